@@ -1,0 +1,127 @@
+//! Activations: forward in place on a batch, backward in place from the output.
+
+use crate::Real;
+use crate::error::{Error, require};
+
+/// The function that turns pre-activations `z` into activations.
+///
+/// The derivative is always taken from the output `h`, so no pre-activation has to be kept.
+///
+/// | activation | `h` | derivative from `h` | at a kink |
+/// |---|---|---|---|
+/// | [`Sigmoid`](Self::Sigmoid) | `1 / (1 + e⁻ᶻ)` | `h (1 − h)` | |
+/// | [`Tanh`](Self::Tanh) | `tanh z` | `1 − h²` | |
+/// | [`Relu`](Self::Relu) | `max(z, 0)` | `1` where `h > 0` | 0 at `z = 0` |
+/// | [`Identity`](Self::Identity) | `z` | `1` | |
+/// | [`SaturatingLinear`](Self::SaturatingLinear) | `min(max(z, 0), 1)` | `1` where `0 < h < 1` | 0 at `z = 0` and `z = 1` |
+/// | [`TopK`](Self::TopK), [`TopProportion`](Self::TopProportion) | `max(z, 0)` on the `k` largest of each sample, 0 elsewhere | `1` where `h > 0` | of equal values the lower index wins |
+///
+/// An enum, because it is written to files; it may grow in a minor version.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+#[non_exhaustive]
+pub enum Activation {
+    /// The logistic function, with values in (0, 1).
+    #[default]
+    Sigmoid,
+    /// The hyperbolic tangent, with values in (−1, 1).
+    Tanh,
+    /// The positive part.
+    Relu,
+    /// No activation: a linear layer.
+    Identity,
+    /// The positive part, cut off at 1 (MATLAB's `satlin`).
+    SaturatingLinear,
+    /// The positive part of the `k` largest pre-activations of each sample (Makhzani & Frey 2013,
+    /// *k-Sparse Autoencoders*; with the positive part of Gao et al. 2024, *Scaling and Evaluating
+    /// Sparse Autoencoders*). The hard form of the proportion: at most `k` units are active.
+    TopK(usize),
+    /// [`TopK`](Self::TopK) with `k = ⌈p · units⌉` for a proportion `p` in (0, 1].
+    TopProportion(f64),
+}
+
+impl Activation {
+    /// The interval that the activations fill, for the bounded activations.
+    #[must_use]
+    pub fn range(&self) -> Option<(f64, f64)> {
+        match self {
+            Self::Sigmoid | Self::SaturatingLinear => Some((0.0, 1.0)),
+            Self::Tanh => Some((-1.0, 1.0)),
+            Self::Relu | Self::Identity | Self::TopK(_) | Self::TopProportion(_) => None,
+        }
+    }
+
+    /// Whether no activation is ever below zero.
+    #[must_use]
+    pub fn is_non_negative(&self) -> bool {
+        !matches!(self, Self::Tanh | Self::Identity)
+    }
+
+    /// How many of `units` units a selecting activation keeps, `None` for the others.
+    #[must_use]
+    pub fn kept(&self, units: usize) -> Option<usize> {
+        match *self {
+            Self::TopK(k) => Some(k),
+            Self::TopProportion(proportion) => Some(proportion_of(units, proportion)),
+            _ => None,
+        }
+    }
+
+    /// The activation of the decoder layer that mirrors a hidden layer: the selection belongs to
+    /// the encoding, so a selecting activation is mirrored by its positive part.
+    pub(crate) fn mirrored(self) -> Self {
+        match self {
+            Self::TopK(_) | Self::TopProportion(_) => Self::Relu,
+            other => other,
+        }
+    }
+
+    /// Checks the parameters of a selecting activation against the size of its layer.
+    pub(crate) fn check(&self, units: usize) -> Result<(), Error> {
+        match *self {
+            Self::TopK(k) => require(
+                1 <= k && k <= units,
+                "k of TopK",
+                "at least 1 and at most the units of its layer",
+                f64::of_count(k),
+            ),
+            Self::TopProportion(p) => require(
+                p > 0.0 && p <= 1.0,
+                "proportion of TopProportion",
+                "in (0, 1]",
+                p,
+            ),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// `⌈proportion · units⌉`, at least 1 and at most `units`.
+///
+/// The product is first relieved of the rounding of `proportion` itself, so that 0.05 of 100 units
+/// are 5, not 6.
+pub(crate) fn proportion_of(units: usize, proportion: f64) -> usize {
+    let exact = proportion * f64::of_count(units);
+    let nearest = exact.round();
+    let count = if (exact - nearest).abs() <= 1e-6 * nearest.max(1.0) {
+        nearest
+    } else {
+        exact.ceil()
+    };
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // within 1..=units
+    let count = count.clamp(1.0, f64::of_count(units.max(1))) as usize;
+    count
+}
+
+#[cfg(test)]
+mod tests {
+    use super::proportion_of;
+
+    #[test]
+    fn a_proportion_is_rounded_up_but_not_by_its_own_rounding_error() {
+        assert_eq!(proportion_of(100, 0.05), 5);
+        assert_eq!(proportion_of(100, f64::from(0.05_f32)), 5);
+        assert_eq!(proportion_of(100, 0.051), 6);
+        assert_eq!(proportion_of(3, 0.01), 1);
+        assert_eq!(proportion_of(3, 1.0), 3);
+    }
+}

@@ -1,0 +1,107 @@
+use crate::Activation;
+
+/// What was wrong with the input, or why training could not go on.
+///
+/// Every variant names the thing, the requirement, and the value that broke it. Numbers are
+/// carried as `f64`, which holds every `f32` exactly.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A parameter of a builder, an optimizer, or a trainer is out of its range.
+    #[error("{name} must be {requirement}, got {value}")]
+    InvalidParameter {
+        /// The setter or argument.
+        name: &'static str,
+        /// The accepted values.
+        requirement: &'static str,
+        /// The value given.
+        value: f64,
+    },
+    /// The penalty has no meaning for the range of this activation.
+    #[error("{penalty} is not defined for {activation:?} activations: {requirement}")]
+    UnsupportedActivation {
+        /// The penalty, loss, or layer that refuses.
+        penalty: &'static str,
+        /// The activation refused.
+        activation: Activation,
+        /// What an activation must offer here.
+        requirement: &'static str,
+    },
+    /// Two settings exclude each other.
+    #[error("{what} cannot be used with {other}")]
+    Incompatible {
+        /// The setting refused.
+        what: &'static str,
+        /// The setting it contradicts.
+        other: &'static str,
+    },
+    /// A matrix, vector, or slice has the wrong size.
+    #[error("{what}: expected {expected}, got {actual}")]
+    DimensionMismatch {
+        /// The quantity, such as "rows of the samples".
+        what: &'static str,
+        /// The size required.
+        expected: usize,
+        /// The size given.
+        actual: usize,
+    },
+    /// A batch without samples.
+    #[error("{what}: at least one sample is needed, got none")]
+    EmptyBatch {
+        /// The batch.
+        what: &'static str,
+    },
+    /// NaN or an infinity in data or parameters.
+    #[error("{what} must be finite, got {value} at row {row}, column {column}")]
+    NonFinite {
+        /// The matrix.
+        what: &'static str,
+        /// Its row.
+        row: usize,
+        /// Its column, which is the sample for data.
+        column: usize,
+        /// The value found.
+        value: f64,
+    },
+    /// A value of the data lies outside the range that the loss needs.
+    #[error("{what} must be {requirement}, got {value} at row {row}, column {column}")]
+    OutOfRange {
+        /// The matrix.
+        what: &'static str,
+        /// The accepted values.
+        requirement: &'static str,
+        /// Its row.
+        row: usize,
+        /// Its column, which is the sample for data.
+        column: usize,
+        /// The value found.
+        value: f64,
+    },
+    /// The loss or its gradient stopped being finite. The model keeps its last finite parameters.
+    #[error("training diverged in epoch {epoch}: the loss is {loss}")]
+    Diverged {
+        /// The epoch, counted from 1.
+        epoch: usize,
+        /// The loss that was met.
+        loss: f64,
+    },
+}
+
+/// Refuses a value for which `accepted` does not hold. State the accepted condition: a NaN makes
+/// every comparison false, and so is refused.
+pub(crate) fn require(
+    accepted: bool,
+    name: &'static str,
+    requirement: &'static str,
+    value: f64,
+) -> Result<(), Error> {
+    if accepted {
+        Ok(())
+    } else {
+        Err(Error::InvalidParameter {
+            name,
+            requirement,
+            value,
+        })
+    }
+}

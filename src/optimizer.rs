@@ -1,0 +1,84 @@
+//! Optimizers: update rules over one flat vector of parameters.
+
+mod adam;
+mod lbfgs;
+mod sgd;
+
+pub use adam::Adam;
+pub use lbfgs::Lbfgs;
+pub use sgd::Sgd;
+
+use std::fmt;
+
+use crate::{Error, Real};
+
+/// The objective as an optimizer sees it: given θ, it writes ∂J/∂θ over the gradient and returns J.
+///
+/// A value that is not finite says that there is nothing to be learned at θ, and the gradient is
+/// then meaningless.
+pub type Objective<'a, T> = dyn FnMut(&[T], &mut [T]) -> T + 'a;
+
+/// What one step did.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
+pub struct Step<T> {
+    /// The objective that the step reports: at the parameters it started from for first-order
+    /// methods, at the accepted point for a line search. Not finite when the step was refused.
+    pub loss: T,
+    /// Whether the optimizer sees no way to improve any more.
+    pub converged: bool,
+}
+
+impl<T> Step<T> {
+    /// A step that moved the parameters.
+    pub const fn moved(loss: T) -> Self {
+        Self {
+            loss,
+            converged: false,
+        }
+    }
+
+    /// A step that found the parameters optimal, to the optimizer's tolerance.
+    pub const fn converged(loss: T) -> Self {
+        Self {
+            loss,
+            converged: true,
+        }
+    }
+}
+
+/// An update rule over one flat vector of parameters.
+///
+/// Object-safe, and open: implement it for your own rule. Because the objective is passed in, one
+/// trait serves methods that call it once a step ([`Sgd`], [`Adam`]) and those whose line search
+/// calls it as often as it must ([`Lbfgs`]).
+pub trait Optimizer<T: Real>: fmt::Debug + Send {
+    /// Forgets all state and prepares for `len` parameters.
+    fn reset(&mut self, len: usize);
+
+    /// Takes one step from `theta`.
+    ///
+    /// If the objective at the start is not finite, `theta` must be left as it is, and the step
+    /// must return that value.
+    fn step(&mut self, theta: &mut [T], objective: &mut Objective<'_, T>) -> Step<T>;
+
+    /// Multiplies the learning rate that was set at construction, for this step and those that
+    /// follow. Schedules come this way.
+    ///
+    /// # Errors
+    ///
+    /// The default is [`Error::Incompatible`]: a method without a learning rate must not ignore a
+    /// schedule silently.
+    fn scale_learning_rate(&mut self, factor: T) -> Result<(), Error> {
+        let _ = factor;
+        Err(Error::Incompatible {
+            what: "a learning-rate schedule",
+            other: "an optimizer without a learning rate",
+        })
+    }
+
+    /// Whether every step must see the same, whole set of samples. The default is `false`.
+    fn needs_full_batch(&self) -> bool {
+        false
+    }
+}

@@ -1,0 +1,3 @@
+/// Under way.
+#[derive(Debug)]
+pub struct Adam<T>(T);

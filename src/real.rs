@@ -1,0 +1,57 @@
+use crate::kernel::Scalar;
+
+/// The scalar of a model: `f32` or `f64`.
+///
+/// Sealed, so that the kernels can rely on what they know of the two. Generic code has all of
+/// nalgebra's [`RealField`](nalgebra::RealField) at hand (`abs`, `sqrt`, `ln`, …) and one
+/// conversion from a literal:
+///
+/// ```
+/// use sparse_autoencoder::Real;
+///
+/// fn half<T: Real>(value: T) -> T {
+///     T::of(0.5) * value
+/// }
+/// assert_eq!(half(3.0_f32), 1.5);
+/// ```
+pub trait Real: Scalar + nalgebra::RealField + Copy {
+    /// The scalar nearest to `value`.
+    fn of(value: f64) -> Self;
+
+    /// The same number as `f64`, exactly.
+    fn to_f64(self) -> f64;
+
+    /// A count as a scalar.
+    #[must_use]
+    fn of_count(count: usize) -> Self {
+        #[allow(clippy::cast_precision_loss)] // counts stay far below 2⁵³
+        Self::of(count as f64)
+    }
+}
+
+impl Real for f32 {
+    #[inline(always)]
+    fn of(value: f64) -> Self {
+        #[allow(clippy::cast_possible_truncation)]
+        {
+            value as f32
+        }
+    }
+
+    #[inline(always)]
+    fn to_f64(self) -> f64 {
+        f64::from(self)
+    }
+}
+
+impl Real for f64 {
+    #[inline(always)]
+    fn of(value: f64) -> Self {
+        value
+    }
+
+    #[inline(always)]
+    fn to_f64(self) -> f64 {
+        self
+    }
+}
