@@ -2,6 +2,7 @@
 
 use crate::Real;
 use crate::error::{Error, require};
+use crate::kernel::Scalar;
 
 /// The function that turns pre-activations `z` into activations.
 ///
@@ -111,6 +112,85 @@ pub(crate) fn proportion_of(units: usize, proportion: f64) -> usize {
     let count = count.clamp(1.0, f64::of_count(units.max(1))) as usize;
     count
 }
+
+/// The elementwise part of an activation, as a type, so that each loop is compiled for its own.
+pub(crate) trait Function<T: Real>: Copy + Send + Sync {
+    /// `h = f(z)`
+    fn value(self, z: T) -> T;
+
+    /// `f′(z)`, from `h = f(z)`
+    fn slope(self, h: T) -> T;
+}
+
+macro_rules! function {
+    ($name:ident: $z:ident => $value:expr, $h:ident => $slope:expr) => {
+        #[derive(Debug, Clone, Copy)]
+        pub(crate) struct $name;
+
+        impl<T: Real> Function<T> for $name {
+            #[inline(always)]
+            fn value(self, $z: T) -> T {
+                $value
+            }
+
+            #[inline(always)]
+            fn slope(self, $h: T) -> T {
+                $slope
+            }
+        }
+    };
+}
+
+#[inline(always)]
+fn one_where<T: Real>(condition: bool) -> T {
+    if condition { T::one() } else { T::zero() }
+}
+
+// Comparisons are put so that a NaN passes through: a diverging model must show in its loss.
+function!(Sigmoid: z => Scalar::sigmoid(z), h => h * (T::one() - h));
+function!(Tanh: z => z.hyperbolic_tangent(), h => Scalar::fma(-h, h, T::one()));
+function!(Identity: z => z, _h => T::one());
+function!(
+    Relu:
+    z => if z < T::zero() { T::zero() } else { z },
+    h => one_where(h > T::zero())
+);
+function!(
+    SaturatingLinear:
+    z => if z < T::zero() { T::zero() } else if z > T::one() { T::one() } else { z },
+    h => one_where(h > T::zero() && h < T::one())
+);
+
+/// Evaluates `$body` with `$f` bound to the [`Function`] of `$activation`.
+macro_rules! with_function {
+    ($activation:expr, $f:ident => $body:expr) => {
+        match $activation {
+            $crate::Activation::Sigmoid => {
+                let $f = $crate::activation::Sigmoid;
+                $body
+            }
+            $crate::Activation::Tanh => {
+                let $f = $crate::activation::Tanh;
+                $body
+            }
+            $crate::Activation::Identity => {
+                let $f = $crate::activation::Identity;
+                $body
+            }
+            $crate::Activation::SaturatingLinear => {
+                let $f = $crate::activation::SaturatingLinear;
+                $body
+            }
+            $crate::Activation::Relu
+            | $crate::Activation::TopK(_)
+            | $crate::Activation::TopProportion(_) => {
+                let $f = $crate::activation::Relu;
+                $body
+            }
+        }
+    };
+}
+pub(crate) use with_function;
 
 #[cfg(test)]
 mod tests {

@@ -1,10 +1,18 @@
 //! The inner loops: matrix products and elementwise passes. The only place that names the
 //! libraries behind them, and the only one with an unsafe call.
 
+mod elementwise;
+mod largest;
+mod panels;
 mod product;
 mod scalar;
 
-pub(crate) use product::product;
+pub(crate) use elementwise::{
+    activate, all_finite, backpropagate, decay, distance_squared, norm_squared, residual, sum,
+};
+pub(crate) use largest::{Largest, keep_largest};
+pub(crate) use panels::Partials;
+pub(crate) use product::{Threads, Write, product, transpose};
 pub use scalar::Scalar;
 
 /// Runs a loop compiled for the widest vectors of this machine, chosen at run time.

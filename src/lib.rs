@@ -1,14 +1,33 @@
 //! Sparse autoencoders.
 
 mod activation;
+mod autoencoder;
+mod builder;
+mod corruption;
 mod error;
+pub mod gradient_check;
+mod init;
 mod kernel;
+mod objective;
 pub mod optimizer;
+mod parameters;
+pub mod penalty;
 mod real;
+mod schedule;
+mod trainer;
 
 pub use activation::Activation;
+pub use autoencoder::SparseAutoencoder;
+pub use builder::SparseAutoencoderBuilder;
+pub use corruption::Corruption;
 pub use error::Error;
+pub use init::Initialization;
+pub use objective::{Loss, Reconstruction, Workspace};
 pub use optimizer::{Adam, Lbfgs, Optimizer, Sgd};
+pub use parameters::{Layer, LayerView, Layout, Parameters};
+pub use penalty::{KlDivergence, L1, Penalty, Proportion, SquaredDeviation};
 pub use real::Real;
+pub use schedule::Schedule;
+pub use trainer::{Epoch, Report, StopReason, Trainer};
 
 pub use nalgebra;

@@ -22,6 +22,24 @@ impl Threads {
     }
 }
 
+impl Threads {
+    /// Runs a whole pass inside rayon's pool if it is large enough for its parts to be split, so
+    /// that they do not have to enter the pool one by one.
+    pub(crate) fn enter<R: Send>(
+        self,
+        multiplications: usize,
+        pass: impl FnOnce() -> R + Send,
+    ) -> R {
+        #[cfg(feature = "rayon")]
+        if self.0 > 1 && multiplications >= PARALLEL_FROM && rayon::current_thread_index().is_none()
+        {
+            return rayon::scope(|_| pass());
+        }
+        let _ = multiplications;
+        pass()
+    }
+}
+
 /// A matrix, or its transpose, as a factor of a product.
 #[derive(Debug)]
 pub(crate) struct Factor<'a, T: nalgebra::Scalar> {

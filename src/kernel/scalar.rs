@@ -19,10 +19,11 @@ pub trait Scalar: Sized + Copy + Send + Sync + 'static {
     /// `ln(1 + eˣ)` without overflow.
     fn softplus(self) -> Self;
 
-    /// The bits of `|self|`, which order the magnitudes.
-    fn magnitude_bits(self) -> u64;
+    /// The bits of infinity. Those of the finite magnitudes lie below, in the order of the
+    /// magnitudes.
+    fn infinity_bits() -> u64;
 
-    /// The scalar with these bits, as [`Scalar::magnitude_bits`] gives them.
+    /// The magnitude with these bits, up to [`Scalar::infinity_bits`].
     fn from_magnitude_bits(bits: u64) -> Self;
 
     #[doc(hidden)]
@@ -113,8 +114,8 @@ macro_rules! scalar {
                 }
 
                 #[inline(always)]
-                fn magnitude_bits(self) -> u64 {
-                    u64::from(self.abs().to_bits())
+                fn infinity_bits() -> u64 {
+                    u64::from($float::INFINITY.to_bits())
                 }
 
                 #[inline(always)]

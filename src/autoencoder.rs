@@ -1,0 +1,496 @@
+use nalgebra::{DMatrix, DMatrixView, DVector};
+
+use crate::error::Error;
+use crate::kernel;
+use crate::objective::{Batch, Loss, Objective, Reconstruction, Workspace};
+use crate::parameters::{Layout, Parameters, check_theta};
+use crate::penalty::Penalty;
+use crate::{Activation, Real, SparseAutoencoderBuilder};
+
+/// A sparse autoencoder: parameters, and the objective that they are fitted to.
+///
+/// ```text
+/// H = f(Wᵀ X + b),     X̂ = g(D H + c)
+/// ```
+///
+/// with further hidden layers between, if there are any. A column is a sample. Every method takes
+/// anything that converts into a matrix view: `&DMatrix`, a view of some columns, or a slice
+/// through [`DMatrixView::from_slice`], which reads a row-major samples × features buffer without a
+/// copy.
+///
+/// The model holds nothing that exists only during training. It is `Clone + Send + Sync`, and all
+/// inference is by `&self`.
+///
+/// ```
+/// use sparse_autoencoder::{Adam, KlDivergence, SparseAutoencoder, Trainer, nalgebra::DMatrix};
+///
+/// let samples = DMatrix::from_fn(8, 200, |i, j| f32::from((i * j % 7 == 0) as u8));
+/// let mut sae = SparseAutoencoder::builder()
+///     .layers([8, 12])
+///     .penalty(KlDivergence)
+///     .penalty_weight(0.1)
+///     .build()?;
+/// let before = sae.loss(&samples)?;
+/// Trainer::new(Adam::new(1e-2)?).epochs(20).fit(&mut sae, &samples)?;
+/// assert!(sae.loss(&samples)?.total() < before.total());
+///
+/// let hidden = sae.encode(&samples)?;
+/// assert_eq!(hidden.shape(), (12, 200));
+/// # Ok::<(), sparse_autoencoder::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct SparseAutoencoder<T> {
+    parameters: Parameters<T>,
+    objective: Objective<T>,
+}
+
+/// Samples that go through the layers together: enough to fill the caches, few enough that what
+/// lies between input and result stays small whatever the number of samples.
+const CHUNK: usize = 1024;
+
+impl<T: Real> SparseAutoencoder<T> {
+    /// A builder with every setting at its default.
+    pub fn builder() -> SparseAutoencoderBuilder<T> {
+        SparseAutoencoderBuilder::default()
+    }
+
+    pub(crate) fn from_parts(parameters: Parameters<T>, objective: Objective<T>) -> Self {
+        Self {
+            parameters,
+            objective,
+        }
+    }
+
+    /// The hidden activations of the innermost layer, units × samples.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::DimensionMismatch`] if a sample has not the visible size, [`Error::EmptyBatch`]
+    /// without samples, [`Error::NonFinite`] for NaN and infinities.
+    pub fn encode<'a>(&self, samples: impl Into<DMatrixView<'a, T>>) -> Result<DMatrix<T>, Error> {
+        let samples = samples.into();
+        let mut hidden = DMatrix::zeros(self.layout().hidden(), samples.ncols());
+        self.encode_into(samples, &mut hidden, &mut Workspace::new())?;
+        Ok(hidden)
+    }
+
+    /// [`encode`](Self::encode) into a matrix of the caller's. Allocates nothing once the workspace
+    /// has grown.
+    ///
+    /// # Errors
+    ///
+    /// As [`encode`](Self::encode), and [`Error::DimensionMismatch`] if `hidden` is not
+    /// units × samples.
+    pub fn encode_into<'a>(
+        &self,
+        samples: impl Into<DMatrixView<'a, T>>,
+        hidden: &mut DMatrix<T>,
+        workspace: &mut Workspace<T>,
+    ) -> Result<(), Error> {
+        let samples = samples.into();
+        self.check_samples(samples)?;
+        let units = self.layout().hidden();
+        check_shape("hidden", hidden, units, samples.ncols())?;
+        for_each_chunk(samples, hidden.as_mut_slice(), units, |x, h| {
+            self.encode_chunk(x, h, workspace);
+        });
+        Ok(())
+    }
+
+    /// The reconstruction that the decoder makes of hidden activations, visible × samples.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::DimensionMismatch`] if `hidden` has not the innermost size, [`Error::EmptyBatch`]
+    /// without samples, [`Error::NonFinite`] for NaN and infinities.
+    pub fn decode<'a>(&self, hidden: impl Into<DMatrixView<'a, T>>) -> Result<DMatrix<T>, Error> {
+        let hidden = hidden.into();
+        let mut samples = DMatrix::zeros(self.layout().visible(), hidden.ncols());
+        self.decode_into(hidden, &mut samples, &mut Workspace::new())?;
+        Ok(samples)
+    }
+
+    /// [`decode`](Self::decode) into a matrix of the caller's. Allocates nothing once the workspace
+    /// has grown.
+    ///
+    /// # Errors
+    ///
+    /// As [`decode`](Self::decode), and [`Error::DimensionMismatch`] if `samples` is not
+    /// visible × samples.
+    pub fn decode_into<'a>(
+        &self,
+        hidden: impl Into<DMatrixView<'a, T>>,
+        samples: &mut DMatrix<T>,
+        workspace: &mut Workspace<T>,
+    ) -> Result<(), Error> {
+        let hidden = hidden.into();
+        check_batch("hidden activations", hidden, self.layout().hidden())?;
+        let visible = self.layout().visible();
+        check_shape("samples", samples, visible, hidden.ncols())?;
+        for_each_chunk(hidden, samples.as_mut_slice(), visible, |h, x_hat| {
+            self.decode_chunk(h, x_hat, workspace);
+        });
+        Ok(())
+    }
+
+    /// What the model makes of the samples: encoded and decoded again, visible × samples.
+    ///
+    /// # Errors
+    ///
+    /// As [`encode`](Self::encode).
+    pub fn reconstruct<'a>(
+        &self,
+        samples: impl Into<DMatrixView<'a, T>>,
+    ) -> Result<DMatrix<T>, Error> {
+        let samples = samples.into();
+        let mut reconstructions = DMatrix::zeros(self.layout().visible(), samples.ncols());
+        self.reconstruct_into(samples, &mut reconstructions, &mut Workspace::new())?;
+        Ok(reconstructions)
+    }
+
+    /// [`reconstruct`](Self::reconstruct) into a matrix of the caller's. Allocates nothing once the
+    /// workspace has grown.
+    ///
+    /// # Errors
+    ///
+    /// As [`encode`](Self::encode), and [`Error::DimensionMismatch`] if `reconstructions` is not
+    /// visible × samples.
+    pub fn reconstruct_into<'a>(
+        &self,
+        samples: impl Into<DMatrixView<'a, T>>,
+        reconstructions: &mut DMatrix<T>,
+        workspace: &mut Workspace<T>,
+    ) -> Result<(), Error> {
+        let samples = samples.into();
+        self.check_samples(samples)?;
+        let visible = self.layout().visible();
+        check_shape("reconstructions", reconstructions, visible, samples.ncols())?;
+        for_each_chunk(
+            samples,
+            reconstructions.as_mut_slice(),
+            visible,
+            |x, x_hat| {
+                self.reconstruct_chunk(x, x_hat, workspace);
+            },
+        );
+        Ok(())
+    }
+
+    /// `‖x̂ − x‖²` of each sample: how far it is from what the model has learned.
+    ///
+    /// # Errors
+    ///
+    /// As [`encode`](Self::encode).
+    pub fn reconstruction_errors<'a>(
+        &self,
+        samples: impl Into<DMatrixView<'a, T>>,
+    ) -> Result<DVector<T>, Error> {
+        let samples = samples.into();
+        let mut errors = DVector::zeros(samples.ncols());
+        self.reconstruction_errors_into(samples, &mut errors, &mut Workspace::new())?;
+        Ok(errors)
+    }
+
+    /// [`reconstruction_errors`](Self::reconstruction_errors) into a vector of the caller's.
+    /// Allocates nothing once the workspace has grown.
+    ///
+    /// # Errors
+    ///
+    /// As [`encode`](Self::encode), and [`Error::DimensionMismatch`] if `errors` has not one entry
+    /// per sample.
+    pub fn reconstruction_errors_into<'a>(
+        &self,
+        samples: impl Into<DMatrixView<'a, T>>,
+        errors: &mut DVector<T>,
+        workspace: &mut Workspace<T>,
+    ) -> Result<(), Error> {
+        let samples = samples.into();
+        self.check_samples(samples)?;
+        if errors.len() != samples.ncols() {
+            return Err(Error::DimensionMismatch {
+                what: "errors",
+                expected: samples.ncols(),
+                actual: errors.len(),
+            });
+        }
+        let visible = self.layout().visible();
+        let mut output = workspace.lend_output(visible * samples.ncols().min(CHUNK));
+        for_each_chunk(samples, errors.as_mut_slice(), 1, |x, errors| {
+            let x_hat = &mut output[..visible * x.ncols()];
+            self.reconstruct_chunk(x, x_hat, workspace);
+            let columns = x_hat.chunks_exact(visible).zip(x.column_iter());
+            for (error, (x_hat, x)) in errors.iter_mut().zip(columns) {
+                *error = kernel::distance_squared(x_hat, x.as_slice());
+            }
+        });
+        workspace.return_output(output);
+        Ok(())
+    }
+
+    /// [`encode`](Self::encode) for one sample.
+    ///
+    /// # Errors
+    ///
+    /// As [`encode`](Self::encode).
+    pub fn encode_sample(&self, sample: &DVector<T>) -> Result<DVector<T>, Error> {
+        Ok(self.encode(sample)?.column(0).into_owned())
+    }
+
+    /// [`decode`](Self::decode) for one sample.
+    ///
+    /// # Errors
+    ///
+    /// As [`decode`](Self::decode).
+    pub fn decode_sample(&self, hidden: &DVector<T>) -> Result<DVector<T>, Error> {
+        Ok(self.decode(hidden)?.column(0).into_owned())
+    }
+
+    /// [`reconstruct`](Self::reconstruct) for one sample.
+    ///
+    /// # Errors
+    ///
+    /// As [`encode`](Self::encode).
+    pub fn reconstruct_sample(&self, sample: &DVector<T>) -> Result<DVector<T>, Error> {
+        Ok(self.reconstruct(sample)?.column(0).into_owned())
+    }
+
+    /// J(θ) on the samples taken as one batch, term by term.
+    ///
+    /// # Errors
+    ///
+    /// As [`encode`](Self::encode), and [`Error::OutOfRange`] for data outside [0, 1] under
+    /// [`Reconstruction::BinaryCrossEntropy`].
+    pub fn loss<'a>(&self, samples: impl Into<DMatrixView<'a, T>>) -> Result<Loss<T>, Error> {
+        let samples = samples.into();
+        self.check_training_samples(samples)?;
+        let workspace = &mut Workspace::new();
+        Ok(self.evaluate(samples.into(), None, workspace))
+    }
+
+    /// J(θ) and its gradient on one batch, for optimizers and training loops of your own.
+    ///
+    /// `gradient` is overwritten; it is ordered as [`Layout`] says. Allocates nothing once the
+    /// workspace has grown.
+    ///
+    /// # Errors
+    ///
+    /// As [`loss`](Self::loss), and [`Error::DimensionMismatch`] if `gradient` has not one entry
+    /// per parameter.
+    pub fn loss_and_gradient<'a>(
+        &self,
+        samples: impl Into<DMatrixView<'a, T>>,
+        gradient: &mut [T],
+        workspace: &mut Workspace<T>,
+    ) -> Result<Loss<T>, Error> {
+        let samples = samples.into();
+        self.check_training_samples(samples)?;
+        if gradient.len() != self.layout().len() {
+            return Err(Error::DimensionMismatch {
+                what: "gradient",
+                expected: self.layout().len(),
+                actual: gradient.len(),
+            });
+        }
+        Ok(self.evaluate(samples.into(), Some(gradient), workspace))
+    }
+
+    /// The parameters.
+    #[must_use]
+    pub fn parameters(&self) -> &Parameters<T> {
+        &self.parameters
+    }
+
+    /// The parameters, by value.
+    #[must_use]
+    pub fn into_parameters(self) -> Parameters<T> {
+        self.parameters
+    }
+
+    /// Replaces the flat parameter vector θ.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::DimensionMismatch`] for another length, [`Error::NonFinite`] for NaN and
+    /// infinities; the model then keeps what it had.
+    pub fn set_theta(&mut self, theta: &[T]) -> Result<(), Error> {
+        check_theta(self.layout(), theta)?;
+        self.parameters.theta_mut().copy_from_slice(theta);
+        Ok(())
+    }
+
+    /// The sizes of the layers, and the order of the parameters.
+    #[must_use]
+    pub fn layout(&self) -> &Layout {
+        self.parameters.layout()
+    }
+
+    /// The activation of each hidden layer, the outermost first.
+    #[must_use]
+    pub fn hidden_activations(&self) -> &[Activation] {
+        &self.objective.encoder
+    }
+
+    /// The activation of the reconstruction.
+    #[must_use]
+    pub fn output_activation(&self) -> Activation {
+        self.objective.decoder[0]
+    }
+
+    /// ℓ, what the difference between a sample and its reconstruction costs.
+    #[must_use]
+    pub fn reconstruction(&self) -> Reconstruction {
+        self.objective.reconstruction
+    }
+
+    /// Ω, the sparsity penalty.
+    #[must_use]
+    pub fn penalty(&self) -> &dyn Penalty<T> {
+        &*self.objective.penalty
+    }
+
+    /// β, the weight of the penalty.
+    #[must_use]
+    pub fn penalty_weight(&self) -> T {
+        self.objective.penalty_weight
+    }
+
+    /// ρ, the sparsity target.
+    #[must_use]
+    pub fn sparsity_target(&self) -> T {
+        self.objective.sparsity_target
+    }
+
+    /// λ, the weight decay.
+    #[must_use]
+    pub fn weight_decay(&self) -> T {
+        self.objective.weight_decay
+    }
+
+    /// The parts that training needs at the same time: what it reads, and what it moves.
+    pub(crate) fn objective_and_parameters(&mut self) -> (&Objective<T>, &mut Parameters<T>) {
+        (&self.objective, &mut self.parameters)
+    }
+
+    fn evaluate(
+        &self,
+        batch: Batch<'_, T>,
+        gradient: Option<&mut [T]>,
+        workspace: &mut Workspace<T>,
+    ) -> Loss<T> {
+        let theta = self.parameters.as_slice();
+        self.objective
+            .evaluate(self.layout(), theta, batch, gradient, workspace)
+    }
+
+    fn encode_chunk(&self, x: DMatrixView<'_, T>, hidden: &mut [T], ws: &mut Workspace<T>) {
+        let theta = self.parameters.as_slice();
+        self.objective
+            .encode_into(self.layout(), theta, x, hidden, ws);
+    }
+
+    fn decode_chunk(&self, h: DMatrixView<'_, T>, x_hat: &mut [T], ws: &mut Workspace<T>) {
+        let theta = self.parameters.as_slice();
+        self.objective
+            .decode_into(self.layout(), theta, h, x_hat, ws);
+    }
+
+    fn reconstruct_chunk(&self, x: DMatrixView<'_, T>, x_hat: &mut [T], ws: &mut Workspace<T>) {
+        let (units, m) = (self.layout().hidden(), x.ncols());
+        let mut hidden = ws.lend_innermost(units * m);
+        self.encode_chunk(x, &mut hidden[..units * m], ws);
+        self.decode_chunk(
+            DMatrixView::from_slice(&hidden[..units * m], units, m),
+            x_hat,
+            ws,
+        );
+        ws.return_innermost(hidden);
+    }
+
+    fn check_samples(&self, samples: DMatrixView<'_, T>) -> Result<(), Error> {
+        check_batch("samples", samples, self.layout().visible())
+    }
+
+    /// As for inference, and the range that the loss needs.
+    pub(crate) fn check_training_samples(&self, samples: DMatrixView<'_, T>) -> Result<(), Error> {
+        self.check_samples(samples)?;
+        if self.objective.reconstruction != Reconstruction::BinaryCrossEntropy {
+            return Ok(());
+        }
+        for (column, sample) in samples.column_iter().enumerate() {
+            let outside = |value: &T| !(*value >= T::zero() && *value <= T::one());
+            if let Some(row) = sample.iter().position(outside) {
+                return Err(Error::OutOfRange {
+                    what: "samples for BinaryCrossEntropy",
+                    requirement: "in [0, 1]",
+                    row,
+                    column,
+                    value: sample[row].to_f64(),
+                });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Calls `pass` with columns of `input` and of `output`, `rows` long, a chunk at a time.
+fn for_each_chunk<T: Real>(
+    input: DMatrixView<'_, T>,
+    output: &mut [T],
+    rows: usize,
+    mut pass: impl FnMut(DMatrixView<'_, T>, &mut [T]),
+) {
+    for (index, output) in output.chunks_mut(rows * CHUNK).enumerate() {
+        pass(input.columns(index * CHUNK, output.len() / rows), output);
+    }
+}
+
+pub(crate) fn check_batch<T: Real>(
+    what: &'static str,
+    batch: DMatrixView<'_, T>,
+    rows: usize,
+) -> Result<(), Error> {
+    if batch.nrows() != rows {
+        return Err(Error::DimensionMismatch {
+            what: "rows of a sample",
+            expected: rows,
+            actual: batch.nrows(),
+        });
+    }
+    if batch.ncols() == 0 {
+        return Err(Error::EmptyBatch { what });
+    }
+    for (column, sample) in batch.column_iter().enumerate() {
+        let sample = sample.as_slice();
+        if kernel::all_finite(sample) {
+            continue;
+        }
+        if let Some(row) = sample.iter().position(|value| !value.is_finite()) {
+            let value = sample[row].to_f64();
+            return Err(Error::NonFinite {
+                what,
+                row,
+                column,
+                value,
+            });
+        }
+    }
+    Ok(())
+}
+
+fn check_shape<T>(
+    what: &'static str,
+    matrix: &DMatrix<T>,
+    rows: usize,
+    columns: usize,
+) -> Result<(), Error> {
+    for (expected, actual) in [(rows, matrix.nrows()), (columns, matrix.ncols())] {
+        if expected != actual {
+            return Err(Error::DimensionMismatch {
+                what,
+                expected,
+                actual,
+            });
+        }
+    }
+    Ok(())
+}

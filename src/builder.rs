@@ -1,0 +1,279 @@
+use std::sync::Arc;
+
+use crate::error::{Error, require};
+use crate::objective::{Objective, Reconstruction};
+use crate::parameters::{Layout, Parameters};
+use crate::penalty::Penalty;
+use crate::{Activation, Initialization, KlDivergence, Real, SparseAutoencoder};
+
+/// Builds a [`SparseAutoencoder`].
+///
+/// ```text
+/// J(θ) = 1/m Σᵢ ℓ(x̂ᵢ, xᵢ)  +  λ/2 Σ‖W‖²  +  β Σ_l Ω(H_l; ρ)
+/// ```
+///
+/// | setter | default | range | meaning |
+/// |---|---|---|---|
+/// | [`layers`](Self::layers) | required | ≥ 2 sizes, each ≥ 1 | visible, hidden, hidden, …; the decoder mirrors them |
+/// | [`hidden_activation`](Self::hidden_activation) | `Sigmoid` | any | f of the hidden layers |
+/// | [`output_activation`](Self::output_activation) | `Sigmoid` | not `TopK` | g of the reconstruction |
+/// | [`reconstruction`](Self::reconstruction) | `SquaredError` | | ℓ |
+/// | [`penalty`](Self::penalty) | `KlDivergence`; none for `TopK` | any [`Penalty`] | Ω |
+/// | [`sparsity_target`](Self::sparsity_target) | 0.05 | (0, 1) | ρ |
+/// | [`penalty_weight`](Self::penalty_weight) | 1 | ≥ 0 | β |
+/// | [`penalized_layers`](Self::penalized_layers) | all | indices of hidden layers | where Ω applies |
+/// | [`weight_decay`](Self::weight_decay) | 0 | ≥ 0 | λ; biases are not decayed |
+/// | [`tied`](Self::tied) | `false` | | the decoder reads the encoder's weights |
+/// | [`initialization`](Self::initialization) | `Glorot` | | how the weights start |
+/// | [`seed`](Self::seed) | 0 | | of the initial weights |
+/// | [`parameters`](Self::parameters) | none | | start from these instead |
+///
+/// Nothing is checked before [`build`](Self::build), which checks everything and leaves the builder
+/// as it is, so that variations are cheap:
+///
+/// ```
+/// use sparse_autoencoder::SparseAutoencoder;
+///
+/// let builder = SparseAutoencoder::<f64>::builder().layers([64, 100]).penalty_weight(3.0);
+/// let models = [1, 2, 3].map(|seed| builder.clone().seed(seed).build());
+/// assert!(models.iter().all(Result::is_ok));
+/// ```
+#[derive(Debug, Clone)]
+#[must_use]
+pub struct SparseAutoencoderBuilder<T> {
+    layers: Vec<usize>,
+    hidden_activation: Activation,
+    output_activation: Activation,
+    reconstruction: Reconstruction,
+    penalty: Option<Arc<dyn Penalty<T>>>,
+    sparsity_target: f64,
+    penalty_weight: f64,
+    penalized_layers: Option<Vec<usize>>,
+    weight_decay: f64,
+    tied: bool,
+    initialization: Initialization,
+    seed: u64,
+    parameters: Option<Parameters<T>>,
+}
+
+impl<T: Real> Default for SparseAutoencoderBuilder<T> {
+    fn default() -> Self {
+        Self {
+            layers: Vec::new(),
+            hidden_activation: Activation::Sigmoid,
+            output_activation: Activation::Sigmoid,
+            reconstruction: Reconstruction::SquaredError,
+            penalty: None,
+            sparsity_target: 0.05,
+            penalty_weight: 1.0,
+            penalized_layers: None,
+            weight_decay: 0.0,
+            tied: false,
+            initialization: Initialization::Glorot,
+            seed: 0,
+            parameters: None,
+        }
+    }
+}
+
+impl<T: Real> SparseAutoencoderBuilder<T> {
+    /// The sizes of the layers: visible, hidden, and further hidden layers inwards. The decoder
+    /// mirrors them. A hidden layer may be larger than the visible one.
+    pub fn layers(mut self, sizes: impl Into<Vec<usize>>) -> Self {
+        self.layers = sizes.into();
+        self
+    }
+
+    /// The activation of every hidden layer. In a deep decoder the mirrored layers have it too,
+    /// but for the selecting activations, which are mirrored by [`Activation::Relu`].
+    pub fn hidden_activation(mut self, activation: Activation) -> Self {
+        self.hidden_activation = activation;
+        self
+    }
+
+    /// The activation of the reconstruction: choose it by the range of the data.
+    pub fn output_activation(mut self, activation: Activation) -> Self {
+        self.output_activation = activation;
+        self
+    }
+
+    /// What the difference between a sample and its reconstruction costs.
+    pub fn reconstruction(mut self, reconstruction: Reconstruction) -> Self {
+        self.reconstruction = reconstruction;
+        self
+    }
+
+    /// The sparsity penalty Ω: one of [`penalty`](crate::penalty), a combination, or your own.
+    pub fn penalty(mut self, penalty: impl Penalty<T> + 'static) -> Self {
+        self.penalty = Some(Arc::new(penalty));
+        self
+    }
+
+    /// The sparsity target ρ, which reaches the penalty: the mean activation, or the proportion of
+    /// active units, that is wanted. Penalties without a target, such as [`L1`](crate::L1), do not
+    /// use it.
+    pub fn sparsity_target(mut self, target: f64) -> Self {
+        self.sparsity_target = target;
+        self
+    }
+
+    /// The weight β of the penalty.
+    pub fn penalty_weight(mut self, weight: f64) -> Self {
+        self.penalty_weight = weight;
+        self
+    }
+
+    /// The hidden layers that are penalised, counted from 0 inwards. Each has its own ρ̂.
+    pub fn penalized_layers(mut self, indices: impl Into<Vec<usize>>) -> Self {
+        self.penalized_layers = Some(indices.into());
+        self
+    }
+
+    /// The weight decay λ.
+    pub fn weight_decay(mut self, weight: f64) -> Self {
+        self.weight_decay = weight;
+        self
+    }
+
+    /// Whether the decoder reads the weights of the encoder, transposed.
+    pub fn tied(mut self, tied: bool) -> Self {
+        self.tied = tied;
+        self
+    }
+
+    /// How the weights start.
+    pub fn initialization(mut self, initialization: Initialization) -> Self {
+        self.initialization = initialization;
+        self
+    }
+
+    /// The seed of the initial weights.
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = seed;
+        self
+    }
+
+    /// Parameters to start from, instead of random ones. Layer sizes and tying are theirs;
+    /// [`layers`](Self::layers), if it is called too, must agree.
+    pub fn parameters(mut self, parameters: Parameters<T>) -> Self {
+        self.parameters = Some(parameters);
+        self
+    }
+
+    /// Checks everything and makes the model.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidParameter`] for a setting outside the range in the
+    /// [table](SparseAutoencoderBuilder), [`Error::UnsupportedActivation`] for a penalty, a loss,
+    /// or an output for which the activation is not defined, [`Error::DimensionMismatch`] if
+    /// parameters do not fit the layers.
+    pub fn build(&self) -> Result<SparseAutoencoder<T>, Error> {
+        let parameters = self.initial_parameters()?;
+        let layout = parameters.layout();
+        for &units in &layout.sizes()[1..] {
+            self.hidden_activation.check(units)?;
+        }
+        if self.output_activation.kept(1).is_some() {
+            return Err(Error::UnsupportedActivation {
+                penalty: "the output",
+                activation: self.output_activation,
+                requirement: "a reconstruction cannot select units",
+            });
+        }
+        if self.reconstruction == Reconstruction::BinaryCrossEntropy
+            && self.output_activation != Activation::Sigmoid
+        {
+            return Err(Error::UnsupportedActivation {
+                penalty: "BinaryCrossEntropy",
+                activation: self.output_activation,
+                requirement: "the output must be Sigmoid",
+            });
+        }
+        let non_negative = "finite and at least 0";
+        let (weight, decay) = (self.penalty_weight, self.weight_decay);
+        // Checked as the scalar of the model sees them: 1e300 is not finite in f32.
+        let finite = |value: f64| value.is_finite() && T::of(value).is_finite();
+        require(
+            weight >= 0.0 && finite(weight),
+            "penalty_weight",
+            non_negative,
+            weight,
+        )?;
+        require(
+            decay >= 0.0 && finite(decay),
+            "weight_decay",
+            non_negative,
+            decay,
+        )?;
+        let target = T::of(self.sparsity_target);
+        require(
+            target > T::zero() && target < T::one(),
+            "sparsity_target",
+            "in (0, 1)",
+            self.sparsity_target,
+        )?;
+        let penalty: Arc<dyn Penalty<T>> = match &self.penalty {
+            Some(penalty) => Arc::clone(penalty),
+            None if self.hidden_activation.kept(1).is_some() => Arc::new(()),
+            None => Arc::new(KlDivergence),
+        };
+        penalty.check(&self.hidden_activation, target)?;
+
+        let depth = layout.depth();
+        let mut decoder = vec![self.hidden_activation.mirrored(); depth];
+        decoder[0] = self.output_activation;
+        let objective = Objective {
+            encoder: vec![self.hidden_activation; depth],
+            decoder,
+            reconstruction: self.reconstruction,
+            weight_decay: T::of(decay),
+            penalty,
+            penalty_weight: T::of(weight),
+            sparsity_target: target,
+            penalized: self.penalized(depth)?,
+        };
+        Ok(SparseAutoencoder::from_parts(parameters, objective))
+    }
+
+    fn initial_parameters(&self) -> Result<Parameters<T>, Error> {
+        let Some(parameters) = &self.parameters else {
+            let layout = Layout::new(&self.layers, self.tied)?;
+            let theta = self.initialization.draw(&layout, self.seed);
+            return Parameters::new(layout, theta);
+        };
+        if !self.layers.is_empty() {
+            let sizes = parameters.layout().sizes();
+            let given = std::iter::once((sizes.len(), self.layers.len()))
+                .chain(sizes.iter().copied().zip(self.layers.iter().copied()));
+            for (actual, expected) in given {
+                if expected != actual {
+                    return Err(Error::DimensionMismatch {
+                        what: "layers of the parameters",
+                        expected,
+                        actual,
+                    });
+                }
+            }
+        }
+        Ok(parameters.clone())
+    }
+
+    fn penalized(&self, depth: usize) -> Result<Vec<bool>, Error> {
+        let Some(indices) = &self.penalized_layers else {
+            return Ok(vec![true; depth]);
+        };
+        let mut penalized = vec![false; depth];
+        for &index in indices {
+            let Some(layer) = penalized.get_mut(index) else {
+                return Err(Error::InvalidParameter {
+                    name: "penalized_layers",
+                    requirement: "indices below the number of hidden layers",
+                    value: f64::of_count(index),
+                });
+            };
+            *layer = true;
+        }
+        Ok(penalized)
+    }
+}

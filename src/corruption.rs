@@ -1,0 +1,114 @@
+//! Input noise for denoising autoencoders.
+
+use rand::RngExt;
+use rand::rngs::Xoshiro256PlusPlus;
+use rand_distr::StandardNormal;
+
+use crate::Real;
+use crate::error::{Error, require};
+
+/// Noise that the trainer adds to its input, while the loss still compares with the clean samples
+/// (Vincent et al. 2010, *Stacked Denoising Autoencoders*). Fresh in every step.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
+pub enum Corruption {
+    /// Adds normal noise with this standard deviation, finite and at least 0, in units of the data.
+    Gaussian {
+        /// σ of the noise.
+        standard_deviation: f64,
+    },
+    /// Sets this fraction of the entries, in [0, 1], to 0, each by its own chance.
+    Masking {
+        /// The chance of an entry to be masked.
+        fraction: f64,
+    },
+    /// Sets this fraction of the entries, in [0, 1], to `low` or `high` with equal chances.
+    SaltAndPepper {
+        /// The chance of an entry to be replaced.
+        fraction: f64,
+        /// Pepper, the lower end of the data's range.
+        low: f64,
+        /// Salt, the upper end.
+        high: f64,
+    },
+}
+
+impl Corruption {
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        let proportion =
+            |name, value: f64| require((0.0..=1.0).contains(&value), name, "in [0, 1]", value);
+        match *self {
+            Self::Gaussian { standard_deviation } => require(
+                standard_deviation >= 0.0 && standard_deviation.is_finite(),
+                "standard_deviation of Gaussian",
+                "finite and at least 0",
+                standard_deviation,
+            ),
+            Self::Masking { fraction } => proportion("fraction of Masking", fraction),
+            Self::SaltAndPepper {
+                fraction,
+                low,
+                high,
+            } => {
+                proportion("fraction of SaltAndPepper", fraction)?;
+                require(low.is_finite(), "low of SaltAndPepper", "finite", low)?;
+                require(high.is_finite(), "high of SaltAndPepper", "finite", high)
+            }
+        }
+    }
+
+    /// Corrupts samples in place. The noise depends on nothing but the seed and the number of
+    /// values, so the same seed spoils the same samples in the same way.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidParameter`] for a setting out of its range; the samples are then untouched.
+    ///
+    /// ```
+    /// use sparse_autoencoder::{Corruption, nalgebra::DMatrix};
+    ///
+    /// let mut samples = DMatrix::from_element(64, 100, 1.0_f32);
+    /// Corruption::Masking { fraction: 0.25 }.apply(samples.as_mut_slice(), 7)?;
+    /// let masked = samples.iter().filter(|&&x| x == 0.0).count();
+    /// assert!((1400..1800).contains(&masked));
+    /// # Ok::<(), sparse_autoencoder::Error>(())
+    /// ```
+    pub fn apply<T: Real>(&self, samples: &mut [T], seed: u64) -> Result<(), Error> {
+        self.check()?;
+        self.spoil(samples, &mut rand::SeedableRng::seed_from_u64(seed));
+        Ok(())
+    }
+
+    pub(crate) fn spoil<T: Real>(&self, samples: &mut [T], rng: &mut Xoshiro256PlusPlus) {
+        match *self {
+            Self::Gaussian { standard_deviation } => {
+                for x in samples {
+                    let noise: f64 = rng.sample(StandardNormal);
+                    *x += T::of(standard_deviation * noise);
+                }
+            }
+            Self::Masking { fraction } => {
+                for x in samples {
+                    if rng.random::<f64>() < fraction {
+                        *x = T::zero();
+                    }
+                }
+            }
+            Self::SaltAndPepper {
+                fraction,
+                low,
+                high,
+            } => {
+                let (low, high) = (T::of(low), T::of(high));
+                for x in samples {
+                    let chance = rng.random::<f64>();
+                    if chance < 0.5 * fraction {
+                        *x = low;
+                    } else if chance < fraction {
+                        *x = high;
+                    }
+                }
+            }
+        }
+    }
+}

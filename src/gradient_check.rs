@@ -1,0 +1,142 @@
+//! The analytic gradient against central differences: for a model, or for one penalty of your own.
+//!
+//! ```text
+//! ∂J/∂θₖ ≈ (J(θ + h eₖ) − J(θ − h eₖ)) / 2h,     h = h₀ · max(1, |θₖ|)
+//! ```
+//!
+//! The truncation error is O(h²), the rounding error O(ε/h): in `f64` with `h₀ = 1e-5` both are
+//! near 1e-10, and a correct gradient agrees to about 1e-8; in `f32` expect no more than 1e-2, and
+//! check in `f64` instead. At a kink, such as that of ReLU at 0, of L1 at 0, or where two units of
+//! a TopK change places, the two sides differ by nature; choose points away from them.
+
+use nalgebra::DMatrixView;
+
+use crate::objective::Workspace;
+use crate::penalty::{HiddenBatch, HiddenGradient, Penalty, evaluate};
+use crate::{Activation, Error, Real, SparseAutoencoder};
+
+/// An analytic gradient beside a numeric one.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct GradientCheck<T> {
+    /// The gradient as the code computes it.
+    pub analytic: Vec<T>,
+    /// The central differences.
+    pub numeric: Vec<T>,
+}
+
+impl<T: Real> GradientCheck<T> {
+    /// `‖analytic − numeric‖ / (‖analytic‖ + ‖numeric‖)`, in Euclidean norms; 0 if both are 0.
+    #[must_use]
+    pub fn relative_error(&self) -> f64 {
+        let norm =
+            |values: &mut dyn Iterator<Item = f64>| values.map(|v| v * v).sum::<f64>().sqrt();
+        let (a, n) = (&self.analytic, &self.numeric);
+        let difference = norm(&mut a.iter().zip(n).map(|(a, n)| a.to_f64() - n.to_f64()));
+        let size =
+            norm(&mut a.iter().map(|a| a.to_f64())) + norm(&mut n.iter().map(|n| n.to_f64()));
+        if difference > 0.0 || difference.is_nan() {
+            difference / size
+        } else {
+            0.0
+        }
+    }
+
+    /// `max |analytic − numeric|`, to find where a gradient is wrong: the index, and the difference.
+    #[must_use]
+    pub fn worst(&self) -> Option<(usize, f64)> {
+        let differences = self.analytic.iter().zip(&self.numeric);
+        differences
+            .map(|(a, n)| (a.to_f64() - n.to_f64()).abs())
+            .enumerate()
+            .max_by(|a, b| a.1.total_cmp(&b.1))
+    }
+}
+
+fn central_differences<T: Real>(at: &mut [T], mut value: impl FnMut(&[T]) -> T) -> Vec<T> {
+    // ε^⅓ balances truncation against rounding.
+    let base = T::default_epsilon().cbrt();
+    (0..at.len())
+        .map(|k| {
+            let start = at[k];
+            let step = base * T::one().max(start.abs());
+            at[k] = start + step;
+            let (above, right) = (at[k], value(at));
+            at[k] = start - step;
+            let (below, left) = (at[k], value(at));
+            at[k] = start;
+            (right - left) / (above - below)
+        })
+        .collect()
+}
+
+/// Checks [`SparseAutoencoder::loss_and_gradient`] on `samples`, at the parameters of `model`.
+/// Evaluates the loss twice for every parameter: meant for small models.
+///
+/// ```
+/// use sparse_autoencoder::{SparseAutoencoder, gradient_check, nalgebra::dmatrix};
+///
+/// let sae = SparseAutoencoder::<f64>::builder().layers([3, 4]).build()?;
+/// let check = gradient_check::model(&sae, &dmatrix![0.1, 0.8; 0.9, 0.2; 0.3, 0.5])?;
+/// assert!(check.relative_error() < 1e-7);
+/// # Ok::<(), sparse_autoencoder::Error>(())
+/// ```
+///
+/// # Errors
+///
+/// As [`SparseAutoencoder::loss`].
+pub fn model<'a, T: Real>(
+    model: &SparseAutoencoder<T>,
+    samples: impl Into<DMatrixView<'a, T>>,
+) -> Result<GradientCheck<T>, Error> {
+    let samples = samples.into();
+    let mut model = model.clone();
+    let mut workspace = Workspace::new();
+    let mut analytic = vec![T::zero(); model.layout().len()];
+    model.loss_and_gradient(samples, &mut analytic, &mut workspace)?;
+    let mut theta = model.parameters().as_slice().to_vec();
+    let (objective, parameters) = model.objective_and_parameters();
+    let numeric = central_differences(&mut theta, |theta| {
+        objective
+            .evaluate(
+                parameters.layout(),
+                theta,
+                samples.into(),
+                None,
+                &mut workspace,
+            )
+            .total()
+    });
+    Ok(GradientCheck { analytic, numeric })
+}
+
+/// Checks the gradient of one penalty at the given hidden activations, units × samples.
+///
+/// `activation` and `target` are what the penalty would be told by a model; the entries of
+/// `hidden` should be values that the activation can take.
+///
+/// # Errors
+///
+/// As [`evaluate`](crate::penalty::evaluate).
+pub fn penalty<'a, T: Real>(
+    penalty: &dyn Penalty<T>,
+    activation: Activation,
+    target: f64,
+    hidden: impl Into<DMatrixView<'a, T>>,
+) -> Result<GradientCheck<T>, Error> {
+    let hidden = hidden.into();
+    let (_, analytic) = evaluate(penalty, activation, target, hidden)?;
+    let mut hidden = hidden.into_owned();
+    let (units, samples) = hidden.shape();
+    let mut scratch = (vec![T::zero(); units], vec![T::zero(); units * samples]);
+    let numeric = central_differences(hidden.as_mut_slice(), |activations| {
+        let mean = DMatrixView::from_slice(activations, units, samples).column_mean();
+        let batch = HiddenBatch::new(activations, mean.as_slice(), T::of(target), activation);
+        let mut unused = HiddenGradient::new(&mut scratch.0, &mut scratch.1);
+        penalty.accumulate(&batch, T::zero(), &mut unused)
+    });
+    Ok(GradientCheck {
+        analytic: analytic.as_slice().to_vec(),
+        numeric,
+    })
+}

@@ -1,0 +1,198 @@
+//! The elementwise passes of a training step, fused so that each matrix is read and written once.
+
+use nalgebra::DMatrixView;
+
+use super::{Partials, Scalar, Threads, keep_largest, vectorize};
+use crate::Real;
+
+/// `z ← f(z + b)` for every column, then all but the `kept` largest of each column are set to 0.
+/// Writes the sum over the columns to `sums`, if that is not empty.
+pub(crate) fn activate<T: Real>(
+    z: &mut [T],
+    bias: &[T],
+    f: impl Fn(T) -> T + Sync + Send,
+    kept: Option<usize>,
+    sums: &mut [T],
+    partials: &mut Partials<T>,
+    threads: Threads,
+) {
+    partials.run(z, bias.len(), sums, threads, |_, panel, sums| {
+        for column in panel.chunks_exact_mut(bias.len()) {
+            vectorize(
+                #[inline(always)]
+                || {
+                    for (z, &b) in column.iter_mut().zip(bias) {
+                        *z = f(*z + b);
+                    }
+                },
+            );
+            if let Some(kept) = kept {
+                keep_largest(column, kept);
+            }
+            vectorize(
+                #[inline(always)]
+                || {
+                    for (sum, &h) in sums.iter_mut().zip(&*column) {
+                        *sum += h;
+                    }
+                },
+            );
+        }
+    });
+}
+
+/// `z ← δ`, where `(loss, δ) = term(z + b, x)` entry by entry. Writes the sum over the columns of δ
+/// to the first half of `sums` and of the losses to the second.
+pub(crate) fn residual<T: Real>(
+    z: &mut [T],
+    bias: &[T],
+    x: DMatrixView<'_, T>,
+    term: impl Fn(T, T) -> (T, T) + Sync + Send,
+    sums: &mut [T],
+    partials: &mut Partials<T>,
+    threads: Threads,
+) {
+    let rows = bias.len();
+    partials.run(z, rows, sums, threads, |first, panel, sums| {
+        let (delta_sums, loss_sums) = sums.split_at_mut(rows);
+        for (offset, column) in panel.chunks_exact_mut(rows).enumerate() {
+            let x = x.column(first + offset);
+            let entries = column.iter_mut().zip(bias).zip(x.as_slice());
+            let sums = delta_sums.iter_mut().zip(loss_sums.iter_mut());
+            vectorize(
+                #[inline(always)]
+                || {
+                    for (((z, &b), &x), (delta_sum, loss_sum)) in entries.zip(sums) {
+                        let (loss, delta) = term(*z + b, x);
+                        *z = delta;
+                        *delta_sum += delta;
+                        *loss_sum += loss;
+                    }
+                },
+            );
+        }
+    });
+}
+
+/// `δ ← (δ + per_unit) ⊙ f′(h)` for every column, `per_unit` being left out where it is empty.
+/// Writes the sum over the columns to `sums`.
+pub(crate) fn backpropagate<T: Real>(
+    delta: &mut [T],
+    h: &[T],
+    per_unit: &[T],
+    slope: impl Fn(T) -> T + Sync + Send,
+    sums: &mut [T],
+    partials: &mut Partials<T>,
+    threads: Threads,
+) {
+    let rows = sums.len();
+    partials.run(delta, rows, sums, threads, |first, panel, sums| {
+        let h = &h[first * rows..][..panel.len()];
+        for (column, h) in panel.chunks_exact_mut(rows).zip(h.chunks_exact(rows)) {
+            let entries = column.iter_mut().zip(h).zip(&mut *sums);
+            vectorize(
+                #[inline(always)]
+                || {
+                    if per_unit.is_empty() {
+                        for ((delta, &h), sum) in entries {
+                            *delta *= slope(h);
+                            *sum += *delta;
+                        }
+                    } else {
+                        for (((delta, &h), sum), &p) in entries.zip(per_unit) {
+                            *delta = (*delta + p) * slope(h);
+                            *sum += *delta;
+                        }
+                    }
+                },
+            );
+        }
+    });
+}
+
+/// `gradient ← λ w`, and returns `‖w‖²`.
+pub(crate) fn decay<T: Real>(
+    gradient: &mut [T],
+    w: &[T],
+    lambda: T,
+    rows: usize,
+    partials: &mut Partials<T>,
+    threads: Threads,
+) -> T {
+    let mut total = [T::zero()];
+    partials.run(gradient, rows, &mut total, threads, |first, panel, sums| {
+        let w = &w[first * rows..][..panel.len()];
+        sums[0] = vectorize(
+            #[inline(always)]
+            || {
+                for (g, &w) in panel.iter_mut().zip(w) {
+                    *g = lambda * w;
+                }
+                sum(w, |w| w * w)
+            },
+        );
+    });
+    total[0]
+}
+
+/// `Σ term(v)`, in a fixed order that vector code can keep.
+#[inline(always)]
+pub(crate) fn sum<T: Real>(values: &[T], term: impl Fn(T) -> T) -> T {
+    // Floating-point addition does not associate, so the compiler may not split a sum: we do.
+    const LANES: usize = 32;
+    let mut lanes = [T::zero(); LANES];
+    let chunks = values.chunks_exact(LANES);
+    let rest = chunks.remainder();
+    for chunk in chunks {
+        for (lane, &value) in lanes.iter_mut().zip(chunk) {
+            *lane += term(value);
+        }
+    }
+    for (lane, &value) in lanes.iter_mut().zip(rest) {
+        *lane += term(value);
+    }
+    let mut half = LANES / 2;
+    while half > 0 {
+        for lane in 0..half {
+            let other = lanes[lane + half];
+            lanes[lane] += other;
+        }
+        half /= 2;
+    }
+    lanes[0]
+}
+
+/// Whether no value is NaN or infinite.
+pub(crate) fn all_finite<T: Real>(values: &[T]) -> bool {
+    // v − v is 0 for finite v and NaN for all others.
+    let sum = vectorize(
+        #[inline(always)]
+        || sum(values, |v| v - v),
+    );
+    sum.is_finite()
+}
+
+/// `‖a − b‖²`
+pub(crate) fn distance_squared<T: Real>(a: &[T], b: &[T]) -> T {
+    vectorize(
+        #[inline(always)]
+        || {
+            const LANES: usize = 32;
+            let mut lanes = [T::zero(); LANES];
+            for (a, b) in a.chunks(LANES).zip(b.chunks(LANES)) {
+                for ((lane, &a), &b) in lanes.iter_mut().zip(a).zip(b) {
+                    *lane = Scalar::fma(a - b, a - b, *lane);
+                }
+            }
+            sum(&lanes, |lane| lane)
+        },
+    )
+}
+
+/// `‖v‖²`
+pub(crate) fn norm_squared<T: Real>(values: &[T]) -> T {
+    vectorize(
+        #[inline(always)]
+        || sum(values, |v| Scalar::fma(v, v, T::zero())),
+    )
+}

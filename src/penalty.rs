@@ -1,0 +1,355 @@
+//! Sparsity penalties: what is added to the loss so that few units are active.
+//!
+//! # Writing one
+//!
+//! A penalty is one method, [`Penalty::accumulate`]: it returns Ω and adds its gradient. Here is
+//! the log penalty `Ω = 1/m Σᵢⱼ ln(1 + hⱼᵢ²)`, whole:
+//!
+//! ```
+//! use sparse_autoencoder::penalty::{HiddenBatch, HiddenGradient, Penalty};
+//! use sparse_autoencoder::{Activation, Real, gradient_check, nalgebra::dmatrix};
+//!
+//! #[derive(Debug)]
+//! struct LogSquare;
+//!
+//! impl<T: Real> Penalty<T> for LogSquare {
+//!     fn accumulate(&self, hidden: &HiddenBatch<'_, T>, scale: T, gradient: &mut HiddenGradient<'_, T>) -> T {
+//!         let per_sample = T::one() / T::of_count(hidden.samples());
+//!         let mut sum = T::zero();
+//!         for (g, &h) in gradient.per_activation().iter_mut().zip(hidden.activations()) {
+//!             sum += (T::one() + h * h).ln();
+//!             *g += scale * per_sample * T::of(2.0) * h / (T::one() + h * h);
+//!         }
+//!         per_sample * sum
+//!     }
+//! }
+//!
+//! // One call checks the gradient against central differences.
+//! let hidden = dmatrix![0.2, 0.9; -0.4, 0.1];
+//! let check = gradient_check::penalty(&LogSquare, Activation::Tanh, 0.05, &hidden)?;
+//! assert!(check.relative_error() < 1e-8);
+//! # Ok::<(), sparse_autoencoder::Error>(())
+//! ```
+//!
+//! The contract, which every implementation must keep: gradients are *added*, never overwritten,
+//! and multiplied by `scale`; the value returned is *not* multiplied by `scale`; nothing is
+//! allocated. Penalties then combine: `(a, b)` is their sum, [`Scaled`] a multiple, `()` none.
+
+mod kl_divergence;
+mod l1;
+mod proportion;
+mod squared_deviation;
+
+pub use kl_divergence::KlDivergence;
+pub use l1::L1;
+pub use proportion::Proportion;
+pub use squared_deviation::SquaredDeviation;
+
+use std::{fmt, sync::Arc};
+
+use nalgebra::{DMatrix, DMatrixView, DVector};
+
+use crate::autoencoder::check_batch;
+use crate::error::{Error, require};
+use crate::{Activation, Real};
+
+/// A sparsity penalty Ω on one batch of one hidden layer's activations.
+///
+/// Object-safe and open; [the module](self) shows how to write and check one. It must be cheap
+/// beside two matrix products, and it must not allocate.
+pub trait Penalty<T: Real>: fmt::Debug + Send + Sync {
+    /// Returns Ω and **adds** `scale · ∂Ω/∂h` to `gradient`.
+    fn accumulate(
+        &self,
+        hidden: &HiddenBatch<'_, T>,
+        scale: T,
+        gradient: &mut HiddenGradient<'_, T>,
+    ) -> T;
+
+    /// Refuses, when a model is built, activations and sparsity targets ρ for which the penalty is
+    /// not defined. The default accepts everything.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::UnsupportedActivation`] and [`Error::InvalidParameter`] are meant for this.
+    fn check(&self, activation: &Activation, target: T) -> Result<(), Error> {
+        let _ = (activation, target);
+        Ok(())
+    }
+
+    /// Whether the penalty is zero whatever the activations. The passes then skip it. The default
+    /// is `false`, which is always right.
+    fn is_zero(&self) -> bool {
+        false
+    }
+}
+
+/// The activations of one hidden layer on one batch, as a penalty sees them.
+///
+/// Slices and numbers: a penalty depends on no version of a matrix library.
+#[derive(Debug, Clone, Copy)]
+pub struct HiddenBatch<'a, T> {
+    activations: &'a [T],
+    mean: &'a [T],
+    target: T,
+    activation: Activation,
+}
+
+impl<'a, T: Real> HiddenBatch<'a, T> {
+    /// `activations` sample after sample, `mean.len()` units each, of which `mean` is the mean.
+    pub(crate) fn new(
+        activations: &'a [T],
+        mean: &'a [T],
+        target: T,
+        activation: Activation,
+    ) -> Self {
+        debug_assert_eq!(activations.len() % mean.len(), 0);
+        Self {
+            activations,
+            mean,
+            target,
+            activation,
+        }
+    }
+
+    /// The number of units of the layer.
+    #[must_use]
+    pub fn units(&self) -> usize {
+        self.mean.len()
+    }
+
+    /// The number of samples m of the batch, at least 1.
+    #[must_use]
+    pub fn samples(&self) -> usize {
+        self.activations.len() / self.mean.len()
+    }
+
+    /// All activations, sample after sample: `units · samples` values.
+    #[must_use]
+    pub fn activations(&self) -> &'a [T] {
+        self.activations
+    }
+
+    /// The activations of each sample in turn, `units` values each.
+    pub fn columns(&self) -> impl ExactSizeIterator<Item = &'a [T]> {
+        self.activations.chunks_exact(self.mean.len())
+    }
+
+    /// The mean activation ρ̂ of each unit over the batch, ready-made.
+    #[must_use]
+    pub fn mean(&self) -> &'a [T] {
+        self.mean
+    }
+
+    /// The sparsity target ρ of the model.
+    #[must_use]
+    pub fn target(&self) -> T {
+        self.target
+    }
+
+    /// The activation function that made the activations, for its range and its sign.
+    #[must_use]
+    pub fn activation(&self) -> Activation {
+        self.activation
+    }
+}
+
+/// Where a penalty adds its gradient: two channels, of which it touches what it needs.
+///
+/// A penalty on the mean activations costs O(units) by the first; what is written there is added
+/// to the gradient of *every* activation of that unit.
+#[derive(Debug)]
+pub struct HiddenGradient<'a, T> {
+    per_unit: &'a mut [T],
+    per_activation: &'a mut [T],
+    per_activation_used: bool,
+}
+
+impl<'a, T: Real> HiddenGradient<'a, T> {
+    /// `per_unit` is used as it is; `per_activation` is cleared if it is asked for.
+    pub(crate) fn new(per_unit: &'a mut [T], per_activation: &'a mut [T]) -> Self {
+        Self {
+            per_unit,
+            per_activation,
+            per_activation_used: false,
+        }
+    }
+
+    /// One value per unit, to be added to: it counts for every sample of the batch.
+    pub fn per_unit(&mut self) -> &mut [T] {
+        self.per_unit
+    }
+
+    /// One value per activation, sample after sample, to be added to. Asking for it costs a pass
+    /// over the batch.
+    pub fn per_activation(&mut self) -> &mut [T] {
+        if !self.per_activation_used {
+            self.per_activation.fill(T::zero());
+            self.per_activation_used = true;
+        }
+        self.per_activation
+    }
+
+    pub(crate) fn per_activation_used(&self) -> bool {
+        self.per_activation_used
+    }
+}
+
+/// Ω and `∂Ω/∂H` for hidden activations H, units × samples: what a model would see of a penalty.
+///
+/// ```
+/// use sparse_autoencoder::{Activation, KlDivergence, nalgebra::dmatrix, penalty};
+///
+/// let hidden = dmatrix![0.1, 0.3]; // one unit, ρ̂ = 0.2
+/// let (omega, gradient) = penalty::evaluate(&KlDivergence, Activation::Sigmoid, 0.05, &hidden)?;
+/// assert!((omega - 0.0939430260_f64).abs() < 1e-10);
+/// assert!((gradient[0] - 0.9375 / 2.0).abs() < 1e-10);
+/// # Ok::<(), sparse_autoencoder::Error>(())
+/// ```
+///
+/// # Errors
+///
+/// What [`Penalty::check`] refuses; [`Error::EmptyBatch`] without units or samples;
+/// [`Error::NonFinite`] for NaN and infinities.
+pub fn evaluate<'a, T: Real>(
+    penalty: &dyn Penalty<T>,
+    activation: Activation,
+    target: f64,
+    hidden: impl Into<DMatrixView<'a, T>>,
+) -> Result<(T, DMatrix<T>), Error> {
+    let hidden = hidden.into();
+    penalty.check(&activation, T::of(target))?;
+    check_batch("hidden activations", hidden, hidden.nrows())?;
+    if hidden.nrows() == 0 {
+        return Err(Error::EmptyBatch {
+            what: "units of the hidden activations",
+        });
+    }
+    let hidden = hidden.into_owned();
+    let mean = hidden.column_mean();
+    let mut per_unit = DVector::zeros(hidden.nrows());
+    let mut gradient = DMatrix::zeros(hidden.nrows(), hidden.ncols());
+    let batch = HiddenBatch::new(
+        hidden.as_slice(),
+        mean.as_slice(),
+        T::of(target),
+        activation,
+    );
+    let mut channels = HiddenGradient::new(per_unit.as_mut_slice(), gradient.as_mut_slice());
+    let value = penalty.accumulate(&batch, T::one(), &mut channels);
+    for mut column in gradient.column_iter_mut() {
+        column += &per_unit;
+    }
+    Ok((value, gradient))
+}
+
+/// No penalty.
+impl<T: Real> Penalty<T> for () {
+    fn accumulate(&self, _: &HiddenBatch<'_, T>, _: T, _: &mut HiddenGradient<'_, T>) -> T {
+        T::zero()
+    }
+
+    fn is_zero(&self) -> bool {
+        true
+    }
+}
+
+macro_rules! forward {
+    ($($wrapper:ty),*) => {$(
+        #[warn(clippy::missing_trait_methods)] // a method forgotten here would be ignored silently
+        impl<T: Real, P: Penalty<T> + ?Sized> Penalty<T> for $wrapper {
+            fn accumulate(
+                &self,
+                hidden: &HiddenBatch<'_, T>,
+                scale: T,
+                gradient: &mut HiddenGradient<'_, T>,
+            ) -> T {
+                (**self).accumulate(hidden, scale, gradient)
+            }
+
+            fn check(&self, activation: &Activation, target: T) -> Result<(), Error> {
+                (**self).check(activation, target)
+            }
+
+            fn is_zero(&self) -> bool {
+                (**self).is_zero()
+            }
+        }
+    )*};
+}
+
+forward!(&P, Box<P>, Arc<P>);
+
+/// The sum of two penalties.
+#[warn(clippy::missing_trait_methods)]
+impl<T: Real, A: Penalty<T>, B: Penalty<T>> Penalty<T> for (A, B) {
+    fn accumulate(
+        &self,
+        hidden: &HiddenBatch<'_, T>,
+        scale: T,
+        gradient: &mut HiddenGradient<'_, T>,
+    ) -> T {
+        self.0.accumulate(hidden, scale, gradient) + self.1.accumulate(hidden, scale, gradient)
+    }
+
+    fn check(&self, activation: &Activation, target: T) -> Result<(), Error> {
+        self.0.check(activation, target)?;
+        self.1.check(activation, target)
+    }
+
+    fn is_zero(&self) -> bool {
+        self.0.is_zero() && self.1.is_zero()
+    }
+}
+
+/// A multiple of a penalty: `Ω = factor · Ω_inner`.
+///
+/// ```
+/// use sparse_autoencoder::{KlDivergence, L1, SparseAutoencoder, penalty::Scaled};
+///
+/// let sae = SparseAutoencoder::<f32>::builder()
+///     .layers([64, 100])
+///     .penalty((KlDivergence, Scaled::new(0.01, L1)))
+///     .build()?;
+/// # Ok::<(), sparse_autoencoder::Error>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Scaled<P> {
+    factor: f64,
+    penalty: P,
+}
+
+impl<P> Scaled<P> {
+    /// `factor` times `penalty`. The factor must be finite and at least 0, which is checked when a
+    /// model is built.
+    pub const fn new(factor: f64, penalty: P) -> Self {
+        Self { factor, penalty }
+    }
+}
+
+#[warn(clippy::missing_trait_methods)]
+impl<T: Real, P: Penalty<T>> Penalty<T> for Scaled<P> {
+    fn accumulate(
+        &self,
+        hidden: &HiddenBatch<'_, T>,
+        scale: T,
+        gradient: &mut HiddenGradient<'_, T>,
+    ) -> T {
+        let factor = T::of(self.factor);
+        factor * self.penalty.accumulate(hidden, scale * factor, gradient)
+    }
+
+    fn check(&self, activation: &Activation, target: T) -> Result<(), Error> {
+        require(
+            self.factor >= 0.0 && self.factor.is_finite(),
+            "factor of Scaled",
+            "finite and at least 0",
+            self.factor,
+        )?;
+        self.penalty.check(activation, target)
+    }
+
+    fn is_zero(&self) -> bool {
+        self.factor <= 0.0 || self.penalty.is_zero()
+    }
+}

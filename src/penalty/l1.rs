@@ -1,0 +1,61 @@
+use crate::Real;
+use crate::kernel::{self, Scalar};
+use crate::penalty::{HiddenBatch, HiddenGradient, Penalty};
+
+/// The mean absolute sum of the activations.
+///
+/// ```text
+/// Ω = 1/m Σᵢ ‖hᵢ‖₁
+/// ∂Ω/∂hⱼᵢ = 1/m sign(hⱼᵢ),     0 where hⱼᵢ = 0
+/// ```
+///
+/// The sparsity target plays no part. Where an activation is never negative, `Ω = Σⱼ ρ̂ⱼ`: the
+/// penalty then costs O(units), else O(units · samples). (There the gradient also reaches units
+/// that are exactly 0; the derivative of their activation is 0, so the parameters never see it.)
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct L1;
+
+impl<T: Real> Penalty<T> for L1 {
+    fn accumulate(
+        &self,
+        hidden: &HiddenBatch<'_, T>,
+        scale: T,
+        gradient: &mut HiddenGradient<'_, T>,
+    ) -> T {
+        let step = scale / T::of_count(hidden.samples());
+        if hidden.activation().is_non_negative() {
+            let mut value = 0.0;
+            for (g, mean) in gradient.per_unit().iter_mut().zip(hidden.mean()) {
+                *g += step;
+                value += mean.to_f64();
+            }
+            return T::of(value);
+        }
+        let mut sum = 0.0;
+        let columns = gradient.per_activation().chunks_exact_mut(hidden.units());
+        for (g, h) in columns.zip(hidden.columns()) {
+            sum += kernel::vectorize(
+                #[inline(always)]
+                || add_signs(h, step, g),
+            )
+            .to_f64();
+        }
+        T::of(sum / f64::of_count(hidden.samples()))
+    }
+}
+
+/// Adds `step · sign(h)` to `gradient` and returns `‖h‖₁`.
+#[inline(always)]
+pub(super) fn add_signs<T: Real>(h: &[T], step: T, gradient: &mut [T]) -> T {
+    for (g, &h) in gradient.iter_mut().zip(h) {
+        let sign = if h > T::zero() {
+            T::one()
+        } else if h < T::zero() {
+            -T::one()
+        } else {
+            T::zero()
+        };
+        *g = Scalar::fma(step, sign, *g);
+    }
+    kernel::sum(h, |h| h.abs())
+}

@@ -1,0 +1,63 @@
+use crate::activation::proportion_of;
+use crate::error::require;
+use crate::kernel;
+use crate::penalty::{HiddenBatch, HiddenGradient, Penalty};
+use crate::{Activation, Error, Real};
+
+/// The trimmed ℓ₁ norm: what is active beyond the allowed proportion of units.
+///
+/// ```text
+/// Ω = 1/m Σᵢ Σ_{j ∉ top_k(|hᵢ|)} |hⱼᵢ|,     k = ⌈ρ · units⌉
+/// ∂Ω/∂hⱼᵢ = 1/m sign(hⱼᵢ) for j ∉ top_k(|hᵢ|),     0 elsewhere and where hⱼᵢ = 0
+/// ```
+///
+/// It is zero exactly when at most the proportion ρ of the units is active in every sample, and it
+/// leaves the k strongest units of a sample alone: no shrinkage of what is kept (Bertsimas,
+/// Copenhaver & Mazumder 2017, *The Trimmed Lasso*). Of equal magnitudes the lower index is kept.
+///
+/// Costs O(units · samples). The hard form of the same bound is [`Activation::TopProportion`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Proportion;
+
+impl<T: Real> Penalty<T> for Proportion {
+    fn accumulate(
+        &self,
+        hidden: &HiddenBatch<'_, T>,
+        scale: T,
+        gradient: &mut HiddenGradient<'_, T>,
+    ) -> T {
+        let k = proportion_of(hidden.units(), hidden.target().to_f64());
+        let step = scale / T::of_count(hidden.samples());
+        let mut sum = 0.0;
+        let columns = gradient.per_activation().chunks_exact_mut(hidden.units());
+        for (gradient, h) in columns.zip(hidden.columns()) {
+            let largest = kernel::Largest::of_magnitudes(h, k);
+            let mut ties = largest.ties;
+            for (g, &h) in gradient.iter_mut().zip(h) {
+                let magnitude = h.abs();
+                let kept = if magnitude == largest.threshold && ties > 0 {
+                    ties -= 1;
+                    true
+                } else {
+                    magnitude > largest.threshold
+                };
+                if !kept && magnitude > T::zero() {
+                    sum += magnitude.to_f64();
+                    *g += if h > T::zero() { step } else { -step };
+                } else if !magnitude.is_finite() {
+                    sum += magnitude.to_f64(); // a diverging activation must show in the loss
+                }
+            }
+        }
+        T::of(sum / f64::of_count(hidden.samples()))
+    }
+
+    fn check(&self, _activation: &Activation, target: T) -> Result<(), Error> {
+        require(
+            target > T::zero() && target <= T::one(),
+            "sparsity_target",
+            "a proportion in (0, 1] for Proportion",
+            target.to_f64(),
+        )
+    }
+}

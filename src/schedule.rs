@@ -1,0 +1,104 @@
+//! Learning-rate schedules.
+
+use std::f64::consts::PI;
+
+use crate::error::{Error, require};
+
+/// How the learning rate changes over a [`fit`](crate::Trainer::fit): the factor that multiplies
+/// the optimizer's rate, as a function of the progress `p` in [0, 1) through all steps.
+///
+/// ```
+/// use sparse_autoencoder::Schedule;
+///
+/// let schedule = Schedule::cosine(0.1).warm_up(0.05);
+/// assert_eq!(schedule.factor(0.0), 0.0);
+/// assert_eq!(schedule.factor(0.05), 1.0);
+/// assert!((schedule.factor(1.0) - 0.1).abs() < 1e-12);
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Schedule {
+    decay: Decay,
+    floor: f64,
+    warm_up: f64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Decay {
+    Constant,
+    Linear,
+    Cosine,
+    Exponential,
+}
+
+impl Schedule {
+    const fn new(decay: Decay, floor: f64) -> Self {
+        Self {
+            decay,
+            floor,
+            warm_up: 0.0,
+        }
+    }
+
+    /// `1` throughout: only a [`warm_up`](Self::warm_up) changes it.
+    #[must_use]
+    pub const fn constant() -> Self {
+        Self::new(Decay::Constant, 1.0)
+    }
+
+    /// A straight line from 1 to `floor`, in [0, 1].
+    #[must_use]
+    pub const fn linear(floor: f64) -> Self {
+        Self::new(Decay::Linear, floor)
+    }
+
+    /// Half a cosine from 1 to `floor`, in [0, 1] (Loshchilov & Hutter 2017).
+    #[must_use]
+    pub const fn cosine(floor: f64) -> Self {
+        Self::new(Decay::Cosine, floor)
+    }
+
+    /// `floorᵖ`, from 1 to `floor`, in (0, 1].
+    #[must_use]
+    pub const fn exponential(floor: f64) -> Self {
+        Self::new(Decay::Exponential, floor)
+    }
+
+    /// Rises linearly from 0 over this fraction of the steps, in [0, 1), before the decay begins.
+    #[must_use]
+    pub const fn warm_up(mut self, fraction: f64) -> Self {
+        self.warm_up = fraction;
+        self
+    }
+
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        require(
+            self.warm_up >= 0.0 && self.warm_up < 1.0,
+            "warm_up of the schedule",
+            "in [0, 1)",
+            self.warm_up,
+        )?;
+        let positive = self.decay == Decay::Exponential;
+        require(
+            (0.0..=1.0).contains(&self.floor) && (self.floor > 0.0 || !positive),
+            "floor of the schedule",
+            if positive { "in (0, 1]" } else { "in [0, 1]" },
+            self.floor,
+        )
+    }
+
+    /// The factor at progress `p`.
+    #[must_use]
+    pub fn factor(&self, progress: f64) -> f64 {
+        if progress < self.warm_up {
+            return progress / self.warm_up;
+        }
+        let p = (progress - self.warm_up) / (1.0 - self.warm_up);
+        let floor = self.floor;
+        match self.decay {
+            Decay::Constant => 1.0,
+            Decay::Linear => 1.0 - p * (1.0 - floor),
+            Decay::Cosine => floor + (1.0 - floor) * 0.5 * (1.0 + (PI * p).cos()),
+            Decay::Exponential => floor.powf(p),
+        }
+    }
+}

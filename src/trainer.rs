@@ -1,0 +1,556 @@
+use std::ops::ControlFlow;
+
+use nalgebra::{DMatrix, DMatrixView};
+use rand::SeedableRng;
+use rand::rngs::Xoshiro256PlusPlus;
+use rand::seq::SliceRandom;
+
+use crate::error::{Error, require};
+use crate::kernel;
+use crate::objective::{Batch, Loss, Workspace};
+use crate::optimizer::Optimizer;
+use crate::{Corruption, Real, Schedule, SparseAutoencoder};
+
+/// Fits models: owns the loop over epochs and batches.
+///
+/// | setter | default | range | meaning |
+/// |---|---|---|---|
+/// | [`epochs`](Self::epochs) | 100 | ≥ 1 | passes over the samples; iterations of a full-batch optimizer |
+/// | [`batch_size`](Self::batch_size) | 256; all for a full-batch optimizer | ≥ 1 | samples per step, at most |
+/// | [`seed`](Self::seed) | 0 | | of shuffling, validation split, and corruption |
+/// | [`validation_split`](Self::validation_split) | 0 | [0, 1) | fraction of the samples held out |
+/// | [`patience`](Self::patience) | none | ≥ 1 | epochs without improvement before stopping |
+/// | [`schedule`](Self::schedule) | none | | of the learning rate |
+/// | [`clip_gradient`](Self::clip_gradient) | none | > 0 | largest Euclidean norm of a gradient |
+/// | [`corruption`](Self::corruption) | none | | noise of the input, for denoising |
+/// | [`threads`](Self::threads) | rayon's pool | ≥ 1 | never changes a bit of the result |
+///
+/// Samples are shuffled in every epoch, by the seed. Batches of an epoch differ in size by at most
+/// one sample, so that no small remainder distorts a batch mean. Settings are checked by
+/// [`fit`](Self::fit).
+///
+/// ```
+/// use std::ops::ControlFlow;
+/// use sparse_autoencoder::{Adam, Schedule, SparseAutoencoder, Trainer, nalgebra::DMatrix};
+///
+/// let samples = DMatrix::from_fn(6, 120, |i, j| ((i + j) % 6) as f64 / 5.0);
+/// let mut sae = SparseAutoencoder::builder().layers([6, 9]).build()?;
+/// let report = Trainer::new(Adam::new(1e-2)?)
+///     .epochs(200)
+///     .batch_size(32)
+///     .schedule(Schedule::cosine(0.0))
+///     .fit_with(&mut sae, &samples, |epoch| {
+///         if epoch.loss.reconstruction < 0.1 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+///     })?;
+/// assert_eq!(report.history.len(), report.epochs);
+/// # Ok::<(), sparse_autoencoder::Error>(())
+/// ```
+#[derive(Debug)]
+#[must_use]
+pub struct Trainer<T> {
+    optimizer: Box<dyn Optimizer<T>>,
+    epochs: usize,
+    batch_size: Option<usize>,
+    seed: u64,
+    validation_split: f64,
+    patience: Option<usize>,
+    schedule: Option<Schedule>,
+    clip_gradient: Option<f64>,
+    corruption: Option<Corruption>,
+    running: Running<T>,
+}
+
+/// What exists only while training goes on.
+#[derive(Debug)]
+struct Running<T> {
+    /// The number of parameters that the optimizer is prepared for.
+    prepared: Option<usize>,
+    rng: Xoshiro256PlusPlus,
+    workspace: Workspace<T>,
+    /// The samples of a batch, and the same with noise.
+    batch: Vec<T>,
+    noisy: Vec<T>,
+}
+
+/// What an observer is shown after each epoch.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub struct Epoch<'a, T> {
+    /// Counted from 1.
+    pub number: usize,
+    /// The mean over the batches of the epoch, each at the parameters it was met with.
+    pub loss: Loss<T>,
+    /// The loss on the samples held out, after the epoch; without corruption.
+    pub validation: Option<Loss<T>>,
+    /// The model as it is now.
+    pub model: &'a SparseAutoencoder<T>,
+}
+
+/// Why training stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum StopReason {
+    /// All epochs were run.
+    EpochLimit,
+    /// The optimizer found no way to improve.
+    Converged,
+    /// The loss had not improved for as many epochs as [`Trainer::patience`] allows.
+    NoImprovement,
+    /// The observer said so.
+    Observer,
+}
+
+/// How training went.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Report<T> {
+    /// Why it stopped.
+    pub stop: StopReason,
+    /// The number of epochs that were run.
+    pub epochs: usize,
+    /// The epoch, counted from 1, whose parameters the model has.
+    pub best_epoch: usize,
+    /// The loss of each epoch.
+    pub history: Vec<Loss<T>>,
+    /// The loss on the samples held out, after each epoch; empty without a validation split.
+    pub validation: Vec<Loss<T>>,
+}
+
+impl<T: Real> Trainer<T> {
+    /// A trainer that uses this optimizer.
+    pub fn new(optimizer: impl Optimizer<T> + 'static) -> Self {
+        Self {
+            optimizer: Box::new(optimizer),
+            epochs: 100,
+            batch_size: None,
+            seed: 0,
+            validation_split: 0.0,
+            patience: None,
+            schedule: None,
+            clip_gradient: None,
+            corruption: None,
+            running: Running {
+                prepared: None,
+                rng: Xoshiro256PlusPlus::seed_from_u64(0),
+                workspace: Workspace::new(),
+                batch: Vec::new(),
+                noisy: Vec::new(),
+            },
+        }
+    }
+
+    /// Passes over the samples; iterations of a full-batch optimizer such as
+    /// [`Lbfgs`](crate::Lbfgs).
+    pub fn epochs(mut self, epochs: usize) -> Self {
+        self.epochs = epochs;
+        self
+    }
+
+    /// The most samples of one step. A full-batch optimizer refuses a size below the whole set.
+    pub fn batch_size(mut self, samples: usize) -> Self {
+        self.batch_size = Some(samples);
+        self
+    }
+
+    /// The seed of shuffling, of the validation split, and of the corruption.
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = seed;
+        self.running.rng = Xoshiro256PlusPlus::seed_from_u64(seed);
+        self
+    }
+
+    /// The fraction of the samples, chosen by the seed, that is held out to measure the loss on.
+    pub fn validation_split(mut self, fraction: f64) -> Self {
+        self.validation_split = fraction;
+        self
+    }
+
+    /// Stops after this many epochs in which the loss has not fallen below its lowest: the loss on
+    /// the samples held out, if there are any, else the loss of the epoch. The model then has the
+    /// parameters of the best epoch, whatever stopped the training.
+    pub fn patience(mut self, epochs: usize) -> Self {
+        self.patience = Some(epochs);
+        self
+    }
+
+    /// How the learning rate changes over the training.
+    pub fn schedule(mut self, schedule: Schedule) -> Self {
+        self.schedule = Some(schedule);
+        self
+    }
+
+    /// Shrinks gradients whose Euclidean norm is larger to this norm.
+    pub fn clip_gradient(mut self, norm: f64) -> Self {
+        self.clip_gradient = Some(norm);
+        self
+    }
+
+    /// Adds noise to the input; the reconstruction is still compared with the clean samples.
+    pub fn corruption(mut self, corruption: Corruption) -> Self {
+        self.corruption = Some(corruption);
+        self
+    }
+
+    /// The most threads to use. The number never changes a bit of the result.
+    pub fn threads(mut self, threads: usize) -> Self {
+        self.running.workspace = Workspace::new().with_threads(threads);
+        self
+    }
+
+    /// Fits `model` to `samples`, visible × samples.
+    ///
+    /// # Errors
+    ///
+    /// As [`fit_with`](Self::fit_with).
+    pub fn fit<'a>(
+        &mut self,
+        model: &mut SparseAutoencoder<T>,
+        samples: impl Into<DMatrixView<'a, T>>,
+    ) -> Result<Report<T>, Error> {
+        self.fit_with(model, samples, |_| ControlFlow::Continue(()))
+    }
+
+    /// [`fit`](Self::fit) with an observer, which sees every [`Epoch`] and may stop the training:
+    /// for progress bars, own stopping rules, cancellation, snapshots.
+    ///
+    /// # Errors
+    ///
+    /// As [`SparseAutoencoder::loss`] for the samples; [`Error::InvalidParameter`] for a setting
+    /// outside its range; [`Error::Incompatible`] for a batch size, a validation split of which
+    /// nothing remains, or a schedule that the optimizer cannot work with. The model is then
+    /// unchanged.
+    ///
+    /// [`Error::Diverged`] if the loss or its gradient stops being finite. The model then has its
+    /// last finite parameters, or, with [`patience`](Self::patience), those of the best epoch.
+    pub fn fit_with<'a>(
+        &mut self,
+        model: &mut SparseAutoencoder<T>,
+        samples: impl Into<DMatrixView<'a, T>>,
+        mut observer: impl FnMut(&Epoch<'_, T>) -> ControlFlow<()>,
+    ) -> Result<Report<T>, Error> {
+        let samples = samples.into();
+        self.check_settings()?;
+        model.check_training_samples(samples)?;
+        let mut rng = Xoshiro256PlusPlus::seed_from_u64(self.seed);
+        let (mut order, held_out) = self.split(samples, &mut rng)?;
+        let batch_size = self.batch_size_for(order.len())?;
+        if self.schedule.is_some() {
+            self.optimizer.scale_learning_rate(T::one())?; // refused before anything is learned
+        }
+        self.running.rng = rng;
+        self.prepare(model);
+
+        let batches = order.len().div_ceil(batch_size);
+        let mut best = Best::default();
+        let mut report = Report {
+            stop: StopReason::EpochLimit,
+            epochs: 0,
+            best_epoch: 0,
+            history: Vec::with_capacity(self.epochs.min(1 << 16)),
+            validation: Vec::new(),
+        };
+        for number in 1..=self.epochs {
+            if batches > 1 {
+                order.shuffle(&mut self.running.rng);
+            }
+            let mut mean = Loss::zero();
+            let mut converged = false;
+            for b in 0..batches {
+                if let Some(schedule) = self.schedule {
+                    let step = (number - 1) * batches + b;
+                    let progress = f64::of_count(step) / f64::of_count(self.epochs * batches);
+                    self.optimizer
+                        .scale_learning_rate(T::of(schedule.factor(progress)))?;
+                }
+                let chosen = &order[b * order.len() / batches..(b + 1) * order.len() / batches];
+                let whole = chosen.len() == samples.ncols();
+                let step = if whole {
+                    self.step(model, samples, number)
+                } else {
+                    self.gathered_step(model, samples, chosen, number)
+                };
+                let (loss, optimal) = step.inspect_err(|_| best.restore(model))?;
+                mean = add(
+                    mean,
+                    loss,
+                    T::of_count(chosen.len()) / T::of_count(order.len()),
+                );
+                converged |= optimal;
+            }
+            let validation = match &held_out {
+                Some(samples) => Some(model.loss(samples)?),
+                None => None,
+            };
+            report.epochs = number;
+            report.best_epoch = number;
+            report.history.push(mean);
+            report.validation.extend(validation);
+            let epoch = Epoch {
+                number,
+                loss: mean,
+                validation,
+                model,
+            };
+            if observer(&epoch).is_break() {
+                report.stop = StopReason::Observer;
+            } else if converged {
+                report.stop = StopReason::Converged;
+            }
+            if let Some(patience) = self.patience {
+                best.see(number, validation.unwrap_or(mean).total(), model);
+                if report.stop == StopReason::EpochLimit && number - best.epoch >= patience {
+                    report.stop = StopReason::NoImprovement;
+                }
+            }
+            if report.stop != StopReason::EpochLimit {
+                break;
+            }
+        }
+        if self.patience.is_some() {
+            best.restore(model);
+            report.best_epoch = best.epoch;
+        }
+        Ok(report)
+    }
+
+    /// One step on one batch, for streams and loops of your own. The optimizer's state goes on from
+    /// the last step with a model of as many parameters; [`reset`](Self::reset) starts afresh.
+    /// Epochs, batch size, validation, patience, and schedule play no part.
+    ///
+    /// Returns the loss on the batch before the step.
+    ///
+    /// # Errors
+    ///
+    /// As [`fit_with`](Self::fit_with), and [`Error::Incompatible`] for a full-batch optimizer. The
+    /// model is then unchanged.
+    pub fn partial_fit<'a>(
+        &mut self,
+        model: &mut SparseAutoencoder<T>,
+        batch: impl Into<DMatrixView<'a, T>>,
+    ) -> Result<Loss<T>, Error> {
+        let batch = batch.into();
+        self.check_settings()?;
+        model.check_training_samples(batch)?;
+        if self.optimizer.needs_full_batch() {
+            return Err(Error::Incompatible {
+                what: "partial_fit",
+                other: "a full-batch optimizer",
+            });
+        }
+        if self.running.prepared != Some(model.layout().len()) {
+            self.prepare(model);
+        }
+        self.step(model, batch, 1).map(|(loss, _)| loss)
+    }
+
+    /// Forgets the optimizer's state and starts the random numbers again.
+    pub fn reset(&mut self) {
+        self.running.prepared = None;
+        self.running.rng = Xoshiro256PlusPlus::seed_from_u64(self.seed);
+    }
+
+    fn prepare(&mut self, model: &SparseAutoencoder<T>) {
+        let len = model.layout().len();
+        self.optimizer.reset(len);
+        self.running.prepared = Some(len);
+    }
+
+    fn check_settings(&self) -> Result<(), Error> {
+        let at_least_one =
+            |name, value: usize| require(value >= 1, name, "at least 1", f64::of_count(value));
+        at_least_one("epochs", self.epochs)?;
+        at_least_one("batch_size", self.batch_size.unwrap_or(1))?;
+        at_least_one("patience", self.patience.unwrap_or(1))?;
+        let split = self.validation_split;
+        require(
+            (0.0..1.0).contains(&split),
+            "validation_split",
+            "in [0, 1)",
+            split,
+        )?;
+        if let Some(norm) = self.clip_gradient {
+            let accepted = norm > 0.0 && T::of(norm).is_finite();
+            require(accepted, "clip_gradient", "finite and above 0", norm)?;
+        }
+        if let Some(schedule) = self.schedule {
+            schedule.check()?;
+        }
+        self.corruption
+            .map_or(Ok(()), |corruption| corruption.check())
+    }
+
+    /// The samples to learn from, by index, and a copy of those held out.
+    #[allow(clippy::type_complexity)]
+    fn split(
+        &self,
+        samples: DMatrixView<'_, T>,
+        rng: &mut Xoshiro256PlusPlus,
+    ) -> Result<(Vec<usize>, Option<DMatrix<T>>), Error> {
+        let mut order: Vec<usize> = (0..samples.ncols()).collect();
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // in 0..=ncols
+        let count = (self.validation_split * f64::of_count(order.len())).round() as usize;
+        if self.validation_split <= 0.0 {
+            return Ok((order, None));
+        }
+        if count == 0 || count >= order.len() {
+            return Err(Error::Incompatible {
+                what: "a validation split",
+                other: "so few samples: one side would be empty",
+            });
+        }
+        order.shuffle(rng);
+        let held_out = samples.select_columns(&order[..count]);
+        order.drain(..count);
+        Ok((order, Some(held_out)))
+    }
+
+    fn batch_size_for(&self, samples: usize) -> Result<usize, Error> {
+        const DEFAULT: usize = 256;
+        match (self.optimizer.needs_full_batch(), self.batch_size) {
+            (true, Some(size)) if size < samples => Err(Error::Incompatible {
+                what: "a batch size below the number of samples",
+                other: "a full-batch optimizer",
+            }),
+            (true, _) => Ok(samples),
+            (false, size) => Ok(size.unwrap_or(DEFAULT).min(samples)),
+        }
+    }
+
+    /// [`step`](Self::step) on the chosen columns of `samples`.
+    fn gathered_step(
+        &mut self,
+        model: &mut SparseAutoencoder<T>,
+        samples: DMatrixView<'_, T>,
+        chosen: &[usize],
+        epoch: usize,
+    ) -> Result<(Loss<T>, bool), Error> {
+        let rows = samples.nrows();
+        let mut batch = std::mem::take(&mut self.running.batch);
+        batch.resize(rows * chosen.len().max(batch.len() / rows), T::zero());
+        for (to, &from) in batch.chunks_exact_mut(rows).zip(chosen) {
+            to.copy_from_slice(samples.column(from).as_slice());
+        }
+        let gathered = &batch[..rows * chosen.len()];
+        let view = DMatrixView::from_slice(gathered, rows, chosen.len());
+        let step = self.step(model, view, epoch);
+        self.running.batch = batch;
+        step
+    }
+
+    /// One step of the optimizer on `target`: the loss, and whether the optimizer has converged.
+    fn step(
+        &mut self,
+        model: &mut SparseAutoencoder<T>,
+        target: DMatrixView<'_, T>,
+        epoch: usize,
+    ) -> Result<(Loss<T>, bool), Error> {
+        let Running {
+            rng,
+            workspace,
+            noisy,
+            ..
+        } = &mut self.running;
+        let mut batch = Batch::from(target);
+        if let Some(corruption) = self.corruption {
+            noisy.clear();
+            for column in target.column_iter() {
+                noisy.extend_from_slice(column.as_slice());
+            }
+            corruption.spoil(noisy, rng);
+            batch.input = DMatrixView::from_slice(noisy, target.nrows(), target.ncols());
+        }
+        let clip = self.clip_gradient.map(T::of);
+        let (objective, parameters) = model.objective_and_parameters();
+        let (layout, theta) = parameters.layout_and_theta_mut();
+        // A line search evaluates several points, of which one is accepted.
+        let mut evaluated: [Option<(T, Loss<T>)>; 2] = [None, None];
+        let step = self.optimizer.step(theta, &mut |theta, gradient| {
+            let loss = objective.evaluate(layout, theta, batch, Some(gradient), workspace);
+            let total = if bound(gradient, clip) {
+                loss.total()
+            } else {
+                T::of(f64::NAN)
+            };
+            evaluated = [Some((total, loss)), evaluated[0]];
+            total
+        });
+        let loss = evaluated
+            .iter()
+            .flatten()
+            .find(|(total, _)| *total == step.loss)
+            .or(evaluated[0].as_ref())
+            .map(|(_, loss)| *loss);
+        match loss {
+            Some(loss) if step.loss.is_finite() => Ok((loss, step.converged)),
+            // L-BFGS at an optimum remembers the loss without an evaluation.
+            None if step.loss.is_finite() => {
+                let loss = objective.evaluate(layout, theta, batch, None, workspace);
+                Ok((loss, step.converged))
+            }
+            _ => Err(Error::Diverged {
+                epoch,
+                loss: step.loss.to_f64(),
+            }),
+        }
+    }
+}
+
+/// Shrinks `gradient` to a norm of at most `clip`; false if it is not finite.
+fn bound<T: Real>(gradient: &mut [T], clip: Option<T>) -> bool {
+    let norm = kernel::norm_squared(gradient).sqrt();
+    // The square of a large finite entry may overflow: only then look at the entries themselves.
+    if !norm.is_finite() && !kernel::all_finite(gradient) {
+        return false;
+    }
+    if let Some(clip) = clip
+        && norm > clip
+    {
+        let factor = clip / norm;
+        gradient.iter_mut().for_each(|g| *g *= factor);
+    }
+    true
+}
+
+fn add<T: Real>(mean: Loss<T>, loss: Loss<T>, share: T) -> Loss<T> {
+    Loss {
+        reconstruction: mean.reconstruction + share * loss.reconstruction,
+        weight_decay: mean.weight_decay + share * loss.weight_decay,
+        sparsity: mean.sparsity + share * loss.sparsity,
+    }
+}
+
+/// The parameters with the lowest loss so far, kept where patience asks for them.
+#[derive(Debug)]
+struct Best<T> {
+    epoch: usize,
+    loss: Option<T>,
+    theta: Vec<T>,
+}
+
+impl<T> Default for Best<T> {
+    fn default() -> Self {
+        Self {
+            epoch: 0,
+            loss: None,
+            theta: Vec::new(),
+        }
+    }
+}
+
+impl<T: Real> Best<T> {
+    fn see(&mut self, epoch: usize, loss: T, model: &SparseAutoencoder<T>) {
+        if self.loss.is_none_or(|lowest| loss < lowest) {
+            self.epoch = epoch;
+            self.loss = Some(loss);
+            self.theta.clear();
+            self.theta.extend_from_slice(model.parameters().as_slice());
+        }
+    }
+
+    fn restore(&self, model: &mut SparseAutoencoder<T>) {
+        if self.loss.is_some() {
+            let (_, parameters) = model.objective_and_parameters();
+            parameters.theta_mut().copy_from_slice(&self.theta);
+        }
+    }
+}

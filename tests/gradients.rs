@@ -1,0 +1,113 @@
+//! Every analytic gradient against central differences.
+//!
+//! Tolerance: central differences in f64 with step h ≈ ε^⅓ ≈ 6e-6 have a truncation error of about
+//! h² ≈ 4e-11 and a rounding error of about ε/h ≈ 4e-11, relative to derivatives of order one; sums
+//! over the batch and a norm over all parameters leave room for 1e-7 with two digits to spare.
+
+use sparse_autoencoder::nalgebra::DMatrix;
+use sparse_autoencoder::penalty::Scaled;
+use sparse_autoencoder::{
+    Activation, KlDivergence, L1, Penalty, Proportion, Real, Reconstruction, SparseAutoencoder,
+    SquaredDeviation, gradient_check,
+};
+
+const TOLERANCE: f64 = 1e-7;
+
+fn samples<T: Real>(visible: usize, count: usize) -> DMatrix<T> {
+    // Irrational steps: no two entries coincide, and no unit sits on a kink.
+    DMatrix::from_fn(visible, count, |i, j| {
+        let phase = (i * 31 + j * 17 + 1) as f64 * 0.618_033_988_749_895;
+        T::of(0.05 + 0.9 * phase.fract())
+    })
+}
+
+/// Moves every parameter a little: biases of exactly 0 would put a ReLU above a dead layer on its
+/// kink, where the two sides of a central difference differ by nature.
+fn off_the_kinks<T: Real>(model: &mut SparseAutoencoder<T>) {
+    let theta: Vec<T> = model
+        .parameters()
+        .as_slice()
+        .iter()
+        .enumerate()
+        .map(|(k, &theta)| {
+            let phase = (k * 29 + 5) as f64 * 0.414_213_562_373_095;
+            theta + T::of(0.2 * (phase.fract() - 0.4))
+        })
+        .collect();
+    model.set_theta(&theta).unwrap();
+}
+
+fn penalties<T: Real>() -> Vec<(&'static str, Box<dyn Fn() -> Box<dyn Penalty<T>>>)> {
+    vec![
+        ("none", Box::new(|| Box::new(()))),
+        ("KL", Box::new(|| Box::new(KlDivergence))),
+        ("L1", Box::new(|| Box::new(L1))),
+        ("Proportion", Box::new(|| Box::new(Proportion))),
+        ("SquaredDeviation", Box::new(|| Box::new(SquaredDeviation))),
+        (
+            "SquaredDeviation + Proportion/3",
+            Box::new(|| Box::new((SquaredDeviation, Scaled::new(1.0 / 3.0, Proportion)))),
+        ),
+    ]
+}
+
+const ACTIVATIONS: [Activation; 7] = [
+    Activation::Sigmoid,
+    Activation::Tanh,
+    Activation::Relu,
+    Activation::Identity,
+    Activation::SaturatingLinear,
+    Activation::TopK(2),
+    Activation::TopProportion(0.4),
+];
+
+#[test]
+fn every_combination_agrees_with_central_differences() {
+    let mut checked = 0;
+    for layers in [vec![5, 7], vec![5, 6, 4], vec![5, 6, 4, 3]] {
+        for tied in [false, true] {
+            for hidden in ACTIVATIONS {
+                for output in &ACTIVATIONS[..5] {
+                    for reconstruction in [
+                        Reconstruction::SquaredError,
+                        Reconstruction::BinaryCrossEntropy,
+                    ] {
+                        let cross_entropy = reconstruction == Reconstruction::BinaryCrossEntropy;
+                        if cross_entropy && *output != Activation::Sigmoid {
+                            continue; // refused, as tests/errors.rs shows
+                        }
+                        for (name, penalty) in penalties::<f64>() {
+                            if name == "KL" && hidden.range().is_none() {
+                                continue; // refused, as tests/errors.rs shows
+                            }
+                            let mut model = SparseAutoencoder::<f64>::builder()
+                                .layers(layers.clone())
+                                .tied(tied)
+                                .hidden_activation(hidden)
+                                .output_activation(*output)
+                                .reconstruction(reconstruction)
+                                .penalty(penalty())
+                                .sparsity_target(0.3)
+                                .penalty_weight(0.7)
+                                .weight_decay(0.01)
+                                .seed(3)
+                                .build()
+                                .unwrap();
+                            off_the_kinks(&mut model);
+                            let check = gradient_check::model(&model, &samples(5, 6)).unwrap();
+                            let error = check.relative_error();
+                            assert!(
+                                error < TOLERANCE,
+                                "{layers:?} tied {tied} {hidden:?} {output:?} {reconstruction:?} {name}: \
+                                 {error:e}, worst {:?}",
+                                check.worst()
+                            );
+                            checked += 1;
+                        }
+                    }
+                }
+            }
+        }
+    }
+    assert_eq!(checked, 3 * 2 * 6 * (3 * 6 + 4 * 5));
+}
