@@ -3,6 +3,7 @@
 mod activation;
 mod error;
 mod kernel;
+pub mod metrics;
 pub mod optimizer;
 mod real;
 
