@@ -1,5 +1,6 @@
 use nalgebra::{DMatrix, DMatrixView, DVector};
 
+use crate::batch::check_batch;
 use crate::error::Error;
 use crate::kernel;
 use crate::objective::{Batch, Loss, Objective, Reconstruction, Workspace};
@@ -47,6 +48,9 @@ pub struct SparseAutoencoder<T> {
 /// Samples that go through the layers together: enough to fill the caches, few enough that what
 /// lies between input and result stays small whatever the number of samples.
 const CHUNK: usize = 1024;
+
+const SAMPLES: [&str; 2] = ["samples", "rows of the samples"];
+const HIDDEN: [&str; 2] = ["hidden activations", "rows of the hidden activations"];
 
 impl<T: Real> SparseAutoencoder<T> {
     /// A builder with every setting at its default.
@@ -124,7 +128,7 @@ impl<T: Real> SparseAutoencoder<T> {
         workspace: &mut Workspace<T>,
     ) -> Result<(), Error> {
         let hidden = hidden.into();
-        check_batch("hidden activations", hidden, self.layout().hidden())?;
+        check_batch(hidden, self.layout().hidden(), HIDDEN)?;
         let visible = self.layout().visible();
         check_shape("samples", samples, visible, hidden.ncols())?;
         for_each_chunk(hidden, samples.as_mut_slice(), visible, |h, x_hat| {
@@ -407,7 +411,7 @@ impl<T: Real> SparseAutoencoder<T> {
     }
 
     fn check_samples(&self, samples: DMatrixView<'_, T>) -> Result<(), Error> {
-        check_batch("samples", samples, self.layout().visible())
+        check_batch(samples, self.layout().visible(), SAMPLES)
     }
 
     /// As for inference, and the range that the loss needs.
@@ -442,39 +446,6 @@ fn for_each_chunk<T: Real>(
     for (index, output) in output.chunks_mut(rows * CHUNK).enumerate() {
         pass(input.columns(index * CHUNK, output.len() / rows), output);
     }
-}
-
-pub(crate) fn check_batch<T: Real>(
-    what: &'static str,
-    batch: DMatrixView<'_, T>,
-    rows: usize,
-) -> Result<(), Error> {
-    if batch.nrows() != rows {
-        return Err(Error::DimensionMismatch {
-            what: "rows of a sample",
-            expected: rows,
-            actual: batch.nrows(),
-        });
-    }
-    if batch.ncols() == 0 {
-        return Err(Error::EmptyBatch { what });
-    }
-    for (column, sample) in batch.column_iter().enumerate() {
-        let sample = sample.as_slice();
-        if kernel::all_finite(sample) {
-            continue;
-        }
-        if let Some(row) = sample.iter().position(|value| !value.is_finite()) {
-            let value = sample[row].to_f64();
-            return Err(Error::NonFinite {
-                what,
-                row,
-                column,
-                value,
-            });
-        }
-    }
-    Ok(())
 }
 
 fn check_shape<T>(

@@ -2,12 +2,14 @@
 
 mod activation;
 mod autoencoder;
+mod batch;
 mod builder;
 mod corruption;
 mod error;
 pub mod gradient_check;
 mod init;
 mod kernel;
+pub mod metrics;
 mod objective;
 pub mod optimizer;
 mod parameters;

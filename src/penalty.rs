@@ -49,7 +49,7 @@ use std::{fmt, sync::Arc};
 
 use nalgebra::{DMatrix, DMatrixView, DVector};
 
-use crate::autoencoder::check_batch;
+use crate::batch::check_batch;
 use crate::error::{Error, require};
 use crate::{Activation, Real};
 
@@ -219,7 +219,7 @@ pub fn evaluate<'a, T: Real>(
 ) -> Result<(T, DMatrix<T>), Error> {
     let hidden = hidden.into();
     penalty.check(&activation, T::of(target))?;
-    check_batch("hidden activations", hidden, hidden.nrows())?;
+    check_batch(hidden, hidden.nrows(), ["hidden activations"; 2])?;
     if hidden.nrows() == 0 {
         return Err(Error::EmptyBatch {
             what: "units of the hidden activations",

@@ -1,0 +1,38 @@
+//! What a batch from outside must be before anything reads it.
+
+use nalgebra::DMatrixView;
+
+use crate::{Error, Real, kernel};
+
+/// Refuses a batch of the wrong height, without samples, or with NaN or an infinity. `what` names
+/// the batch, `what_rows` its rows.
+pub(crate) fn check_batch<T: Real>(
+    batch: DMatrixView<'_, T>,
+    rows: usize,
+    [what, what_rows]: [&'static str; 2],
+) -> Result<(), Error> {
+    if batch.nrows() != rows {
+        return Err(Error::DimensionMismatch {
+            what: what_rows,
+            expected: rows,
+            actual: batch.nrows(),
+        });
+    }
+    if batch.ncols() == 0 {
+        return Err(Error::EmptyBatch { what });
+    }
+    for (column, sample) in batch.column_iter().enumerate() {
+        if kernel::all_finite(sample.as_slice()) {
+            continue;
+        }
+        if let Some(row) = sample.iter().position(|value| !value.is_finite()) {
+            return Err(Error::NonFinite {
+                what,
+                row,
+                column,
+                value: sample[row].to_f64(),
+            });
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,51 @@
+//! How well a model reconstructs, and how sparse its hidden activations are.
+//!
+//! [`ReconstructionMetrics`] and [`SparsityMetrics`] are accumulators: batches are added as they
+//! come, and nothing of them is kept. All is summed in `f64`, sample by sample in the order given,
+//! so that the same samples give the same bits however they were split into batches, also for
+//! quantities that a mean over batches would get wrong, such as a variance.
+//!
+//! A number that the samples do not define (before any was added, or where it would divide by
+//! zero) is `None`, never NaN.
+//!
+//! ```
+//! use sparse_autoencoder::metrics::{ReconstructionMetrics, SparsityIndex, SparsityMetrics};
+//! use sparse_autoencoder::nalgebra::DMatrix;
+//!
+//! // Column by column: two samples of two entries, and their activations of three hidden units.
+//! let samples = DMatrix::from_column_slice(2, 2, &[1.0_f32, 0.0, 3.0, 2.0]);
+//! let reconstructions = DMatrix::from_column_slice(2, 2, &[1.0_f32, 0.0, 3.0, 1.0]);
+//! let hidden = DMatrix::from_column_slice(3, 2, &[0.0_f32, 3.0, 4.0, 0.0, 5.0, 0.0]);
+//!
+//! let mut reconstruction = ReconstructionMetrics::new(2);
+//! reconstruction.add(&samples, &reconstructions)?;
+//! assert_eq!(reconstruction.mean_squared_error(), Some(0.25));
+//! assert_eq!(reconstruction.explained_variance(), Some(0.75));
+//!
+//! let mut sparsity = SparsityMetrics::new(3);
+//! sparsity.add(&hidden)?;
+//! assert_eq!(sparsity.l0(), Some(1.5));
+//! assert_eq!(sparsity.dead_units(), [0]);
+//! let population = sparsity.population_sparsity(SparsityIndex::VinjeGallant);
+//! assert!((population.unwrap() - 0.76).abs() < 1e-12);
+//! # Ok::<(), sparse_autoencoder::Error>(())
+//! ```
+
+mod reconstruction;
+mod sparsity;
+mod sparsity_index;
+
+pub use reconstruction::ReconstructionMetrics;
+pub use sparsity::SparsityMetrics;
+pub use sparsity_index::{SparsityIndex, hoyer, treves_rolls, vinje_gallant};
+
+/// `sum / count`, `None` where there is nothing to divide by.
+fn ratio(sum: f64, count: f64) -> Option<f64> {
+    (count > 0.0).then(|| sum / count)
+}
+
+/// A count as a number; counts stay far below 2⁵³.
+#[allow(clippy::cast_precision_loss)]
+fn float(count: usize) -> f64 {
+    count as f64
+}

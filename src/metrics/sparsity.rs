@@ -1,0 +1,179 @@
+use nalgebra::{DMatrixView, DVector};
+
+use super::sparsity_index::{Magnitudes, SparsityIndex};
+use super::{float, ratio};
+use crate::Real;
+use crate::batch::check_batch;
+use crate::error::{Error, require};
+
+/// Accumulates how sparse hidden activations `h` are, by unit (over the samples) and by sample
+/// (over the units).
+///
+/// A unit is *active* in a sample where `|h| > threshold`, and the threshold is 0 unless
+/// [`with_threshold`](Self::with_threshold) sets it: smooth activations such as the sigmoid are
+/// never exactly 0.
+///
+/// Memory is proportional to the number of units, whatever the number of samples.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SparsityMetrics {
+    threshold: f64,
+    samples: usize,
+    units: Vec<Unit>,
+    population: [Mean; 3],
+}
+
+/// The sums of one unit over the samples.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+struct Unit {
+    sum: f64,
+    magnitudes: Magnitudes,
+    active: usize,
+}
+
+/// A mean over the samples that define the quantity.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+struct Mean {
+    sum: f64,
+    count: usize,
+}
+
+impl SparsityMetrics {
+    /// An empty accumulator for samples of `units` hidden activations, active where they are not 0.
+    #[must_use]
+    pub fn new(units: usize) -> Self {
+        Self {
+            threshold: 0.0,
+            samples: 0,
+            units: vec![Unit::default(); units],
+            population: [Mean::default(); 3],
+        }
+    }
+
+    /// An empty accumulator for samples of `units` hidden activations, active where
+    /// `|h| > threshold`.
+    ///
+    /// # Errors
+    /// [`Error::InvalidParameter`] unless the threshold is finite and at least 0.
+    pub fn with_threshold(units: usize, threshold: f64) -> Result<Self, Error> {
+        require(
+            threshold >= 0.0 && threshold.is_finite(),
+            "threshold",
+            "finite and at least 0",
+            threshold,
+        )?;
+        Ok(Self {
+            threshold,
+            ..Self::new(units)
+        })
+    }
+
+    /// Adds a batch of hidden activations, units x samples.
+    ///
+    /// # Errors
+    /// [`Error::DimensionMismatch`], [`Error::EmptyBatch`], or [`Error::NonFinite`], and then
+    /// nothing has been added.
+    pub fn add<'a, T: Real>(&mut self, hidden: impl Into<DMatrixView<'a, T>>) -> Result<(), Error> {
+        let hidden = hidden.into();
+        check_batch(
+            hidden,
+            self.units.len(),
+            ["hidden activations", "rows of the hidden activations"],
+        )?;
+        for sample in hidden.column_iter() {
+            let mut of_sample = Magnitudes::default();
+            for (unit, activation) in self.units.iter_mut().zip(&sample) {
+                let activation = activation.to_f64();
+                of_sample.add(activation);
+                unit.sum += activation;
+                unit.magnitudes.add(activation);
+                unit.active += usize::from(activation.abs() > self.threshold);
+            }
+            let indices = of_sample.indices(self.units.len());
+            for (mean, index) in self.population.iter_mut().zip(indices) {
+                if let Some(index) = index {
+                    mean.sum += index;
+                    mean.count += 1;
+                }
+            }
+        }
+        self.samples += hidden.ncols();
+        Ok(())
+    }
+
+    /// The number of samples added.
+    #[must_use]
+    pub fn samples(&self) -> usize {
+        self.samples
+    }
+
+    /// The mean activation `ρ̂` of each unit, the quantity that a sparsity target speaks of. `None`
+    /// before any sample.
+    ///
+    /// ```text
+    /// ρ̂ⱼ = 1/m Σᵢ hⱼᵢ
+    /// ```
+    #[must_use]
+    pub fn mean_activation(&self) -> Option<DVector<f64>> {
+        self.per_unit(|unit| unit.sum)
+    }
+
+    /// The mean number of active units of a sample. `None` before any sample.
+    ///
+    /// ```text
+    /// 1/m Σᵢ #{j : |hⱼᵢ| > threshold}
+    /// ```
+    #[must_use]
+    pub fn l0(&self) -> Option<f64> {
+        let active = self.units.iter().map(|unit| unit.active).sum();
+        ratio(float(active), float(self.samples))
+    }
+
+    /// The proportion of samples in which each unit is active. `None` before any sample.
+    ///
+    /// ```text
+    /// 1/m #{i : |hⱼᵢ| > threshold}
+    /// ```
+    #[must_use]
+    pub fn activation_frequency(&self) -> Option<DVector<f64>> {
+        self.per_unit(|unit| float(unit.active))
+    }
+
+    /// The units that were active in no sample, ascending: before any sample, all of them.
+    #[must_use]
+    pub fn dead_units(&self) -> Vec<usize> {
+        (0..self.units.len())
+            .filter(|&unit| self.units[unit].active == 0)
+            .collect()
+    }
+
+    /// How unevenly a sample is spread over the units: the mean of the index over the samples.
+    ///
+    /// A sample of zeros has no index and is left out of the mean. `None` if all are left out, and
+    /// for a single unit, where only Treves–Rolls is defined.
+    #[must_use]
+    pub fn population_sparsity(&self, index: SparsityIndex) -> Option<f64> {
+        let mean = self.population[index.position()];
+        ratio(mean.sum, float(mean.count))
+    }
+
+    /// How unevenly each unit is spread over the samples: the index of its activations in all
+    /// samples added. `None` for a unit that was 0 in all of them, and for a single sample, where
+    /// only Treves–Rolls is defined.
+    #[must_use]
+    pub fn lifetime_sparsity(&self, index: SparsityIndex) -> Vec<Option<f64>> {
+        self.units
+            .iter()
+            .map(|unit| unit.magnitudes.indices(self.samples)[index.position()])
+            .collect()
+    }
+
+    fn per_unit(&self, sum: impl Fn(&Unit) -> f64) -> Option<DVector<f64>> {
+        let samples = float(self.samples);
+        (self.samples > 0).then(|| {
+            DVector::from_iterator(
+                self.units.len(),
+                self.units.iter().map(|unit| sum(unit) / samples),
+            )
+        })
+    }
+}
