@@ -2,6 +2,7 @@
 
 mod adam;
 mod lbfgs;
+mod learning_rate;
 mod sgd;
 
 pub use adam::Adam;
@@ -80,5 +81,21 @@ pub trait Optimizer<T: Real>: fmt::Debug + Send {
     /// Whether every step must see the same, whole set of samples. The default is `false`.
     fn needs_full_batch(&self) -> bool {
         false
+    }
+}
+
+/// The finite number nearest to `value`; NaN stays NaN.
+///
+/// An update may overflow although the gradient is finite. An infinity that reached θ, a velocity,
+/// or a moment would stay there for good or turn into NaN, whereas the largest number is one that
+/// later steps can leave again.
+#[inline(always)]
+fn saturate<T: Real>(value: T) -> T {
+    let largest = T::max_value().unwrap_or(value);
+    let bounded = if value > largest { largest } else { value };
+    if bounded < -largest {
+        -largest
+    } else {
+        bounded
     }
 }

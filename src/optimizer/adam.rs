@@ -1,3 +1,193 @@
-/// Under way.
-#[derive(Debug)]
-pub struct Adam<T>(T);
+use super::learning_rate::LearningRate;
+use super::{Objective, Optimizer, Step, saturate};
+use crate::Real;
+use crate::error::{Error, require};
+use crate::kernel::vectorize;
+
+/// Adam, and with a weight decay `AdamW`.
+///
+/// ```text
+/// m ← β₁ m + (1 − β₁) g         m̂ = m / (1 − β₁ᵗ)
+/// v ← β₂ v + (1 − β₂) g²        v̂ = v / (1 − β₂ᵗ)
+/// θ ← θ − η m̂ / (√v̂ + ε) − η w θ
+/// ```
+///
+/// `g = ∂J/∂θ`, all operations are elementwise, `m` and `v` start at 0, and `t` counts the steps
+/// from 1. Without `w` this is Algorithm 1 of Kingma & Ba (2015); the decoupled decay `w` is that
+/// of Loshchilov & Hutter (2019), scaled by the learning rate as in PyTorch.
+///
+/// | Setting | Default | Range | Meaning |
+/// |---|---|---|---|
+/// | `learning_rate` | required | > 0 | η, about the largest change of a parameter in one step |
+/// | [`betas`](Self::betas) | 0.9, 0.999 | \[0, 1) | β₁, β₂: the memory of the moments |
+/// | [`epsilon`](Self::epsilon) | 1e-8 | > 0 | ε, against division by 0 |
+/// | [`weight_decay`](Self::weight_decay) | 0 | ≥ 0 | w, acts on every parameter, biases too |
+///
+/// ```
+/// use sparse_autoencoder::{Adam, Optimizer};
+///
+/// let mut adam = Adam::new(0.05)?.betas(0.9, 0.99)?.epsilon(1e-10)?;
+/// let mut theta = [1.0_f64];
+/// for _ in 0..500 {
+///     adam.step(&mut theta, &mut |x, gradient| {
+///         gradient[0] = 2.0 * x[0];
+///         x[0] * x[0]
+///     });
+/// }
+/// assert!(theta[0].abs() < 1e-6);
+/// # Ok::<(), sparse_autoencoder::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Adam<T> {
+    learning_rate: LearningRate,
+    beta1: f64,
+    beta2: f64,
+    epsilon: f64,
+    weight_decay: f64,
+    /// β₁ᵗ and β₂ᵗ
+    beta1_power: f64,
+    beta2_power: f64,
+    gradient: Vec<T>,
+    first_moment: Vec<T>,
+    second_moment: Vec<T>,
+}
+
+impl<T: Real> Adam<T> {
+    /// Adam with the moments of the paper and no weight decay.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidParameter`] unless `learning_rate` is finite and > 0.
+    pub fn new(learning_rate: f64) -> Result<Self, Error> {
+        Ok(Self {
+            learning_rate: LearningRate::new(learning_rate)?,
+            beta1: 0.9,
+            beta2: 0.999,
+            epsilon: 1e-8,
+            weight_decay: 0.0,
+            beta1_power: 1.0,
+            beta2_power: 1.0,
+            gradient: Vec::new(),
+            first_moment: Vec::new(),
+            second_moment: Vec::new(),
+        })
+    }
+
+    /// Sets β₁ and β₂, the parts of the first and of the second moment that a step keeps.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidParameter`] unless both lie in [0, 1).
+    pub fn betas(self, beta1: f64, beta2: f64) -> Result<Self, Error> {
+        require((0.0..1.0).contains(&beta1), "beta1", "in [0, 1)", beta1)?;
+        require((0.0..1.0).contains(&beta2), "beta2", "in [0, 1)", beta2)?;
+        Ok(Self {
+            beta1,
+            beta2,
+            ..self
+        })
+    }
+
+    /// Sets ε, which bounds the step where the gradient vanishes.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidParameter`] unless `epsilon` is finite and > 0.
+    pub fn epsilon(self, epsilon: f64) -> Result<Self, Error> {
+        require(
+            epsilon > 0.0 && epsilon.is_finite(),
+            "epsilon",
+            "> 0 and finite",
+            epsilon,
+        )?;
+        Ok(Self { epsilon, ..self })
+    }
+
+    /// Sets w, the decoupled weight decay of `AdamW`.
+    ///
+    /// It shrinks every parameter, biases too, and is no part of the objective. The weight decay
+    /// of a model is the gradient of its objective's λ/2 Σ‖W‖², which Adam rescales.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidParameter`] unless `weight_decay` is finite and ≥ 0.
+    pub fn weight_decay(self, weight_decay: f64) -> Result<Self, Error> {
+        require(
+            weight_decay >= 0.0 && weight_decay.is_finite(),
+            "weight_decay",
+            ">= 0 and finite",
+            weight_decay,
+        )?;
+        Ok(Self {
+            weight_decay,
+            ..self
+        })
+    }
+}
+
+impl<T: Real> Optimizer<T> for Adam<T> {
+    /// Forgets the moments and the step count. The factor of a schedule stays.
+    fn reset(&mut self, len: usize) {
+        self.beta1_power = 1.0;
+        self.beta2_power = 1.0;
+        for state in [
+            &mut self.gradient,
+            &mut self.first_moment,
+            &mut self.second_moment,
+        ] {
+            state.clear();
+            state.resize(len, T::zero());
+        }
+    }
+
+    fn step(&mut self, theta: &mut [T], objective: &mut Objective<'_, T>) -> Step<T> {
+        if self.gradient.len() != theta.len() {
+            self.reset(theta.len());
+        }
+        let loss = objective(theta, &mut self.gradient);
+        if !loss.is_finite() {
+            return Step::moved(loss);
+        }
+        self.beta1_power *= self.beta1;
+        self.beta2_power *= self.beta2;
+
+        // η m̂ / (√v̂ + ε) = η c₂/c₁ · m / (√v + ε c₂) with c₁ = 1 − β₁ᵗ and c₂ = √(1 − β₂ᵗ): the
+        // corrections cost two numbers a step, in f64, instead of two divisions an element.
+        let learning_rate = self.learning_rate.current();
+        let correction2 = (1.0 - self.beta2_power).sqrt();
+        let rate: T = saturate(T::of(
+            learning_rate * (correction2 / (1.0 - self.beta1_power)),
+        ));
+        let kept: T = saturate(T::of(1.0 - learning_rate * self.weight_decay));
+        // An ε that is too small for `T` must not become 0, where 0/0 waits.
+        let smallest = T::from_magnitude_bits(1);
+        let epsilon: T = saturate(T::of(self.epsilon * correction2));
+        let epsilon = if epsilon > smallest {
+            epsilon
+        } else {
+            smallest
+        };
+        let (beta1, gain1) = (T::of(self.beta1), T::of(1.0 - self.beta1));
+        let (beta2, gain2) = (T::of(self.beta2), T::of(1.0 - self.beta2));
+
+        let gradient = &self.gradient;
+        let moments = self.first_moment.iter_mut().zip(&mut self.second_moment);
+        vectorize(
+            #[inline(always)]
+            || {
+                for ((theta, &g), (m, v)) in theta.iter_mut().zip(gradient).zip(moments) {
+                    *m = saturate(beta1.fma(*m, gain1 * g));
+                    *v = saturate(beta2.fma(*v, gain2 * g * g));
+                    // The rate goes first: a rate of 0 times an infinite quotient would be NaN.
+                    let change = rate * *m / (v.sqrt() + epsilon);
+                    *theta = saturate(theta.fma(kept, -change));
+                }
+            },
+        );
+        Step::moved(loss)
+    }
+
+    fn scale_learning_rate(&mut self, factor: T) -> Result<(), Error> {
+        self.learning_rate.scale(factor.to_f64())
+    }
+}

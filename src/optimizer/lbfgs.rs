@@ -1,3 +1,245 @@
-/// Under way.
-#[derive(Debug)]
-pub struct Lbfgs<T>(T);
+mod history;
+mod line_search;
+mod vector;
+
+use self::history::History;
+use self::line_search::{Trial, strong_wolfe};
+use self::vector::{dot, largest_magnitude, move_along, sum_of_magnitudes};
+use super::{Objective, Optimizer, Step};
+use crate::Real;
+use crate::error::{Error, require};
+
+/// Limited-memory BFGS with a strong-Wolfe line search, for full batches.
+///
+/// ```text
+/// θ ← θ − α H g,     φ(α) = J(θ − α H g)
+/// φ(α) ≤ φ(0) + 10⁻⁴ α φ′(0),     |φ′(α)| ≤ 0.9 |φ′(0)|
+/// ```
+///
+/// `g = ∂J/∂θ`, and `H` is the inverse Hessian that BFGS builds from the last changes of θ and g,
+/// starting from `γI` with `γ = sᵀy / yᵀy` (Nocedal & Wright 2006, Algorithms 7.4 and 7.5, line
+/// search 3.5 and 3.6). The line search tries α = 1 first, in the first step `min(1, 1/‖g‖₁)`.
+/// A step never ends at a larger loss than it began with.
+///
+/// Loss and gradient at the accepted point are kept, so that a typical step evaluates the
+/// objective once. **The objective must therefore stay the same from step to step**: a new batch
+/// or a new weight of a term calls for [`reset`](Optimizer::reset). A θ that was changed between
+/// steps is noticed.
+///
+/// A step converges when
+///
+/// ```text
+/// ‖g‖∞ ≤ tolerance     or     Jₖ − Jₖ₊₁ ≤ relative_change · |Jₖ|
+/// ```
+///
+/// or when neither the quasi-Newton direction nor the steepest descent leads down any more.
+///
+/// | Setting | Default | Range | Meaning |
+/// |---|---|---|---|
+/// | [`history`](Self::history) | 10 | 1 to 1000 | pairs of changes that make up `H` |
+/// | [`tolerance`](Self::tolerance) | 1e-5 | ≥ 0 | largest element of an optimal gradient |
+/// | [`relative_change`](Self::relative_change) | 1e-9, for `f32` its epsilon | ≥ 0 | least worthwhile decrease |
+///
+/// ```
+/// use sparse_autoencoder::{Lbfgs, Optimizer};
+///
+/// let mut lbfgs = Lbfgs::new().history(5)?.tolerance(1e-10)?;
+/// let mut theta = [-1.2_f64, 1.0];
+/// let mut rosenbrock = |x: &[f64], gradient: &mut [f64]| {
+///     let (a, b) = (1.0 - x[0], x[1] - x[0] * x[0]);
+///     gradient[0] = -2.0 * a - 400.0 * x[0] * b;
+///     gradient[1] = 200.0 * b;
+///     a * a + 100.0 * b * b
+/// };
+/// while !lbfgs.step(&mut theta, &mut rosenbrock).converged {}
+/// assert!((theta[0] - 1.0).abs() < 1e-8 && (theta[1] - 1.0).abs() < 1e-8);
+/// # Ok::<(), sparse_autoencoder::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Lbfgs<T> {
+    tolerance: f64,
+    relative_change: f64,
+    history: History<T>,
+    /// The accepted point with its loss and gradient. No loss: nothing is known.
+    point: Vec<T>,
+    loss: Option<T>,
+    gradient: Vec<T>,
+    direction: Vec<T>,
+    trial_gradient: Vec<T>,
+}
+
+impl<T: Real> Lbfgs<T> {
+    /// L-BFGS with the default settings.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            tolerance: 1e-5,
+            // A change that rounding alone could make says nothing.
+            relative_change: T::default_epsilon().to_f64().max(1e-9),
+            history: History::new(10),
+            point: Vec::new(),
+            loss: None,
+            gradient: Vec::new(),
+            direction: Vec::new(),
+            trial_gradient: Vec::new(),
+        }
+    }
+
+    /// Sets how many pairs of changes are kept, at two vectors of θ's length each. 3 to 20 are
+    /// usual.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidParameter`] unless `history` lies in 1 to 1000.
+    pub fn history(self, history: usize) -> Result<Self, Error> {
+        require(
+            (1..=1000).contains(&history),
+            "history",
+            "in 1 to 1000",
+            f64::of_count(history),
+        )?;
+        Ok(Self {
+            history: History::new(history),
+            // Forces a reset, which allocates the new history.
+            gradient: Vec::new(),
+            ..self
+        })
+    }
+
+    /// Sets the largest element that the gradient may have where θ counts as optimal.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidParameter`] unless `tolerance` is finite and ≥ 0.
+    pub fn tolerance(self, tolerance: f64) -> Result<Self, Error> {
+        require(
+            tolerance >= 0.0 && tolerance.is_finite(),
+            "tolerance",
+            ">= 0 and finite",
+            tolerance,
+        )?;
+        Ok(Self { tolerance, ..self })
+    }
+
+    /// Sets the decrease of a step, relative to the loss, that is not worth another one. With 0
+    /// only a step that changes nothing ends the search.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidParameter`] unless `relative_change` is finite and ≥ 0.
+    pub fn relative_change(self, relative_change: f64) -> Result<Self, Error> {
+        require(
+            relative_change >= 0.0 && relative_change.is_finite(),
+            "relative_change",
+            ">= 0 and finite",
+            relative_change,
+        )?;
+        Ok(Self {
+            relative_change,
+            ..self
+        })
+    }
+
+    fn is_optimal(&self) -> bool {
+        largest_magnitude(&self.gradient) <= self.tolerance
+    }
+
+    /// Searches from the accepted point along the direction of the history. On success `theta` is
+    /// the point found, `trial_gradient` its gradient, and the result its loss.
+    fn search(&mut self, loss: T, theta: &mut [T], objective: &mut Objective<'_, T>) -> Option<T> {
+        let (point, direction) = (&self.point, &mut self.direction);
+        self.history.direction(&self.gradient, direction);
+        let start = Trial {
+            step: 0.0,
+            value: loss.to_f64(),
+            slope: dot(&self.gradient, direction),
+        };
+        // Without curvature the gradient has no length that means anything for θ.
+        let first_step = if self.history.is_empty() {
+            (1.0 / sum_of_magnitudes(&self.gradient)).min(1.0)
+        } else {
+            1.0
+        };
+        let rounding = T::default_epsilon().to_f64() * start.value.abs();
+        let found = strong_wolfe(start, first_step, rounding, &mut |step| {
+            move_along(theta, point, step, direction);
+            let value = objective(theta, &mut self.trial_gradient).to_f64();
+            let slope = dot(&self.trial_gradient, direction);
+            Trial { step, value, slope }
+        })?;
+        Some(T::of(found.value))
+    }
+}
+
+impl<T: Real> Default for Lbfgs<T> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<T: Real> Optimizer<T> for Lbfgs<T> {
+    fn reset(&mut self, len: usize) {
+        self.loss = None;
+        self.history.reset(len);
+        for buffer in [
+            &mut self.point,
+            &mut self.gradient,
+            &mut self.direction,
+            &mut self.trial_gradient,
+        ] {
+            buffer.resize(len, T::zero());
+        }
+    }
+
+    fn step(&mut self, theta: &mut [T], objective: &mut Objective<'_, T>) -> Step<T> {
+        if self.gradient.len() != theta.len() {
+            self.reset(theta.len());
+        }
+        let loss = match self.loss {
+            Some(loss) if self.point == theta => loss,
+            _ => {
+                self.loss = None;
+                self.history.clear();
+                let loss = objective(theta, &mut self.gradient);
+                if !loss.is_finite() {
+                    return Step::moved(loss);
+                }
+                // Without a gradient there is no way to go, which must not pass for convergence.
+                if !dot(&self.gradient, &self.gradient).is_finite() {
+                    return Step::moved(T::of(f64::NAN));
+                }
+                self.point.copy_from_slice(theta);
+                self.loss = Some(loss);
+                loss
+            }
+        };
+        if self.is_optimal() {
+            return Step::converged(loss);
+        }
+        let mut found = self.search(loss, theta, objective);
+        if found.is_none() && !self.history.is_empty() {
+            self.history.clear();
+            found = self.search(loss, theta, objective);
+        }
+        let Some(new_loss) = found else {
+            theta.copy_from_slice(&self.point);
+            return Step::converged(loss);
+        };
+        self.history
+            .push((&self.point, &self.gradient), (theta, &self.trial_gradient));
+        self.point.copy_from_slice(theta);
+        std::mem::swap(&mut self.gradient, &mut self.trial_gradient);
+        self.loss = Some(new_loss);
+        let change = loss.to_f64() - new_loss.to_f64();
+        if self.is_optimal() || change <= self.relative_change * loss.to_f64().abs() {
+            Step::converged(new_loss)
+        } else {
+            Step::moved(new_loss)
+        }
+    }
+
+    /// `true`: a line search compares values of one function.
+    fn needs_full_batch(&self) -> bool {
+        true
+    }
+}

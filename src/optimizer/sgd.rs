@@ -1,3 +1,143 @@
-/// Under way.
-#[derive(Debug)]
-pub struct Sgd<T>(T);
+use super::learning_rate::LearningRate;
+use super::{Objective, Optimizer, Step, saturate};
+use crate::Real;
+use crate::error::{Error, require};
+use crate::kernel::vectorize;
+
+/// Stochastic gradient descent, with classical or Nesterov momentum.
+///
+/// ```text
+/// plain      θ ← θ − η g
+/// momentum   v ← μ v + g,   θ ← θ − η v
+/// Nesterov   v ← μ v + g,   θ ← θ − η (g + μ v)
+/// ```
+///
+/// `g = ∂J/∂θ` at the θ that the step starts from, and `v` starts at 0. This is Nesterov momentum
+/// after Sutskever, Martens, Dahl & Hinton (2013), rewritten so that θ is the point where the
+/// gradient is taken, with the learning rate outside of `v`: the form of PyTorch. A changed
+/// learning rate thus acts on the whole step at once.
+///
+/// | Setting | Default | Range | Meaning |
+/// |---|---|---|---|
+/// | `learning_rate` | required | > 0 | η |
+/// | [`momentum`](Self::momentum) | 0 | \[0, 1) | μ, the part of the velocity that is kept |
+/// | [`nesterov`](Self::nesterov) | off | | look ahead along the velocity |
+///
+/// ```
+/// use sparse_autoencoder::{Optimizer, Sgd};
+///
+/// let mut sgd = Sgd::new(0.1)?.momentum(0.9)?.nesterov();
+/// let mut theta = [1.0_f64];
+/// for _ in 0..200 {
+///     sgd.step(&mut theta, &mut |x, gradient| {
+///         gradient[0] = 2.0 * x[0];
+///         x[0] * x[0]
+///     });
+/// }
+/// assert!(theta[0].abs() < 1e-6);
+/// # Ok::<(), sparse_autoencoder::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Sgd<T> {
+    learning_rate: LearningRate,
+    momentum: f64,
+    nesterov: bool,
+    gradient: Vec<T>,
+    velocity: Vec<T>,
+}
+
+impl<T: Real> Sgd<T> {
+    /// Plain gradient descent.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidParameter`] unless `learning_rate` is finite and > 0.
+    pub fn new(learning_rate: f64) -> Result<Self, Error> {
+        Ok(Self {
+            learning_rate: LearningRate::new(learning_rate)?,
+            momentum: 0.0,
+            nesterov: false,
+            gradient: Vec::new(),
+            velocity: Vec::new(),
+        })
+    }
+
+    /// Sets μ, the part of the velocity that a step keeps.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidParameter`] unless `momentum` lies in [0, 1).
+    pub fn momentum(self, momentum: f64) -> Result<Self, Error> {
+        require(
+            (0.0..1.0).contains(&momentum),
+            "momentum",
+            "in [0, 1)",
+            momentum,
+        )?;
+        Ok(Self { momentum, ..self })
+    }
+
+    /// Looks ahead along the velocity. The same as plain descent where the momentum is 0.
+    #[must_use]
+    pub fn nesterov(self) -> Self {
+        Self {
+            nesterov: true,
+            ..self
+        }
+    }
+}
+
+impl<T: Real> Optimizer<T> for Sgd<T> {
+    /// Forgets the velocity. The factor of a schedule stays.
+    fn reset(&mut self, len: usize) {
+        for state in [&mut self.gradient, &mut self.velocity] {
+            state.clear();
+            state.resize(len, T::zero());
+        }
+    }
+
+    fn step(&mut self, theta: &mut [T], objective: &mut Objective<'_, T>) -> Step<T> {
+        if self.gradient.len() != theta.len() {
+            self.reset(theta.len());
+        }
+        let loss = objective(theta, &mut self.gradient);
+        if !loss.is_finite() {
+            return Step::moved(loss);
+        }
+        let rate = saturate(T::of(self.learning_rate.current()));
+        let momentum = T::of(self.momentum);
+        let gradient = &self.gradient;
+        let velocity = &mut self.velocity;
+        if self.momentum > 0.0 {
+            let nesterov = self.nesterov;
+            vectorize(
+                #[inline(always)]
+                || {
+                    for ((theta, &g), v) in theta.iter_mut().zip(gradient).zip(velocity) {
+                        *v = saturate(momentum.fma(*v, g));
+                        let direction = if nesterov {
+                            saturate(momentum.fma(*v, g))
+                        } else {
+                            *v
+                        };
+                        *theta = saturate(rate.fma(-direction, *theta));
+                    }
+                },
+            );
+        } else {
+            vectorize(
+                #[inline(always)]
+                || {
+                    for (theta, &g) in theta.iter_mut().zip(gradient) {
+                        *theta = saturate(rate.fma(-g, *theta));
+                    }
+                },
+            );
+        }
+        Step::moved(loss)
+    }
+
+    fn scale_learning_rate(&mut self, factor: T) -> Result<(), Error> {
+        self.learning_rate.scale(factor.to_f64())
+    }
+}

@@ -1,0 +1,98 @@
+//! The inverse Hessian of L-BFGS, as the last few changes of θ and of the gradient.
+
+use super::vector::{add_scaled, dot, scale, subtract};
+use crate::Real;
+
+/// One curvature pair: `s` the change of θ, `y` the change of the gradient.
+#[derive(Debug, Clone)]
+struct Pair<T> {
+    s: Vec<T>,
+    y: Vec<T>,
+    /// `ρ = 1 / sᵀy`
+    rho: f64,
+    /// `γ = sᵀy / yᵀy`, the size of the inverse Hessian along `y`
+    gamma: f64,
+    /// What the first loop leaves for the second.
+    alpha: f64,
+}
+
+/// The last pairs, newest first, and behind them one slot to build the next pair in: a candidate
+/// that is turned down must not cost the oldest pair.
+#[derive(Debug, Clone)]
+pub(super) struct History<T> {
+    pairs: Vec<Pair<T>>,
+    len: usize,
+}
+
+impl<T: Real> History<T> {
+    pub(super) fn new(capacity: usize) -> Self {
+        let slot = Pair {
+            s: Vec::new(),
+            y: Vec::new(),
+            rho: 0.0,
+            gamma: 0.0,
+            alpha: 0.0,
+        };
+        Self {
+            pairs: vec![slot; capacity + 1],
+            len: 0,
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.len = 0;
+    }
+
+    /// Allocates for vectors of `len` elements.
+    pub(super) fn reset(&mut self, len: usize) {
+        self.clear();
+        for pair in &mut self.pairs {
+            pair.s.resize(len, T::zero());
+            pair.y.resize(len, T::zero());
+        }
+    }
+
+    /// Takes up the curvature between two points `(θ, ∂J/∂θ)`, unless it is not clearly positive:
+    /// the inverse Hessian would lose its positive definiteness to rounding.
+    pub(super) fn push(&mut self, from: (&[T], &[T]), to: (&[T], &[T])) {
+        let Some(pair) = self.pairs.last_mut() else {
+            return;
+        };
+        subtract(&mut pair.s, to.0, from.0);
+        subtract(&mut pair.y, to.1, from.1);
+        let (sy, ss, yy) = (
+            dot(&pair.s, &pair.y),
+            dot(&pair.s, &pair.s),
+            dot(&pair.y, &pair.y),
+        );
+        if sy > T::default_epsilon().to_f64() * ss.sqrt() * yy.sqrt() {
+            pair.rho = 1.0 / sy;
+            pair.gamma = sy / yy;
+            self.pairs.rotate_right(1);
+            self.len = (self.len + 1).min(self.pairs.len() - 1);
+        }
+    }
+
+    /// Writes the quasi-Newton direction `−H ∂J/∂θ`: the two loops of Nocedal & Wright,
+    /// Algorithm 7.4, started from the negative gradient because `H` is linear.
+    pub(super) fn direction(&mut self, gradient: &[T], direction: &mut [T]) {
+        direction.copy_from_slice(gradient);
+        scale(direction, -1.0);
+        let pairs = self.pairs.get_mut(..self.len).unwrap_or_default();
+        for pair in pairs.iter_mut() {
+            pair.alpha = pair.rho * dot(&pair.s, direction);
+            add_scaled(direction, -pair.alpha, &pair.y);
+        }
+        if let Some(newest) = pairs.first() {
+            scale(direction, newest.gamma);
+        }
+        for pair in pairs.iter().rev() {
+            let beta = pair.rho * dot(&pair.y, direction);
+            add_scaled(direction, pair.alpha - beta, &pair.s);
+        }
+    }
+}

@@ -1,0 +1,36 @@
+use crate::error::{Error, require};
+
+/// A base rate, and the factor that a schedule puts on it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct LearningRate {
+    base: f64,
+    factor: f64,
+}
+
+impl LearningRate {
+    pub(super) fn new(base: f64) -> Result<Self, Error> {
+        require(
+            base > 0.0 && base.is_finite(),
+            "learning_rate",
+            "> 0 and finite",
+            base,
+        )?;
+        Ok(Self { base, factor: 1.0 })
+    }
+
+    /// Replaces the factor, so that a schedule states where it is and not how it got there.
+    pub(super) fn scale(&mut self, factor: f64) -> Result<(), Error> {
+        require(
+            factor >= 0.0 && factor.is_finite(),
+            "factor",
+            ">= 0 and finite",
+            factor,
+        )?;
+        self.factor = factor;
+        Ok(())
+    }
+
+    pub(super) fn current(self) -> f64 {
+        self.base * self.factor
+    }
+}
