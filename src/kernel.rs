@@ -1,24 +1,28 @@
-//! The inner loops: matrix products and elementwise passes. The only place that names the
-//! libraries behind them, and the only one with an unsafe call.
+//! The inner loops: matrix products and elementwise passes. The only place that names the library
+//! behind them.
 
 mod elementwise;
 mod largest;
 mod panels;
 mod product;
 mod scalar;
+mod threads;
+mod tile;
 
 pub(crate) use elementwise::{
     activate, all_finite, backpropagate, decay, distance_squared, norm_squared, residual, sum,
 };
 pub(crate) use largest::{Largest, keep_largest};
 pub(crate) use panels::Partials;
-pub(crate) use product::{Threads, Write, product, transpose};
-pub use scalar::Scalar;
+pub(crate) use product::{Write, product, transpose};
+pub(crate) use scalar::Scalar;
+pub(crate) use threads::Threads;
 
 /// Runs a loop compiled for the widest vectors of this machine, chosen at run time.
 ///
-/// `loop_body` and all it calls must be inlined into it to be compiled for them, and should fuse
-/// its multiplications and additions with [`Scalar::fma`].
+/// `loop_body` and all it calls must be inlined to be compiled for them, and should fuse its
+/// multiplications and additions with [`Scalar::fma`]. Mark the closure itself `#[inline(always)]`:
+/// one that is not inlined runs as baseline code, with a library call for every multiply-add.
 #[inline(always)]
 pub(crate) fn vectorize<R>(loop_body: impl FnOnce() -> R) -> R {
     pulp::Arch::new().dispatch(loop_body)

@@ -1,5 +1,7 @@
 //! Sparse autoencoders.
 
+#![forbid(unsafe_code)]
+
 mod activation;
 mod autoencoder;
 mod batch;

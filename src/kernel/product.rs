@@ -1,48 +1,29 @@
-//! The one matrix product, and the one unsafe call of the crate.
+//! The one matrix product.
+//!
+//! Written here, over a library's portable vectors, because a training step must not allocate, must
+//! give the same bits for any number of threads, and must be fast also for the tall and flat
+//! matrices of one batch, and the libraries at hand miss one of the three. The plan is that of Goto
+//! & van de Geijn (2008, *Anatomy of High-Performance Matrix Multiplication*): one factor, the
+//! *vector side*, is copied block by block into an order in which the processor reads it in vectors;
+//! of the other, the *broadcast side*, one entry at a time is multiplied with such a vector; a tile
+//! of the result stays in registers while both stream by.
+//!
+//! An entry of the result is `Σ_blocks (Σ_p a_p b_p)`, the inner sum being one chain of fused
+//! multiply-adds over a block of the depth, and the blocks depend on the depth alone. So neither
+//! the tile an entry falls into, nor the number of threads, nor the other samples of the batch can
+//! change a bit of it.
+
+use std::ops::Range;
 
 use nalgebra::{DMatrixView, DMatrixViewMut};
 
+use super::Threads;
+use super::threads::join;
 use crate::Real;
 
-/// How many threads a kernel may use: 1, or any number up to that of rayon's current pool.
-///
-/// The number never changes a bit of the result: work is split over the entries of a result, never
-/// over the terms of a sum.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Threads(pub(crate) usize);
-
-impl Threads {
-    /// As many as rayon's current pool has, 1 without rayon.
-    pub(crate) fn available() -> Self {
-        #[cfg(feature = "rayon")]
-        let count = rayon::current_num_threads();
-        #[cfg(not(feature = "rayon"))]
-        let count = 1;
-        Self(count)
-    }
-}
-
-impl Threads {
-    /// Runs a whole pass inside rayon's pool if it is large enough for its parts to be split, so
-    /// that they do not have to enter the pool one by one.
-    pub(crate) fn enter<R: Send>(
-        self,
-        multiplications: usize,
-        pass: impl FnOnce() -> R + Send,
-    ) -> R {
-        #[cfg(feature = "rayon")]
-        if self.0 > 1 && multiplications >= PARALLEL_FROM && rayon::current_thread_index().is_none()
-        {
-            return rayon::scope(|_| pass());
-        }
-        let _ = multiplications;
-        pass()
-    }
-}
-
 /// A matrix, or its transpose, as a factor of a product.
-#[derive(Debug)]
-pub(crate) struct Factor<'a, T: nalgebra::Scalar> {
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Factor<'a, T: Real> {
     matrix: DMatrixView<'a, T>,
     transposed: bool,
 }
@@ -56,7 +37,7 @@ impl<'a, T: Real> From<DMatrixView<'a, T>> for Factor<'a, T> {
     }
 }
 
-/// The transpose of `matrix` as a factor. Nothing is moved: only the strides change roles.
+/// The transpose of `matrix` as a factor. Nothing is moved: only rows and columns change roles.
 pub(crate) fn transpose<T: Real>(matrix: DMatrixView<'_, T>) -> Factor<'_, T> {
     Factor {
         matrix,
@@ -80,88 +61,116 @@ pub(crate) fn product<'a, T: Real>(
     threads: Threads,
 ) {
     let (lhs, rhs) = (lhs.into(), rhs.into());
-    T::matrix_product(
+    let task = Task {
         out,
-        write == Write::Add,
-        (lhs.matrix, lhs.transposed),
-        (rhs.matrix, rhs.transposed),
-        threads,
-    );
-}
-
-/// Below this many multiplications, waking a second thread costs more than it saves.
-#[cfg(feature = "rayon")]
-const PARALLEL_FROM: usize = 1 << 21;
-
-fn parallelism(multiplications: usize, threads: Threads) -> gemm_common::Parallelism {
-    #[cfg(feature = "rayon")]
-    if threads.0 > 1 && multiplications >= PARALLEL_FROM {
-        return gemm_common::Parallelism::Rayon(threads.0);
-    }
-    let _ = (multiplications, threads);
-    gemm_common::Parallelism::None
-}
-
-macro_rules! product {
-    ($name:ident, $float:ident, $library:ident) => {
-        pub(super) fn $name(
-            mut out: DMatrixViewMut<'_, $float>,
-            accumulate: bool,
-            (lhs, lhs_transposed): (DMatrixView<'_, $float>, bool),
-            (rhs, rhs_transposed): (DMatrixView<'_, $float>, bool),
-            threads: Threads,
-        ) {
-            // (rows, columns), (row stride, column stride), after the transposition
-            let oriented = |matrix: &DMatrixView<'_, $float>, transposed: bool| {
-                let ((rows, columns), (down, right)) = (matrix.shape(), matrix.strides());
-                if transposed {
-                    ((columns, rows), (right, down))
-                } else {
-                    ((rows, columns), (down, right))
-                }
-            };
-            let ((m, k), (lhs_down, lhs_right)) = oriented(&lhs, lhs_transposed);
-            let ((k_rhs, n), (rhs_down, rhs_right)) = oriented(&rhs, rhs_transposed);
-            let (out_down, out_right) = out.strides();
-            assert!(
-                out.shape() == (m, n) && k == k_rhs,
-                "the factors of a product do not fit"
-            );
-            #[allow(clippy::cast_possible_wrap)] // a stride within an allocation fits
-            let stride = |stride: usize| stride as isize;
-
-            // SAFETY: `lhs`, `rhs` and `out` are views: for each, every (i, j) below its shape
-            // addresses an initialised element at `i · row stride + j · column stride`, which stays
-            // within one allocation. The call reads lhs at (i < m, p < k) and rhs at (p < k, j < n)
-            // and writes out at (i < m, j < n); the assertion above says that these are the shapes.
-            // `out` is an exclusive borrow, so nothing it writes is read through the other two.
-            #[allow(unsafe_code)]
-            unsafe {
-                $library::gemm::$float::get_gemm_fn()(
-                    m,
-                    n,
-                    k,
-                    out.as_mut_ptr(),
-                    stride(out_right),
-                    stride(out_down),
-                    accumulate,
-                    lhs.as_ptr(),
-                    stride(lhs_right),
-                    stride(lhs_down),
-                    rhs.as_ptr(),
-                    stride(rhs_right),
-                    stride(rhs_down),
-                    1.0, // of out, where it is added to
-                    1.0, // of the product
-                    false,
-                    false,
-                    false,
-                    parallelism(m * n * k, threads),
-                );
-            }
-        }
+        write,
+        vector: Side {
+            matrix: lhs.matrix,
+            along_depth: lhs.transposed,
+        },
+        broadcast: Side {
+            matrix: rhs.matrix,
+            along_depth: !rhs.transposed,
+        },
     };
+    let (rows, columns, depth) = (task.vector.len(), task.broadcast.len(), task.vector.depth());
+    debug_assert_eq!(task.out.shape(), (rows, columns));
+    debug_assert_eq!(depth, task.broadcast.depth());
+    task.run(threads.for_work(rows * columns * depth));
 }
 
-product!(product_f32, f32, gemm_f32);
-product!(product_f64, f64, gemm_f64);
+/// One factor of a product: a vector, along the result, for every position of the depth.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Side<'a, T: Real> {
+    pub(super) matrix: DMatrixView<'a, T>,
+    /// Whether the columns of the matrix run along the depth, not along the result.
+    pub(super) along_depth: bool,
+}
+
+impl<T: Real> Side<'_, T> {
+    /// The extent along the result.
+    pub(super) fn len(&self) -> usize {
+        if self.along_depth {
+            self.matrix.ncols()
+        } else {
+            self.matrix.nrows()
+        }
+    }
+
+    /// The extent along the depth, over which is summed.
+    pub(super) fn depth(&self) -> usize {
+        if self.along_depth {
+            self.matrix.nrows()
+        } else {
+            self.matrix.ncols()
+        }
+    }
+
+    /// A part of it along the result.
+    fn part(&self, range: Range<usize>) -> Side<'_, T> {
+        let matrix = if self.along_depth {
+            self.matrix.columns_range(range)
+        } else {
+            self.matrix.rows_range(range)
+        };
+        Side {
+            matrix,
+            along_depth: self.along_depth,
+        }
+    }
+
+    /// A column of the matrix.
+    #[inline(always)]
+    pub(super) fn column(&self, index: usize) -> &[T] {
+        self.matrix.column(index).data.into_slice()
+    }
+}
+
+/// A product, or a part of one that shares no entry of the result with the others.
+#[derive(Debug)]
+pub(super) struct Task<'a, T: Real> {
+    pub(super) out: DMatrixViewMut<'a, T>,
+    pub(super) write: Write,
+    pub(super) vector: Side<'a, T>,
+    pub(super) broadcast: Side<'a, T>,
+}
+
+impl<T: Real> Task<'_, T> {
+    /// Splits the task among threads. What is split is the side of which otherwise every thread
+    /// would copy more.
+    fn run(mut self, threads: usize) {
+        let (rows, columns) = (self.vector.len(), self.broadcast.len());
+        let by_rows = self.broadcast.along_depth || rows >= columns;
+        let len = if by_rows { rows } else { columns };
+        // At a multiple of the longest strips, so that no part ends within one.
+        let middle = (len * (threads / 2) / threads).next_multiple_of(48);
+        if threads <= 1 || middle >= len {
+            T::multiply(self);
+            return;
+        }
+        let (whole_vector, whole_broadcast) = (self.vector, self.broadcast);
+        let (first, second) = if by_rows {
+            self.out.rows_range_pair_mut(..middle, middle..)
+        } else {
+            self.out.columns_range_pair_mut(..middle, middle..)
+        };
+        let part = |out, range: Range<usize>, threads| {
+            let (rows, columns) = if by_rows {
+                (range, 0..columns)
+            } else {
+                (0..rows, range)
+            };
+            Task {
+                out,
+                write: self.write,
+                vector: whole_vector.part(rows),
+                broadcast: whole_broadcast.part(columns),
+            }
+            .run(threads);
+        };
+        join(
+            || part(first, 0..middle, threads / 2),
+            || part(second, middle..len, threads - threads / 2),
+        );
+    }
+}

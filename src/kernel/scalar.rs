@@ -1,9 +1,10 @@
 //! What the kernels know of a scalar: fused multiply-add, and the exponentials behind the smooth
 //! activations, branch-free so that loops over them become vector code.
 
-use nalgebra::{DMatrixView, DMatrixViewMut};
+use std::cell::RefCell;
 
-use super::product::{Threads, product_f32, product_f64};
+use super::product::Task;
+use super::tile::{Copies, MultiplyF32, MultiplyF64};
 
 /// The arithmetic that the kernels need of a scalar. Implemented for `f32` and `f64` only.
 pub trait Scalar: Sized + Copy + Send + Sync + 'static {
@@ -28,13 +29,9 @@ pub trait Scalar: Sized + Copy + Send + Sync + 'static {
 
     #[doc(hidden)]
     #[allow(private_interfaces)]
-    fn matrix_product(
-        out: DMatrixViewMut<'_, Self>,
-        accumulate: bool,
-        lhs: (DMatrixView<'_, Self>, bool),
-        rhs: (DMatrixView<'_, Self>, bool),
-        threads: Threads,
-    );
+    fn multiply(task: Task<'_, Self>)
+    where
+        Self: crate::Real;
 }
 
 /// Implements the exponentials for one float type.
@@ -48,7 +45,7 @@ macro_rules! scalar {
         $float:ident, $bits:ident, $mantissa:literal, bias: $bias:literal, lowest: $lowest:literal,
         ln2: ($ln2_high:literal, $ln2_low:literal),
         exp: [$($inverse_factorial:expr),*], atanh: [$($inverse_odd:expr),*],
-        product: $product:ident
+        multiply: $multiply:ident
     ) => {
         const _: () = {
             /// `(2ⁿ, eʳ − 1)` for `x ≤ 0`
@@ -125,14 +122,13 @@ macro_rules! scalar {
                 }
 
                 #[allow(private_interfaces)]
-                fn matrix_product(
-                    out: DMatrixViewMut<'_, Self>,
-                    accumulate: bool,
-                    lhs: (DMatrixView<'_, Self>, bool),
-                    rhs: (DMatrixView<'_, Self>, bool),
-                    threads: Threads,
-                ) {
-                    $product(out, accumulate, lhs, rhs, threads);
+                fn multiply(task: Task<'_, Self>) {
+                    thread_local! {
+                        static KEPT: RefCell<Copies<$float>> = const { RefCell::new(Copies::new()) };
+                    }
+                    KEPT.with_borrow_mut(|copies| {
+                        pulp::Arch::new().dispatch($multiply { task, copies });
+                    });
                 }
             }
         };
@@ -148,7 +144,7 @@ scalar!(
         1.0 / 19.0, 1.0 / 17.0, 1.0 / 15.0, 1.0 / 13.0, 1.0 / 11.0, 1.0 / 9.0, 1.0 / 7.0,
         1.0 / 5.0, 1.0 / 3.0, 1.0
     ],
-    product: product_f32
+    multiply: MultiplyF32
 );
 
 scalar!(
@@ -164,7 +160,7 @@ scalar!(
         1.0 / 23.0, 1.0 / 21.0, 1.0 / 19.0, 1.0 / 17.0, 1.0 / 15.0, 1.0 / 13.0, 1.0 / 11.0,
         1.0 / 9.0, 1.0 / 7.0, 1.0 / 5.0, 1.0 / 3.0, 1.0
     ],
-    product: product_f64
+    multiply: MultiplyF64
 );
 
 #[cfg(test)]

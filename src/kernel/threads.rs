@@ -1,0 +1,53 @@
+//! How many threads a pass may use.
+
+/// How many threads a kernel may use: 1, or any number up to that of rayon's current pool.
+///
+/// The number never changes a bit of the result: work is split over the entries of a result, never
+/// over the terms of a sum.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Threads(pub(crate) usize);
+
+/// Below this many multiplications, waking a second thread costs more than it saves.
+const PARALLEL_FROM: usize = 1 << 21;
+
+impl Threads {
+    /// As many as rayon's current pool has, 1 without rayon.
+    pub(crate) fn available() -> Self {
+        #[cfg(feature = "rayon")]
+        let count = rayon::current_num_threads();
+        #[cfg(not(feature = "rayon"))]
+        let count = 1;
+        Self(count)
+    }
+
+    /// How many of them are worth their waking.
+    pub(crate) fn for_work(self, multiplications: usize) -> usize {
+        self.0.min(multiplications / (PARALLEL_FROM / 2)).max(1)
+    }
+
+    /// Runs a whole pass inside rayon's pool if it is large enough for its parts to be split, so
+    /// that they do not have to enter the pool one by one.
+    pub(crate) fn enter<R: Send>(
+        self,
+        multiplications: usize,
+        pass: impl FnOnce() -> R + Send,
+    ) -> R {
+        #[cfg(feature = "rayon")]
+        if self.for_work(multiplications) > 1 && rayon::current_thread_index().is_none() {
+            return rayon::scope(|_| pass());
+        }
+        let _ = multiplications;
+        pass()
+    }
+}
+
+/// Runs both, at the same time if there is a thread to spare.
+pub(super) fn join(first: impl FnOnce() + Send, second: impl FnOnce() + Send) {
+    #[cfg(feature = "rayon")]
+    rayon::join(first, second);
+    #[cfg(not(feature = "rayon"))]
+    {
+        first();
+        second();
+    }
+}

@@ -1,0 +1,316 @@
+//! A product on one thread: blocks of the depth, copies of both sides in the order of their use,
+//! and tiles of the result in registers.
+
+use pulp::{Simd, WithSimd};
+
+use super::product::{Side, Task, Write};
+use crate::Real;
+
+/// Depth of a block, at most: a tile's share of both sides then fits the first cache.
+const DEPTH: usize = 512;
+/// Extent of a block of the vector side: with `DEPTH`, half of the second cache.
+const VECTOR: usize = 240;
+/// Extent of a block of a broadcast side that has to be copied.
+const BROADCAST: usize = 2048;
+
+/// The copies, which outlive a product so that the next does not allocate.
+#[derive(Debug)]
+pub(super) struct Copies<T> {
+    vector: Vec<T>,
+    broadcast: Vec<T>,
+}
+
+impl<T> Copies<T> {
+    pub(super) const fn new() -> Self {
+        Self {
+            vector: Vec::new(),
+            broadcast: Vec::new(),
+        }
+    }
+}
+
+/// Copies a block of `side` in the order of its use: strips of `width` entries along the result,
+/// each strip position by position of the depth. Entries beyond the end are 0.
+///
+/// Where the columns of the matrix run along the result, `together` strips are written at a time,
+/// to use what a column brings into the cache.
+#[inline(always)]
+fn copy_strips<T: Real>(
+    side: &Side<'_, T>,
+    (width, together): (usize, usize),
+    (start, len): (usize, usize),
+    (depth_start, depth): (usize, usize),
+    strips: &mut Vec<T>,
+) {
+    let needed = len.next_multiple_of(width) * depth;
+    if strips.len() < needed {
+        strips.resize(needed, T::zero());
+    }
+    let strip = width * depth;
+    let mut first = start;
+    for strips in strips[..needed].chunks_mut(strip * together) {
+        let filled = (width * together).min(start + len - first);
+        if filled < strips.len() / depth {
+            strips.fill(T::zero());
+        }
+        if side.along_depth {
+            for (index, strip) in strips.chunks_exact_mut(strip).enumerate() {
+                let columns = first + index * width..first + ((index + 1) * width).min(filled);
+                transpose_strip(side, width, columns, depth_start, strip);
+            }
+        } else {
+            for p in 0..depth {
+                let from = &side.column(depth_start + p)[first..first + filled];
+                let whole = from.chunks_exact(width);
+                let rest = whole.remainder();
+                let mut to = p * width;
+                for from in whole {
+                    strips[to..to + width].copy_from_slice(from);
+                    to += strip;
+                }
+                if !rest.is_empty() {
+                    strips[to..to + rest.len()].copy_from_slice(rest);
+                }
+            }
+        }
+        first += filled;
+    }
+}
+
+/// Columns that run along the depth become entries of a strip, a few columns at a time, so that
+/// what is written of the strip stays in the first cache.
+#[inline(always)]
+fn transpose_strip<T: Real>(
+    side: &Side<'_, T>,
+    width: usize,
+    columns: std::ops::Range<usize>,
+    depth_start: usize,
+    strip: &mut [T],
+) {
+    const TOGETHER: usize = 16;
+    let depth = strip.len() / width;
+    let mut column = columns.start;
+    while column + TOGETHER <= columns.end {
+        let mut from: [&[T]; TOGETHER] = [&[]; TOGETHER];
+        for j in 0..TOGETHER {
+            from[j] = &side.column(column + j)[depth_start..depth_start + depth];
+        }
+        let offset = column - columns.start;
+        for (p, to) in strip.chunks_exact_mut(width).enumerate() {
+            let to = &mut to[offset..offset + TOGETHER];
+            for j in 0..TOGETHER {
+                to[j] = from[j][p];
+            }
+        }
+        column += TOGETHER;
+    }
+    for column in column..columns.end {
+        let from = &side.column(column)[depth_start..depth_start + depth];
+        for (to, &value) in strip.chunks_exact_mut(width).zip(from) {
+            to[column - columns.start] = value;
+        }
+    }
+}
+
+macro_rules! multiply {
+    ($name:ident, $float:ident, $vectors:ident, $splat:ident, $mul_add:ident, $add:ident,
+     $as_simd:ident, $as_mut_simd:ident) => {
+        /// Runs a task on the vectors of this machine.
+        pub(super) struct $name<'a> {
+            pub(super) task: Task<'a, $float>,
+            pub(super) copies: &'a mut Copies<$float>,
+        }
+
+        const _: () = {
+            impl WithSimd for $name<'_> {
+                type Output = ();
+
+                #[inline(always)]
+                fn with_simd<S: Simd>(self, simd: S) {
+                    // A tile takes V · N registers, and a few must remain for the two sides.
+                    if S::REGISTER_COUNT >= 32 {
+                        multiply::<S, 3, 8>(simd, self.task, self.copies);
+                    } else {
+                        multiply::<S, 2, 6>(simd, self.task, self.copies);
+                    }
+                }
+            }
+
+            #[inline(always)]
+            fn multiply<S: Simd, const V: usize, const N: usize>(
+                simd: S,
+                mut task: Task<'_, $float>,
+                copies: &mut Copies<$float>,
+            ) {
+                let width = V * (size_of::<S::$vectors>() / size_of::<$float>());
+                let (vector, broadcast) = (task.vector, task.broadcast);
+                let (rows, columns, depth) = (vector.len(), broadcast.len(), vector.depth());
+                let blocks = depth.div_ceil(DEPTH);
+                let vector_block = (VECTOR / width).max(1) * width;
+                let broadcast_block = if broadcast.along_depth {
+                    columns
+                } else {
+                    BROADCAST
+                };
+                let mut tile = [[simd.$splat(0.0); V]; N];
+                for block in 0..blocks {
+                    let start = block * depth / blocks;
+                    let range = (start, (block + 1) * depth / blocks - start);
+                    let over = block == 0 && task.write == Write::Over;
+                    for column in (0..columns).step_by(broadcast_block) {
+                        let column_end = (column + broadcast_block).min(columns);
+                        if !broadcast.along_depth {
+                            let part = (column, column_end - column);
+                            copy_strips(&broadcast, (N, 8), part, range, &mut copies.broadcast);
+                        }
+                        for row in (0..rows).step_by(vector_block) {
+                            let len = vector_block.min(rows - row);
+                            copy_strips(&vector, (width, 1), (row, len), range, &mut copies.vector);
+                            let strips = copies.vector.chunks_exact(width * range.1);
+                            let strips = strips.take(len.div_ceil(width));
+                            for j in (column..column_end).step_by(N) {
+                                let used = N.min(column_end - j);
+                                let copied = if broadcast.along_depth {
+                                    &[]
+                                } else {
+                                    &copies.broadcast[(j - column) * range.1..][..N * range.1]
+                                };
+                                let mut direct: [&[$float]; N] = [&[]; N];
+                                if broadcast.along_depth {
+                                    // Beyond the end, an entry that is there stands in.
+                                    for n in 0..N {
+                                        let column = broadcast.column(j + n.min(used - 1));
+                                        direct[n] = &column[range.0..range.0 + range.1];
+                                    }
+                                }
+                                for (strip, a) in strips.clone().enumerate() {
+                                    if broadcast.along_depth {
+                                        tile_direct::<S, V, N>(simd, a, &direct, &mut tile);
+                                    } else {
+                                        tile_copied::<S, V, N>(simd, a, copied, &mut tile);
+                                    }
+                                    let i = row + strip * width;
+                                    let taken = (width.min(rows - i), used);
+                                    put::<S, V, N>(simd, &tile, &mut task, (i, j), taken, over);
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+
+            /// A tile, of a broadcast side that is read in place.
+            #[inline(always)]
+            fn tile_direct<S: Simd, const V: usize, const N: usize>(
+                simd: S,
+                a: &[$float],
+                b: &[&[$float]; N],
+                out: &mut [[S::$vectors; V]; N],
+            ) {
+                let depth = b[0].len();
+                let mut tile = [[simd.$splat(0.0); V]; N];
+                let (a, _) = S::$as_simd(a);
+                for (p, a) in a.chunks_exact(V).take(depth).enumerate() {
+                    let mut column = [simd.$splat(0.0); V];
+                    column.copy_from_slice(a);
+                    for n in 0..N {
+                        let b = simd.$splat(b[n][p]);
+                        for v in 0..V {
+                            tile[n][v] = simd.$mul_add(column[v], b, tile[n][v]);
+                        }
+                    }
+                }
+                leave_registers::<S, V, N>(&tile, out);
+            }
+
+            /// A tile, of a broadcast side that was copied.
+            #[inline(always)]
+            fn tile_copied<S: Simd, const V: usize, const N: usize>(
+                simd: S,
+                a: &[$float],
+                b: &[$float],
+                out: &mut [[S::$vectors; V]; N],
+            ) {
+                let mut tile = [[simd.$splat(0.0); V]; N];
+                let (a, _) = S::$as_simd(a);
+                for (a, b) in a.chunks_exact(V).zip(b.chunks_exact(N)) {
+                    let mut column = [simd.$splat(0.0); V];
+                    column.copy_from_slice(a);
+                    for n in 0..N {
+                        let b = simd.$splat(b[n]);
+                        for v in 0..V {
+                            tile[n][v] = simd.$mul_add(column[v], b, tile[n][v]);
+                        }
+                    }
+                }
+                leave_registers::<S, V, N>(&tile, out);
+            }
+
+            /// Copies a finished tile to memory, entry by entry: an array that is indexed by
+            /// variables anywhere cannot live in registers, so the tile itself never is.
+            #[inline(always)]
+            fn leave_registers<S: Simd, const V: usize, const N: usize>(
+                tile: &[[S::$vectors; V]; N],
+                out: &mut [[S::$vectors; V]; N],
+            ) {
+                for n in 0..N {
+                    for v in 0..V {
+                        out[n][v] = tile[n][v];
+                    }
+                }
+            }
+
+            /// Writes or adds a tile to the result.
+            #[inline(always)]
+            fn put<S: Simd, const V: usize, const N: usize>(
+                simd: S,
+                tile: &[[S::$vectors; V]; N],
+                task: &mut Task<'_, $float>,
+                (i, j): (usize, usize),
+                (rows, columns): (usize, usize),
+                over: bool,
+            ) {
+                let width = V * (size_of::<S::$vectors>() / size_of::<$float>());
+                if rows == width {
+                    for (n, tile) in tile.iter().enumerate().take(columns) {
+                        let mut column = task.out.column_mut(j + n);
+                        let (out, _) = S::$as_mut_simd(&mut column.as_mut_slice()[i..i + width]);
+                        for (out, &value) in out.iter_mut().zip(tile) {
+                            *out = if over { value } else { simd.$add(*out, value) };
+                        }
+                    }
+                    return;
+                }
+                let entries: &[$float] = pulp::bytemuck::cast_slice(tile.as_flattened());
+                for (n, entries) in entries.chunks_exact(width).enumerate().take(columns) {
+                    let mut column = task.out.column_mut(j + n);
+                    let out = &mut column.as_mut_slice()[i..i + rows];
+                    for (out, &value) in out.iter_mut().zip(entries) {
+                        *out = if over { value } else { *out + value };
+                    }
+                }
+            }
+        };
+    };
+}
+
+multiply!(
+    MultiplyF32,
+    f32,
+    f32s,
+    splat_f32s,
+    mul_add_f32s,
+    add_f32s,
+    as_simd_f32s,
+    as_mut_simd_f32s
+);
+multiply!(
+    MultiplyF64,
+    f64,
+    f64s,
+    splat_f64s,
+    mul_add_f64s,
+    add_f64s,
+    as_simd_f64s,
+    as_mut_simd_f64s
+);
