@@ -12,7 +12,7 @@
 use nalgebra::DMatrixView;
 
 use crate::objective::Workspace;
-use crate::penalty::{HiddenBatch, HiddenGradient, Penalty, evaluate};
+use crate::penalty::{HiddenBatch, HiddenGradient, Penalty, evaluate, mean_activations};
 use crate::{Activation, Error, Real, SparseAutoencoder};
 
 /// An analytic gradient beside a numeric one.
@@ -130,7 +130,7 @@ pub fn penalty<'a, T: Real>(
     let (units, samples) = hidden.shape();
     let mut scratch = (vec![T::zero(); units], vec![T::zero(); units * samples]);
     let numeric = central_differences(hidden.as_mut_slice(), |activations| {
-        let mean = DMatrixView::from_slice(activations, units, samples).column_mean();
+        let mean = mean_activations(DMatrixView::from_slice(activations, units, samples));
         let batch = HiddenBatch::new(activations, mean.as_slice(), T::of(target), activation);
         let mut unused = HiddenGradient::new(&mut scratch.0, &mut scratch.1);
         penalty.accumulate(&batch, T::zero(), &mut unused)

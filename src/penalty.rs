@@ -226,7 +226,7 @@ pub fn evaluate<'a, T: Real>(
         });
     }
     let hidden = hidden.into_owned();
-    let mean = hidden.column_mean();
+    let mean = mean_activations(hidden.as_view());
     let mut per_unit = DVector::zeros(hidden.nrows());
     let mut gradient = DMatrix::zeros(hidden.nrows(), hidden.ncols());
     let batch = HiddenBatch::new(
@@ -241,6 +241,12 @@ pub fn evaluate<'a, T: Real>(
         column += &per_unit;
     }
     Ok((value, gradient))
+}
+
+/// ρ̂ as the passes compute it. (nalgebra's `column_mean` adds up `m` times `h/m`: its mean of
+/// ones is not one, and a penalty that is clamped near the ends of a range would miss them.)
+pub(crate) fn mean_activations<T: Real>(hidden: DMatrixView<'_, T>) -> DVector<T> {
+    hidden.column_sum() * (T::one() / T::of_count(hidden.ncols()))
 }
 
 /// No penalty.

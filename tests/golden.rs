@@ -1,0 +1,192 @@
+//! Values from an independent implementation: `golden/generate.py`, pure Python on the formulas.
+//!
+//! Tolerance: the numbers are printed to the last digit and are results of fewer than a hundred
+//! operations on numbers of order one, so 1e-10 has four digits to spare in f64. In f32 also the
+//! inputs are rounded: with u = 6e-8, an activation is off by ten roundings, 6e-7. The
+//! largest amplification on from there is that of the penalty, β KL′ = 5 per unit in the value and
+//! β KL″ f′ = 4 in the gradient: 6e-6 with two units, and 1e-5 is allowed.
+
+#[rustfmt::skip]
+#[path = "golden/values.rs"]
+mod values;
+
+use sparse_autoencoder::nalgebra::{DMatrix, DVector};
+use sparse_autoencoder::{
+    Activation, KlDivergence, Layer, Parameters, Real, SparseAutoencoder, Workspace, penalty,
+};
+use values::*;
+
+const TOLERANCE: f64 = 1e-10;
+const TOLERANCE_F32: f64 = 1e-5;
+
+fn assert_close<T: Real>(what: &str, actual: T, expected: f64, tolerance: f64) {
+    let actual = actual.to_f64();
+    assert!(
+        (actual - expected).abs() <= tolerance,
+        "{what}: {actual} is not {expected}"
+    );
+}
+
+/// `rows[i][j]` at row i and column j.
+fn matrix<T: Real, const N: usize>(rows: &[[f64; N]]) -> DMatrix<T> {
+    DMatrix::from_fn(rows.len(), N, |i, j| T::of(rows[i][j]))
+}
+
+fn vector<T: Real>(values: &[f64]) -> DVector<T> {
+    DVector::from_fn(values.len(), |i, _| T::of(values[i]))
+}
+
+/// The network of CS294A, whose `W₁` is our `Wᵀ` and whose `W₂` is our `D`.
+fn ufldl<T: Real>(decay: f64, weight: f64) -> SparseAutoencoder<T> {
+    let parameters = Parameters::from_layers(&[Layer {
+        encoder_weights: matrix(&W1).transpose(),
+        encoder_bias: vector(&B1),
+        decoder_weights: Some(matrix(&W2)),
+        decoder_bias: vector(&B2),
+    }]);
+    SparseAutoencoder::builder()
+        .parameters(parameters.unwrap())
+        .penalty(KlDivergence)
+        .sparsity_target(RHO)
+        .penalty_weight(weight)
+        .weight_decay(decay)
+        .build()
+        .unwrap()
+}
+
+fn check_ufldl<T: Real>(tolerance: f64) {
+    let model = ufldl::<T>(LAMBDA, BETA);
+    let samples = matrix::<T, 3>(&X).transpose();
+    let mut gradient = vec![T::zero(); model.layout().len()];
+    let loss = model
+        .loss_and_gradient(&samples, &mut gradient, &mut Workspace::new())
+        .unwrap();
+    for (what, actual, expected) in [
+        ("reconstruction", loss.reconstruction, J_RECONSTRUCTION),
+        ("weight decay", loss.weight_decay, J_DECAY),
+        ("sparsity", loss.sparsity, J_SPARSITY),
+        ("J", loss.total(), J),
+    ] {
+        assert_close(what, actual, expected, tolerance);
+    }
+
+    let mean = model.encode(&samples).unwrap().column_mean();
+    for (&actual, expected) in mean.iter().zip(RHO_HAT) {
+        assert_close("rho_hat", actual, expected, tolerance);
+    }
+
+    // A gradient has the layout of the parameters, so it can be read as some.
+    let gradient = Parameters::new(model.layout().clone(), gradient).unwrap();
+    let gradient = gradient.layer(0).unwrap();
+    for j in 0..2 {
+        assert_close("b1", gradient.encoder_bias[j], GRADIENT_B1[j], tolerance);
+        for k in 0..3 {
+            assert_close(
+                "W1",
+                gradient.encoder_weights[(k, j)],
+                GRADIENT_W1[j][k],
+                tolerance,
+            );
+            assert_close(
+                "W2",
+                gradient.decoder_weights[(k, j)],
+                GRADIENT_W2[k][j],
+                tolerance,
+            );
+        }
+    }
+    for (&actual, expected) in gradient.decoder_bias.iter().zip(GRADIENT_B2) {
+        assert_close("b2", actual, expected, tolerance);
+    }
+}
+
+#[test]
+fn the_autoencoder_of_cs294a() {
+    check_ufldl::<f64>(TOLERANCE);
+    check_ufldl::<f32>(TOLERANCE_F32);
+}
+
+#[test]
+fn twice_the_weights_give_twice_the_objective_in_matlabs_convention() {
+    // MATLAB's cost has no ½ before the squared error: E(2λ, 2β) = 2 J(λ, β).
+    let model = ufldl::<f64>(2.0 * LAMBDA, 2.0 * BETA);
+    let samples = matrix::<f64, 3>(&X).transpose();
+    let loss = model.loss(&samples).unwrap();
+    let squared_error = model.reconstruction_errors(&samples).unwrap().mean();
+    let cost = squared_error + loss.weight_decay + loss.sparsity;
+    assert_close("E", cost, MATLAB_E, TOLERANCE);
+    assert_close(
+        "2 J",
+        2.0 * ufldl::<f64>(LAMBDA, BETA).loss(&samples).unwrap().total(),
+        MATLAB_E,
+        TOLERANCE,
+    );
+}
+
+/// Ω and `∂Ω/∂ρ̂` for one unit with this mean activation.
+fn divergence<T: Real>(activation: Activation, rho: f64, mean: f64) -> (T, T) {
+    // Two different samples; each has half of the derivative by their mean.
+    let hidden = matrix::<T, 2>(&[[0.75 * mean, 1.25 * mean]]);
+    let (value, gradient) = penalty::evaluate(&KlDivergence, activation, rho, &hidden).unwrap();
+    (value, gradient[0] + gradient[1])
+}
+
+#[test]
+fn divergences_and_their_derivatives() {
+    for [rho, mean, value, derivative] in KL {
+        let actual = divergence::<f64>(Activation::Sigmoid, rho, mean);
+        assert_close("KL", actual.0, value, TOLERANCE);
+        assert_close("KL′", actual.1, derivative, TOLERANCE);
+        // Relative to the terms of the derivative, which reach 100.
+        let actual = divergence::<f32>(Activation::Sigmoid, rho, mean);
+        assert_close("KL", actual.0, value, TOLERANCE_F32);
+        assert_close(
+            "KL′",
+            actual.1,
+            derivative,
+            TOLERANCE_F32 * derivative.abs().max(1.0),
+        );
+    }
+    let [rho, mean, value, derivative] = KL_TANH;
+    let actual = divergence::<f64>(Activation::Tanh, rho, mean);
+    assert_close("KL of tanh", actual.0, value, TOLERANCE);
+    assert_close("KL′ of tanh", actual.1, derivative, TOLERANCE);
+}
+
+fn check_top_k<T: Real>(tolerance: f64) {
+    // There the decoder's bias is subtracted from the samples. Here it goes into that of the
+    // encoder: Wᵀ (x − c) + b = Wᵀ x + (b − Wᵀ c).
+    let w = matrix::<T, 4>(&TOPK_W_ENC);
+    let c = vector::<T>(&TOPK_B_DEC);
+    let parameters = Parameters::from_layers(&[Layer {
+        encoder_bias: vector::<T>(&TOPK_B_ENC) - w.transpose() * &c,
+        encoder_weights: w,
+        decoder_weights: Some(matrix(&TOPK_W_DEC).transpose()),
+        decoder_bias: c,
+    }]);
+    let model = SparseAutoencoder::builder()
+        .parameters(parameters.unwrap())
+        .hidden_activation(Activation::TopK(2))
+        .output_activation(Activation::Identity)
+        .build()
+        .unwrap();
+    let samples = matrix::<T, 3>(&TOPK_X).transpose();
+    let hidden = model.encode(&samples).unwrap();
+    let x_hat = model.reconstruct(&samples).unwrap();
+    for i in 0..3 {
+        for j in 0..4 {
+            assert_close("activation", hidden[(j, i)], TOPK_F[i][j], tolerance);
+        }
+        for k in 0..3 {
+            assert_close("reconstruction", x_hat[(k, i)], TOPK_X_HAT[i][k], tolerance);
+        }
+    }
+    let error = model.reconstruction_errors(&samples).unwrap().mean();
+    assert_close("error", error, TOPK_ERROR, tolerance);
+}
+
+#[test]
+fn the_two_largest_activations() {
+    check_top_k::<f64>(TOLERANCE);
+    check_top_k::<f32>(TOLERANCE_F32);
+}

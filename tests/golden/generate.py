@@ -1,0 +1,132 @@
+# Golden values from the formulas, in pure Python and float64: `python3 generate.py > values.rs`.
+# Shares nothing with the crate. Made with CPython 3; it uses only +, -, *, /, exp, log, and sqrt.
+#
+# Rows are samples here, and W1 is units x visible and W2 visible x units, as in CS294A.
+import math
+from sys import stderr
+
+sig = lambda z: 1 / (1 + math.exp(-z))
+mean = lambda v: sum(v) / len(v)
+out = []
+
+
+def shape(value):
+    return f"[{shape(value[0])}; {len(value)}]" if isinstance(value, list) else "f64"
+
+
+def const(name, value, doc):
+    literal = repr([value])[1:-1]
+    out.append(f"/// {doc}\npub(crate) const {name}: {shape(value)} = {literal};")
+
+
+# ---------- The sparse autoencoder of CS294A: Ng, "Sparse autoencoder", sections 2 and 3
+X = [[0.1, 0.9, 0.3], [0.8, 0.2, 0.5], [0.4, 0.4, 0.9], [0.6, 0.7, 0.1]]
+W1 = [[0.2, -0.3, 0.4], [0.5, 0.1, -0.2]]
+b1 = [0.05, -0.1]
+W2 = [[0.3, -0.6], [0.1, 0.7], [-0.4, 0.2]]
+b2 = [0.0, 0.1, -0.05]
+lam, beta, rho = 0.01, 3.0, 0.1
+
+
+def J(th):
+    w1 = [th[0:3], th[3:6]]
+    w2 = [th[6:8], th[8:10], th[10:12]]
+    c1, c2 = th[12:14], th[14:17]
+    m, rh, se = len(X), [0, 0], 0
+    for x in X:
+        a = [sig(sum(p * q for p, q in zip(w1[j], x)) + c1[j]) for j in range(2)]
+        o = [sig(sum(p * q for p, q in zip(w2[i], a)) + c2[i]) for i in range(3)]
+        for j in range(2):
+            rh[j] += a[j] / m
+        se += 0.5 * sum((p - q) ** 2 for p, q in zip(o, x)) / m
+    wd = lam / 2 * (sum(v * v for r in w1 for v in r) + sum(v * v for r in w2 for v in r))
+    kl = beta * sum(rho * math.log(rho / r) + (1 - rho) * math.log((1 - rho) / (1 - r)) for r in rh)
+    return se, wd, kl, rh
+
+
+th = [v for M in (W1, W2) for r in M for v in r] + b1 + b2
+se, wd, kl, rh = J(th)
+m = len(X)
+A = [[sig(sum(p * q for p, q in zip(W1[j], x)) + b1[j]) for j in range(2)] for x in X]
+O = [[sig(sum(p * q for p, q in zip(W2[i], a)) + b2[i]) for i in range(3)] for a in A]
+d3 = [[(o - x) * o * (1 - o) for o, x in zip(oo, xx)] for oo, xx in zip(O, X)]
+sp = [beta * (-rho / r + (1 - rho) / (1 - r)) for r in rh]
+d2 = [[(sum(W2[i][j] * d[i] for i in range(3)) + sp[j]) * a[j] * (1 - a[j]) for j in range(2)]
+      for d, a in zip(d3, A)]
+gW1 = [[sum(d2[n][j] * X[n][i] for n in range(m)) / m + lam * W1[j][i] for i in range(3)] for j in range(2)]
+gW2 = [[sum(d3[n][i] * A[n][j] for n in range(m)) / m + lam * W2[i][j] for j in range(2)] for i in range(3)]
+gb1 = [sum(d2[n][j] for n in range(m)) / m for j in range(2)]
+gb2 = [sum(d3[n][i] for n in range(m)) / m for i in range(3)]
+
+# The golden gradient against central differences of the golden objective.
+g = [v for M in (gW1, gW2) for r in M for v in r] + gb1 + gb2
+fd = []
+for i in range(len(th)):
+    e, p, q = 1e-5, th[:], th[:]
+    p[i] += e
+    q[i] -= e
+    fd.append((sum(J(p)[:3]) - sum(J(q)[:3])) / (2 * e))
+norm = lambda v: math.sqrt(sum(x * x for x in v))
+error = norm([a - b for a, b in zip(fd, g)]) / norm([a + b for a, b in zip(fd, g)])
+print(f"gradient against central differences: {error:.1e}", file=stderr)
+assert error < 1e-9
+
+const("X", X, "Samples are rows.")
+const("W1", W1, "Units x visible.")
+const("B1", b1, "One per unit.")
+const("W2", W2, "Visible x units.")
+const("B2", b2, "One per visible.")
+const("LAMBDA", lam, "Weight decay.")
+const("BETA", beta, "Weight of the penalty.")
+const("RHO", rho, "Sparsity target.")
+const("RHO_HAT", rh, "Mean activation of each unit.")
+const("J_RECONSTRUCTION", se, "1/m sum 1/2 |o - x|^2")
+const("J_DECAY", wd, "lambda/2 sum W^2")
+const("J_SPARSITY", kl, "beta sum KL")
+const("J", se + wd + kl, "The objective.")
+const("GRADIENT_W1", gW1, "dJ/dW1")
+const("GRADIENT_B1", gb1, "dJ/db1")
+const("GRADIENT_W2", gW2, "dJ/dW2")
+const("GRADIENT_B2", gb2, "dJ/db2")
+
+# ---------- The cost of MATLAB's trainAutoencoder: mean |o - x|^2 + lambda 1/2 sum W^2 + beta sum KL
+E = lambda lam_m, beta_m: (
+    sum(sum((p - q) ** 2 for p, q in zip(o, x)) for o, x in zip(O, X)) / m
+    + lam_m * (wd / lam)
+    + beta_m * (kl / beta)
+)
+const("MATLAB_E", E(2 * lam, 2 * beta), "MATLAB's cost for twice the decay and twice the weight.")
+
+# ---------- The Kullback-Leibler divergence
+KL = lambda p, q: p * math.log(p / q) + (1 - p) * math.log((1 - p) / (1 - q))
+dKL = lambda p, q: -p / q + (1 - p) / (1 - q)
+const("KL", [[p, q, KL(p, q), dKL(p, q)] for p, q in ((0.05, 0.2), (0.1, 0.1), (0.01, 0.5), (0.1, 0.001))],
+      "rho, rho_hat, divergence, its derivative by rho_hat.")
+# tanh is mapped from [-1, 1] to [0, 1]: q = (mean + 1) / 2, hence a factor 1/2 in the derivative.
+const("KL_TANH", [0.1, -0.5, KL(0.1, 0.25), 0.5 * dKL(0.1, 0.25)],
+      "rho, mean, divergence, its derivative by the mean.")
+
+# ---------- TopK with k = 2: Gao et al. 2024, z = (x - b_dec) W_enc + b_enc, o = f W_dec + b_dec
+Xs = [[1.0, -0.5, 2.0], [0.3, 1.2, -0.7], [-1.0, 0.8, 0.4]]
+We = [[0.6, -0.2, 0.3, 0.1], [-0.4, 0.5, 0.2, -0.7], [0.8, 0.1, -0.5, 0.4]]
+Wd = [[0.7, -0.3, 0.6], [-0.1, 0.9, 0.2], [0.4, 0.3, -0.8], [0.2, -0.6, 0.5]]
+be = [0.6, 0.45, 0.5, 0.7]
+bd = [0.1, -0.2, 0.05]
+Z = [[sum((x[i] - bd[i]) * We[i][j] for i in range(3)) + be[j] for j in range(4)] for x in Xs]
+F = []
+for z in Z:
+    kept = sorted(range(4), key=lambda j: (-z[j], j))[:2]
+    F.append([max(z[j], 0.0) if j in kept else 0.0 for j in range(4)])
+Xh = [[sum(f[j] * Wd[j][i] for j in range(4)) + bd[i] for i in range(3)] for f in F]
+const("TOPK_X", Xs, "Samples are rows.")
+const("TOPK_W_ENC", We, "Visible x units.")
+const("TOPK_W_DEC", Wd, "Units x visible.")
+const("TOPK_B_ENC", be, "One per unit.")
+const("TOPK_B_DEC", bd, "One per visible; subtracted from the samples, too.")
+const("TOPK_F", F, "Hidden activations.")
+const("TOPK_X_HAT", Xh, "Reconstructions.")
+const("TOPK_ERROR", mean([sum((a - b) ** 2 for a, b in zip(x, o)) for x, o in zip(Xs, Xh)]),
+      "Mean over the samples of |o - x|^2.")
+
+print("// Written by generate.py. Do not edit.\n")
+print("\n".join(out))

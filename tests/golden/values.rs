@@ -1,0 +1,58 @@
+// Written by generate.py. Do not edit.
+
+/// Samples are rows.
+pub(crate) const X: [[f64; 3]; 4] = [[0.1, 0.9, 0.3], [0.8, 0.2, 0.5], [0.4, 0.4, 0.9], [0.6, 0.7, 0.1]];
+/// Units x visible.
+pub(crate) const W1: [[f64; 3]; 2] = [[0.2, -0.3, 0.4], [0.5, 0.1, -0.2]];
+/// One per unit.
+pub(crate) const B1: [f64; 2] = [0.05, -0.1];
+/// Visible x units.
+pub(crate) const W2: [[f64; 2]; 3] = [[0.3, -0.6], [0.1, 0.7], [-0.4, 0.2]];
+/// One per visible.
+pub(crate) const B2: [f64; 3] = [0.0, 0.1, -0.05];
+/// Weight decay.
+pub(crate) const LAMBDA: f64 = 0.01;
+/// Weight of the penalty.
+pub(crate) const BETA: f64 = 3.0;
+/// Sparsity target.
+pub(crate) const RHO: f64 = 0.1;
+/// Mean activation of each unit.
+pub(crate) const RHO_HAT: [f64; 2] = [0.5395218042986321, 0.525489308943262];
+/// 1/m sum 1/2 |o - x|^2
+pub(crate) const J_RECONSTRUCTION: f64 = 0.11934325715014696;
+/// lambda/2 sum W^2
+pub(crate) const J_DECAY: f64 = 0.0087;
+/// beta sum KL
+pub(crate) const J_SPARSITY: f64 = 2.5342458531229783;
+/// The objective.
+pub(crate) const J: f64 = 2.662289110273125;
+/// dJ/dW1
+pub(crate) const GRADIENT_W1: [[f64; 3]; 2] = [[0.6187885672764911, 0.7191463589009416, 0.5883810350779327], [0.6132755076592017, 0.6982336836401727, 0.573716359788701]];
+/// dJ/db1
+pub(crate) const GRADIENT_B1: [f64; 2] = [1.3051225849672303, 1.2744856214641231];
+/// dJ/dW2
+pub(crate) const GRADIENT_W2: [[f64; 2]; 3] = [[-0.0004985493187000009, -0.009503915226712288], [0.013672174030374865, 0.017053519751347175], [-0.005676847303605209, 0.004785582705727036]];
+/// dJ/db2
+pub(crate) const GRADIENT_B2: [f64; 3] = [-0.0032565687699949606, 0.017935019073238113, 0.002585396602407704];
+/// MATLAB's cost for twice the decay and twice the weight.
+pub(crate) const MATLAB_E: f64 = 5.32457822054625;
+/// rho, rho_hat, divergence, its derivative by rho_hat.
+pub(crate) const KL: [[f64; 4]; 4] = [[0.05, 0.2, 0.09394302602433154, 0.9374999999999998], [0.1, 0.1, 0.0, 0.0], [0.01, 0.5, 0.637145646205098, 1.96], [0.1, 0.001, 0.36659300480699075, -99.09909909909909]];
+/// rho, mean, divergence, its derivative by the mean.
+pub(crate) const KL_TANH: [f64; 4] = [0.1, -0.5, 0.07246032792714363, 0.39999999999999997];
+/// Samples are rows.
+pub(crate) const TOPK_X: [[f64; 3]; 3] = [[1.0, -0.5, 2.0], [0.3, 1.2, -0.7], [-1.0, 0.8, 0.4]];
+/// Visible x units.
+pub(crate) const TOPK_W_ENC: [[f64; 4]; 3] = [[0.6, -0.2, 0.3, 0.1], [-0.4, 0.5, 0.2, -0.7], [0.8, 0.1, -0.5, 0.4]];
+/// Units x visible.
+pub(crate) const TOPK_W_DEC: [[f64; 3]; 4] = [[0.7, -0.3, 0.6], [-0.1, 0.9, 0.2], [0.4, 0.3, -0.8], [0.2, -0.6, 0.5]];
+/// One per unit.
+pub(crate) const TOPK_B_ENC: [f64; 4] = [0.6, 0.45, 0.5, 0.7];
+/// One per visible; subtracted from the samples, too.
+pub(crate) const TOPK_B_DEC: [f64; 3] = [0.1, -0.2, 0.05];
+/// Hidden activations.
+pub(crate) const TOPK_F: [[f64; 4]; 3] = [[2.8200000000000003, 0.0, 0.0, 1.78], [0.0, 1.035, 1.2149999999999999, 0.0], [0.0, 1.205, 0.19499999999999995, 0.0]];
+/// Reconstructions.
+pub(crate) const TOPK_X_HAT: [[f64; 3]; 3] = [[2.43, -2.1140000000000003, 2.632], [0.48250000000000004, 1.0959999999999999, -0.715], [0.05749999999999998, 0.9430000000000001, 0.13500000000000006]];
+/// Mean over the samples of |o - x|^2.
+pub(crate) const TOPK_ERROR: f64 = 2.1008825000000004;
