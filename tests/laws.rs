@@ -308,9 +308,7 @@ fn twice_a_penalty_is_the_penalty_and_the_penalty() {
             let pair = model((penalty.clone(), penalty.clone())).build().unwrap();
             let weight = model(penalty.clone()).penalty_weight(1.4).build().unwrap();
             let twice = gradient(&twice, &samples);
-            // Twice a number is exact, and so is its sum with itself; but not 3/2 of it, which
-            // arises where the pair itself has two parts in one channel.
-            assert_eq!(twice.0, gradient(&pair, &samples).0, "{penalty:?}");
+            // Twice a number is exact, and so is its sum with itself.
             assert_eq!(twice, gradient(&pair, &samples), "{penalty:?}");
             assert_eq!(twice, gradient(&weight, &samples), "{penalty:?}");
         }
@@ -329,15 +327,11 @@ fn a_pair_is_a_sum() {
                 let pair = (a.clone(), b.clone());
                 let (value, gradient) = evaluate(&pair, activation, 0.3, &hidden).unwrap();
                 assert_eq!(value, apart[0].0 + apart[1].0);
-                let sizes = apart[0].1.abs() + apart[1].1.abs();
-                let difference = (gradient - (&apart[0].1 + &apart[1].1)).abs();
-                for (difference, size) in difference.iter().zip(&sizes) {
-                    // Three additions in another order; a part of a pair may exceed the whole.
-                    assert!(
-                        *difference <= 4.0 * f64::EPSILON * (size + 1.0),
-                        "{a:?}, {b:?}"
-                    );
-                }
+                // Up to four parts, each below 1, in another order: three roundings on either side
+                // of sums up to 4.
+                assert!(apart.iter().all(|(_, gradient)| gradient.amax() < 1.0));
+                let difference = gradient - (&apart[0].1 + &apart[1].1);
+                assert!(difference.amax() <= 12.0 * f64::EPSILON, "{a:?}, {b:?}");
             }
         }
     }
@@ -573,9 +567,9 @@ fn the_divergence_is_clamped_where_a_unit_is_silent_or_saturated() {
             (Activation::SaturatingLinear, 0.0, 1.0),
             (Activation::Tanh, -1.0, 1.0),
         ] {
-            // For many counts of samples, the mean of ones is not one.
-            for samples in 1..200 {
-                for (end, clamped) in [(low, epsilon), (high, one - epsilon)] {
+            for (end, clamped) in [(low, epsilon), (high, one - epsilon)] {
+                // Of many counts of samples, so that 1/m is rounded this way and that.
+                for samples in 1..200 {
                     let hidden = DMatrix::from_element(1, samples, T::of(end));
                     let (value, gradient) =
                         evaluate(&KlDivergence, activation, 0.3, &hidden).unwrap();
@@ -583,13 +577,6 @@ fn the_divergence_is_clamped_where_a_unit_is_silent_or_saturated() {
                     assert!(value.is_finite() && value > one);
                     // The derivative of the clamped function, which is constant here.
                     assert!(gradient.iter().all(|&g| g == T::zero()));
-                    let nudged = hidden.map(|h| {
-                        h + T::of(high - low) * epsilon * T::of(if end == low { 0.4 } else { -0.4 })
-                    });
-                    if samples == 1 {
-                        let (near, _) = evaluate(&KlDivergence, activation, 0.3, &nudged).unwrap();
-                        assert_eq!(near, value, "still clamped");
-                    }
                 }
             }
             // Inside, the derivative is steep and points to the target.
