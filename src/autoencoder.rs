@@ -1,6 +1,6 @@
 use nalgebra::{DMatrix, DMatrixView, DVector};
 
-use crate::batch::check_batch;
+use crate::batch::{check_batch, check_rows};
 use crate::error::Error;
 use crate::kernel;
 use crate::objective::{Batch, Loss, Objective, Reconstruction, Workspace};
@@ -73,6 +73,7 @@ impl<T: Real> SparseAutoencoder<T> {
     /// without samples, [`Error::NonFinite`] for NaN and infinities.
     pub fn encode<'a>(&self, samples: impl Into<DMatrixView<'a, T>>) -> Result<DMatrix<T>, Error> {
         let samples = samples.into();
+        self.check_rows(samples)?;
         let mut hidden = DMatrix::zeros(self.layout().hidden(), samples.ncols());
         self.encode_into(samples, &mut hidden, &mut Workspace::new())?;
         Ok(hidden)
@@ -109,6 +110,7 @@ impl<T: Real> SparseAutoencoder<T> {
     /// without samples, [`Error::NonFinite`] for NaN and infinities.
     pub fn decode<'a>(&self, hidden: impl Into<DMatrixView<'a, T>>) -> Result<DMatrix<T>, Error> {
         let hidden = hidden.into();
+        check_rows(hidden, self.layout().hidden(), HIDDEN[1])?;
         let mut samples = DMatrix::zeros(self.layout().visible(), hidden.ncols());
         self.decode_into(hidden, &mut samples, &mut Workspace::new())?;
         Ok(samples)
@@ -147,6 +149,7 @@ impl<T: Real> SparseAutoencoder<T> {
         samples: impl Into<DMatrixView<'a, T>>,
     ) -> Result<DMatrix<T>, Error> {
         let samples = samples.into();
+        self.check_rows(samples)?;
         let mut reconstructions = DMatrix::zeros(self.layout().visible(), samples.ncols());
         self.reconstruct_into(samples, &mut reconstructions, &mut Workspace::new())?;
         Ok(reconstructions)
@@ -190,6 +193,7 @@ impl<T: Real> SparseAutoencoder<T> {
         samples: impl Into<DMatrixView<'a, T>>,
     ) -> Result<DVector<T>, Error> {
         let samples = samples.into();
+        self.check_rows(samples)?;
         let mut errors = DVector::zeros(samples.ncols());
         self.reconstruction_errors_into(samples, &mut errors, &mut Workspace::new())?;
         Ok(errors)
@@ -375,7 +379,7 @@ impl<T: Real> SparseAutoencoder<T> {
         (&self.objective, &mut self.parameters)
     }
 
-    fn evaluate(
+    pub(crate) fn evaluate(
         &self,
         batch: Batch<'_, T>,
         gradient: Option<&mut [T]>,
@@ -408,6 +412,12 @@ impl<T: Real> SparseAutoencoder<T> {
             ws,
         );
         ws.return_innermost(hidden);
+    }
+
+    /// Before room is made for as many columns as there are samples: a matrix without rows may
+    /// claim any number of columns.
+    fn check_rows(&self, samples: DMatrixView<'_, T>) -> Result<(), Error> {
+        check_rows(samples, self.layout().visible(), SAMPLES[1])
     }
 
     fn check_samples(&self, samples: DMatrixView<'_, T>) -> Result<(), Error> {

@@ -4,6 +4,22 @@ use nalgebra::DMatrixView;
 
 use crate::{Error, Real, kernel};
 
+/// Refuses a batch of the wrong height, named `what`.
+pub(crate) fn check_rows<T: Real>(
+    batch: DMatrixView<'_, T>,
+    rows: usize,
+    what: &'static str,
+) -> Result<(), Error> {
+    if batch.nrows() == rows {
+        return Ok(());
+    }
+    Err(Error::DimensionMismatch {
+        what,
+        expected: rows,
+        actual: batch.nrows(),
+    })
+}
+
 /// Refuses a batch of the wrong height, without samples, or with NaN or an infinity. `what` names
 /// the batch, `what_rows` its rows.
 pub(crate) fn check_batch<T: Real>(
@@ -11,13 +27,7 @@ pub(crate) fn check_batch<T: Real>(
     rows: usize,
     [what, what_rows]: [&'static str; 2],
 ) -> Result<(), Error> {
-    if batch.nrows() != rows {
-        return Err(Error::DimensionMismatch {
-            what: what_rows,
-            expected: rows,
-            actual: batch.nrows(),
-        });
-    }
+    check_rows(batch, rows, what_rows)?;
     if batch.ncols() == 0 {
         return Err(Error::EmptyBatch { what });
     }

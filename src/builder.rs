@@ -239,7 +239,7 @@ impl<T: Real> SparseAutoencoderBuilder<T> {
     fn initial_parameters(&self) -> Result<Parameters<T>, Error> {
         let Some(parameters) = &self.parameters else {
             let layout = Layout::new(&self.layers, self.tied)?;
-            let theta = self.initialization.draw(&layout, self.seed);
+            let theta = self.initialization.draw(&layout, self.seed)?;
             return Parameters::new(layout, theta);
         };
         if !self.layers.is_empty() {

@@ -34,12 +34,14 @@ pub enum Corruption {
 }
 
 impl Corruption {
-    pub(crate) fn check(&self) -> Result<(), Error> {
+    /// Checks the settings as the scalar of the data sees them: 1e300 is not finite in f32.
+    pub(crate) fn check<T: Real>(&self) -> Result<(), Error> {
+        let finite = |value: f64| T::of(value).is_finite();
         let proportion =
             |name, value: f64| require((0.0..=1.0).contains(&value), name, "in [0, 1]", value);
         match *self {
             Self::Gaussian { standard_deviation } => require(
-                standard_deviation >= 0.0 && standard_deviation.is_finite(),
+                standard_deviation >= 0.0 && finite(standard_deviation),
                 "standard_deviation of Gaussian",
                 "finite and at least 0",
                 standard_deviation,
@@ -51,8 +53,8 @@ impl Corruption {
                 high,
             } => {
                 proportion("fraction of SaltAndPepper", fraction)?;
-                require(low.is_finite(), "low of SaltAndPepper", "finite", low)?;
-                require(high.is_finite(), "high of SaltAndPepper", "finite", high)
+                require(finite(low), "low of SaltAndPepper", "finite", low)?;
+                require(finite(high), "high of SaltAndPepper", "finite", high)
             }
         }
     }
@@ -74,7 +76,7 @@ impl Corruption {
     /// # Ok::<(), sparse_autoencoder::Error>(())
     /// ```
     pub fn apply<T: Real>(&self, samples: &mut [T], seed: u64) -> Result<(), Error> {
-        self.check()?;
+        self.check::<T>()?;
         self.spoil(samples, &mut rand::SeedableRng::seed_from_u64(seed));
         Ok(())
     }

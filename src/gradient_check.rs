@@ -74,10 +74,10 @@ fn central_differences<T: Real>(at: &mut [T], mut value: impl FnMut(&[T]) -> T) 
 /// Evaluates the loss twice for every parameter: meant for small models.
 ///
 /// ```
-/// use sparse_autoencoder::{SparseAutoencoder, gradient_check, nalgebra::dmatrix};
+/// use sparse_autoencoder::{SparseAutoencoder, gradient_check, nalgebra::DMatrix};
 ///
 /// let sae = SparseAutoencoder::<f64>::builder().layers([3, 4]).build()?;
-/// let check = gradient_check::model(&sae, &dmatrix![0.1, 0.8; 0.9, 0.2; 0.3, 0.5])?;
+/// let check = gradient_check::model(&sae, &DMatrix::from_row_slice(3, 2, &[0.1, 0.8, 0.9, 0.2, 0.3, 0.5]))?;
 /// assert!(check.relative_error() < 1e-7);
 /// # Ok::<(), sparse_autoencoder::Error>(())
 /// ```

@@ -5,6 +5,7 @@ use rand::{RngExt, SeedableRng};
 use rand_distr::StandardNormal;
 
 use crate::Real;
+use crate::error::{Error, require};
 use crate::parameters::Layout;
 
 /// How the weights start. Biases start at 0.
@@ -27,9 +28,21 @@ pub enum Initialization {
 }
 
 impl Initialization {
-    pub(crate) fn draw<T: Real>(self, layout: &Layout, seed: u64) -> Vec<T> {
+    pub(crate) fn draw<T: Real>(self, layout: &Layout, seed: u64) -> Result<Vec<T>, Error> {
         let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
-        let mut theta = vec![T::zero(); layout.len()];
+        let mut theta = Vec::new();
+        let enough = theta.try_reserve_exact(layout.len()).is_ok();
+        require(
+            enough,
+            "layers",
+            "small enough for the parameters to fit into memory",
+            layout
+                .sizes()
+                .iter()
+                .map(|&size| f64::of_count(size))
+                .product(),
+        )?;
+        theta.resize(layout.len(), T::zero());
         for blocks in layout.blocks() {
             let fan = (f64::of_count(blocks.below), f64::of_count(blocks.above));
             let mut fill = |weights: &mut [T], inputs: f64| match self {
@@ -59,6 +72,6 @@ impl Initialization {
                 }
             }
         }
-        theta
+        Ok(theta)
     }
 }

@@ -13,7 +13,7 @@ pub(crate) use elementwise::{
 pub(crate) use largest::{Largest, keep_largest};
 pub(crate) use panels::Partials;
 pub(crate) use product::{Threads, Write, product, transpose};
-pub use scalar::Scalar;
+pub(crate) use scalar::Scalar;
 
 /// Runs a loop compiled for the widest vectors of this machine, chosen at run time.
 ///

@@ -80,7 +80,8 @@ impl<T: Real> Loss<T> {
     }
 }
 
-/// The buffers of a pass, reused from call to call: once grown, no call allocates.
+/// The buffers of a pass, reused from call to call: once grown, no call allocates. (What lies below
+/// does: each matrix product takes packing buffers and frees them again.)
 ///
 /// Its size is proportional to the largest batch it has seen.
 #[derive(Debug, Clone)]

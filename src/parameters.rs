@@ -271,12 +271,7 @@ impl<T: Real> Parameters<T> {
             });
         }
         let layout = Layout::new(&sizes, tied != 0)?;
-        let mut theta = vec![T::zero(); layout.len()];
-        let mut fill = |range: &Range<usize>,
-                        what,
-                        expected: (usize, usize),
-                        values: &[T],
-                        actual: (usize, usize)| {
+        let check = |what, expected: (usize, usize), actual: (usize, usize)| {
             for (expected, actual) in [(expected.0, actual.0), (expected.1, actual.1)] {
                 if expected != actual {
                     return Err(Error::DimensionMismatch {
@@ -286,9 +281,9 @@ impl<T: Real> Parameters<T> {
                     });
                 }
             }
-            theta[range.clone()].copy_from_slice(values);
             Ok(())
         };
+        // All shapes first: room is made for parameters that exist, not for sizes that are claimed.
         for (layer, blocks) in layers.iter().zip(layout.blocks()) {
             let weights = (blocks.below, blocks.above);
             let (w, b, c) = (
@@ -296,36 +291,23 @@ impl<T: Real> Parameters<T> {
                 &layer.encoder_bias,
                 &layer.decoder_bias,
             );
-            fill(
-                &blocks.encoder_weights,
-                "encoder weights of a layer",
-                weights,
-                w.as_slice(),
-                w.shape(),
-            )?;
-            fill(
-                &blocks.encoder_bias,
-                "encoder bias of a layer",
-                (blocks.above, 1),
-                b.as_slice(),
-                b.shape(),
-            )?;
+            check("encoder weights of a layer", weights, w.shape())?;
+            check("encoder bias of a layer", (blocks.above, 1), b.shape())?;
             if let Some(d) = &layer.decoder_weights {
-                fill(
-                    &blocks.decoder_weights,
-                    "decoder weights of a layer",
-                    weights,
-                    d.as_slice(),
-                    d.shape(),
-                )?;
+                check("decoder weights of a layer", weights, d.shape())?;
             }
-            fill(
-                &blocks.decoder_bias,
-                "decoder bias of a layer",
-                (blocks.below, 1),
-                c.as_slice(),
-                c.shape(),
-            )?;
+            check("decoder bias of a layer", (blocks.below, 1), c.shape())?;
+        }
+        let mut theta = vec![T::zero(); layout.len()];
+        for (layer, blocks) in layers.iter().zip(layout.blocks()) {
+            let mut fill =
+                |range: &Range<usize>, values: &[T]| theta[range.clone()].copy_from_slice(values);
+            fill(&blocks.encoder_weights, layer.encoder_weights.as_slice());
+            fill(&blocks.encoder_bias, layer.encoder_bias.as_slice());
+            if let Some(d) = &layer.decoder_weights {
+                fill(&blocks.decoder_weights, d.as_slice());
+            }
+            fill(&blocks.decoder_bias, layer.decoder_bias.as_slice());
         }
         Self::new(layout, theta)
     }
@@ -358,6 +340,7 @@ impl<T: Real> Parameters<T> {
     }
 
     /// The parameters of each layer, the outermost first.
+    #[must_use]
     pub fn layers(&self) -> impl ExactSizeIterator<Item = LayerView<'_, T>> {
         self.layout.blocks.iter().map(|blocks| self.view(blocks))
     }

@@ -7,7 +7,7 @@
 //!
 //! ```
 //! use sparse_autoencoder::penalty::{HiddenBatch, HiddenGradient, Penalty};
-//! use sparse_autoencoder::{Activation, Real, gradient_check, nalgebra::dmatrix};
+//! use sparse_autoencoder::{Activation, Real, gradient_check, nalgebra::DMatrix};
 //!
 //! #[derive(Debug)]
 //! struct LogSquare;
@@ -25,7 +25,7 @@
 //! }
 //!
 //! // One call checks the gradient against central differences.
-//! let hidden = dmatrix![0.2, 0.9; -0.4, 0.1];
+//! let hidden = DMatrix::from_row_slice(2, 2, &[0.2, 0.9, -0.4, 0.1]);
 //! let check = gradient_check::penalty(&LogSquare, Activation::Tanh, 0.05, &hidden)?;
 //! assert!(check.relative_error() < 1e-8);
 //! # Ok::<(), sparse_autoencoder::Error>(())
@@ -198,9 +198,9 @@ impl<'a, T: Real> HiddenGradient<'a, T> {
 /// Ω and `∂Ω/∂H` for hidden activations H, units × samples: what a model would see of a penalty.
 ///
 /// ```
-/// use sparse_autoencoder::{Activation, KlDivergence, nalgebra::dmatrix, penalty};
+/// use sparse_autoencoder::{Activation, KlDivergence, nalgebra::DMatrix, penalty};
 ///
-/// let hidden = dmatrix![0.1, 0.3]; // one unit, ρ̂ = 0.2
+/// let hidden = DMatrix::from_row_slice(1, 2, &[0.1, 0.3]); // one unit, ρ̂ = 0.2
 /// let (omega, gradient) = penalty::evaluate(&KlDivergence, Activation::Sigmoid, 0.05, &hidden)?;
 /// assert!((omega - 0.0939430260_f64).abs() < 1e-10);
 /// assert!((gradient[0] - 0.9375 / 2.0).abs() < 1e-10);
@@ -341,7 +341,7 @@ impl<T: Real, P: Penalty<T>> Penalty<T> for Scaled<P> {
 
     fn check(&self, activation: &Activation, target: T) -> Result<(), Error> {
         require(
-            self.factor >= 0.0 && self.factor.is_finite(),
+            self.factor >= 0.0 && T::of(self.factor).is_finite(),
             "factor of Scaled",
             "finite and at least 0",
             self.factor,

@@ -23,7 +23,7 @@ use crate::{Corruption, Real, Schedule, SparseAutoencoder};
 /// | [`schedule`](Self::schedule) | none | | of the learning rate |
 /// | [`clip_gradient`](Self::clip_gradient) | none | > 0 | largest Euclidean norm of a gradient |
 /// | [`corruption`](Self::corruption) | none | | noise of the input, for denoising |
-/// | [`threads`](Self::threads) | rayon's pool | ≥ 1 | never changes a bit of the result |
+/// | [`threads`](Self::threads) | rayon's pool | | never changes a bit of the result |
 ///
 /// Samples are shuffled in every epoch, by the seed. Batches of an epoch differ in size by at most
 /// one sample, so that no small remainder distorts a batch mean. Settings are checked by
@@ -191,7 +191,7 @@ impl<T: Real> Trainer<T> {
         self
     }
 
-    /// The most threads to use. The number never changes a bit of the result.
+    /// The most threads to use; 0 and 1 both mean one. The number never changes a bit of the result.
     pub fn threads(mut self, threads: usize) -> Self {
         self.running.workspace = Workspace::new().with_threads(threads);
         self
@@ -216,11 +216,11 @@ impl<T: Real> Trainer<T> {
     /// # Errors
     ///
     /// As [`SparseAutoencoder::loss`] for the samples; [`Error::InvalidParameter`] for a setting
-    /// outside its range; [`Error::Incompatible`] for a batch size, a validation split of which
-    /// nothing remains, or a schedule that the optimizer cannot work with. The model is then
-    /// unchanged.
+    /// outside its range; [`Error::Incompatible`] for a batch size, a corruption, a clipped
+    /// gradient, or a schedule that the optimizer cannot work with, or a validation split of which
+    /// nothing remains. The model is then unchanged.
     ///
-    /// [`Error::Diverged`] if the loss or its gradient stops being finite. The model then has its
+    /// [`Error::Diverged`] if a loss or its gradient stops being finite. The model then has its
     /// last finite parameters, or, with [`patience`](Self::patience), those of the best epoch.
     pub fn fit_with<'a>(
         &mut self,
@@ -242,12 +242,13 @@ impl<T: Real> Trainer<T> {
 
         let batches = order.len().div_ceil(batch_size);
         let mut best = Best::default();
+        let capacity = self.epochs.min(1 << 16);
         let mut report = Report {
             stop: StopReason::EpochLimit,
             epochs: 0,
             best_epoch: 0,
-            history: Vec::with_capacity(self.epochs.min(1 << 16)),
-            validation: Vec::new(),
+            history: Vec::with_capacity(capacity),
+            validation: Vec::with_capacity(held_out.as_ref().map_or(0, |_| capacity)),
         };
         for number in 1..=self.epochs {
             if batches > 1 {
@@ -257,8 +258,9 @@ impl<T: Real> Trainer<T> {
             let mut converged = false;
             for b in 0..batches {
                 if let Some(schedule) = self.schedule {
-                    let step = (number - 1) * batches + b;
-                    let progress = f64::of_count(step) / f64::of_count(self.epochs * batches);
+                    // In f64: a number of epochs that means "until the observer stops" may be huge.
+                    let steps = |epochs| f64::of_count(epochs) * f64::of_count(batches);
+                    let progress = (steps(number - 1) + f64::of_count(b)) / steps(self.epochs);
                     self.optimizer
                         .scale_learning_rate(T::of(schedule.factor(progress)))?;
                 }
@@ -277,10 +279,19 @@ impl<T: Real> Trainer<T> {
                 );
                 converged |= optimal;
             }
-            let validation = match &held_out {
-                Some(samples) => Some(model.loss(samples)?),
-                None => None,
-            };
+            let validation = held_out.as_ref().map(|samples| {
+                let batch = Batch::from(samples.as_view());
+                model.evaluate(batch, None, &mut self.running.workspace)
+            });
+            if let Some(loss) = validation.map(|loss| loss.total())
+                && !loss.is_finite()
+            {
+                best.restore(model);
+                return Err(Error::Diverged {
+                    epoch: number,
+                    loss: loss.to_f64(),
+                });
+            }
             report.epochs = number;
             report.best_epoch = number;
             report.history.push(mean);
@@ -337,6 +348,9 @@ impl<T: Real> Trainer<T> {
                 other: "a full-batch optimizer",
             });
         }
+        if self.schedule.is_some() {
+            self.optimizer.scale_learning_rate(T::one())?; // a fit leaves the end of its schedule
+        }
         if self.running.prepared != Some(model.layout().len()) {
             self.prepare(model);
         }
@@ -369,14 +383,28 @@ impl<T: Real> Trainer<T> {
             split,
         )?;
         if let Some(norm) = self.clip_gradient {
-            let accepted = norm > 0.0 && T::of(norm).is_finite();
+            // As the scalar of the model sees it: 1e-300 is 0 in f32, and would stop all learning.
+            let accepted = T::of(norm) > T::zero() && T::of(norm).is_finite();
             require(accepted, "clip_gradient", "finite and above 0", norm)?;
         }
         if let Some(schedule) = self.schedule {
             schedule.check()?;
         }
+        // Such an optimizer compares losses and gradients of several steps.
+        let changing = [
+            ("corruption", self.corruption.is_some()),
+            ("a clipped gradient", self.clip_gradient.is_some()),
+        ];
+        for (what, is_set) in changing {
+            if is_set && self.optimizer.needs_full_batch() {
+                return Err(Error::Incompatible {
+                    what,
+                    other: "a full-batch optimizer",
+                });
+            }
+        }
         self.corruption
-            .map_or(Ok(()), |corruption| corruption.check())
+            .map_or(Ok(()), |corruption| corruption.check::<T>())
     }
 
     /// The samples to learn from, by index, and a copy of those held out.
@@ -505,6 +533,12 @@ fn bound<T: Real>(gradient: &mut [T], clip: Option<T>) -> bool {
     if let Some(clip) = clip
         && norm > clip
     {
+        let mut norm = norm;
+        if !norm.is_finite() {
+            let largest = gradient.iter().fold(T::zero(), |m, g| m.max(g.abs()));
+            gradient.iter_mut().for_each(|g| *g /= largest);
+            norm = kernel::norm_squared(gradient).sqrt();
+        }
         let factor = clip / norm;
         gradient.iter_mut().for_each(|g| *g *= factor);
     }

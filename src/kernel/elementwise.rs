@@ -164,7 +164,7 @@ pub(crate) fn sum<T: Real>(values: &[T], term: impl Fn(T) -> T) -> T {
 
 /// Whether no value is NaN or infinite.
 pub(crate) fn all_finite<T: Real>(values: &[T]) -> bool {
-    // v − v is 0 for finite v and NaN for all others.
+    #[allow(clippy::eq_op)] // v − v is 0 for finite v and NaN for all others
     let sum = vectorize(
         #[inline(always)]
         || sum(values, |v| v - v),

@@ -76,6 +76,7 @@ pub(crate) fn keep_largest<T: Real>(values: &mut [T], k: usize) {
 }
 
 #[cfg(test)]
+#[allow(clippy::float_cmp)] // values are selected, not computed
 mod tests {
     use super::*;
 

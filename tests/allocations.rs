@@ -1,0 +1,404 @@
+//! Once its buffers have grown, no pass and no step of training allocates.
+//!
+//! Two things below the crate do, and are told apart by the stack that they are called from: a
+//! matrix product takes its packing buffers, and a pass that enters rayon's pool from outside now
+//! and then a block of its queue. Everything else counts.
+
+// A global allocator cannot be implemented without it; everything is handed on to the system's.
+#![allow(unsafe_code)]
+
+use std::alloc::{GlobalAlloc, System};
+use std::backtrace::Backtrace;
+use std::cell::Cell;
+use std::ops::ControlFlow;
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+
+use sparse_autoencoder::nalgebra::{DMatrix, DVector};
+use sparse_autoencoder::penalty::Scaled;
+use sparse_autoencoder::{
+    Activation, Adam, Corruption, KlDivergence, L1, Lbfgs, Penalty, Proportion, Real,
+    Reconstruction, Schedule, Sgd, SparseAutoencoder, SparseAutoencoderBuilder, SquaredDeviation,
+    Trainer, Workspace,
+};
+
+thread_local! {
+    /// Whether this thread belongs to the crate's work, and not to the test harness.
+    static COUNTED: Cell<bool> = const { Cell::new(false) };
+    /// What is done to account for an allocation allocates itself.
+    static ACCOUNTING: Cell<bool> = const { Cell::new(false) };
+}
+
+/// The stacks of the allocations while something is measured.
+static STACKS: Mutex<Option<Vec<String>>> = Mutex::new(None);
+
+fn stacks() -> MutexGuard<'static, Option<Vec<String>>> {
+    STACKS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+struct Counting;
+
+impl Counting {
+    fn account() {
+        if !COUNTED.get() || ACCOUNTING.replace(true) {
+            return;
+        }
+        if let Some(stacks) = &mut *stacks() {
+            stacks.push(Backtrace::force_capture().to_string());
+        }
+        ACCOUNTING.set(false);
+    }
+}
+
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: std::alloc::Layout) -> *mut u8 {
+        Self::account();
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: std::alloc::Layout) {
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static COUNTING: Counting = Counting;
+
+/// The libraries below that may allocate.
+const BELOW: [&str; 6] = [
+    "gemm_common",
+    "gemm_f32",
+    "gemm_f64",
+    "dyn_stack",
+    "rayon_core",
+    "crossbeam",
+];
+
+/// Whether an allocation was made by a library below the crate: whoever of both comes first on
+/// the way up from the allocator has made it.
+///
+/// A frame is known by its path where there are symbols alone, by its file where there is more.
+fn is_below(stack: &str) -> bool {
+    let mut in_allocator = false;
+    for line in stack.lines() {
+        let line = line.trim_start();
+        let (name, file) = match line.strip_prefix("at ") {
+            Some(file) => ("", file.replace('-', "_")),
+            None => (
+                line.split_once(": ").map_or("", |(_, name)| name),
+                String::new(),
+            ),
+        };
+        if !name.is_empty() {
+            in_allocator = ["account", "alloc"].contains(&name)
+                || name.starts_with("__rust")
+                || name.contains("Counting");
+        }
+        let name = name.trim_start_matches(['<', '&', '_', '*']);
+        if BELOW
+            .iter()
+            .any(|library| name.starts_with(library) || file.contains(&format!("/{library}")))
+        {
+            return true;
+        }
+        let is_own = name.starts_with("sparse_autoencoder") || file.starts_with("./src/");
+        let is_test = name.starts_with("allocations::") || file.starts_with("./tests/");
+        if is_own || is_test && !in_allocator {
+            return false;
+        }
+    }
+    false
+}
+
+/// Measures one thing at a time, with threads of rayon's that are counted too.
+fn alone() -> MutexGuard<'static, ()> {
+    static POOL: OnceLock<()> = OnceLock::new();
+    static ALONE: Mutex<()> = Mutex::new(());
+    POOL.get_or_init(|| {
+        rayon::ThreadPoolBuilder::new()
+            .num_threads(4)
+            .start_handler(|_| COUNTED.set(true))
+            .build_global()
+            .expect("no pool was used before");
+    });
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The stacks of the crate's own allocations, and the number of those of the libraries below.
+#[inline(never)]
+fn measure(action: impl FnOnce()) -> (Vec<String>, usize) {
+    *stacks() = Some(Vec::new());
+    COUNTED.set(true);
+    action();
+    COUNTED.set(false);
+    let stacks = stacks().take().unwrap_or_default();
+    let all = stacks.len();
+    let own: Vec<String> = stacks
+        .into_iter()
+        .filter(|stack| !is_below(stack))
+        .collect();
+    let below = all - own.len();
+    (own, below)
+}
+
+/// Two calls to grow, two that allocate nothing.
+#[track_caller]
+fn assert_no_allocation(name: &str, mut action: impl FnMut()) {
+    action();
+    action();
+    let (own, _) = measure(|| {
+        action();
+        action();
+    });
+    assert!(
+        own.is_empty(),
+        "{name}: {} allocations, the first\n{}",
+        own.len(),
+        own[0]
+    );
+}
+
+fn samples<T: Real>(visible: usize, count: usize) -> DMatrix<T> {
+    DMatrix::from_fn(visible, count, |i, j| {
+        let phase = (i * 31 + j * 17 + 1) as f64 * 0.618_033_988_749_895;
+        T::of(phase.fract())
+    })
+}
+
+/// Every kind of model whose passes differ.
+fn models<T: Real>(visible: usize, hidden: usize) -> Vec<SparseAutoencoder<T>> {
+    let builder = || {
+        SparseAutoencoder::builder()
+            .layers([visible, hidden])
+            .weight_decay(1e-3)
+    };
+    let penalties: [Box<dyn Penalty<T>>; 6] = [
+        Box::new(()),
+        Box::new(KlDivergence),
+        Box::new(L1),
+        Box::new(Proportion),
+        Box::new(SquaredDeviation),
+        Box::new((Scaled::new(0.5, Proportion), (L1, KlDivergence))),
+    ];
+    let mut builders: Vec<SparseAutoencoderBuilder<T>> = penalties
+        .into_iter()
+        .map(|penalty| builder().penalty(penalty))
+        .collect();
+    builders.extend([
+        builder().hidden_activation(Activation::Tanh).penalty(L1),
+        builder()
+            .hidden_activation(Activation::TopK(3))
+            .output_activation(Activation::Identity),
+        builder().hidden_activation(Activation::TopProportion(0.1)),
+        builder().tied(true),
+        builder().layers([visible, hidden, hidden / 2, hidden / 3]),
+        builder()
+            .layers([visible, hidden, hidden / 2])
+            .tied(true)
+            .penalty(Proportion),
+        builder().reconstruction(Reconstruction::BinaryCrossEntropy),
+    ]);
+    builders
+        .iter()
+        .map(|builder| builder.build().unwrap())
+        .collect()
+}
+
+fn assert_passes<T: Real>(
+    model: &SparseAutoencoder<T>,
+    x: &DMatrix<T>,
+    mut workspace: Workspace<T>,
+) {
+    let ws = &mut workspace;
+    let mut gradient = vec![T::zero(); model.layout().len()];
+    assert_no_allocation("loss_and_gradient", || {
+        model.loss_and_gradient(x, &mut gradient, ws).unwrap();
+    });
+    let mut hidden = DMatrix::zeros(model.layout().hidden(), x.ncols());
+    assert_no_allocation("encode_into", || {
+        model.encode_into(x, &mut hidden, ws).unwrap()
+    });
+    let mut decoded = DMatrix::zeros(x.nrows(), x.ncols());
+    assert_no_allocation("decode_into", || {
+        model.decode_into(&hidden, &mut decoded, ws).unwrap();
+    });
+    assert_no_allocation("reconstruct_into", || {
+        model.reconstruct_into(x, &mut decoded, ws).unwrap();
+    });
+    let mut errors = DVector::zeros(x.ncols());
+    assert_no_allocation("reconstruction_errors_into", || {
+        model
+            .reconstruction_errors_into(x, &mut errors, ws)
+            .unwrap();
+    });
+}
+
+#[inline(never)]
+fn allocate() {
+    drop(std::hint::black_box(vec![0_u8; 100]));
+}
+
+#[test]
+fn an_allocation_is_seen_and_told_apart() {
+    // Otherwise none of the other tests could fail.
+    let _alone = alone();
+    let (own, below) = measure(allocate);
+    assert_eq!((own.len(), below), (1, 0), "{own:?}");
+
+    let model = SparseAutoencoder::<f32>::builder()
+        .layers([70, 80])
+        .build()
+        .unwrap();
+    let x = samples(70, 90);
+    let (own, below) = measure(|| drop(model.encode(&x)));
+    // The result and the workspace are the crate's own; the product is below.
+    assert!(own.len() >= 2 && below >= 1, "{} {below}", own.len());
+
+    let (own, _) = measure(|| {
+        rayon::join(allocate, allocate);
+    });
+    assert_eq!(own.len(), 2, "{own:?}"); // on whichever thread
+}
+
+#[test]
+fn passes_over_small_batches_do_not_allocate() {
+    let _alone = alone();
+    for model in models::<f64>(8, 12) {
+        assert_passes(&model, &samples(8, 7), Workspace::new().with_threads(1));
+    }
+    for model in models::<f32>(20, 33) {
+        assert_passes(&model, &samples(20, 50), Workspace::new().with_threads(1));
+    }
+}
+
+#[test]
+fn passes_over_large_batches_do_not_allocate() {
+    let _alone = alone();
+    for model in models::<f32>(784, 300) {
+        assert_passes(&model, &samples(784, 256), Workspace::new());
+    }
+    // More samples than go through inference at a time.
+    let model = SparseAutoencoder::<f64>::builder()
+        .layers([70, 90])
+        .build()
+        .unwrap();
+    assert_passes(&model, &samples(70, 2100), Workspace::new());
+}
+
+#[test]
+fn a_batch_smaller_than_the_last_fits_the_workspace() {
+    let _alone = alone();
+    let (mut workspace, (large, small)) = (
+        Workspace::new().with_threads(1),
+        (samples(8, 100), samples(8, 3)),
+    );
+    for model in models::<f32>(8, 12) {
+        let mut gradient = vec![0.0; model.layout().len()];
+        assert_no_allocation("batches of two sizes", || {
+            model
+                .loss_and_gradient(&large, &mut gradient, &mut workspace)
+                .unwrap();
+            model
+                .loss_and_gradient(&small, &mut gradient, &mut workspace)
+                .unwrap();
+        });
+    }
+}
+
+fn trainers() -> Vec<(&'static str, Trainer<f32>)> {
+    let adam = || Trainer::new(Adam::new(1e-3).unwrap());
+    let sgd = || Sgd::new(1e-3).unwrap();
+    vec![
+        ("Adam", adam()),
+        ("Sgd", Trainer::new(sgd())),
+        (
+            "momentum",
+            Trainer::new(sgd().momentum(0.9).unwrap().nesterov()),
+        ),
+        ("clipping", adam().clip_gradient(1e-3)),
+        (
+            "Gaussian",
+            adam().corruption(Corruption::Gaussian {
+                standard_deviation: 0.1,
+            }),
+        ),
+        (
+            "masking",
+            adam().corruption(Corruption::Masking { fraction: 0.1 }),
+        ),
+        (
+            "salt and pepper",
+            adam().corruption(Corruption::SaltAndPepper {
+                fraction: 0.1,
+                low: 0.0,
+                high: 1.0,
+            }),
+        ),
+    ]
+}
+
+#[test]
+fn steps_of_partial_fit_do_not_allocate() {
+    let _alone = alone();
+    for (visible, hidden, count) in [(8, 12, 20), (784, 300, 256)] {
+        let x = samples(visible, count);
+        for (name, trainer) in trainers() {
+            let builder = SparseAutoencoder::builder().layers([visible, hidden]);
+            let mut model = builder.build().unwrap();
+            let mut trainer = if count < 256 {
+                trainer.threads(1)
+            } else {
+                trainer
+            };
+            assert_no_allocation(name, || {
+                trainer.partial_fit(&mut model, &x).unwrap();
+            });
+        }
+    }
+}
+
+#[test]
+fn epochs_of_a_fit_do_not_allocate() {
+    let _alone = alone();
+    // Batches of 33 and 34 samples, and one of all.
+    let x = samples(8, 125);
+    let mut cases = trainers();
+    cases.push(("L-BFGS", Trainer::new(Lbfgs::new().history(3).unwrap())));
+    for (name, trainer) in cases {
+        let mut trainer = trainer
+            .epochs(7)
+            .validation_split(0.2)
+            .patience(100)
+            .threads(1);
+        if name != "L-BFGS" {
+            trainer = trainer.batch_size(34);
+        }
+        if name == "Adam" {
+            trainer = trainer.schedule(Schedule::cosine(0.1).warm_up(0.2));
+        }
+        let mut model = SparseAutoencoder::builder()
+            .layers([8, 12])
+            .build()
+            .unwrap();
+        let (mut own, mut epochs) = (Vec::new(), 0);
+        let fit = trainer.fit_with(&mut model, &x, |epoch| {
+            COUNTED.set(false);
+            // From the end of the second epoch to the end of the last.
+            if let Some(stacks) = stacks().take() {
+                own.extend(stacks.into_iter().filter(|stack| !is_below(stack)));
+            }
+            epochs = epoch.number;
+            COUNTED.set((2..7).contains(&epochs));
+            *stacks() = COUNTED.get().then(Vec::new);
+            ControlFlow::Continue(())
+        });
+        COUNTED.set(false);
+        assert_eq!(fit.unwrap().epochs, 7, "{name}");
+        assert_eq!(epochs, 7);
+        assert!(
+            own.is_empty(),
+            "{name}: {} allocations, the first\n{}",
+            own.len(),
+            own[0]
+        );
+    }
+}

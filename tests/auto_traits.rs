@@ -1,0 +1,151 @@
+//! What the public types can be used for: across threads, behind pointers, as values. A field that
+//! took one of these away would break dependents silently.
+
+use std::error::Error as StdError;
+use std::fmt::Debug;
+use std::panic::UnwindSafe;
+use std::sync::Arc;
+
+use sparse_autoencoder::gradient_check::GradientCheck;
+use sparse_autoencoder::metrics::{ReconstructionMetrics, SparsityIndex, SparsityMetrics};
+use sparse_autoencoder::nalgebra::DMatrix;
+use sparse_autoencoder::optimizer::Step;
+use sparse_autoencoder::penalty::{HiddenBatch, HiddenGradient, Scaled};
+use sparse_autoencoder::{
+    Activation, Adam, Corruption, Epoch, Error, Initialization, KlDivergence, L1, Layer, LayerView,
+    Layout, Lbfgs, Loss, Optimizer, Parameters, Penalty, Proportion, Reconstruction, Report,
+    Schedule, Sgd, SparseAutoencoder, SparseAutoencoderBuilder, SquaredDeviation, StopReason,
+    Trainer, Workspace,
+};
+
+fn shared<T: Send + Sync + Unpin + Debug>() {}
+fn value<T: Send + Sync + Unpin + Debug + Clone + UnwindSafe + 'static>() {}
+fn small_value<T: Send + Sync + Unpin + Debug + Copy + PartialEq + 'static>() {}
+fn comparable<T: PartialEq>() {}
+fn default<T: Default>() {}
+
+#[test]
+fn values_can_be_sent_shared_cloned_and_shown() {
+    small_value::<Activation>();
+    small_value::<Corruption>();
+    small_value::<Initialization>();
+    small_value::<KlDivergence>();
+    small_value::<L1>();
+    small_value::<Loss<f32>>();
+    small_value::<Proportion>();
+    small_value::<Reconstruction>();
+    small_value::<Scaled<L1>>();
+    small_value::<Schedule>();
+    small_value::<SparsityIndex>();
+    small_value::<SquaredDeviation>();
+    small_value::<Step<f64>>();
+    small_value::<StopReason>();
+
+    value::<Adam<f32>>();
+    value::<Error>();
+    value::<GradientCheck<f64>>();
+    value::<Layer<f32>>();
+    value::<Layout>();
+    value::<Lbfgs<f32>>();
+    value::<Parameters<f64>>();
+    value::<ReconstructionMetrics>();
+    value::<Report<f64>>();
+    value::<Sgd<f32>>();
+    value::<SparsityMetrics>();
+    value::<Workspace<f32>>();
+
+    comparable::<Error>();
+    comparable::<GradientCheck<f64>>();
+    comparable::<Layer<f32>>();
+    comparable::<Layout>();
+    comparable::<Parameters<f64>>();
+    comparable::<Report<f64>>();
+
+    default::<Activation>();
+    default::<Initialization>();
+    default::<Reconstruction>();
+    default::<SparseAutoencoderBuilder<f32>>();
+    default::<Workspace<f64>>();
+}
+
+#[test]
+fn models_can_be_sent_shared_and_cloned() {
+    fn model<T: Send + Sync + Unpin + Debug + Clone + 'static>() {}
+    model::<SparseAutoencoder<f32>>();
+    model::<SparseAutoencoder<f64>>();
+    model::<SparseAutoencoderBuilder<f32>>();
+    model::<SparseAutoencoderBuilder<f64>>();
+}
+
+#[test]
+fn trainers_can_be_sent() {
+    // Not shared: an optimizer is state, and need not be `Sync`.
+    fn sent<T: Send + Unpin + Debug + 'static>() {}
+    sent::<Trainer<f32>>();
+    sent::<Trainer<f64>>();
+}
+
+#[test]
+fn what_is_lent_can_be_shared() {
+    shared::<Epoch<'_, f32>>();
+    shared::<HiddenBatch<'_, f32>>();
+    shared::<HiddenGradient<'_, f64>>();
+    shared::<LayerView<'_, f64>>();
+}
+
+#[test]
+fn penalties_and_optimizers_are_objects() {
+    fn penalty<P: Penalty<f32> + ?Sized>() {}
+    penalty::<dyn Penalty<f32>>();
+    penalty::<Box<dyn Penalty<f32>>>();
+    penalty::<Arc<dyn Penalty<f32>>>();
+    penalty::<&dyn Penalty<f32>>();
+    penalty::<(Box<dyn Penalty<f32>>, Scaled<Arc<dyn Penalty<f32>>>)>();
+    shared::<Box<dyn Penalty<f64>>>();
+
+    let mut optimizers: Vec<Box<dyn Optimizer<f64>>> = vec![
+        Box::new(Sgd::new(0.1).unwrap()),
+        Box::new(Adam::new(0.1).unwrap()),
+        Box::new(Lbfgs::new()),
+    ];
+    for optimizer in &mut optimizers {
+        optimizer.reset(3);
+    }
+}
+
+#[test]
+fn an_error_goes_through_any_other() {
+    fn fails() -> Result<(), Box<dyn StdError + Send + Sync + 'static>> {
+        SparseAutoencoder::<f32>::builder().build()?;
+        Ok(())
+    }
+    let error = fails().unwrap_err();
+    assert!(error.is::<Error>());
+}
+
+#[test]
+fn a_model_shared_by_threads_encodes_as_it_does_alone() {
+    // Large enough that a single pass already uses all of rayon's threads.
+    let model = SparseAutoencoder::<f32>::builder()
+        .layers([120, 400])
+        .seed(3)
+        .build()
+        .unwrap();
+    let batches: Vec<DMatrix<f32>> = (0..8)
+        .map(|b| DMatrix::from_fn(120, 200, |i, j| ((i * 7 + j * 11 + b) % 13) as f32 / 12.0))
+        .collect();
+    let alone: Vec<_> = batches.iter().map(|x| model.encode(x).unwrap()).collect();
+    assert_ne!(alone[0], alone[1]);
+    let shared = &model;
+    let together = std::thread::scope(|scope| {
+        let threads: Vec<_> = batches
+            .iter()
+            .map(|x| scope.spawn(move || shared.encode(x).unwrap()))
+            .collect();
+        threads
+            .into_iter()
+            .map(|thread| thread.join().unwrap())
+            .collect::<Vec<_>>()
+    });
+    assert_eq!(together, alone);
+}
