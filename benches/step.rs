@@ -1,0 +1,102 @@
+//! One evaluation of the loss with its gradient, and one epoch of training.
+//!
+//! ```text
+//! cargo bench --bench step
+//! cargo bench --bench step -- 'gradient/top_k'
+//! ```
+//!
+//! A size is `samples in a batch x visible x hidden`. An epoch is 8 batches.
+
+#![allow(missing_docs, reason = "criterion's macros write functions without")]
+
+use std::hint::black_box;
+use std::time::Duration;
+
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use rand::rngs::Xoshiro256PlusPlus;
+use rand::{RngExt, SeedableRng};
+use sparse_autoencoder::nalgebra::DMatrix;
+use sparse_autoencoder::{
+    Activation, Adam, Initialization, KlDivergence, L1, SparseAutoencoder,
+    SparseAutoencoderBuilder, Trainer, Workspace,
+};
+
+/// Samples in a batch, visible, and hidden.
+const SHAPES: [(usize, usize, usize); 3] = [(100, 64, 196), (128, 784, 256), (256, 784, 1000)];
+const BATCHES: usize = 8;
+
+fn models() -> [(&'static str, SparseAutoencoderBuilder<f32>); 3] {
+    let builder = SparseAutoencoder::builder().weight_decay(1e-4).seed(1);
+    let linear = builder
+        .clone()
+        .output_activation(Activation::Identity)
+        .initialization(Initialization::TransposedDecoder);
+    [
+        ("sigmoid_kl", builder.penalty(KlDivergence)),
+        (
+            "relu_l1",
+            linear
+                .clone()
+                .hidden_activation(Activation::Relu)
+                .penalty(L1)
+                .penalty_weight(0.01),
+        ),
+        ("top_k_32", linear.hidden_activation(Activation::TopK(32))),
+    ]
+}
+
+fn samples(visible: usize, count: usize) -> DMatrix<f32> {
+    let mut rng = Xoshiro256PlusPlus::seed_from_u64(1);
+    DMatrix::from_fn(visible, count, |_, _| rng.random())
+}
+
+fn gradient(criterion: &mut Criterion) {
+    for (name, builder) in models() {
+        let mut group = criterion.benchmark_group(format!("gradient/{name}"));
+        for (batch, visible, hidden) in SHAPES {
+            let sae = builder.clone().layers([visible, hidden]).build().unwrap();
+            let samples = samples(visible, batch);
+            let mut gradient = vec![0.0; sae.layout().len()];
+            let mut workspace = Workspace::new();
+            group.throughput(Throughput::Elements(batch as u64));
+            group.bench_function(size(batch, visible, hidden), |bencher| {
+                bencher.iter(|| {
+                    sae.loss_and_gradient(black_box(&samples), &mut gradient, &mut workspace)
+                        .unwrap()
+                });
+            });
+        }
+    }
+}
+
+fn epoch(criterion: &mut Criterion) {
+    for (name, builder) in models() {
+        let mut group = criterion.benchmark_group(format!("epoch/{name}"));
+        for (batch, visible, hidden) in SHAPES {
+            let mut sae = builder.clone().layers([visible, hidden]).build().unwrap();
+            let samples = samples(visible, BATCHES * batch);
+            // So small a rate that the activations, and with them the work, stay what they are.
+            let mut trainer = Trainer::new(Adam::new(1e-6).unwrap())
+                .epochs(1)
+                .batch_size(batch);
+            group.throughput(Throughput::Elements((BATCHES * batch) as u64));
+            group.bench_function(size(batch, visible, hidden), |bencher| {
+                bencher.iter(|| trainer.fit(&mut sae, black_box(&samples)).unwrap());
+            });
+        }
+    }
+}
+
+fn size(batch: usize, visible: usize, hidden: usize) -> BenchmarkId {
+    BenchmarkId::from_parameter(format!("{batch}x{visible}x{hidden}"))
+}
+
+criterion_group! {
+    name = benches;
+    config = Criterion::default()
+        .sample_size(20)
+        .warm_up_time(Duration::from_millis(500))
+        .measurement_time(Duration::from_secs(2));
+    targets = gradient, epoch
+}
+criterion_main!(benches);
