@@ -19,6 +19,7 @@ pub mod penalty;
 mod real;
 mod schedule;
 mod trainer;
+mod workspace;
 
 pub use activation::Activation;
 pub use autoencoder::SparseAutoencoder;
@@ -26,12 +27,13 @@ pub use builder::SparseAutoencoderBuilder;
 pub use corruption::Corruption;
 pub use error::Error;
 pub use init::Initialization;
-pub use objective::{Loss, Reconstruction, Workspace};
+pub use objective::{Loss, Reconstruction};
 pub use optimizer::{Adam, Lbfgs, Optimizer, Sgd};
 pub use parameters::{Layer, LayerView, Layout, Parameters};
 pub use penalty::{KlDivergence, L1, Penalty, Proportion, SquaredDeviation};
 pub use real::Real;
 pub use schedule::Schedule;
 pub use trainer::{Epoch, Report, StopReason, Trainer};
+pub use workspace::Workspace;
 
 pub use nalgebra;
