@@ -1,6 +1,7 @@
 //! Sparse autoencoders.
 
 mod activation;
+mod anomaly;
 mod autoencoder;
 mod batch;
 mod builder;
@@ -15,10 +16,12 @@ pub mod optimizer;
 mod parameters;
 pub mod penalty;
 mod real;
+mod scaling;
 mod schedule;
 mod trainer;
 
 pub use activation::Activation;
+pub use anomaly::{AnomalyDetector, AnomalyDetectorBuilder, Threshold};
 pub use autoencoder::SparseAutoencoder;
 pub use builder::SparseAutoencoderBuilder;
 pub use corruption::Corruption;
@@ -29,6 +32,7 @@ pub use optimizer::{Adam, Lbfgs, Optimizer, Sgd};
 pub use parameters::{Layer, LayerView, Layout, Parameters};
 pub use penalty::{KlDivergence, L1, Penalty, Proportion, SquaredDeviation};
 pub use real::Real;
+pub use scaling::{Scaler, Scaling};
 pub use schedule::Schedule;
 pub use trainer::{Epoch, Report, StopReason, Trainer};
 
