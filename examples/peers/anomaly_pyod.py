@@ -131,7 +131,7 @@ def ecg5000(folder, seeds):
 if __name__ == "__main__":
     if len(sys.argv) < 2:
         sys.exit(__doc__)
-    torch.set_num_threads(2)
+    torch.set_num_threads(1)
     folder = Path(sys.argv[1])
     seeds = range(int(sys.argv[2]) if len(sys.argv) > 2 else 5)
     if (folder / "all_5000x140_f32.npy").exists():
