@@ -171,13 +171,16 @@ impl Scaling {
         let ranges = ranges(samples)?;
         let mut means = vec![0.0; samples.nrows()];
         let mut squares = vec![0.0; samples.nrows()];
-        // Welford's update: Σx² − n·mean² would lose all digits for data far from 0.
+        // Welford's update, from the smallest value: Σx² − n·mean² would lose all digits for data
+        // far from 0.
         for (index, sample) in samples.column_iter().enumerate() {
             let share = 1.0 / f64::of_count(index + 1);
-            for ((mean, square), x) in means.iter_mut().zip(&mut squares).zip(sample.iter()) {
-                let before = x.to_f64() - *mean;
+            let moments = means.iter_mut().zip(&mut squares).zip(&ranges);
+            for (((mean, square), (least, _)), x) in moments.zip(sample.iter()) {
+                let x = x.to_f64() - least.to_f64();
+                let before = x - *mean;
                 *mean += share * before;
-                *square += before * (x.to_f64() - *mean);
+                *square += before * (x - *mean);
             }
         }
         for (feature, (&mean, &square)) in means.iter().zip(&squares).enumerate() {
@@ -188,7 +191,7 @@ impl Scaling {
             }
             let factor = T::of(1.0 / deviation);
             if least < most && is_factor(factor) {
-                scaler.centers[feature] = T::of(mean);
+                scaler.centers[feature] = T::of(least.to_f64() + mean);
                 scaler.factors[feature] = factor;
             } else {
                 scaler.centers[feature] = self.constant(feature, least)?;

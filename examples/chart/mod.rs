@@ -125,14 +125,15 @@ pub(crate) fn scores(
             .margin(16)
             .x_label_area_size(46)
             .y_label_area_size(60)
-            .build_cartesian_2d((range.start..range.end).log_scale(), 0.0..1.12 * top)?;
+            .build_cartesian_2d(low..high, 0.0..1.12 * top)?;
         chart
             .configure_mesh()
             .disable_x_mesh()
             .light_line_style(WHITE)
             .bold_line_style(GREY.mix(0.25))
             .y_labels(6)
-            .x_label_formatter(&short)
+            .x_labels(8)
+            .x_label_formatter(&|x| short(10_f64.powf(*x)))
             .y_label_formatter(&|y| format!("{y:.0} %"))
             .x_desc("score: squared error of the reconstruction, scaled units")
             .y_desc("share of the samples")
@@ -140,14 +141,14 @@ pub(crate) fn scores(
             .axis_desc_style((FONT, 16))
             .draw()?;
         for (name, colour, shares) in &histograms {
-            let mut outline = vec![(range.start, 0.0)];
+            let mut outline = vec![(low, 0.0)];
             let mut left = low;
             for &share in shares {
-                outline.push((10_f64.powf(left), share));
+                outline.push((left, share));
                 left += width;
-                outline.push((10_f64.powf(left), share));
+                outline.push((left, share));
             }
-            outline.push((range.end, 0.0));
+            outline.push((high, 0.0));
             chart
                 .draw_series(
                     AreaSeries::new(outline, 0.0, colour.mix(0.25))
@@ -158,7 +159,7 @@ pub(crate) fn scores(
                     Rectangle::new([(x, y - 6), (x + 24, y + 6)], colour.mix(0.5).filled())
                 });
         }
-        let threshold = threshold.clamp(range.start, range.end);
+        let threshold = threshold.log10().clamp(low, high);
         chart
             .draw_series(LineSeries::new(
                 [(threshold, 0.0), (threshold, 1.12 * top)],
@@ -179,16 +180,13 @@ pub(crate) fn scores(
     })
 }
 
-/// A number of three digits at most.
-fn short(value: &f64) -> String {
-    let rounded = format!("{value:.3}");
-    if *value >= 1000.0 || *value < 0.001 {
-        format!("{value:.0e}")
-    } else {
-        rounded
-            .trim_end_matches('0')
-            .trim_end_matches('.')
-            .to_string()
+/// A number to two significant digits.
+fn short(value: f64) -> String {
+    match value {
+        1e5.. | ..1e-3 => format!("{value:.1e}"),
+        10.0.. => format!("{value:.0}"),
+        1.0.. => format!("{value:.1}"),
+        _ => format!("{value:.3}"),
     }
 }
 
