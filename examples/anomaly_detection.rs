@@ -135,7 +135,7 @@ fn run(task: &Task, scaling: Scaling, seed: u64) -> Result<(AnomalyDetector<f32>
 /// A line that is written over, where somebody is watching.
 fn progress(name: &str, seed: u64, epoch: usize, epochs: usize, loss: f32) {
     let mut terminal = std::io::stderr();
-    if terminal.is_terminal() && (epoch % 50 == 0 || epoch == epochs) {
+    if terminal.is_terminal() && (epoch.is_multiple_of(50) || epoch == epochs) {
         let end = if epoch == epochs { "\x1b[2K\r" } else { "\r" };
         let line = format!("{name}, seed {seed}: epoch {epoch} of {epochs}, loss {loss:.4}{end}");
         let _ = terminal.write_all(line.as_bytes());
@@ -156,9 +156,17 @@ fn print_row(name: &str, outcomes: &[Outcome]) {
         |o: &Outcome| o.seconds,
     ]
     .map(|of| mean_and_deviation(&outcomes.iter().map(of).collect::<Vec<_>>()));
+    let spread = |deviation: f64| match outcomes.len() {
+        1 => "        ".into(),
+        _ => format!("± {deviation:.4}"),
+    };
     println!(
-        "{name:<30} {:>8.4} ± {:.4} {:>10.4} ± {:.4} {:>7.2} s",
-        auc.0, auc.1, precision.0, precision.1, seconds.0
+        "{name:<30} {:>8.4} {} {:>10.4} {} {:>7.2} s",
+        auc.0,
+        spread(auc.1),
+        precision.0,
+        spread(precision.1),
+        seconds.0
     );
 }
 
@@ -355,83 +363,101 @@ fn unknown_digits(digits: &data::Digits) -> Result<()> {
     chart::roc(path, "a digit that is none of those learned", &curves)
 }
 
-/// Learns all digits, and meets digits of which a few pixels are inverted: which are they?
+/// Learns all digits, and meets digits of which a few pixels are inverted: which are they? Rates
+/// are means over the seeds, each with a split and a calibration of its own.
 fn defects(digits: &data::Digits) -> Result<()> {
-    let (training, test) = digits.split(500, 1)?;
-    let features = training.samples.nrows();
-    let (mut model, mut trainer) = settings(&training.samples, 0)?;
-    let mut detector = AnomalyDetector::builder(&mut model)
-        .scaling(Scaling::identity())
-        .threshold(Threshold::FalseAlarmRate(0.05))
-        .fit(&mut trainer, &training.samples)?;
+    const RATES: [f64; 3] = [0.1, 0.05, 0.01];
+    let (mut areas, mut named) = (Vec::new(), Vec::new());
+    let mut alarms = RATES.map(|_| [Vec::new(), Vec::new()]);
+    for seed in SEEDS {
+        let (training, test) = digits.split(500, seed)?;
+        let (mut model, mut trainer) = settings(&training.samples, seed)?;
+        let mut detector = AnomalyDetector::builder(&mut model)
+            .scaling(Scaling::identity())
+            .seed(seed)
+            .fit(&mut trainer, &training.samples)?;
 
-    let mut damaged = test.samples.clone();
-    let mut numbers = split_mix(0);
+        let intact = test.samples;
+        let (damaged, defects) = damage(&intact, seed);
+        let count = intact.ncols();
+        let mut scores = detector.scores(&intact)?.as_slice().to_vec();
+        scores.extend(detector.scores(&damaged)?.iter());
+        let anomalous: Vec<bool> = (0..2 * count).map(|index| index >= count).collect();
+        areas.push(roc_auc(&scores, &anomalous)?);
+        for (rate, alarms) in RATES.into_iter().zip(&mut alarms) {
+            detector.set_threshold(Threshold::FalseAlarmRate(rate))?; // nothing is fitted again
+            for (alarms, samples) in alarms.iter_mut().zip([&intact, &damaged]) {
+                alarms.push(share(detector.is_anomaly(samples)?));
+            }
+        }
+        let contributions = detector.contributions(&damaged)?;
+        let columns = contributions.column_iter().zip(&defects);
+        named.push(share(
+            columns.map(|(parts, defects)| defects.contains(&parts.imax())),
+        ));
+        if seed == SEEDS.start {
+            draw_reasons(&detector, &intact, &damaged, &contributions)?;
+            let threshold = f64::from(detector.threshold_by(Threshold::FalseAlarmRate(0.05))?);
+            let task = Task {
+                name: format!("digits with {DEFECTS} of 64 pixels inverted"),
+                training: training.samples,
+                test: damaged,
+                anomalous,
+            };
+            let path = Path::new("out/anomaly_detection/digits_scores.svg");
+            draw_scores(path, &task.name, &task, &scores, threshold)?;
+        }
+    }
+    println!(
+        "\ntrained on all digits, tested on unseen ones, intact and with {DEFECTS} of 64 pixels inverted:"
+    );
+    let (area, deviation) = mean_and_deviation(&areas);
+    println!("ROC AUC {area:.4} ± {deviation:.4}");
+    for (rate, alarms) in RATES.iter().zip(&alarms) {
+        let [intact, damaged] = [0, 1].map(|which| mean_and_deviation(&alarms[which]));
+        println!(
+            "alarms, at {:>4.1} % false ones asked for: {:>4.1} ± {:.1} % of the intact, {:>4.1} ± {:.1} % of the damaged",
+            100.0 * rate,
+            100.0 * intact.0,
+            100.0 * intact.1,
+            100.0 * damaged.0,
+            100.0 * damaged.1
+        );
+    }
+    let (named, deviation) = mean_and_deviation(&named);
+    println!(
+        "the largest contribution is that of an inverted pixel: {:.1} ± {:.1} %",
+        100.0 * named,
+        100.0 * deviation
+    );
+    Ok(())
+}
+
+/// Inverts a few pixels of each digit, and says which.
+fn damage(digits: &DMatrix<f32>, seed: u64) -> (DMatrix<f32>, Vec<Vec<usize>>) {
+    let mut damaged = digits.clone();
+    let mut numbers = split_mix(seed);
     let mut defects = Vec::new();
     for mut digit in damaged.column_iter_mut() {
-        let mut pixels: Vec<usize> = (0..features).collect();
+        let mut pixels: Vec<usize> = (0..digit.len()).collect();
         for i in 0..DEFECTS {
             #[allow(clippy::cast_possible_truncation)] // below the number of pixels
-            pixels.swap(i, i + (numbers() % (features - i) as u64) as usize);
+            let chosen = i + (numbers() % (pixels.len() - i) as u64) as usize;
+            pixels.swap(i, chosen);
             digit[pixels[i]] = 1.0 - digit[pixels[i]];
         }
         pixels.truncate(DEFECTS);
         defects.push(pixels);
     }
+    (damaged, defects)
+}
 
-    println!(
-        "\ntrained on all digits, tested on unseen ones with {DEFECTS} of 64 pixels inverted:"
-    );
-    let both = test.samples.ncols();
-    let mut scores = detector.scores(&test.samples)?.as_slice().to_vec();
-    scores.extend(detector.scores(&damaged)?.iter());
-    let task = Task {
-        name: "defects".into(),
-        training: training.samples,
-        test: damaged,
-        anomalous: (0..2 * both).map(|index| index >= both).collect(),
-    };
-    println!(
-        "ROC AUC                  {:.4}",
-        roc_auc(&scores, &task.anomalous)?
-    );
-    for rate in [0.1, 0.05, 0.01] {
-        detector.set_threshold(Threshold::FalseAlarmRate(rate))?; // nothing is fitted again
-        let alarms = |samples| -> Result<f64> {
-            let alarms = detector.is_anomaly(samples)?;
-            Ok(mean_and_deviation(
-                &alarms
-                    .iter()
-                    .map(|&a| f64::from(u8::from(a)))
-                    .collect::<Vec<_>>(),
-            )
-            .0)
-        };
-        let (false_alarms, found) = (alarms(&test.samples)?, alarms(&task.test)?);
-        println!(
-            "false alarms, asked for {:>4.1} %: {:>4.1} %, found {:>5.1} % of the defects",
-            100.0 * rate,
-            100.0 * false_alarms,
-            100.0 * found
-        );
-    }
-    let contributions = detector.contributions(&task.test)?;
-    let named = contributions.column_iter().zip(&defects);
-    let named = named
-        .filter(|(parts, pixels)| pixels.contains(&parts.imax()))
-        .count();
-    println!("largest contribution     from an inverted pixel in {named} of {both} digits");
-
-    let path = Path::new("out/anomaly_detection/digits_scores.svg");
-    let threshold = f64::from(detector.threshold());
-    draw_scores(
-        path,
-        "digits with 3 of 64 pixels inverted",
-        &task,
-        &scores,
-        threshold,
-    )?;
-    draw_reasons(&detector, &test.samples, &task.test, &contributions)
+fn share(flags: impl IntoIterator<Item = bool>) -> f64 {
+    let numbers: Vec<_> = flags
+        .into_iter()
+        .map(|flag| f64::from(u8::from(flag)))
+        .collect();
+    mean_and_deviation(&numbers).0
 }
 
 /// From above: digits, with defects, what was expected instead, and what each pixel contributes.
@@ -448,7 +474,7 @@ fn draw_reasons(
         zoom: 8,
         contrast: Contrast::Unit,
     };
-    let expected = detector.reconstruct(&damaged.columns(0, SHOWN))?;
+    let expected = detector.reconstruct(damaged.columns(0, SHOWN))?;
     let mut parts = contributions.columns(0, SHOWN).into_owned();
     for mut column in parts.column_iter_mut() {
         column /= column.max();

@@ -26,7 +26,7 @@ use crate::{Real, Scaler, SparseAutoencoder, Workspace, kernel};
 ///
 /// ```
 /// use sparse_autoencoder::{Adam, AnomalyDetector, SparseAutoencoder, Threshold, Trainer};
-/// use sparse_autoencoder::{Activation, nalgebra::{DMatrix, dmatrix}};
+/// use sparse_autoencoder::{Activation, nalgebra::DMatrix};
 ///
 /// // Normal samples lie on a curve: the second feature is the square of the first.
 /// let normal = DMatrix::from_fn(2, 500, |i, j| {
@@ -44,7 +44,8 @@ use crate::{Real, Scaler, SparseAutoencoder, Workspace, kernel};
 ///     .threshold(Threshold::FalseAlarmRate(0.02))
 ///     .fit(&mut trainer, &normal)?;
 ///
-/// let unseen = dmatrix![0.5, 3.0; 0.25, -2.0]; // on the curve, and far from it
+/// // One on the curve, and one far from it.
+/// let unseen = DMatrix::from_column_slice(2, 2, &[0.5, 0.25, 3.0, -2.0]);
 /// assert_eq!(detector.is_anomaly(&unseen)?, [false, true]);
 /// assert!(detector.p_values(&unseen)?[1] <= 0.02);
 ///

@@ -135,7 +135,7 @@ pub(crate) fn scores(
             .x_labels(8)
             .x_label_formatter(&|x| short(10_f64.powf(*x)))
             .y_label_formatter(&|y| format!("{y:.0} %"))
-            .x_desc("score: squared error of the reconstruction, scaled units")
+            .x_desc("score: squared error of the reconstruction (logarithmic)")
             .y_desc("share of the samples")
             .label_style((FONT, 15))
             .axis_desc_style((FONT, 16))
