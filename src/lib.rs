@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod activation;
+mod anomaly;
 mod autoencoder;
 mod batch;
 mod builder;
@@ -17,11 +18,13 @@ pub mod optimizer;
 mod parameters;
 pub mod penalty;
 mod real;
+mod scaling;
 mod schedule;
 mod trainer;
 mod workspace;
 
 pub use activation::Activation;
+pub use anomaly::{AnomalyDetector, AnomalyDetectorBuilder, Threshold};
 pub use autoencoder::SparseAutoencoder;
 pub use builder::SparseAutoencoderBuilder;
 pub use corruption::Corruption;
@@ -32,6 +35,7 @@ pub use optimizer::{Adam, Lbfgs, Optimizer, Sgd};
 pub use parameters::{Layer, LayerView, Layout, Parameters};
 pub use penalty::{KlDivergence, L1, Penalty, Proportion, SquaredDeviation};
 pub use real::Real;
+pub use scaling::{Scaler, Scaling};
 pub use schedule::Schedule;
 pub use trainer::{Epoch, Report, StopReason, Trainer};
 pub use workspace::Workspace;
