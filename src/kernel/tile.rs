@@ -13,6 +13,9 @@ const VECTOR: usize = 240;
 /// Extent of a block of a broadcast side that has to be copied.
 const BROADCAST: usize = 2048;
 
+/// Bytes of a cache line, and at least its number of entries.
+const CACHE_LINE: usize = 64;
+
 /// The copies, which outlive a product so that the next does not allocate.
 #[derive(Debug, Clone)]
 pub(super) struct Copies<T> {
@@ -35,20 +38,23 @@ impl<T> Copies<T> {
 /// Where the columns of the matrix run along the result, `together` strips are written at a time,
 /// to use what a column brings into the cache.
 #[inline(always)]
-fn copy_strips<T: Real>(
+fn copy_strips<'b, T: Real>(
     side: &Side<'_, T>,
     (width, together): (usize, usize),
     (start, len): (usize, usize),
     (depth_start, depth): (usize, usize),
-    strips: &mut Vec<T>,
-) {
+    buffer: &'b mut Vec<T>,
+) -> &'b [T] {
     let needed = len.next_multiple_of(width) * depth;
-    if strips.len() < needed {
-        strips.resize(needed, T::zero());
+    if buffer.len() < needed + CACHE_LINE {
+        buffer.resize(needed + CACHE_LINE, T::zero());
     }
+    // A vector that crosses a cache line costs two reads.
+    let aligned = buffer.as_ptr().align_offset(CACHE_LINE).min(CACHE_LINE);
+    let copied = &mut buffer[aligned..aligned + needed];
     let strip = width * depth;
     let mut first = start;
-    for strips in strips[..needed].chunks_mut(strip * together) {
+    for strips in copied.chunks_mut(strip * together) {
         let filled = (width * together).min(start + len - first);
         if filled < strips.len() / depth {
             strips.fill(T::zero());
@@ -75,6 +81,7 @@ fn copy_strips<T: Real>(
         }
         first += filled;
     }
+    copied
 }
 
 /// Columns that run along the depth become entries of a strip, a few columns at a time, so that
@@ -159,21 +166,23 @@ macro_rules! multiply {
                     let over = block == 0 && task.write == Write::Over;
                     for column in (0..columns).step_by(broadcast_block) {
                         let column_end = (column + broadcast_block).min(columns);
-                        if !broadcast.along_depth {
+                        let copied_broadcast: &[$float] = if broadcast.along_depth {
+                            &[]
+                        } else {
                             let part = (column, column_end - column);
-                            copy_strips(&broadcast, (N, 8), part, range, &mut copies.broadcast);
-                        }
+                            copy_strips(&broadcast, (N, 8), part, range, &mut copies.broadcast)
+                        };
                         for row in (0..rows).step_by(vector_block) {
-                            let len = vector_block.min(rows - row);
-                            copy_strips(&vector, (width, 1), (row, len), range, &mut copies.vector);
-                            let strips = copies.vector.chunks_exact(width * range.1);
-                            let strips = strips.take(len.div_ceil(width));
+                            let part = (row, vector_block.min(rows - row));
+                            let strips =
+                                copy_strips(&vector, (width, 1), part, range, &mut copies.vector)
+                                    .chunks_exact(width * range.1);
                             for j in (column..column_end).step_by(N) {
                                 let used = N.min(column_end - j);
                                 let copied = if broadcast.along_depth {
                                     &[]
                                 } else {
-                                    &copies.broadcast[(j - column) * range.1..][..N * range.1]
+                                    &copied_broadcast[(j - column) * range.1..][..N * range.1]
                                 };
                                 let mut direct: [&[$float]; N] = [&[]; N];
                                 if broadcast.along_depth {
