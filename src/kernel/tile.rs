@@ -7,9 +7,9 @@ use super::product::{Side, Task, Write};
 use crate::Real;
 
 /// Depth of a block, at most: a tile's share of both sides then fits the first cache.
-const DEPTH: usize = 512;
+const DEPTH: usize = 640;
 /// Extent of a block of the vector side: with `DEPTH`, half of the second cache.
-const VECTOR: usize = 336;
+const VECTOR: usize = 288;
 /// Extent of a block of a broadcast side that has to be copied.
 const BROADCAST: usize = 2048;
 
