@@ -6,6 +6,7 @@ mod activation;
 mod autoencoder;
 mod batch;
 mod builder;
+mod classifier;
 mod corruption;
 mod error;
 pub mod gradient_check;
@@ -18,11 +19,16 @@ mod parameters;
 pub mod penalty;
 mod real;
 mod schedule;
+mod stack;
 mod trainer;
 
 pub use activation::Activation;
 pub use autoencoder::SparseAutoencoder;
 pub use builder::SparseAutoencoderBuilder;
+pub use classifier::{
+    ClassifierEpoch, ClassifierLoss, ClassifierReport, ClassifierWorkspace, DenseView,
+    SoftmaxClassifier,
+};
 pub use corruption::Corruption;
 pub use error::Error;
 pub use init::Initialization;
@@ -32,6 +38,7 @@ pub use parameters::{Layer, LayerView, Layout, Parameters};
 pub use penalty::{KlDivergence, L1, Penalty, Proportion, SquaredDeviation};
 pub use real::Real;
 pub use schedule::Schedule;
+pub use stack::Stack;
 pub use trainer::{Epoch, Report, StopReason, Trainer};
 
 pub use nalgebra;
