@@ -51,6 +51,12 @@ pub enum Error {
         /// The batch.
         what: &'static str,
     },
+    /// A class that no label names, so that nothing can be learned of it.
+    #[error("class {class}: at least one sample is needed, got none")]
+    EmptyClass {
+        /// The class, counted from 0.
+        class: usize,
+    },
     /// NaN or an infinity in data or parameters.
     #[error("{what} must be finite, got {value} at row {row}, column {column}")]
     NonFinite {

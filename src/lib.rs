@@ -7,6 +7,7 @@ mod anomaly;
 mod autoencoder;
 mod batch;
 mod builder;
+mod classifier;
 mod corruption;
 mod error;
 pub mod gradient_check;
@@ -20,6 +21,7 @@ pub mod penalty;
 mod real;
 mod scaling;
 mod schedule;
+mod stack;
 mod trainer;
 mod workspace;
 
@@ -27,6 +29,10 @@ pub use activation::Activation;
 pub use anomaly::{AnomalyDetector, AnomalyDetectorBuilder, Threshold};
 pub use autoencoder::SparseAutoencoder;
 pub use builder::SparseAutoencoderBuilder;
+pub use classifier::{
+    ClassifierEpoch, ClassifierLoss, ClassifierReport, ClassifierWorkspace, DenseView,
+    SoftmaxClassifier,
+};
 pub use corruption::Corruption;
 pub use error::Error;
 pub use init::Initialization;
@@ -37,6 +43,7 @@ pub use penalty::{KlDivergence, L1, Penalty, Proportion, SquaredDeviation};
 pub use real::Real;
 pub use scaling::{Scaler, Scaling};
 pub use schedule::Schedule;
+pub use stack::Stack;
 pub use trainer::{Epoch, Report, StopReason, Trainer};
 pub use workspace::Workspace;
 

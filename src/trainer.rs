@@ -1,3 +1,5 @@
+mod classifier;
+
 use std::ops::ControlFlow;
 
 use nalgebra::{DMatrix, DMatrixView};
@@ -258,13 +260,7 @@ impl<T: Real> Trainer<T> {
             let mut mean = Loss::zero();
             let mut converged = false;
             for b in 0..batches {
-                if let Some(schedule) = self.schedule {
-                    // In f64: a number of epochs that means "until the observer stops" may be huge.
-                    let steps = |epochs| f64::of_count(epochs) * f64::of_count(batches);
-                    let progress = (steps(number - 1) + f64::of_count(b)) / steps(self.epochs);
-                    self.optimizer
-                        .scale_learning_rate(T::of(schedule.factor(progress)))?;
-                }
+                self.scale_learning_rate(number, b, batches)?;
                 let chosen = &order[b * order.len() / batches..(b + 1) * order.len() / batches];
                 let whole = chosen.len() == samples.ncols();
                 let step = if whole {
@@ -368,6 +364,23 @@ impl<T: Real> Trainer<T> {
         let len = model.layout().len();
         self.optimizer.reset(len);
         self.running.prepared = Some(len);
+    }
+
+    /// Tells the optimizer what the schedule says of this batch of this epoch.
+    fn scale_learning_rate(
+        &mut self,
+        epoch: usize,
+        batch: usize,
+        batches: usize,
+    ) -> Result<(), Error> {
+        let Some(schedule) = self.schedule else {
+            return Ok(());
+        };
+        // In f64: a number of epochs that means "until the observer stops" may be huge.
+        let steps = |epochs| f64::of_count(epochs) * f64::of_count(batches);
+        let progress = (steps(epoch - 1) + f64::of_count(batch)) / steps(self.epochs);
+        self.optimizer
+            .scale_learning_rate(T::of(schedule.factor(progress)))
     }
 
     fn check_settings(&self) -> Result<(), Error> {
@@ -491,46 +504,60 @@ impl<T: Real> Trainer<T> {
         let clip = self.clip_gradient.map(T::of);
         let (objective, parameters) = model.objective_and_parameters();
         let (layout, theta) = parameters.layout_and_theta_mut();
-        // A line search evaluates several points, of which one is accepted.
-        let mut evaluated: [Option<(T, Loss<T>)>; 2] = [None, None];
-        let step = self.optimizer.step(theta, &mut |theta, gradient| {
+        let evaluate = |theta: &[T], gradient: Option<&mut [T]>| {
             let pass = Pass {
                 objective,
                 layout,
                 theta,
             };
-            let loss = pass.evaluate(batch, Some(gradient), workspace);
-            let total = if bound(gradient, clip) {
-                loss.total()
-            } else {
-                T::of(f64::NAN)
-            };
-            evaluated = [Some((total, loss)), evaluated[0]];
-            total
-        });
-        let loss = evaluated
-            .iter()
-            .flatten()
-            .find(|(total, _)| *total == step.loss)
-            .or(evaluated[0].as_ref())
-            .map(|(_, loss)| *loss);
-        match loss {
-            Some(loss) if step.loss.is_finite() => Ok((loss, step.converged)),
-            // L-BFGS at an optimum remembers the loss without an evaluation.
-            None if step.loss.is_finite() => {
-                let pass = Pass {
-                    objective,
-                    layout,
-                    theta,
-                };
-                let loss = pass.evaluate(batch, None, workspace);
-                Ok((loss, step.converged))
-            }
-            _ => Err(Error::Diverged {
-                epoch,
-                loss: step.loss.to_f64(),
-            }),
-        }
+            pass.evaluate(batch, gradient, workspace)
+        };
+        optimize(
+            &mut *self.optimizer,
+            theta,
+            clip,
+            epoch,
+            Loss::total,
+            evaluate,
+        )
+    }
+}
+
+/// One step of the optimizer from `theta`: the loss, term by term, and whether it has converged.
+fn optimize<T: Real, L: Copy>(
+    optimizer: &mut dyn Optimizer<T>,
+    theta: &mut [T],
+    clip: Option<T>,
+    epoch: usize,
+    total_of: impl Fn(&L) -> T,
+    mut evaluate: impl FnMut(&[T], Option<&mut [T]>) -> L,
+) -> Result<(L, bool), Error> {
+    // A line search evaluates several points, of which one is accepted.
+    let mut evaluated: [Option<(T, L)>; 2] = [None, None];
+    let step = optimizer.step(theta, &mut |theta, gradient| {
+        let loss = evaluate(theta, Some(&mut *gradient));
+        let total = if bound(gradient, clip) {
+            total_of(&loss)
+        } else {
+            T::of(f64::NAN)
+        };
+        evaluated = [Some((total, loss)), evaluated[0]];
+        total
+    });
+    let loss = evaluated
+        .iter()
+        .flatten()
+        .find(|(total, _)| *total == step.loss)
+        .or(evaluated[0].as_ref())
+        .map(|(_, loss)| *loss);
+    match loss {
+        Some(loss) if step.loss.is_finite() => Ok((loss, step.converged)),
+        // L-BFGS at an optimum remembers the loss without an evaluation.
+        None if step.loss.is_finite() => Ok((evaluate(theta, None), step.converged)),
+        _ => Err(Error::Diverged {
+            epoch,
+            loss: step.loss.to_f64(),
+        }),
     }
 }
 

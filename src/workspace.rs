@@ -1,5 +1,5 @@
 use crate::Real;
-use crate::kernel::{Codes, Scratch, Threads};
+use crate::kernel::{Codes, Scratch};
 use crate::parameters::Layout;
 
 /// The buffers of a pass, reused from call to call: once grown, no call allocates.
@@ -37,7 +37,6 @@ pub struct Workspace<T> {
     innermost: Vec<T>,
     output: Vec<T>,
     pub(crate) scratch: Scratch<T>,
-    threads: Option<usize>,
 }
 
 impl<T: Real> Default for Workspace<T> {
@@ -61,7 +60,6 @@ impl<T: Real> Workspace<T> {
             innermost: Vec::new(),
             output: Vec::new(),
             scratch: Scratch::default(),
-            threads: None,
         }
     }
 
@@ -69,7 +67,7 @@ impl<T: Real> Workspace<T> {
     /// a limit they use rayon's current pool. The number never changes a bit of any result.
     #[must_use]
     pub fn with_threads(mut self, threads: usize) -> Self {
-        self.threads = Some(threads.max(1));
+        self.scratch.limit_threads(threads);
         self
     }
 
@@ -79,9 +77,7 @@ impl<T: Real> Workspace<T> {
         multiplications: usize,
         pass: impl FnOnce(&mut Self) -> R + Send,
     ) -> R {
-        let available = Threads::available().0;
-        let threads = Threads(self.threads.map_or(available, |limit| limit.min(available)));
-        self.scratch.threads = threads;
+        let threads = self.scratch.take_threads();
         threads.enter(multiplications, || pass(self))
     }
 

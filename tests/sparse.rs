@@ -25,7 +25,7 @@ fn model(
     weight_decay: f64,
     reconstruction: Reconstruction,
 ) -> SparseAutoencoder<f64> {
-    let (visible, units) = (6, 96);
+    let (visible, units) = (4, 64);
     let output = match reconstruction {
         Reconstruction::BinaryCrossEntropy => Activation::Sigmoid,
         _ => Activation::Identity,
@@ -51,7 +51,7 @@ fn model(
     if hidden.kept(units).is_none() {
         // Low enough that few units rise above zero, each by its own margin.
         let bias = visible * units..visible * units + units;
-        theta[bias].iter_mut().for_each(|b| *b -= 0.75);
+        theta[bias].iter_mut().for_each(|b| *b -= 0.5);
     }
     model.set_theta(&theta).unwrap();
     model
@@ -64,7 +64,7 @@ fn active_proportion(model: &SparseAutoencoder<f64>, x: &DMatrix<f64>) -> f64 {
 
 #[test]
 fn gradients_agree_with_central_differences() {
-    let x = samples(6, 40);
+    let x = samples(4, 14);
     let penalties: [fn() -> Box<dyn Penalty<f64>>; 4] = [
         || Box::new(()),
         || Box::new(L1),

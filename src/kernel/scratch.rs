@@ -7,7 +7,9 @@ use super::tile::Copies;
 /// What a kernel needs beside its operands. Once grown, none of them allocates.
 #[derive(Debug, Clone)]
 pub(crate) struct Scratch<T> {
-    pub(crate) threads: Threads,
+    /// Set by the caller; all that there are otherwise.
+    limit: Option<usize>,
+    pub(super) threads: Threads,
     pub(super) partials: Partials<T>,
     /// One for each thread of a product.
     pub(super) copies: Vec<Copies<T>>,
@@ -16,9 +18,24 @@ pub(crate) struct Scratch<T> {
 impl<T> Default for Scratch<T> {
     fn default() -> Self {
         Self {
+            limit: None,
             threads: Threads(1),
             partials: Partials::default(),
             copies: Vec::new(),
         }
+    }
+}
+
+impl<T> Scratch<T> {
+    /// Limits the threads; 0 and 1 both mean one.
+    pub(crate) fn limit_threads(&mut self, threads: usize) {
+        self.limit = Some(threads.max(1));
+    }
+
+    /// The threads that a pass which begins now may use.
+    pub(crate) fn take_threads(&mut self) -> Threads {
+        let available = Threads::available().0;
+        self.threads = Threads(self.limit.map_or(available, |limit| limit.min(available)));
+        self.threads
     }
 }

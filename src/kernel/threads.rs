@@ -5,7 +5,7 @@
 /// The number never changes a bit of the result: work is split over the entries of a result, never
 /// over the terms of a sum.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Threads(pub(crate) usize);
+pub(crate) struct Threads(pub(super) usize);
 
 /// Below this many multiplications, waking a second thread costs more than it saves.
 const PARALLEL_FROM: usize = 1 << 21;
@@ -18,6 +18,11 @@ impl Threads {
         #[cfg(not(feature = "rayon"))]
         let count = 1;
         Self(count)
+    }
+
+    /// Their number.
+    pub(crate) fn count(self) -> usize {
+        self.0
     }
 
     /// How many of them are worth their waking.

@@ -1,0 +1,238 @@
+//! Stacks: greedy training, unrolling, and what they refuse.
+
+use std::ops::ControlFlow;
+
+use sparse_autoencoder::nalgebra::DMatrix;
+use sparse_autoencoder::{
+    Activation, Adam, Error, KlDivergence, L1, Lbfgs, Reconstruction, SparseAutoencoder,
+    SparseAutoencoderBuilder, Stack, Trainer, gradient_check,
+};
+
+fn samples(visible: usize, count: usize) -> DMatrix<f64> {
+    DMatrix::from_fn(visible, count, |i, j| {
+        let phase = (i * 31 + j * 17 + 1) as f64 * 0.618_033_988_749_895;
+        0.05 + 0.9 * phase.fract()
+    })
+}
+
+fn builder(layers: &[usize], seed: u64) -> SparseAutoencoderBuilder<f64> {
+    SparseAutoencoder::builder()
+        .layers(layers.to_vec())
+        .seed(seed)
+}
+
+/// Three autoencoders, the second of them deep, with different activations and penalties.
+fn layers(tied: [bool; 3]) -> Vec<SparseAutoencoder<f64>> {
+    let outer = builder(&[6, 7], 1).hidden_activation(Activation::Tanh);
+    let middle = builder(&[7, 5, 4], 2)
+        .hidden_activation(Activation::TopK(2))
+        .output_activation(Activation::Tanh);
+    let inner = builder(&[4, 3], 3)
+        .hidden_activation(Activation::Identity)
+        .output_activation(Activation::Relu)
+        .penalty(L1);
+    [outer, middle, inner]
+        .into_iter()
+        .zip(tied)
+        .map(|(builder, tied)| builder.tied(tied).weight_decay(0.01).build().unwrap())
+        .collect()
+}
+
+#[test]
+fn an_unrolled_stack_encodes_and_decodes_as_the_stack_does() {
+    for tied in [[false; 3], [true; 3], [true, false, true]] {
+        let stack = Stack::new(layers(tied)).unwrap();
+        let deep = stack.unroll().unwrap();
+        assert_eq!(deep.layout().sizes(), [6, 7, 5, 4, 3]);
+        assert_eq!(deep.layout().is_tied(), tied == [true; 3]);
+        let x = samples(6, 9);
+        let hidden = stack.encode(&x).unwrap();
+        // The same products in the same order: the same bits.
+        assert_eq!(deep.encode(&x).unwrap(), hidden);
+        assert_eq!(
+            deep.decode(&hidden).unwrap(),
+            stack.decode(&hidden).unwrap()
+        );
+        assert_eq!(
+            deep.reconstruct(&x).unwrap(),
+            stack.reconstruct(&x).unwrap()
+        );
+        assert_eq!(deep.weight_decay(), 0.01);
+        assert_eq!(deep.loss(&x).unwrap().sparsity, 0.0);
+        let mut by_hand = x.clone();
+        for layer in stack.layers() {
+            by_hand = layer.encode(&by_hand).unwrap();
+        }
+        assert_eq!(by_hand, hidden);
+    }
+}
+
+#[test]
+fn an_unrolled_stack_has_the_gradient_of_its_loss_and_can_be_fine_tuned() {
+    let stack = Stack::new(vec![
+        builder(&[6, 7], 1).build().unwrap(),
+        builder(&[7, 4], 2)
+            .hidden_activation(Activation::Tanh)
+            .build()
+            .unwrap(),
+    ])
+    .unwrap();
+    let x = samples(6, 12);
+    for mut deep in [
+        stack.unroll().unwrap(),
+        stack.unroll_penalized(KlDivergence, 0.3, 0.2).unwrap(),
+    ] {
+        let error = gradient_check::model(&deep, &x).unwrap().relative_error();
+        assert!(error < 1e-7, "{error:e}");
+        let before = deep.loss(&x).unwrap().total();
+        Trainer::new(Lbfgs::new())
+            .epochs(20)
+            .fit(&mut deep, &x)
+            .unwrap();
+        assert!(deep.loss(&x).unwrap().total() < before);
+    }
+}
+
+#[test]
+fn a_penalty_is_kept_to_the_layers_that_were_penalised() {
+    let outer = builder(&[6, 5], 1).penalized_layers([]).build().unwrap();
+    let inner = builder(&[5, 4], 2).build().unwrap();
+    let x = samples(6, 8);
+    let hidden = inner.encode(&outer.encode(&x).unwrap()).unwrap();
+    let deep = Stack::new(vec![outer, inner]).unwrap();
+    let deep = deep.unroll_penalized(L1, 1.0, 0.05).unwrap();
+    let expected = hidden.abs().sum() / 8.0;
+    assert!((deep.loss(&x).unwrap().sparsity - expected).abs() < 1e-12);
+}
+
+#[test]
+fn fitting_the_stack_is_fitting_its_layers_in_turn() {
+    let fresh = || {
+        vec![
+            builder(&[6, 7], 1).build().unwrap(),
+            builder(&[7, 4], 2).build().unwrap(),
+        ]
+    };
+    let x = samples(6, 40);
+    let trainer = || {
+        Trainer::new(Adam::new(1e-2).unwrap())
+            .epochs(5)
+            .batch_size(16)
+    };
+
+    let mut by_hand = fresh();
+    trainer().fit(&mut by_hand[0], &x).unwrap();
+    let hidden = by_hand[0].encode(&x).unwrap();
+    let report = trainer().fit(&mut by_hand[1], &hidden).unwrap();
+
+    let mut whole = Stack::new(fresh()).unwrap();
+    let mut seen = Vec::new();
+    let reports = whole
+        .fit_with(&mut trainer(), &x, |layer, epoch| {
+            seen.push((layer, epoch.number));
+            ControlFlow::Continue(())
+        })
+        .unwrap();
+    assert_eq!(reports[1], report);
+    let expected: Vec<_> = (0..2).flat_map(|l| (1..6).map(move |n| (l, n))).collect();
+    assert_eq!(seen, expected);
+
+    let mut single = Stack::new(fresh()).unwrap();
+    single.fit_layer(0, &mut trainer(), &x).unwrap();
+    let report = single
+        .fit_layer_with(1, &mut trainer(), &x, |_| ControlFlow::Continue(()))
+        .unwrap();
+    assert_eq!(reports[1], report);
+    for ((whole, single), by_hand) in whole.layers().iter().zip(single.layers()).zip(&by_hand) {
+        assert_eq!(whole.parameters(), by_hand.parameters());
+        assert_eq!(single.parameters(), by_hand.parameters());
+    }
+    assert_eq!(whole.into_layers().len(), 2);
+}
+
+#[test]
+fn sizes_must_chain_and_there_must_be_a_layer() {
+    let sae = |layers: &[usize]| builder(layers, 1).build().unwrap();
+    let error = Stack::<f64>::new(Vec::new()).unwrap_err();
+    assert!(matches!(error, Error::InvalidParameter { .. }), "{error}");
+    let error = Stack::new(vec![sae(&[6, 7]), sae(&[5, 4])]).unwrap_err();
+    assert_eq!(
+        error,
+        Error::DimensionMismatch {
+            what: "visible size of a stacked autoencoder",
+            expected: 7,
+            actual: 5
+        }
+    );
+}
+
+#[test]
+fn samples_and_indices_must_fit() {
+    let mut stack = Stack::new(layers([false; 3])).unwrap();
+    let mut trainer = Trainer::new(Adam::new(1e-2).unwrap());
+    let x = samples(6, 5);
+    for index in [3, usize::MAX] {
+        let error = stack.fit_layer(index, &mut trainer, &x).unwrap_err();
+        assert!(matches!(error, Error::InvalidParameter { .. }), "{error}");
+    }
+    let mut with_nan = x.clone();
+    with_nan[(2, 3)] = f64::NAN;
+    for (x, decodable) in [
+        (samples(7, 5), samples(4, 5)),
+        (with_nan, DMatrix::zeros(3, 0)),
+    ] {
+        assert!(stack.fit(&mut trainer, &x).is_err());
+        assert!(stack.fit_layer(0, &mut trainer, &x).is_err());
+        assert!(stack.fit_layer(1, &mut trainer, &x).is_err());
+        assert!(stack.encode(&x).is_err());
+        assert!(stack.reconstruct(&x).is_err());
+        assert!(stack.decode(&decodable).is_err());
+    }
+    for (kept, before) in stack.layers().iter().zip(layers([false; 3])) {
+        assert_eq!(kept.parameters(), before.parameters());
+    }
+}
+
+#[test]
+fn a_layer_that_fails_leaves_those_below_fitted() {
+    // What a tanh layer encodes is not data in [0, 1].
+    let outer = builder(&[6, 7], 1).hidden_activation(Activation::Tanh);
+    let inner = builder(&[7, 4], 2).reconstruction(Reconstruction::BinaryCrossEntropy);
+    let start = vec![outer.build().unwrap(), inner.build().unwrap()];
+    let mut stack = Stack::new(start.clone()).unwrap();
+    let mut trainer = Trainer::new(Adam::new(1e-2).unwrap()).epochs(2);
+    let error = stack.fit(&mut trainer, &samples(6, 30)).unwrap_err();
+    assert!(matches!(error, Error::OutOfRange { .. }), "{error}");
+    assert_ne!(stack.layers()[0].parameters(), start[0].parameters());
+    assert_eq!(stack.layers()[1].parameters(), start[1].parameters());
+}
+
+#[test]
+fn a_penalty_must_be_defined_for_every_layer_and_its_settings_in_range() {
+    let stack = Stack::new(layers([false; 3])).unwrap();
+    let error = stack.unroll_penalized(KlDivergence, 1.0, 0.1).unwrap_err();
+    assert!(
+        matches!(error, Error::UnsupportedActivation { .. }),
+        "{error}"
+    );
+    for weight in [-1.0, f64::NAN, f64::INFINITY] {
+        let error = stack.unroll_penalized(L1, weight, 0.1).unwrap_err();
+        assert!(matches!(
+            error,
+            Error::InvalidParameter {
+                name: "penalty_weight",
+                ..
+            }
+        ));
+    }
+    for target in [0.0, 1.0, f64::NAN] {
+        let error = stack.unroll_penalized(L1, 1.0, target).unwrap_err();
+        assert!(matches!(
+            error,
+            Error::InvalidParameter {
+                name: "sparsity_target",
+                ..
+            }
+        ));
+    }
+}
