@@ -117,7 +117,7 @@ pub fn model<'a, T: Real>(
 ///
 /// # Errors
 ///
-/// As [`evaluate`](crate::penalty::evaluate).
+/// As [`evaluate`].
 pub fn penalty<'a, T: Real>(
     penalty: &dyn Penalty<T>,
     activation: Activation,
