@@ -47,8 +47,9 @@
 //! - **The same seed gives the same bits** of a program on a machine, for any number of threads.
 //! - **Nothing panics.** Whatever is wrong with data, settings, or parameters comes back as an
 //!   [`Error`] that names it, the requirement, and the value, and the model stays as it was.
-//!   Training that diverges is an error too, and leaves the last finite parameters. (What nalgebra
-//!   does before a call of this crate is its own: a view that is longer than its slice panics.)
+//!   Training that diverges is an error too, and leaves the last finite parameters. (Not this
+//!   crate's: a lack of memory, a penalty or an observer of yours that panics, and nalgebra's own
+//!   constructors, such as that of a view which is longer than its slice.)
 //! - **A step of training allocates nothing** once its buffers have grown, but for blocks of
 //!   rayon's queue. Methods that end in `_into` write to your matrices and reuse your
 //!   [`Workspace`].
