@@ -3,9 +3,10 @@ use nalgebra::{DMatrix, DMatrixView, DVector};
 use crate::batch::{check_batch, check_rows};
 use crate::error::Error;
 use crate::kernel;
-use crate::objective::{Batch, Loss, Objective, Reconstruction, Workspace};
+use crate::objective::{Batch, Loss, Objective, Pass, Reconstruction};
 use crate::parameters::{Layout, Parameters, check_theta};
 use crate::penalty::Penalty;
+use crate::workspace::Workspace;
 use crate::{Activation, Real, SparseAutoencoderBuilder};
 
 /// A sparse autoencoder: parameters, and the objective that they are fitted to.
@@ -97,7 +98,7 @@ impl<T: Real> SparseAutoencoder<T> {
         let units = self.layout().hidden();
         check_shape("hidden", hidden, units, samples.ncols())?;
         for_each_chunk(samples, hidden.as_mut_slice(), units, |x, h| {
-            self.encode_chunk(x, h, workspace);
+            self.pass().encode_into(x, h, workspace);
         });
         Ok(())
     }
@@ -134,7 +135,7 @@ impl<T: Real> SparseAutoencoder<T> {
         let visible = self.layout().visible();
         check_shape("samples", samples, visible, hidden.ncols())?;
         for_each_chunk(hidden, samples.as_mut_slice(), visible, |h, x_hat| {
-            self.decode_chunk(h, x_hat, workspace);
+            self.pass().decode_into(h, x_hat, workspace);
         });
         Ok(())
     }
@@ -385,28 +386,22 @@ impl<T: Real> SparseAutoencoder<T> {
         gradient: Option<&mut [T]>,
         workspace: &mut Workspace<T>,
     ) -> Loss<T> {
-        let theta = self.parameters.as_slice();
-        self.objective
-            .evaluate(self.layout(), theta, batch, gradient, workspace)
+        self.pass().evaluate(batch, gradient, workspace)
     }
 
-    fn encode_chunk(&self, x: DMatrixView<'_, T>, hidden: &mut [T], ws: &mut Workspace<T>) {
-        let theta = self.parameters.as_slice();
-        self.objective
-            .encode_into(self.layout(), theta, x, hidden, ws);
-    }
-
-    fn decode_chunk(&self, h: DMatrixView<'_, T>, x_hat: &mut [T], ws: &mut Workspace<T>) {
-        let theta = self.parameters.as_slice();
-        self.objective
-            .decode_into(self.layout(), theta, h, x_hat, ws);
+    fn pass(&self) -> Pass<'_, T> {
+        Pass {
+            objective: &self.objective,
+            layout: self.layout(),
+            theta: self.parameters.as_slice(),
+        }
     }
 
     fn reconstruct_chunk(&self, x: DMatrixView<'_, T>, x_hat: &mut [T], ws: &mut Workspace<T>) {
         let (units, m) = (self.layout().hidden(), x.ncols());
         let mut hidden = ws.lend_innermost(units * m);
-        self.encode_chunk(x, &mut hidden[..units * m], ws);
-        self.decode_chunk(
+        self.pass().encode_into(x, &mut hidden[..units * m], ws);
+        self.pass().decode_into(
             DMatrixView::from_slice(&hidden[..units * m], units, m),
             x_hat,
             ws,

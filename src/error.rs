@@ -77,6 +77,35 @@ pub enum Error {
         /// The value found.
         value: f64,
     },
+    /// Fewer samples than the operation is defined for.
+    #[error("{what}: at least {needed} are needed, got {actual}")]
+    TooFewSamples {
+        /// The samples, and what they are for.
+        what: &'static str,
+        /// The least number.
+        needed: usize,
+        /// The number given.
+        actual: usize,
+    },
+    /// A feature that is the same in every sample has no scale.
+    #[error(
+        "feature {feature} is {value} in every sample, or nearly so, and cannot be scaled: drop \
+         it, or keep constant features as they are"
+    )]
+    ConstantFeature {
+        /// The row of the samples.
+        feature: usize,
+        /// Its value.
+        value: f64,
+    },
+    /// Labels of one class, where both are needed.
+    #[error("the labels must be of both classes, got {samples} samples that are all {class}")]
+    OneClass {
+        /// The only class: whether the samples are positives, such as anomalies.
+        class: bool,
+        /// The number of samples.
+        samples: usize,
+    },
     /// The loss or its gradient stopped being finite. The model keeps its last finite parameters.
     #[error("training diverged in epoch {epoch}: the loss is {loss}")]
     Diverged {

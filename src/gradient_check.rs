@@ -11,9 +11,9 @@
 
 use nalgebra::DMatrixView;
 
-use crate::objective::Workspace;
+use crate::objective::Pass;
 use crate::penalty::{HiddenBatch, HiddenGradient, Penalty, evaluate, mean_activations};
-use crate::{Activation, Error, Real, SparseAutoencoder};
+use crate::{Activation, Error, Real, SparseAutoencoder, Workspace};
 
 /// An analytic gradient beside a numeric one.
 #[derive(Debug, Clone, PartialEq)]
@@ -97,15 +97,12 @@ pub fn model<'a, T: Real>(
     let mut theta = model.parameters().as_slice().to_vec();
     let (objective, parameters) = model.objective_and_parameters();
     let numeric = central_differences(&mut theta, |theta| {
-        objective
-            .evaluate(
-                parameters.layout(),
-                theta,
-                samples.into(),
-                None,
-                &mut workspace,
-            )
-            .total()
+        let pass = Pass {
+            objective,
+            layout: parameters.layout(),
+            theta,
+        };
+        pass.evaluate(samples.into(), None, &mut workspace).total()
     });
     Ok(GradientCheck { analytic, numeric })
 }
@@ -128,11 +125,11 @@ pub fn penalty<'a, T: Real>(
     let (_, analytic) = evaluate(penalty, activation, target, hidden)?;
     let mut hidden = hidden.into_owned();
     let (units, samples) = hidden.shape();
-    let mut scratch = (vec![T::zero(); units], vec![T::zero(); units * samples]);
+    let mut scratch = (vec![T::zero(); units], Vec::new());
     let numeric = central_differences(hidden.as_mut_slice(), |activations| {
         let mean = mean_activations(DMatrixView::from_slice(activations, units, samples));
         let batch = HiddenBatch::new(activations, mean.as_slice(), T::of(target), activation);
-        let mut unused = HiddenGradient::new(&mut scratch.0, &mut scratch.1);
+        let mut unused = HiddenGradient::new(&mut scratch.0, &mut scratch.1, units * samples);
         penalty.accumulate(&batch, T::zero(), &mut unused)
     });
     Ok(GradientCheck {

@@ -6,6 +6,8 @@ mod largest;
 mod panels;
 mod product;
 mod scalar;
+mod scratch;
+mod sparse;
 mod threads;
 mod tile;
 
@@ -13,9 +15,10 @@ pub(crate) use elementwise::{
     activate, all_finite, backpropagate, decay, distance_squared, norm_squared, residual, sum,
 };
 pub(crate) use largest::{Largest, keep_largest};
-pub(crate) use panels::Partials;
 pub(crate) use product::{Write, product, transpose};
 pub(crate) use scalar::Scalar;
+pub(crate) use scratch::Scratch;
+pub(crate) use sparse::{Codes, UnitGradients, UnitOperands};
 pub(crate) use threads::Threads;
 
 /// Runs a loop compiled for the widest vectors of this machine, chosen at run time.

@@ -1,4 +1,5 @@
-//! How well a model reconstructs, and how sparse its hidden activations are.
+//! How well a model reconstructs, how sparse its hidden activations are, and how well scores tell
+//! anomalies from the rest.
 //!
 //! [`ReconstructionMetrics`] and [`SparsityMetrics`] are accumulators: batches are added as they
 //! come, and nothing of them is kept. All is summed in `f64`, sample by sample in the order given,
@@ -7,6 +8,8 @@
 //!
 //! A number that the samples do not define (before any was added, or where it would divide by
 //! zero) is `None`, never NaN.
+//!
+//! [`roc_auc`], [`average_precision`], and [`roc_curve`] judge scores by labels, all at once.
 //!
 //! ```
 //! use sparse_autoencoder::metrics::{ReconstructionMetrics, SparsityIndex, SparsityMetrics};
@@ -31,10 +34,12 @@
 //! # Ok::<(), sparse_autoencoder::Error>(())
 //! ```
 
+mod ranking;
 mod reconstruction;
 mod sparsity;
 mod sparsity_index;
 
+pub use ranking::{RocPoint, average_precision, roc_auc, roc_curve};
 pub use reconstruction::ReconstructionMetrics;
 pub use sparsity::SparsityMetrics;
 pub use sparsity_index::{SparsityIndex, hoyer, treves_rolls, vinje_gallant};

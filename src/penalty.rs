@@ -51,6 +51,7 @@ use nalgebra::{DMatrix, DMatrixView, DVector};
 
 use crate::batch::check_batch;
 use crate::error::{Error, require};
+use crate::workspace::grow;
 use crate::{Activation, Real};
 
 /// A sparsity penalty Ω on one batch of one hidden layer's activations.
@@ -161,16 +162,23 @@ impl<'a, T: Real> HiddenBatch<'a, T> {
 #[derive(Debug)]
 pub struct HiddenGradient<'a, T> {
     per_unit: &'a mut [T],
-    per_activation: &'a mut [T],
+    per_activation: &'a mut Vec<T>,
+    activations: usize,
     per_activation_used: bool,
 }
 
 impl<'a, T: Real> HiddenGradient<'a, T> {
-    /// `per_unit` is used as it is; `per_activation` is cleared if it is asked for.
-    pub(crate) fn new(per_unit: &'a mut [T], per_activation: &'a mut [T]) -> Self {
+    /// `per_unit` is used as it is; `per_activation` is made room in for that many activations, and
+    /// cleared, if it is asked for.
+    pub(crate) fn new(
+        per_unit: &'a mut [T],
+        per_activation: &'a mut Vec<T>,
+        activations: usize,
+    ) -> Self {
         Self {
             per_unit,
             per_activation,
+            activations,
             per_activation_used: false,
         }
     }
@@ -184,10 +192,11 @@ impl<'a, T: Real> HiddenGradient<'a, T> {
     /// over the batch.
     pub fn per_activation(&mut self) -> &mut [T] {
         if !self.per_activation_used {
-            self.per_activation.fill(T::zero());
+            grow(self.per_activation, self.activations);
+            self.per_activation[..self.activations].fill(T::zero());
             self.per_activation_used = true;
         }
-        self.per_activation
+        &mut self.per_activation[..self.activations]
     }
 
     pub(crate) fn per_activation_used(&self) -> bool {
@@ -228,15 +237,18 @@ pub fn evaluate<'a, T: Real>(
     let hidden = hidden.into_owned();
     let mean = mean_activations(hidden.as_view());
     let mut per_unit = DVector::zeros(hidden.nrows());
-    let mut gradient = DMatrix::zeros(hidden.nrows(), hidden.ncols());
+    let mut per_activation = vec![T::zero(); hidden.len()];
     let batch = HiddenBatch::new(
         hidden.as_slice(),
         mean.as_slice(),
         T::of(target),
         activation,
     );
-    let mut channels = HiddenGradient::new(per_unit.as_mut_slice(), gradient.as_mut_slice());
+    let mut channels =
+        HiddenGradient::new(per_unit.as_mut_slice(), &mut per_activation, hidden.len());
     let value = penalty.accumulate(&batch, T::one(), &mut channels);
+    let (units, samples) = hidden.shape();
+    let mut gradient = DMatrix::from_vec(units, samples, per_activation);
     for mut column in gradient.column_iter_mut() {
         column += &per_unit;
     }

@@ -7,8 +7,9 @@ use rand::seq::SliceRandom;
 
 use crate::error::{Error, require};
 use crate::kernel;
-use crate::objective::{Batch, Loss, Workspace};
+use crate::objective::{Batch, Loss, Pass};
 use crate::optimizer::Optimizer;
+use crate::workspace::Workspace;
 use crate::{Corruption, Real, Schedule, SparseAutoencoder};
 
 /// Fits models: owns the loop over epochs and batches.
@@ -493,7 +494,12 @@ impl<T: Real> Trainer<T> {
         // A line search evaluates several points, of which one is accepted.
         let mut evaluated: [Option<(T, Loss<T>)>; 2] = [None, None];
         let step = self.optimizer.step(theta, &mut |theta, gradient| {
-            let loss = objective.evaluate(layout, theta, batch, Some(gradient), workspace);
+            let pass = Pass {
+                objective,
+                layout,
+                theta,
+            };
+            let loss = pass.evaluate(batch, Some(gradient), workspace);
             let total = if bound(gradient, clip) {
                 loss.total()
             } else {
@@ -512,7 +518,12 @@ impl<T: Real> Trainer<T> {
             Some(loss) if step.loss.is_finite() => Ok((loss, step.converged)),
             // L-BFGS at an optimum remembers the loss without an evaluation.
             None if step.loss.is_finite() => {
-                let loss = objective.evaluate(layout, theta, batch, None, workspace);
+                let pass = Pass {
+                    objective,
+                    layout,
+                    theta,
+                };
+                let loss = pass.evaluate(batch, None, workspace);
                 Ok((loss, step.converged))
             }
             _ => Err(Error::Diverged {

@@ -1,8 +1,7 @@
 //! Once its buffers have grown, no pass and no step of training allocates.
 //!
-//! Two things below the crate do, and are told apart by the stack that they are called from: a
-//! matrix product takes its packing buffers, and a pass that enters rayon's pool from outside now
-//! and then a block of its queue. Everything else counts.
+//! One thing below the crate does, and is told apart by the stack that it is called from: a pass that
+//! enters rayon's pool from outside takes a block of its queue now and then. Everything else counts.
 
 // A global allocator cannot be implemented without it; everything is handed on to the system's.
 #![allow(unsafe_code)]
@@ -64,14 +63,7 @@ unsafe impl GlobalAlloc for Counting {
 static COUNTING: Counting = Counting;
 
 /// The libraries below that may allocate.
-const BELOW: [&str; 6] = [
-    "gemm_common",
-    "gemm_f32",
-    "gemm_f64",
-    "dyn_stack",
-    "rayon_core",
-    "crossbeam",
-];
+const BELOW: [&str; 2] = ["rayon_core", "crossbeam"];
 
 /// Whether an allocation was made by a library below the crate: whoever of both comes first on
 /// the way up from the allocator has made it.
@@ -249,9 +241,8 @@ fn an_allocation_is_seen_and_told_apart() {
         .build()
         .unwrap();
     let x = samples(70, 90);
-    let (own, below) = measure(|| drop(model.encode(&x)));
-    // The result and the workspace are the crate's own; the product is below.
-    assert!(own.len() >= 2 && below >= 1, "{} {below}", own.len());
+    let (own, _) = measure(|| drop(model.encode(&x)));
+    assert!(own.len() >= 2, "the result and the workspace");
 
     let (own, _) = measure(|| {
         rayon::join(allocate, allocate);

@@ -2,21 +2,21 @@
 
 use nalgebra::DMatrixView;
 
-use super::{Partials, Scalar, Threads, keep_largest, vectorize};
+use super::{Scalar, Scratch, keep_largest, vectorize};
 use crate::Real;
 
 /// `z ← f(z + b)` for every column, then all but the `kept` largest of each column are set to 0.
-/// Writes the sum over the columns to `sums`, if that is not empty.
+/// Writes the sum over the columns to `sums`, if that is not empty, and the number of entries that
+/// are not 0 behind it.
 pub(crate) fn activate<T: Real>(
     z: &mut [T],
     bias: &[T],
     f: impl Fn(T) -> T + Sync + Send,
     kept: Option<usize>,
     sums: &mut [T],
-    partials: &mut Partials<T>,
-    threads: Threads,
+    scratch: &mut Scratch<T>,
 ) {
-    partials.run(z, bias.len(), sums, threads, |_, panel, sums| {
+    scratch.run(z, bias.len(), sums, |_, panel, sums| {
         for column in panel.chunks_exact_mut(bias.len()) {
             vectorize(
                 #[inline(always)]
@@ -35,6 +35,12 @@ pub(crate) fn activate<T: Real>(
                     for (sum, &h) in sums.iter_mut().zip(&*column) {
                         *sum += h;
                     }
+                    if let Some(active) = sums.get_mut(column.len()) {
+                        *active += sum(
+                            column,
+                            |h| if h == T::zero() { T::zero() } else { T::one() },
+                        );
+                    }
                 },
             );
         }
@@ -49,29 +55,40 @@ pub(crate) fn residual<T: Real>(
     x: DMatrixView<'_, T>,
     term: impl Fn(T, T) -> (T, T) + Sync + Send,
     sums: &mut [T],
-    partials: &mut Partials<T>,
-    threads: Threads,
+    scratch: &mut Scratch<T>,
 ) {
     let rows = bias.len();
-    partials.run(z, rows, sums, threads, |first, panel, sums| {
-        let (delta_sums, loss_sums) = sums.split_at_mut(rows);
+    scratch.run(z, rows, sums, |first, panel, sums| {
         for (offset, column) in panel.chunks_exact_mut(rows).enumerate() {
             let x = x.column(first + offset);
-            let entries = column.iter_mut().zip(bias).zip(x.as_slice());
-            let sums = delta_sums.iter_mut().zip(loss_sums.iter_mut());
-            vectorize(
-                #[inline(always)]
-                || {
-                    for (((z, &b), &x), (delta_sum, loss_sum)) in entries.zip(sums) {
-                        let (loss, delta) = term(*z + b, x);
-                        *z = delta;
-                        *delta_sum += delta;
-                        *loss_sum += loss;
-                    }
-                },
-            );
+            residual_column(column, bias, x.as_slice(), &term, sums);
         }
     });
+}
+
+/// [`residual`] of one sample.
+#[inline(always)]
+pub(super) fn residual_column<T: Real>(
+    column: &mut [T],
+    bias: &[T],
+    x: &[T],
+    term: &impl Fn(T, T) -> (T, T),
+    sums: &mut [T],
+) {
+    let (delta_sums, loss_sums) = sums.split_at_mut(bias.len());
+    let entries = column.iter_mut().zip(bias).zip(x);
+    let sums = delta_sums.iter_mut().zip(loss_sums);
+    vectorize(
+        #[inline(always)]
+        || {
+            for (((z, &b), &x), (delta_sum, loss_sum)) in entries.zip(sums) {
+                let (loss, delta) = term(*z + b, x);
+                *z = delta;
+                *delta_sum += delta;
+                *loss_sum += loss;
+            }
+        },
+    );
 }
 
 /// `δ ← (δ + per_unit) ⊙ f′(h)` for every column, `per_unit` being left out where it is empty.
@@ -82,11 +99,10 @@ pub(crate) fn backpropagate<T: Real>(
     per_unit: &[T],
     slope: impl Fn(T) -> T + Sync + Send,
     sums: &mut [T],
-    partials: &mut Partials<T>,
-    threads: Threads,
+    scratch: &mut Scratch<T>,
 ) {
     let rows = sums.len();
-    partials.run(delta, rows, sums, threads, |first, panel, sums| {
+    scratch.run(delta, rows, sums, |first, panel, sums| {
         let h = &h[first * rows..][..panel.len()];
         for (column, h) in panel.chunks_exact_mut(rows).zip(h.chunks_exact(rows)) {
             let entries = column.iter_mut().zip(h).zip(&mut *sums);
@@ -116,11 +132,10 @@ pub(crate) fn decay<T: Real>(
     w: &[T],
     lambda: T,
     rows: usize,
-    partials: &mut Partials<T>,
-    threads: Threads,
+    scratch: &mut Scratch<T>,
 ) -> T {
     let mut total = [T::zero()];
-    partials.run(gradient, rows, &mut total, threads, |first, panel, sums| {
+    scratch.run(gradient, rows, &mut total, |first, panel, sums| {
         let w = &w[first * rows..][..panel.len()];
         sums[0] = vectorize(
             #[inline(always)]

@@ -75,6 +75,117 @@ pub(crate) fn keep_largest<T: Real>(values: &mut [T], k: usize) {
     }
 }
 
+/// Writes the `k` largest positive entries of `z + bias` and their positions, ascending, to
+/// `values` and `positions`, and returns how many there are; of equal entries the first win. A NaN
+/// is passed on, alone. Leaves `z` undefined.
+///
+/// Almost all entries are out of the running once the largest of every group is known: with the
+/// groups `i, i + G, i + 2G, …`, their maxima are one vector pass, and the `k`-th largest maximum is
+/// a bound that all `k` largest entries reach.
+pub(super) fn select<T: Real>(
+    z: &mut [T],
+    bias: &[T],
+    k: usize,
+    positions: &mut [u32],
+    values: &mut [T],
+) -> usize {
+    const GROUPS: usize = 1024;
+    const CANDIDATES: usize = 2 * GROUPS;
+    let groups = (8 * k).next_power_of_two();
+    if groups > GROUPS || z.len() < 3 * groups {
+        return select_from_few(z, bias, k, positions, values);
+    }
+    let mut maxima = [T::zero(); GROUPS];
+    let maxima = &mut maxima[..groups];
+    let finite = vectorize(
+        #[inline(always)]
+        || group_maxima(z, bias, maxima),
+    );
+    if !finite {
+        return select_from_few(z, bias, k, positions, values);
+    }
+    let bound = Largest::of_magnitudes(maxima, k).threshold;
+
+    let mut candidates = [(0, T::zero()); CANDIDATES];
+    let mut count = 0;
+    let in_the_running = |max: T| max > T::zero() && max >= bound;
+    for (group, _) in maxima
+        .iter()
+        .enumerate()
+        .filter(|(_, max)| in_the_running(**max))
+    {
+        for position in (group..z.len()).step_by(groups) {
+            let value = z[position] + bias[position];
+            if in_the_running(value) {
+                if let Some(candidate) = candidates.get_mut(count) {
+                    *candidate = (position, value);
+                }
+                count += 1;
+            }
+        }
+    }
+    if count > CANDIDATES {
+        return select_from_few(z, bias, k, positions, values); // so many are equal
+    }
+    let candidates = &mut candidates[..count];
+    candidates.sort_unstable_by(|a, b| {
+        b.1.partial_cmp(&a.1)
+            .map_or(a.0.cmp(&b.0), |order| order.then(a.0.cmp(&b.0)))
+    });
+    let kept = &mut candidates[..count.min(k)];
+    kept.sort_unstable_by_key(|&(position, _)| position);
+    for (&mut (position, value), (to, out)) in kept.iter_mut().zip(positions.iter_mut().zip(values))
+    {
+        *to = super::sparse::index(position);
+        *out = value;
+    }
+    count.min(k)
+}
+
+/// The largest entry of `z + bias`, and at least 0, of each group; false if one is not finite.
+#[inline(always)]
+fn group_maxima<T: Real>(z: &[T], bias: &[T], maxima: &mut [T]) -> bool {
+    let mut finite = T::zero();
+    for (z, bias) in z.chunks(maxima.len()).zip(bias.chunks(maxima.len())) {
+        for ((max, &z), &bias) in maxima.iter_mut().zip(z).zip(bias) {
+            let value = z + bias;
+            *max = if value > *max { value } else { *max };
+        }
+        finite += super::sum(z, |z| z - z); // 0, or NaN
+    }
+    finite.is_finite()
+}
+
+/// [`select`] by bisection over all entries.
+fn select_from_few<T: Real>(
+    z: &mut [T],
+    bias: &[T],
+    k: usize,
+    positions: &mut [u32],
+    values: &mut [T],
+) -> usize {
+    for (z, &bias) in z.iter_mut().zip(bias) {
+        *z += bias;
+        if *z < T::zero() {
+            *z = T::zero();
+        }
+    }
+    if let Some(position) = z.iter().position(|z| !z.is_finite()) {
+        positions[0] = super::sparse::index(position);
+        values[0] = z[position];
+        return 1;
+    }
+    keep_largest(z, k);
+    let kept = z.iter().enumerate().filter(|(_, z)| **z > T::zero());
+    let mut count = 0;
+    for ((position, &value), (to, out)) in kept.zip(positions.iter_mut().zip(values)) {
+        *to = super::sparse::index(position);
+        *out = value;
+        count += 1;
+    }
+    count
+}
+
 #[cfg(test)]
 #[allow(clippy::float_cmp)] // values are selected, not computed
 mod tests {

@@ -1,6 +1,6 @@
 //! Passes over a matrix by panels of columns, each panel on whichever thread is free.
 
-use super::Threads;
+use super::{Scratch, Threads};
 use crate::Real;
 
 /// Columns of one panel. Fixed, so that sums over panels have the same terms in the same order for
@@ -13,7 +13,7 @@ const PARALLEL_FROM: usize = 1 << 16;
 
 /// The sums of each panel, before they are added up: reused from pass to pass.
 #[derive(Debug, Clone)]
-pub(crate) struct Partials<T> {
+pub(super) struct Partials<T> {
     sums: Vec<T>,
 }
 
@@ -23,17 +23,16 @@ impl<T> Default for Partials<T> {
     }
 }
 
-impl<T: Real> Partials<T> {
+impl<T: Real> Scratch<T> {
     /// Runs `body(first column, panel, sums)` over panels of the columns of `matrix`, `rows` long,
     /// and writes to `totals` what the bodies have added to `sums`, which starts at 0 for each.
     ///
-    /// The bits of `totals` do not depend on `threads`.
+    /// The bits of `totals` do not depend on the number of threads.
     pub(crate) fn run(
         &mut self,
         matrix: &mut [T],
         rows: usize,
         totals: &mut [T],
-        threads: Threads,
         body: impl Fn(usize, &mut [T], &mut [T]) + Sync + Send,
     ) {
         let width = rows * PANEL;
@@ -44,15 +43,16 @@ impl<T: Real> Partials<T> {
         }
         let panels = matrix.len().div_ceil(width);
         let (count, stride) = (totals.len(), totals.len().max(1));
-        if self.sums.len() < panels * stride {
-            self.sums.resize(panels * stride, T::zero());
+        let sums = &mut self.partials.sums;
+        if sums.len() < panels * stride {
+            sums.resize(panels * stride, T::zero());
         }
-        let sums = &mut self.sums[..panels * stride];
+        let sums = &mut sums[..panels * stride];
         let task = |(panel, (columns, sums)): (usize, (&mut [T], &mut [T]))| {
             sums.fill(T::zero());
             body(panel * PANEL, columns, &mut sums[..count]);
         };
-        for_each_panel(matrix, width, sums, stride, threads, task);
+        for_each_panel(matrix, width, sums, stride, self.threads, task);
         totals.copy_from_slice(&sums[..count]);
         for panel in sums.chunks_exact(stride).skip(1) {
             for (total, &sum) in totals.iter_mut().zip(panel) {

@@ -17,8 +17,9 @@ use std::ops::Range;
 
 use nalgebra::{DMatrixView, DMatrixViewMut};
 
-use super::Threads;
+use super::Scratch;
 use super::threads::join;
+use super::tile::Copies;
 use crate::Real;
 
 /// A matrix, or its transpose, as a factor of a product.
@@ -58,7 +59,7 @@ pub(crate) fn product<'a, T: Real>(
     write: Write,
     lhs: impl Into<Factor<'a, T>>,
     rhs: impl Into<Factor<'a, T>>,
-    threads: Threads,
+    scratch: &mut Scratch<T>,
 ) {
     let (lhs, rhs) = (lhs.into(), rhs.into());
     let task = Task {
@@ -76,7 +77,11 @@ pub(crate) fn product<'a, T: Real>(
     let (rows, columns, depth) = (task.vector.len(), task.broadcast.len(), task.vector.depth());
     debug_assert_eq!(task.out.shape(), (rows, columns));
     debug_assert_eq!(depth, task.broadcast.depth());
-    task.run(threads.for_work(rows * columns * depth));
+    let threads = scratch.threads.for_work(rows * columns * depth);
+    if scratch.copies.len() < threads {
+        scratch.copies.resize_with(threads, Copies::new);
+    }
+    task.run(&mut scratch.copies[..threads]);
 }
 
 /// One factor of a product: a vector, along the result, for every position of the depth.
@@ -138,14 +143,15 @@ pub(super) struct Task<'a, T: Real> {
 impl<T: Real> Task<'_, T> {
     /// Splits the task among threads. What is split is the side of which otherwise every thread
     /// would copy more.
-    fn run(mut self, threads: usize) {
+    fn run(mut self, copies: &mut [Copies<T>]) {
+        let threads = copies.len();
         let (rows, columns) = (self.vector.len(), self.broadcast.len());
         let by_rows = self.broadcast.along_depth || rows >= columns;
         let len = if by_rows { rows } else { columns };
         // At a multiple of the longest strips, so that no part ends within one.
         let middle = (len * (threads / 2) / threads).next_multiple_of(48);
         if threads <= 1 || middle >= len {
-            T::multiply(self);
+            T::multiply(self, &mut copies[0]);
             return;
         }
         let (whole_vector, whole_broadcast) = (self.vector, self.broadcast);
@@ -154,7 +160,7 @@ impl<T: Real> Task<'_, T> {
         } else {
             self.out.columns_range_pair_mut(..middle, middle..)
         };
-        let part = |out, range: Range<usize>, threads| {
+        let part = |out, range: Range<usize>, copies| {
             let (rows, columns) = if by_rows {
                 (range, 0..columns)
             } else {
@@ -166,11 +172,12 @@ impl<T: Real> Task<'_, T> {
                 vector: whole_vector.part(rows),
                 broadcast: whole_broadcast.part(columns),
             }
-            .run(threads);
+            .run(copies);
         };
+        let (of_first, of_second) = copies.split_at_mut(threads / 2);
         join(
-            || part(first, 0..middle, threads / 2),
-            || part(second, middle..len, threads - threads / 2),
+            || part(first, 0..middle, of_first),
+            || part(second, middle..len, of_second),
         );
     }
 }

@@ -1,8 +1,6 @@
 //! What the kernels know of a scalar: fused multiply-add, and the exponentials behind the smooth
 //! activations, branch-free so that loops over them become vector code.
 
-use std::cell::RefCell;
-
 use super::product::Task;
 use super::tile::{Copies, MultiplyF32, MultiplyF64};
 
@@ -29,7 +27,7 @@ pub trait Scalar: Sized + Copy + Send + Sync + 'static {
 
     #[doc(hidden)]
     #[allow(private_interfaces)]
-    fn multiply(task: Task<'_, Self>)
+    fn multiply(task: Task<'_, Self>, copies: &mut Copies<Self>)
     where
         Self: crate::Real;
 }
@@ -122,13 +120,8 @@ macro_rules! scalar {
                 }
 
                 #[allow(private_interfaces)]
-                fn multiply(task: Task<'_, Self>) {
-                    thread_local! {
-                        static KEPT: RefCell<Copies<$float>> = const { RefCell::new(Copies::new()) };
-                    }
-                    KEPT.with_borrow_mut(|copies| {
-                        pulp::Arch::new().dispatch($multiply { task, copies });
-                    });
+                fn multiply(task: Task<'_, Self>, copies: &mut Copies<Self>) {
+                    pulp::Arch::new().dispatch($multiply { task, copies });
                 }
             }
         };

@@ -25,6 +25,15 @@ impl Threads {
         self.0.min(multiplications / (PARALLEL_FROM / 2)).max(1)
     }
 
+    /// How often to halve a pass over so many entries: into a few parts per thread, as they need
+    /// not take the same time.
+    pub(super) fn depth_for(self, entries: usize) -> u32 {
+        if self.0 <= 1 || entries < 1 << 16 {
+            return 0;
+        }
+        self.0.next_power_of_two().ilog2() + 3
+    }
+
     /// Runs a whole pass inside rayon's pool if it is large enough for its parts to be split, so
     /// that they do not have to enter the pool one by one.
     pub(crate) fn enter<R: Send>(
@@ -49,5 +58,25 @@ pub(super) fn join(first: impl FnOnce() + Send, second: impl FnOnce() + Send) {
     {
         first();
         second();
+    }
+}
+
+/// Slices that belong together and can be cut at the same place.
+pub(super) trait Divide: Sized + Send {
+    /// Two parts, or the whole where it is not worth cutting.
+    fn halves(self) -> Result<(Self, Self), Self>;
+}
+
+/// Runs `body` on parts of `whole`, up to `2^depth` of them, on whichever threads are free.
+pub(super) fn divide<P: Divide>(whole: P, depth: u32, body: &(impl Fn(P) + Sync)) {
+    if depth == 0 {
+        return body(whole);
+    }
+    match whole.halves() {
+        Ok((first, second)) => join(
+            || divide(first, depth - 1, body),
+            || divide(second, depth - 1, body),
+        ),
+        Err(whole) => body(whole),
     }
 }

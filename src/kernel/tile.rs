@@ -14,7 +14,7 @@ const VECTOR: usize = 240;
 const BROADCAST: usize = 2048;
 
 /// The copies, which outlive a product so that the next does not allocate.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Copies<T> {
     vector: Vec<T>,
     broadcast: Vec<T>,

@@ -1,0 +1,442 @@
+//! Hidden activations of which few are not zero: what costs O(units · samples) for dense ones costs
+//! O(active) here.
+
+use nalgebra::DMatrixView;
+
+use super::elementwise::residual_column;
+use super::largest::select;
+use super::threads::{Divide, divide};
+use super::{Scalar, Scratch, vectorize};
+use crate::Real;
+
+/// The active units of each sample, and the samples of each unit in which it is active.
+#[derive(Debug, Clone)]
+pub(crate) struct Codes<T> {
+    /// Room for each sample.
+    stride: usize,
+    /// How much of it is used.
+    lens: Vec<u32>,
+    /// The active units of sample `i`, ascending, from `i · stride` on, and their activations.
+    units: Vec<u32>,
+    values: Vec<T>,
+    /// Where unit `j` starts in what follows; one more at the end.
+    starts: Vec<u32>,
+    /// The samples of each unit, ascending, and its activations in them.
+    samples: Vec<u32>,
+    activations: Vec<T>,
+}
+
+impl<T> Default for Codes<T> {
+    fn default() -> Self {
+        Self {
+            stride: 0,
+            lens: Vec::new(),
+            units: Vec::new(),
+            values: Vec::new(),
+            starts: Vec::new(),
+            samples: Vec::new(),
+            activations: Vec::new(),
+        }
+    }
+}
+
+/// Columns of a matrix, with the room for the codes of each.
+struct Columns<'a, T> {
+    rows: usize,
+    stride: usize,
+    matrix: &'a mut [T],
+    lens: &'a mut [u32],
+    units: &'a mut [u32],
+    values: &'a mut [T],
+}
+
+impl<T: Real> Divide for Columns<'_, T> {
+    fn halves(self) -> Result<(Self, Self), Self> {
+        let half = self.lens.len() / 2;
+        if half == 0 {
+            return Err(self);
+        }
+        let (rows, stride) = (self.rows, self.stride);
+        let matrix = self.matrix.split_at_mut(half * rows);
+        let lens = self.lens.split_at_mut(half);
+        let units = self.units.split_at_mut(half * stride);
+        let values = self.values.split_at_mut(half * stride);
+        let part = |matrix, lens, units, values| Self {
+            rows,
+            stride,
+            matrix,
+            lens,
+            units,
+            values,
+        };
+        Ok((
+            part(matrix.0, lens.0, units.0, values.0),
+            part(matrix.1, lens.1, units.1, values.1),
+        ))
+    }
+}
+
+impl<T: Real> Codes<T> {
+    /// Makes room for `stride` active units in each of `samples` samples.
+    pub(crate) fn prepare(&mut self, samples: usize, stride: usize) {
+        self.stride = stride;
+        if self.lens.len() < samples {
+            self.lens.resize(samples, 0);
+        }
+        if self.values.len() < samples * stride {
+            self.units.resize(samples * stride, 0);
+            self.values.resize(samples * stride, T::zero());
+        }
+    }
+
+    /// Takes from each column of `matrix`, the first being sample `first`, what `pick(column,
+    /// units, values)` writes; it returns how many.
+    fn fill(
+        &mut self,
+        matrix: &mut [T],
+        rows: usize,
+        first: usize,
+        scratch: &Scratch<T>,
+        pick: impl Fn(&mut [T], &mut [u32], &mut [T]) -> usize + Sync,
+    ) {
+        let (count, stride) = (matrix.len() / rows, self.stride);
+        let columns = Columns {
+            rows,
+            stride,
+            lens: &mut self.lens[first..first + count],
+            units: &mut self.units[first * stride..(first + count) * stride],
+            values: &mut self.values[first * stride..(first + count) * stride],
+            matrix,
+        };
+        let depth = scratch.threads.depth_for(columns.matrix.len());
+        divide(columns, depth, &|columns: Columns<'_, T>| {
+            let stride = columns.stride;
+            let codes = columns
+                .units
+                .chunks_exact_mut(stride)
+                .zip(columns.values.chunks_exact_mut(stride));
+            let matrix = columns.matrix.chunks_exact_mut(columns.rows);
+            for ((column, len), (units, values)) in matrix.zip(columns.lens).zip(codes) {
+                *len = index(pick(column, units, values));
+            }
+        });
+    }
+
+    /// The `k` largest positive entries of `z + bias`, for each column of `z`, the first being
+    /// sample `first`. Leaves `z` undefined.
+    pub(crate) fn select(
+        &mut self,
+        z: &mut [T],
+        bias: &[T],
+        k: usize,
+        first: usize,
+        scratch: &Scratch<T>,
+    ) {
+        self.fill(z, bias.len(), first, scratch, |column, units, values| {
+            select(column, bias, k, units, values)
+        });
+    }
+
+    /// All entries of `h` that are not zero; false if one of the columns has more of them than an
+    /// eighth of its entries.
+    pub(crate) fn compress(&mut self, h: &mut [T], rows: usize, scratch: &Scratch<T>) -> bool {
+        const TOO_MANY: usize = u32::MAX as usize;
+        let samples = h.len() / rows;
+        self.prepare(samples, rows.div_ceil(8));
+        self.fill(h, rows, 0, scratch, |column, units, values| {
+            let mut len = 0;
+            // Blocks first: most hold nothing, and a vector comparison says so.
+            for (block, entries) in column.chunks(64).enumerate() {
+                let any = vectorize(
+                    #[inline(always)]
+                    || {
+                        let mut any = false;
+                        for &h in entries {
+                            any |= h != T::zero();
+                        }
+                        any
+                    },
+                );
+                if !any {
+                    continue;
+                }
+                for (offset, &h) in entries.iter().enumerate() {
+                    if h != T::zero() {
+                        let Some(unit) = units.get_mut(len) else {
+                            return TOO_MANY;
+                        };
+                        *unit = index(block * 64 + offset);
+                        values[len] = h;
+                        len += 1;
+                    }
+                }
+            }
+            len
+        });
+        self.lens[..samples]
+            .iter()
+            .all(|&len| len as usize != TOO_MANY)
+    }
+
+    /// Sorts the codes of `count` samples by unit.
+    pub(crate) fn sort_by_unit(&mut self, units: usize, count: usize) {
+        self.starts.clear();
+        self.starts.resize(units + 1, 0);
+        let active = |i: usize, lens: &[u32]| i * self.stride..i * self.stride + lens[i] as usize;
+        for i in 0..count {
+            for &unit in &self.units[active(i, &self.lens)] {
+                self.starts[unit as usize + 1] += 1;
+            }
+        }
+        let mut total = 0;
+        for start in &mut self.starts {
+            total += *start;
+            *start = total;
+        }
+        let total = total as usize;
+        if self.samples.len() < total {
+            self.samples.resize(total, 0);
+            self.activations.resize(total, T::zero());
+        }
+        // Each start moves to its end while its unit is filled, and is then the next unit's.
+        for i in 0..count {
+            for slot in active(i, &self.lens) {
+                let place = &mut self.starts[self.units[slot] as usize];
+                self.samples[*place as usize] = index(i);
+                self.activations[*place as usize] = self.values[slot];
+                *place += 1;
+            }
+        }
+        self.starts.copy_within(..units, 1);
+        self.starts[0] = 0;
+    }
+
+    /// `z ← δ`, where `(loss, δ) = term(D h + c, x)` entry by entry; the sums as
+    /// [`residual`](super::residual) writes them.
+    #[allow(clippy::too_many_arguments)]
+    pub(crate) fn residual(
+        &self,
+        z: &mut [T],
+        d: &[T],
+        bias: &[T],
+        x: DMatrixView<'_, T>,
+        term: impl Fn(T, T) -> (T, T) + Sync + Send,
+        sums: &mut [T],
+        scratch: &mut Scratch<T>,
+    ) {
+        let rows = bias.len();
+        scratch.run(z, rows, sums, |first, panel, sums| {
+            for (offset, column) in panel.chunks_exact_mut(rows).enumerate() {
+                let i = first + offset;
+                let active = i * self.stride..i * self.stride + self.lens[i] as usize;
+                let (units, values) = (&self.units[active.clone()], &self.values[active]);
+                vectorize(
+                    #[inline(always)]
+                    || combine(column, d, units, values),
+                );
+                residual_column(column, bias, x.column(i).as_slice(), &term, sums);
+            }
+        });
+    }
+
+    /// The gradients of the weights and of the encoder's bias, unit by unit: with
+    /// `δ = (dⱼ · eᵢ + per_unitⱼ + per_activationⱼᵢ) f′(hⱼᵢ)`,
+    ///
+    /// ```text
+    /// ∂dⱼ += Σᵢ hⱼᵢ eᵢ,     ∂wⱼ += Σᵢ δ xᵢ,     ∂bⱼ = Σᵢ δ
+    /// ```
+    ///
+    /// over the samples in which unit `j` is active.
+    pub(crate) fn gradients(
+        &self,
+        gradients: UnitGradients<'_, T>,
+        operands: &UnitOperands<'_, T>,
+        slope: impl Fn(T) -> T + Sync,
+        scratch: &Scratch<T>,
+    ) {
+        let rows = operands.x.nrows();
+        let work = self.starts[self.starts.len() - 1] as usize * rows;
+        let depth = scratch.threads.depth_for(work.max(operands.d.len()));
+        divide(gradients, depth, &|mut part: UnitGradients<'_, T>| {
+            for unit in 0..part.bias.len() {
+                let j = part.first + unit;
+                let range = self.starts[j] as usize..self.starts[j + 1] as usize;
+                let column = unit * rows..(unit + 1) * rows;
+                let encoder = &mut part.encoder[column.clone()];
+                let decoder = part
+                    .decoder
+                    .as_deref_mut()
+                    .map(|decoder| &mut decoder[column]);
+                let entries = (&self.samples[range.clone()], &self.activations[range]);
+                part.bias[unit] = vectorize(
+                    #[inline(always)]
+                    || {
+                        unit_gradient(
+                            j,
+                            entries,
+                            operands,
+                            encoder,
+                            decoder,
+                            &slope,
+                            part.write_over,
+                        )
+                    },
+                );
+            }
+        });
+    }
+}
+
+/// What the gradients of all units are written to, cut by units.
+pub(crate) struct UnitGradients<'a, T> {
+    pub(crate) first: usize,
+    pub(crate) rows: usize,
+    /// Whether what was there is replaced.
+    pub(crate) write_over: bool,
+    pub(crate) encoder: &'a mut [T],
+    /// `None` where the weights are tied: all goes to the encoder's.
+    pub(crate) decoder: Option<&'a mut [T]>,
+    pub(crate) bias: &'a mut [T],
+}
+
+impl<T: Real> Divide for UnitGradients<'_, T> {
+    fn halves(self) -> Result<(Self, Self), Self> {
+        let half = self.bias.len() / 2;
+        if half == 0 {
+            return Err(self);
+        }
+        let (rows, write_over) = (self.rows, self.write_over);
+        let encoder = self.encoder.split_at_mut(half * rows);
+        let (decoder, decoder_rest) = match self.decoder {
+            Some(decoder) => {
+                let (first, second) = decoder.split_at_mut(half * rows);
+                (Some(first), Some(second))
+            }
+            None => (None, None),
+        };
+        let bias = self.bias.split_at_mut(half);
+        let part = |first, encoder, decoder, bias| Self {
+            first,
+            rows,
+            write_over,
+            encoder,
+            decoder,
+            bias,
+        };
+        Ok((
+            part(self.first, encoder.0, decoder, bias.0),
+            part(self.first + half, encoder.1, decoder_rest, bias.1),
+        ))
+    }
+}
+
+/// What the gradients of a unit are made of.
+pub(crate) struct UnitOperands<'a, T: Real> {
+    /// D, one unit per column.
+    pub(crate) d: &'a [T],
+    /// `Δ(R₀)`, one sample per column.
+    pub(crate) e: &'a [T],
+    pub(crate) x: DMatrixView<'a, T>,
+    /// Empty where there is none.
+    pub(crate) per_unit: &'a [T],
+    /// Units × samples; empty where there is none.
+    pub(crate) per_activation: &'a [T],
+    pub(crate) units: usize,
+}
+
+#[inline(always)]
+fn unit_gradient<T: Real>(
+    j: usize,
+    (samples, activations): (&[u32], &[T]),
+    operands: &UnitOperands<'_, T>,
+    encoder: &mut [T],
+    mut decoder: Option<&mut [T]>,
+    slope: &impl Fn(T) -> T,
+    write_over: bool,
+) -> T {
+    let rows = encoder.len();
+    if write_over {
+        encoder.fill(T::zero());
+        if let Some(decoder) = decoder.as_deref_mut() {
+            decoder.fill(T::zero());
+        }
+    }
+    let d = &operands.d[j * rows..(j + 1) * rows];
+    let per_unit = operands.per_unit.get(j).copied().unwrap_or_else(T::zero);
+    let mut bias = T::zero();
+    for (&i, &h) in samples.iter().zip(activations) {
+        let i = i as usize;
+        let e = &operands.e[i * rows..(i + 1) * rows];
+        let x = operands.x.column(i);
+        let x = x.as_slice();
+        let mut delta = dot(d, e) + per_unit;
+        if let Some(&g) = operands.per_activation.get(i * operands.units + j) {
+            delta += g;
+        }
+        delta *= slope(h);
+        bias += delta;
+        match decoder.as_deref_mut() {
+            Some(decoder) => {
+                for (((w, g), &e), &x) in encoder.iter_mut().zip(decoder).zip(e).zip(x) {
+                    *w = Scalar::fma(delta, x, *w);
+                    *g = Scalar::fma(h, e, *g);
+                }
+            }
+            None => {
+                for ((w, &e), &x) in encoder.iter_mut().zip(e).zip(x) {
+                    *w = Scalar::fma(delta, x, Scalar::fma(h, e, *w));
+                }
+            }
+        }
+    }
+    bias
+}
+
+/// `column ← Σ value · d_unit`, four units at a time so that the column is read and written less.
+#[inline(always)]
+fn combine<T: Real>(column: &mut [T], d: &[T], units: &[u32], values: &[T]) {
+    let rows = column.len();
+    let of = |unit: u32| &d[unit as usize * rows..(unit as usize + 1) * rows];
+    column.fill(T::zero());
+    let (units4, units) = units.as_chunks::<4>();
+    let (values4, values) = values.as_chunks::<4>();
+    for (u, v) in units4.iter().zip(values4) {
+        let columns = of(u[0]).iter().zip(of(u[1])).zip(of(u[2])).zip(of(u[3]));
+        for (x, (((&a, &b), &c), &d)) in column.iter_mut().zip(columns) {
+            *x = Scalar::fma(
+                v[3],
+                d,
+                Scalar::fma(v[2], c, Scalar::fma(v[1], b, Scalar::fma(v[0], a, *x))),
+            );
+        }
+    }
+    for (&unit, &value) in units.iter().zip(values) {
+        for (x, &d) in column.iter_mut().zip(of(unit)) {
+            *x = Scalar::fma(value, d, *x);
+        }
+    }
+}
+
+/// `a · b`, in a fixed order that vector code can keep.
+#[inline(always)]
+fn dot<T: Real>(a: &[T], b: &[T]) -> T {
+    const LANES: usize = 64;
+    let mut lanes = [T::zero(); LANES];
+    let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<LANES>(), b.as_chunks::<LANES>());
+    for (a, b) in a.iter().zip(b) {
+        for lane in 0..LANES {
+            lanes[lane] = Scalar::fma(a[lane], b[lane], lanes[lane]);
+        }
+    }
+    for ((lane, &a), &b) in lanes.iter_mut().zip(a_rest).zip(b_rest) {
+        *lane = Scalar::fma(a, b, *lane);
+    }
+    super::sum(&lanes, |lane| lane)
+}
+
+/// Numbers of units and samples are kept in 32 bits, to halve what is read.
+#[allow(clippy::cast_possible_truncation)] // more of them would not fit into memory
+pub(super) fn index(value: usize) -> u32 {
+    debug_assert!(u32::try_from(value).is_ok());
+    value as u32
+}

@@ -1,0 +1,201 @@
+//! The backward pass through dense layers, and the terms of the objective that it passes.
+
+use nalgebra::DMatrixView;
+
+use super::{Pass, matrix, matrix_mut};
+use crate::Real;
+use crate::activation::{Function, with_function};
+use crate::kernel::{self, Write, product, transpose};
+use crate::penalty::{HiddenBatch, HiddenGradient};
+use crate::workspace::{Workspace, grow};
+
+/// What a penalty has done: `β Ω`, and which channels of `β ∂Ω` it has filled.
+pub(super) struct Penalized<T> {
+    pub(super) loss: T,
+    /// The number of units in the channel per unit, or 0.
+    pub(super) units: usize,
+    /// Whether the channel per activation holds anything: it is the `Δ` of the layer.
+    pub(super) per_activation: bool,
+}
+
+impl<T: Real> Pass<'_, T> {
+    /// `λ/2 Σ‖W‖²`; `∂W ← λ W` where λ > 0.
+    pub(super) fn decay(&self, mut gradient: Option<&mut [T]>, ws: &mut Workspace<T>) -> T {
+        let lambda = self.objective.weight_decay;
+        if lambda <= T::zero() {
+            return T::zero();
+        }
+        let mut norms = 0.0;
+        for range in self.layout.weights() {
+            let w = &self.theta[range.clone()];
+            let norm = match gradient.as_deref_mut() {
+                Some(gradient) => {
+                    let rows = self.layout.visible();
+                    kernel::decay(&mut gradient[range], w, lambda, rows, &mut ws.scratch)
+                }
+                None => kernel::norm_squared(w),
+            };
+            norms += norm.to_f64();
+        }
+        T::of(0.5 * norms) * lambda
+    }
+
+    /// Whether a gradient of weights is added to what decay, or the other use of tied weights, has
+    /// left there.
+    pub(super) fn write(&self, second_use: bool) -> Write {
+        if self.objective.weight_decay > T::zero() || (second_use && self.layout.is_tied()) {
+            Write::Add
+        } else {
+            Write::Over
+        }
+    }
+
+    /// `∂D_l`, `∂c_l`, and `D_lᵀ Δ(R_l)` for every layer, the outermost first.
+    pub(super) fn backpropagate_decoder(
+        &self,
+        m: usize,
+        gradient: &mut [T],
+        ws: &mut Workspace<T>,
+    ) {
+        let depth = self.layout.depth();
+        for (l, blocks) in self.layout.blocks().iter().enumerate() {
+            let bias_gradient = &mut gradient[blocks.decoder_bias.clone()];
+            if l == 0 {
+                bias_gradient.copy_from_slice(&ws.sums[..blocks.below]);
+            } else {
+                let delta = &mut ws.delta[l - 1][..blocks.below * m];
+                let r = &ws.reconstruction[l];
+                with_function!(self.objective.decoder[l], g => kernel::backpropagate(
+                    delta, r, &[], |r| g.slope(r), bias_gradient, &mut ws.scratch,
+                ));
+            }
+
+            let (delta, next) = ws.delta.split_at_mut(l);
+            let delta = delta.last().unwrap_or(&ws.reconstruction[0]);
+            let delta = matrix(delta, blocks.below, m);
+            let above = if l + 1 == depth {
+                &ws.hidden[l]
+            } else {
+                &ws.reconstruction[l + 1]
+            };
+            let above = matrix(above, blocks.above, m);
+            let weight_gradient = blocks.weights_mut(gradient, &blocks.decoder_weights);
+            let write = self.write(false);
+            product(
+                weight_gradient,
+                write,
+                delta,
+                transpose(above),
+                &mut ws.scratch,
+            );
+            if l + 1 < depth {
+                let d = blocks.decoder_weights(self.theta);
+                grow(&mut next[0], blocks.above * m);
+                let next = matrix_mut(&mut next[0], blocks.above, m);
+                product(next, Write::Over, transpose(d), delta, &mut ws.scratch);
+            }
+        }
+    }
+
+    /// `β Ω` of layer `l`, and `β ∂Ω` into the two channels.
+    pub(super) fn penalize(&self, l: usize, m: usize, ws: &mut Workspace<T>) -> Penalized<T> {
+        if !self.penalizes(l) {
+            return Penalized {
+                loss: T::zero(),
+                units: 0,
+                per_activation: false,
+            };
+        }
+        let (objective, n) = (self.objective, self.layout.blocks()[l].above);
+        let beta = objective.penalty_weight;
+        let hidden = HiddenBatch::new(
+            &ws.hidden[l][..n * m],
+            &ws.mean[l][..n],
+            objective.sparsity_target,
+            objective.encoder[l],
+        );
+        let per_unit = &mut ws.per_unit[..n];
+        per_unit.fill(T::zero());
+        let mut channels = HiddenGradient::new(per_unit, &mut ws.delta[l], n * m);
+        let omega = objective.penalty.accumulate(&hidden, beta, &mut channels);
+        Penalized {
+            loss: beta * omega,
+            units: n,
+            per_activation: channels.per_activation_used(),
+        }
+    }
+
+    pub(super) fn penalizes(&self, l: usize) -> bool {
+        let objective = self.objective;
+        objective.penalized[l]
+            && objective.penalty_weight > T::zero()
+            && !objective.penalty.is_zero()
+    }
+
+    /// `∂W_l`, `∂b_l`, and `Δ(H_l)` for every layer, the innermost first; returns `β Σ Ω`.
+    pub(super) fn backpropagate_encoder(
+        &self,
+        input: DMatrixView<'_, T>,
+        gradient: &mut [T],
+        ws: &mut Workspace<T>,
+    ) -> T {
+        let (m, depth) = (input.ncols(), self.layout.depth());
+        let mut sparsity = T::zero();
+        for (l, blocks) in self.layout.blocks().iter().enumerate().rev() {
+            let n = blocks.above;
+            let penalized = self.penalize(l, m, ws);
+            sparsity += penalized.loss;
+            let seeded = if penalized.per_activation {
+                Write::Add
+            } else {
+                Write::Over
+            };
+
+            // Δ(H) = (Dᵀ Δ(R) + β ∂Ω) ⊙ f′, or with W Δ(H above) for Dᵀ Δ(R)
+            let (before, delta) = ws.delta.split_at_mut(l);
+            let (delta, after) = delta.split_at_mut(1);
+            let delta = &mut delta[0];
+            grow(delta, n * m);
+            if l + 1 == depth {
+                let d = blocks.decoder_weights(self.theta);
+                let below = before.last().unwrap_or(&ws.reconstruction[0]);
+                let below = matrix(below, blocks.below, m);
+                product(
+                    matrix_mut(delta, n, m),
+                    seeded,
+                    transpose(d),
+                    below,
+                    &mut ws.scratch,
+                );
+            } else {
+                let above = &self.layout.blocks()[l + 1];
+                let w = above.encoder_weights(self.theta);
+                let after = matrix(&after[0], above.above, m);
+                product(matrix_mut(delta, n, m), seeded, w, after, &mut ws.scratch);
+            }
+            let h = &ws.hidden[l][..n * m];
+            let per_unit = &ws.per_unit[..penalized.units];
+            let bias_gradient = &mut gradient[blocks.encoder_bias.clone()];
+            with_function!(self.objective.encoder[l], f => kernel::backpropagate(
+                &mut delta[..n * m], h, per_unit, |h| f.slope(h), bias_gradient, &mut ws.scratch,
+            ));
+
+            // ∂W = H_below Δ(H)ᵀ + λ W
+            let below = if l == 0 {
+                input
+            } else {
+                matrix(&ws.hidden[l - 1], blocks.below, m)
+            };
+            let weight_gradient = blocks.weights_mut(gradient, &blocks.encoder_weights);
+            let delta = matrix(delta, n, m);
+            product(
+                weight_gradient,
+                self.write(true),
+                below,
+                transpose(delta),
+                &mut ws.scratch,
+            );
+        }
+        sparsity
+    }
+}

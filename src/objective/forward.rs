@@ -1,0 +1,208 @@
+//! The forward pass: codes, reconstructions, and what they cost.
+
+use nalgebra::DMatrixView;
+
+use super::{Pass, Reconstruction, matrix, matrix_mut};
+use crate::Real;
+use crate::activation::{Function, with_function};
+use crate::kernel::{self, Scalar, Scratch, Write, product, transpose};
+use crate::workspace::{Workspace, grow};
+
+impl<T: Real> Pass<'_, T> {
+    /// `H_{l+1} = f(W_lᵀ H_l + b_l)` for every layer, and the means ρ̂. Whether the codes are to be
+    /// used instead of the hidden layer, because so few of its units are active.
+    pub(super) fn encode(&self, input: DMatrixView<'_, T>, ws: &mut Workspace<T>) -> bool {
+        if let Some(k) = self.selects_only() {
+            self.select(input, k, ws);
+            return true;
+        }
+        let m = input.ncols();
+        let per_sample = T::one() / T::of_count(m);
+        let mut active = T::zero();
+        for (l, blocks) in self.layout.blocks().iter().enumerate() {
+            let (below, above) = ws.hidden.split_at_mut(l);
+            let below = below.last().map_or(input, |h| matrix(h, blocks.below, m));
+            grow(&mut above[0], blocks.above * m);
+            let sums = &mut ws.sums[..=blocks.above];
+            self.encode_layer(l, below, &mut above[0], sums, &mut ws.scratch);
+            for (mean, &sum) in ws.mean[l].iter_mut().zip(&sums[..blocks.above]) {
+                *mean = sum * per_sample;
+            }
+            active = sums[blocks.above];
+        }
+        self.compress_if_sparse(active, m, ws)
+    }
+
+    /// `H = f(Wᵀ X + b)`, and the sums of the activations and their number, if there is room.
+    fn encode_layer(
+        &self,
+        l: usize,
+        x: DMatrixView<'_, T>,
+        h: &mut [T],
+        sums: &mut [T],
+        scratch: &mut Scratch<T>,
+    ) {
+        let (blocks, f) = (&self.layout.blocks()[l], self.objective.encoder[l]);
+        let (n, m) = (blocks.above, x.ncols());
+        let w = blocks.encoder_weights(self.theta);
+        let b = &self.theta[blocks.encoder_bias.clone()];
+        product(matrix_mut(h, n, m), Write::Over, transpose(w), x, scratch);
+        with_function!(f, function => kernel::activate(
+            &mut h[..n * m], b, |z| function.value(z), f.kept(n), sums, scratch,
+        ));
+    }
+
+    /// `R = D A + c` without its activation.
+    fn decode_product(
+        &self,
+        l: usize,
+        above: DMatrixView<'_, T>,
+        r: &mut [T],
+        scratch: &mut Scratch<T>,
+    ) {
+        let blocks = &self.layout.blocks()[l];
+        let d = blocks.decoder_weights(self.theta);
+        let r = matrix_mut(r, blocks.below, above.ncols());
+        product(r, Write::Over, d, above, scratch);
+    }
+
+    /// `R = g(D A + c)`
+    fn decode_layer(
+        &self,
+        l: usize,
+        above: DMatrixView<'_, T>,
+        r: &mut [T],
+        scratch: &mut Scratch<T>,
+    ) {
+        self.decode_product(l, above, r, scratch);
+        let blocks = &self.layout.blocks()[l];
+        let c = &self.theta[blocks.decoder_bias.clone()];
+        let r = &mut r[..blocks.below * above.ncols()];
+        with_function!(self.objective.decoder[l], function => kernel::activate(
+            r, c, |z| function.value(z), None, &mut [], scratch,
+        ));
+    }
+
+    /// The decoder down to `Δ(R₀)`, and `1/m Σᵢ ℓ(x̂ᵢ, xᵢ)`. Leaves `Δ(R₀) 1` in the sums.
+    pub(super) fn reconstruct(
+        &self,
+        target: DMatrixView<'_, T>,
+        sparse: bool,
+        ws: &mut Workspace<T>,
+    ) -> T {
+        let (m, depth) = (target.ncols(), self.layout.depth());
+        for (l, blocks) in self.layout.blocks().iter().enumerate().rev() {
+            let (r, above) = ws.reconstruction.split_at_mut(l + 1);
+            let r = &mut r[l];
+            grow(r, blocks.below * m);
+            if sparse {
+                break; // one layer, whose product is taken from the codes
+            }
+            let above = if l + 1 == depth {
+                &ws.hidden[l]
+            } else {
+                &above[0]
+            };
+            let above = matrix(above, blocks.above, m);
+            if l == 0 {
+                self.decode_product(0, above, r, &mut ws.scratch);
+            } else {
+                self.decode_layer(l, above, r, &mut ws.scratch);
+            }
+        }
+
+        let (half, per_sample) = (T::of(0.5), T::one() / T::of_count(m));
+        match self.objective.reconstruction {
+            Reconstruction::SquaredError => {
+                with_function!(self.objective.decoder[0], g => self.residual(target, sparse, |z, x| {
+                    let x_hat = g.value(z);
+                    let e = x_hat - x;
+                    (half * e * e, per_sample * e * g.slope(x_hat))
+                }, ws));
+            }
+            Reconstruction::BinaryCrossEntropy => {
+                // −x ln σ(z) − (1 − x) ln(1 − σ(z)) = ln(1 + eᶻ) − x z, with derivative σ(z) − x
+                self.residual(
+                    target,
+                    sparse,
+                    |z, x| (z.softplus() - x * z, per_sample * (Scalar::sigmoid(z) - x)),
+                    ws,
+                );
+            }
+        }
+        let losses = &ws.sums[self.layout.visible()..2 * self.layout.visible()];
+        let loss: f64 = losses.iter().map(|loss| loss.to_f64()).sum();
+        T::of(loss / f64::of_count(m))
+    }
+
+    /// `R₀ ← Δ(R₀)`, where `(ℓ, Δ) = term(z, x)` entry by entry.
+    #[inline(always)]
+    fn residual(
+        &self,
+        target: DMatrixView<'_, T>,
+        sparse: bool,
+        term: impl Fn(T, T) -> (T, T) + Send + Sync,
+        ws: &mut Workspace<T>,
+    ) {
+        let (visible, blocks) = (self.layout.visible(), &self.layout.blocks()[0]);
+        let r = &mut ws.reconstruction[0][..visible * target.ncols()];
+        let c = &self.theta[blocks.decoder_bias.clone()];
+        let sums = &mut ws.sums[..2 * visible];
+        if sparse {
+            let d = &self.theta[blocks.decoder_weights.clone()];
+            ws.codes
+                .residual(r, d, c, target, term, sums, &mut ws.scratch);
+        } else {
+            kernel::residual(r, c, target, term, sums, &mut ws.scratch);
+        }
+    }
+
+    /// `H_L` of `x`, into `hidden`.
+    pub(crate) fn encode_into(
+        &self,
+        x: DMatrixView<'_, T>,
+        hidden: &mut [T],
+        workspace: &mut Workspace<T>,
+    ) {
+        let (m, depth) = (x.ncols(), self.layout.depth());
+        workspace.fit_to(self.layout);
+        workspace.enter(self.layout.len() * m, |ws| {
+            for (l, blocks) in self.layout.blocks().iter().enumerate() {
+                let (below, above) = ws.hidden.split_at_mut(l);
+                let below = below.last().map_or(x, |h| matrix(h, blocks.below, m));
+                let h = if l + 1 == depth {
+                    &mut *hidden
+                } else {
+                    grow(&mut above[0], blocks.above * m);
+                    &mut above[0]
+                };
+                self.encode_layer(l, below, h, &mut [], &mut ws.scratch);
+            }
+        });
+    }
+
+    /// `X̂` of the innermost activations `h`, into `x_hat`.
+    pub(crate) fn decode_into(
+        &self,
+        h: DMatrixView<'_, T>,
+        x_hat: &mut [T],
+        workspace: &mut Workspace<T>,
+    ) {
+        let (m, depth) = (h.ncols(), self.layout.depth());
+        workspace.fit_to(self.layout);
+        workspace.enter(self.layout.len() * m, |ws| {
+            for (l, blocks) in self.layout.blocks().iter().enumerate().rev() {
+                let (r, above) = ws.reconstruction.split_at_mut(l + 1);
+                let above = above.first().filter(|_| l + 1 < depth);
+                let above = above.map_or(h, |r| matrix(r, blocks.above, m));
+                let r = if l == 0 {
+                    &mut *x_hat
+                } else {
+                    grow(&mut r[l], blocks.below * m);
+                    &mut r[l]
+                };
+                self.decode_layer(l, above, r, &mut ws.scratch);
+            }
+        });
+    }
+}

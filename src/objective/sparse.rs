@@ -1,0 +1,109 @@
+//! The passes over sparse codes: where few hidden units are active, the decoder and all gradients
+//! cost O(active · visible) instead of O(units · samples · visible).
+//!
+//! The formulas are those of the dense passes. Where a unit is exactly 0 and the slope of its
+//! activation is 0 there too, every term that it would contribute is 0, and is left out. A model
+//! that selects its units is always sparse; one that has learned to be is when it is measured to
+//! be.
+
+use nalgebra::DMatrixView;
+
+use super::{Pass, matrix_mut};
+use crate::activation::{Function, with_function};
+use crate::kernel::{UnitGradients, UnitOperands, Write, product, transpose};
+use crate::workspace::{Workspace, grow};
+use crate::{Activation, Real};
+
+/// The hidden layer is used as codes where at most one unit in `SPARSE` is active.
+const SPARSE: usize = 16;
+
+/// Samples whose pre-activations are held at a time while units are selected.
+const PANEL: usize = 1024;
+
+impl<T: Real> Pass<'_, T> {
+    /// The k of a model with one hidden layer whose units are selected and not penalised: nobody
+    /// ever needs the layer as a whole.
+    pub(super) fn selects_only(&self) -> Option<usize> {
+        let units = self.layout.hidden();
+        let k = self.objective.encoder[0].kept(units)?;
+        let few = k * SPARSE <= units;
+        (self.layout.depth() == 1 && few && !self.penalizes(0)).then_some(k)
+    }
+
+    /// The codes of `input`, of which the hidden layer is never held as a whole.
+    pub(super) fn select(&self, input: DMatrixView<'_, T>, k: usize, ws: &mut Workspace<T>) {
+        let (blocks, m) = (&self.layout.blocks()[0], input.ncols());
+        let n = blocks.above;
+        let w = blocks.encoder_weights(self.theta);
+        let b = &self.theta[blocks.encoder_bias.clone()];
+        grow(&mut ws.hidden[0], n * m.min(PANEL));
+        ws.codes.prepare(m, k);
+        for first in (0..m).step_by(PANEL) {
+            let panel = input.columns(first, PANEL.min(m - first));
+            let z = &mut ws.hidden[0][..n * panel.ncols()];
+            let out = matrix_mut(z, n, panel.ncols());
+            product(out, Write::Over, transpose(w), panel, &mut ws.scratch);
+            ws.codes.select(z, b, k, first, &ws.scratch);
+        }
+    }
+
+    /// Turns the hidden layer into codes, if it is the only one and few of its activations, `active`
+    /// of all `m` samples together, are not zero.
+    pub(super) fn compress_if_sparse(&self, active: T, m: usize, ws: &mut Workspace<T>) -> bool {
+        let units = self.layout.hidden();
+        let vanishes = matches!(
+            self.objective.encoder[0],
+            Activation::Relu | Activation::SaturatingLinear
+        ) || self.objective.encoder[0].kept(units).is_some();
+        let few = active.to_f64() * f64::of_count(SPARSE) <= f64::of_count(units * m);
+        if self.layout.depth() != 1 || !vanishes || !few {
+            return false;
+        }
+        let h = &mut ws.hidden[0][..units * m];
+        ws.codes.compress(h, units, &ws.scratch)
+    }
+
+    /// All gradients from the codes; returns `β Ω`.
+    pub(super) fn backpropagate_codes(
+        &self,
+        input: DMatrixView<'_, T>,
+        gradient: &mut [T],
+        ws: &mut Workspace<T>,
+    ) -> T {
+        let (blocks, m) = (&self.layout.blocks()[0], input.ncols());
+        let (rows, n) = (blocks.below, blocks.above);
+        gradient[blocks.decoder_bias.clone()].copy_from_slice(&ws.sums[..rows]);
+        let penalized = self.penalize(0, m, ws);
+        ws.codes.sort_by_unit(n, m);
+
+        // θ is W, b, D, c, without D where the weights are tied.
+        let (encoder, rest) = gradient.split_at_mut(blocks.encoder_weights.end);
+        let (bias, rest) = rest.split_at_mut(n);
+        let decoder = (!self.layout.is_tied()).then(|| &mut rest[..rows * n]);
+        let per_activation: &[T] = if penalized.per_activation {
+            &ws.delta[0][..n * m]
+        } else {
+            &[]
+        };
+        let gradients = UnitGradients {
+            first: 0,
+            rows,
+            write_over: self.write(false) == Write::Over,
+            encoder,
+            decoder,
+            bias,
+        };
+        let operands = UnitOperands {
+            d: &self.theta[blocks.decoder_weights.clone()],
+            e: &ws.reconstruction[0][..rows * m],
+            x: input,
+            per_unit: &ws.per_unit[..penalized.units],
+            per_activation,
+            units: n,
+        };
+        with_function!(self.objective.encoder[0], f => {
+            ws.codes.gradients(gradients, &operands, |h| f.slope(h), &ws.scratch);
+        });
+        penalized.loss
+    }
+}

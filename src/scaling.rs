@@ -1,0 +1,413 @@
+//! Scaling of the input: learned from samples, then applied to every sample alike.
+
+use nalgebra::{DMatrix, DMatrixView};
+
+use crate::batch::check_batch;
+use crate::error::{Error, require};
+use crate::{Activation, Real};
+
+/// How to scale the features of samples: the recipe, from which [`fit`](Self::fit) learns a
+/// [`Scaler`].
+///
+/// ```text
+/// x′ = (x − c) · f + o
+///
+/// standard        c = mean    f = 1 / σ, σ² = 1/n Σ (x − c)²     o = 0
+/// min-max         c = min     f = (high − low) / (max − min)     o = low
+/// identity        c = 0       f = 1                              o = 0
+/// ```
+///
+/// All are learned for each feature. σ divides by n, as scikit-learn's `StandardScaler` and
+/// PyOD do. Min-max maps the samples that it learned from into `[low, high]`, to the last bit, and
+/// others may fall outside.
+///
+/// # Constant features
+///
+/// A feature that never changes has no scale. [`fit`](Self::fit) refuses it by name, because the
+/// choice is yours: drop the feature, or
+/// [`keep_constant_features`](Self::keep_constant_features). A kept one is moved but not stretched,
+/// `f = 1`: the value that was learned becomes 0, or the middle of the range, and a deviation from
+/// it counts in the units of the data. Where anomalies are sought that is often what
+/// is wanted: a value that never changed and now does is news. It is also why it is no default:
+/// one such deviation can outweigh all other features.
+///
+/// ```
+/// use sparse_autoencoder::{Activation, Scaling, nalgebra::DMatrix};
+///
+/// // Two features, three samples.
+/// let samples = DMatrix::from_column_slice(2, 3, &[1.0, -10.0, 2.0, 0.0, 3.0, 10.0]);
+/// let scaler = Scaling::min_max(0.0, 1.0).fit(&samples)?;
+/// let scaled = scaler.apply(&samples)?;
+/// assert_eq!(scaled.as_slice(), [0.0, 0.0, 0.5, 0.5, 1.0, 1.0]);
+/// assert_eq!(scaler.invert(&scaled)?, samples);
+///
+/// // For sigmoid outputs, away from the ends that a sigmoid never reaches.
+/// let scaling = Scaling::to_range_of(Activation::Sigmoid, 0.1)?;
+/// assert_eq!(scaling, Scaling::min_max(0.1, 0.9));
+/// # Ok::<(), sparse_autoencoder::Error>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[must_use]
+pub struct Scaling {
+    target: Target,
+    keep_constant: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Target {
+    Identity,
+    Standard,
+    Range { low: f64, high: f64 },
+}
+
+impl Scaling {
+    const fn new(target: Target) -> Self {
+        Self {
+            target,
+            keep_constant: false,
+        }
+    }
+
+    /// Leaves everything as it is.
+    pub const fn identity() -> Self {
+        Self::new(Target::Identity)
+    }
+
+    /// Mean 0 and variance 1 for every feature.
+    pub const fn standard() -> Self {
+        Self::new(Target::Standard)
+    }
+
+    /// The range `[low, high]` for every feature. The ends must be finite, and `low < high`, which
+    /// [`fit`](Self::fit) checks.
+    pub const fn min_max(low: f64, high: f64) -> Self {
+        Self::new(Target::Range { low, high })
+    }
+
+    /// The range of an output activation, shrunk from both ends by `margin` times its width: a
+    /// margin of 0.1 gives `[0.1, 0.9]` for a sigmoid, as the UFLDL tutorial has it, and
+    /// `[−0.8, 0.8]` for tanh.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::UnsupportedActivation`] for an activation without bounds, [`Error::InvalidParameter`]
+    /// for a margin outside [0, 0.5).
+    pub fn to_range_of(activation: Activation, margin: f64) -> Result<Self, Error> {
+        let Some((low, high)) = activation.range() else {
+            return Err(Error::UnsupportedActivation {
+                penalty: "scaling to its range",
+                activation,
+                requirement: "the activation must be bounded",
+            });
+        };
+        require(
+            (0.0..0.5).contains(&margin),
+            "margin of the scaling",
+            "in [0, 0.5)",
+            margin,
+        )?;
+        let shrink = margin * (high - low);
+        Ok(Self::min_max(low + shrink, high - shrink))
+    }
+
+    /// Accepts features that never change: they are moved, but not stretched.
+    pub const fn keep_constant_features(mut self) -> Self {
+        self.keep_constant = true;
+        self
+    }
+
+    /// Learns the scaling of each feature from samples, features × samples.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::EmptyBatch`] and [`Error::NonFinite`] for the samples,
+    /// [`Error::ConstantFeature`] for a feature that does not change, or by so little that its
+    /// factor is not a number of `T`; [`Error::OutOfRange`] for one that changes by so much,
+    /// [`Error::InvalidParameter`] for a range that is none.
+    pub fn fit<'a, T: Real>(
+        &self,
+        samples: impl Into<DMatrixView<'a, T>>,
+    ) -> Result<Scaler<T>, Error> {
+        let samples = samples.into();
+        let features = samples.nrows();
+        self.check::<T>()?;
+        check_batch(samples, features, SAMPLES)?;
+        let mut scaler = Scaler {
+            centers: vec![T::zero(); features],
+            factors: vec![T::one(); features],
+            offsets: vec![T::zero(); features],
+        };
+        match self.target {
+            Target::Identity => {}
+            Target::Standard => self.learn_moments(samples, &mut scaler)?,
+            Target::Range { low, high } => {
+                self.learn_range(samples, [T::of(low), T::of(high)], &mut scaler)?;
+            }
+        }
+        Ok(scaler)
+    }
+
+    /// Refuses a range that is none to the scalar `T`.
+    pub(crate) fn check<T: Real>(&self) -> Result<(), Error> {
+        let Target::Range { low, high } = self.target else {
+            return Ok(());
+        };
+        let name = "low end of the scaling";
+        require(T::of(low).is_finite(), name, "finite", low)?;
+        let width = T::of(high) - T::of(low);
+        require(
+            width > T::zero() && width.is_finite(),
+            "high end of the scaling",
+            "finite and above the low end",
+            high,
+        )
+    }
+
+    fn learn_moments<T: Real>(
+        &self,
+        samples: DMatrixView<'_, T>,
+        scaler: &mut Scaler<T>,
+    ) -> Result<(), Error> {
+        let ranges = ranges(samples)?;
+        let mut means = vec![0.0; samples.nrows()];
+        let mut squares = vec![0.0; samples.nrows()];
+        // Welford's update, from the smallest value: Σx² − n·mean² would lose all digits for data
+        // far from 0.
+        for (index, sample) in samples.column_iter().enumerate() {
+            let share = 1.0 / f64::of_count(index + 1);
+            let moments = means.iter_mut().zip(&mut squares).zip(&ranges);
+            for (((mean, square), (least, _)), x) in moments.zip(sample.iter()) {
+                let x = x.to_f64() - least.to_f64();
+                let before = x - *mean;
+                *mean += share * before;
+                *square += before * (x - *mean);
+            }
+        }
+        for (feature, (&mean, &square)) in means.iter().zip(&squares).enumerate() {
+            let (least, most) = ranges[feature];
+            let deviation = (square / f64::of_count(samples.ncols())).sqrt();
+            if !deviation.is_finite() {
+                return Err(too_wide(feature, most));
+            }
+            let factor = T::of(1.0 / deviation);
+            if least < most && is_factor(factor) {
+                scaler.centers[feature] = T::of(least.to_f64() + mean);
+                scaler.factors[feature] = factor;
+            } else {
+                scaler.centers[feature] = self.constant(feature, least)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn learn_range<T: Real>(
+        &self,
+        samples: DMatrixView<'_, T>,
+        [low, high]: [T; 2],
+        scaler: &mut Scaler<T>,
+    ) -> Result<(), Error> {
+        for (feature, (least, most)) in ranges(samples)?.into_iter().enumerate() {
+            let mut factor = (high - low) / (most - least);
+            if least < most && is_factor(factor) {
+                // Rounding may carry the largest sample just past the end of the range, where a
+                // loss that needs the range would refuse it.
+                while (most - least) * factor + low > high {
+                    factor *= T::one() - T::default_epsilon();
+                }
+                scaler.centers[feature] = least;
+                scaler.factors[feature] = factor;
+                scaler.offsets[feature] = low;
+            } else {
+                scaler.centers[feature] = self.constant(feature, least)?;
+                scaler.offsets[feature] = low + T::of(0.5) * (high - low);
+            }
+        }
+        Ok(())
+    }
+
+    /// The center of a feature that is `value` throughout, unless such features are refused.
+    fn constant<T: Real>(&self, feature: usize, value: T) -> Result<T, Error> {
+        if self.keep_constant {
+            return Ok(value);
+        }
+        Err(Error::ConstantFeature {
+            feature,
+            value: value.to_f64(),
+        })
+    }
+}
+
+fn is_factor<T: Real>(factor: T) -> bool {
+    factor > T::zero() && factor.is_finite()
+}
+
+/// The scaling of each feature, as learned by [`Scaling::fit`].
+///
+/// ```text
+/// x′ = (x − c) · f + o          x = (x′ − o) / f + c
+/// ```
+///
+/// `c` are the [centers](Self::centers), `f` the [factors](Self::factors), and `o` the
+/// [offsets](Self::offsets), one for each feature; [`new`](Self::new) makes a scaler of stored ones.
+///
+/// ```
+/// use sparse_autoencoder::{Scaler, Scaling, nalgebra::DMatrix};
+///
+/// let samples = DMatrix::from_column_slice(1, 4, &[1.0_f32, 1.0, 3.0, 3.0]);
+/// let scaler = Scaling::standard().fit(&samples)?;
+/// assert_eq!(scaler.apply(&samples)?.as_slice(), [-1.0, -1.0, 1.0, 1.0]);
+///
+/// let stored = Scaler::new(scaler.centers(), scaler.factors(), scaler.offsets())?;
+/// assert_eq!(stored, scaler);
+/// # Ok::<(), sparse_autoencoder::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+pub struct Scaler<T> {
+    centers: Vec<T>,
+    factors: Vec<T>,
+    offsets: Vec<T>,
+}
+
+const SAMPLES: [&str; 2] = ["samples", "rows of the samples"];
+
+impl<T: Real> Scaler<T> {
+    /// A scaler of stored numbers, each slice with one for every feature.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::DimensionMismatch`] if the slices differ in length, [`Error::InvalidParameter`]
+    /// unless all numbers are finite and the factors are above 0.
+    pub fn new(centers: &[T], factors: &[T], offsets: &[T]) -> Result<Self, Error> {
+        for (what, slice) in [
+            ("factors of the scaler", factors),
+            ("offsets of the scaler", offsets),
+        ] {
+            if slice.len() != centers.len() {
+                return Err(Error::DimensionMismatch {
+                    what,
+                    expected: centers.len(),
+                    actual: slice.len(),
+                });
+            }
+        }
+        for (name, slice) in [("centers", centers), ("offsets", offsets)] {
+            for value in slice {
+                require(value.is_finite(), name, "finite", value.to_f64())?;
+            }
+        }
+        for &factor in factors {
+            let requirement = "finite and above 0";
+            require(is_factor(factor), "factors", requirement, factor.to_f64())?;
+        }
+        Ok(Self {
+            centers: centers.to_vec(),
+            factors: factors.to_vec(),
+            offsets: offsets.to_vec(),
+        })
+    }
+
+    /// The samples, scaled: features × samples. What would overflow becomes the largest finite
+    /// number.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::DimensionMismatch`] if a sample has not as many features as the scaler,
+    /// [`Error::EmptyBatch`] without samples, [`Error::NonFinite`] for NaN and infinities.
+    pub fn apply<'a>(&self, samples: impl Into<DMatrixView<'a, T>>) -> Result<DMatrix<T>, Error> {
+        let samples = samples.into();
+        check_batch(samples, self.features(), SAMPLES)?;
+        let mut scaled = samples.into_owned();
+        self.apply_in_place(scaled.as_mut_slice());
+        Ok(scaled)
+    }
+
+    /// The samples of which these are the scaled ones: features × samples.
+    ///
+    /// # Errors
+    ///
+    /// As [`apply`](Self::apply).
+    pub fn invert<'a>(&self, scaled: impl Into<DMatrixView<'a, T>>) -> Result<DMatrix<T>, Error> {
+        let scaled = scaled.into();
+        check_batch(
+            scaled,
+            self.features(),
+            ["scaled samples", "rows of the scaled samples"],
+        )?;
+        let mut samples = scaled.into_owned();
+        self.for_each_value(samples.as_mut_slice(), |x, c, f, o| (x - o) / f + c);
+        Ok(samples)
+    }
+
+    /// The number of features.
+    #[must_use]
+    pub fn features(&self) -> usize {
+        self.centers.len()
+    }
+
+    /// `c`, in the units of the data.
+    #[must_use]
+    pub fn centers(&self) -> &[T] {
+        &self.centers
+    }
+
+    /// `f`, which is above 0.
+    #[must_use]
+    pub fn factors(&self) -> &[T] {
+        &self.factors
+    }
+
+    /// `o`, to which the centers are mapped.
+    #[must_use]
+    pub fn offsets(&self) -> &[T] {
+        &self.offsets
+    }
+
+    /// [`apply`](Self::apply) without a check.
+    pub(crate) fn apply_in_place(&self, samples: &mut [T]) {
+        let most = T::from_magnitude_bits(T::infinity_bits() - 1);
+        self.for_each_value(samples, |x, c, f, o| {
+            let scaled = (x - c) * f + o;
+            if scaled.is_finite() {
+                scaled
+            } else {
+                most.copysign(x - c)
+            }
+        });
+    }
+
+    fn for_each_value(&self, samples: &mut [T], change: impl Fn(T, T, T, T) -> T) {
+        for sample in samples.chunks_exact_mut(self.features().max(1)) {
+            let scales = self.centers.iter().zip(&self.factors).zip(&self.offsets);
+            for (x, ((&center, &factor), &offset)) in sample.iter_mut().zip(scales) {
+                *x = change(*x, center, factor, offset);
+            }
+        }
+    }
+}
+
+/// The least and the largest value of each feature.
+fn ranges<T: Real>(samples: DMatrixView<'_, T>) -> Result<Vec<(T, T)>, Error> {
+    let mut ranges: Vec<_> = samples.column(0).iter().map(|&x| (x, x)).collect();
+    for sample in samples.column_iter() {
+        for ((least, most), &x) in ranges.iter_mut().zip(sample.iter()) {
+            *least = if x < *least { x } else { *least };
+            *most = if x > *most { x } else { *most };
+        }
+    }
+    let wide = |&(least, most): &(T, T)| !(most - least).is_finite();
+    match ranges.iter().position(wide) {
+        Some(feature) => Err(too_wide(feature, ranges[feature].1)),
+        None => Ok(ranges),
+    }
+}
+
+#[cold]
+fn too_wide<T: Real>(feature: usize, value: T) -> Error {
+    Error::OutOfRange {
+        what: "samples",
+        requirement: "of a spread that is a finite number",
+        row: feature,
+        column: 0,
+        value: value.to_f64(),
+    }
+}

@@ -1,0 +1,134 @@
+use crate::Real;
+use crate::kernel::{Codes, Scratch, Threads};
+use crate::parameters::Layout;
+
+/// The buffers of a pass, reused from call to call: once grown, no call allocates.
+///
+/// Its size is proportional to the largest batch it has seen.
+///
+/// ```
+/// use sparse_autoencoder::{SparseAutoencoder, Workspace, nalgebra::DMatrix};
+///
+/// let sae = SparseAutoencoder::<f32>::builder().layers([8, 12]).build()?;
+/// let samples = DMatrix::from_element(8, 32, 0.5);
+/// let mut gradient = vec![0.0; sae.layout().len()];
+/// let mut workspace = Workspace::new().with_threads(1);
+/// for _ in 0..3 {
+///     sae.loss_and_gradient(&samples, &mut gradient, &mut workspace)?; // grows the first time
+/// }
+/// # Ok::<(), sparse_autoencoder::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Workspace<T> {
+    /// `H_{l+1}` at index `l`
+    pub(crate) hidden: Vec<Vec<T>>,
+    /// `R_l` at index `l`; `R₀` becomes `Δ(R₀)`
+    pub(crate) reconstruction: Vec<Vec<T>>,
+    /// `Δ` of level `l + 1` at index `l`, of the decoder first, of the encoder then
+    pub(crate) delta: Vec<Vec<T>>,
+    /// `ρ̂` of level `l + 1` at index `l`
+    pub(crate) mean: Vec<Vec<T>>,
+    /// `β ∂Ω`, the channel of the units
+    pub(crate) per_unit: Vec<T>,
+    pub(crate) sums: Vec<T>,
+    /// the hidden layer, where few of its units are active
+    pub(crate) codes: Codes<T>,
+    /// of inference: `H_L` and `X̂` of a chunk of samples
+    innermost: Vec<T>,
+    output: Vec<T>,
+    pub(crate) scratch: Scratch<T>,
+    threads: Option<usize>,
+}
+
+impl<T: Real> Default for Workspace<T> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<T: Real> Workspace<T> {
+    /// An empty workspace, which grows at its first use.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            hidden: Vec::new(),
+            reconstruction: Vec::new(),
+            delta: Vec::new(),
+            mean: Vec::new(),
+            per_unit: Vec::new(),
+            sums: Vec::new(),
+            codes: Codes::default(),
+            innermost: Vec::new(),
+            output: Vec::new(),
+            scratch: Scratch::default(),
+            threads: None,
+        }
+    }
+
+    /// Limits the threads that passes with this workspace may use; 0 and 1 both mean one. Without
+    /// a limit they use rayon's current pool. The number never changes a bit of any result.
+    #[must_use]
+    pub fn with_threads(mut self, threads: usize) -> Self {
+        self.threads = Some(threads.max(1));
+        self
+    }
+
+    /// Runs a pass of so many multiplications with the threads that it may use.
+    pub(crate) fn enter<R: Send>(
+        &mut self,
+        multiplications: usize,
+        pass: impl FnOnce(&mut Self) -> R + Send,
+    ) -> R {
+        let available = Threads::available().0;
+        let threads = Threads(self.threads.map_or(available, |limit| limit.min(available)));
+        self.scratch.threads = threads;
+        threads.enter(multiplications, || pass(self))
+    }
+
+    pub(crate) fn lend_innermost(&mut self, len: usize) -> Vec<T> {
+        let mut buffer = std::mem::take(&mut self.innermost);
+        grow(&mut buffer, len);
+        buffer
+    }
+
+    pub(crate) fn return_innermost(&mut self, buffer: Vec<T>) {
+        self.innermost = buffer;
+    }
+
+    pub(crate) fn lend_output(&mut self, len: usize) -> Vec<T> {
+        let mut buffer = std::mem::take(&mut self.output);
+        grow(&mut buffer, len);
+        buffer
+    }
+
+    pub(crate) fn return_output(&mut self, buffer: Vec<T>) {
+        self.output = buffer;
+    }
+
+    /// Makes room for the levels of a model, and for what does not depend on the samples. The rest
+    /// grows where it is used: a pass over sparse codes needs little of it.
+    pub(crate) fn fit_to(&mut self, layout: &Layout) {
+        let depth = layout.depth();
+        for buffers in [
+            &mut self.hidden,
+            &mut self.reconstruction,
+            &mut self.delta,
+            &mut self.mean,
+        ] {
+            buffers.resize_with(depth.max(buffers.len()), Vec::new);
+        }
+        for (mean, blocks) in self.mean.iter_mut().zip(layout.blocks()) {
+            grow(mean, blocks.above);
+        }
+        let widest = layout.sizes().iter().copied().max().unwrap_or(0);
+        grow(&mut self.per_unit, widest);
+        // of δ and of the losses, or of the activations and their number
+        grow(&mut self.sums, 2 * widest);
+    }
+}
+
+pub(crate) fn grow<T: Real>(buffer: &mut Vec<T>, len: usize) {
+    if buffer.len() < len {
+        buffer.resize(len, T::zero());
+    }
+}

@@ -1,0 +1,198 @@
+//! The passes over sparse codes: the same gradients, by the same tolerance as the dense ones (see
+//! `gradients.rs`), and the same bits for any number of threads.
+
+use sparse_autoencoder::nalgebra::DMatrix;
+use sparse_autoencoder::{
+    Activation, L1, Penalty, Proportion, Reconstruction, SparseAutoencoder, SquaredDeviation,
+    Workspace, gradient_check,
+};
+
+const TOLERANCE: f64 = 1e-7;
+
+fn samples(visible: usize, count: usize) -> DMatrix<f64> {
+    DMatrix::from_fn(visible, count, |i, j| {
+        let phase = (i * 31 + j * 17 + 1) as f64 * 0.618_033_988_749_895;
+        0.05 + 0.9 * phase.fract()
+    })
+}
+
+/// A model of which at most one unit in sixteen is active: by selection, or by a bias that is far
+/// below zero.
+fn model(
+    hidden: Activation,
+    penalty: Box<dyn Penalty<f64>>,
+    tied: bool,
+    weight_decay: f64,
+    reconstruction: Reconstruction,
+) -> SparseAutoencoder<f64> {
+    let (visible, units) = (6, 96);
+    let output = match reconstruction {
+        Reconstruction::BinaryCrossEntropy => Activation::Sigmoid,
+        _ => Activation::Identity,
+    };
+    let mut model = SparseAutoencoder::builder()
+        .layers([visible, units])
+        .hidden_activation(hidden)
+        .output_activation(output)
+        .reconstruction(reconstruction)
+        .penalty(penalty)
+        .penalty_weight(0.3)
+        .sparsity_target(0.02)
+        .weight_decay(weight_decay)
+        .tied(tied)
+        .seed(5)
+        .build()
+        .unwrap();
+    let mut theta = model.parameters().as_slice().to_vec();
+    for (k, theta) in theta.iter_mut().enumerate() {
+        let phase = (k * 29 + 5) as f64 * 0.414_213_562_373_095;
+        *theta += 0.3 * (phase.fract() - 0.5);
+    }
+    if hidden.kept(units).is_none() {
+        // Low enough that few units rise above zero, each by its own margin.
+        let bias = visible * units..visible * units + units;
+        theta[bias].iter_mut().for_each(|b| *b -= 0.75);
+    }
+    model.set_theta(&theta).unwrap();
+    model
+}
+
+fn active_proportion(model: &SparseAutoencoder<f64>, x: &DMatrix<f64>) -> f64 {
+    let hidden = model.encode(x).unwrap();
+    hidden.iter().filter(|&&h| h != 0.0).count() as f64 / hidden.len() as f64
+}
+
+#[test]
+fn gradients_agree_with_central_differences() {
+    let x = samples(6, 40);
+    let penalties: [fn() -> Box<dyn Penalty<f64>>; 4] = [
+        || Box::new(()),
+        || Box::new(L1),
+        || Box::new(SquaredDeviation),
+        || Box::new(Proportion), // fills the channel per activation
+    ];
+    for hidden in [
+        Activation::TopK(4),
+        Activation::TopProportion(0.03),
+        Activation::Relu,
+        Activation::SaturatingLinear,
+    ] {
+        for penalty in penalties {
+            for tied in [false, true] {
+                for weight_decay in [0.0, 0.01] {
+                    for reconstruction in [
+                        Reconstruction::SquaredError,
+                        Reconstruction::BinaryCrossEntropy,
+                    ] {
+                        let model = model(hidden, penalty(), tied, weight_decay, reconstruction);
+                        let active = active_proportion(&model, &x);
+                        assert!(
+                            active > 0.005 && active <= 1.0 / 16.0,
+                            "{hidden:?} {active}"
+                        );
+                        let check = gradient_check::model(&model, &x).unwrap();
+                        let error = check.relative_error();
+                        assert!(
+                            error < TOLERANCE,
+                            "{hidden:?} {:?} tied {tied} {weight_decay} {reconstruction:?}: {error:e}, {:?}",
+                            model.penalty(),
+                            check.worst(),
+                        );
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn selection_agrees_with_the_dense_passes() {
+    // A penalty that is there but weighs next to nothing makes the model take the dense passes.
+    let x = samples(6, 70);
+    let gradient = |weight: f64| {
+        let model = SparseAutoencoder::<f64>::builder()
+            .layers([6, 2000])
+            .hidden_activation(Activation::TopK(7))
+            .output_activation(Activation::Identity)
+            .penalty(SquaredDeviation)
+            .penalty_weight(weight)
+            .seed(1)
+            .build()
+            .unwrap();
+        let mut gradient = vec![0.0; model.layout().len()];
+        let loss = model
+            .loss_and_gradient(&x, &mut gradient, &mut Workspace::new())
+            .unwrap();
+        (loss.reconstruction, gradient)
+    };
+    let (sparse, dense) = (gradient(0.0), gradient(1e-300));
+    assert!((sparse.0 - dense.0).abs() <= 1e-13 * dense.0);
+    let norm = dense.1.iter().map(|g| g * g).sum::<f64>().sqrt();
+    for (a, b) in sparse.1.iter().zip(&dense.1) {
+        assert!((a - b).abs() <= 1e-14 * norm, "{a} {b}");
+    }
+}
+
+#[test]
+fn threads_change_no_bit() {
+    let x = DMatrix::<f32>::from_fn(60, 300, |i, j| ((i * 31 + j * 17) as f32 * 0.618).fract());
+    for hidden in [Activation::TopK(9), Activation::Relu] {
+        let mut model = SparseAutoencoder::<f32>::builder()
+            .layers([60, 1500])
+            .hidden_activation(hidden)
+            .output_activation(Activation::Identity)
+            .penalty(L1)
+            .penalty_weight(if hidden == Activation::Relu {
+                1e-3
+            } else {
+                0.0
+            })
+            .build()
+            .unwrap();
+        if hidden == Activation::Relu {
+            let mut theta = model.parameters().as_slice().to_vec();
+            theta[60 * 1500..61 * 1500].fill(-0.5);
+            model.set_theta(&theta).unwrap();
+        }
+        let run = |threads: usize| {
+            let mut gradient = vec![0.0; model.layout().len()];
+            let mut workspace = Workspace::new().with_threads(threads);
+            let pool = rayon::ThreadPoolBuilder::new()
+                .num_threads(threads)
+                .build()
+                .unwrap();
+            let loss = pool.install(|| {
+                model
+                    .loss_and_gradient(&x, &mut gradient, &mut workspace)
+                    .unwrap()
+            });
+            (loss, gradient)
+        };
+        let one = run(1);
+        assert!(one.1.iter().any(|&g| g != 0.0));
+        assert_eq!(one, run(2));
+        assert_eq!(one, run(4));
+    }
+}
+
+#[test]
+fn equal_pre_activations_are_kept_by_the_lower_index() {
+    // All units alike: every pre-activation is equal, and the first k win.
+    let model = SparseAutoencoder::<f64>::builder()
+        .layers([2, 400])
+        .hidden_activation(Activation::TopK(3))
+        .output_activation(Activation::Identity)
+        .build()
+        .unwrap();
+    let mut model = model;
+    let theta = vec![0.5; model.layout().len()];
+    model.set_theta(&theta).unwrap();
+    let x = DMatrix::from_element(2, 1, 1.0);
+    let mut gradient = vec![0.0; theta.len()];
+    model
+        .loss_and_gradient(&x, &mut gradient, &mut Workspace::new())
+        .unwrap();
+    let bias = &gradient[800..1200];
+    assert!(bias[..3].iter().all(|&g| g != 0.0));
+    assert!(bias[3..].iter().all(|&g| g == 0.0));
+}
