@@ -28,7 +28,8 @@
 //! [`Trainer`] with an [`Optimizer`]: [`Sgd`], [`Adam`], or [`Lbfgs`], with a [`Schedule`] of the
 //! learning rate and [`Corruption`] of the input if you like. An observer of `fit_with` sees every
 //! [`Epoch`]; a [`Report`] says how it went and by which [`StopReason`] it ended. [`metrics`] measure
-//! the result.
+//! the result. [`Scaling`] makes a [`Scaler`] of the data, and an [`AnomalyDetector`], from its own
+//! [builder](AnomalyDetectorBuilder), tells by a [`Threshold`] which samples a model does not know.
 //!
 //! # Conventions
 //!
