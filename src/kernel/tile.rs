@@ -9,9 +9,12 @@ use crate::Real;
 /// Depth of a block, at most: a tile's share of both sides then fits the first cache.
 const DEPTH: usize = 512;
 /// Extent of a block of the vector side: with `DEPTH`, half of the second cache.
-const VECTOR: usize = 240;
+const VECTOR: usize = 336;
 /// Extent of a block of a broadcast side that has to be copied.
 const BROADCAST: usize = 2048;
+
+/// Bytes of a cache line, and at least its number of entries.
+const CACHE_LINE: usize = 64;
 
 /// The copies, which outlive a product so that the next does not allocate.
 #[derive(Debug, Clone)]
@@ -35,20 +38,23 @@ impl<T> Copies<T> {
 /// Where the columns of the matrix run along the result, `together` strips are written at a time,
 /// to use what a column brings into the cache.
 #[inline(always)]
-fn copy_strips<T: Real>(
+fn copy_strips<'b, T: Real>(
     side: &Side<'_, T>,
     (width, together): (usize, usize),
     (start, len): (usize, usize),
     (depth_start, depth): (usize, usize),
-    strips: &mut Vec<T>,
-) {
+    buffer: &'b mut Vec<T>,
+) -> &'b [T] {
     let needed = len.next_multiple_of(width) * depth;
-    if strips.len() < needed {
-        strips.resize(needed, T::zero());
+    if buffer.len() < needed + CACHE_LINE {
+        buffer.resize(needed + CACHE_LINE, T::zero());
     }
+    // A vector that crosses a cache line costs two reads.
+    let aligned = buffer.as_ptr().align_offset(CACHE_LINE).min(CACHE_LINE);
+    let copied = &mut buffer[aligned..aligned + needed];
     let strip = width * depth;
     let mut first = start;
-    for strips in strips[..needed].chunks_mut(strip * together) {
+    for strips in copied.chunks_mut(strip * together) {
         let filled = (width * together).min(start + len - first);
         if filled < strips.len() / depth {
             strips.fill(T::zero());
@@ -75,6 +81,7 @@ fn copy_strips<T: Real>(
         }
         first += filled;
     }
+    copied
 }
 
 /// Columns that run along the depth become entries of a strip, a few columns at a time, so that
@@ -110,6 +117,17 @@ fn transpose_strip<T: Real>(
             to[column - columns.start] = value;
         }
     }
+}
+
+/// A tile of as many vectors as there are rows left for.
+macro_rules! tile {
+    ($simd_type:ident, $v:ident, $n:ident, $simd:ident, $left:expr, $depth:expr, $a:expr, $b:expr, $tile:ident) => {
+        match $left.div_ceil($a.len() / ($depth * $v)) {
+            1 => accumulate::<$simd_type, 1, $v, $n>($simd, $depth, $a, $b, &mut $tile),
+            2 => accumulate::<$simd_type, 2, $v, $n>($simd, $depth, $a, $b, &mut $tile),
+            _ => accumulate::<$simd_type, $v, $v, $n>($simd, $depth, $a, $b, &mut $tile),
+        }
+    };
 }
 
 macro_rules! multiply {
@@ -159,39 +177,75 @@ macro_rules! multiply {
                     let over = block == 0 && task.write == Write::Over;
                     for column in (0..columns).step_by(broadcast_block) {
                         let column_end = (column + broadcast_block).min(columns);
-                        if !broadcast.along_depth {
+                        let copied_broadcast: &[$float] = if broadcast.along_depth {
+                            &[]
+                        } else {
                             let part = (column, column_end - column);
-                            copy_strips(&broadcast, (N, 8), part, range, &mut copies.broadcast);
-                        }
+                            copy_strips(&broadcast, (N, 8), part, range, &mut copies.broadcast)
+                        };
                         for row in (0..rows).step_by(vector_block) {
-                            let len = vector_block.min(rows - row);
-                            copy_strips(&vector, (width, 1), (row, len), range, &mut copies.vector);
-                            let strips = copies.vector.chunks_exact(width * range.1);
-                            let strips = strips.take(len.div_ceil(width));
+                            let part = (row, vector_block.min(rows - row));
+                            let strips =
+                                copy_strips(&vector, (width, 1), part, range, &mut copies.vector)
+                                    .chunks_exact(width * range.1);
+                            let strips = strips.enumerate().map(|(strip, a)| {
+                                let i = row + strip * width;
+                                (i, rows - i, a)
+                            });
                             for j in (column..column_end).step_by(N) {
                                 let used = N.min(column_end - j);
-                                let copied = if broadcast.along_depth {
-                                    &[]
-                                } else {
-                                    &copies.broadcast[(j - column) * range.1..][..N * range.1]
-                                };
-                                let mut direct: [&[$float]; N] = [&[]; N];
                                 if broadcast.along_depth {
-                                    // Beyond the end, an entry that is there stands in.
+                                    let mut b: [&[$float]; N] = [&[]; N];
                                     for n in 0..N {
+                                        // Beyond the end, an entry that is there stands in.
                                         let column = broadcast.column(j + n.min(used - 1));
-                                        direct[n] = &column[range.0..range.0 + range.1];
+                                        b[n] = &column[range.0..range.0 + range.1];
                                     }
-                                }
-                                for (strip, a) in strips.clone().enumerate() {
-                                    if broadcast.along_depth {
-                                        tile_direct::<S, V, N>(simd, a, &direct, &mut tile);
-                                    } else {
-                                        tile_copied::<S, V, N>(simd, a, copied, &mut tile);
+                                    for (i, left, a) in strips.clone() {
+                                        tile!(
+                                            S,
+                                            V,
+                                            N,
+                                            simd,
+                                            left,
+                                            range.1,
+                                            a,
+                                            |p, n| b[n][p],
+                                            tile
+                                        );
+                                        put::<S, V, N>(
+                                            simd,
+                                            &tile,
+                                            &mut task,
+                                            (i, j),
+                                            (left, used),
+                                            over,
+                                        );
                                     }
-                                    let i = row + strip * width;
-                                    let taken = (width.min(rows - i), used);
-                                    put::<S, V, N>(simd, &tile, &mut task, (i, j), taken, over);
+                                } else {
+                                    let b = &copied_broadcast[(j - column) * range.1..];
+                                    let (b, _) = b[..N * range.1].as_chunks::<N>();
+                                    for (i, left, a) in strips.clone() {
+                                        tile!(
+                                            S,
+                                            V,
+                                            N,
+                                            simd,
+                                            left,
+                                            range.1,
+                                            a,
+                                            |p, n| b[p][n],
+                                            tile
+                                        );
+                                        put::<S, V, N>(
+                                            simd,
+                                            &tile,
+                                            &mut task,
+                                            (i, j),
+                                            (left, used),
+                                            over,
+                                        );
+                                    }
                                 }
                             }
                         }
@@ -199,68 +253,38 @@ macro_rules! multiply {
                 }
             }
 
-            /// A tile, of a broadcast side that is read in place.
+            /// The first `U` vectors of a tile, from a strip of the vector side and the entries
+            /// `b(p, n)` of the broadcast side.
             #[inline(always)]
-            fn tile_direct<S: Simd, const V: usize, const N: usize>(
+            fn accumulate<S: Simd, const U: usize, const V: usize, const N: usize>(
                 simd: S,
+                depth: usize,
                 a: &[$float],
-                b: &[&[$float]; N],
+                b: impl Fn(usize, usize) -> $float,
                 out: &mut [[S::$vectors; V]; N],
             ) {
-                let depth = b[0].len();
-                let mut tile = [[simd.$splat(0.0); V]; N];
+                let mut tile = [[simd.$splat(0.0); U]; N];
                 let (a, _) = S::$as_simd(a);
                 for (p, a) in a.chunks_exact(V).take(depth).enumerate() {
-                    let mut column = [simd.$splat(0.0); V];
-                    column.copy_from_slice(a);
+                    let mut column = [simd.$splat(0.0); U];
+                    column.copy_from_slice(&a[..U]);
                     for n in 0..N {
-                        let b = simd.$splat(b[n][p]);
-                        for v in 0..V {
+                        let b = simd.$splat(b(p, n));
+                        for v in 0..U {
                             tile[n][v] = simd.$mul_add(column[v], b, tile[n][v]);
                         }
                     }
                 }
-                leave_registers::<S, V, N>(&tile, out);
-            }
-
-            /// A tile, of a broadcast side that was copied.
-            #[inline(always)]
-            fn tile_copied<S: Simd, const V: usize, const N: usize>(
-                simd: S,
-                a: &[$float],
-                b: &[$float],
-                out: &mut [[S::$vectors; V]; N],
-            ) {
-                let mut tile = [[simd.$splat(0.0); V]; N];
-                let (a, _) = S::$as_simd(a);
-                for (a, b) in a.chunks_exact(V).zip(b.chunks_exact(N)) {
-                    let mut column = [simd.$splat(0.0); V];
-                    column.copy_from_slice(a);
-                    for n in 0..N {
-                        let b = simd.$splat(b[n]);
-                        for v in 0..V {
-                            tile[n][v] = simd.$mul_add(column[v], b, tile[n][v]);
-                        }
-                    }
-                }
-                leave_registers::<S, V, N>(&tile, out);
-            }
-
-            /// Copies a finished tile to memory, entry by entry: an array that is indexed by
-            /// variables anywhere cannot live in registers, so the tile itself never is.
-            #[inline(always)]
-            fn leave_registers<S: Simd, const V: usize, const N: usize>(
-                tile: &[[S::$vectors; V]; N],
-                out: &mut [[S::$vectors; V]; N],
-            ) {
+                // Entry by entry: an array that is indexed by variables anywhere cannot live in
+                // registers, so the tile itself never is.
                 for n in 0..N {
-                    for v in 0..V {
+                    for v in 0..U {
                         out[n][v] = tile[n][v];
                     }
                 }
             }
 
-            /// Writes or adds a tile to the result.
+            /// Writes or adds a tile to the result, as much of it as there is room for.
             #[inline(always)]
             fn put<S: Simd, const V: usize, const N: usize>(
                 simd: S,
@@ -270,22 +294,15 @@ macro_rules! multiply {
                 (rows, columns): (usize, usize),
                 over: bool,
             ) {
-                let width = V * (size_of::<S::$vectors>() / size_of::<$float>());
-                if rows == width {
-                    for (n, tile) in tile.iter().enumerate().take(columns) {
-                        let mut column = task.out.column_mut(j + n);
-                        let (out, _) = S::$as_mut_simd(&mut column.as_mut_slice()[i..i + width]);
-                        for (out, &value) in out.iter_mut().zip(tile) {
-                            *out = if over { value } else { simd.$add(*out, value) };
-                        }
-                    }
-                    return;
-                }
-                let entries: &[$float] = pulp::bytemuck::cast_slice(tile.as_flattened());
-                for (n, entries) in entries.chunks_exact(width).enumerate().take(columns) {
+                let rows = rows.min(V * (size_of::<S::$vectors>() / size_of::<$float>()));
+                for (n, tile) in tile.iter().enumerate().take(columns) {
                     let mut column = task.out.column_mut(j + n);
-                    let out = &mut column.as_mut_slice()[i..i + rows];
-                    for (out, &value) in out.iter_mut().zip(entries) {
+                    let (vectors, rest) = S::$as_mut_simd(&mut column.as_mut_slice()[i..i + rows]);
+                    for (out, &value) in vectors.iter_mut().zip(tile) {
+                        *out = if over { value } else { simd.$add(*out, value) };
+                    }
+                    let entries: &[$float] = pulp::bytemuck::cast_slice(&tile[vectors.len()..]);
+                    for (out, &value) in rest.iter_mut().zip(entries) {
                         *out = if over { value } else { *out + value };
                     }
                 }
