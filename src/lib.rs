@@ -1,4 +1,102 @@
-//! Sparse autoencoders.
+//! Sparse autoencoders: a model learns to describe each sample by a few active hidden units, and to
+//! reconstruct the sample from them.
+//!
+//! ```
+//! use sparse_autoencoder::nalgebra::DMatrixView;
+//! use sparse_autoencoder::{Adam, KlDivergence, SparseAutoencoder, Trainer};
+//!
+//! // 200 samples of 8 entries, row by row as NumPy and Arrow have them: a view, no copy.
+//! let rows: Vec<f32> = (0..1600).map(|k| f32::from((k / 8 + k % 8) % 4 == 0)).collect();
+//! let samples = DMatrixView::from_slice(&rows, 8, 200);
+//!
+//! let mut sae = SparseAutoencoder::builder()
+//!     .layers([8, 12]) // visible, hidden; more hidden units than entries is usual
+//!     .penalty(KlDivergence)
+//!     .sparsity_target(0.1)
+//!     .penalty_weight(0.3)
+//!     .build()?;
+//! let report = Trainer::new(Adam::new(1e-2)?).epochs(300).fit(&mut sae, samples)?;
+//! assert_eq!(report.epochs, 300);
+//!
+//! let hidden = sae.encode(samples)?; // 12 × 200, and decode leads back
+//! let errors = sae.reconstruction_errors(samples)?; // ‖x̂ − x‖², one per sample
+//! assert!(hidden.mean() < 0.2 && errors.mean() < 0.2);
+//! # Ok::<(), sparse_autoencoder::Error>(())
+//! ```
+//!
+//! A [`SparseAutoencoder`] is made by its [builder](SparseAutoencoderBuilder) and fitted by a
+//! [`Trainer`] with an [`Optimizer`]: [`Sgd`], [`Adam`], or [`Lbfgs`], with a [`Schedule`] of the
+//! learning rate and [`Corruption`] of the input if you like. An observer of `fit_with` sees every
+//! [`Epoch`]; a [`Report`] says how it went and by which [`StopReason`] it ended. [`metrics`] measure
+//! the result. [`Scaling`] makes a [`Scaler`] of the data, and an [`AnomalyDetector`], from its own
+//! [builder](AnomalyDetectorBuilder), tells by a [`Threshold`] which samples a model does not know.
+//!
+//! # Conventions
+//!
+//! - **A column is a sample.** Matrices are those of [nalgebra], which stores columns contiguously,
+//!   so a row-major `samples × entries` buffer is an `entries × samples` view of the same memory.
+//!   Methods take anything that converts into a `DMatrixView`.
+//! - **Data terms are means over the samples** of a batch; within a sample, squares are *summed* and
+//!   halved. A [`Loss`] keeps the terms of the objective apart.
+//! - **Weights are decayed, biases are not.** Weights of the encoder and of the decoder have one
+//!   hidden unit per column; all [`Parameters`] lie in one flat vector, ordered as [`Layout`] says.
+//!   They come in from matrices of your own as [`Layer`]s, and out as [`LayerView`]s.
+//! - **The mean activation ρ̂ is that of the batch**, and each hidden layer has its own.
+//! - **Kinks count as flat, ties go to the lower index**: see [`Activation`] and each penalty.
+//! - **Scalars** are `f32` or `f64` ([`Real`]). Random numbers are drawn in `f64` from a seeded,
+//!   portable generator, Xoshiro256++.
+//! - **The same seed gives the same bits** of a program on a machine, for any number of threads.
+//! - **Nothing panics.** Whatever is wrong with data, settings, or parameters comes back as an
+//!   [`Error`] that names it, the requirement, and the value, and the model stays as it was.
+//!   Training that diverges is an error too, and leaves the last finite parameters. (Not this
+//!   crate's: a lack of memory, a penalty or an observer of yours that panics, and nalgebra's own
+//!   constructors, such as that of a view which is longer than its slice.)
+//! - **A step of training allocates nothing** once its buffers have grown, but for blocks of
+//!   rayon's queue. Methods that end in `_into` write to your matrices and reuse your
+//!   [`Workspace`].
+//!
+//! # Objective
+//!
+//! ```text
+//! J(θ) = 1/m Σᵢ ℓ(x̂ᵢ, xᵢ)  +  λ/2 Σ‖W‖²  +  β Σ_l Ω(H_l; ρ)
+//!
+//! H_{l+1} = f(W_lᵀ H_l + b_l),  H₀ = X          encoder
+//! R_l     = g(D_l R_{l+1} + c_l),  R_L = H_L    decoder, X̂ = R₀
+//!
+//! m  samples of the batch         ℓ  reconstruction loss, ½‖x̂ − x‖² or binary cross-entropy
+//! λ  weight decay                 Ω  penalty, on the hidden layers H_l that are penalised
+//! β  penalty weight               ρ  sparsity target
+//! ```
+//!
+//! ℓ is a [`Reconstruction`], f and g are [`Activation`]s, and weights start as
+//! [`Initialization`] says. The gradient is written by hand;
+//! [`loss_and_gradient`](SparseAutoencoder::loss_and_gradient) is public, and [`gradient_check`]
+//! compares it with central differences.
+//!
+//! # Choosing a penalty
+//!
+//! | penalty | Ω | asks for | choose it |
+//! |---|---|---|---|
+//! | [`KlDivergence`] | `Σⱼ ρ ln(ρ/ρ̂ⱼ) + (1−ρ) ln((1−ρ)/(1−ρ̂ⱼ))` | every unit to have mean activation ρ | with bounded units (sigmoid, tanh, saturating linear): the classic choice |
+//! | [`L1`] | `1/m Σᵢ ‖hᵢ‖₁` | a small sum of activations | with ReLU units, and where β may set the sparsity; it shrinks what it keeps |
+//! | [`Proportion`] | `1/m Σᵢ Σ_{j ∉ top_k} \|hⱼᵢ\|`, `k = ⌈ρ·units⌉` | at most a proportion ρ of the units active in each sample | where you know how many units may be active; it does not shrink the k strongest |
+//! | [`SquaredDeviation`] | `½ Σⱼ (ρ̂ⱼ − ρ)²` | every unit to have mean activation ρ | with unbounded units, which KL refuses |
+//! | `()` | 0 | nothing | for a plain autoencoder, or one that is sparse by its activation |
+//!
+//! [`Activation::TopK`] and [`Activation::TopProportion`] are sparse by construction: a hard bound
+//! per sample, no β to tune. Penalties combine: `(a, b)` is a sum, [`penalty::Scaled`] a multiple.
+//! The activations can shrink while the weights of the decoder grow, which evades `L1` and
+//! `Proportion`: give these a weight decay.
+//!
+//! # Writing a penalty
+//!
+//! [`Penalty`] is one method of about 15 lines, and one call of [`gradient_check::penalty`] checks
+//! it: the module [`penalty`](penalty#writing-one) shows a whole one.
+//!
+//! # Features
+//!
+//! - `rayon` (default): several threads for large products and passes. Results are the same bits
+//!   with and without it.
 
 #![forbid(unsafe_code)]
 
@@ -48,3 +146,8 @@ pub use trainer::{Epoch, Report, StopReason, Trainer};
 pub use workspace::Workspace;
 
 pub use nalgebra;
+
+/// The examples of the README are tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct ReadmeDoctests;

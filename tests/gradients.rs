@@ -37,6 +37,7 @@ fn off_the_kinks<T: Real>(model: &mut SparseAutoencoder<T>) {
     model.set_theta(&theta).unwrap();
 }
 
+#[allow(clippy::type_complexity)]
 fn penalties<T: Real>() -> Vec<(&'static str, Box<dyn Fn() -> Box<dyn Penalty<T>>>)> {
     vec![
         ("none", Box::new(|| Box::new(()))),
