@@ -65,6 +65,7 @@ fn active_proportion(model: &SparseAutoencoder<f64>, x: &DMatrix<f64>) -> f64 {
 #[test]
 fn gradients_agree_with_central_differences() {
     let x = samples(4, 14);
+    #[allow(clippy::type_complexity)]
     let penalties: [fn() -> Box<dyn Penalty<f64>>; 4] = [
         || Box::new(()),
         || Box::new(L1),

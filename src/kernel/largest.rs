@@ -151,7 +151,9 @@ fn group_maxima<T: Real>(z: &[T], bias: &[T], maxima: &mut [T]) -> bool {
             let value = z + bias;
             *max = if value > *max { value } else { *max };
         }
-        finite += super::sum(z, |z| z - z); // 0, or NaN
+        #[allow(clippy::eq_op)] // 0, or NaN
+        let sum = super::sum(z, |z| z - z);
+        finite += sum;
     }
     finite.is_finite()
 }

@@ -99,8 +99,8 @@ fn transpose_strip<T: Real>(
     let mut column = columns.start;
     while column + TOGETHER <= columns.end {
         let mut from: [&[T]; TOGETHER] = [&[]; TOGETHER];
-        for j in 0..TOGETHER {
-            from[j] = &side.column(column + j)[depth_start..depth_start + depth];
+        for (j, from) in from.iter_mut().enumerate() {
+            *from = &side.column(column + j)[depth_start..depth_start + depth];
         }
         let offset = column - columns.start;
         for (p, to) in strip.chunks_exact_mut(width).enumerate() {
