@@ -80,7 +80,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
 }
 
-/// Both experiments in a few seconds, on 1500 and 297 digits of 8 x 8 pixels.
+/// Both experiments within a second, on digits of 8 x 8 pixels: to see that they run. These digits
+/// are so few and so small that learned features alone do not beat the pixels; fine-tuned, they do.
 fn digits() -> Result<(), Box<dyn Error>> {
     let labelled = |digits: data::Digits| Labelled {
         samples: digits.samples,
@@ -242,7 +243,7 @@ fn report(what: &str, accuracy: f64, start: Instant) {
 fn progress(name: &str, iteration: usize, iterations: usize, loss: f32) -> ControlFlow<()> {
     if std::io::stderr().is_terminal() {
         eprint!("\r\x1b[K  {name}: {iteration} of {iterations}, loss {loss:.4}\r");
-    } else if iteration % 50 == 0 {
+    } else if iteration.is_multiple_of(50) {
         eprintln!("  {name}: {iteration} of {iterations}, loss {loss:.4}");
     }
     ControlFlow::Continue(())

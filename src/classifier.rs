@@ -1,5 +1,6 @@
 //! Softmax classification of any features, alone or on top of the layers of autoencoders.
 
+mod deep;
 mod network;
 mod parts;
 
@@ -13,7 +14,7 @@ pub use self::parts::{
 };
 use crate::batch::{check_batch, check_rows};
 use crate::error::{Error, require};
-use crate::{Activation, Real, SparseAutoencoder, Trainer, kernel};
+use crate::{Activation, Real, Trainer, kernel};
 
 /// A softmax classifier: softmax regression, or a deep classifier with hidden layers below it.
 ///
@@ -89,111 +90,6 @@ impl<T: Real> SoftmaxClassifier<T> {
         )?;
         self.network.weight_decay = T::of(weight);
         Ok(self)
-    }
-
-    /// This classifier as the head of a deep one: the encoder layers of `autoencoders`, the
-    /// outermost first, and on top of them the layers of this classifier, all copied. λ is that of
-    /// this classifier and now decays all weights.
-    ///
-    /// ```
-    /// use sparse_autoencoder::{SoftmaxClassifier, SparseAutoencoder, Stack, nalgebra::DMatrix};
-    ///
-    /// let stack = Stack::new(vec![
-    ///     SparseAutoencoder::<f64>::builder().layers([8, 5]).build()?,
-    ///     SparseAutoencoder::builder().layers([5, 4]).build()?,
-    /// ])?;
-    /// let samples = DMatrix::from_element(8, 3, 0.5);
-    /// let head = SoftmaxClassifier::new(4, 3)?;
-    /// let deep = head.on_top_of(stack.layers())?;
-    /// assert_eq!((deep.features(), deep.classes(), deep.depth()), (8, 3, 3));
-    /// assert_eq!(deep.probabilities(&samples)?, head.probabilities(&stack.encode(&samples)?)?);
-    /// # Ok::<(), sparse_autoencoder::Error>(())
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// [`Error::DimensionMismatch`] if the innermost size is not the number of features of this
-    /// classifier, or if an autoencoder does not fit onto the one below. All of them stay as they
-    /// are.
-    pub fn on_top_of(&self, autoencoders: &[SparseAutoencoder<T>]) -> Result<Self, Error> {
-        let mut sizes = Vec::new();
-        let mut blocks = Vec::new();
-        let check = |expected: Option<usize>, actual, what| match expected {
-            Some(expected) if expected != actual => Err(Error::DimensionMismatch {
-                what,
-                expected,
-                actual,
-            }),
-            _ => Ok(()),
-        };
-        let top = |sizes: &[(usize, usize, Activation)]| sizes.last().map(|&(_, above, _)| above);
-        for autoencoder in autoencoders {
-            let visible = autoencoder.layout().visible();
-            check(
-                top(&sizes),
-                visible,
-                "visible size of a stacked autoencoder",
-            )?;
-            let theta = autoencoder.parameters().as_slice();
-            let layers = autoencoder.layout().blocks().iter();
-            for (layer, &activation) in layers.zip(autoencoder.hidden_activations()) {
-                sizes.push((layer.below, layer.above, activation));
-                let (weights, bias) = (&layer.encoder_weights, &layer.encoder_bias);
-                blocks.push((&theta[weights.clone()], &theta[bias.clone()]));
-            }
-        }
-        check(top(&sizes), self.features(), "features of the classifier")?;
-        let own = self.network.layers.iter();
-        sizes.extend(own.map(|layer| (layer.below, layer.above, layer.activation)));
-        let mut deep = Self::from_sizes(&sizes)?;
-        deep.network.weight_decay = self.network.weight_decay;
-        for (layer, (weights, bias)) in deep.network.layers.iter().zip(&blocks) {
-            let theta = &mut deep.theta;
-            theta[layer.weights.clone()].copy_from_slice(weights);
-            theta[layer.bias.clone()].copy_from_slice(bias);
-        }
-        let start = deep.theta.len() - self.theta.len();
-        deep.theta[start..].copy_from_slice(&self.theta);
-        Ok(deep)
-    }
-
-    fn from_sizes(sizes: &[(usize, usize, Activation)]) -> Result<Self, Error> {
-        let (mut layers, mut len) = (Vec::new(), Some(0_usize));
-        for &(below, above, activation) in sizes {
-            let start = len.unwrap_or(0);
-            let end = below
-                .checked_mul(above)
-                .and_then(|weights| weights.checked_add(start));
-            len = end.and_then(|end| end.checked_add(above));
-            layers.push(Dense {
-                below,
-                above,
-                activation,
-                weights: start..end.unwrap_or(start),
-                bias: end.unwrap_or(start)..len.unwrap_or(start),
-            });
-            if len.is_none() {
-                break;
-            }
-        }
-        let mut theta = Vec::new();
-        let fits = len.is_some_and(|len| theta.try_reserve_exact(len).is_ok());
-        require(
-            fits,
-            "features and classes",
-            "few enough for the parameters to fit into memory",
-            sizes
-                .iter()
-                .map(|&(below, above, _)| f64::of_count(below) * f64::of_count(above))
-                .sum(),
-        )?;
-        theta.resize(len.unwrap_or(0), T::zero());
-        let weight_decay = T::zero();
-        let network = Network {
-            layers,
-            weight_decay,
-        };
-        Ok(Self { network, theta })
     }
 
     /// Fits all layers to `samples`, features × samples, and their labels: softmax regression, or

@@ -1,9 +1,11 @@
 //! Softmax classifiers: their gradients, a value by hand, what they learn, and what they refuse.
 
+#![allow(clippy::float_cmp, reason = "exact where it is asked for")]
+
 use sparse_autoencoder::nalgebra::DMatrix;
 use sparse_autoencoder::{
     Activation, Adam, ClassifierWorkspace, Corruption, Error, Initialization, Lbfgs, Schedule, Sgd,
-    SoftmaxClassifier, SparseAutoencoder, StopReason, Trainer,
+    SoftmaxClassifier, SparseAutoencoder, Stack, StopReason, Trainer,
 };
 use std::ops::ControlFlow;
 
@@ -307,6 +309,14 @@ fn weights_go_out_as_matrices() {
         (layers[1].weights.shape(), layers[1].bias.len()),
         ((3, 2), 2)
     );
+}
+
+#[test]
+fn classifiers_and_stacks_are_shared_between_threads() {
+    fn shared<S: Clone + Send + Sync + 'static>() {}
+    shared::<SoftmaxClassifier<f32>>();
+    shared::<Stack<f64>>();
+    shared::<ClassifierWorkspace<f64>>();
 }
 
 // What is refused.

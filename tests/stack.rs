@@ -1,5 +1,7 @@
 //! Stacks: greedy training, unrolling, and what they refuse.
 
+#![allow(clippy::float_cmp, reason = "exact where it is asked for")]
+
 use std::ops::ControlFlow;
 
 use sparse_autoencoder::nalgebra::DMatrix;
