@@ -30,6 +30,8 @@
 //! [`Epoch`]; a [`Report`] says how it went and by which [`StopReason`] it ended. [`metrics`] measure
 //! the result. [`Scaling`] makes a [`Scaler`] of the data, and an [`AnomalyDetector`], from its own
 //! [builder](AnomalyDetectorBuilder), tells by a [`Threshold`] which samples a model does not know.
+//! A [`Stack`] fits one autoencoder on the codes of another, and a [`SoftmaxClassifier`] on top of
+//! it fine-tunes them all.
 //!
 //! # Conventions
 //!

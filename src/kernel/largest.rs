@@ -90,7 +90,7 @@ pub(super) fn select<T: Real>(
     values: &mut [T],
 ) -> usize {
     const GROUPS: usize = 1024;
-    const CANDIDATES: usize = 2 * GROUPS;
+    const CANDIDATES: usize = GROUPS / 2;
     let groups = (8 * k).next_power_of_two();
     if groups > GROUPS || z.len() < 3 * groups {
         return select_from_few(z, bias, k, positions, values);
