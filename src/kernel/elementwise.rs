@@ -76,19 +76,31 @@ pub(super) fn residual_column<T: Real>(
     sums: &mut [T],
 ) {
     let (delta_sums, loss_sums) = sums.split_at_mut(bias.len());
-    let entries = column.iter_mut().zip(bias).zip(x);
-    let sums = delta_sums.iter_mut().zip(loss_sums);
     vectorize(
         #[inline(always)]
-        || {
-            for (((z, &b), &x), (delta_sum, loss_sum)) in entries.zip(sums) {
-                let (loss, delta) = term(*z + b, x);
-                *z = delta;
-                *delta_sum += delta;
-                *loss_sum += loss;
-            }
-        },
+        || residual_entries(column, bias, x, term, delta_sums, loss_sums),
     );
+}
+
+// A function of its own: the compiler knows of its arguments, but not of what a closure holds, that
+// they do not overlap, and five slices are too many to compare before the loop.
+#[inline(always)]
+fn residual_entries<T: Real>(
+    column: &mut [T],
+    bias: &[T],
+    x: &[T],
+    term: &impl Fn(T, T) -> (T, T),
+    delta_sums: &mut [T],
+    loss_sums: &mut [T],
+) {
+    let entries = column.iter_mut().zip(bias).zip(x);
+    for (((z, &b), &x), (delta_sum, loss_sum)) in entries.zip(delta_sums.iter_mut().zip(loss_sums))
+    {
+        let (loss, delta) = term(*z + b, x);
+        *z = delta;
+        *delta_sum += delta;
+        *loss_sum += loss;
+    }
 }
 
 /// `δ ← (δ + per_unit) ⊙ f′(h)` for every column, `per_unit` being left out where it is empty.

@@ -114,7 +114,7 @@ impl<T: Real> Pass<'_, T> {
         let (half, per_sample) = (T::of(0.5), T::one() / T::of_count(m));
         match self.objective.reconstruction {
             Reconstruction::SquaredError => {
-                with_function!(self.objective.decoder[0], g => self.residual(target, sparse, |z, x| {
+                with_function!(self.objective.decoder[0], g => self.residual(target, sparse, move |z, x| {
                     let x_hat = g.value(z);
                     let e = x_hat - x;
                     (half * e * e, per_sample * e * g.slope(x_hat))
@@ -125,7 +125,7 @@ impl<T: Real> Pass<'_, T> {
                 self.residual(
                     target,
                     sparse,
-                    |z, x| (z.softplus() - x * z, per_sample * (Scalar::sigmoid(z) - x)),
+                    move |z, x| (z.softplus() - x * z, per_sample * (Scalar::sigmoid(z) - x)),
                     ws,
                 );
             }
