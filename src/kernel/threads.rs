@@ -8,7 +8,7 @@
 pub(crate) struct Threads(pub(super) usize);
 
 /// Below this many multiplications, waking a second thread costs more than it saves.
-const PARALLEL_FROM: usize = 1 << 21;
+const PARALLEL_FROM: usize = 1 << 23;
 
 impl Threads {
     /// As many as rayon's current pool has, 1 without rayon.
