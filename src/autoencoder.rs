@@ -1,7 +1,7 @@
 use nalgebra::{DMatrix, DMatrixView, DVector};
 
 use crate::batch::{check_batch, check_rows};
-use crate::error::Error;
+use crate::error::{Error, check_shape};
 use crate::kernel;
 use crate::objective::{Batch, Loss, Objective, Pass, Reconstruction};
 use crate::parameters::{Layout, Parameters, check_theta};
@@ -96,7 +96,7 @@ impl<T: Real> SparseAutoencoder<T> {
         let samples = samples.into();
         self.check_samples(samples)?;
         let units = self.layout().hidden();
-        check_shape("hidden", hidden, units, samples.ncols())?;
+        check_shape("hidden", (units, samples.ncols()), hidden.shape())?;
         for_each_chunk(samples, hidden.as_mut_slice(), units, |x, h| {
             self.pass().encode_into(x, h, workspace);
         });
@@ -133,7 +133,7 @@ impl<T: Real> SparseAutoencoder<T> {
         let hidden = hidden.into();
         check_batch(hidden, self.layout().hidden(), HIDDEN)?;
         let visible = self.layout().visible();
-        check_shape("samples", samples, visible, hidden.ncols())?;
+        check_shape("samples", (visible, hidden.ncols()), samples.shape())?;
         for_each_chunk(hidden, samples.as_mut_slice(), visible, |h, x_hat| {
             self.pass().decode_into(h, x_hat, workspace);
         });
@@ -172,7 +172,11 @@ impl<T: Real> SparseAutoencoder<T> {
         let samples = samples.into();
         self.check_samples(samples)?;
         let visible = self.layout().visible();
-        check_shape("reconstructions", reconstructions, visible, samples.ncols())?;
+        check_shape(
+            "reconstructions",
+            (visible, samples.ncols()),
+            reconstructions.shape(),
+        )?;
         for_each_chunk(
             samples,
             reconstructions.as_mut_slice(),
@@ -455,22 +459,4 @@ fn for_each_chunk<T: Real>(
     for (index, output) in output.chunks_mut(rows * CHUNK).enumerate() {
         pass(input.columns(index * CHUNK, output.len() / rows), output);
     }
-}
-
-fn check_shape<T>(
-    what: &'static str,
-    matrix: &DMatrix<T>,
-    rows: usize,
-    columns: usize,
-) -> Result<(), Error> {
-    for (expected, actual) in [(rows, matrix.nrows()), (columns, matrix.ncols())] {
-        if expected != actual {
-            return Err(Error::DimensionMismatch {
-                what,
-                expected,
-                actual,
-            });
-        }
-    }
-    Ok(())
 }

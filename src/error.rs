@@ -140,3 +140,21 @@ pub(crate) fn require(
         })
     }
 }
+
+/// Refuses a matrix, named `what`, of another shape than (rows, columns) `expected`.
+pub(crate) fn check_shape(
+    what: &'static str,
+    expected: (usize, usize),
+    actual: (usize, usize),
+) -> Result<(), Error> {
+    for (expected, actual) in [(expected.0, actual.0), (expected.1, actual.1)] {
+        if expected != actual {
+            return Err(Error::DimensionMismatch {
+                what,
+                expected,
+                actual,
+            });
+        }
+    }
+    Ok(())
+}

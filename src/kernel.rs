@@ -12,7 +12,8 @@ mod threads;
 mod tile;
 
 pub(crate) use elementwise::{
-    activate, all_finite, backpropagate, decay, distance_squared, norm_squared, residual, sum,
+    activate, all_finite, backpropagate, distance_squared, norm_squared, residual, sum,
+    weight_decay,
 };
 pub(crate) use largest::{Largest, keep_largest};
 pub(crate) use product::{Write, product, transpose};

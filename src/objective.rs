@@ -146,7 +146,7 @@ impl<T: Real> Pass<'_, T> {
             let reconstruction = self.reconstruct(batch.target, sparse, ws);
             let weight_decay = self.decay(gradient.as_deref_mut(), ws);
             let sparsity = match gradient {
-                None => (0..self.layout.depth()).fold(T::zero(), |sum, l| {
+                None => (0..self.layout.depth()).rev().fold(T::zero(), |sum, l| {
                     sum + self.penalize(l, m, ws).loss // and the gradient goes unused
                 }),
                 Some(gradient) if sparse => self.backpropagate_codes(batch.input, gradient, ws),

@@ -10,7 +10,7 @@ use std::ops::Range;
 use nalgebra::{DMatrix, DMatrixView, DMatrixViewMut, DVector, DVectorView};
 
 use crate::Real;
-use crate::error::{Error, require};
+use crate::error::{Error, check_shape, require};
 
 /// The sizes of the layers, and where each block of parameters lies in the flat vector θ.
 ///
@@ -271,18 +271,6 @@ impl<T: Real> Parameters<T> {
             });
         }
         let layout = Layout::new(&sizes, tied != 0)?;
-        let check = |what, expected: (usize, usize), actual: (usize, usize)| {
-            for (expected, actual) in [(expected.0, actual.0), (expected.1, actual.1)] {
-                if expected != actual {
-                    return Err(Error::DimensionMismatch {
-                        what,
-                        expected,
-                        actual,
-                    });
-                }
-            }
-            Ok(())
-        };
         // All shapes first: room is made for parameters that exist, not for sizes that are claimed.
         for (layer, blocks) in layers.iter().zip(layout.blocks()) {
             let weights = (blocks.below, blocks.above);
@@ -291,12 +279,12 @@ impl<T: Real> Parameters<T> {
                 &layer.encoder_bias,
                 &layer.decoder_bias,
             );
-            check("encoder weights of a layer", weights, w.shape())?;
-            check("encoder bias of a layer", (blocks.above, 1), b.shape())?;
+            check_shape("encoder weights of a layer", weights, w.shape())?;
+            check_shape("encoder bias of a layer", (blocks.above, 1), b.shape())?;
             if let Some(d) = &layer.decoder_weights {
-                check("decoder weights of a layer", weights, d.shape())?;
+                check_shape("decoder weights of a layer", weights, d.shape())?;
             }
-            check("decoder bias of a layer", (blocks.below, 1), c.shape())?;
+            check_shape("decoder bias of a layer", (blocks.below, 1), c.shape())?;
         }
         let mut theta = vec![T::zero(); layout.len()];
         for (layer, blocks) in layers.iter().zip(layout.blocks()) {

@@ -141,32 +141,12 @@ impl<T: Real> Network<T> {
     }
 
     /// `λ/2 Σ‖W‖²`; `∂W ← λ W` where λ > 0.
-    fn decay(
-        &self,
-        theta: &[T],
-        mut gradient: Option<&mut [T]>,
-        ws: &mut ClassifierWorkspace<T>,
-    ) -> T {
-        let lambda = self.weight_decay;
-        if lambda <= T::zero() {
-            return T::zero();
-        }
-        let mut norms = 0.0;
-        for layer in &self.layers {
-            let w = &theta[layer.weights.clone()];
-            let norm = match gradient.as_deref_mut() {
-                Some(gradient) => kernel::decay(
-                    &mut gradient[layer.weights.clone()],
-                    w,
-                    lambda,
-                    layer.below,
-                    &mut ws.scratch,
-                ),
-                None => kernel::norm_squared(w),
-            };
-            norms += norm.to_f64();
-        }
-        T::of(0.5 * norms) * lambda
+    fn decay(&self, theta: &[T], gradient: Option<&mut [T]>, ws: &mut ClassifierWorkspace<T>) -> T {
+        let weights = self
+            .layers
+            .iter()
+            .map(|layer| (layer.weights.clone(), layer.below));
+        kernel::weight_decay(self.weight_decay, weights, theta, gradient, &mut ws.scratch)
     }
 
     /// `∂W_l`, `∂b_l`, and `Δ(A_l)` for every layer, the head first. `Δ(Z)` lies where `Z` was, its

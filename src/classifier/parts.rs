@@ -6,6 +6,7 @@ use nalgebra::{DMatrixView, DVectorView};
 use super::{Network, SAMPLES, SoftmaxClassifier};
 use crate::batch::check_batch;
 use crate::kernel::Scratch;
+use crate::workspace::grow;
 use crate::{Activation, Error, Real, StopReason};
 
 /// The terms of a classifier's objective, kept apart.
@@ -105,18 +106,12 @@ impl<T: Real> ClassifierWorkspace<T> {
             buffers.resize_with(depth.max(buffers.len()), Vec::new);
         }
         for (l, layer) in network.layers.iter().enumerate() {
-            grow(&mut self.activations[l], layer.above * samples, T::zero());
+            grow(&mut self.activations[l], layer.above * samples);
             if l + 1 < depth {
-                grow(&mut self.delta[l], layer.above * samples, T::zero());
+                grow(&mut self.delta[l], layer.above * samples);
             }
         }
-        grow(&mut self.sums, network.classes(), 0.0);
-    }
-}
-
-fn grow<V: Copy>(buffer: &mut Vec<V>, len: usize, value: V) {
-    if buffer.len() < len {
-        buffer.resize(len, value);
+        grow(&mut self.sums, network.classes());
     }
 }
 

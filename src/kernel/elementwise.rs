@@ -1,5 +1,7 @@
 //! The elementwise passes of a training step, fused so that each matrix is read and written once.
 
+use std::ops::Range;
+
 use nalgebra::DMatrixView;
 
 use super::{Scalar, Scratch, keep_largest, vectorize};
@@ -138,8 +140,32 @@ pub(crate) fn backpropagate<T: Real>(
     });
 }
 
+/// `λ/2 Σ‖W‖²` over `weights`, each a range of θ and its number of rows; `∂W ← λ W` where λ > 0 and
+/// there is a gradient.
+pub(crate) fn weight_decay<T: Real>(
+    lambda: T,
+    weights: impl Iterator<Item = (Range<usize>, usize)>,
+    theta: &[T],
+    mut gradient: Option<&mut [T]>,
+    scratch: &mut Scratch<T>,
+) -> T {
+    if lambda <= T::zero() {
+        return T::zero();
+    }
+    let mut norms = 0.0;
+    for (range, rows) in weights {
+        let w = &theta[range.clone()];
+        let norm = match gradient.as_deref_mut() {
+            Some(gradient) => decay(&mut gradient[range], w, lambda, rows, scratch),
+            None => norm_squared(w),
+        };
+        norms += norm.to_f64();
+    }
+    T::of(0.5 * norms) * lambda
+}
+
 /// `gradient ← λ w`, and returns `‖w‖²`.
-pub(crate) fn decay<T: Real>(
+fn decay<T: Real>(
     gradient: &mut [T],
     w: &[T],
     lambda: T,

@@ -119,17 +119,6 @@ fn transpose_strip<T: Real>(
     }
 }
 
-/// A tile of as many vectors as there are rows left for.
-macro_rules! tile {
-    ($simd_type:ident, $v:ident, $n:ident, $simd:ident, $left:expr, $depth:expr, $a:expr, $b:expr, $tile:ident) => {
-        match $left.div_ceil($a.len() / ($depth * $v)) {
-            1 => accumulate::<$simd_type, 1, $v, $n>($simd, $depth, $a, $b, &mut $tile),
-            2 => accumulate::<$simd_type, 2, $v, $n>($simd, $depth, $a, $b, &mut $tile),
-            _ => accumulate::<$simd_type, $v, $v, $n>($simd, $depth, $a, $b, &mut $tile),
-        }
-    };
-}
-
 macro_rules! multiply {
     ($name:ident, $float:ident, $vectors:ident, $splat:ident, $mul_add:ident, $add:ident,
      $as_simd:ident, $as_mut_simd:ident) => {
@@ -170,7 +159,6 @@ macro_rules! multiply {
                 } else {
                     BROADCAST
                 };
-                let mut tile = [[simd.$splat(0.0); V]; N];
                 for block in 0..blocks {
                     let start = block * depth / blocks;
                     let range = (start, (block + 1) * depth / blocks - start);
@@ -201,55 +189,58 @@ macro_rules! multiply {
                                         let column = broadcast.column(j + n.min(used - 1));
                                         b[n] = &column[range.0..range.0 + range.1];
                                     }
-                                    for (i, left, a) in strips.clone() {
-                                        tile!(
-                                            S,
-                                            V,
-                                            N,
-                                            simd,
-                                            left,
-                                            range.1,
-                                            a,
-                                            |p, n| b[n][p],
-                                            tile
-                                        );
-                                        put::<S, V, N>(
-                                            simd,
-                                            &tile,
-                                            &mut task,
-                                            (i, j),
-                                            (left, used),
-                                            over,
-                                        );
-                                    }
+                                    let b = |p: usize, n: usize| b[n][p];
+                                    tiles::<S, V, N>(
+                                        simd,
+                                        strips.clone(),
+                                        range.1,
+                                        b,
+                                        &mut task,
+                                        (j, used),
+                                        over,
+                                    );
                                 } else {
                                     let b = &copied_broadcast[(j - column) * range.1..];
                                     let (b, _) = b[..N * range.1].as_chunks::<N>();
-                                    for (i, left, a) in strips.clone() {
-                                        tile!(
-                                            S,
-                                            V,
-                                            N,
-                                            simd,
-                                            left,
-                                            range.1,
-                                            a,
-                                            |p, n| b[p][n],
-                                            tile
-                                        );
-                                        put::<S, V, N>(
-                                            simd,
-                                            &tile,
-                                            &mut task,
-                                            (i, j),
-                                            (left, used),
-                                            over,
-                                        );
-                                    }
+                                    let b = |p: usize, n: usize| b[p][n];
+                                    tiles::<S, V, N>(
+                                        simd,
+                                        strips.clone(),
+                                        range.1,
+                                        b,
+                                        &mut task,
+                                        (j, used),
+                                        over,
+                                    );
                                 }
                             }
                         }
                     }
+                }
+            }
+
+            /// The tiles of all strips (the row of each, the rows left from there, its copy) at the
+            /// columns from `j` on, each of as many vectors as there are rows left for.
+            #[inline(always)]
+            #[allow(clippy::too_many_arguments)]
+            fn tiles<'s, S: Simd, const V: usize, const N: usize>(
+                simd: S,
+                strips: impl Iterator<Item = (usize, usize, &'s [$float])>,
+                depth: usize,
+                b: impl Fn(usize, usize) -> $float + Copy,
+                task: &mut Task<'_, $float>,
+                (j, columns): (usize, usize),
+                over: bool,
+            ) {
+                let lanes = size_of::<S::$vectors>() / size_of::<$float>();
+                let mut tile = [[simd.$splat(0.0); V]; N];
+                for (i, left, a) in strips {
+                    match left.div_ceil(lanes) {
+                        1 => accumulate::<S, 1, V, N>(simd, depth, a, b, &mut tile),
+                        2 => accumulate::<S, 2, V, N>(simd, depth, a, b, &mut tile),
+                        _ => accumulate::<S, V, V, N>(simd, depth, a, b, &mut tile),
+                    }
+                    put::<S, V, N>(simd, &tile, task, (i, j), (left, columns), over);
                 }
             }
 

@@ -20,24 +20,11 @@ pub(super) struct Penalized<T> {
 
 impl<T: Real> Pass<'_, T> {
     /// `λ/2 Σ‖W‖²`; `∂W ← λ W` where λ > 0.
-    pub(super) fn decay(&self, mut gradient: Option<&mut [T]>, ws: &mut Workspace<T>) -> T {
+    pub(super) fn decay(&self, gradient: Option<&mut [T]>, ws: &mut Workspace<T>) -> T {
+        let rows = self.layout.visible();
+        let weights = self.layout.weights().map(|range| (range, rows));
         let lambda = self.objective.weight_decay;
-        if lambda <= T::zero() {
-            return T::zero();
-        }
-        let mut norms = 0.0;
-        for range in self.layout.weights() {
-            let w = &self.theta[range.clone()];
-            let norm = match gradient.as_deref_mut() {
-                Some(gradient) => {
-                    let rows = self.layout.visible();
-                    kernel::decay(&mut gradient[range], w, lambda, rows, &mut ws.scratch)
-                }
-                None => kernel::norm_squared(w),
-            };
-            norms += norm.to_f64();
-        }
-        T::of(0.5 * norms) * lambda
+        kernel::weight_decay(lambda, weights, self.theta, gradient, &mut ws.scratch)
     }
 
     /// Whether a gradient of weights is added to what decay, or the other use of tied weights, has
