@@ -159,6 +159,7 @@ macro_rules! multiply {
                 } else {
                     BROADCAST
                 };
+                let mut tile = [[simd.$splat(0.0); V]; N];
                 for block in 0..blocks {
                     let start = block * depth / blocks;
                     let range = (start, (block + 1) * depth / blocks - start);
@@ -195,6 +196,7 @@ macro_rules! multiply {
                                         strips.clone(),
                                         range.1,
                                         b,
+                                        &mut tile,
                                         &mut task,
                                         (j, used),
                                         over,
@@ -208,6 +210,7 @@ macro_rules! multiply {
                                         strips.clone(),
                                         range.1,
                                         b,
+                                        &mut tile,
                                         &mut task,
                                         (j, used),
                                         over,
@@ -228,19 +231,19 @@ macro_rules! multiply {
                 strips: impl Iterator<Item = (usize, usize, &'s [$float])>,
                 depth: usize,
                 b: impl Fn(usize, usize) -> $float + Copy,
+                tile: &mut [[S::$vectors; V]; N],
                 task: &mut Task<'_, $float>,
                 (j, columns): (usize, usize),
                 over: bool,
             ) {
                 let lanes = size_of::<S::$vectors>() / size_of::<$float>();
-                let mut tile = [[simd.$splat(0.0); V]; N];
                 for (i, left, a) in strips {
                     match left.div_ceil(lanes) {
-                        1 => accumulate::<S, 1, V, N>(simd, depth, a, b, &mut tile),
-                        2 => accumulate::<S, 2, V, N>(simd, depth, a, b, &mut tile),
-                        _ => accumulate::<S, V, V, N>(simd, depth, a, b, &mut tile),
+                        1 => accumulate::<S, 1, V, N>(simd, depth, a, b, tile),
+                        2 => accumulate::<S, 2, V, N>(simd, depth, a, b, tile),
+                        _ => accumulate::<S, V, V, N>(simd, depth, a, b, tile),
                     }
-                    put::<S, V, N>(simd, &tile, task, (i, j), (left, columns), over);
+                    put::<S, V, N>(simd, tile, task, (i, j), (left, columns), over);
                 }
             }
 
