@@ -169,70 +169,34 @@ impl<T: Real> SparseAutoencoderBuilder<T> {
     /// or an output for which the activation is not defined, [`Error::DimensionMismatch`] if
     /// parameters do not fit the layers.
     pub fn build(&self) -> Result<SparseAutoencoder<T>, Error> {
-        let parameters = self.initial_parameters()?;
-        let layout = parameters.layout();
-        for &units in &layout.sizes()[1..] {
-            self.hidden_activation.check(units)?;
-        }
-        if self.output_activation.kept(1).is_some() {
-            return Err(Error::UnsupportedActivation {
-                penalty: "the output",
-                activation: self.output_activation,
-                requirement: "a reconstruction cannot select units",
-            });
-        }
-        if self.reconstruction == Reconstruction::BinaryCrossEntropy
-            && self.output_activation != Activation::Sigmoid
-        {
-            return Err(Error::UnsupportedActivation {
-                penalty: "BinaryCrossEntropy",
-                activation: self.output_activation,
-                requirement: "the output must be Sigmoid",
-            });
-        }
-        let non_negative = "finite and at least 0";
-        let (weight, decay) = (self.penalty_weight, self.weight_decay);
-        // Checked as the scalar of the model sees them: 1e300 is not finite in f32.
-        let finite = |value: f64| value.is_finite() && T::of(value).is_finite();
-        require(
-            weight >= 0.0 && finite(weight),
-            "penalty_weight",
-            non_negative,
-            weight,
-        )?;
-        require(
-            decay >= 0.0 && finite(decay),
-            "weight_decay",
-            non_negative,
-            decay,
-        )?;
-        let target = T::of(self.sparsity_target);
-        require(
-            target > T::zero() && target < T::one(),
-            "sparsity_target",
-            "in (0, 1)",
-            self.sparsity_target,
-        )?;
+        self.build_with(self.initial_parameters()?)
+    }
+
+    /// [`build`](Self::build) with parameters that are moved, not copied.
+    pub(crate) fn build_with(
+        &self,
+        parameters: Parameters<T>,
+    ) -> Result<SparseAutoencoder<T>, Error> {
+        check_weights::<T>(self.penalty_weight, self.weight_decay, self.sparsity_target)?;
         let penalty: Arc<dyn Penalty<T>> = match &self.penalty {
             Some(penalty) => Arc::clone(penalty),
             None if self.hidden_activation.kept(1).is_some() => Arc::new(()),
             None => Arc::new(KlDivergence),
         };
-        penalty.check(&self.hidden_activation, target)?;
-
-        let depth = layout.depth();
+        let depth = parameters.layout().depth();
         let mut decoder = vec![self.hidden_activation.mirrored(); depth];
         decoder[0] = self.output_activation;
         let objective = Objective {
             encoder: vec![self.hidden_activation; depth],
             decoder,
             reconstruction: self.reconstruction,
-            weight_decay: T::of(decay),
+            weight_decay: T::of(self.weight_decay),
             penalty,
-            penalty_weight: T::of(weight),
-            sparsity_target: target,
+            penalty_weight: T::of(self.penalty_weight),
+            sparsity_target: T::of(self.sparsity_target),
             penalized: self.penalized(depth)?,
         };
+        objective.check(parameters.layout())?;
         Ok(SparseAutoencoder::from_parts(parameters, objective))
     }
 
@@ -276,4 +240,27 @@ impl<T: Real> SparseAutoencoderBuilder<T> {
         }
         Ok(penalized)
     }
+}
+
+/// Checks the numbers of an objective as the scalar of the model sees them: 1e300 is not finite in
+/// `f32`.
+pub(crate) fn check_weights<T: Real>(
+    penalty_weight: f64,
+    weight_decay: f64,
+    sparsity_target: f64,
+) -> Result<(), Error> {
+    for (name, value) in [
+        ("penalty_weight", penalty_weight),
+        ("weight_decay", weight_decay),
+    ] {
+        let finite = value.is_finite() && T::of(value).is_finite();
+        require(value >= 0.0 && finite, name, "finite and at least 0", value)?;
+    }
+    let target = T::of(sparsity_target);
+    require(
+        target > T::zero() && target < T::one(),
+        "sparsity_target",
+        "in (0, 1)",
+        sparsity_target,
+    )
 }

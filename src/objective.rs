@@ -39,7 +39,7 @@ use nalgebra::{DMatrixView, DMatrixViewMut};
 use crate::parameters::Layout;
 use crate::penalty::Penalty;
 use crate::workspace::Workspace;
-use crate::{Activation, Real};
+use crate::{Activation, Error, Real};
 
 /// What the difference between a sample and its reconstruction costs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -97,6 +97,45 @@ pub(crate) struct Objective<T> {
     pub(crate) sparsity_target: T,
     /// Whether level `l + 1` is penalised, at index `l`
     pub(crate) penalized: Vec<bool>,
+}
+
+impl<T: Real> Objective<T> {
+    /// Refuses activations that are not defined for their layer, the loss, or the penalty.
+    pub(crate) fn check(&self, layout: &Layout) -> Result<(), Error> {
+        for (activation, &units) in self.encoder.iter().zip(&layout.sizes()[1..]) {
+            activation.check(units)?;
+        }
+        if let Some(&activation) = self.decoder.iter().find(|g| g.kept(1).is_some()) {
+            return Err(Error::UnsupportedActivation {
+                penalty: "the output",
+                activation,
+                requirement: "a reconstruction cannot select units",
+            });
+        }
+        if self.reconstruction == Reconstruction::BinaryCrossEntropy
+            && self.decoder[0] != Activation::Sigmoid
+        {
+            return Err(Error::UnsupportedActivation {
+                penalty: "BinaryCrossEntropy",
+                activation: self.decoder[0],
+                requirement: "the output must be Sigmoid",
+            });
+        }
+        self.check_penalty()
+    }
+
+    /// Refuses a penalty that is not defined for a layer that it applies to.
+    pub(crate) fn check_penalty(&self) -> Result<(), Error> {
+        let penalized = self
+            .encoder
+            .iter()
+            .zip(&self.penalized)
+            .filter(|(_, on)| **on);
+        for (activation, _) in penalized {
+            self.penalty.check(activation, self.sparsity_target)?;
+        }
+        Ok(())
+    }
 }
 
 /// A batch: what the encoder sees, and what the reconstruction is compared with.
