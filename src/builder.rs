@@ -16,9 +16,9 @@ use crate::{Activation, Initialization, KlDivergence, Real, SparseAutoencoder};
 /// |---|---|---|---|
 /// | [`layers`](Self::layers) | required | ≥ 2 sizes, each ≥ 1 | visible, hidden, hidden, …; the decoder mirrors them |
 /// | [`hidden_activation`](Self::hidden_activation) | `Sigmoid` | any | f of the hidden layers |
-/// | [`output_activation`](Self::output_activation) | `Sigmoid` | not `TopK` | g of the reconstruction |
+/// | [`output_activation`](Self::output_activation) | `Sigmoid` | none that selects units | g of the reconstruction |
 /// | [`reconstruction`](Self::reconstruction) | `SquaredError` | | ℓ |
-/// | [`penalty`](Self::penalty) | `KlDivergence`; none for `TopK` | any [`Penalty`] | Ω |
+/// | [`penalty`](Self::penalty) | `KlDivergence`; none where f selects units | any [`Penalty`] | Ω |
 /// | [`sparsity_target`](Self::sparsity_target) | 0.05 | (0, 1) | ρ |
 /// | [`penalty_weight`](Self::penalty_weight) | 1 | ≥ 0 | β |
 /// | [`penalized_layers`](Self::penalized_layers) | all | indices of hidden layers | where Ω applies |
@@ -174,7 +174,7 @@ impl<T: Real> SparseAutoencoderBuilder<T> {
         for &units in &layout.sizes()[1..] {
             self.hidden_activation.check(units)?;
         }
-        if self.output_activation.kept(1).is_some() {
+        if self.output_activation.selects() {
             return Err(Error::UnsupportedActivation {
                 penalty: "the output",
                 activation: self.output_activation,
@@ -215,7 +215,7 @@ impl<T: Real> SparseAutoencoderBuilder<T> {
         )?;
         let penalty: Arc<dyn Penalty<T>> = match &self.penalty {
             Some(penalty) => Arc::clone(penalty),
-            None if self.hidden_activation.kept(1).is_some() => Arc::new(()),
+            None if self.hidden_activation.selects() => Arc::new(()),
             None => Arc::new(KlDivergence),
         };
         penalty.check(&self.hidden_activation, target)?;
