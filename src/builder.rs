@@ -16,9 +16,9 @@ use crate::{Activation, Initialization, KlDivergence, Real, SparseAutoencoder};
 /// |---|---|---|---|
 /// | [`layers`](Self::layers) | required | ≥ 2 sizes, each ≥ 1 | visible, hidden, hidden, …; the decoder mirrors them |
 /// | [`hidden_activation`](Self::hidden_activation) | `Sigmoid` | any | f of the hidden layers |
-/// | [`output_activation`](Self::output_activation) | `Sigmoid` | not `TopK` | g of the reconstruction |
+/// | [`output_activation`](Self::output_activation) | `Sigmoid` | none that selects units | g of the reconstruction |
 /// | [`reconstruction`](Self::reconstruction) | `SquaredError` | | ℓ |
-/// | [`penalty`](Self::penalty) | `KlDivergence`; none for `TopK` | any [`Penalty`] | Ω |
+/// | [`penalty`](Self::penalty) | `KlDivergence`; none where f selects units | any [`Penalty`] | Ω |
 /// | [`sparsity_target`](Self::sparsity_target) | 0.05 | (0, 1) | ρ |
 /// | [`penalty_weight`](Self::penalty_weight) | 1 | ≥ 0 | β |
 /// | [`penalized_layers`](Self::penalized_layers) | all | indices of hidden layers | where Ω applies |
@@ -180,7 +180,7 @@ impl<T: Real> SparseAutoencoderBuilder<T> {
         check_weights::<T>(self.penalty_weight, self.weight_decay, self.sparsity_target)?;
         let penalty: Arc<dyn Penalty<T>> = match &self.penalty {
             Some(penalty) => Arc::clone(penalty),
-            None if self.hidden_activation.kept(1).is_some() => Arc::new(()),
+            None if self.hidden_activation.selects() => Arc::new(()),
             None => Arc::new(KlDivergence),
         };
         let depth = parameters.layout().depth();

@@ -30,6 +30,7 @@
 
 mod backward;
 mod forward;
+mod over_batch;
 mod sparse;
 
 use std::sync::Arc;
@@ -105,7 +106,7 @@ impl<T: Real> Objective<T> {
         for (activation, &units) in self.encoder.iter().zip(&layout.sizes()[1..]) {
             activation.check(units)?;
         }
-        if let Some(&activation) = self.decoder.iter().find(|g| g.kept(1).is_some()) {
+        if let Some(&activation) = self.decoder.iter().find(|g| g.selects()) {
             return Err(Error::UnsupportedActivation {
                 penalty: "the output",
                 activation,

@@ -109,9 +109,13 @@ fn every_setting_is_kept() {
         Activation::SaturatingLinear,
         Activation::TopK(3),
         Activation::TopProportion(1.0 / 3.0),
+        Activation::WinnerTakeAll(1.0 / 3.0),
     ] {
         models.push(build(plain().hidden_activation(activation)));
-        if activation.kept(1).is_none() {
+        if !matches!(
+            activation,
+            Activation::TopK(_) | Activation::TopProportion(_) | Activation::WinnerTakeAll(_)
+        ) {
             models.push(build(plain().output_activation(activation)));
         }
     }

@@ -246,6 +246,7 @@ fn activation_to_json(activation: Activation) -> Value {
         Activation::SaturatingLinear => json!("saturating_linear"),
         Activation::TopK(k) => json!({ "top_k": k }),
         Activation::TopProportion(proportion) => json!({ "top_proportion": proportion }),
+        Activation::WinnerTakeAll(proportion) => json!({ "winner_take_all": proportion }),
     }
 }
 
@@ -264,6 +265,7 @@ fn activation_from_json(value: &Value) -> Option<Activation> {
     Some(match name {
         "top_k" => Activation::TopK(as_count(parameter)?),
         "top_proportion" => Activation::TopProportion(parameter.as_f64()?),
+        "winner_take_all" => Activation::WinnerTakeAll(parameter.as_f64()?),
         _ => return None,
     })
 }

@@ -390,7 +390,8 @@ impl<'a, T: Real> OneLayer<'a, T> {
         let activation = model.hidden_activations()[0];
         let activation = match (activation, activation.kept(blocks.above)) {
             (_, Some(k)) => Activation::TopK(k),
-            (Activation::Relu, None) => activation,
+            // Winners are chosen in training only.
+            (Activation::Relu | Activation::WinnerTakeAll(_), None) => Activation::Relu,
             _ => return refuse(format!("the hidden activation {activation:?}")),
         };
         let theta = model.parameters().as_slice();
