@@ -220,6 +220,35 @@ fn an_archive_that_would_fill_the_memory_is_refused() {
     assert_malformed("bomb", &archive, "inflate to more than 16 times");
 }
 
+#[test]
+fn a_model_is_never_held_twice() {
+    let model = SparseAutoencoder::<f32>::builder()
+        .layers([512, 2048])
+        .hidden_activation(Activation::Relu)
+        .output_activation(Activation::Identity)
+        .penalty(())
+        .build()
+        .unwrap();
+    let bytes = 4 * model.layout().len();
+    let own = Scratch::new("streamed", b"");
+    let lens = std::env::temp_dir().join(format!("sparse-autoencoder-lens-{}", std::process::id()));
+    for (what, (result, most)) in [
+        ("save", measured(|| format::save(&model, &own.0))),
+        ("sae_lens::save", measured(|| sae_lens::save(&model, &lens))),
+    ] {
+        result.unwrap();
+        assert!(most < ALLOWANCE, "{what}: {most} bytes");
+    }
+    for (what, (result, most)) in [
+        ("load", measured(|| format::load::<f32>(&own.0))),
+        ("sae_lens::load", measured(|| sae_lens::load::<f32>(&lens))),
+    ] {
+        assert_eq!(result.unwrap().model.parameters(), model.parameters());
+        assert!(most < bytes + ALLOWANCE, "{what}: {most} bytes of {bytes}");
+    }
+    fs::remove_dir_all(&lens).unwrap();
+}
+
 fn fixture(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("tests/interop/fixtures")

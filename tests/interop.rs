@@ -223,10 +223,10 @@ fn what_has_no_counterpart_is_named() {
     scratch.replace("cfg.json", &no, &yes);
     assert!(unsupported(sparsify::load::<f32>(&scratch.0)).contains("skip_connection"));
 
-    // A tensor that would be ignored: gates, read as a plain autoencoder.
-    let gated = fixtures("dictionary_learning").join("top_k");
-    let read = dictionary_learning::load_as::<f32>(gated, Dictionary::BatchTopKSae);
-    assert_eq!(read.unwrap().notes, [Note::ThresholdNotSet]);
+    // Thresholds that would be ignored.
+    let scratch = Scratch::copy_of("sae_lens", "jumprelu", "ignored");
+    scratch.replace("cfg.json", "\"jumprelu\"", "\"standard\"");
+    assert!(unsupported(sae_lens::load::<f32>(&scratch.0)).contains("the tensor threshold"));
     let scratch = Scratch::copy_of("sae_lens", "legacy_scaling_factor", "factor");
     let [yes, no] = ["true", "false"].map(|flag| format!("\"finetuning_scaling_factor\": {flag}"));
     scratch.replace("cfg.json", &yes, &no);
@@ -354,16 +354,13 @@ fn a_model_without_a_place_in_the_files_is_not_saved() {
 fn save_for_the_original_libraries() {
     let root = PathBuf::from(std::env::var("INTEROP_SAVED").expect("INTEROP_SAVED is a folder"));
     for (name, model) in published::<f32>() {
-        let mut projects: Vec<(
-            &str,
-            fn(&SparseAutoencoder<f32>, &Path) -> Result<(), Error>,
-        )> = vec![("sae_lens", |model, path| sae_lens::save(model, path))];
-        if name != "standard" {
-            projects.push(("sparsify", |model, path| sparsify::save(model, path)));
-        }
-        for (project, save) in projects {
+        for project in ["sae_lens", "sparsify"] {
             let folder = root.join(project).join(name);
-            save(&model, &folder).unwrap();
+            match project {
+                "sae_lens" => sae_lens::save(&model, &folder).unwrap(),
+                _ if name == "standard" => continue, // sparsify has TopK only
+                _ => sparsify::save(&model, &folder).unwrap(),
+            }
             let hidden = model.encode(&samples()).unwrap();
             let reconstructions = model.decode(&hidden).unwrap();
             for (file, matrix) in [
@@ -376,6 +373,56 @@ fn save_for_the_original_libraries() {
                     .flat_map(|value| value.to_le_bytes())
                     .collect();
                 fs::write(folder.join(file).with_extension("f32"), bytes).unwrap();
+            }
+        }
+    }
+}
+
+/// The BatchTopK dictionaries of <https://github.com/Theosdoor/list-comp>, on the activations of a
+/// toy transformer (`interop/make_activations.py`): L0 and FVU as `reference_eval.json` has them, by
+/// threshold and by k.
+#[test]
+#[ignore = "needs the folder PUBLISHED_SAES with the published files, and with their activations"]
+fn published_dictionaries_have_their_published_sparsity_and_error() {
+    let root = PathBuf::from(std::env::var("PUBLISHED_SAES").expect("PUBLISHED_SAES is a folder"));
+    let text = fs::read(root.join("reference_eval.json")).unwrap();
+    let reference: serde_json::Value = serde_json::from_slice(&text).unwrap();
+    let activations = TensorFile::open(root.join("activations.safetensors"));
+    let activations = activations.unwrap().samples::<f64>("activations").unwrap();
+    for (name, expected) in reference.as_object().unwrap() {
+        let path = root.join(name).with_extension("safetensors");
+        let mut file = TensorFile::open(&path).unwrap();
+        let mean = file.samples::<f64>("act_mean").unwrap();
+        let mut samples = activations.clone();
+        for mut sample in samples.column_iter_mut() {
+            sample -= &mean;
+        }
+        for (dictionary, kind) in [
+            (Dictionary::BatchTopKSae, "thresh"),
+            (Dictionary::AutoEncoderTopK, "topk"),
+        ] {
+            let loaded = dictionary_learning::load_as::<f64>(&path, dictionary).unwrap();
+            let transformation = "subtracting act_mean".to_owned();
+            let note = Note::TransformedSamples { transformation };
+            assert!(loaded.notes.contains(&note), "{:?}", loaded.notes);
+            let model = loaded.model;
+            let hidden = model.encode(&samples).unwrap();
+            let active = hidden.iter().filter(|&&h| h != 0.0).count();
+            let l0 = f64::of_count(active) / f64::of_count(samples.ncols());
+            let error = (model.decode(&hidden).unwrap() - &samples).norm_squared();
+            let mean = samples.column_mean();
+            let mut centred = samples.clone();
+            for mut sample in centred.column_iter_mut() {
+                sample -= &mean;
+            }
+            let variance = centred.norm_squared();
+            for (what, value) in [("l0", l0), ("fvu", error / variance)] {
+                let expected = expected[format!("{what}_{kind}")].as_f64().unwrap();
+                println!("{name} {what}_{kind}: {value}, published {expected}");
+                assert!(
+                    (value - expected).abs() <= 1e-4 * expected.max(1.0),
+                    "{name} {what}_{kind}: {value}, published {expected}"
+                );
             }
         }
     }

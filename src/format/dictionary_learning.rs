@@ -26,7 +26,7 @@ use std::path::{Path, PathBuf};
 use super::json::Object;
 use super::published::{Matrix, Published, Selection, Threshold};
 use super::tensors::Tensors;
-use super::{Loaded, malformed, pickle, unsupported};
+use super::{Loaded, Note, malformed, pickle, unsupported};
 use crate::{Error, Real};
 
 /// The classes of dictionary_learning whose states can be loaded, by their names there.
@@ -102,6 +102,12 @@ pub fn load_as<T: Real>(
         return Err(pickle(&pickled));
     }
     let mut tensors = Tensors::open(&path)?;
+    let mut notes = Vec::new();
+    if tensors.has(MEAN) {
+        notes.push(Note::TransformedSamples {
+            transformation: format!("subtracting {MEAN}"),
+        });
+    }
     let linear = Published {
         encoder_weights: Matrix::units_are_rows("encoder.weight"),
         encoder_bias: "encoder.bias",
@@ -112,7 +118,7 @@ pub fn load_as<T: Real>(
         by_decoder_norm: false,
         decoder_factors: None,
         input_scale: 1.0,
-        unused: &["k"],
+        unused: &["k", MEAN],
     };
     let published = match dictionary {
         Dictionary::AutoEncoder => Published {
@@ -135,7 +141,7 @@ pub fn load_as<T: Real>(
         },
         Dictionary::AutoEncoderTopK => Published {
             selection: Selection::TopK(active_units(&mut tensors)?),
-            unused: &["k", "threshold"],
+            unused: &["k", "threshold", MEAN],
             ..linear
         },
         Dictionary::BatchTopKSae => Published {
@@ -147,7 +153,7 @@ pub fn load_as<T: Real>(
             encoder_bias: "b_enc",
             decoder_weights: Matrix::units_are_rows("W_dec"),
             selection: Selection::Above(Threshold::Common("threshold")),
-            unused: &["k", "group_sizes"],
+            unused: &["k", "group_sizes", MEAN],
             ..linear
         },
         Dictionary::JumpReluAutoEncoder => Published {
@@ -159,8 +165,12 @@ pub fn load_as<T: Real>(
             ..linear
         },
     };
-    published.load(&mut tensors, Vec::new())
+    published.load(&mut tensors, notes)
 }
+
+/// Not part of any class, but published beside the state by some: the mean of the activations, which
+/// they subtract first.
+const MEAN: &str = "act_mean";
 
 fn weights(path: &Path) -> PathBuf {
     if path.is_dir() {
