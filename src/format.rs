@@ -57,12 +57,15 @@ mod element;
 pub mod gemma_scope;
 mod json;
 pub mod llama_scope;
+mod npy;
 mod npz;
+mod one_layer;
 mod own;
 mod published;
 pub mod sae_lens;
 mod safetensors;
 pub mod sparsify;
+mod tensor_file;
 mod tensors;
 
 use std::fmt;
@@ -70,7 +73,7 @@ use std::io;
 use std::path::Path;
 
 pub use own::{load, save};
-pub use tensors::TensorFile;
+pub use tensor_file::TensorFile;
 
 use crate::{Error, SparseAutoencoder};
 

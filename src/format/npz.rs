@@ -1,42 +1,21 @@
-//! NumPy's containers: `npy`, one array, and `npz`, a ZIP archive of such arrays.
+//! NumPy's `npz`: a ZIP archive of `npy` arrays.
 //!
 //! Of ZIP, what NumPy writes is read: stored or deflated members, with 64-bit sizes. The directory
 //! at the end of the archive is what counts.
 
 use std::collections::BTreeMap;
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 
-use flate2::read::DeflateDecoder;
-
-use super::element::Element;
 use super::json::MOST_BYTES;
-use super::tensors::{Entry, Place, Tensors, count};
+use super::npy;
+use super::tensors::{Place, Tensors};
 use super::{io_error, malformed, pickle, unsupported};
 use crate::Error;
 
 /// Weights hardly compress. An archive that claims to inflate to more than this multiple of its
 /// length is made to exhaust memory.
 const MOST_INFLATION: u64 = 16;
-
-/// Reads an `npy` file: one array, named `array`.
-pub(super) fn array<R: Read + Seek>(
-    path: &Path,
-    mut source: R,
-    length: u64,
-) -> Result<Tensors<R>, Error> {
-    let place = Place {
-        length,
-        ..Place::default()
-    };
-    let entry = entry(path, "array", &mut source, place, length)?;
-    Ok(Tensors {
-        path: path.to_owned(),
-        source,
-        entries: BTreeMap::from([("array".to_owned(), entry)]),
-        metadata: BTreeMap::new(),
-    })
-}
 
 /// Reads the directory of an `npz` archive, and the header of each of its arrays.
 pub(super) fn archive<R: Read + Seek>(
@@ -70,7 +49,7 @@ pub(super) fn archive<R: Read + Seek>(
     let mut entries = BTreeMap::new();
     for member in members {
         let name = member.name.strip_suffix(".npy").unwrap_or(&member.name);
-        let entry = entry(path, name, &mut source, member.place, member.inflated)?;
+        let entry = npy::entry(path, name, &mut source, member.place, member.inflated)?;
         if entries.insert(name.to_owned(), entry).is_some() {
             return Err(malformed(path, format!("there are two arrays {name}")));
         }
@@ -81,106 +60,6 @@ pub(super) fn archive<R: Read + Seek>(
         entries,
         metadata: BTreeMap::new(),
     })
-}
-
-/// One array, whose header is read from its `place`, and which has so many bytes with it.
-fn entry<R: Read + Seek>(
-    path: &Path,
-    name: &str,
-    source: &mut R,
-    place: Place,
-    bytes: u64,
-) -> Result<Entry, Error> {
-    source
-        .seek(SeekFrom::Start(place.offset))
-        .map_err(|error| io_error(path, &error))?;
-    let stored = source.take(place.length);
-    let header = if place.deflated {
-        header(&mut DeflateDecoder::new(stored))
-    } else {
-        header(&mut { stored })
-    };
-    let (text, skip) = header.map_err(|error| match error.kind() {
-        io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData => {
-            malformed(path, format!("the array {name} has no header: {error}"))
-        }
-        _ => io_error(path, &error),
-    })?;
-    let (dtype, column_major, shape) = parse(&text)
-        .ok_or_else(|| malformed(path, format!("the header of the array {name} is {text:?}")))?;
-    let element = match dtype.as_str() {
-        "<f2" => Some(Element::F16),
-        "<f4" => Some(Element::F32),
-        "<f8" => Some(Element::F64),
-        "<i4" => Some(Element::I32),
-        "<i8" => Some(Element::I64),
-        _ => None,
-    };
-    let claimed = count(&shape).and_then(|count| {
-        let bytes = count.checked_mul(element.map_or(0, Element::size))?;
-        skip.checked_add(u64::try_from(bytes).ok()?)
-    });
-    if element.is_some() && claimed != Some(bytes) {
-        let reason = format!("the array {name} claims the shape {shape:?} in {bytes} bytes");
-        return Err(malformed(path, reason));
-    }
-    Ok(Entry {
-        dtype,
-        element,
-        shape,
-        column_major,
-        place: Place { skip, ..place },
-    })
-}
-
-/// The text of an `npy` header, and the bytes up to its end.
-fn header(reader: &mut impl Read) -> io::Result<(String, u64)> {
-    let mut start = [0; 12];
-    reader.read_exact(&mut start[..10])?;
-    let (length, before) = match (&start[..6], start[6]) {
-        (b"\x93NUMPY", 1) => (u32::from(u16::from_le_bytes([start[8], start[9]])), 10),
-        (b"\x93NUMPY", 2 | 3) => {
-            reader.read_exact(&mut start[10..])?;
-            (
-                u32::from_le_bytes([start[8], start[9], start[10], start[11]]),
-                12,
-            )
-        }
-        _ => return Err(io::ErrorKind::InvalidData.into()),
-    };
-    if length > 1 << 16 {
-        return Err(io::ErrorKind::InvalidData.into());
-    }
-    let mut text = String::new();
-    let read = reader.take(length.into()).read_to_string(&mut text)?;
-    if read as u64 != u64::from(length) {
-        return Err(io::ErrorKind::UnexpectedEof.into());
-    }
-    Ok((text, before + u64::from(length)))
-}
-
-/// `{'descr': '<f4', 'fortran_order': False, 'shape': (3, 4), }`
-fn parse(text: &str) -> Option<(String, bool, Vec<usize>)> {
-    let field = |key: &str| Some(text.split_once(key)?.1.trim_start());
-    let descr = field("'descr':")?;
-    let dtype = match descr.strip_prefix('\'') {
-        Some(quoted) => quoted.split_once('\'')?.0,
-        None => "a record",
-    };
-    let order = field("'fortran_order':")?;
-    let column_major = match order {
-        _ if order.starts_with("False") => false,
-        _ if order.starts_with("True") => true,
-        _ => return None,
-    };
-    let shape = field("'shape':")?.strip_prefix('(')?.split_once(')')?.0;
-    let shape = shape
-        .split(',')
-        .map(str::trim)
-        .filter(|dimension| !dimension.is_empty())
-        .map(|dimension| dimension.parse().ok())
-        .collect::<Option<_>>()?;
-    Some((dtype.to_owned(), column_major, shape))
 }
 
 /// A member of an archive.

@@ -15,7 +15,8 @@ use std::path::Path;
 use serde_json::json;
 
 use super::json::Object;
-use super::published::{Matrix, OneLayer, Published, Selection};
+use super::one_layer::OneLayer;
+use super::published::{Matrix, Published, Selection};
 use super::sae_lens::write_both;
 use super::safetensors::Part;
 use super::tensors::Tensors;

@@ -9,13 +9,11 @@ use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
+use super::element::Element;
+use super::{io_error, malformed, npy, npz, safetensors, unsupported};
+use crate::{Error, Real};
 use flate2::CrcReader;
 use flate2::read::DeflateDecoder;
-use nalgebra::DMatrix;
-
-use super::element::Element;
-use super::{io_error, malformed, npz, safetensors, unsupported};
-use crate::{Error, Real};
 
 /// Scalars that are converted at a time.
 const CHUNK: usize = 1 << 14;
@@ -24,68 +22,6 @@ const CHUNK: usize = 1 << 14;
 /// enough for whole cache lines on the side that is written, few enough streams on the other.
 const PANEL_ROWS: usize = 32;
 const PANEL: usize = 1 << 20;
-
-/// The named tensors of a `safetensors`, `npz`, or `npy` file, for samples that are to be encoded.
-///
-/// ```no_run
-/// use sparse_autoencoder::format::TensorFile;
-///
-/// let mut file = TensorFile::open("activations.safetensors")?;
-/// let samples = file.samples::<f32>("activations")?; // d × n, of a tensor that is n × d
-/// # Ok::<(), sparse_autoencoder::Error>(())
-/// ```
-#[derive(Debug)]
-pub struct TensorFile {
-    tensors: Tensors<BufReader<File>>,
-}
-
-impl TensorFile {
-    /// Opens a file and checks its directory. The one array of an `npy` file is named `array`.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Io`] if the file cannot be read, [`Error::Malformed`] if it is not what it says it
-    /// is, [`Error::Unsupported`] for pickles and for compression other than deflate.
-    pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
-        Ok(Self {
-            tensors: Tensors::open(path.as_ref())?,
-        })
-    }
-
-    /// The names of the tensors, in alphabetical order.
-    pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.tensors.entries.keys().map(String::as_str)
-    }
-
-    /// The shape of a tensor, `None` if there is none of this name.
-    #[must_use]
-    pub fn shape(&self, name: &str) -> Option<&[usize]> {
-        Some(&self.tensors.entries.get(name)?.shape)
-    }
-
-    /// A tensor of the shape samples × entries as a matrix whose columns are the samples. A tensor
-    /// of one dimension is one sample.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Malformed`] if there is no tensor of this name, if it has another number of
-    /// dimensions, and for NaN and infinities; [`Error::Unsupported`] for a type of number that is
-    /// not among `f16`, `bf16`, `f32`, `f64`, `i32`, and `i64`; [`Error::Io`].
-    pub fn samples<T: Real>(&mut self, name: &str) -> Result<DMatrix<T>, Error> {
-        let (samples, entries) = match *self.tensors.shape(name)? {
-            [entries] => (1, entries),
-            [samples, entries] => (samples, entries),
-            ref shape => {
-                let reason = format!("{name} must have one or two dimensions, has {shape:?}");
-                return Err(malformed(&self.tensors.path, reason));
-            }
-        };
-        let mut matrix = DMatrix::zeros(entries, samples);
-        self.tensors
-            .read_into(name, Rows::Contiguous, matrix.as_mut_slice())?;
-        Ok(matrix)
-    }
-}
 
 /// How the rows of a tensor lie in the slice that it is read into or written from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -160,7 +96,7 @@ impl<R: Read + Seek> Tensors<R> {
         if magic.starts_with(b"PK\x03\x04") {
             npz::archive(path, source, length)
         } else if magic.starts_with(b"\x93NUMPY") {
-            npz::array(path, source, length)
+            npy::array(path, source, length)
         } else {
             safetensors::directory(path, source, length, magic)
         }
