@@ -24,6 +24,8 @@ use crate::{Activation, Initialization, KlDivergence, Real, SparseAutoencoder};
 /// | [`penalized_layers`](Self::penalized_layers) | all | indices of hidden layers | where Ω applies |
 /// | [`weight_decay`](Self::weight_decay) | 0 | ≥ 0 | λ; biases are not decayed |
 /// | [`tied`](Self::tied) | `false` | | the decoder reads the encoder's weights |
+/// | [`pre_encoder_bias`](Self::pre_encoder_bias) | `false` | `Identity` output | the encoder sees x − c |
+/// | [`bandwidth`](Self::bandwidth) | 0.05 | > 0 | ε, by which the thresholds of `JumpRelu` learn |
 /// | [`initialization`](Self::initialization) | `Glorot` | | how the weights start |
 /// | [`seed`](Self::seed) | 0 | | of the initial weights |
 /// | [`parameters`](Self::parameters) | none | | start from these instead |
@@ -51,6 +53,8 @@ pub struct SparseAutoencoderBuilder<T> {
     penalized_layers: Option<Vec<usize>>,
     weight_decay: f64,
     tied: bool,
+    pre_encoder_bias: bool,
+    bandwidth: f64,
     initialization: Initialization,
     seed: u64,
     parameters: Option<Parameters<T>>,
@@ -69,6 +73,8 @@ impl<T: Real> Default for SparseAutoencoderBuilder<T> {
             penalized_layers: None,
             weight_decay: 0.0,
             tied: false,
+            pre_encoder_bias: false,
+            bandwidth: 0.05,
             initialization: Initialization::Glorot,
             seed: 0,
             parameters: None,
@@ -141,6 +147,25 @@ impl<T: Real> SparseAutoencoderBuilder<T> {
         self
     }
 
+    /// Whether the encoder sees the samples less the bias `c` of the decoder, outermost: then
+    /// `H = f(Wᵀ(X − c1ᵀ) + b)` and `X̂ = D H + c`, so that `c` stands for what all samples share
+    /// (Bricken et al. 2023, *Towards Monosemanticity*). It needs an output of
+    /// [`Activation::Identity`], where `c` is a sample. A good start is the mean of the samples, or
+    /// their [geometric median](crate::geometric_median):
+    /// [`set_decoder_bias`](SparseAutoencoder::set_decoder_bias).
+    pub fn pre_encoder_bias(mut self, subtracted: bool) -> Self {
+        self.pre_encoder_bias = subtracted;
+        self
+    }
+
+    /// The bandwidth ε of the pseudo-gradient by which the thresholds of [`Activation::JumpRelu`]
+    /// learn: pre-activations within ε/2 of a threshold move it. Choose it by the scale of the
+    /// pre-activations; other activations do not use it.
+    pub fn bandwidth(mut self, bandwidth: f64) -> Self {
+        self.bandwidth = bandwidth;
+        self
+    }
+
     /// How the weights start.
     pub fn initialization(mut self, initialization: Initialization) -> Self {
         self.initialization = initialization;
@@ -154,7 +179,9 @@ impl<T: Real> SparseAutoencoderBuilder<T> {
     }
 
     /// Parameters to start from, instead of random ones. Layer sizes and tying are theirs;
-    /// [`layers`](Self::layers), if it is called too, must agree.
+    /// [`layers`](Self::layers), if it is called too, must agree. Thresholds that the hidden
+    /// activation needs, and that are not among them, start at 0; such as it does not need are
+    /// refused.
     pub fn parameters(mut self, parameters: Parameters<T>) -> Self {
         self.parameters = Some(parameters);
         self
@@ -177,7 +204,12 @@ impl<T: Real> SparseAutoencoderBuilder<T> {
         &self,
         parameters: Parameters<T>,
     ) -> Result<SparseAutoencoder<T>, Error> {
-        check_weights::<T>(self.penalty_weight, self.weight_decay, self.sparsity_target)?;
+        check_numbers::<T>(
+            self.penalty_weight,
+            self.weight_decay,
+            self.sparsity_target,
+            self.bandwidth,
+        )?;
         let penalty: Arc<dyn Penalty<T>> = match &self.penalty {
             Some(penalty) => Arc::clone(penalty),
             None if self.hidden_activation.selects() => Arc::new(()),
@@ -195,6 +227,8 @@ impl<T: Real> SparseAutoencoderBuilder<T> {
             penalty_weight: T::of(self.penalty_weight),
             sparsity_target: T::of(self.sparsity_target),
             penalized: self.penalized(depth)?,
+            bandwidth: T::of(self.bandwidth),
+            pre_encoder_bias: self.pre_encoder_bias,
         };
         objective.check(parameters.layout())?;
         Ok(SparseAutoencoder::from_parts(parameters, objective))
@@ -203,6 +237,7 @@ impl<T: Real> SparseAutoencoderBuilder<T> {
     fn initial_parameters(&self) -> Result<Parameters<T>, Error> {
         let Some(parameters) = &self.parameters else {
             let layout = Layout::new(&self.layers, self.tied)?;
+            let layout = layout.for_activation(self.hidden_activation)?;
             let theta = self.initialization.draw(&layout, self.seed)?;
             return Parameters::new(layout, theta);
         };
@@ -220,7 +255,7 @@ impl<T: Real> SparseAutoencoderBuilder<T> {
                 }
             }
         }
-        Ok(parameters.clone())
+        parameters.clone().fit_to(self.hidden_activation)
     }
 
     fn penalized(&self, depth: usize) -> Result<Vec<bool>, Error> {
@@ -244,10 +279,11 @@ impl<T: Real> SparseAutoencoderBuilder<T> {
 
 /// Checks the numbers of an objective as the scalar of the model sees them: 1e300 is not finite in
 /// `f32`.
-pub(crate) fn check_weights<T: Real>(
+pub(crate) fn check_numbers<T: Real>(
     penalty_weight: f64,
     weight_decay: f64,
     sparsity_target: f64,
+    bandwidth: f64,
 ) -> Result<(), Error> {
     for (name, value) in [
         ("penalty_weight", penalty_weight),
@@ -256,6 +292,13 @@ pub(crate) fn check_weights<T: Real>(
         let finite = value.is_finite() && T::of(value).is_finite();
         require(value >= 0.0 && finite, name, "finite and at least 0", value)?;
     }
+    let width = T::of(bandwidth);
+    require(
+        width > T::zero() && width.is_finite(),
+        "bandwidth",
+        "finite and above 0",
+        bandwidth,
+    )?;
     let target = T::of(sparsity_target);
     require(
         target > T::zero() && target < T::one(),

@@ -2,6 +2,7 @@
 //! behind them.
 
 mod elementwise;
+mod jump;
 mod largest;
 mod over_batch;
 mod panels;
@@ -13,15 +14,16 @@ mod threads;
 mod tile;
 
 pub(crate) use elementwise::{
-    activate, all_finite, backpropagate, distance_squared, norm_squared, residual, sum,
-    weight_decay,
+    activate, add_scaled, all_finite, backpropagate, distance_squared, norm_squared, residual,
+    subtract, sum, weight_decay,
 };
+pub(crate) use jump::{Jump, activate_above, backpropagate_jump, near_below, positive};
 pub(crate) use largest::{Largest, keep_largest};
-pub(crate) use over_batch::keep_largest_of_units;
+pub(crate) use over_batch::{keep_largest_of_batch, keep_largest_of_units};
 pub(crate) use product::{Write, product, transpose};
 pub(crate) use scalar::Scalar;
 pub(crate) use scratch::Scratch;
-pub(crate) use sparse::{Codes, UnitGradients, UnitOperands};
+pub(crate) use sparse::{Codes, UnitGradients, UnitOperands, dot};
 pub(crate) use threads::Threads;
 
 /// Runs a loop compiled for the widest vectors of this machine, chosen at run time.

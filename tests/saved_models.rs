@@ -7,8 +7,8 @@ use sparse_autoencoder::format::{self, Note};
 use sparse_autoencoder::nalgebra::DMatrix;
 use sparse_autoencoder::penalty::{Description, HiddenBatch, HiddenGradient, Scaled};
 use sparse_autoencoder::{
-    Activation, Error, KlDivergence, L1, Penalty, Proportion, Real, Reconstruction,
-    SparseAutoencoder, SparseAutoencoderBuilder, SquaredDeviation, Stack,
+    Activation, Error, KlDivergence, L0, L1, Penalty, Proportion, Real, Reconstruction,
+    SparseAutoencoder, SparseAutoencoderBuilder, SquaredDeviation, Stack, TargetL0,
 };
 
 /// A folder of one test's own, which is gone when the test ends.
@@ -50,6 +50,8 @@ fn assert_same<T: Real>(a: &SparseAutoencoder<T>, b: &SparseAutoencoder<T>) {
     assert_eq!(a.hidden_activations(), b.hidden_activations());
     assert_eq!(a.output_activation(), b.output_activation());
     assert_eq!(a.reconstruction(), b.reconstruction());
+    assert_eq!(a.has_pre_encoder_bias(), b.has_pre_encoder_bias());
+    assert_eq!(a.bandwidth(), b.bandwidth());
     assert_eq!(a.penalty().description(), b.penalty().description());
     // Terms of the objective, so that weights, targets, and penalised layers are compared too.
     let mut gradients = [a, b].map(|model| vec![T::zero(); model.layout().len()]);
@@ -96,6 +98,33 @@ fn every_setting_is_kept() {
                 .penalty(Proportion),
         ),
         build(plain().penalty(SquaredDeviation)),
+        build(
+            plain()
+                .hidden_activation(Activation::JumpRelu)
+                .penalty(L0)
+                .bandwidth(0.2),
+        ),
+        build(
+            plain()
+                .hidden_activation(Activation::JumpRelu)
+                .penalty((TargetL0, L1)),
+        ),
+        build(
+            plain()
+                .layers([5, 7, 3])
+                .hidden_activation(Activation::JumpRelu),
+        ),
+        build(
+            plain()
+                .layers([5, 7, 3])
+                .hidden_activation(Activation::BatchTopK(2))
+                .tied(true),
+        ),
+        build(
+            plain()
+                .output_activation(Activation::Identity)
+                .pre_encoder_bias(true),
+        ),
         build(plain().penalty((
             KlDivergence,
             Scaled::new(0.1, (L1, Scaled::new(1.0 / 3.0, Proportion))),
@@ -110,16 +139,29 @@ fn every_setting_is_kept() {
         Activation::TopK(3),
         Activation::TopProportion(1.0 / 3.0),
         Activation::WinnerTakeAll(1.0 / 3.0),
+        Activation::BatchTopK(3),
+        Activation::JumpRelu,
     ] {
         models.push(build(plain().hidden_activation(activation)));
         if !matches!(
             activation,
-            Activation::TopK(_) | Activation::TopProportion(_) | Activation::WinnerTakeAll(_)
+            Activation::TopK(_)
+                | Activation::TopProportion(_)
+                | Activation::WinnerTakeAll(_)
+                | Activation::BatchTopK(_)
+                | Activation::JumpRelu
         ) {
             models.push(build(plain().output_activation(activation)));
         }
     }
-    for model in &models {
+    for model in &mut models {
+        // Parameters that are no defaults: thresholds start at 0.
+        let theta = model
+            .parameters()
+            .as_slice()
+            .iter()
+            .map(|value| value + 0.01);
+        model.set_theta(&theta.collect::<Vec<_>>()).unwrap();
         round_trip(model, &path);
     }
 }
@@ -272,6 +314,14 @@ fn what_a_builder_refuses_is_refused_in_a_file() {
     );
     let other = forged(&quoted("['sigmoid']"), &quoted("['sigmund']"));
     assert!(matches!(other, Err(Error::Unsupported { .. })), "{other:?}");
+    let penalty = forged(
+        &quoted("'penalty':'kl_divergence'"),
+        &quoted("'penalty':           'l0'"),
+    );
+    assert!(
+        matches!(penalty, Err(Error::UnsupportedActivation { .. })),
+        "{penalty:?}"
+    );
     let layers = forged(&quoted("'layers':[5,7]"), &quoted("'layers':[7,5]"));
     assert!(matches!(layers, Err(Error::Malformed { .. })), "{layers:?}");
 }

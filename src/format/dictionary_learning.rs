@@ -145,14 +145,20 @@ pub fn load_as<T: Real>(
             ..linear
         },
         Dictionary::BatchTopKSae => Published {
-            selection: Selection::Above(Threshold::Common("threshold")),
+            selection: Selection::BatchTopK {
+                k: active_units(&mut tensors)?,
+                threshold: "threshold",
+            },
             ..linear
         },
         Dictionary::MatryoshkaBatchTopKSae => Published {
             encoder_weights: Matrix::units_are_columns("W_enc"),
             encoder_bias: "b_enc",
             decoder_weights: Matrix::units_are_rows("W_dec"),
-            selection: Selection::Above(Threshold::Common("threshold")),
+            selection: Selection::BatchTopK {
+                k: active_units(&mut tensors)?,
+                threshold: "threshold",
+            },
             unused: &["k", "group_sizes", MEAN],
             ..linear
         },

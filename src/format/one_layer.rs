@@ -5,7 +5,7 @@ use super::unsupported;
 use crate::{Activation, Error, Real, SparseAutoencoder};
 
 /// A model that can be published: of one hidden layer, with linear output.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct OneLayer<'a, T> {
     /// d
     pub(super) visible: usize,
@@ -17,8 +17,12 @@ pub(super) struct OneLayer<'a, T> {
     /// D, unit by unit
     pub(super) decoder_weights: &'a [T],
     pub(super) decoder_bias: &'a [T],
-    /// `Relu` or `TopK`
+    /// `Relu`, `TopK`, or `JumpRelu`, by what `encode` does
     pub(super) activation: Activation,
+    /// Of `JumpRelu`, one for each unit
+    pub(super) thresholds: Vec<T>,
+    /// Whether the encoder sees `x − c`
+    pub(super) centered: bool,
 }
 
 impl<'a, T: Real> OneLayer<'a, T> {
@@ -44,6 +48,7 @@ impl<'a, T: Real> OneLayer<'a, T> {
             (_, Some(k)) => Activation::TopK(k),
             // Winners are chosen in training only.
             (Activation::Relu | Activation::WinnerTakeAll(_), None) => Activation::Relu,
+            (Activation::JumpRelu | Activation::BatchTopK(_), None) => Activation::JumpRelu,
             _ => return refuse(format!("the hidden activation {activation:?}")),
         };
         let theta = model.parameters().as_slice();
@@ -55,12 +60,20 @@ impl<'a, T: Real> OneLayer<'a, T> {
             decoder_weights: &theta[blocks.decoder_weights.clone()],
             decoder_bias: &theta[blocks.decoder_bias.clone()],
             activation,
+            thresholds: match blocks.thresholds(theta) {
+                &[threshold] => vec![threshold; blocks.above],
+                thresholds => thresholds.to_vec(),
+            },
+            centered: model.has_pre_encoder_bias(),
         })
     }
 
-    /// `b + Wᵀ c`: the bias of an encoder that sees `x − c` and does what one with the bias `b` does
-    /// that sees `x`.
+    /// The bias of an encoder that sees `x − c` and does the same: `b + Wᵀ c`, unless this one does
+    /// see it.
     pub(super) fn centered_bias(&self) -> Vec<T> {
+        if self.centered {
+            return self.encoder_bias.to_vec();
+        }
         let units = self.encoder_weights.chunks_exact(self.visible);
         let shifts = units.map(|w| dot(w, self.decoder_bias));
         let biases = self.encoder_bias.iter().zip(shifts);

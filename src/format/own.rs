@@ -17,9 +17,9 @@ use super::json::{Object, as_count, short};
 use super::safetensors::{Part, write};
 use super::tensors::{Rows, Tensors};
 use super::{Loaded, Note, malformed, unsupported};
-use crate::builder::check_weights;
+use crate::builder::check_numbers;
 use crate::objective::{Objective, Reconstruction};
-use crate::parameters::{Blocks, Layout, Parameters};
+use crate::parameters::{Layout, Parameters};
 use crate::penalty::{Description, Penalty};
 use crate::{Activation, Error, Real, SparseAutoencoder};
 
@@ -58,13 +58,16 @@ fn blocks(layout: &Layout) -> Vec<(String, Vec<usize>, Range<usize>)> {
                 range.clone(),
             ));
         };
-        let &Blocks { below, above, .. } = blocks;
+        let (below, above) = (blocks.below, blocks.above);
         tensor("encoder_weights", &[above, below], &blocks.encoder_weights);
         tensor("encoder_bias", &[above], &blocks.encoder_bias);
         if !layout.is_tied() {
             tensor("decoder_weights", &[above, below], &blocks.decoder_weights);
         }
         tensor("decoder_bias", &[below], &blocks.decoder_bias);
+        if !blocks.thresholds.is_empty() {
+            tensor("thresholds", &[blocks.thresholds.len()], &blocks.thresholds);
+        }
     }
     tensors
 }
@@ -155,6 +158,8 @@ fn describe<T: Real>(model: &SparseAutoencoder<T>) -> Value {
         "sparsity_target": objective.sparsity_target.to_f64(),
         "penalized": objective.penalized,
         "weight_decay": objective.weight_decay.to_f64(),
+        "bandwidth": objective.bandwidth.to_f64(),
+        "pre_encoder_bias": objective.pre_encoder_bias,
     })
 }
 
@@ -202,7 +207,8 @@ fn interpret<T: Real>(
     let weight_decay = number("weight_decay")?;
     let penalty_weight = number("penalty_weight")?;
     let sparsity_target = number("sparsity_target")?;
-    check_weights::<T>(penalty_weight, weight_decay, sparsity_target)?;
+    let bandwidth = number("bandwidth")?;
+    check_numbers::<T>(penalty_weight, weight_decay, sparsity_target, bandwidth)?;
     let reconstruction = match object.text("reconstruction")? {
         Some("squared_error") => Reconstruction::SquaredError,
         Some("binary_cross_entropy") => Reconstruction::BinaryCrossEntropy,
@@ -232,8 +238,16 @@ fn interpret<T: Real>(
         penalty_weight: T::of(penalty_weight),
         sparsity_target: T::of(sparsity_target),
         penalized,
+        bandwidth: T::of(bandwidth),
+        pre_encoder_bias: object.required("pre_encoder_bias", object.flag("pre_encoder_bias")?)?,
     };
     objective.check(&layout)?;
+    let layout = layout.for_activation(objective.encoder[0])?;
+    let own = |activation: &Activation| activation.own_parameters();
+    if objective.encoder.iter().any(|f| own(f) != layout.own()) {
+        let reason = "all hidden layers must have thresholds of the same kind, or none";
+        return Err(malformed(object.path(), reason));
+    }
     Ok((layout, objective))
 }
 
@@ -247,6 +261,8 @@ fn activation_to_json(activation: Activation) -> Value {
         Activation::TopK(k) => json!({ "top_k": k }),
         Activation::TopProportion(proportion) => json!({ "top_proportion": proportion }),
         Activation::WinnerTakeAll(proportion) => json!({ "winner_take_all": proportion }),
+        Activation::BatchTopK(k) => json!({ "batch_top_k": k }),
+        Activation::JumpRelu => json!("jump_relu"),
     }
 }
 
@@ -258,12 +274,14 @@ fn activation_from_json(value: &Value) -> Option<Activation> {
             "relu" => Activation::Relu,
             "identity" => Activation::Identity,
             "saturating_linear" => Activation::SaturatingLinear,
+            "jump_relu" => Activation::JumpRelu,
             _ => return None,
         });
     }
     let (name, parameter) = only_field(value)?;
     Some(match name {
         "top_k" => Activation::TopK(as_count(parameter)?),
+        "batch_top_k" => Activation::BatchTopK(as_count(parameter)?),
         "top_proportion" => Activation::TopProportion(parameter.as_f64()?),
         "winner_take_all" => Activation::WinnerTakeAll(parameter.as_f64()?),
         _ => return None,
@@ -283,6 +301,8 @@ fn penalty_to_json(penalty: &Description) -> Value {
         Description::None => json!("none"),
         Description::KlDivergence => json!("kl_divergence"),
         Description::L1 => json!("l1"),
+        Description::L0 => json!("l0"),
+        Description::TargetL0 => json!("target_l0"),
         Description::Proportion => json!("proportion"),
         Description::SquaredDeviation => json!("squared_deviation"),
         Description::Sum(a, b) => json!({ "sum": [penalty_to_json(a), penalty_to_json(b)] }),
@@ -304,6 +324,8 @@ fn penalty_from_json(value: &Value) -> Description {
                 "none" => Description::None,
                 "kl_divergence" => Description::KlDivergence,
                 "l1" => Description::L1,
+                "l0" => Description::L0,
+                "target_l0" => Description::TargetL0,
                 "proportion" => Description::Proportion,
                 "squared_deviation" => Description::SquaredDeviation,
                 _ => return None,

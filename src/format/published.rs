@@ -7,7 +7,7 @@ use std::path::Path;
 use super::tensors::{Rows, Tensors};
 use super::{Loaded, Note, malformed, unsupported};
 use crate::parameters::{Layout, Parameters};
-use crate::{Activation, Error, Real, SparseAutoencoder, SparseAutoencoderBuilder};
+use crate::{Activation, Error, Real, SparseAutoencoder};
 
 /// A published model: which tensors it is in, and what is done with them.
 ///
@@ -108,8 +108,10 @@ pub(super) enum Selection<'a> {
     Relu,
     /// `max(z, 0)` on the k largest
     TopK(usize),
-    /// `max(z, 0)` where `z > θ`
+    /// `max(z, 0)` where `z > t`
     Above(Threshold<'a>),
+    /// The same, with one threshold for all units, that training with k of them has left.
+    BatchTopK { k: usize, threshold: &'a str },
     /// Gated units: `max(m, 0)` where `π > 0`, with
     ///
     /// ```text
@@ -126,7 +128,7 @@ pub(super) enum Selection<'a> {
     },
 }
 
-/// θ
+/// t
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Threshold<'a> {
     PerUnit(&'a str),
@@ -135,6 +137,17 @@ pub(super) enum Threshold<'a> {
     /// One number in the file for all units; below 0 it is not set.
     Common(&'a str),
     Constant(f64),
+}
+
+impl Selection<'_> {
+    fn activation(&self) -> Activation {
+        match *self {
+            Self::Relu => Activation::Relu,
+            Self::TopK(k) => Activation::TopK(k),
+            Self::BatchTopK { k, .. } => Activation::BatchTopK(k),
+            Self::Above(_) | Self::Gated { .. } => Activation::JumpRelu,
+        }
+    }
 }
 
 impl Published<'_> {
@@ -147,66 +160,64 @@ impl Published<'_> {
         let sizes = self.encoder_weights.sizes(tensors)?;
         self.check(tensors, sizes)?;
         let (d, n) = sizes;
-        let layout = Layout::new(&[d, n], false)?;
+        let activation = self.selection.activation();
+        let layout = Layout::new(&[d, n], false)?.for_activation(activation)?;
         let mut theta = vec![T::zero(); layout.len()];
-        let blocks = layout.blocks()[0].clone();
+        let at = layout.blocks()[0].clone();
         self.encoder_weights
-            .read(tensors, &mut theta[blocks.encoder_weights.clone()])?;
+            .read(tensors, &mut theta[at.encoder_weights.clone()])?;
         self.decoder_weights
-            .read(tensors, &mut theta[blocks.decoder_weights.clone()])?;
-        tensors.read_into(
-            self.decoder_bias,
-            Rows::Contiguous,
-            &mut theta[blocks.decoder_bias.clone()],
-        )?;
-
-        // Encoder first: W and c, then b and θ, follow each other in the formulas.
-        let gains = self.gains(tensors, &theta[blocks.decoder_weights.clone()], sizes)?;
-        let (bias, thresholds) = self.bias_and_thresholds(tensors, n, &mut notes)?;
-        theta[blocks.encoder_bias.clone()].copy_from_slice(&bias);
-        let factors = match self.decoder_factors {
-            Some(name) => tensors.vector(name, n)?,
-            None => vec![T::one(); n],
+            .read(tensors, &mut theta[at.decoder_weights.clone()])?;
+        let bias = match self.selection {
+            Selection::Gated { magnitude_bias, .. } => magnitude_bias,
+            _ => self.encoder_bias,
         };
+        for (name, range) in [
+            (bias, &at.encoder_bias),
+            (self.decoder_bias, &at.decoder_bias),
+        ] {
+            tensors.read_into(name, Rows::Contiguous, &mut theta[range.clone()])?;
+        }
+        self.read_thresholds(tensors, &mut theta[at.thresholds.clone()], &mut notes)?;
+
+        if let Selection::Gated {
+            gate_bias,
+            log_magnitude,
+            ..
+        } = self.selection
+        {
+            let gate: Vec<T> = tensors.vector(gate_bias, n)?;
+            let mut gains: Vec<T> = tensors.vector(log_magnitude, n)?;
+            gains.iter_mut().for_each(|r| *r = r.exp());
+            scale_units(&mut theta[at.encoder_weights.clone()], d, &gains);
+            for j in 0..n {
+                theta[at.thresholds.start + j] =
+                    theta[at.encoder_bias.start + j] - gains[j] * gate[j];
+            }
+        }
+        if self.by_decoder_norm {
+            let norms = self.decoder_norms(&theta[at.decoder_weights.clone()], d, &tensors.path)?;
+            let inverse: Vec<T> = norms.iter().map(|&norm| T::one() / norm).collect();
+            scale_units(&mut theta[at.encoder_weights.clone()], d, &norms);
+            scale_units(&mut theta[at.encoder_bias.clone()], 1, &norms);
+            scale_units(&mut theta[at.decoder_weights.clone()], d, &inverse);
+        }
+        if let Some(name) = self.decoder_factors {
+            let factors: Vec<T> = tensors.vector(name, n)?;
+            scale_units(&mut theta[at.decoder_weights.clone()], d, &factors);
+        }
         let s = T::of(self.input_scale);
-        for (j, w) in theta[blocks.encoder_weights.clone()]
-            .chunks_exact_mut(d)
-            .enumerate()
-        {
-            scale(w, s * gains[j]);
+        if s != T::one() {
+            scale(&mut theta[at.encoder_weights], s);
+            scale(&mut theta[at.decoder_weights], T::one() / s);
+            scale(&mut theta[at.decoder_bias], T::one() / s);
         }
-        for (b, &gain) in theta[blocks.encoder_bias.clone()].iter_mut().zip(&gains) {
-            if !matches!(self.selection, Selection::Gated { .. }) {
-                *b *= gain;
-            }
-        }
-        for (j, column) in theta[blocks.decoder_weights.clone()]
-            .chunks_exact_mut(d)
-            .enumerate()
-        {
-            let gain = if self.by_decoder_norm {
-                gains[j]
-            } else {
-                T::one()
-            };
-            scale(column, factors[j] / (s * gain));
-        }
-        scale(&mut theta[blocks.decoder_bias.clone()], T::one() / s);
-
-        if self.centered {
-            let (encoder, decoder) = theta.split_at_mut(blocks.encoder_bias.end);
-            let c = &decoder[blocks.decoder_bias.start - blocks.encoder_bias.end..][..d];
-            let (w, b) = encoder.split_at_mut(blocks.encoder_bias.start);
-            for (b, w) in b.iter_mut().zip(w.chunks_exact(d)) {
-                *b = T::of(b.to_f64() - dot(w, c));
-            }
-        }
-        let activation = match self.selection {
-            Selection::TopK(k) => Activation::TopK(k),
-            Selection::Relu => Activation::Relu,
-            Selection::Above(_) | Selection::Gated { .. } => above(&thresholds, &tensors.path)?,
-        };
-        let model = builder(activation).build_with(Parameters::new(layout, theta)?)?;
+        let model = SparseAutoencoder::builder()
+            .hidden_activation(activation)
+            .output_activation(Activation::Identity)
+            .pre_encoder_bias(self.centered)
+            .penalty(())
+            .build_with(Parameters::new(layout, theta)?)?;
         Ok(Loaded { model, notes })
     }
 
@@ -233,24 +244,24 @@ impl Published<'_> {
                 magnitude_bias,
                 log_magnitude,
             } => vectors.extend([gate_bias, magnitude_bias, log_magnitude]),
-            Selection::Above(Threshold::PerUnit(name) | Threshold::LogPerUnit(name)) => {
-                vectors.extend([self.encoder_bias, name]);
-            }
-            Selection::Above(Threshold::Common(name)) => {
-                known.push(name);
-                vectors.push(self.encoder_bias);
-            }
             _ => vectors.push(self.encoder_bias),
+        }
+        match self.selection {
+            Selection::Above(Threshold::PerUnit(name) | Threshold::LogPerUnit(name)) => {
+                vectors.push(name);
+            }
+            Selection::Above(Threshold::Common(name))
+            | Selection::BatchTopK {
+                threshold: name, ..
+            } => known.push(name),
+            _ => {}
         }
         for name in &vectors {
             tensors.check_shape(name, &[n])?;
         }
         known.extend(vectors);
-        match tensors
-            .entries
-            .keys()
-            .find(|name| !known.contains(&name.as_str()))
-        {
+        let mut names = tensors.entries.keys();
+        match names.find(|name| !known.contains(&name.as_str())) {
             None => Ok(()),
             Some(name) => {
                 let reason =
@@ -260,106 +271,78 @@ impl Published<'_> {
         }
     }
 
-    /// What W is multiplied with, unit by unit: g, or exp(r).
-    fn gains<T: Real, R: Read + Seek>(
+    /// Reads the thresholds that are in the file, one or one per unit.
+    fn read_thresholds<T: Real, R: Read + Seek>(
         &self,
         tensors: &mut Tensors<R>,
-        decoder_weights: &[T],
-        (d, n): (usize, usize),
-    ) -> Result<Vec<T>, Error> {
-        if let Selection::Gated { log_magnitude, .. } = self.selection {
-            let mut gains: Vec<T> = tensors.vector(log_magnitude, n)?;
-            for gain in &mut gains {
-                *gain = gain.exp();
-            }
-            return Ok(gains);
-        }
-        if !self.by_decoder_norm {
-            return Ok(vec![T::one(); n]);
-        }
-        let norms: Vec<f64> = decoder_weights
-            .chunks_exact(d)
-            .map(|column| dot(column, column).sqrt())
-            .collect();
-        if let Some(unit) = norms.iter().position(|&norm| norm <= 0.0) {
-            let reason = format!(
-                "activations are divided by the norms of {}, and that of unit {unit} is 0",
-                self.decoder_weights.name
-            );
-            return Err(malformed(&tensors.path, reason));
-        }
-        Ok(norms.into_iter().map(T::of).collect())
-    }
-
-    /// b before it is multiplied with g, and θ; without thresholds, none.
-    fn bias_and_thresholds<T: Real, R: Read + Seek>(
-        &self,
-        tensors: &mut Tensors<R>,
-        n: usize,
+        thresholds: &mut [T],
         notes: &mut Vec<Note>,
-    ) -> Result<(Vec<T>, Vec<T>), Error> {
-        if let Selection::Gated {
-            gate_bias,
-            magnitude_bias,
-            log_magnitude,
-        } = self.selection
-        {
-            let bias: Vec<T> = tensors.vector(magnitude_bias, n)?;
-            let gate: Vec<T> = tensors.vector(gate_bias, n)?;
-            let r: Vec<T> = tensors.vector(log_magnitude, n)?;
-            let thresholds = bias.iter().zip(gate).zip(r);
-            let thresholds = thresholds
-                .map(|((&b, gate), r)| b - r.exp() * gate)
-                .collect();
-            return Ok((bias, thresholds));
-        }
-        let bias = tensors.vector(self.encoder_bias, n)?;
-        let Selection::Above(threshold) = self.selection else {
-            return Ok((bias, Vec::new()));
-        };
-        let thresholds = match threshold {
-            Threshold::PerUnit(name) => tensors.vector(name, n)?,
-            Threshold::LogPerUnit(name) => {
-                let logarithms: Vec<T> = tensors.vector(name, n)?;
-                logarithms.into_iter().map(T::exp).collect()
+    ) -> Result<(), Error> {
+        match self.selection {
+            Selection::Above(Threshold::PerUnit(name)) => {
+                tensors.read_into(name, Rows::Contiguous, thresholds)?;
             }
-            Threshold::Constant(threshold) => vec![T::of(threshold); n],
-            Threshold::Common(name) => {
+            Selection::Above(Threshold::LogPerUnit(name)) => {
+                tensors.read_into(name, Rows::Contiguous, thresholds)?;
+                thresholds.iter_mut().for_each(|t| *t = t.exp());
+            }
+            Selection::Above(Threshold::Common(name))
+            | Selection::BatchTopK {
+                threshold: name, ..
+            } => {
                 let threshold: T = tensors.scalar(name)?;
                 if threshold < T::zero() {
                     notes.push(Note::ThresholdNotSet);
                 }
-                vec![threshold; n]
+                thresholds.fill(if threshold < T::zero() {
+                    T::zero()
+                } else {
+                    threshold
+                });
             }
-        };
-        Ok((bias, thresholds))
+            Selection::Above(Threshold::Constant(threshold)) => thresholds.fill(T::of(threshold)),
+            Selection::Relu | Selection::TopK(_) | Selection::Gated { .. } => {}
+        }
+        Ok(())
     }
-}
 
-/// The activation that is `max(z, 0)` where `z > θ`.
-fn above<T: Real>(thresholds: &[T], path: &Path) -> Result<Activation, Error> {
-    if thresholds.iter().all(|&threshold| threshold <= T::zero()) {
-        return Ok(Activation::Relu);
+    /// `‖D_j‖` of each unit, by which activations are divided.
+    fn decoder_norms<T: Real>(
+        &self,
+        decoder_weights: &[T],
+        d: usize,
+        path: &Path,
+    ) -> Result<Vec<T>, Error> {
+        let columns = decoder_weights.chunks_exact(d);
+        let norms: Vec<T> = columns
+            .map(|column| T::of(dot(column, column).sqrt()))
+            .collect();
+        match norms.iter().position(|&norm| norm <= T::zero()) {
+            None => Ok(norms),
+            Some(unit) => {
+                let reason = format!(
+                    "activations are divided by the norms of {}, and that of unit {unit} is 0",
+                    self.decoder_weights.name
+                );
+                Err(malformed(path, reason))
+            }
+        }
     }
-    Err(unsupported(path, "its units have thresholds above 0"))
-}
-
-/// Hidden units with this activation, and linear output.
-fn builder<T: Real>(activation: Activation) -> SparseAutoencoderBuilder<T> {
-    SparseAutoencoder::builder()
-        .hidden_activation(activation)
-        .output_activation(Activation::Identity)
-        .penalty(())
 }
 
 pub(super) fn dot<T: Real>(a: &[T], b: &[T]) -> f64 {
     a.iter().zip(b).map(|(a, b)| a.to_f64() * b.to_f64()).sum()
 }
 
+/// Multiplies the `rows` values of each unit with its factor.
+fn scale_units<T: Real>(values: &mut [T], rows: usize, factors: &[T]) {
+    for (values, &factor) in values.chunks_exact_mut(rows).zip(factors) {
+        scale(values, factor);
+    }
+}
+
 fn scale<T: Real>(values: &mut [T], factor: T) {
-    if factor != T::one() {
-        for value in values {
-            *value *= factor;
-        }
+    for value in values {
+        *value *= factor;
     }
 }

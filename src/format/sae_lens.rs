@@ -182,7 +182,8 @@ fn is_legacy(config: &Object) -> Result<bool, Error> {
 }
 
 /// Saves a model into a folder, which is made if there is none, as `SAE.load_from_disk` of SAELens 6
-/// reads it: `standard` for ReLU, `topk` for the selecting activations.
+/// reads it: `standard` for ReLU, `topk` for the activations that select within a sample, `jumprelu` for
+/// those with thresholds, which gated units have become when they were loaded.
 ///
 /// Tied weights are written twice. The objective has no place in these files; [`super::save`] keeps
 /// it.
@@ -217,7 +218,7 @@ pub fn save<T: Real>(model: &SparseAutoencoder<T>, folder: impl AsRef<Path>) -> 
         "d_sae": n,
         "dtype": if Element::of::<T>() == Element::F32 { "float32" } else { "float64" },
         "device": "cpu",
-        "apply_b_dec_to_input": false,
+        "apply_b_dec_to_input": layer.centered,
         "normalize_activations": "none",
         "reshape_activations": "none",
         // The generation of the layout, by which SAELens tells how to read it.
@@ -228,12 +229,16 @@ pub fn save<T: Real>(model: &SparseAutoencoder<T>, folder: impl AsRef<Path>) -> 
         config["k"] = json!(k);
         config["rescale_acts_by_decoder_norm"] = json!(false);
     }
-    let parts = [
+    let mut parts = vec![
         Part::transposed("W_enc", &[d, n], layer.encoder_weights),
         Part::new("b_enc", &[n], layer.encoder_bias),
         Part::new("W_dec", &[n, d], layer.decoder_weights),
         Part::new("b_dec", &[d], layer.decoder_bias),
     ];
+    if layer.activation == Activation::JumpRelu {
+        config["architecture"] = json!("jumprelu");
+        parts.push(Part::new("threshold", &[n], &layer.thresholds[..]));
+    }
     write_both(folder, WEIGHTS, &parts, &config)
 }
 

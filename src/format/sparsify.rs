@@ -84,8 +84,9 @@ pub fn load<T: Real>(folder: impl AsRef<Path>) -> Result<Loaded<T>, Error> {
 /// Saves a model with a selecting activation into a folder, which is made if there is none, as
 /// `SparseCoder.load_from_disk` reads it.
 ///
-/// There the encoder sees `x − c`: the bias of the encoder is written as `b + Wᵀc`, so that `encode`
-/// returns the same, up to rounding. Tied weights are written twice.
+/// There the encoder sees `x − c`. Of a model without a pre-encoder bias, the bias of the encoder is
+/// written as `b + Wᵀc`, so that `encode` returns the same, up to rounding. Tied weights are written
+/// twice.
 ///
 /// # Errors
 ///

@@ -1,7 +1,9 @@
 use std::sync::Arc;
 
 use crate::Real;
-use crate::penalty::{KlDivergence, L1, Penalty, Proportion, Scaled, SquaredDeviation};
+use crate::penalty::{
+    KlDivergence, L0, L1, Penalty, Proportion, Scaled, SquaredDeviation, TargetL0,
+};
 
 /// What a file says of a penalty.
 #[derive(Debug, Clone, PartialEq)]
@@ -13,6 +15,10 @@ pub enum Description {
     KlDivergence,
     /// [`L1`]
     L1,
+    /// [`L0`]
+    L0,
+    /// [`TargetL0`]
+    TargetL0,
     /// [`Proportion`]
     Proportion,
     /// [`SquaredDeviation`]
@@ -33,6 +39,8 @@ impl Description {
             Self::None => Arc::new(()),
             Self::KlDivergence => Arc::new(KlDivergence),
             Self::L1 => Arc::new(L1),
+            Self::L0 => Arc::new(L0),
+            Self::TargetL0 => Arc::new(TargetL0),
             Self::Proportion => Arc::new(Proportion),
             Self::SquaredDeviation => Arc::new(SquaredDeviation),
             Self::Sum(a, b) => Arc::new((a.penalty()?, b.penalty()?)),
