@@ -38,9 +38,18 @@
 //! (`c` is the bias of the decoder, `z` a pre-activation, `D_j` the decoder's column of a unit, d the
 //! visible and n the hidden size; a matrix lies row after row.) Each is brought into the form of
 //! this crate, so that `encode` and `decode` of the loaded model return what those of the original
-//! return, up to rounding in `T`. Scalings are folded into the weights. What has no counterpart is
-//! an [`Error::Unsupported`] that says what it is; what a caller should know besides comes as a
-//! [`Note`].
+//! return, up to rounding in `T`:
+//!
+//! | in the file | in the model |
+//! |---|---|
+//! | the encoder sees `x − c` | a [pre-encoder bias](crate::SparseAutoencoderBuilder::pre_encoder_bias) |
+//! | top k | [`TopK`](crate::Activation::TopK) |
+//! | above a threshold | [`JumpRelu`](crate::Activation::JumpRelu); [`BatchTopK`](crate::Activation::BatchTopK) where it is one and k is known |
+//! | gated | `JumpRelu`, by thresholds that do the same |
+//! | scalings of inputs, of units, of decoded activations | folded into weights, biases, and thresholds |
+//!
+//! What has no counterpart is an [`Error::Unsupported`] that says what it is; what a caller should
+//! know besides comes as a [`Note`]. No penalty is published: loaded models have none.
 //!
 //! # What is guaranteed
 //!

@@ -10,7 +10,9 @@ use std::path::{Path, PathBuf};
 
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
-use sparse_autoencoder::format::{self, TensorFile, gemma_scope, sae_lens};
+use sparse_autoencoder::format::{
+    self, TensorFile, dictionary_learning, gemma_scope, llama_scope, sae_lens, sparsify,
+};
 use sparse_autoencoder::{Activation, Error, SparseAutoencoder};
 
 thread_local! {
@@ -368,13 +370,17 @@ impl Damage {
     }
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig {
-        cases: 4096,
+fn config(cases: u32) -> ProptestConfig {
+    ProptestConfig {
+        cases,
         rng_seed: RngSeed::Fixed(11),
         failure_persistence: None,
         ..ProptestConfig::default()
-    })]
+    }
+}
+
+proptest! {
+    #![proptest_config(config(4096))]
 
     #[test]
     fn a_damaged_file_is_an_error_or_read_within_its_size(
@@ -389,5 +395,61 @@ proptest! {
         let (_, most) = measured(|| read_all(&scratch.0));
         // Halves become eight times as many bytes; and deflate may inflate by 16.
         prop_assert!(most < ALLOWANCE + 16 * file.len(), "{most} of {} bytes", file.len());
+    }
+}
+
+/// Folders with a configuration, and what loads them.
+type Load = fn(&Path) -> Result<(), Error>;
+const FOLDERS: [(&str, &str, Load); 5] = [
+    ("sae_lens/topk_rescaled", "cfg.json", |path| {
+        sae_lens::load::<f64>(path).map(|_| ())
+    }),
+    ("sae_lens/legacy_topk", "cfg.json", |path| {
+        sae_lens::load::<f64>(path).map(|_| ())
+    }),
+    ("sparsify/expansion", "cfg.json", |path| {
+        sparsify::load::<f64>(path).map(|_| ())
+    }),
+    ("llama_scope/jumprelu", "hyperparams.json", |path| {
+        llama_scope::load::<f64>(path).map(|_| ())
+    }),
+    ("dictionary_learning/top_k", "config.json", |path| {
+        dictionary_learning::load::<f64>(path).map(|_| ())
+    }),
+];
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let to = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy(&entry.path(), &to);
+        } else {
+            fs::copy(entry.path(), to).unwrap();
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(config(256))]
+
+    #[test]
+    fn a_damaged_configuration_is_an_error_or_another_model(
+        (folder, config, load) in prop::sample::select(&FOLDERS[..]),
+        damages in prop::collection::vec(damage(), 1..4),
+    ) {
+        let scratch = std::env::temp_dir()
+            .join(format!("sparse-autoencoder-damaged-{}", std::process::id()));
+        copy(&fixture(folder), &scratch);
+        prop_assert_eq!(load(&scratch), Ok(()));
+        let mut bytes = fs::read(scratch.join(config)).unwrap();
+        for damage in &damages {
+            damage.apply(&mut bytes);
+        }
+        fs::write(scratch.join(config), &bytes).unwrap();
+        let (_, most) = measured(|| load(&scratch));
+        fs::remove_dir_all(&scratch).unwrap();
+        prop_assert!(most < ALLOWANCE, "{most} bytes");
     }
 }

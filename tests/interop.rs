@@ -339,6 +339,22 @@ fn what_is_saved_is_loaded_again() {
 }
 
 #[test]
+fn the_place_in_a_network_is_saved_for_sae_lens() {
+    let scratch = Scratch::new("place");
+    let place = [
+        ("hook_name", "blocks.8.hook_resid_pre"),
+        ("sae_lens_version", "1"),
+    ];
+    sae_lens::save_with(&model::<f32>(Activation::TopK(3), true), &scratch.0, &place).unwrap();
+    let text = fs::read(scratch.0.join("cfg.json")).unwrap();
+    let config: serde_json::Value = serde_json::from_slice(&text).unwrap();
+    assert_eq!(config["metadata"]["hook_name"], "blocks.8.hook_resid_pre");
+    // Or the file would be read by the rules of another generation.
+    assert_eq!(config["metadata"]["sae_lens_version"], "6.0.0");
+    assert_eq!(sae_lens::load::<f32>(&scratch.0).unwrap().notes, []);
+}
+
+#[test]
 fn a_model_without_a_place_in_the_files_is_not_saved() {
     let scratch = Scratch::new("no-place");
     let builder = SparseAutoencoder::<f32>::builder().layers([8, 16]);

@@ -116,7 +116,7 @@ pub(super) fn read<T: Real, R: Read + Seek>(mut tensors: Tensors<R>) -> Result<L
     let text = metadata("model").unwrap_or_default();
     let object = Object::parse(&path, text.as_bytes())?;
     let mut notes = Vec::new();
-    let (layout, objective) = interpret(&object, &mut notes)?;
+    let (layout, objective) = interpret(&object, tensors.entries.len(), &mut notes)?;
 
     let blocks = blocks(&layout);
     // All shapes first: room is made for numbers that the file has, not for sizes that are claimed.
@@ -164,8 +164,11 @@ fn describe<T: Real>(model: &SparseAutoencoder<T>) -> Value {
 }
 
 /// The layout and the objective that a description stands for, with the checks of a builder.
+///
+/// Layers are no more than the `tensors` of the file.
 fn interpret<T: Real>(
     object: &Object,
+    tensors: usize,
     notes: &mut Vec<Note>,
 ) -> Result<(Layout, Objective<T>), Error> {
     let list = |key: &str| object.required(key, object.list(key)?);
@@ -179,6 +182,10 @@ fn interpret<T: Real>(
         .iter()
         .map(|size| as_count(size).ok_or_else(|| wrong("layers", size)))
         .collect::<Result<Vec<_>, _>>()?;
+    if sizes.len() > tensors {
+        let reason = format!("{} layers in {tensors} tensors", sizes.len());
+        return Err(malformed(object.path(), reason));
+    }
     let layout = Layout::new(&sizes, object.required("tied", object.flag("tied")?)?)?;
     let one_per_layer = |key: &str| {
         let list = list(key)?;

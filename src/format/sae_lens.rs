@@ -18,6 +18,8 @@
 //! makes a `topk` of a `standard` architecture and `scaling_factor` multiplies the hidden activations
 //! in the decoder, and the one with `metadata`. Inputs of attention heads (`hook_z`) are columns with
 //! the heads one after the other.
+//!
+//! Gated units become units with thresholds, which they are equal to, and are saved as `jumprelu`.
 
 use std::fs;
 use std::path::Path;
@@ -186,7 +188,7 @@ fn is_legacy(config: &Object) -> Result<bool, Error> {
 /// those with thresholds, which gated units have become when they were loaded.
 ///
 /// Tied weights are written twice. The objective has no place in these files; [`super::save`] keeps
-/// it.
+/// it. [`save_with`] adds what SAELens wants to know of the network.
 ///
 /// ```
 /// use sparse_autoencoder::{Activation, SparseAutoencoder, format::sae_lens};
@@ -209,6 +211,35 @@ fn is_legacy(config: &Object) -> Result<bool, Error> {
 /// [`Error::Unsupported`] for several hidden layers, an output that is not linear, or hidden
 /// activations that SAELens has not; [`Error::Io`] if the files cannot be written.
 pub fn save<T: Real>(model: &SparseAutoencoder<T>, folder: impl AsRef<Path>) -> Result<(), Error> {
+    save_with(model, folder, &[])
+}
+
+/// [`save`], with entries for the `metadata` of `cfg.json`: by `model_name` and `hook_name`, SAELens
+/// finds the place in the network whose activations the model encodes.
+///
+/// ```no_run
+/// # use sparse_autoencoder::{Activation, SparseAutoencoder, format::sae_lens};
+/// # let sae = SparseAutoencoder::<f32>::builder()
+/// #     .layers([768, 24576])
+/// #     .hidden_activation(Activation::JumpRelu)
+/// #     .output_activation(Activation::Identity)
+/// #     .build()?;
+/// let place = [
+///     ("model_name", "gpt2-small"),
+///     ("hook_name", "blocks.8.hook_resid_pre"),
+/// ];
+/// sae_lens::save_with(&sae, "gpt2-small-res-8", &place)?;
+/// # Ok::<(), sparse_autoencoder::Error>(())
+/// ```
+///
+/// # Errors
+///
+/// As [`save`].
+pub fn save_with<T: Real>(
+    model: &SparseAutoencoder<T>,
+    folder: impl AsRef<Path>,
+    metadata: &[(&str, &str)],
+) -> Result<(), Error> {
     let folder = folder.as_ref();
     let layer = OneLayer::of(model, folder, "SAELens")?;
     let (d, n) = (layer.visible, layer.hidden);
@@ -221,9 +252,12 @@ pub fn save<T: Real>(model: &SparseAutoencoder<T>, folder: impl AsRef<Path>) -> 
         "apply_b_dec_to_input": layer.centered,
         "normalize_activations": "none",
         "reshape_activations": "none",
-        // The generation of the layout, by which SAELens tells how to read it.
-        "metadata": { "sae_lens_version": "6.0.0" },
     });
+    for (key, text) in metadata {
+        config["metadata"][*key] = json!(text);
+    }
+    // The generation of the layout, by which SAELens tells how to read it.
+    config["metadata"]["sae_lens_version"] = json!("6.0.0");
     if let Activation::TopK(k) = layer.activation {
         config["architecture"] = json!("topk");
         config["k"] = json!(k);

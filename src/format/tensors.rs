@@ -309,3 +309,36 @@ pub(super) fn gather<T: Real>(
 pub(super) fn panel_rows(height: usize, width: usize) -> usize {
     (PANEL / width).clamp(1, PANEL_ROWS).min(height)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{gather, scatter};
+
+    #[test]
+    fn a_matrix_is_transposed_by_chunks_of_any_size() {
+        for (height, width) in [(1, 1), (3, 5), (5, 3), (7, 1), (1, 7), (33, 4)] {
+            let len = height * width;
+            let rows: Vec<f64> = (0..len).map(|k| k as f64).collect();
+            let entry = |k: usize| (k % height * width + k / height) as f64;
+            let columns: Vec<f64> = (0..len).map(entry).collect();
+            for chunk in 1..=len {
+                let mut place = vec![-1.0; len];
+                for (index, values) in rows.chunks(chunk).enumerate() {
+                    let first = index * chunk;
+                    let at = (first / width, first % width);
+                    scatter(values, at, (height, width), &mut place);
+                }
+                assert_eq!(place, columns, "{height} × {width} by {chunk}");
+            }
+            for panel in 1..=height {
+                let mut back = Vec::new();
+                for first in (0..height).step_by(panel) {
+                    let mut rows = vec![-1.0; panel.min(height - first) * width];
+                    gather(&columns, first, (height, width), &mut rows);
+                    back.extend(rows);
+                }
+                assert_eq!(back, rows, "{height} × {width} by {panel} rows");
+            }
+        }
+    }
+}
