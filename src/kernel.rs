@@ -10,6 +10,7 @@ mod scratch;
 mod sparse;
 mod threads;
 mod tile;
+mod update;
 
 pub(crate) use elementwise::{
     activate, all_finite, backpropagate, distance_squared, norm_squared, residual, sum,
@@ -21,6 +22,7 @@ pub(crate) use scalar::Scalar;
 pub(crate) use scratch::Scratch;
 pub(crate) use sparse::{Codes, UnitGradients, UnitOperands};
 pub(crate) use threads::Threads;
+pub(crate) use update::update;
 
 /// Runs a loop compiled for the widest vectors of this machine, chosen at run time.
 ///

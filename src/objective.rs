@@ -136,7 +136,7 @@ impl<T: Real> Pass<'_, T> {
     pub(crate) fn evaluate(
         &self,
         batch: Batch<'_, T>,
-        mut gradient: Option<&mut [T]>,
+        gradient: Option<&mut [T]>,
         workspace: &mut Workspace<T>,
     ) -> Loss<T> {
         let m = batch.input.ncols();
@@ -144,7 +144,7 @@ impl<T: Real> Pass<'_, T> {
         workspace.enter(self.layout.len() * m, |ws| {
             let sparse = self.encode(batch.input, ws);
             let reconstruction = self.reconstruct(batch.target, sparse, ws);
-            let weight_decay = self.decay(gradient.as_deref_mut(), ws);
+            let weight_decay = self.decay(ws);
             let sparsity = match gradient {
                 None => (0..self.layout.depth()).rev().fold(T::zero(), |sum, l| {
                     sum + self.penalize(l, m, ws).loss // and the gradient goes unused

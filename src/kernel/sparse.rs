@@ -243,7 +243,7 @@ impl<T: Real> Codes<T> {
     /// `δ = (dⱼ · eᵢ + per_unitⱼ + per_activationⱼᵢ) f′(hⱼᵢ)`,
     ///
     /// ```text
-    /// ∂dⱼ += Σᵢ hⱼᵢ eᵢ,     ∂wⱼ += Σᵢ δ xᵢ,     ∂bⱼ = Σᵢ δ
+    /// ∂dⱼ = Σᵢ hⱼᵢ eᵢ + λ dⱼ,     ∂wⱼ = Σᵢ δ xᵢ + λ wⱼ,     ∂bⱼ = Σᵢ δ
     /// ```
     ///
     /// over the samples in which unit `j` is active.
@@ -270,17 +270,7 @@ impl<T: Real> Codes<T> {
                 let entries = (&self.samples[range.clone()], &self.activations[range]);
                 part.bias[unit] = vectorize(
                     #[inline(always)]
-                    || {
-                        unit_gradient(
-                            j,
-                            entries,
-                            operands,
-                            encoder,
-                            decoder,
-                            &slope,
-                            part.write_over,
-                        )
-                    },
+                    || unit_gradient(j, entries, operands, encoder, decoder, &slope),
                 );
             }
         });
@@ -291,8 +281,6 @@ impl<T: Real> Codes<T> {
 pub(crate) struct UnitGradients<'a, T> {
     pub(crate) first: usize,
     pub(crate) rows: usize,
-    /// Whether what was there is replaced.
-    pub(crate) write_over: bool,
     pub(crate) encoder: &'a mut [T],
     /// `None` where the weights are tied: all goes to the encoder's.
     pub(crate) decoder: Option<&'a mut [T]>,
@@ -305,7 +293,7 @@ impl<T: Real> Divide for UnitGradients<'_, T> {
         if half == 0 {
             return Err(self);
         }
-        let (rows, write_over) = (self.rows, self.write_over);
+        let rows = self.rows;
         let encoder = self.encoder.split_at_mut(half * rows);
         let (decoder, decoder_rest) = match self.decoder {
             Some(decoder) => {
@@ -318,7 +306,6 @@ impl<T: Real> Divide for UnitGradients<'_, T> {
         let part = |first, encoder, decoder, bias| Self {
             first,
             rows,
-            write_over,
             encoder,
             decoder,
             bias,
@@ -332,8 +319,11 @@ impl<T: Real> Divide for UnitGradients<'_, T> {
 
 /// What the gradients of a unit are made of.
 pub(crate) struct UnitOperands<'a, T: Real> {
-    /// D, one unit per column.
+    /// W and D, one unit per column.
+    pub(crate) w: &'a [T],
     pub(crate) d: &'a [T],
+    /// λ
+    pub(crate) weight_decay: T,
     /// `Δ(R₀)`, one sample per column.
     pub(crate) e: &'a [T],
     pub(crate) x: DMatrixView<'a, T>,
@@ -352,16 +342,14 @@ fn unit_gradient<T: Real>(
     encoder: &mut [T],
     mut decoder: Option<&mut [T]>,
     slope: &impl Fn(T) -> T,
-    write_over: bool,
 ) -> T {
     let rows = encoder.len();
-    if write_over {
-        encoder.fill(T::zero());
-        if let Some(decoder) = decoder.as_deref_mut() {
-            decoder.fill(T::zero());
-        }
-    }
+    let w = &operands.w[j * rows..(j + 1) * rows];
     let d = &operands.d[j * rows..(j + 1) * rows];
+    decay(encoder, w, operands.weight_decay);
+    if let Some(decoder) = decoder.as_deref_mut() {
+        decay(decoder, d, operands.weight_decay);
+    }
     let per_unit = operands.per_unit.get(j).copied().unwrap_or_else(T::zero);
     let mut bias = T::zero();
     for (&i, &h) in samples.iter().zip(activations) {
@@ -390,6 +378,18 @@ fn unit_gradient<T: Real>(
         }
     }
     bias
+}
+
+/// `gradient ← λ w`
+#[inline(always)]
+fn decay<T: Real>(gradient: &mut [T], w: &[T], lambda: T) {
+    if lambda > T::zero() {
+        for (g, &w) in gradient.iter_mut().zip(w) {
+            *g = lambda * w;
+        }
+    } else {
+        gradient.fill(T::zero());
+    }
 }
 
 /// `column ← Σ value · d_unit`, four units at a time so that the column is read and written less.
