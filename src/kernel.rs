@@ -1,8 +1,10 @@
 //! The inner loops: matrix products and elementwise passes. The only place that names the library
 //! behind them.
 
+mod dot;
 mod elementwise;
 mod largest;
+mod matrix_vector;
 mod panels;
 mod product;
 mod scalar;

@@ -11,13 +11,15 @@
 //! An entry of the result is `Σ_blocks (Σ_p a_p b_p)`, the inner sum being one chain of fused
 //! multiply-adds over a block of the depth, and the blocks depend on the depth alone. So neither
 //! the tile an entry falls into, nor the number of threads, nor the other samples of the batch can
-//! change a bit of it.
+//! change a bit of it. Only a result of very few columns is made column by column instead, by
+//! products of a matrix and a vector, with sums of their own.
 
 use std::ops::Range;
 
 use nalgebra::{DMatrixView, DMatrixViewMut};
 
 use super::Scratch;
+use super::matrix_vector::matrix_vector;
 use super::threads::join;
 use super::tile::{CACHE_LINE, Copies};
 use crate::Real;
@@ -67,15 +69,25 @@ impl<T: Real> Write<'_, T> {
     }
 }
 
+/// Up to so many columns of a result, copying a factor costs more than reading it for every column.
+const FEW: usize = 8;
+
 /// `out = lhs · rhs`, added to what `write` says.
 pub(crate) fn product<'a, T: Real>(
-    out: DMatrixViewMut<'_, T>,
+    mut out: DMatrixViewMut<'_, T>,
     write: Write<'_, T>,
     lhs: impl Into<Factor<'a, T>>,
     rhs: impl Into<Factor<'a, T>>,
     scratch: &mut Scratch<T>,
 ) {
     let (lhs, rhs) = (lhs.into(), rhs.into());
+    if matches!(write, Write::Over) && out.ncols() <= FEW && !rhs.transposed {
+        for (mut out, v) in out.column_iter_mut().zip(rhs.matrix.column_iter()) {
+            let (out, v) = (out.as_mut_slice(), v.data.into_slice());
+            matrix_vector(out, lhs.matrix, lhs.transposed, v, scratch.threads);
+        }
+        return;
+    }
     let task = Task {
         out,
         write,

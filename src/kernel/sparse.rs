@@ -5,6 +5,7 @@ use nalgebra::DMatrixView;
 
 use super::elementwise::residual_column;
 use super::largest::select;
+use super::matrix_vector::combine;
 use super::threads::{Divide, divide};
 use super::{Scalar, Scratch, vectorize};
 use crate::Real;
@@ -230,9 +231,10 @@ impl<T: Real> Codes<T> {
                 let i = first + offset;
                 let active = i * self.stride..i * self.stride + self.lens[i] as usize;
                 let (units, values) = (&self.units[active.clone()], &self.values[active]);
+                let of = |unit: u32| &d[unit as usize * rows..(unit as usize + 1) * rows];
                 vectorize(
                     #[inline(always)]
-                    || combine(column, d, units, values),
+                    || combine(column, units.len(), |slot| (of(units[slot]), values[slot])),
                 );
                 residual_column(column, bias, x.column(i).as_slice(), &term, sums);
             }
@@ -357,7 +359,7 @@ fn unit_gradient<T: Real>(
         let e = &operands.e[i * rows..(i + 1) * rows];
         let x = operands.x.column(i);
         let x = x.as_slice();
-        let mut delta = dot(d, e) + per_unit;
+        let mut delta = T::dot(d, e) + per_unit;
         if let Some(&g) = operands.per_activation.get(i * operands.units + j) {
             delta += g;
         }
@@ -390,48 +392,6 @@ fn decay<T: Real>(gradient: &mut [T], w: &[T], lambda: T) {
     } else {
         gradient.fill(T::zero());
     }
-}
-
-/// `column ← Σ value · d_unit`, four units at a time so that the column is read and written less.
-#[inline(always)]
-fn combine<T: Real>(column: &mut [T], d: &[T], units: &[u32], values: &[T]) {
-    let rows = column.len();
-    let of = |unit: u32| &d[unit as usize * rows..(unit as usize + 1) * rows];
-    column.fill(T::zero());
-    let (units4, units) = units.as_chunks::<4>();
-    let (values4, values) = values.as_chunks::<4>();
-    for (u, v) in units4.iter().zip(values4) {
-        let columns = of(u[0]).iter().zip(of(u[1])).zip(of(u[2])).zip(of(u[3]));
-        for (x, (((&a, &b), &c), &d)) in column.iter_mut().zip(columns) {
-            *x = Scalar::fma(
-                v[3],
-                d,
-                Scalar::fma(v[2], c, Scalar::fma(v[1], b, Scalar::fma(v[0], a, *x))),
-            );
-        }
-    }
-    for (&unit, &value) in units.iter().zip(values) {
-        for (x, &d) in column.iter_mut().zip(of(unit)) {
-            *x = Scalar::fma(value, d, *x);
-        }
-    }
-}
-
-/// `a · b`, in a fixed order that vector code can keep.
-#[inline(always)]
-fn dot<T: Real>(a: &[T], b: &[T]) -> T {
-    const LANES: usize = 64;
-    let mut lanes = [T::zero(); LANES];
-    let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<LANES>(), b.as_chunks::<LANES>());
-    for (a, b) in a.iter().zip(b) {
-        for lane in 0..LANES {
-            lanes[lane] = Scalar::fma(a[lane], b[lane], lanes[lane]);
-        }
-    }
-    for ((lane, &a), &b) in lanes.iter_mut().zip(a_rest).zip(b_rest) {
-        *lane = Scalar::fma(a, b, *lane);
-    }
-    super::sum(&lanes, |lane| lane)
 }
 
 /// Numbers of units and samples are kept in 32 bits, to halve what is read.

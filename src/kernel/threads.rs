@@ -11,6 +11,9 @@ pub(crate) struct Threads(pub(super) usize);
 const PARALLEL_FROM: usize = 1 << 23;
 /// The same for the entries of an elementwise pass.
 const PARALLEL_PASS_FROM: usize = 1 << 16;
+/// The same for the entries of a pass that only reads them, and of which nothing else in the step
+/// has woken the threads.
+const PARALLEL_READING_FROM: usize = 1 << 20;
 
 impl Threads {
     /// As many as rayon's current pool has, 1 without rayon.
@@ -40,6 +43,14 @@ impl Threads {
     /// Whether an elementwise pass over so many entries is worth a second thread.
     pub(super) fn for_pass(self, entries: usize) -> bool {
         self.0 > 1 && entries >= PARALLEL_PASS_FROM
+    }
+
+    /// How often to halve a pass that reads so many entries and does little with them.
+    pub(super) fn depth_for_reading(self, entries: usize) -> u32 {
+        if self.0 <= 1 || entries < PARALLEL_READING_FROM {
+            return 0;
+        }
+        self.0.next_power_of_two().ilog2()
     }
 
     /// How often to halve a pass over so many entries: into a few parts per thread, as they need
