@@ -343,6 +343,13 @@ impl<T: Real> SparseAutoencoder<T> {
         &self.objective.encoder
     }
 
+    /// The activation of each level of the decoder, the reconstruction first: level `l` mirrors
+    /// the hidden layer that is as far from the visible one.
+    #[must_use]
+    pub fn decoder_activations(&self) -> &[Activation] {
+        &self.objective.decoder
+    }
+
     /// The activation of the reconstruction.
     #[must_use]
     pub fn output_activation(&self) -> Activation {

@@ -247,6 +247,52 @@ fn a_selection_of_no_unit_or_of_more_than_there_are_is_refused() {
 }
 
 #[test]
+fn each_hidden_layer_needs_an_activation_that_fits_it() {
+    use Activation::{Identity, Relu, Sigmoid, TopK};
+    let build = |activations: &[Activation]| {
+        small::<f64>()
+            .layers([3, 9, 4])
+            .hidden_activations(activations)
+            .penalty(L1)
+            .build()
+    };
+    for activations in [&[][..], &[Relu], &[Relu, Sigmoid, Identity]] {
+        let count = activations.len();
+        assert_mismatch(build(activations), "hidden_activations", 2, count);
+    }
+    assert!(build(&[TopK(5), Relu]).is_ok());
+    let requirement = "at least 1 and at most the units of its layer";
+    assert_invalid(build(&[Relu, TopK(5)]), "k of TopK", requirement, 5.0);
+    // The later of the two setters counts.
+    let builder = small::<f64>().layers([3, 9, 4]).penalty(L1);
+    let each = builder
+        .hidden_activation(Sigmoid)
+        .hidden_activations([Relu, Identity]);
+    assert_eq!(each.build().unwrap().hidden_activations(), [Relu, Identity]);
+    let same = each.hidden_activation(Sigmoid);
+    assert_eq!(same.build().unwrap().hidden_activations(), [Sigmoid; 2]);
+}
+
+#[test]
+fn a_penalty_must_be_defined_for_the_layers_that_it_is_on() {
+    use Activation::{Identity, Sigmoid, TopK};
+    let builder = small::<f64>()
+        .layers([3, 5, 4])
+        .hidden_activations([Sigmoid, Identity]);
+    assert!(builder.clone().penalized_layers([0]).build().is_ok());
+    for layers in [vec![1], vec![0, 1]] {
+        let build = builder.clone().penalized_layers(layers).build();
+        assert_unsupported(build, "KlDivergence", Identity, "bounded");
+    }
+    // No penalty is the default where units are selected, in whichever layer.
+    let selecting = builder.clone().hidden_activations([Sigmoid, TopK(2)]);
+    let loss = selecting.build().unwrap().loss(&samples(6)).unwrap();
+    assert_eq!(loss.sparsity, 0.0);
+    let build = selecting.penalty(KlDivergence).build();
+    assert_unsupported(build, "KlDivergence", TopK(2), "bounded");
+}
+
+#[test]
 fn layers_that_make_no_autoencoder_are_refused() {
     for tied in [false, true] {
         let build = |layers: &[usize]| {
