@@ -132,7 +132,7 @@ fn psnr_is_in_decibels_of_the_peak() {
     close(1.0, 12.041_199_826_559_248);
     close(0.25, 0.0);
     close(255.0, 60.172_003_435_238_35); // as 8-bit grey values would have it
-    close(1e200, 4012.041_199_826_559_2); // the square overflows
+    close(1e200, 4_012.041_199_826_559); // the square overflows
 
     // A tenth of the error is a hundredth of its square: 20 dB more.
     let closer = reconstruction(&clean, &(&clean + (&noisy - &clean) * 0.1), 2);
