@@ -66,7 +66,9 @@ impl<T: Real> SparseAutoencoder<T> {
         }
     }
 
-    /// The hidden activations of the innermost layer, units × samples.
+    /// The hidden activations of the innermost layer, units × samples. Each sample is encoded by
+    /// itself, whatever the others are: see [`Activation`] for those that training chooses over a
+    /// batch.
     ///
     /// # Errors
     ///
@@ -268,6 +270,9 @@ impl<T: Real> SparseAutoencoder<T> {
     }
 
     /// J(θ) on the samples taken as one batch, term by term.
+    ///
+    /// This is the objective of training: an activation that is chosen over a batch, such as
+    /// [`Activation::WinnerTakeAll`], is chosen over these samples, which inference does not do.
     ///
     /// # Errors
     ///

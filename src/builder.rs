@@ -17,9 +17,9 @@ use crate::{Activation, Initialization, KlDivergence, Real, SparseAutoencoder};
 /// | [`layers`](Self::layers) | required | ≥ 2 sizes, each ≥ 1 | visible, hidden, hidden, …; the decoder mirrors them |
 /// | [`hidden_activation`](Self::hidden_activation) | `Sigmoid` | any | f of all hidden layers |
 /// | [`hidden_activations`](Self::hidden_activations) | | one for each | f of each hidden layer |
-/// | [`output_activation`](Self::output_activation) | `Sigmoid` | not `TopK` | g of the reconstruction |
+/// | [`output_activation`](Self::output_activation) | `Sigmoid` | none that selects units | g of the reconstruction |
 /// | [`reconstruction`](Self::reconstruction) | `SquaredError` | | ℓ |
-/// | [`penalty`](Self::penalty) | `KlDivergence`; none if `TopK` is among the activations | any [`Penalty`] | Ω |
+/// | [`penalty`](Self::penalty) | `KlDivergence`; none where an f selects units | any [`Penalty`] | Ω |
 /// | [`sparsity_target`](Self::sparsity_target) | 0.05 | (0, 1) | ρ |
 /// | [`penalty_weight`](Self::penalty_weight) | 1 | ≥ 0 | β |
 /// | [`penalized_layers`](Self::penalized_layers) | all | indices of hidden layers | where Ω applies |
@@ -204,7 +204,7 @@ impl<T: Real> SparseAutoencoderBuilder<T> {
         let parameters = self.initial_parameters()?;
         let layout = parameters.layout();
         let encoder = self.encoder(layout)?;
-        if self.output_activation.kept(1).is_some() {
+        if self.output_activation.selects() {
             return Err(Error::UnsupportedActivation {
                 penalty: "the output",
                 activation: self.output_activation,
@@ -245,7 +245,7 @@ impl<T: Real> SparseAutoencoderBuilder<T> {
         )?;
         let penalty: Arc<dyn Penalty<T>> = match &self.penalty {
             Some(penalty) => Arc::clone(penalty),
-            None if encoder.iter().any(|f| f.kept(1).is_some()) => Arc::new(()),
+            None if encoder.iter().any(Activation::selects) => Arc::new(()),
             None => Arc::new(KlDivergence),
         };
         let depth = layout.depth();

@@ -86,7 +86,8 @@
 //! | `()` | 0 | nothing | for a plain autoencoder, or one that is sparse by its activation |
 //!
 //! [`Activation::TopK`] and [`Activation::TopProportion`] are sparse by construction: a hard bound
-//! per sample, no β to tune. Penalties combine: `(a, b)` is a sum, [`penalty::Scaled`] a multiple.
+//! per sample, no β to tune; [`Activation::WinnerTakeAll`] bounds each unit over the samples of a
+//! batch. Penalties combine: `(a, b)` is a sum, [`penalty::Scaled`] a multiple.
 //! The activations can shrink while the weights of the decoder grow, which evades `L1` and
 //! `Proportion`: give these a weight decay.
 //!

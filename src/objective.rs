@@ -30,6 +30,7 @@
 
 mod backward;
 mod forward;
+mod over_batch;
 mod sparse;
 
 use std::sync::Arc;

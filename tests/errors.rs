@@ -192,6 +192,9 @@ fn assert_numeric_settings_of_the_builder<T: Real>() {
         let activation = Activation::TopProportion(value);
         let build = small::<T>().hidden_activation(activation).build();
         assert_invalid(build, "proportion of TopProportion", "in (0, 1]", value);
+        let activation = Activation::WinnerTakeAll(value);
+        let build = small::<T>().hidden_activation(activation).build();
+        assert_invalid(build, "proportion of WinnerTakeAll", "in (0, 1]", value);
     }
 }
 
@@ -222,6 +225,12 @@ fn the_ends_of_the_ranges_are_accepted() {
         builder
             .clone()
             .hidden_activation(Activation::TopProportion(1e-300)),
+        builder
+            .clone()
+            .hidden_activation(Activation::WinnerTakeAll(1.0)),
+        builder
+            .clone()
+            .hidden_activation(Activation::WinnerTakeAll(1e-300)),
         builder.clone().penalty(Scaled::new(0.0, L1)),
         builder.clone().penalized_layers([]),
         builder.clone().layers([1, 1]),
@@ -364,6 +373,7 @@ fn kl_divergence_needs_a_bounded_activation_however_it_is_wrapped() {
         Activation::Identity,
         Activation::TopK(2),
         Activation::TopProportion(0.5),
+        Activation::WinnerTakeAll(0.5),
     ] {
         let builder = small::<f32>().hidden_activation(activation);
         let boxed: Box<dyn Penalty<f32>> = Box::new(KlDivergence);
@@ -408,6 +418,7 @@ fn the_output_cannot_select() {
         Activation::TopK(2),
         Activation::TopK(0),
         Activation::TopProportion(f64::NAN),
+        Activation::WinnerTakeAll(0.5),
     ] {
         let build = small::<f64>().output_activation(activation).build();
         // NaN is not equal to itself, so this is compared by what is shown.
@@ -1280,6 +1291,7 @@ fn activation() -> BoxedStrategy<Activation> {
         Just(Activation::SaturatingLinear),
         (0..4_usize).prop_map(Activation::TopK),
         number(0.0..1.0_f64).prop_map(Activation::TopProportion),
+        number(0.0..1.0_f64).prop_map(Activation::WinnerTakeAll),
     ]
     .boxed()
 }

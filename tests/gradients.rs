@@ -52,7 +52,7 @@ fn penalties<T: Real>() -> Vec<(&'static str, Box<dyn Fn() -> Box<dyn Penalty<T>
     ]
 }
 
-const ACTIVATIONS: [Activation; 7] = [
+const ACTIVATIONS: [Activation; 8] = [
     Activation::Sigmoid,
     Activation::Tanh,
     Activation::Relu,
@@ -60,6 +60,7 @@ const ACTIVATIONS: [Activation; 7] = [
     Activation::SaturatingLinear,
     Activation::TopK(2),
     Activation::TopProportion(0.4),
+    Activation::WinnerTakeAll(0.4),
 ];
 
 #[test]
@@ -110,7 +111,7 @@ fn every_combination_agrees_with_central_differences() {
             }
         }
     }
-    assert_eq!(checked, 3 * 2 * 6 * (3 * 6 + 4 * 5));
+    assert_eq!(checked, 3 * 2 * 6 * (3 * 6 + 5 * 5));
 }
 
 #[test]

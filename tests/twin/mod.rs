@@ -72,6 +72,13 @@ struct Layer<T> {
     c: Vector<T>,
 }
 
+/// How the samples belong together.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Samples {
+    OneBatch,
+    EachAlone,
+}
+
 /// Whether every decision so far was certain.
 struct Certainty(Cell<bool>);
 
@@ -97,7 +104,10 @@ fn value<T: Real>(f: Activation, z: Ball<T>) -> Ball<T> {
         Activation::Tanh => z.tanh(),
         Activation::Identity => z,
         Activation::SaturatingLinear => z.positive_part().at_most_one(),
-        Activation::Relu | Activation::TopK(_) | Activation::TopProportion(_) => z.positive_part(),
+        Activation::Relu
+        | Activation::TopK(_)
+        | Activation::TopProportion(_)
+        | Activation::WinnerTakeAll(_) => z.positive_part(),
         other => panic!("the twin does not know {other:?}"),
     }
 }
@@ -210,8 +220,9 @@ impl Twin {
         layers
     }
 
-    /// `H_l` for every level l, level 0 being the samples.
-    fn encoded<T: Real>(&self, x: Batch<T>, sure: &Certainty) -> Vec<Batch<T>> {
+    /// `H_l` for every level l, level 0 being the samples. What is chosen over a whole batch is
+    /// chosen where the samples are one.
+    fn encoded<T: Real>(&self, x: Batch<T>, samples: Samples, sure: &Certainty) -> Vec<Batch<T>> {
         let mut levels = vec![x];
         for (layer, &f) in self.layers::<T>().iter().zip(&self.hidden) {
             let mut above = Vec::new();
@@ -226,6 +237,15 @@ impl Twin {
                 }
                 above.push(h);
             }
+            if let (Activation::WinnerTakeAll(p), Samples::OneBatch) = (f, samples) {
+                let winners = proportion_of(p, above.len());
+                for j in 0..layer.b.len() {
+                    let row: Vector<T> = above.iter().map(|h| h[j]).collect();
+                    for (h, chosen) in above.iter_mut().zip(largest(&row, winners, sure)) {
+                        h[j] = if chosen { h[j] } else { Ball::exact(0.0) };
+                    }
+                }
+            }
             levels.push(above);
         }
         levels
@@ -237,7 +257,9 @@ impl Twin {
             return self.output;
         }
         match self.hidden[l - 1] {
-            Activation::TopK(_) | Activation::TopProportion(_) => Activation::Relu,
+            Activation::TopK(_) | Activation::TopProportion(_) | Activation::WinnerTakeAll(_) => {
+                Activation::Relu
+            }
             other => other,
         }
     }
@@ -264,7 +286,9 @@ impl Twin {
     /// The innermost hidden activations; none if a choice among them is within rounding.
     pub(crate) fn encode<T: Real>(&self, samples: &[Vec<f64>]) -> Option<Vec<Vec<Ball<T>>>> {
         let sure = Certainty::new();
-        let h = self.encoded(exactly(samples), &sure).pop();
+        let h = self
+            .encoded(exactly(samples), Samples::EachAlone, &sure)
+            .pop();
         h.filter(|_| sure.0.get())
     }
 
@@ -275,7 +299,9 @@ impl Twin {
 
     pub(crate) fn reconstruct<T: Real>(&self, samples: &[Vec<f64>]) -> Option<Vec<Vec<Ball<T>>>> {
         let sure = Certainty::new();
-        let h = self.encoded(exactly(samples), &sure).pop()?;
+        let h = self
+            .encoded(exactly(samples), Samples::EachAlone, &sure)
+            .pop()?;
         let x_hat = self.decoded(h).0.swap_remove(0);
         sure.0.get().then_some(x_hat)
     }
@@ -377,7 +403,7 @@ impl Twin {
         let beta = Ball::exact(self.penalty_weight);
 
         let x = exactly(samples);
-        let h = self.encoded(x.clone(), &sure);
+        let h = self.encoded(x.clone(), Samples::OneBatch, &sure);
         let (r, z) = self.decoded(h[depth].clone());
 
         // 1/m Σ ℓ, and Δ(R₀)
