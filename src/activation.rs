@@ -16,6 +16,15 @@ use crate::kernel::Scalar;
 /// | [`Identity`](Self::Identity) | `z` | `1` | |
 /// | [`SaturatingLinear`](Self::SaturatingLinear) | `min(max(z, 0), 1)` | `1` where `0 < h < 1` | 0 at `z = 0` and `z = 1` |
 /// | [`TopK`](Self::TopK), [`TopProportion`](Self::TopProportion) | `max(z, 0)` on the `k` largest of each sample, 0 elsewhere | `1` where `h > 0` | of equal values the lower index wins |
+/// | [`WinnerTakeAll`](Self::WinnerTakeAll) | `max(z, 0)` on the `⌈p·m⌉` largest of each unit, 0 elsewhere | `1` where `h > 0` | of equal values the earlier sample wins |
+///
+/// # Training and inference
+///
+/// The winners of `WinnerTakeAll` are chosen among the `m` samples of a batch, which only the
+/// objective sees: [`loss`](crate::SparseAutoencoder::loss),
+/// [`loss_and_gradient`](crate::SparseAutoencoder::loss_and_gradient), and so training, choose them.
+/// [`encode`](crate::SparseAutoencoder::encode) and all other inference is about each sample alone,
+/// and takes `max(z, 0)` of every unit.
 ///
 /// An enum, because it is written to files; it may grow in a minor version.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
@@ -38,6 +47,11 @@ pub enum Activation {
     TopK(usize),
     /// [`TopK`](Self::TopK) with `k = ⌈p · units⌉` for a proportion `p` in (0, 1].
     TopProportion(f64),
+    /// The positive part where it is among the largest of its unit: of the `m` samples of a batch,
+    /// each unit keeps the `⌈p·m⌉` in which it is strongest (Makhzani & Frey 2015,
+    /// *Winner-Take-All Autoencoders*). The sparsity is that of a unit's lifetime, so every unit
+    /// has samples to learn from and none dies. In inference, the positive part.
+    WinnerTakeAll(f64),
 }
 
 impl Activation {
@@ -47,7 +61,11 @@ impl Activation {
         match self {
             Self::Sigmoid | Self::SaturatingLinear => Some((0.0, 1.0)),
             Self::Tanh => Some((-1.0, 1.0)),
-            Self::Relu | Self::Identity | Self::TopK(_) | Self::TopProportion(_) => None,
+            Self::Relu
+            | Self::Identity
+            | Self::TopK(_)
+            | Self::TopProportion(_)
+            | Self::WinnerTakeAll(_) => None,
         }
     }
 
@@ -57,7 +75,7 @@ impl Activation {
         !matches!(self, Self::Tanh | Self::Identity)
     }
 
-    /// How many of `units` units a selecting activation keeps, `None` for the others.
+    /// How many of `units` units of a sample are kept, for the activations that choose among them.
     #[must_use]
     pub fn kept(&self, units: usize) -> Option<usize> {
         match *self {
@@ -67,17 +85,34 @@ impl Activation {
         }
     }
 
+    /// Whether units are chosen by comparing them, within a sample or within a batch: then the
+    /// activation is sparse by itself, and belongs to hidden layers.
+    pub(crate) fn selects(&self) -> bool {
+        matches!(
+            self,
+            Self::TopK(_) | Self::TopProportion(_) | Self::WinnerTakeAll(_)
+        )
+    }
+
+    /// Whether units are chosen over a whole batch, and so only by the objective.
+    pub(crate) fn selects_over_batch(&self) -> bool {
+        matches!(self, Self::WinnerTakeAll(_))
+    }
+
+    /// Whether inactive units are exactly 0, with slope 0.
+    pub(crate) fn vanishes(&self) -> bool {
+        self.selects() || matches!(self, Self::Relu | Self::SaturatingLinear)
+    }
+
     /// The activation of the decoder layer that mirrors a hidden layer: the selection belongs to
     /// the encoding, so a selecting activation is mirrored by its positive part.
     pub(crate) fn mirrored(self) -> Self {
-        match self {
-            Self::TopK(_) | Self::TopProportion(_) => Self::Relu,
-            other => other,
-        }
+        if self.selects() { Self::Relu } else { self }
     }
 
     /// Checks the parameters of a selecting activation against the size of its layer.
     pub(crate) fn check(&self, units: usize) -> Result<(), Error> {
+        let proportion = |p: f64, name| require(p > 0.0 && p <= 1.0, name, "in (0, 1]", p);
         match *self {
             Self::TopK(k) => require(
                 1 <= k && k <= units,
@@ -85,12 +120,8 @@ impl Activation {
                 "at least 1 and at most the units of its layer",
                 f64::of_count(k),
             ),
-            Self::TopProportion(p) => require(
-                p > 0.0 && p <= 1.0,
-                "proportion of TopProportion",
-                "in (0, 1]",
-                p,
-            ),
+            Self::TopProportion(p) => proportion(p, "proportion of TopProportion"),
+            Self::WinnerTakeAll(p) => proportion(p, "proportion of WinnerTakeAll"),
             _ => Ok(()),
         }
     }
@@ -183,7 +214,8 @@ macro_rules! with_function {
             }
             $crate::Activation::Relu
             | $crate::Activation::TopK(_)
-            | $crate::Activation::TopProportion(_) => {
+            | $crate::Activation::TopProportion(_)
+            | $crate::Activation::WinnerTakeAll(_) => {
                 let $f = $crate::activation::Relu;
                 $body
             }

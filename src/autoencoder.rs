@@ -66,7 +66,9 @@ impl<T: Real> SparseAutoencoder<T> {
         }
     }
 
-    /// The hidden activations of the innermost layer, units × samples.
+    /// The hidden activations of the innermost layer, units × samples. Each sample is encoded by
+    /// itself, whatever the others are: see [`Activation`] for those that training chooses over a
+    /// batch.
     ///
     /// # Errors
     ///
@@ -269,6 +271,9 @@ impl<T: Real> SparseAutoencoder<T> {
 
     /// J(θ) on the samples taken as one batch, term by term.
     ///
+    /// This is the objective of training: an activation that is chosen over a batch, such as
+    /// [`Activation::WinnerTakeAll`], is chosen over these samples, which inference does not do.
+    ///
     /// # Errors
     ///
     /// As [`encode`](Self::encode), and [`Error::OutOfRange`] for data outside [0, 1] under
@@ -341,6 +346,13 @@ impl<T: Real> SparseAutoencoder<T> {
     #[must_use]
     pub fn hidden_activations(&self) -> &[Activation] {
         &self.objective.encoder
+    }
+
+    /// The activation of each level of the decoder, the reconstruction first: level `l` mirrors
+    /// the hidden layer that is as far from the visible one.
+    #[must_use]
+    pub fn decoder_activations(&self) -> &[Activation] {
+        &self.objective.decoder
     }
 
     /// The activation of the reconstruction.

@@ -5,6 +5,7 @@ mod dot;
 mod elementwise;
 mod largest;
 mod matrix_vector;
+mod over_batch;
 mod panels;
 mod product;
 mod scalar;
@@ -19,6 +20,7 @@ pub(crate) use elementwise::{
     weight_decay,
 };
 pub(crate) use largest::{Largest, keep_largest};
+pub(crate) use over_batch::keep_largest_of_units;
 pub(crate) use product::{Write, product, transpose};
 pub(crate) use scalar::Scalar;
 pub(crate) use scratch::Scratch;

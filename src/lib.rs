@@ -62,7 +62,7 @@
 //! ```text
 //! J(θ) = 1/m Σᵢ ℓ(x̂ᵢ, xᵢ)  +  λ/2 Σ‖W‖²  +  β Σ_l Ω(H_l; ρ)
 //!
-//! H_{l+1} = f(W_lᵀ H_l + b_l),  H₀ = X          encoder
+//! H_{l+1} = f(W_lᵀ H_l + b_l),  H₀ = X          encoder, f of its own for each layer
 //! R_l     = g(D_l R_{l+1} + c_l),  R_L = H_L    decoder, X̂ = R₀
 //!
 //! m  samples of the batch         ℓ  reconstruction loss, ½‖x̂ − x‖² or binary cross-entropy
@@ -86,7 +86,8 @@
 //! | `()` | 0 | nothing | for a plain autoencoder, or one that is sparse by its activation |
 //!
 //! [`Activation::TopK`] and [`Activation::TopProportion`] are sparse by construction: a hard bound
-//! per sample, no β to tune. Penalties combine: `(a, b)` is a sum, [`penalty::Scaled`] a multiple.
+//! per sample, no β to tune; [`Activation::WinnerTakeAll`] bounds each unit over the samples of a
+//! batch. Penalties combine: `(a, b)` is a sum, [`penalty::Scaled`] a multiple.
 //! The activations can shrink while the weights of the decoder grow, which evades `L1` and
 //! `Proportion`: give these a weight decay.
 //!

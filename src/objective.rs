@@ -7,9 +7,9 @@
 //!
 //! ```text
 //! H₀ = X̃                     the input: the samples X, or X with noise
-//! H_{l+1} = f(W_lᵀ H_l + b_l)             l = 0 … L−1          encoder
+//! H_{l+1} = f(W_lᵀ H_l + b_l)             l = 0 … L−1          encoder, f of layer l
 //! R_L = H_L
-//! R_l = g(D_l R_{l+1} + c_l)              l = L−1 … 0          decoder, X̂ = R₀
+//! R_l = g(D_l R_{l+1} + c_l)              l = L−1 … 0          decoder, g of level l; X̂ = R₀
 //!
 //! J = 1/m Σᵢ ℓ(x̂ᵢ, xᵢ) + λ/2 Σ‖W‖² + β Σ_l Ω(H_l; ρ)
 //! ```
@@ -30,12 +30,14 @@
 
 mod backward;
 mod forward;
+mod over_batch;
 mod sparse;
 
 use std::sync::Arc;
 
 use nalgebra::{DMatrixView, DMatrixViewMut};
 
+use crate::error::Error;
 use crate::parameters::Layout;
 use crate::penalty::Penalty;
 use crate::workspace::Workspace;
@@ -97,6 +99,16 @@ pub(crate) struct Objective<T> {
     pub(crate) sparsity_target: T,
     /// Whether level `l + 1` is penalised, at index `l`
     pub(crate) penalized: Vec<bool>,
+}
+
+impl<T: Real> Objective<T> {
+    /// Whether the penalty is defined for every layer that it is on.
+    pub(crate) fn check_penalty(&self) -> Result<(), Error> {
+        let layers = self.encoder.iter().zip(&self.penalized);
+        layers
+            .filter(|(_, penalized)| **penalized)
+            .try_for_each(|(f, _)| self.penalty.check(f, self.sparsity_target))
+    }
 }
 
 /// A batch: what the encoder sees, and what the reconstruction is compared with.

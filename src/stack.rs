@@ -279,9 +279,6 @@ impl<T: Real> Stack<T> {
             decoder.extend_from_slice(&objective.decoder);
             penalized.extend_from_slice(&objective.penalized);
         }
-        for (activation, _) in encoder.iter().zip(&penalized).filter(|(_, on)| **on) {
-            penalty.check(activation, sparsity_target)?;
-        }
         let outermost = &self.layers[0];
         let objective = Objective {
             encoder,
@@ -293,6 +290,7 @@ impl<T: Real> Stack<T> {
             sparsity_target,
             penalized,
         };
+        objective.check_penalty()?;
         let parameters = Parameters::from_layers(&layers)?;
         Ok(SparseAutoencoder::from_parts(parameters, objective))
     }

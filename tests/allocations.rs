@@ -181,6 +181,10 @@ fn models<T: Real>(visible: usize, hidden: usize) -> Vec<SparseAutoencoder<T>> {
             .hidden_activation(Activation::TopK(3))
             .output_activation(Activation::Identity),
         builder().hidden_activation(Activation::TopProportion(0.1)),
+        builder().hidden_activation(Activation::WinnerTakeAll(0.05)),
+        builder()
+            .hidden_activation(Activation::WinnerTakeAll(0.5))
+            .penalty(L1),
         builder().tied(true),
         builder().layers([visible, hidden, hidden / 2, hidden / 3]),
         builder()

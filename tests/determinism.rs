@@ -274,13 +274,19 @@ fn the_number_of_threads_changes_no_bit_of_deep_models() {
 #[test]
 fn the_number_of_threads_changes_no_bit_of_selections() {
     let x = samples::<f32>(100, 300);
-    let builder = SparseAutoencoder::builder()
-        .layers([100, 500])
-        .hidden_activation(Activation::TopK(20))
-        .output_activation(Activation::Identity)
-        .initialization(Initialization::TransposedDecoder);
-    let trainer = || adam().epochs(2).batch_size(300);
-    assert_same_for_any_number_of_threads(&builder, &trainer, &x);
+    for hidden in [
+        Activation::TopK(20),
+        Activation::WinnerTakeAll(0.03), // by the sparse passes
+        Activation::WinnerTakeAll(0.3),  // by the dense ones
+    ] {
+        let builder = SparseAutoencoder::builder()
+            .layers([100, 500])
+            .hidden_activation(hidden)
+            .output_activation(Activation::Identity)
+            .initialization(Initialization::TransposedDecoder);
+        let trainer = || adam().epochs(2).batch_size(300);
+        assert_same_for_any_number_of_threads(&builder, &trainer, &x);
+    }
 }
 
 #[test]

@@ -192,6 +192,9 @@ fn assert_numeric_settings_of_the_builder<T: Real>() {
         let activation = Activation::TopProportion(value);
         let build = small::<T>().hidden_activation(activation).build();
         assert_invalid(build, "proportion of TopProportion", "in (0, 1]", value);
+        let activation = Activation::WinnerTakeAll(value);
+        let build = small::<T>().hidden_activation(activation).build();
+        assert_invalid(build, "proportion of WinnerTakeAll", "in (0, 1]", value);
     }
 }
 
@@ -222,6 +225,12 @@ fn the_ends_of_the_ranges_are_accepted() {
         builder
             .clone()
             .hidden_activation(Activation::TopProportion(1e-300)),
+        builder
+            .clone()
+            .hidden_activation(Activation::WinnerTakeAll(1.0)),
+        builder
+            .clone()
+            .hidden_activation(Activation::WinnerTakeAll(1e-300)),
         builder.clone().penalty(Scaled::new(0.0, L1)),
         builder.clone().penalized_layers([]),
         builder.clone().layers([1, 1]),
@@ -244,6 +253,52 @@ fn a_selection_of_no_unit_or_of_more_than_there_are_is_refused() {
         let builder = small::<f64>().layers(layers).hidden_activation(activation);
         assert_invalid(builder.build(), "k of TopK", requirement, k as f64);
     }
+}
+
+#[test]
+fn each_hidden_layer_needs_an_activation_that_fits_it() {
+    use Activation::{Identity, Relu, Sigmoid, TopK};
+    let build = |activations: &[Activation]| {
+        small::<f64>()
+            .layers([3, 9, 4])
+            .hidden_activations(activations)
+            .penalty(L1)
+            .build()
+    };
+    for activations in [&[][..], &[Relu], &[Relu, Sigmoid, Identity]] {
+        let count = activations.len();
+        assert_mismatch(build(activations), "hidden_activations", 2, count);
+    }
+    assert!(build(&[TopK(5), Relu]).is_ok());
+    let requirement = "at least 1 and at most the units of its layer";
+    assert_invalid(build(&[Relu, TopK(5)]), "k of TopK", requirement, 5.0);
+    // The later of the two setters counts.
+    let builder = small::<f64>().layers([3, 9, 4]).penalty(L1);
+    let each = builder
+        .hidden_activation(Sigmoid)
+        .hidden_activations([Relu, Identity]);
+    assert_eq!(each.build().unwrap().hidden_activations(), [Relu, Identity]);
+    let same = each.hidden_activation(Sigmoid);
+    assert_eq!(same.build().unwrap().hidden_activations(), [Sigmoid; 2]);
+}
+
+#[test]
+fn a_penalty_must_be_defined_for_the_layers_that_it_is_on() {
+    use Activation::{Identity, Sigmoid, TopK};
+    let builder = small::<f64>()
+        .layers([3, 5, 4])
+        .hidden_activations([Sigmoid, Identity]);
+    assert!(builder.clone().penalized_layers([0]).build().is_ok());
+    for layers in [vec![1], vec![0, 1]] {
+        let build = builder.clone().penalized_layers(layers).build();
+        assert_unsupported(build, "KlDivergence", Identity, "bounded");
+    }
+    // No penalty is the default where units are selected, in whichever layer.
+    let selecting = builder.clone().hidden_activations([Sigmoid, TopK(2)]);
+    let loss = selecting.build().unwrap().loss(&samples(6)).unwrap();
+    assert_eq!(loss.sparsity, 0.0);
+    let build = selecting.penalty(KlDivergence).build();
+    assert_unsupported(build, "KlDivergence", TopK(2), "bounded");
 }
 
 #[test]
@@ -318,6 +373,7 @@ fn kl_divergence_needs_a_bounded_activation_however_it_is_wrapped() {
         Activation::Identity,
         Activation::TopK(2),
         Activation::TopProportion(0.5),
+        Activation::WinnerTakeAll(0.5),
     ] {
         let builder = small::<f32>().hidden_activation(activation);
         let boxed: Box<dyn Penalty<f32>> = Box::new(KlDivergence);
@@ -362,6 +418,7 @@ fn the_output_cannot_select() {
         Activation::TopK(2),
         Activation::TopK(0),
         Activation::TopProportion(f64::NAN),
+        Activation::WinnerTakeAll(0.5),
     ] {
         let build = small::<f64>().output_activation(activation).build();
         // NaN is not equal to itself, so this is compared by what is shown.
@@ -1234,6 +1291,7 @@ fn activation() -> BoxedStrategy<Activation> {
         Just(Activation::SaturatingLinear),
         (0..4_usize).prop_map(Activation::TopK),
         number(0.0..1.0_f64).prop_map(Activation::TopProportion),
+        number(0.0..1.0_f64).prop_map(Activation::WinnerTakeAll),
     ]
     .boxed()
 }

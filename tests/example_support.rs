@@ -1,9 +1,11 @@
-//! The data and the pictures that the examples share.
+//! The data, the pictures, and the statistics that the examples share.
 
 #[path = "../examples/data/mod.rs"]
 mod data;
 #[path = "../examples/picture/mod.rs"]
 mod picture;
+#[path = "../examples/spread/mod.rs"]
+mod spread;
 
 use std::path::PathBuf;
 
@@ -237,4 +239,12 @@ fn colours_become_their_luminance() {
         assert_eq!(grey.shape(), (1, 2));
         assert_relative_eq!(grey.as_slice(), expected.as_slice(), epsilon = 1e-4);
     }
+}
+
+#[test]
+fn figures_are_spread_over_seeds() {
+    let (mean, deviation) = spread::mean_and_deviation(&[1.0, 2.0, 3.0, 4.0]);
+    assert_relative_eq!(mean, 2.5);
+    assert_relative_eq!(deviation, (5.0_f64 / 3.0).sqrt());
+    assert_eq!(spread::mean_and_deviation(&[7.0]), (7.0, 0.0));
 }

@@ -51,14 +51,28 @@ fn model(
     if hidden.kept(units).is_none() {
         // Low enough that few units rise above zero, each by its own margin.
         let bias = visible * units..visible * units + units;
-        theta[bias].iter_mut().for_each(|b| *b -= 0.5);
+        let winners = matches!(hidden, Activation::WinnerTakeAll(_));
+        let low = if winners { 0.3 } else { 0.5 };
+        theta[bias].iter_mut().for_each(|b| *b -= low);
     }
     model.set_theta(&theta).unwrap();
     model
 }
 
+/// Of the hidden activations of the batch. Where they are chosen over the batch, no two of the
+/// largest are equal here.
 fn active_proportion(model: &SparseAutoencoder<f64>, x: &DMatrix<f64>) -> f64 {
-    let hidden = model.encode(x).unwrap();
+    let mut hidden = model.encode(x).unwrap();
+    if let Activation::WinnerTakeAll(_) = model.hidden_activations()[0] {
+        for mut row in hidden.row_iter_mut() {
+            let largest = row.max();
+            row.apply(|h| *h = if *h < largest { 0.0 } else { *h });
+        }
+        let most = hidden
+            .column_iter()
+            .map(|h| h.iter().filter(|&&h| h > 0.0).count());
+        assert!(most.max().unwrap() <= hidden.nrows() / 8);
+    }
     hidden.iter().filter(|&&h| h != 0.0).count() as f64 / hidden.len() as f64
 }
 
@@ -75,6 +89,7 @@ fn gradients_agree_with_central_differences() {
     for hidden in [
         Activation::TopK(4),
         Activation::TopProportion(0.03),
+        Activation::WinnerTakeAll(1.0 / 14.0),
         Activation::Relu,
         Activation::SaturatingLinear,
     ] {

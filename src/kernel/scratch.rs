@@ -1,6 +1,7 @@
 //! The threads and the buffers that kernels work with.
 
 use super::Threads;
+use super::over_batch::Cuts;
 use super::panels::Partials;
 use super::tile::Copies;
 
@@ -13,6 +14,7 @@ pub(crate) struct Scratch<T> {
     pub(super) partials: Partials<T>,
     /// One for each thread of a product.
     pub(super) copies: Vec<Copies<T>>,
+    pub(super) cuts: Cuts<T>,
 }
 
 impl<T> Default for Scratch<T> {
@@ -22,6 +24,7 @@ impl<T> Default for Scratch<T> {
             threads: Threads(1),
             partials: Partials::default(),
             copies: Vec::new(),
+            cuts: Cuts::default(),
         }
     }
 }

@@ -23,8 +23,12 @@ impl<T: Real> Pass<'_, T> {
             let (below, above) = ws.hidden.split_at_mut(l);
             let below = below.last().map_or(input, |h| matrix(h, blocks.below, m));
             grow(&mut above[0], blocks.above * m);
+            let h = &mut above[0][..blocks.above * m];
             let sums = &mut ws.sums[..=blocks.above];
-            self.encode_layer(l, below, &mut above[0], sums, &mut ws.scratch);
+            self.encode_layer(l, below, h, sums, &mut ws.scratch);
+            if self.objective.encoder[l].selects_over_batch() {
+                self.select_over_batch(l, h, &mut ws.delta[l], sums, &mut ws.scratch);
+            }
             for (mean, &sum) in ws.mean[l].iter_mut().zip(&sums[..blocks.above]) {
                 *mean = sum * per_sample;
             }

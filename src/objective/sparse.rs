@@ -9,10 +9,10 @@
 use nalgebra::DMatrixView;
 
 use super::{Pass, matrix_mut};
+use crate::Real;
 use crate::activation::{Function, with_function};
 use crate::kernel::{UnitGradients, UnitOperands, Write, product, transpose};
 use crate::workspace::{Workspace, grow};
-use crate::{Activation, Real};
 
 /// The hidden layer is used as codes where at most one unit in `SPARSE` is active.
 const SPARSE: usize = 16;
@@ -51,10 +51,7 @@ impl<T: Real> Pass<'_, T> {
     /// of all `m` samples together, are not zero.
     pub(super) fn compress_if_sparse(&self, active: T, m: usize, ws: &mut Workspace<T>) -> bool {
         let units = self.layout.hidden();
-        let vanishes = matches!(
-            self.objective.encoder[0],
-            Activation::Relu | Activation::SaturatingLinear
-        ) || self.objective.encoder[0].kept(units).is_some();
+        let vanishes = self.objective.encoder[0].vanishes();
         let few = active.to_f64() * f64::of_count(SPARSE) <= f64::of_count(units * m);
         if self.layout.depth() != 1 || !vanishes || !few {
             return false;

@@ -26,7 +26,8 @@ pub(crate) struct Twin {
     pub(crate) sizes: Vec<usize>,
     pub(crate) tied: bool,
     pub(crate) theta: Vec<f64>,
-    pub(crate) hidden: Activation,
+    /// of each hidden layer, the outermost first
+    pub(crate) hidden: Vec<Activation>,
     pub(crate) output: Activation,
     pub(crate) reconstruction: Reconstruction,
     pub(crate) omega: Omega,
@@ -71,6 +72,13 @@ struct Layer<T> {
     c: Vector<T>,
 }
 
+/// How the samples belong together.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Samples {
+    OneBatch,
+    EachAlone,
+}
+
 /// Whether every decision so far was certain.
 struct Certainty(Cell<bool>);
 
@@ -96,7 +104,10 @@ fn value<T: Real>(f: Activation, z: Ball<T>) -> Ball<T> {
         Activation::Tanh => z.tanh(),
         Activation::Identity => z,
         Activation::SaturatingLinear => z.positive_part().at_most_one(),
-        Activation::Relu | Activation::TopK(_) | Activation::TopProportion(_) => z.positive_part(),
+        Activation::Relu
+        | Activation::TopK(_)
+        | Activation::TopProportion(_)
+        | Activation::WinnerTakeAll(_) => z.positive_part(),
         other => panic!("the twin does not know {other:?}"),
     }
 }
@@ -153,7 +164,7 @@ impl Twin {
         let theta = self.theta.iter().map(|&v| T::of(v)).collect();
         let builder = SparseAutoencoder::builder()
             .parameters(Parameters::new(layout, theta).unwrap())
-            .hidden_activation(self.hidden)
+            .hidden_activations(self.hidden.clone())
             .output_activation(self.output)
             .reconstruction(self.reconstruction)
             .sparsity_target(self.target)
@@ -209,23 +220,31 @@ impl Twin {
         layers
     }
 
-    /// `H_l` for every level l, level 0 being the samples.
-    fn encoded<T: Real>(&self, x: Batch<T>, sure: &Certainty) -> Vec<Batch<T>> {
+    /// `H_l` for every level l, level 0 being the samples. What is chosen over a whole batch is
+    /// chosen where the samples are one.
+    fn encoded<T: Real>(&self, x: Batch<T>, samples: Samples, sure: &Certainty) -> Vec<Batch<T>> {
         let mut levels = vec![x];
-        for layer in self.layers::<T>() {
+        for (layer, &f) in self.layers::<T>().iter().zip(&self.hidden) {
             let mut above = Vec::new();
             for below in &levels[levels.len() - 1] {
                 let units = layer.w.iter().zip(&layer.b);
-                let mut h: Vector<T> = units
-                    .map(|(w, &b)| value(self.hidden, dot(w, below, b)))
-                    .collect();
-                if let Some(k) = kept(self.hidden, h.len()) {
+                let mut h: Vector<T> = units.map(|(w, &b)| value(f, dot(w, below, b))).collect();
+                if let Some(k) = kept(f, h.len()) {
                     let chosen = largest(&h, k, sure);
                     for (h, chosen) in h.iter_mut().zip(chosen) {
                         *h = if chosen { *h } else { Ball::exact(0.0) };
                     }
                 }
                 above.push(h);
+            }
+            if let (Activation::WinnerTakeAll(p), Samples::OneBatch) = (f, samples) {
+                let winners = proportion_of(p, above.len());
+                for j in 0..layer.b.len() {
+                    let row: Vector<T> = above.iter().map(|h| h[j]).collect();
+                    for (h, chosen) in above.iter_mut().zip(largest(&row, winners, sure)) {
+                        h[j] = if chosen { h[j] } else { Ball::exact(0.0) };
+                    }
+                }
             }
             levels.push(above);
         }
@@ -234,9 +253,13 @@ impl Twin {
 
     /// g of level l.
     fn decoder(&self, l: usize) -> Activation {
-        match self.hidden {
-            _ if l == 0 => self.output,
-            Activation::TopK(_) | Activation::TopProportion(_) => Activation::Relu,
+        if l == 0 {
+            return self.output;
+        }
+        match self.hidden[l - 1] {
+            Activation::TopK(_) | Activation::TopProportion(_) | Activation::WinnerTakeAll(_) => {
+                Activation::Relu
+            }
             other => other,
         }
     }
@@ -263,7 +286,9 @@ impl Twin {
     /// The innermost hidden activations; none if a choice among them is within rounding.
     pub(crate) fn encode<T: Real>(&self, samples: &[Vec<f64>]) -> Option<Vec<Vec<Ball<T>>>> {
         let sure = Certainty::new();
-        let h = self.encoded(exactly(samples), &sure).pop();
+        let h = self
+            .encoded(exactly(samples), Samples::EachAlone, &sure)
+            .pop();
         h.filter(|_| sure.0.get())
     }
 
@@ -274,7 +299,9 @@ impl Twin {
 
     pub(crate) fn reconstruct<T: Real>(&self, samples: &[Vec<f64>]) -> Option<Vec<Vec<Ball<T>>>> {
         let sure = Certainty::new();
-        let h = self.encoded(exactly(samples), &sure).pop()?;
+        let h = self
+            .encoded(exactly(samples), Samples::EachAlone, &sure)
+            .pop()?;
         let x_hat = self.decoded(h).0.swap_remove(0);
         sure.0.get().then_some(x_hat)
     }
@@ -295,8 +322,8 @@ impl Twin {
         Some(x_hat.iter().zip(&exactly(samples)).map(error).collect())
     }
 
-    /// Ω and `∂Ω/∂h` of one layer.
-    fn omega<T: Real>(&self, h: &Batch<T>, sure: &Certainty) -> (Ball<T>, Batch<T>) {
+    /// Ω and `∂Ω/∂h` of one layer, whose activation is f.
+    fn omega<T: Real>(&self, f: Activation, h: &Batch<T>, sure: &Certainty) -> (Ball<T>, Batch<T>) {
         let (zero, one) = (Ball::exact(0.0), Ball::exact(1.0));
         let units = h[0].len();
         let per_sample = one / Ball::exact(h.len() as f64);
@@ -311,7 +338,7 @@ impl Twin {
         match self.omega {
             Omega::None => {}
             Omega::Kl => {
-                let (low, high) = match self.hidden {
+                let (low, high) = match f {
                     Activation::Tanh => (-1.0, 1.0),
                     _ => (0.0, 1.0),
                 };
@@ -376,7 +403,7 @@ impl Twin {
         let beta = Ball::exact(self.penalty_weight);
 
         let x = exactly(samples);
-        let h = self.encoded(x.clone(), &sure);
+        let h = self.encoded(x.clone(), Samples::OneBatch, &sure);
         let (r, z) = self.decoded(h[depth].clone());
 
         // 1/m Σ ℓ, and Δ(R₀)
@@ -414,9 +441,10 @@ impl Twin {
         let mut omegas = Vec::new();
         let mut delta_h = vec![vec![Vec::new(); m]; depth + 1];
         for l in (1..=depth).rev() {
+            let f = self.hidden[l - 1];
             let mut penalty = vec![vec![zero; self.sizes[l]]; m];
             if self.penalized.contains(&(l - 1)) && self.penalty_weight > 0.0 {
-                let (omega, gradient) = self.omega(&h[l], &sure);
+                let (omega, gradient) = self.omega(f, &h[l], &sure);
                 omegas.push(beta * omega);
                 penalty = gradient;
             }
@@ -429,7 +457,7 @@ impl Twin {
                         let out: Vector<T> = layers[l].w.iter().map(|w| w[j]).collect();
                         dot(&out, &delta_h[l + 1][i], penalty)
                     };
-                    let delta = carried * slope(self.hidden, h[l][i][j], &sure);
+                    let delta = carried * slope(f, h[l][i][j], &sure);
                     delta_h[l][i].push(delta);
                 }
             }

@@ -1,0 +1,195 @@
+//! Selection of the largest entries of each row: of a unit's activations over a batch.
+
+use super::threads::{Divide, divide};
+use super::{Largest, Scratch, vectorize};
+use crate::Real;
+
+/// Units that are looked at together: a cache line of a sample.
+const UNITS: usize = 16;
+
+/// What separates the largest activations of each unit from the rest.
+#[derive(Debug, Clone)]
+pub(super) struct Cuts<T> {
+    /// Those above are kept.
+    thresholds: Vec<T>,
+    /// Those equal to the threshold are kept in the samples up to here.
+    last: Vec<u32>,
+}
+
+impl<T> Default for Cuts<T> {
+    fn default() -> Self {
+        Self {
+            thresholds: Vec::new(),
+            last: Vec::new(),
+        }
+    }
+}
+
+/// Sets all but the `k` largest entries of every row of `h` to 0; `h` has no negative entries and
+/// is `units` high. Of equal entries the first win, and a NaN stays. Writes the sum over the
+/// columns to `sums`, and the number of entries that are not 0 behind it. `spare` is as large as
+/// `h`, and left undefined.
+pub(crate) fn keep_largest_of_units<T: Real>(
+    h: &mut [T],
+    units: usize,
+    k: usize,
+    spare: &mut [T],
+    sums: &mut [T],
+    scratch: &mut Scratch<T>,
+) {
+    let samples = h.len() / units;
+    let mut cuts = std::mem::take(&mut scratch.cuts);
+    if cuts.last.len() < units {
+        cuts.thresholds.resize(units, T::zero());
+        cuts.last.resize(units, 0);
+    }
+    let rows = Rows {
+        first: 0,
+        samples,
+        entries: spare,
+        thresholds: &mut cuts.thresholds[..units],
+        last: &mut cuts.last[..units],
+    };
+    let depth = scratch.threads.depth_for(h.len());
+    let of = &*h;
+    divide(rows, depth, &|rows: Rows<'_, T>| {
+        rows.cut(of, units, k);
+    });
+
+    let (thresholds, last) = (&cuts.thresholds[..units], &cuts.last[..units]);
+    scratch.run(h, units, sums, |first, panel, sums| {
+        for (offset, column) in panel.chunks_exact_mut(units).enumerate() {
+            let sample = super::sparse::index(first + offset);
+            vectorize(
+                #[inline(always)]
+                || keep(column, sample, thresholds, last, sums),
+            );
+        }
+    });
+    scratch.cuts = cuts;
+}
+
+#[inline(always)]
+fn keep<T: Real>(column: &mut [T], sample: u32, thresholds: &[T], last: &[u32], sums: &mut [T]) {
+    for ((h, &threshold), &last) in column.iter_mut().zip(thresholds).zip(last) {
+        // Put so that a NaN passes through: a diverging model must show in its loss.
+        let lost = *h < threshold || (*h == threshold && sample > last);
+        *h = if lost { T::zero() } else { *h };
+    }
+    for (sum, &h) in sums.iter_mut().zip(&*column) {
+        *sum += h;
+    }
+    if let Some(active) = sums.get_mut(column.len()) {
+        *active += super::sum(
+            column,
+            |h| if h == T::zero() { T::zero() } else { T::one() },
+        );
+    }
+}
+
+/// Some units, with room for their activations one unit after the other.
+struct Rows<'a, T> {
+    first: usize,
+    samples: usize,
+    entries: &'a mut [T],
+    thresholds: &'a mut [T],
+    last: &'a mut [u32],
+}
+
+impl<T: Real> Divide for Rows<'_, T> {
+    fn halves(self) -> Result<(Self, Self), Self> {
+        // Whole blocks, so that no cache line is read twice.
+        let half = (self.last.len() / 2).next_multiple_of(UNITS);
+        if half >= self.last.len() {
+            return Err(self);
+        }
+        let (first, samples) = (self.first, self.samples);
+        let entries = self.entries.split_at_mut(half * samples);
+        let thresholds = self.thresholds.split_at_mut(half);
+        let last = self.last.split_at_mut(half);
+        let part = |first, entries, thresholds, last| Self {
+            first,
+            samples,
+            entries,
+            thresholds,
+            last,
+        };
+        Ok((
+            part(first, entries.0, thresholds.0, last.0),
+            part(first + half, entries.1, thresholds.1, last.1),
+        ))
+    }
+}
+
+impl<T: Real> Rows<'_, T> {
+    /// The cuts of these units, from the columns `h`.
+    fn cut(self, h: &[T], units: usize, k: usize) {
+        let blocks = self.entries.chunks_mut(UNITS * self.samples);
+        let cuts = self.thresholds.chunks_mut(UNITS);
+        for (block, ((entries, thresholds), last)) in blocks
+            .zip(cuts)
+            .zip(self.last.chunks_mut(UNITS))
+            .enumerate()
+        {
+            let first = self.first + block * UNITS;
+            for (i, column) in h.chunks_exact(units).enumerate() {
+                for (unit, &h) in column[first..first + last.len()].iter().enumerate() {
+                    entries[unit * self.samples + i] = h;
+                }
+            }
+            let rows = entries.chunks_exact(self.samples);
+            for ((row, threshold), last) in rows.zip(thresholds).zip(last) {
+                let largest = Largest::of_magnitudes(row, k);
+                *threshold = largest.threshold;
+                let mut equal = row.iter().enumerate().filter(|(_, h)| **h == *threshold);
+                let nth = largest.ties.checked_sub(1).and_then(|nth| equal.nth(nth));
+                *last = nth.map_or(0, |(sample, _)| super::sparse::index(sample));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::float_cmp)] // values are selected, not computed
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_unit_keeps_its_largest_and_the_first_of_equals() {
+        let nan = f64::NAN;
+        // Three units, four samples; a sample is a column of `h`, and a line here.
+        let mut h = [
+            1.0, 0.0, 2.0, //
+            3.0, 0.5, 2.0, //
+            nan, 0.0, 2.0, //
+            4.0, 0.0, 0.0,
+        ];
+        let (mut sums, mut spare) = ([0.0; 4], [0.0; 12]);
+        keep_largest_of_units(&mut h, 3, 2, &mut spare, &mut sums, &mut Scratch::default());
+        assert_eq!(h[..6], [0.0, 0.0, 2.0, 3.0, 0.5, 2.0]);
+        assert!(h[6].is_nan());
+        assert_eq!(h[7..], [0.0, 0.0, 4.0, 0.0, 0.0]);
+        assert!(sums[0].is_nan());
+        assert_eq!(sums[1..], [0.5, 4.0, 6.0]);
+    }
+
+    #[test]
+    fn agrees_with_a_sort_of_each_row() {
+        let (units, samples, k) = (37, 65, 9);
+        let value = |j: usize, i: usize| f64::from(((i * 7919 + j * 104_729) % 23) as u32);
+        let mut h: Vec<f64> = (0..units * samples)
+            .map(|at| value(at % units, at / units))
+            .collect();
+        let (mut sums, mut spare) = (vec![0.0; units + 1], h.clone());
+        let scratch = &mut Scratch::default();
+        keep_largest_of_units(&mut h, units, k, &mut spare, &mut sums, scratch);
+        for j in 0..units {
+            let mut order: Vec<usize> = (0..samples).collect();
+            order.sort_by(|&a, &b| value(j, b).total_cmp(&value(j, a)).then(a.cmp(&b)));
+            for (rank, &i) in order.iter().enumerate() {
+                let expected = if rank < k { value(j, i) } else { 0.0 };
+                assert_eq!(h[i * units + j], expected);
+            }
+        }
+    }
+}
