@@ -25,6 +25,7 @@ mod data;
 #[path = "data/npy.rs"]
 mod npy;
 mod picture;
+mod spread;
 
 use std::error::Error;
 use std::io::{IsTerminal, Write};
@@ -41,6 +42,7 @@ use sparse_autoencoder::{
     Activation, Adam, AnomalyDetector, Corruption, Scaling, Schedule, SparseAutoencoder, Threshold,
     Trainer,
 };
+use spread::mean_and_deviation;
 
 const SEEDS: std::ops::Range<u64> = 0..5;
 const BATCH: usize = 256;
@@ -168,13 +170,6 @@ fn print_row(name: &str, outcomes: &[Outcome]) {
         spread(precision.1),
         seconds.0
     );
-}
-
-fn mean_and_deviation(values: &[f64]) -> (f64, f64) {
-    let count = f64::from(u32::try_from(values.len()).unwrap_or(u32::MAX));
-    let mean = values.iter().sum::<f64>() / count;
-    let squares = values.iter().map(|v| (v - mean).powi(2)).sum::<f64>();
-    (mean, (squares / (count - 1.0).max(1.0)).sqrt())
 }
 
 fn files(folder: &Path) -> Result<()> {

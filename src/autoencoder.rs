@@ -1,6 +1,5 @@
 use nalgebra::{DMatrix, DMatrixView, DVector};
 
-use crate::activation::OwnParameters;
 use crate::batch::{check_batch, check_rows};
 use crate::error::{Error, check_shape};
 use crate::kernel;
@@ -365,6 +364,13 @@ impl<T: Real> SparseAutoencoder<T> {
         &self.objective.encoder
     }
 
+    /// The activation of each level of the decoder, the reconstruction first: level `l` mirrors
+    /// the hidden layer that is as far from the visible one.
+    #[must_use]
+    pub fn decoder_activations(&self) -> &[Activation] {
+        &self.objective.decoder
+    }
+
     /// The activation of the reconstruction.
     #[must_use]
     pub fn output_activation(&self) -> Activation {
@@ -411,17 +417,6 @@ impl<T: Real> SparseAutoencoder<T> {
     #[must_use]
     pub fn bandwidth(&self) -> T {
         self.objective.bandwidth
-    }
-
-    /// Refuses activations whose parameters have no place in a network of several models.
-    pub(crate) fn refuse_own_parameters(&self, what: &'static str) -> Result<(), Error> {
-        if self.layout().own() == OwnParameters::None {
-            return Ok(());
-        }
-        Err(Error::Incompatible {
-            what,
-            other: "hidden activations that have parameters of their own",
-        })
     }
 
     pub(crate) fn objective(&self) -> &Objective<T> {

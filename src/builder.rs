@@ -15,10 +15,11 @@ use crate::{Activation, Initialization, KlDivergence, Real, SparseAutoencoder};
 /// | setter | default | range | meaning |
 /// |---|---|---|---|
 /// | [`layers`](Self::layers) | required | ≥ 2 sizes, each ≥ 1 | visible, hidden, hidden, …; the decoder mirrors them |
-/// | [`hidden_activation`](Self::hidden_activation) | `Sigmoid` | any | f of the hidden layers |
+/// | [`hidden_activation`](Self::hidden_activation) | `Sigmoid` | any | f of all hidden layers |
+/// | [`hidden_activations`](Self::hidden_activations) | | one for each | f of each hidden layer |
 /// | [`output_activation`](Self::output_activation) | `Sigmoid` | none that selects units | g of the reconstruction |
 /// | [`reconstruction`](Self::reconstruction) | `SquaredError` | | ℓ |
-/// | [`penalty`](Self::penalty) | `KlDivergence`; none where f selects units | any [`Penalty`] | Ω |
+/// | [`penalty`](Self::penalty) | `KlDivergence`; none where an f selects units | any [`Penalty`] | Ω |
 /// | [`sparsity_target`](Self::sparsity_target) | 0.05 | (0, 1) | ρ |
 /// | [`penalty_weight`](Self::penalty_weight) | 1 | ≥ 0 | β |
 /// | [`penalized_layers`](Self::penalized_layers) | all | indices of hidden layers | where Ω applies |
@@ -44,7 +45,7 @@ use crate::{Activation, Initialization, KlDivergence, Real, SparseAutoencoder};
 #[must_use]
 pub struct SparseAutoencoderBuilder<T> {
     layers: Vec<usize>,
-    hidden_activation: Activation,
+    hidden_activations: HiddenActivations,
     output_activation: Activation,
     reconstruction: Reconstruction,
     penalty: Option<Arc<dyn Penalty<T>>>,
@@ -60,11 +61,17 @@ pub struct SparseAutoencoderBuilder<T> {
     parameters: Option<Parameters<T>>,
 }
 
+#[derive(Debug, Clone)]
+enum HiddenActivations {
+    Same(Activation),
+    Each(Vec<Activation>),
+}
+
 impl<T: Real> Default for SparseAutoencoderBuilder<T> {
     fn default() -> Self {
         Self {
             layers: Vec::new(),
-            hidden_activation: Activation::Sigmoid,
+            hidden_activations: HiddenActivations::Same(Activation::Sigmoid),
             output_activation: Activation::Sigmoid,
             reconstruction: Reconstruction::SquaredError,
             penalty: None,
@@ -93,7 +100,32 @@ impl<T: Real> SparseAutoencoderBuilder<T> {
     /// The activation of every hidden layer. In a deep decoder the mirrored layers have it too,
     /// but for the selecting activations, which are mirrored by [`Activation::Relu`].
     pub fn hidden_activation(mut self, activation: Activation) -> Self {
-        self.hidden_activation = activation;
+        self.hidden_activations = HiddenActivations::Same(activation);
+        self
+    }
+
+    /// The activation of each hidden layer, the outermost first; takes the place of
+    /// [`hidden_activation`](Self::hidden_activation). In a deep decoder every layer has the
+    /// activation of the hidden layer of its level, mirrored as there, so that of the innermost is
+    /// not mirrored: nothing else has its level.
+    ///
+    /// A linear code between logistic layers, as in Hinton & Salakhutdinov (2006, *Reducing the
+    /// Dimensionality of Data with Neural Networks*):
+    ///
+    /// ```
+    /// use sparse_autoencoder::{Activation::{Identity, Sigmoid}, SparseAutoencoder};
+    ///
+    /// let sae = SparseAutoencoder::<f32>::builder()
+    ///     .layers([64, 50, 20, 2])
+    ///     .hidden_activations([Sigmoid, Sigmoid, Identity])
+    ///     .penalty(()) // the default, KlDivergence, is not defined for linear units
+    ///     .build()?;
+    /// assert_eq!(sae.hidden_activations(), [Sigmoid, Sigmoid, Identity]);
+    /// assert_eq!(sae.decoder_activations(), [Sigmoid; 3]); // of levels 0, the output, to 2
+    /// # Ok::<(), sparse_autoencoder::Error>(())
+    /// ```
+    pub fn hidden_activations(mut self, activations: impl Into<Vec<Activation>>) -> Self {
+        self.hidden_activations = HiddenActivations::Each(activations.into());
         self
     }
 
@@ -180,7 +212,7 @@ impl<T: Real> SparseAutoencoderBuilder<T> {
 
     /// Parameters to start from, instead of random ones. Layer sizes and tying are theirs;
     /// [`layers`](Self::layers), if it is called too, must agree. Thresholds that the hidden
-    /// activation needs, and that are not among them, start at 0; such as it does not need are
+    /// activations need, and that are not among them, start at 0; such as they do not need are
     /// refused.
     pub fn parameters(mut self, parameters: Parameters<T>) -> Self {
         self.parameters = Some(parameters);
@@ -194,7 +226,8 @@ impl<T: Real> SparseAutoencoderBuilder<T> {
     /// [`Error::InvalidParameter`] for a setting outside the range in the
     /// [table](SparseAutoencoderBuilder), [`Error::UnsupportedActivation`] for a penalty, a loss,
     /// or an output for which the activation is not defined, [`Error::DimensionMismatch`] if
-    /// parameters do not fit the layers.
+    /// parameters do not fit the layers, or if there is not one activation for each hidden layer,
+    /// [`Error::Incompatible`] if their thresholds do not fit the activations.
     pub fn build(&self) -> Result<SparseAutoencoder<T>, Error> {
         self.build_with(self.initial_parameters()?)
     }
@@ -204,6 +237,8 @@ impl<T: Real> SparseAutoencoderBuilder<T> {
         &self,
         parameters: Parameters<T>,
     ) -> Result<SparseAutoencoder<T>, Error> {
+        let encoder = self.encoder(parameters.layout())?;
+        let parameters = parameters.fit_to(&encoder)?;
         check_numbers::<T>(
             self.penalty_weight,
             self.weight_decay,
@@ -212,15 +247,15 @@ impl<T: Real> SparseAutoencoderBuilder<T> {
         )?;
         let penalty: Arc<dyn Penalty<T>> = match &self.penalty {
             Some(penalty) => Arc::clone(penalty),
-            None if self.hidden_activation.selects() => Arc::new(()),
+            None if encoder.iter().any(Activation::selects) => Arc::new(()),
             None => Arc::new(KlDivergence),
         };
         let depth = parameters.layout().depth();
-        let mut decoder = vec![self.hidden_activation.mirrored(); depth];
-        decoder[0] = self.output_activation;
+        let mirrored = encoder[..depth - 1].iter().map(|f| f.mirrored());
+        let decoder = std::iter::once(self.output_activation).chain(mirrored);
         let objective = Objective {
-            encoder: vec![self.hidden_activation; depth],
-            decoder,
+            decoder: decoder.collect(),
+            encoder,
             reconstruction: self.reconstruction,
             weight_decay: T::of(self.weight_decay),
             penalty,
@@ -234,10 +269,25 @@ impl<T: Real> SparseAutoencoderBuilder<T> {
         Ok(SparseAutoencoder::from_parts(parameters, objective))
     }
 
+    /// f of each hidden layer.
+    fn encoder(&self, layout: &Layout) -> Result<Vec<Activation>, Error> {
+        let activations = match &self.hidden_activations {
+            HiddenActivations::Same(activation) => vec![*activation; layout.depth()],
+            HiddenActivations::Each(activations) => activations.clone(),
+        };
+        if activations.len() != layout.depth() {
+            return Err(Error::DimensionMismatch {
+                what: "hidden_activations",
+                expected: layout.depth(),
+                actual: activations.len(),
+            });
+        }
+        Ok(activations)
+    }
+
     fn initial_parameters(&self) -> Result<Parameters<T>, Error> {
         let Some(parameters) = &self.parameters else {
             let layout = Layout::new(&self.layers, self.tied)?;
-            let layout = layout.for_activation(self.hidden_activation)?;
             let theta = self.initialization.draw(&layout, self.seed)?;
             return Parameters::new(layout, theta);
         };
@@ -255,7 +305,7 @@ impl<T: Real> SparseAutoencoderBuilder<T> {
                 }
             }
         }
-        parameters.clone().fit_to(self.hidden_activation)
+        Ok(parameters.clone())
     }
 
     fn penalized(&self, depth: usize) -> Result<Vec<bool>, Error> {

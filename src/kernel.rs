@@ -1,9 +1,11 @@
 //! The inner loops: matrix products and elementwise passes. The only place that names the library
 //! behind them.
 
+mod dot;
 mod elementwise;
 mod jump;
 mod largest;
+mod matrix_vector;
 mod over_batch;
 mod panels;
 mod product;
@@ -12,6 +14,7 @@ mod scratch;
 mod sparse;
 mod threads;
 mod tile;
+mod update;
 
 pub(crate) use elementwise::{
     activate, add_scaled, all_finite, backpropagate, distance_squared, norm_squared, residual,
@@ -23,8 +26,9 @@ pub(crate) use over_batch::{keep_largest_of_batch, keep_largest_of_units};
 pub(crate) use product::{Write, product, transpose};
 pub(crate) use scalar::Scalar;
 pub(crate) use scratch::Scratch;
-pub(crate) use sparse::{Codes, UnitGradients, UnitOperands, dot};
+pub(crate) use sparse::{Codes, UnitGradients, UnitOperands};
 pub(crate) use threads::Threads;
+pub(crate) use update::update;
 
 /// Runs a loop compiled for the widest vectors of this machine, chosen at run time.
 ///

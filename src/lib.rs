@@ -62,7 +62,7 @@
 //! ```text
 //! J(θ) = 1/m Σᵢ ℓ(x̂ᵢ, xᵢ)  +  λ/2 Σ‖W‖²  +  β Σ_l Ω(H_l; ρ)
 //!
-//! H_{l+1} = f(W_lᵀ H_l + b_l),  H₀ = X          encoder
+//! H_{l+1} = f(W_lᵀ H_l + b_l),  H₀ = X          encoder, f of its own for each layer
 //! R_l     = g(D_l R_{l+1} + c_l),  R_L = H_L    decoder, X̂ = R₀
 //!
 //! m  samples of the batch         ℓ  reconstruction loss, ½‖x̂ − x‖² or binary cross-entropy

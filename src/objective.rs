@@ -7,9 +7,9 @@
 //!
 //! ```text
 //! H₀ = X̃                     the input: the samples X, or X with noise
-//! H_{l+1} = f(W_lᵀ H_l + b_l)             l = 0 … L−1          encoder
+//! H_{l+1} = f(W_lᵀ H_l + b_l)             l = 0 … L−1          encoder, f of layer l
 //! R_L = H_L
-//! R_l = g(D_l R_{l+1} + c_l)              l = L−1 … 0          decoder, X̂ = R₀
+//! R_l = g(D_l R_{l+1} + c_l)              l = L−1 … 0          decoder, g of level l; X̂ = R₀
 //!
 //! J = 1/m Σᵢ ℓ(x̂ᵢ, xᵢ) + λ/2 Σ‖W‖² + β Σ_l Ω(H_l; ρ)
 //! ```
@@ -140,17 +140,12 @@ impl<T: Real> Objective<T> {
         self.check_penalty()
     }
 
-    /// Refuses a penalty that is not defined for a layer that it applies to.
+    /// Whether the penalty is defined for every layer that it is on.
     pub(crate) fn check_penalty(&self) -> Result<(), Error> {
-        let penalized = self
-            .encoder
-            .iter()
-            .zip(&self.penalized)
-            .filter(|(_, on)| **on);
-        for (activation, _) in penalized {
-            self.penalty.check(activation, self.sparsity_target)?;
-        }
-        Ok(())
+        let layers = self.encoder.iter().zip(&self.penalized);
+        layers
+            .filter(|(_, penalized)| **penalized)
+            .try_for_each(|(f, _)| self.penalty.check(f, self.sparsity_target))
     }
 }
 
@@ -191,7 +186,7 @@ impl<T: Real> Pass<'_, T> {
     pub(crate) fn evaluate(
         &self,
         batch: Batch<'_, T>,
-        mut gradient: Option<&mut [T]>,
+        gradient: Option<&mut [T]>,
         workspace: &mut Workspace<T>,
     ) -> Loss<T> {
         let m = batch.input.ncols();
@@ -204,7 +199,7 @@ impl<T: Real> Pass<'_, T> {
                 .map_or(batch.input, |x| matrix(x, visible, m));
             let sparse = self.encode(input, ws);
             let reconstruction = self.reconstruct(batch.target, sparse, ws);
-            let weight_decay = self.decay(gradient.as_deref_mut(), ws);
+            let weight_decay = self.decay(ws);
             let sparsity = match gradient {
                 None => (0..self.layout.depth()).rev().fold(T::zero(), |sum, l| {
                     sum + self.penalize(l, m, ws).loss // and the gradient goes unused

@@ -78,6 +78,12 @@ pub trait Optimizer<T: Real>: fmt::Debug + Send {
         })
     }
 
+    /// Limits the threads that the steps to come may use beside those of the objective; 0 and 1
+    /// both mean one. The number must not change a bit of the result. The default ignores it.
+    fn limit_threads(&mut self, threads: usize) {
+        let _ = threads;
+    }
+
     /// Whether every step must see the same, whole set of samples. The default is `false`.
     fn needs_full_batch(&self) -> bool {
         false

@@ -7,9 +7,8 @@ use rand::SeedableRng;
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::seq::SliceRandom;
 
-use crate::activation::OwnParameters;
 use crate::error::{Error, require};
-use crate::kernel;
+use crate::kernel::{self, Threads};
 use crate::objective::{Batch, Loss, Pass, follow_thresholds};
 use crate::optimizer::Optimizer;
 use crate::workspace::Workspace;
@@ -507,14 +506,11 @@ impl<T: Real> Trainer<T> {
             batch.input = DMatrixView::from_slice(noisy, target.nrows(), target.ncols());
         }
         let clip = self.clip_gradient.map(T::of);
+        let threads = workspace.scratch.take_threads();
         let (objective, parameters) = model.objective_and_parameters();
         let (layout, theta) = parameters.layout_and_theta_mut();
-        let followed = layout.own() == OwnParameters::Threshold;
         before.clear();
-        if followed {
-            let thresholds = layout.blocks().iter().map(|blocks| blocks.thresholds.start);
-            before.extend(thresholds.map(|at| theta[at]));
-        }
+        before.extend_from_slice(&theta[layout.thresholds()]);
         let evaluate = |theta: &[T], gradient: Option<&mut [T]>| {
             let pass = Pass {
                 objective,
@@ -528,36 +524,39 @@ impl<T: Real> Trainer<T> {
             theta,
             clip,
             epoch,
+            threads.worth(layout.len() * target.ncols()),
             Loss::total,
             evaluate,
         )?;
-        if followed {
-            follow_thresholds(layout, theta, before, workspace);
-        }
+        follow_thresholds(objective, layout, theta, before, workspace);
         Ok(step)
     }
 }
 
 /// One step of the optimizer from `theta`: the loss, term by term, and whether it has converged.
-fn optimize<T: Real, L: Copy>(
+fn optimize<T: Real, L: Copy + Send>(
     optimizer: &mut dyn Optimizer<T>,
     theta: &mut [T],
     clip: Option<T>,
     epoch: usize,
-    total_of: impl Fn(&L) -> T,
-    mut evaluate: impl FnMut(&[T], Option<&mut [T]>) -> L,
+    threads: Threads,
+    total_of: impl Fn(&L) -> T + Send + Sync,
+    mut evaluate: impl FnMut(&[T], Option<&mut [T]>) -> L + Send,
 ) -> Result<(L, bool), Error> {
     // A line search evaluates several points, of which one is accepted.
     let mut evaluated: [Option<(T, L)>; 2] = [None, None];
-    let step = optimizer.step(theta, &mut |theta, gradient| {
-        let loss = evaluate(theta, Some(&mut *gradient));
-        let total = if bound(gradient, clip) {
-            total_of(&loss)
-        } else {
-            T::of(f64::NAN)
-        };
-        evaluated = [Some((total, loss)), evaluated[0]];
-        total
+    optimizer.limit_threads(threads.count());
+    let step = threads.enter(|| {
+        optimizer.step(theta, &mut |theta, gradient| {
+            let loss = evaluate(theta, Some(&mut *gradient));
+            let total = if bound(gradient, clip, threads) {
+                total_of(&loss)
+            } else {
+                T::of(f64::NAN)
+            };
+            evaluated = [Some((total, loss)), evaluated[0]];
+            total
+        })
     });
     let loss = evaluated
         .iter()
@@ -577,8 +576,8 @@ fn optimize<T: Real, L: Copy>(
 }
 
 /// Shrinks `gradient` to a norm of at most `clip`; false if it is not finite.
-fn bound<T: Real>(gradient: &mut [T], clip: Option<T>) -> bool {
-    let norm = kernel::norm_squared(gradient).sqrt();
+fn bound<T: Real>(gradient: &mut [T], clip: Option<T>, threads: Threads) -> bool {
+    let norm = kernel::norm_squared(gradient, threads).sqrt();
     // The square of a large finite entry may overflow: only then look at the entries themselves.
     if !norm.is_finite() && !kernel::all_finite(gradient) {
         return false;
@@ -590,7 +589,7 @@ fn bound<T: Real>(gradient: &mut [T], clip: Option<T>) -> bool {
         if !norm.is_finite() {
             let largest = gradient.iter().fold(T::zero(), |m, g| m.max(g.abs()));
             gradient.iter_mut().for_each(|g| *g /= largest);
-            norm = kernel::norm_squared(gradient).sqrt();
+            norm = kernel::norm_squared(gradient, threads).sqrt();
         }
         let factor = clip / norm;
         gradient.iter_mut().for_each(|g| *g *= factor);

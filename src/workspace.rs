@@ -87,7 +87,7 @@ impl<T: Real> Workspace<T> {
         pass: impl FnOnce(&mut Self) -> R + Send,
     ) -> R {
         let threads = self.scratch.take_threads();
-        threads.enter(multiplications, || pass(self))
+        threads.worth(multiplications).enter(|| pass(self))
     }
 
     pub(crate) fn lend_innermost(&mut self, len: usize) -> Vec<T> {

@@ -272,6 +272,52 @@ fn a_selection_of_no_unit_or_of_more_than_there_are_is_refused() {
 }
 
 #[test]
+fn each_hidden_layer_needs_an_activation_that_fits_it() {
+    use Activation::{Identity, Relu, Sigmoid, TopK};
+    let build = |activations: &[Activation]| {
+        small::<f64>()
+            .layers([3, 9, 4])
+            .hidden_activations(activations)
+            .penalty(L1)
+            .build()
+    };
+    for activations in [&[][..], &[Relu], &[Relu, Sigmoid, Identity]] {
+        let count = activations.len();
+        assert_mismatch(build(activations), "hidden_activations", 2, count);
+    }
+    assert!(build(&[TopK(5), Relu]).is_ok());
+    let requirement = "at least 1 and at most the units of its layer";
+    assert_invalid(build(&[Relu, TopK(5)]), "k of TopK", requirement, 5.0);
+    // The later of the two setters counts.
+    let builder = small::<f64>().layers([3, 9, 4]).penalty(L1);
+    let each = builder
+        .hidden_activation(Sigmoid)
+        .hidden_activations([Relu, Identity]);
+    assert_eq!(each.build().unwrap().hidden_activations(), [Relu, Identity]);
+    let same = each.hidden_activation(Sigmoid);
+    assert_eq!(same.build().unwrap().hidden_activations(), [Sigmoid; 2]);
+}
+
+#[test]
+fn a_penalty_must_be_defined_for_the_layers_that_it_is_on() {
+    use Activation::{Identity, Sigmoid, TopK};
+    let builder = small::<f64>()
+        .layers([3, 5, 4])
+        .hidden_activations([Sigmoid, Identity]);
+    assert!(builder.clone().penalized_layers([0]).build().is_ok());
+    for layers in [vec![1], vec![0, 1]] {
+        let build = builder.clone().penalized_layers(layers).build();
+        assert_unsupported(build, "KlDivergence", Identity, "bounded");
+    }
+    // No penalty is the default where units are selected, in whichever layer.
+    let selecting = builder.clone().hidden_activations([Sigmoid, TopK(2)]);
+    let loss = selecting.build().unwrap().loss(&samples(6)).unwrap();
+    assert_eq!(loss.sparsity, 0.0);
+    let build = selecting.penalty(KlDivergence).build();
+    assert_unsupported(build, "KlDivergence", TopK(2), "bounded");
+}
+
+#[test]
 fn layers_that_make_no_autoencoder_are_refused() {
     for tied in [false, true] {
         let build = |layers: &[usize]| {
@@ -445,9 +491,7 @@ fn thresholds_must_fit_the_units_and_the_activation() {
         refused.unwrap_err(),
         mismatch("thresholds of a layer", 4, 3)
     );
-    let refused = parameters().with_batch_thresholds(&[0.1, 0.2]);
-    assert_eq!(refused.unwrap_err(), mismatch("layers of thresholds", 1, 2));
-    let refused = parameters().with_batch_thresholds(&[f64::NAN]);
+    let refused = parameters().with_thresholds(&[DVector::from_element(4, f64::NAN)]);
     assert!(matches!(refused, Err(Error::NonFinite { .. })));
 
     let thresholds = parameters().with_thresholds(&[DVector::from_element(4, 0.5)]);
@@ -460,7 +504,9 @@ fn thresholds_must_fit_the_units_and_the_activation() {
     let model = builder.hidden_activation(Activation::JumpRelu).build();
     assert_eq!(model.unwrap().parameters(), &thresholds);
     // Others take their place.
-    let replaced = thresholds.with_batch_thresholds(&[0.25]).unwrap();
+    let replaced = thresholds
+        .with_thresholds(&[DVector::from_element(1, 0.25)])
+        .unwrap();
     assert_eq!(replaced.layer(0).unwrap().thresholds.unwrap()[0], 0.25);
     assert_eq!(replaced.as_slice().len(), parameters().as_slice().len() + 1);
 }
@@ -482,20 +528,28 @@ fn a_decoder_bias_must_be_a_sample() {
 }
 
 #[test]
-fn activations_with_thresholds_have_no_place_in_a_network_of_several() {
+fn what_has_no_place_in_a_network_of_several_is_refused() {
     let outer = small::<f64>()
         .hidden_activation(Activation::JumpRelu)
         .build()
         .unwrap();
     let head = SoftmaxClassifier::<f64>::new(4, 2).unwrap();
     let refused = head.on_top_of(std::slice::from_ref(&outer)).unwrap_err();
+    display(&refused, &["a classifier on top", "thresholds"]);
+    let stack = Stack::new(vec![outer.clone()]).unwrap();
+    assert_eq!(stack.unroll().unwrap().parameters(), outer.parameters());
+
+    let inner = small::<f64>()
+        .layers([4, 2])
+        .output_activation(Activation::Identity)
+        .pre_encoder_bias(true)
+        .build()
+        .unwrap();
+    let stack = Stack::new(vec![outer, inner]).unwrap();
     display(
-        &refused,
-        &["a classifier on top", "parameters of their own"],
+        &stack.unroll().unwrap_err(),
+        &["unrolling", "a pre-encoder bias above the outermost"],
     );
-    let stack = Stack::new(vec![outer]).unwrap();
-    let refused = stack.unroll().unwrap_err();
-    display(&refused, &["unrolling", "parameters of their own"]);
 }
 
 #[test]

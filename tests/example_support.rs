@@ -1,13 +1,24 @@
-//! The data and the pictures that the examples share.
+//! The data, the pictures, and the methods for comparison that the examples share.
 
+#[path = "../examples/chart/mod.rs"]
+mod chart;
 #[path = "../examples/data/mod.rs"]
 mod data;
+#[path = "../examples/neighbours/mod.rs"]
+mod neighbours;
+#[path = "../examples/pca/mod.rs"]
+mod pca;
 #[path = "../examples/picture/mod.rs"]
 mod picture;
+#[path = "../examples/spread/mod.rs"]
+mod spread;
 
 use std::path::PathBuf;
 
 use approx::assert_relative_eq;
+use chart::Map;
+use neighbours::Neighbours;
+use pca::Pca;
 use picture::{Contrast, Layout, Picture};
 use sparse_autoencoder::nalgebra::DMatrix;
 
@@ -236,5 +247,80 @@ fn colours_become_their_luminance() {
         let grey = data::read_png(&path).unwrap() * 255.0;
         assert_eq!(grey.shape(), (1, 2));
         assert_relative_eq!(grey.as_slice(), expected.as_slice(), epsilon = 1e-4);
+    }
+}
+
+#[test]
+fn figures_are_spread_over_seeds() {
+    let (mean, deviation) = spread::mean_and_deviation(&[1.0, 2.0, 3.0, 4.0]);
+    assert_relative_eq!(mean, 2.5);
+    assert_relative_eq!(deviation, (5.0_f64 / 3.0).sqrt());
+    assert_eq!(spread::mean_and_deviation(&[7.0]), (7.0, 0.0));
+}
+
+#[test]
+fn principal_components_are_orthogonal_uncorrelated_and_sorted_and_lose_least() {
+    let digits = data::digits().unwrap().samples;
+    let pca = Pca::fit(&digits);
+    let count = digits.ncols() as f32;
+    let codes = pca.encode(&digits, 64);
+    let covariance = &codes * codes.transpose() / count;
+    for i in 0..64 {
+        assert!(i == 0 || covariance[(i, i)] <= covariance[(i - 1, i - 1)] + 1e-5);
+        for j in 0..i {
+            assert!(covariance[(i, j)].abs() < 1e-4, "{i} {j}");
+        }
+    }
+    // What the components left out would have carried is lost, and nothing else.
+    for kept in [0, 2, 8, 64] {
+        let code = pca.encode(&digits, kept);
+        assert_relative_eq!(code, codes.rows(0, kept).into_owned(), epsilon = 1e-4);
+        let lost = (pca.decode(&code) - &digits).norm_squared() / count;
+        let variance = (kept..64).map(|i| covariance[(i, i)]).sum::<f32>();
+        assert_relative_eq!(lost, variance, epsilon = 1e-4, max_relative = 1e-3);
+    }
+}
+
+#[test]
+fn neighbours_are_those_of_all_distances_sorted() {
+    let digits = data::digits().unwrap().samples;
+    let (references, queries) = digits.columns_range_pair(..1500, 1500..);
+    let references = references.into_owned();
+    let indices = (0..1500).collect::<Vec<_>>(); // a label of its own for each
+    let nearest = Neighbours::new(&references, &indices).nearest(&queries.into_owned(), 4);
+    assert_eq!(nearest.shape(), (4, 297));
+    for (nearest, query) in nearest.column_iter().zip(queries.column_iter()) {
+        // Sums of squares of sixteenths: exact, so ties are ties, and the order of the rest is sure.
+        let distance = |index: usize| (references.column(index) - query).norm_squared();
+        let mut all = indices.clone();
+        all.sort_by(|&a, &b| distance(a).total_cmp(&distance(b)));
+        assert_eq!(nearest.as_slice(), &all[..4]);
+    }
+
+    let votes = DMatrix::from_column_slice(4, 3, &[1, 2, 2, 1, 3, 1, 1, 2, 2, 3, 3, 2]);
+    let right = |k| (3.0 * neighbours::accuracy(&votes, k, &[1, 1, 3])).round();
+    assert_relative_eq!(right(1), 1.0); // 1, 3, 2
+    assert_relative_eq!(right(3), 2.0); // 2, 1, 3
+    assert_relative_eq!(right(4), 2.0); // 1 before 2, 1, 2 before 3
+}
+
+#[test]
+fn a_map_has_every_point_and_its_class() {
+    let points = DMatrix::from_fn(2, 30, |axis, j| (j * (axis + 1) % 7) as f32);
+    let classes = (0..30).map(|j| j % 3).collect::<Vec<_>>();
+    let map = || Map {
+        title: "a map",
+        axes: ["one axis", "another"],
+        points: &points,
+        classes: &classes,
+    };
+    let path = output("charts/maps.svg");
+    chart::maps(&path, &[map(), map()]).unwrap();
+    let svg = std::fs::read_to_string(path).unwrap();
+    assert!(svg.ends_with("</svg>") || svg.ends_with("</svg>\n"));
+    assert_eq!(svg.matches("<path").count(), 2 * 3);
+    assert_eq!(svg.matches("h0").count(), 2 * 30);
+    for text in ["a map", "one axis", "another"] {
+        assert_eq!(svg.matches(text).count(), 2, "{text}");
     }
 }

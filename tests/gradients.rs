@@ -145,3 +145,36 @@ fn a_pre_encoder_bias_is_met_twice() {
         }
     }
 }
+
+#[test]
+fn every_sequence_of_activations_agrees_with_central_differences() {
+    let mut checked = 0;
+    for first in ACTIVATIONS {
+        for second in ACTIVATIONS {
+            for third in ACTIVATIONS {
+                let activations = [first, second, third];
+                let mut model = SparseAutoencoder::<f64>::builder()
+                    .layers([5, 6, 4, 3])
+                    .hidden_activations(activations)
+                    .output_activation(Activation::Identity)
+                    .penalty(SquaredDeviation)
+                    .sparsity_target(0.3)
+                    .penalty_weight(0.7)
+                    .weight_decay(0.01)
+                    .seed(3)
+                    .build()
+                    .unwrap();
+                off_the_kinks(&mut model);
+                let check = gradient_check::model(&model, &samples(5, 6)).unwrap();
+                let error = check.relative_error();
+                assert!(
+                    error < TOLERANCE,
+                    "{activations:?}: {error:e}, worst {:?}",
+                    check.worst()
+                );
+                checked += 1;
+            }
+        }
+    }
+    assert_eq!(checked, 7 * 7 * 7);
+}

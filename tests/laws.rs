@@ -44,7 +44,7 @@ fn twin(sizes: &[usize], tied: bool, hidden: Activation, omega: Omega) -> Twin {
             .collect(),
         sizes: sizes.to_vec(),
         tied,
-        hidden,
+        hidden: vec![hidden; sizes.len() - 1],
         output: Activation::Sigmoid,
         reconstruction: Reconstruction::SquaredError,
         omega,

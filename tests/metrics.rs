@@ -120,6 +120,36 @@ fn golden_reconstruction() {
 }
 
 #[test]
+fn psnr_is_in_decibels_of_the_peak() {
+    let clean = DMatrix::from_column_slice(2, 2, &[0.0, 1.0, 0.5, 0.25]);
+    let noisy = DMatrix::from_column_slice(2, 2, &[0.25, 0.75, 0.75, 0.0]);
+    let metrics = reconstruction(&clean, &noisy, 1);
+    // The squared error is 1/16 per entry, and 40 log₁₀ 2 = 12.04….
+    let close = |peak: f64, expected: f64| {
+        let psnr = metrics.psnr(peak).unwrap().unwrap();
+        assert_relative_eq!(psnr, expected, max_relative = 8.0 * f64::EPSILON);
+    };
+    close(1.0, 12.041_199_826_559_248);
+    close(0.25, 0.0);
+    close(255.0, 60.172_003_435_238_35); // as 8-bit grey values would have it
+    close(1e200, 4_012.041_199_826_559); // the square overflows
+
+    // A tenth of the error is a hundredth of its square: 20 dB more.
+    let closer = reconstruction(&clean, &(&clean + (&noisy - &clean) * 0.1), 2);
+    let gain = closer.psnr(1.0).unwrap().unwrap() - metrics.psnr(1.0).unwrap().unwrap();
+    assert_relative_eq!(gain, 20.0, max_relative = 1e-14);
+
+    assert_eq!(ReconstructionMetrics::new(2).psnr(1.0), Ok(None));
+    assert_eq!(reconstruction(&clean, &clean, 1).psnr(1.0), Ok(None));
+    for peak in [0.0, -1.0, f64::INFINITY, f64::NAN] {
+        let Err(Error::InvalidParameter { name, value, .. }) = metrics.psnr(peak) else {
+            panic!("a peak of {peak} must be refused");
+        };
+        assert_eq!((name, value.to_bits()), ("peak", peak.to_bits()));
+    }
+}
+
+#[test]
 fn explained_variance_is_none_of_the_lookalikes() {
     let (samples, reconstructions) = (relu_fixture::samples(), relu_fixture::reconstructions());
     let errors = &reconstructions - &samples;

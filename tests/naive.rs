@@ -43,7 +43,8 @@ prop_compose! {
         sizes in prop::collection::vec(1_usize..=9, 2..=4),
         count in prop_oneof![8 => 1_usize..=40, 1 => Just(33), 1 => Just(64), 1 => Just(65)],
         tied: bool,
-        hidden in 0_usize..8,
+        hidden in prop::collection::vec(0_usize..8, 3),
+        alike: bool,
         output in 0_usize..5,
         cross_entropy in prop::bool::weighted(0.3),
         omega in 0_usize..5,
@@ -53,10 +54,14 @@ prop_compose! {
         seed: u64,
     ) -> Case {
         let mut stream = Stream(seed);
-        let hidden = activation(hidden, sixteenths.1, *sizes[1..].iter().min().unwrap());
+        let least = *sizes[1..].iter().min().unwrap();
+        let hidden: Vec<_> = (1..sizes.len())
+            .map(|l| activation(hidden[if alike { 0 } else { l - 1 }], sixteenths.1, least))
+            .collect();
+        let bounded = hidden.iter().all(|f| f.range().is_some());
         let omega = match omega {
             0 => Omega::None,
-            1 if hidden.range().is_some() => Omega::Kl,
+            1 if bounded => Omega::Kl,
             1 | 2 => Omega::L1,
             3 => Omega::Proportion,
             _ => Omega::SquaredDeviation,
@@ -252,7 +257,7 @@ fn inference_agrees_across_its_chunks() {
                 .collect(),
             sizes,
             tied: false,
-            hidden,
+            hidden: vec![hidden; 2],
             output: Activation::Identity,
             reconstruction: Reconstruction::SquaredError,
             omega: Omega::None,
@@ -285,7 +290,7 @@ fn a_workspace_may_be_used_for_one_shape_after_another() {
                 .collect(),
             sizes: sizes.clone(),
             tied: true,
-            hidden: Activation::Tanh,
+            hidden: vec![Activation::Tanh; sizes.len() - 1],
             output: Activation::Sigmoid,
             reconstruction: Reconstruction::SquaredError,
             omega: Omega::L1,

@@ -125,6 +125,11 @@ fn every_setting_is_kept() {
                 .output_activation(Activation::Identity)
                 .pre_encoder_bias(true),
         ),
+        build(plain().layers([5, 7, 6, 4]).hidden_activations([
+            Activation::JumpRelu,
+            Activation::Tanh,
+            Activation::BatchTopK(2),
+        ])),
         build(plain().penalty((
             KlDivergence,
             Scaled::new(0.1, (L1, Scaled::new(1.0 / 3.0, Proportion))),

@@ -70,6 +70,28 @@ fn an_unrolled_stack_encodes_and_decodes_as_the_stack_does() {
 }
 
 #[test]
+fn a_deep_autoencoder_with_the_activations_of_a_stack_is_the_unrolled_stack() {
+    use Activation::{Identity, Relu, Sigmoid, Tanh, TopK};
+    let unrolled = Stack::new(layers([false; 3])).unwrap().unroll().unwrap();
+    let deep = SparseAutoencoder::builder()
+        .parameters(unrolled.parameters().clone())
+        .hidden_activations([Tanh, TopK(2), TopK(2), Identity])
+        .penalty(())
+        .weight_decay(0.01)
+        .build()
+        .unwrap();
+    assert_eq!(deep.hidden_activations(), unrolled.hidden_activations());
+    // A selection is mirrored by its positive part, and the innermost activation not at all.
+    assert_eq!(deep.decoder_activations(), [Sigmoid, Tanh, Relu, Relu]);
+    assert_eq!(deep.decoder_activations(), unrolled.decoder_activations());
+    assert_eq!(deep.output_activation(), Sigmoid);
+    let x = samples(6, 9);
+    assert_eq!(deep.loss(&x).unwrap(), unrolled.loss(&x).unwrap());
+    let decoded = deep.reconstruct(&x).unwrap();
+    assert_eq!(decoded, unrolled.reconstruct(&x).unwrap());
+}
+
+#[test]
 fn an_unrolled_stack_has_the_gradient_of_its_loss_and_can_be_fine_tuned() {
     let stack = Stack::new(vec![
         builder(&[6, 7], 1).build().unwrap(),

@@ -28,6 +28,9 @@ SMALL = [SMALLEST, "128x784x256"]
 LARGE = ["256x784x1000", "1024x784x2048", "2048x512x16384"]
 LARGEST = LARGE[-1]
 ENCODERS = ["784x256", "784x2048", "512x16384"]
+# Ours alone: more hidden units, and more samples in a step.
+WIDER = [f"256x256x{1024 * 4**i}" for i in range(4)]
+LONGER = [f"{1024 * 4**i}x64x256" for i in range(6)]
 
 # Groups of rows: (step, shape)
 ROWS = {
@@ -36,6 +39,7 @@ ROWS = {
     "topk": [("topk", shape) for shape in LARGE],
     "sparse": [("relu-sparse", shape) for shape in LARGE[1:]],
     "encode": [("encode", f"{n}x{sizes}") for n in (4096, 1) for sizes in ENCODERS],
+    "scaling": [(step, shape) for step in ("kl", "topk") for shape in WIDER + LONGER],
     "memory": [],
 }
 NAMES = {
@@ -66,7 +70,9 @@ SPARSE = ["sparse torch"]
 SPARSE_AVX512 = ["sparse torch, AVX-512"]
 
 
-def peers_of(step, shim):
+def peers_of(step, shape, shim):
+    if shape in WIDER + LONGER:
+        return []
     if step == "relu-sparse":
         return ["our dense step"]
     peers = STOCK + ["JAX"] + (AVX512 if shim else [])
@@ -91,6 +97,9 @@ def sizes(shape):
 def floors(step, shape, threads, row):
     ratio = row.ratios
     best = lambda peers: min((ratio[p] for p in peers if p in ratio), default=None)  # noqa: E731
+
+    if shape in WIDER + LONGER:
+        return
 
     def at_least(what, value, wanted):
         if value is not None:
@@ -211,7 +220,7 @@ class Contest:
 
     def row(self, step, shape, threads):
         row = Row(step, shape, threads)
-        peers = [p for p in peers_of(step, self.shim) if self.wanted(p)]
+        peers = [p for p in peers_of(step, shape, self.shim) if self.wanted(p)]
         ours = self.server("ours", threads)
 
         def step_of(peer):

@@ -3,23 +3,31 @@
 #![allow(dead_code, reason = "every example uses a part of its own")]
 
 use std::error::Error;
-use std::fs::create_dir_all;
+use std::fmt::Write;
+use std::fs::{create_dir_all, write};
 use std::ops::Range;
 use std::path::Path;
 
 use plotters::coord::Shift;
 use plotters::prelude::*;
+use plotters::style::text_anchor::{HPos, Pos, VPos};
+use sparse_autoencoder::nalgebra::DMatrix;
 
 /// Of Okabe & Ito, to be told apart with any eyes.
 pub(crate) const BLUE_LINE: RGBColor = RGBColor(0, 114, 178);
 pub(crate) const ORANGE_LINE: RGBColor = RGBColor(213, 94, 0);
-const COLOURS: [RGBColor; 6] = [
+const COLOURS: [RGBColor; 10] = [
     BLUE_LINE,
     ORANGE_LINE,
     RGBColor(0, 158, 115),
     RGBColor(204, 121, 167),
     RGBColor(230, 159, 0),
     RGBColor(86, 180, 233),
+    // and of Tol's muted scheme, for classes beyond six
+    RGBColor(136, 34, 85),
+    RGBColor(153, 153, 51),
+    BLACK,
+    RGBColor(150, 150, 150),
 ];
 const GREY: RGBColor = RGBColor(120, 120, 120);
 
@@ -180,6 +188,107 @@ pub(crate) fn scores(
     })
 }
 
+/// Samples as points of a plane.
+pub(crate) struct Map<'a> {
+    pub(crate) title: &'a str,
+    pub(crate) axes: [&'a str; 2],
+    /// 2 × samples
+    pub(crate) points: &'a DMatrix<f32>,
+    /// 0 to 9 for each sample
+    pub(crate) classes: &'a [usize],
+}
+
+/// Maps side by side, a colour for each class, and its number where the middle of its points is.
+pub(crate) fn maps(path: &Path, maps: &[Map<'_>]) -> Result<(), Box<dyn Error>> {
+    const LEGEND: u32 = 36;
+    let width = SQUARE.0 * u32::try_from(maps.len())?;
+    let mut marks = String::new();
+    let svg = render((width, SQUARE.1 + LEGEND), |canvas| {
+        let (panels, legend) = canvas.split_vertically(SQUARE.1);
+        for (map, panel) in maps.iter().zip(panels.split_evenly((1, maps.len()))) {
+            marks += &draw_map(map, &panel)?;
+        }
+        for (class, colour) in (0..).zip(COLOURS) {
+            let x = i32::try_from(width)? / 2 + 48 * (class - 5) + 16;
+            legend.draw(&Circle::new((x, 12), 6, colour.filled()))?;
+            let style = (FONT, 16).into_text_style(&legend);
+            let style = style.pos(Pos::new(HPos::Left, VPos::Center));
+            legend.draw(&Text::new(class.to_string(), (x + 10, 12), style))?;
+        }
+        Ok(())
+    })?;
+    save(path, &svg.replace("</svg>", &(marks + "</svg>")))
+}
+
+/// Draws the axes of a map and returns its points and numbers. plotters has an element of 90 bytes
+/// for each point; a path whose round pen is set down at each takes 10.
+fn draw_map(map: &Map<'_>, panel: &Canvas<'_>) -> Result<String, Box<dyn Error>> {
+    let [xs, ys] = [0, 1].map(|axis| map.points.row(axis).map(f64::from));
+    let [x_range, y_range] = [&xs, &ys].map(|values| {
+        let margin = 0.04 * (values.max() - values.min()).max(f64::MIN_POSITIVE);
+        values.min() - margin..values.max() + margin
+    });
+    let mut chart = ChartBuilder::on(panel)
+        .caption(map.title, (FONT, 20))
+        .margin(16)
+        .x_label_area_size(46)
+        .y_label_area_size(56)
+        .build_cartesian_2d(x_range, y_range)?;
+    chart
+        .configure_mesh()
+        .light_line_style(WHITE)
+        .bold_line_style(GREY.mix(0.2))
+        .x_labels(6)
+        .y_labels(6)
+        .x_desc(map.axes[0])
+        .y_desc(map.axes[1])
+        .label_style((FONT, 15))
+        .axis_desc_style((FONT, 16))
+        .draw()?;
+
+    let (mut dots, mut numbers) = (String::new(), String::new());
+    for (class, colour) in COLOURS.iter().enumerate() {
+        let of_class = |values: &[f64]| {
+            let labelled = values.iter().zip(map.classes);
+            let chosen = labelled.filter(|(_, other)| **other == class);
+            chosen.map(|(&value, _)| value).collect::<Vec<_>>()
+        };
+        let [xs, ys] = [&xs, &ys].map(|values| of_class(values.as_slice()));
+        if xs.is_empty() {
+            continue;
+        }
+        let RGBColor(red, green, blue) = colour;
+        let colour = format!("#{red:02x}{green:02x}{blue:02x}");
+        let place = |x, y| chart.plotting_area().map_coordinate(&(x, y));
+        write!(
+            dots,
+            r#"<path stroke="{colour}" stroke-width="4" stroke-linecap="round" d=""#
+        )?;
+        for (&x, &y) in xs.iter().zip(&ys) {
+            let (x, y) = place(x, y);
+            write!(dots, "M{x} {y}h0")?;
+        }
+        writeln!(dots, r#""/>"#)?;
+        let (x, y) = place(median(xs), median(ys));
+        // Twice, as not every viewer knows how to paint the outline below the letter.
+        for outline in [
+            r##" stroke="#ffffff" stroke-width="6" stroke-linejoin="round""##,
+            "",
+        ] {
+            writeln!(
+                numbers,
+                r#"<text x="{x}" y="{y}" dy="0.35em" text-anchor="middle" font-family="{FONT}" font-size="24" font-weight="bold" fill="{colour}"{outline}>{class}</text>"#
+            )?;
+        }
+    }
+    Ok(dots + &numbers)
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
 /// A number to two significant digits.
 fn short(value: f64) -> String {
     match value {
@@ -195,14 +304,27 @@ fn draw(
     size: (u32, u32),
     paint: impl FnOnce(&Canvas<'_>) -> Result<(), Box<dyn Error>>,
 ) -> Result<(), Box<dyn Error>> {
-    let write = || -> Result<(), Box<dyn Error>> {
-        if let Some(folder) = path.parent() {
-            create_dir_all(folder)?;
-        }
-        let canvas = SVGBackend::new(path, size).into_drawing_area();
+    save(path, &render(size, paint)?)
+}
+
+fn render(
+    size: (u32, u32),
+    paint: impl FnOnce(&Canvas<'_>) -> Result<(), Box<dyn Error>>,
+) -> Result<String, Box<dyn Error>> {
+    let mut svg = String::new();
+    {
+        let canvas = SVGBackend::with_string(&mut svg, size).into_drawing_area();
         canvas.fill(&WHITE)?;
         paint(&canvas)?;
-        Ok(canvas.present()?)
-    };
-    write().map_err(|error| format!("{}: {error}", path.display()).into())
+        canvas.present()?;
+    }
+    Ok(svg)
+}
+
+/// Writes the file, and creates the folders on the way to it.
+fn save(path: &Path, svg: &str) -> Result<(), Box<dyn Error>> {
+    let folder = path.parent().map_or(Ok(()), create_dir_all);
+    folder
+        .and_then(|()| write(path, svg))
+        .map_err(|error| format!("{}: {error}", path.display()).into())
 }

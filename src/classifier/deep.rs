@@ -49,7 +49,12 @@ impl<T: Real> SoftmaxClassifier<T> {
                 visible,
                 "visible size of a stacked autoencoder",
             )?;
-            autoencoder.refuse_own_parameters("a classifier on top")?;
+            if autoencoder.layout().has_thresholds() {
+                return Err(Error::Incompatible {
+                    what: "a classifier on top",
+                    other: "hidden activations with thresholds",
+                });
+            }
             let theta = autoencoder.parameters().as_slice();
             let layers = autoencoder.layout().blocks().iter();
             let activations = autoencoder.hidden_activations();
@@ -76,7 +81,7 @@ impl<T: Real> SoftmaxClassifier<T> {
                 for (b, w) in to.iter_mut().zip(weights.chunks_exact(layer.below)) {
                     *b -= kernel::vectorize(
                         #[inline(always)]
-                        || kernel::dot(w, c),
+                        || T::dot(w, c),
                     );
                 }
             }

@@ -75,9 +75,9 @@ impl<T: Real> Network<T> {
         ws: &mut ClassifierWorkspace<T>,
     ) -> ClassifierLoss<T> {
         let threads = ws.scratch.take_threads();
-        threads.enter(self.len() * x.ncols(), || {
-            self.evaluate_here(theta, x, labels, gradient, ws)
-        })
+        threads
+            .worth(self.len() * x.ncols())
+            .enter(|| self.evaluate_here(theta, x, labels, gradient, ws))
     }
 
     fn evaluate_here(
@@ -85,14 +85,15 @@ impl<T: Real> Network<T> {
         theta: &[T],
         x: DMatrixView<'_, T>,
         labels: &[usize],
-        mut gradient: Option<&mut [T]>,
+        gradient: Option<&mut [T]>,
         ws: &mut ClassifierWorkspace<T>,
     ) -> ClassifierLoss<T> {
         self.forward(theta, x, ws);
         let classes = self.classes();
         let z = &mut ws.activations[self.layers.len() - 1][..classes * x.ncols()];
         let cross_entropy = cross_entropy(z, labels, classes, &mut ws.sums);
-        let weight_decay = self.decay(theta, gradient.as_deref_mut(), ws);
+        let weights = self.layers.iter().map(|layer| layer.weights.clone());
+        let weight_decay = kernel::weight_decay(self.weight_decay, weights, theta, &ws.scratch);
         if let Some(gradient) = gradient {
             self.backward(theta, x, gradient, ws);
         }
@@ -111,7 +112,9 @@ impl<T: Real> Network<T> {
         ws: &mut ClassifierWorkspace<T>,
     ) {
         let threads = ws.scratch.take_threads();
-        threads.enter(self.len() * x.ncols(), || self.forward(theta, x, ws));
+        threads
+            .worth(self.len() * x.ncols())
+            .enter(|| self.forward(theta, x, ws));
         let z = &ws.activations[self.layers.len() - 1][..probabilities.len()];
         let columns = z.chunks_exact(self.classes());
         for (p, z) in probabilities.chunks_exact_mut(self.classes()).zip(columns) {
@@ -140,15 +143,6 @@ impl<T: Real> Network<T> {
         }
     }
 
-    /// `λ/2 Σ‖W‖²`; `∂W ← λ W` where λ > 0.
-    fn decay(&self, theta: &[T], gradient: Option<&mut [T]>, ws: &mut ClassifierWorkspace<T>) -> T {
-        let weights = self
-            .layers
-            .iter()
-            .map(|layer| (layer.weights.clone(), layer.below));
-        kernel::weight_decay(self.weight_decay, weights, theta, gradient, &mut ws.scratch)
-    }
-
     /// `∂W_l`, `∂b_l`, and `Δ(A_l)` for every layer, the head first. `Δ(Z)` lies where `Z` was, its
     /// sums over the samples lie in the sums.
     fn backward(
@@ -159,11 +153,6 @@ impl<T: Real> Network<T> {
         ws: &mut ClassifierWorkspace<T>,
     ) {
         let (m, head) = (x.ncols(), self.layers.len() - 1);
-        let write = if self.weight_decay > T::zero() {
-            Write::Add
-        } else {
-            Write::Over
-        };
         let bias_gradient = &mut gradient[self.layers[head].bias.clone()];
         for (g, &sum) in bias_gradient.iter_mut().zip(&ws.sums) {
             *g = T::of(sum);
@@ -180,9 +169,13 @@ impl<T: Real> Network<T> {
                 Some(below) => matrix(&ws.activations[below], layer.below, m),
                 None => x,
             };
-            let weight_gradient = layer.weights_mut(gradient);
+            let write = if self.weight_decay > T::zero() {
+                Write::Onto(self.weight_decay, layer.weights(theta))
+            } else {
+                Write::Over
+            };
             product(
-                weight_gradient,
+                layer.weights_mut(gradient),
                 write,
                 below,
                 transpose(delta),

@@ -249,12 +249,7 @@ fn interpret<T: Real>(
         pre_encoder_bias: object.required("pre_encoder_bias", object.flag("pre_encoder_bias")?)?,
     };
     objective.check(&layout)?;
-    let layout = layout.for_activation(objective.encoder[0])?;
-    let own = |activation: &Activation| activation.own_parameters();
-    if objective.encoder.iter().any(|f| own(f) != layout.own()) {
-        let reason = "all hidden layers must have thresholds of the same kind, or none";
-        return Err(malformed(object.path(), reason));
-    }
+    let layout = layout.for_activations(&objective.encoder)?;
     Ok((layout, objective))
 }
 

@@ -161,7 +161,7 @@ impl Published<'_> {
         self.check(tensors, sizes)?;
         let (d, n) = sizes;
         let activation = self.selection.activation();
-        let layout = Layout::new(&[d, n], false)?.for_activation(activation)?;
+        let layout = Layout::new(&[d, n], false)?.for_activations(&[activation])?;
         let mut theta = vec![T::zero(); layout.len()];
         let at = layout.blocks()[0].clone();
         self.encoder_weights

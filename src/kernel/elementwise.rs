@@ -4,7 +4,8 @@ use std::ops::Range;
 
 use nalgebra::DMatrixView;
 
-use super::{Scalar, Scratch, keep_largest, vectorize};
+use super::threads::join;
+use super::{Scalar, Scratch, Threads, keep_largest, vectorize};
 use crate::Real;
 
 /// `z ← f(z + b)` for every column, then all but the `kept` largest of each column are set to 0.
@@ -145,52 +146,20 @@ pub(crate) fn backpropagate<T: Real>(
     });
 }
 
-/// `λ/2 Σ‖W‖²` over `weights`, each a range of θ and its number of rows; `∂W ← λ W` where λ > 0 and
-/// there is a gradient.
+/// `λ/2 Σ‖W‖²` over `weights`, which are ranges of θ.
 pub(crate) fn weight_decay<T: Real>(
     lambda: T,
-    weights: impl Iterator<Item = (Range<usize>, usize)>,
+    weights: impl Iterator<Item = Range<usize>>,
     theta: &[T],
-    mut gradient: Option<&mut [T]>,
-    scratch: &mut Scratch<T>,
+    scratch: &Scratch<T>,
 ) -> T {
     if lambda <= T::zero() {
         return T::zero();
     }
-    let mut norms = 0.0;
-    for (range, rows) in weights {
-        let w = &theta[range.clone()];
-        let norm = match gradient.as_deref_mut() {
-            Some(gradient) => decay(&mut gradient[range], w, lambda, rows, scratch),
-            None => norm_squared(w),
-        };
-        norms += norm.to_f64();
-    }
+    let norms: f64 = weights
+        .map(|range| norm_squared(&theta[range], scratch.threads).to_f64())
+        .sum();
     T::of(0.5 * norms) * lambda
-}
-
-/// `gradient ← λ w`, and returns `‖w‖²`.
-fn decay<T: Real>(
-    gradient: &mut [T],
-    w: &[T],
-    lambda: T,
-    rows: usize,
-    scratch: &mut Scratch<T>,
-) -> T {
-    let mut total = [T::zero()];
-    scratch.run(gradient, rows, &mut total, |first, panel, sums| {
-        let w = &w[first * rows..][..panel.len()];
-        sums[0] = vectorize(
-            #[inline(always)]
-            || {
-                for (g, &w) in panel.iter_mut().zip(w) {
-                    *g = lambda * w;
-                }
-                sum(w, |w| w * w)
-            },
-        );
-    });
-    total[0]
 }
 
 /// `Σ term(v)`, in a fixed order that vector code can keep.
@@ -271,10 +240,26 @@ pub(crate) fn add_scaled<T: Real>(to: &mut [T], factor: T, v: &[T]) {
     );
 }
 
-/// `‖v‖²`
-pub(crate) fn norm_squared<T: Real>(values: &[T]) -> T {
-    vectorize(
-        #[inline(always)]
-        || sum(values, |v| Scalar::fma(v, v, T::zero())),
-    )
+/// `‖v‖²`, the halves of the values on two threads if they are many. Which values are added to which
+/// does not depend on the threads.
+pub(crate) fn norm_squared<T: Real>(values: &[T], threads: Threads) -> T {
+    /// What a thread sums at once.
+    const PART: usize = 1 << 14;
+    if values.len() <= PART {
+        return vectorize(
+            #[inline(always)]
+            || sum(values, |v| Scalar::fma(v, v, T::zero())),
+        );
+    }
+    let half = (values.len() / 2).next_multiple_of(PART);
+    let (first, second) = values.split_at(half);
+    let (first, second) = if threads.for_pass(values.len()) {
+        join(
+            || norm_squared(first, threads),
+            || norm_squared(second, threads),
+        )
+    } else {
+        (norm_squared(first, threads), norm_squared(second, threads))
+    };
+    first + second
 }

@@ -7,10 +7,6 @@ use crate::Real;
 /// any number of threads.
 const PANEL: usize = 32;
 
-/// Below this many entries a pass stays on one thread.
-#[cfg(feature = "rayon")]
-const PARALLEL_FROM: usize = 1 << 16;
-
 /// The sums of each panel, before they are added up: reused from pass to pass.
 #[derive(Debug, Clone)]
 pub(super) struct Partials<T> {
@@ -71,7 +67,7 @@ fn for_each_panel<T: Real>(
     task: impl Fn((usize, (&mut [T], &mut [T]))) + Sync + Send,
 ) {
     #[cfg(feature = "rayon")]
-    if threads.0 > 1 && matrix.len() >= PARALLEL_FROM {
+    if threads.for_pass(matrix.len()) {
         use rayon::prelude::*;
         matrix
             .par_chunks_mut(width)

@@ -11,15 +11,17 @@
 //! An entry of the result is `Σ_blocks (Σ_p a_p b_p)`, the inner sum being one chain of fused
 //! multiply-adds over a block of the depth, and the blocks depend on the depth alone. So neither
 //! the tile an entry falls into, nor the number of threads, nor the other samples of the batch can
-//! change a bit of it.
+//! change a bit of it. Only a result of very few columns is made column by column instead, by
+//! products of a matrix and a vector, with sums of their own.
 
 use std::ops::Range;
 
 use nalgebra::{DMatrixView, DMatrixViewMut};
 
 use super::Scratch;
+use super::matrix_vector::matrix_vector;
 use super::threads::join;
-use super::tile::Copies;
+use super::tile::{CACHE_LINE, Copies};
 use crate::Real;
 
 /// A matrix, or its transpose, as a factor of a product.
@@ -46,22 +48,46 @@ pub(crate) fn transpose<T: Real>(matrix: DMatrixView<'_, T>) -> Factor<'_, T> {
     }
 }
 
-/// Whether a product replaces what the result held or adds to it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Write {
+/// What a product is added to.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Write<'a, T: Real> {
+    /// Nothing: it replaces what the result held.
     Over,
+    /// What the result held.
     Add,
+    /// A multiple of another matrix of the same shape, whatever the result held.
+    Onto(T, DMatrixView<'a, T>),
 }
 
-/// `out = lhs · rhs`, or `out += lhs · rhs`.
+impl<T: Real> Write<'_, T> {
+    /// The same for a part of the result.
+    fn part(&self, rows: Range<usize>, columns: Range<usize>) -> Write<'_, T> {
+        match self {
+            Write::Onto(factor, matrix) => Write::Onto(*factor, matrix.view_range(rows, columns)),
+            other => *other,
+        }
+    }
+}
+
+/// Up to so many columns of a result, copying a factor costs more than reading it for every column.
+const FEW: usize = 8;
+
+/// `out = lhs · rhs`, added to what `write` says.
 pub(crate) fn product<'a, T: Real>(
-    out: DMatrixViewMut<'_, T>,
-    write: Write,
+    mut out: DMatrixViewMut<'_, T>,
+    write: Write<'_, T>,
     lhs: impl Into<Factor<'a, T>>,
     rhs: impl Into<Factor<'a, T>>,
     scratch: &mut Scratch<T>,
 ) {
     let (lhs, rhs) = (lhs.into(), rhs.into());
+    if matches!(write, Write::Over) && out.ncols() <= FEW && !rhs.transposed {
+        for (mut out, v) in out.column_iter_mut().zip(rhs.matrix.column_iter()) {
+            let (out, v) = (out.as_mut_slice(), v.data.into_slice());
+            matrix_vector(out, lhs.matrix, lhs.transposed, v, scratch.threads);
+        }
+        return;
+    }
     let task = Task {
         out,
         write,
@@ -77,7 +103,7 @@ pub(crate) fn product<'a, T: Real>(
     let (rows, columns, depth) = (task.vector.len(), task.broadcast.len(), task.vector.depth());
     debug_assert_eq!(task.out.shape(), (rows, columns));
     debug_assert_eq!(depth, task.broadcast.depth());
-    let threads = scratch.threads.for_work(rows * columns * depth);
+    let threads = scratch.threads.worth(rows * columns * depth).count();
     if scratch.copies.len() < threads {
         scratch.copies.resize_with(threads, Copies::new);
     }
@@ -135,7 +161,7 @@ impl<T: Real> Side<'_, T> {
 #[derive(Debug)]
 pub(super) struct Task<'a, T: Real> {
     pub(super) out: DMatrixViewMut<'a, T>,
-    pub(super) write: Write,
+    pub(super) write: Write<'a, T>,
     pub(super) vector: Side<'a, T>,
     pub(super) broadcast: Side<'a, T>,
 }
@@ -148,8 +174,8 @@ impl<T: Real> Task<'_, T> {
         let (rows, columns) = (self.vector.len(), self.broadcast.len());
         let by_rows = self.broadcast.along_depth || rows >= columns;
         let len = if by_rows { rows } else { columns };
-        // At a multiple of the longest strips, so that no part ends within one.
-        let middle = (len * (threads / 2) / threads).next_multiple_of(48);
+        // At whole vectors, so that of a column no two threads write the same cache line.
+        let middle = (len * (threads / 2) / threads).next_multiple_of(CACHE_LINE / size_of::<T>());
         if threads <= 1 || middle >= len {
             T::multiply(self, &mut copies[0]);
             return;
@@ -168,7 +194,7 @@ impl<T: Real> Task<'_, T> {
             };
             Task {
                 out,
-                write: self.write,
+                write: self.write.part(rows.clone(), columns.clone()),
                 vector: whole_vector.part(rows),
                 broadcast: whole_broadcast.part(columns),
             }

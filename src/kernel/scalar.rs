@@ -1,6 +1,7 @@
 //! What the kernels know of a scalar: fused multiply-add, and the exponentials behind the smooth
 //! activations, branch-free so that loops over them become vector code.
 
+use super::dot::{DotF32, DotF64};
 use super::product::Task;
 use super::tile::{Copies, MultiplyF32, MultiplyF64};
 
@@ -17,6 +18,9 @@ pub trait Scalar: Sized + Copy + Send + Sync + 'static {
 
     /// `ln(1 + eˣ)` without overflow.
     fn softplus(self) -> Self;
+
+    /// `a · b`, summed in a fixed order.
+    fn dot(a: &[Self], b: &[Self]) -> Self;
 
     /// The bits of infinity. Those of the finite magnitudes lie below, in the order of the
     /// magnitudes.
@@ -43,7 +47,7 @@ macro_rules! scalar {
         $float:ident, $bits:ident, $mantissa:literal, bias: $bias:literal, lowest: $lowest:literal,
         ln2: ($ln2_high:literal, $ln2_low:literal),
         exp: [$($inverse_factorial:expr),*], atanh: [$($inverse_odd:expr),*],
-        multiply: $multiply:ident
+        multiply: $multiply:ident, dot: $dot:ident
     ) => {
         const _: () = {
             /// `(2ⁿ, eʳ − 1)` for `x ≤ 0`
@@ -108,6 +112,10 @@ macro_rules! scalar {
                     (2.0 * s).mul_add(series, positive)
                 }
 
+                fn dot(a: &[Self], b: &[Self]) -> Self {
+                    pulp::Arch::new().dispatch($dot(a, b))
+                }
+
                 #[inline(always)]
                 fn infinity_bits() -> u64 {
                     u64::from($float::INFINITY.to_bits())
@@ -137,7 +145,7 @@ scalar!(
         1.0 / 19.0, 1.0 / 17.0, 1.0 / 15.0, 1.0 / 13.0, 1.0 / 11.0, 1.0 / 9.0, 1.0 / 7.0,
         1.0 / 5.0, 1.0 / 3.0, 1.0
     ],
-    multiply: MultiplyF32
+    multiply: MultiplyF32, dot: DotF32
 );
 
 scalar!(
@@ -153,7 +161,7 @@ scalar!(
         1.0 / 23.0, 1.0 / 21.0, 1.0 / 19.0, 1.0 / 17.0, 1.0 / 15.0, 1.0 / 13.0, 1.0 / 11.0,
         1.0 / 9.0, 1.0 / 7.0, 1.0 / 5.0, 1.0 / 3.0, 1.0
     ],
-    multiply: MultiplyF64
+    multiply: MultiplyF64, dot: DotF64
 );
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use nalgebra::DMatrixView;
 
 use super::elementwise::residual_column;
 use super::largest::select;
+use super::matrix_vector::combine;
 use super::threads::{Divide, divide};
 use super::{Scalar, Scratch, vectorize};
 use crate::Real;
@@ -236,9 +237,10 @@ impl<T: Real> Codes<T> {
                 let i = first + offset;
                 let active = i * self.stride..i * self.stride + self.lens[i] as usize;
                 let (units, values) = (&self.units[active.clone()], &self.values[active]);
+                let of = |unit: u32| &d[unit as usize * rows..(unit as usize + 1) * rows];
                 vectorize(
                     #[inline(always)]
-                    || combine(column, d, units, values),
+                    || combine(column, units.len(), |slot| (of(units[slot]), values[slot])),
                 );
                 residual_column(column, bias, x.column(i).as_slice(), &term, sums);
             }
@@ -249,7 +251,7 @@ impl<T: Real> Codes<T> {
     /// `(δ, τ) = back(j, hⱼᵢ, g)` for `g = ∂J/∂hⱼᵢ = dⱼ · eᵢ + per_unitⱼ + per_activationⱼᵢ`,
     ///
     /// ```text
-    /// ∂dⱼ += Σᵢ hⱼᵢ eᵢ,     ∂wⱼ += Σᵢ δ xᵢ,     ∂bⱼ = Σᵢ δ,     ∂tⱼ = Σᵢ τ
+    /// ∂dⱼ = Σᵢ hⱼᵢ eᵢ + λ dⱼ,     ∂wⱼ = Σᵢ δ xᵢ + λ wⱼ,     ∂bⱼ = Σᵢ δ,     ∂tⱼ = Σᵢ τ
     /// ```
     ///
     /// over the samples in which unit `j` is active.
@@ -276,17 +278,7 @@ impl<T: Real> Codes<T> {
                 let entries = (&self.samples[range.clone()], &self.activations[range]);
                 let (bias, threshold) = vectorize(
                     #[inline(always)]
-                    || {
-                        unit_gradient(
-                            j,
-                            entries,
-                            operands,
-                            encoder,
-                            decoder,
-                            &back,
-                            part.write_over,
-                        )
-                    },
+                    || unit_gradient(j, entries, operands, encoder, decoder, &back),
                 );
                 part.bias[unit] = bias;
                 if let Some(gradient) = part.thresholds.get_mut(unit) {
@@ -301,8 +293,6 @@ impl<T: Real> Codes<T> {
 pub(crate) struct UnitGradients<'a, T> {
     pub(crate) first: usize,
     pub(crate) rows: usize,
-    /// Whether what was there is replaced.
-    pub(crate) write_over: bool,
     pub(crate) encoder: &'a mut [T],
     /// `None` where the weights are tied: all goes to the encoder's.
     pub(crate) decoder: Option<&'a mut [T]>,
@@ -317,7 +307,7 @@ impl<T: Real> Divide for UnitGradients<'_, T> {
         if half == 0 {
             return Err(self);
         }
-        let (rows, write_over) = (self.rows, self.write_over);
+        let rows = self.rows;
         let encoder = self.encoder.split_at_mut(half * rows);
         let (decoder, decoder_rest) = match self.decoder {
             Some(decoder) => {
@@ -333,7 +323,6 @@ impl<T: Real> Divide for UnitGradients<'_, T> {
         let part = |first, encoder, decoder, bias, thresholds| Self {
             first,
             rows,
-            write_over,
             encoder,
             decoder,
             bias,
@@ -354,8 +343,11 @@ impl<T: Real> Divide for UnitGradients<'_, T> {
 
 /// What the gradients of a unit are made of.
 pub(crate) struct UnitOperands<'a, T: Real> {
-    /// D, one unit per column.
+    /// W and D, one unit per column.
+    pub(crate) w: &'a [T],
     pub(crate) d: &'a [T],
+    /// λ
+    pub(crate) weight_decay: T,
     /// `Δ(R₀)`, one sample per column.
     pub(crate) e: &'a [T],
     pub(crate) x: DMatrixView<'a, T>,
@@ -374,16 +366,14 @@ fn unit_gradient<T: Real>(
     encoder: &mut [T],
     mut decoder: Option<&mut [T]>,
     back: &impl Fn(usize, T, T) -> (T, T),
-    write_over: bool,
 ) -> (T, T) {
     let rows = encoder.len();
-    if write_over {
-        encoder.fill(T::zero());
-        if let Some(decoder) = decoder.as_deref_mut() {
-            decoder.fill(T::zero());
-        }
-    }
+    let w = &operands.w[j * rows..(j + 1) * rows];
     let d = &operands.d[j * rows..(j + 1) * rows];
+    decay(encoder, w, operands.weight_decay);
+    if let Some(decoder) = decoder.as_deref_mut() {
+        decay(decoder, d, operands.weight_decay);
+    }
     let per_unit = operands.per_unit.get(j).copied().unwrap_or_else(T::zero);
     let (mut bias, mut threshold) = (T::zero(), T::zero());
     for (&i, &h) in samples.iter().zip(activations) {
@@ -391,7 +381,7 @@ fn unit_gradient<T: Real>(
         let e = &operands.e[i * rows..(i + 1) * rows];
         let x = operands.x.column(i);
         let x = x.as_slice();
-        let mut g = dot(d, e) + per_unit;
+        let mut g = T::dot(d, e) + per_unit;
         if let Some(&of_activation) = operands.per_activation.get(i * operands.units + j) {
             g += of_activation;
         }
@@ -415,46 +405,16 @@ fn unit_gradient<T: Real>(
     (bias, threshold)
 }
 
-/// `column ← Σ value · d_unit`, four units at a time so that the column is read and written less.
+/// `gradient ← λ w`
 #[inline(always)]
-fn combine<T: Real>(column: &mut [T], d: &[T], units: &[u32], values: &[T]) {
-    let rows = column.len();
-    let of = |unit: u32| &d[unit as usize * rows..(unit as usize + 1) * rows];
-    column.fill(T::zero());
-    let (units4, units) = units.as_chunks::<4>();
-    let (values4, values) = values.as_chunks::<4>();
-    for (u, v) in units4.iter().zip(values4) {
-        let columns = of(u[0]).iter().zip(of(u[1])).zip(of(u[2])).zip(of(u[3]));
-        for (x, (((&a, &b), &c), &d)) in column.iter_mut().zip(columns) {
-            *x = Scalar::fma(
-                v[3],
-                d,
-                Scalar::fma(v[2], c, Scalar::fma(v[1], b, Scalar::fma(v[0], a, *x))),
-            );
+fn decay<T: Real>(gradient: &mut [T], w: &[T], lambda: T) {
+    if lambda > T::zero() {
+        for (g, &w) in gradient.iter_mut().zip(w) {
+            *g = lambda * w;
         }
+    } else {
+        gradient.fill(T::zero());
     }
-    for (&unit, &value) in units.iter().zip(values) {
-        for (x, &d) in column.iter_mut().zip(of(unit)) {
-            *x = Scalar::fma(value, d, *x);
-        }
-    }
-}
-
-/// `a · b`, in a fixed order that vector code can keep.
-#[inline(always)]
-pub(crate) fn dot<T: Real>(a: &[T], b: &[T]) -> T {
-    const LANES: usize = 64;
-    let mut lanes = [T::zero(); LANES];
-    let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<LANES>(), b.as_chunks::<LANES>());
-    for (a, b) in a.iter().zip(b) {
-        for lane in 0..LANES {
-            lanes[lane] = Scalar::fma(a[lane], b[lane], lanes[lane]);
-        }
-    }
-    for ((lane, &a), &b) in lanes.iter_mut().zip(a_rest).zip(b_rest) {
-        *lane = Scalar::fma(a, b, *lane);
-    }
-    super::sum(&lanes, |lane| lane)
 }
 
 /// Numbers of units and samples are kept in 32 bits, to halve what is read.

@@ -9,6 +9,11 @@ pub(crate) struct Threads(pub(super) usize);
 
 /// Below this many multiplications, waking a second thread costs more than it saves.
 const PARALLEL_FROM: usize = 1 << 23;
+/// The same for the entries of an elementwise pass.
+const PARALLEL_PASS_FROM: usize = 1 << 16;
+/// The same for the entries of a pass that only reads them, and of which nothing else in the step
+/// has woken the threads.
+const PARALLEL_READING_FROM: usize = 1 << 20;
 
 impl Threads {
     /// As many as rayon's current pool has, 1 without rayon.
@@ -20,50 +25,64 @@ impl Threads {
         Self(count)
     }
 
+    /// At most so many; 0 and 1 both mean one.
+    pub(crate) fn at_most(count: usize) -> Self {
+        Self(count.max(1))
+    }
+
     /// Their number.
     pub(crate) fn count(self) -> usize {
         self.0
     }
 
-    /// How many of them are worth their waking.
-    pub(crate) fn for_work(self, multiplications: usize) -> usize {
-        self.0.min(multiplications / (PARALLEL_FROM / 2)).max(1)
+    /// As many of them as so many multiplications are worth waking.
+    pub(crate) fn worth(self, multiplications: usize) -> Self {
+        Self(self.0.min(multiplications / (PARALLEL_FROM / 2)).max(1))
+    }
+
+    /// Whether an elementwise pass over so many entries is worth a second thread.
+    pub(super) fn for_pass(self, entries: usize) -> bool {
+        self.0 > 1 && entries >= PARALLEL_PASS_FROM
+    }
+
+    /// How often to halve a pass that reads so many entries and does little with them.
+    pub(super) fn depth_for_reading(self, entries: usize) -> u32 {
+        if self.0 <= 1 || entries < PARALLEL_READING_FROM {
+            return 0;
+        }
+        self.0.next_power_of_two().ilog2()
     }
 
     /// How often to halve a pass over so many entries: into a few parts per thread, as they need
     /// not take the same time.
     pub(super) fn depth_for(self, entries: usize) -> u32 {
-        if self.0 <= 1 || entries < 1 << 16 {
+        if !self.for_pass(entries) {
             return 0;
         }
         self.0.next_power_of_two().ilog2() + 3
     }
 
-    /// Runs a whole pass inside rayon's pool if it is large enough for its parts to be split, so
-    /// that they do not have to enter the pool one by one.
-    pub(crate) fn enter<R: Send>(
-        self,
-        multiplications: usize,
-        pass: impl FnOnce() -> R + Send,
-    ) -> R {
+    /// Runs a whole pass inside rayon's pool, if there are several, so that its parts do not have
+    /// to enter the pool one by one.
+    pub(crate) fn enter<R: Send>(self, pass: impl FnOnce() -> R + Send) -> R {
         #[cfg(feature = "rayon")]
-        if self.for_work(multiplications) > 1 && rayon::current_thread_index().is_none() {
+        if self.0 > 1 && rayon::current_thread_index().is_none() {
             return rayon::scope(|_| pass());
         }
-        let _ = multiplications;
         pass()
     }
 }
 
 /// Runs both, at the same time if there is a thread to spare.
-pub(super) fn join(first: impl FnOnce() + Send, second: impl FnOnce() + Send) {
+pub(super) fn join<A: Send, B: Send>(
+    first: impl FnOnce() -> A + Send,
+    second: impl FnOnce() -> B + Send,
+) -> (A, B) {
     #[cfg(feature = "rayon")]
-    rayon::join(first, second);
+    let both = rayon::join(first, second);
     #[cfg(not(feature = "rayon"))]
-    {
-        first();
-        second();
-    }
+    let both = (first(), second());
+    both
 }
 
 /// Slices that belong together and can be cut at the same place.
@@ -78,10 +97,12 @@ pub(super) fn divide<P: Divide>(whole: P, depth: u32, body: &(impl Fn(P) + Sync)
         return body(whole);
     }
     match whole.halves() {
-        Ok((first, second)) => join(
-            || divide(first, depth - 1, body),
-            || divide(second, depth - 1, body),
-        ),
+        Ok((first, second)) => {
+            join(
+                || divide(first, depth - 1, body),
+                || divide(second, depth - 1, body),
+            );
+        }
         Err(whole) => body(whole),
     }
 }

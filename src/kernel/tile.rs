@@ -14,7 +14,7 @@ const VECTOR: usize = 288;
 const BROADCAST: usize = 2048;
 
 /// Bytes of a cache line, and at least its number of entries.
-const CACHE_LINE: usize = 64;
+pub(super) const CACHE_LINE: usize = 64;
 
 /// The copies, which outlive a product so that the next does not allocate.
 #[derive(Debug, Clone)]
@@ -163,7 +163,7 @@ macro_rules! multiply {
                 for block in 0..blocks {
                     let start = block * depth / blocks;
                     let range = (start, (block + 1) * depth / blocks - start);
-                    let over = block == 0 && task.write == Write::Over;
+                    let write = if block == 0 { task.write } else { Write::Add };
                     for column in (0..columns).step_by(broadcast_block) {
                         let column_end = (column + broadcast_block).min(columns);
                         let copied_broadcast: &[$float] = if broadcast.along_depth {
@@ -199,7 +199,7 @@ macro_rules! multiply {
                                         &mut tile,
                                         &mut task,
                                         (j, used),
-                                        over,
+                                        write,
                                     );
                                 } else {
                                     let b = &copied_broadcast[(j - column) * range.1..];
@@ -213,7 +213,7 @@ macro_rules! multiply {
                                         &mut tile,
                                         &mut task,
                                         (j, used),
-                                        over,
+                                        write,
                                     );
                                 }
                             }
@@ -234,7 +234,7 @@ macro_rules! multiply {
                 tile: &mut [[S::$vectors; V]; N],
                 task: &mut Task<'_, $float>,
                 (j, columns): (usize, usize),
-                over: bool,
+                write: Write<'_, $float>,
             ) {
                 let lanes = size_of::<S::$vectors>() / size_of::<$float>();
                 for (i, left, a) in strips {
@@ -243,7 +243,7 @@ macro_rules! multiply {
                         2 => accumulate::<S, 2, V, N>(simd, depth, a, b, tile),
                         _ => accumulate::<S, V, V, N>(simd, depth, a, b, tile),
                     }
-                    put::<S, V, N>(simd, tile, task, (i, j), (left, columns), over);
+                    put::<S, V, N>(simd, tile, task, (i, j), (left, columns), write);
                 }
             }
 
@@ -278,7 +278,8 @@ macro_rules! multiply {
                 }
             }
 
-            /// Writes or adds a tile to the result, as much of it as there is room for.
+            /// Writes a tile to the result, as much of it as there is room for, added to what
+            /// `write` says.
             #[inline(always)]
             fn put<S: Simd, const V: usize, const N: usize>(
                 simd: S,
@@ -286,18 +287,40 @@ macro_rules! multiply {
                 task: &mut Task<'_, $float>,
                 (i, j): (usize, usize),
                 (rows, columns): (usize, usize),
-                over: bool,
+                write: Write<'_, $float>,
             ) {
                 let rows = rows.min(V * (size_of::<S::$vectors>() / size_of::<$float>()));
                 for (n, tile) in tile.iter().enumerate().take(columns) {
                     let mut column = task.out.column_mut(j + n);
-                    let (vectors, rest) = S::$as_mut_simd(&mut column.as_mut_slice()[i..i + rows]);
-                    for (out, &value) in vectors.iter_mut().zip(tile) {
-                        *out = if over { value } else { simd.$add(*out, value) };
-                    }
+                    let out = &mut column.as_mut_slice()[i..i + rows];
+                    let (vectors, rest) = S::$as_mut_simd(out);
                     let entries: &[$float] = pulp::bytemuck::cast_slice(&tile[vectors.len()..]);
-                    for (out, &value) in rest.iter_mut().zip(entries) {
-                        *out = if over { value } else { *out + value };
+                    match write {
+                        Write::Over => {
+                            vectors.copy_from_slice(&tile[..vectors.len()]);
+                            rest.copy_from_slice(&entries[..rest.len()]);
+                        }
+                        Write::Add => {
+                            for (out, &value) in vectors.iter_mut().zip(tile) {
+                                *out = simd.$add(*out, value);
+                            }
+                            for (out, &value) in rest.iter_mut().zip(entries) {
+                                *out += value;
+                            }
+                        }
+                        Write::Onto(factor, matrix) => {
+                            let column = matrix.column(j + n).data.into_slice();
+                            let (from, from_rest) = S::$as_simd(&column[i..i + rows]);
+                            let factors = simd.$splat(factor);
+                            for ((out, &from), &value) in vectors.iter_mut().zip(from).zip(tile) {
+                                *out = simd.$mul_add(factors, from, value);
+                            }
+                            for ((out, &from), &value) in
+                                rest.iter_mut().zip(from_rest).zip(entries)
+                            {
+                                *out = factor.mul_add(from, value);
+                            }
+                        }
                     }
                 }
             }

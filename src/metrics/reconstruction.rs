@@ -1,8 +1,9 @@
 use nalgebra::{DMatrixView, DVector};
 
 use super::{float, ratio};
+use crate::Real;
 use crate::batch::check_batch;
-use crate::{Error, Real};
+use crate::error::{Error, require};
 
 /// Accumulates how far reconstructions `x̂` are from their samples `x`, `e = x̂ − x`.
 ///
@@ -119,6 +120,39 @@ impl ReconstructionMetrics {
     pub fn mean_squared_error(&self) -> Option<f64> {
         let entries = float(self.samples) * float(self.sample_mean.len());
         ratio(self.squared_error, entries)
+    }
+
+    /// The peak signal-to-noise ratio in decibels: what a signal of the range `peak` has over the
+    /// error. Higher is better; ten times less squared error is 10 dB more. `None` before any
+    /// sample, and where there is no error at all.
+    ///
+    /// ```text
+    /// 10 log₁₀(peak² / MSE),   MSE = 1/(m·visible) Σᵢ ‖eᵢ‖²
+    /// ```
+    ///
+    /// `peak` is the width of the range that the data can take, in units of the data: 1 for grey
+    /// values in [0, 1] (Huynh-Thu & Ghanbari 2008, *Scope of Validity of PSNR in Image/Video
+    /// Quality Assessment*). It is the ratio of the
+    /// [mean squared error](Self::mean_squared_error) over all samples added; a mean of the ratios
+    /// of single samples, which is published too, is never lower.
+    ///
+    /// # Errors
+    /// [`Error::InvalidParameter`] unless `peak` is finite and above 0.
+    ///
+    /// ```
+    /// use sparse_autoencoder::{metrics::ReconstructionMetrics, nalgebra::DMatrix};
+    ///
+    /// let mut metrics = ReconstructionMetrics::new(2);
+    /// metrics.add(&DMatrix::from_element(2, 3, 0.5), &DMatrix::from_element(2, 3, 0.6))?;
+    /// assert_eq!(metrics.psnr(1.0)?.map(f64::round), Some(20.0)); // an error of a tenth
+    /// # Ok::<(), sparse_autoencoder::Error>(())
+    /// ```
+    pub fn psnr(&self, peak: f64) -> Result<Option<f64>, Error> {
+        let accepted = peak > 0.0 && peak.is_finite();
+        require(accepted, "peak", "finite and above 0", peak)?;
+        // Not by the square, which may overflow or vanish.
+        let error = self.mean_squared_error().filter(|&error| error > 0.0);
+        Ok(error.map(|error| 20.0 * peak.log10() - 10.0 * error.log10()))
     }
 
     /// The mean squared norm of the error of a sample, which is twice the reconstruction term of

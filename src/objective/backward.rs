@@ -19,19 +19,17 @@ pub(super) struct Penalized<T> {
 }
 
 impl<T: Real> Pass<'_, T> {
-    /// `λ/2 Σ‖W‖²`; `∂W ← λ W` where λ > 0.
-    pub(super) fn decay(&self, gradient: Option<&mut [T]>, ws: &mut Workspace<T>) -> T {
-        let rows = self.layout.visible();
-        let weights = self.layout.weights().map(|range| (range, rows));
+    /// `λ/2 Σ‖W‖²`
+    pub(super) fn decay(&self, ws: &Workspace<T>) -> T {
         let lambda = self.objective.weight_decay;
-        kernel::weight_decay(lambda, weights, self.theta, gradient, &mut ws.scratch)
+        kernel::weight_decay(lambda, self.layout.weights(), self.theta, &ws.scratch)
     }
 
-    /// Whether a gradient of weights is added to what decay, or the other use of tied weights, has
-    /// left there.
-    pub(super) fn write(&self, second_use: bool) -> Write {
-        if self.objective.weight_decay > T::zero() || (second_use && self.layout.is_tied()) {
-            Write::Add
+    /// What the gradient of the weights `w` is added to, where it is the first: `λ W`.
+    fn decayed<'w>(&self, w: DMatrixView<'w, T>) -> Write<'w, T> {
+        let lambda = self.objective.weight_decay;
+        if lambda > T::zero() {
+            Write::Onto(lambda, w)
         } else {
             Write::Over
         }
@@ -66,17 +64,16 @@ impl<T: Real> Pass<'_, T> {
                 &ws.reconstruction[l + 1]
             };
             let above = matrix(above, blocks.above, m);
+            let d = blocks.decoder_weights(self.theta);
             let weight_gradient = blocks.weights_mut(gradient, &blocks.decoder_weights);
-            let write = self.write(false);
             product(
                 weight_gradient,
-                write,
+                self.decayed(d),
                 delta,
                 transpose(above),
                 &mut ws.scratch,
             );
             if l + 1 < depth {
-                let d = blocks.decoder_weights(self.theta);
                 grow(&mut next[0], blocks.above * m);
                 let next = matrix_mut(&mut next[0], blocks.above, m);
                 product(next, Write::Over, transpose(d), delta, &mut ws.scratch);
@@ -182,9 +179,14 @@ impl<T: Real> Pass<'_, T> {
             };
             let weight_gradient = blocks.weights_mut(gradient, &blocks.encoder_weights);
             let delta = matrix(&ws.delta[l], n, m);
+            let write = if self.layout.is_tied() {
+                Write::Add // to ∂D
+            } else {
+                self.decayed(blocks.encoder_weights(self.theta))
+            };
             product(
                 weight_gradient,
-                self.write(true),
+                write,
                 below,
                 transpose(delta),
                 &mut ws.scratch,

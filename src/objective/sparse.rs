@@ -92,14 +92,15 @@ impl<T: Real> Pass<'_, T> {
         let mut gradients = UnitGradients {
             first: 0,
             rows,
-            write_over: self.write(false) == Write::Over,
             encoder,
             decoder,
             bias,
             thresholds,
         };
         let operands = UnitOperands {
+            w: &self.theta[blocks.encoder_weights.clone()],
             d: &self.theta[blocks.decoder_weights.clone()],
+            weight_decay: self.objective.weight_decay,
             e: &ws.reconstruction[0][..rows * m],
             x: input,
             per_unit: &ws.per_unit[..penalized.units],

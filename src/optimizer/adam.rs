@@ -2,7 +2,7 @@ use super::learning_rate::LearningRate;
 use super::{Objective, Optimizer, Step, saturate};
 use crate::Real;
 use crate::error::{Error, require};
-use crate::kernel::vectorize;
+use crate::kernel::{Threads, update};
 
 /// Adam, and with a weight decay `AdamW`.
 ///
@@ -50,6 +50,7 @@ pub struct Adam<T> {
     gradient: Vec<T>,
     first_moment: Vec<T>,
     second_moment: Vec<T>,
+    threads: Threads,
 }
 
 impl<T: Real> Adam<T> {
@@ -70,6 +71,7 @@ impl<T: Real> Adam<T> {
             gradient: Vec::new(),
             first_moment: Vec::new(),
             second_moment: Vec::new(),
+            threads: Threads::at_most(1),
         })
     }
 
@@ -170,12 +172,16 @@ impl<T: Real> Optimizer<T> for Adam<T> {
         let (beta1, gain1) = (T::of(self.beta1), T::of(1.0 - self.beta1));
         let (beta2, gain2) = (T::of(self.beta2), T::of(1.0 - self.beta2));
 
-        let gradient = &self.gradient;
-        let moments = self.first_moment.iter_mut().zip(&mut self.second_moment);
-        vectorize(
+        let moments = [&mut self.first_moment[..], &mut self.second_moment[..]];
+        update(
+            theta,
+            &self.gradient,
+            moments,
+            self.threads,
             #[inline(always)]
-            || {
-                for ((theta, &g), (m, v)) in theta.iter_mut().zip(gradient).zip(moments) {
+            move |theta, gradient, [m, v]| {
+                for ((theta, &g), (m, v)) in theta.iter_mut().zip(gradient).zip(m.iter_mut().zip(v))
+                {
                     *m = saturate(beta1.fma(*m, gain1 * g));
                     *v = saturate(beta2.fma(*v, gain2 * g * g));
                     // The rate goes first: a rate of 0 times an infinite quotient would be NaN.
@@ -189,5 +195,9 @@ impl<T: Real> Optimizer<T> for Adam<T> {
 
     fn scale_learning_rate(&mut self, factor: T) -> Result<(), Error> {
         self.learning_rate.scale(factor.to_f64())
+    }
+
+    fn limit_threads(&mut self, threads: usize) {
+        self.threads = Threads::at_most(threads);
     }
 }

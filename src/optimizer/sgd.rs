@@ -2,7 +2,7 @@ use super::learning_rate::LearningRate;
 use super::{Objective, Optimizer, Step, saturate};
 use crate::Real;
 use crate::error::{Error, require};
-use crate::kernel::vectorize;
+use crate::kernel::{Threads, update};
 
 /// Stochastic gradient descent, with classical or Nesterov momentum.
 ///
@@ -44,6 +44,7 @@ pub struct Sgd<T> {
     nesterov: bool,
     gradient: Vec<T>,
     velocity: Vec<T>,
+    threads: Threads,
 }
 
 impl<T: Real> Sgd<T> {
@@ -59,6 +60,7 @@ impl<T: Real> Sgd<T> {
             nesterov: false,
             gradient: Vec::new(),
             velocity: Vec::new(),
+            threads: Threads::at_most(1),
         })
     }
 
@@ -106,13 +108,15 @@ impl<T: Real> Optimizer<T> for Sgd<T> {
         }
         let rate = saturate(T::of(self.learning_rate.current()));
         let momentum = T::of(self.momentum);
-        let gradient = &self.gradient;
-        let velocity = &mut self.velocity;
         if self.momentum > 0.0 {
             let nesterov = self.nesterov;
-            vectorize(
+            update(
+                theta,
+                &self.gradient,
+                [&mut self.velocity[..]],
+                self.threads,
                 #[inline(always)]
-                || {
+                move |theta, gradient, [velocity]| {
                     for ((theta, &g), v) in theta.iter_mut().zip(gradient).zip(velocity) {
                         *v = saturate(momentum.fma(*v, g));
                         let direction = if nesterov {
@@ -125,9 +129,13 @@ impl<T: Real> Optimizer<T> for Sgd<T> {
                 },
             );
         } else {
-            vectorize(
+            update(
+                theta,
+                &self.gradient,
+                [],
+                self.threads,
                 #[inline(always)]
-                || {
+                move |theta, gradient, []| {
                     for (theta, &g) in theta.iter_mut().zip(gradient) {
                         *theta = saturate(rate.fma(-g, *theta));
                     }
@@ -139,5 +147,9 @@ impl<T: Real> Optimizer<T> for Sgd<T> {
 
     fn scale_learning_rate(&mut self, factor: T) -> Result<(), Error> {
         self.learning_rate.scale(factor.to_f64())
+    }
+
+    fn limit_threads(&mut self, threads: usize) {
+        self.threads = Threads::at_most(threads);
     }
 }

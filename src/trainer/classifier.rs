@@ -44,8 +44,8 @@ impl<T: Real> Trainer<T> {
         self.running.prepared = None; // the state will not be that of an autoencoder
         self.optimizer.reset(model.theta.len());
 
-        let threads = self.running.workspace.scratch.take_threads().count();
-        let mut workspace = ClassifierWorkspace::new().with_threads(threads);
+        let threads = self.running.workspace.scratch.take_threads();
+        let mut workspace = ClassifierWorkspace::new().with_threads(threads.count());
         let mut order: Vec<usize> = (0..samples.ncols()).collect();
         let batches = order.len().div_ceil(batch_size);
         let mut report = ClassifierReport {
@@ -74,7 +74,9 @@ impl<T: Real> Trainer<T> {
                 };
                 let clip = self.clip_gradient.map(T::of);
                 let (optimizer, total) = (&mut *self.optimizer, ClassifierLoss::total);
-                let (loss, optimal) = optimize(optimizer, theta, clip, number, total, evaluate)?;
+                let threads = threads.worth(theta.len() * samples.ncols());
+                let (loss, optimal) =
+                    optimize(optimizer, theta, clip, number, threads, total, evaluate)?;
                 let share = T::of_count(chosen.len()) / T::of_count(order.len());
                 terms.0 += share * loss.cross_entropy;
                 terms.1 += share * loss.weight_decay;

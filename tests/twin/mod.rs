@@ -26,7 +26,8 @@ pub(crate) struct Twin {
     pub(crate) sizes: Vec<usize>,
     pub(crate) tied: bool,
     pub(crate) theta: Vec<f64>,
-    pub(crate) hidden: Activation,
+    /// of each hidden layer, the outermost first
+    pub(crate) hidden: Vec<Activation>,
     pub(crate) output: Activation,
     pub(crate) reconstruction: Reconstruction,
     pub(crate) omega: Omega,
@@ -163,7 +164,7 @@ impl Twin {
         let theta = self.theta.iter().map(|&v| T::of(v)).collect();
         let builder = SparseAutoencoder::builder()
             .parameters(Parameters::new(layout, theta).unwrap())
-            .hidden_activation(self.hidden)
+            .hidden_activations(self.hidden.clone())
             .output_activation(self.output)
             .reconstruction(self.reconstruction)
             .sparsity_target(self.target)
@@ -223,14 +224,12 @@ impl Twin {
     /// chosen where the samples are one.
     fn encoded<T: Real>(&self, x: Batch<T>, samples: Samples, sure: &Certainty) -> Vec<Batch<T>> {
         let mut levels = vec![x];
-        for layer in self.layers::<T>() {
+        for (layer, &f) in self.layers::<T>().iter().zip(&self.hidden) {
             let mut above = Vec::new();
             for below in &levels[levels.len() - 1] {
                 let units = layer.w.iter().zip(&layer.b);
-                let mut h: Vector<T> = units
-                    .map(|(w, &b)| value(self.hidden, dot(w, below, b)))
-                    .collect();
-                if let Some(k) = kept(self.hidden, h.len()) {
+                let mut h: Vector<T> = units.map(|(w, &b)| value(f, dot(w, below, b))).collect();
+                if let Some(k) = kept(f, h.len()) {
                     let chosen = largest(&h, k, sure);
                     for (h, chosen) in h.iter_mut().zip(chosen) {
                         *h = if chosen { *h } else { Ball::exact(0.0) };
@@ -238,7 +237,7 @@ impl Twin {
                 }
                 above.push(h);
             }
-            if let (Activation::WinnerTakeAll(p), Samples::OneBatch) = (self.hidden, samples) {
+            if let (Activation::WinnerTakeAll(p), Samples::OneBatch) = (f, samples) {
                 let winners = proportion_of(p, above.len());
                 for j in 0..layer.b.len() {
                     let row: Vector<T> = above.iter().map(|h| h[j]).collect();
@@ -254,8 +253,10 @@ impl Twin {
 
     /// g of level l.
     fn decoder(&self, l: usize) -> Activation {
-        match self.hidden {
-            _ if l == 0 => self.output,
+        if l == 0 {
+            return self.output;
+        }
+        match self.hidden[l - 1] {
             Activation::TopK(_) | Activation::TopProportion(_) | Activation::WinnerTakeAll(_) => {
                 Activation::Relu
             }
@@ -321,8 +322,8 @@ impl Twin {
         Some(x_hat.iter().zip(&exactly(samples)).map(error).collect())
     }
 
-    /// Ω and `∂Ω/∂h` of one layer.
-    fn omega<T: Real>(&self, h: &Batch<T>, sure: &Certainty) -> (Ball<T>, Batch<T>) {
+    /// Ω and `∂Ω/∂h` of one layer, whose activation is f.
+    fn omega<T: Real>(&self, f: Activation, h: &Batch<T>, sure: &Certainty) -> (Ball<T>, Batch<T>) {
         let (zero, one) = (Ball::exact(0.0), Ball::exact(1.0));
         let units = h[0].len();
         let per_sample = one / Ball::exact(h.len() as f64);
@@ -337,7 +338,7 @@ impl Twin {
         match self.omega {
             Omega::None => {}
             Omega::Kl => {
-                let (low, high) = match self.hidden {
+                let (low, high) = match f {
                     Activation::Tanh => (-1.0, 1.0),
                     _ => (0.0, 1.0),
                 };
@@ -440,9 +441,10 @@ impl Twin {
         let mut omegas = Vec::new();
         let mut delta_h = vec![vec![Vec::new(); m]; depth + 1];
         for l in (1..=depth).rev() {
+            let f = self.hidden[l - 1];
             let mut penalty = vec![vec![zero; self.sizes[l]]; m];
             if self.penalized.contains(&(l - 1)) && self.penalty_weight > 0.0 {
-                let (omega, gradient) = self.omega(&h[l], &sure);
+                let (omega, gradient) = self.omega(f, &h[l], &sure);
                 omegas.push(beta * omega);
                 penalty = gradient;
             }
@@ -455,7 +457,7 @@ impl Twin {
                         let out: Vector<T> = layers[l].w.iter().map(|w| w[j]).collect();
                         dot(&out, &delta_h[l + 1][i], penalty)
                     };
-                    let delta = carried * slope(self.hidden, h[l][i][j], &sure);
+                    let delta = carried * slope(f, h[l][i][j], &sure);
                     delta_h[l][i].push(delta);
                 }
             }

@@ -1,0 +1,158 @@
+//! The autoencoders that are compared, and how they are trained.
+
+use std::error::Error;
+use std::io::IsTerminal;
+use std::ops::ControlFlow;
+
+use sparse_autoencoder::nalgebra::DMatrix;
+use sparse_autoencoder::{
+    Activation, Adam, Epoch, Initialization, Layer, Parameters, Schedule, SparseAutoencoder, Stack,
+    Trainer,
+};
+
+type Result<T> = std::result::Result<T, Box<dyn Error>>;
+
+/// What depends on the data.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Settings {
+    /// Hidden layers between the samples and a deep code.
+    pub(crate) hidden: &'static [usize],
+    /// Units of the deep code, and principal components.
+    pub(crate) few: usize,
+    /// Units of the sparse code, and how many of them may be active.
+    pub(crate) many: usize,
+    pub(crate) active: usize,
+    pub(crate) epochs: usize,
+    pub(crate) batch_size: usize,
+    pub(crate) seeds: u64,
+}
+
+pub(crate) const MNIST: Settings = Settings {
+    hidden: &[500, 250],
+    few: 30,
+    many: 1000,
+    active: 25,
+    epochs: 12,
+    batch_size: 256,
+    seeds: 3,
+};
+
+/// For pictures of 64 pixels.
+pub(crate) const DIGITS: Settings = Settings {
+    hidden: &[128, 64],
+    few: 8,
+    many: 256,
+    active: 8,
+    epochs: 150,
+    batch_size: 64,
+    seeds: 3,
+};
+
+/// ReLU layers, a linear code, and a logistic output, as grey values are in [0, 1].
+pub(crate) fn deep(
+    samples: &DMatrix<f32>,
+    settings: Settings,
+    units: usize,
+    seed: u64,
+) -> Result<SparseAutoencoder<f32>> {
+    let sizes = sizes(samples, settings, units);
+    let mut activations = vec![Activation::Relu; sizes.len() - 2];
+    activations.push(Activation::Identity);
+    let mut sae = SparseAutoencoder::builder()
+        .layers(sizes)
+        .hidden_activations(activations)
+        .penalty(())
+        .initialization(Initialization::He)
+        .seed(seed)
+        .build()?;
+    trainer(settings, settings.epochs, seed)?
+        .fit_with(&mut sae, samples, |epoch| progress("deep", epoch))?;
+    Ok(sae)
+}
+
+/// The same model: half of the epochs for the layers, one after the other, half for the whole. A
+/// pass through each of the layers costs about as much as one through the whole.
+pub(crate) fn pretrained(
+    samples: &DMatrix<f32>,
+    settings: Settings,
+    units: usize,
+    seed: u64,
+) -> Result<SparseAutoencoder<f32>> {
+    let sizes = sizes(samples, settings, units);
+    let depth = sizes.len() - 1;
+    let layers = (0..depth).map(|l| {
+        let is = |place, end, otherwise| if l == place { end } else { otherwise };
+        SparseAutoencoder::builder()
+            .layers(&sizes[l..l + 2])
+            .hidden_activation(is(depth - 1, Activation::Identity, Activation::Relu))
+            .output_activation(is(0, Activation::Sigmoid, Activation::Relu))
+            .penalty(())
+            .initialization(Initialization::He)
+            .seed(seed)
+            .build()
+    });
+    let mut stack = Stack::new(layers.collect::<std::result::Result<_, _>>()?)?;
+    let epochs = settings.epochs / 2;
+    stack.fit_with(
+        &mut trainer(settings, epochs, seed)?,
+        samples,
+        |_, epoch| progress("pretraining", epoch),
+    )?;
+    let mut sae = stack.unroll()?;
+    trainer(settings, epochs, seed)?
+        .fit_with(&mut sae, samples, |epoch| progress("fine-tuning", epoch))?;
+    Ok(sae)
+}
+
+/// One wide layer. The encoder starts as the transposed decoder (Gao et al. 2024), and both start
+/// around the mean of the samples: else the units that happen to point to it win for every sample,
+/// and many others never learn.
+pub(crate) fn sparse(
+    samples: &DMatrix<f32>,
+    settings: Settings,
+    seed: u64,
+) -> Result<SparseAutoencoder<f32>> {
+    let builder = SparseAutoencoder::builder()
+        .layers([samples.nrows(), settings.many])
+        .hidden_activation(Activation::TopK(settings.active))
+        .output_activation(Activation::Identity)
+        .initialization(Initialization::TransposedDecoder)
+        .seed(seed);
+    let random = builder.build()?;
+    let weights = random.parameters().layers().next().ok_or("no layer")?;
+    let mean = samples.column_mean();
+    let layer = Layer {
+        encoder_weights: weights.encoder_weights.into_owned(),
+        encoder_bias: -weights.encoder_weights.tr_mul(&mean),
+        decoder_weights: Some(weights.decoder_weights.into_owned()),
+        decoder_bias: mean,
+    };
+    let mut sae = builder
+        .parameters(Parameters::from_layers(&[layer])?)
+        .build()?;
+    trainer(settings, settings.epochs, seed)?
+        .fit_with(&mut sae, samples, |epoch| progress("sparse", epoch))?;
+    Ok(sae)
+}
+
+/// Visible, hidden, and code.
+fn sizes(samples: &DMatrix<f32>, settings: Settings, units: usize) -> Vec<usize> {
+    [&[samples.nrows()], settings.hidden, &[units]].concat()
+}
+
+fn trainer(settings: Settings, epochs: usize, seed: u64) -> Result<Trainer<f32>> {
+    Ok(Trainer::new(Adam::new(1e-3)?)
+        .epochs(epochs)
+        .batch_size(settings.batch_size)
+        .schedule(Schedule::cosine(0.0).warm_up(0.02))
+        .seed(seed))
+}
+
+/// A line that is written over, where somebody is watching.
+fn progress(name: &str, epoch: &Epoch<'_, f32>) -> ControlFlow<()> {
+    if std::io::stderr().is_terminal() {
+        let loss = epoch.loss.total();
+        eprint!("\r\x1b[K  {name}: epoch {}, loss {loss:.4}\r", epoch.number);
+    }
+    ControlFlow::Continue(())
+}
