@@ -149,3 +149,16 @@ fn a_model_shared_by_threads_encodes_as_it_does_alone() {
     });
     assert_eq!(together, alone);
 }
+
+#[cfg(feature = "safetensors")]
+#[test]
+fn what_comes_from_files_can_be_sent_and_shared() {
+    use sparse_autoencoder::format::{Loaded, Note, TensorFile, dictionary_learning::Dictionary};
+    use sparse_autoencoder::penalty::Description;
+
+    small_value::<Dictionary>();
+    value::<Description>();
+    value::<Note>();
+    shared::<Loaded<f32>>();
+    shared::<TensorFile>();
+}

@@ -73,7 +73,7 @@ pub(super) fn entry<R: Read + Seek>(
     };
     let claimed = count(&shape).and_then(|count| {
         let bytes = count.checked_mul(element.map_or(0, Element::size))?;
-        skip.checked_add(u64::try_from(bytes).ok()?)
+        u64::try_from(skip.checked_add(bytes)?).ok()
     });
     if element.is_some() && claimed != Some(bytes) {
         let reason = format!("the array {name} claims the shape {shape:?} in {bytes} bytes");
@@ -89,17 +89,15 @@ pub(super) fn entry<R: Read + Seek>(
 }
 
 /// The text of an `npy` header, and the bytes up to its end.
-fn header(reader: &mut impl Read) -> io::Result<(String, u64)> {
+fn header(reader: &mut impl Read) -> io::Result<(String, usize)> {
     let mut start = [0; 12];
     reader.read_exact(&mut start[..10])?;
     let (length, before) = match (&start[..6], start[6]) {
         (b"\x93NUMPY", 1) => (u32::from(u16::from_le_bytes([start[8], start[9]])), 10),
         (b"\x93NUMPY", 2 | 3) => {
             reader.read_exact(&mut start[10..])?;
-            (
-                u32::from_le_bytes([start[8], start[9], start[10], start[11]]),
-                12,
-            )
+            let length = [start[8], start[9], start[10], start[11]];
+            (u32::from_le_bytes(length), 12)
         }
         _ => return Err(io::ErrorKind::InvalidData.into()),
     };
@@ -108,10 +106,10 @@ fn header(reader: &mut impl Read) -> io::Result<(String, u64)> {
     }
     let mut text = String::new();
     let read = reader.take(length.into()).read_to_string(&mut text)?;
-    if read as u64 != u64::from(length) {
+    if usize::try_from(length) != Ok(read) {
         return Err(io::ErrorKind::UnexpectedEof.into());
     }
-    Ok((text, before + u64::from(length)))
+    Ok((text, before + read))
 }
 
 /// `{'descr': '<f4', 'fortran_order': False, 'shape': (3, 4), }`

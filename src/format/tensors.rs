@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use super::element::Element;
 use super::{io_error, malformed, npy, npz, safetensors, unsupported};
 use crate::{Error, Real};
-use flate2::CrcReader;
+use flate2::Crc;
 use flate2::read::DeflateDecoder;
 
 /// Scalars that are converted at a time.
@@ -61,7 +61,7 @@ pub(super) struct Place {
     pub(super) length: u64,
     pub(super) deflated: bool,
     /// Bytes before the first number, once inflated.
-    pub(super) skip: u64,
+    pub(super) skip: usize,
     /// Of all bytes, once inflated.
     pub(super) checksum: Option<u32>,
 }
@@ -209,44 +209,48 @@ impl<R: Read + Seek> Tensors<R> {
         let size = element.size();
         let total = count(&entry.shape).unwrap_or(0); // it was checked
         let path = self.path.clone();
-        let mut reader = CrcReader::new(self.bytes(&entry.place)?);
-        let wrong = |error: io::Error| match error.kind() {
-            io::ErrorKind::UnexpectedEof => malformed(&path, format!("{name} is cut off")),
-            io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData => {
-                malformed(&path, format!("{name} cannot be inflated: {error}"))
+        let mut reader = self.bytes(&entry.place)?;
+        let mut crc = entry.place.checksum.map(|_| Crc::new());
+        let mut read = |bytes: &mut [u8]| -> Result<(), Error> {
+            reader
+                .read_exact(bytes)
+                .map_err(|error| match error.kind() {
+                    io::ErrorKind::UnexpectedEof => malformed(&path, format!("{name} is cut off")),
+                    io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData => {
+                        malformed(&path, format!("{name} cannot be inflated: {error}"))
+                    }
+                    _ => io_error(&path, &error),
+                })?;
+            if let Some(crc) = &mut crc {
+                crc.update(bytes);
             }
-            _ => io_error(&path, &error),
+            Ok(())
         };
-        io::copy(&mut (&mut reader).take(entry.place.skip), &mut io::sink()).map_err(wrong)?;
+        read(&mut vec![0; entry.place.skip])?;
         let mut bytes = vec![0; total.min(chunk) * size];
         let mut values = vec![T::zero(); total.min(chunk)];
         let mut first = 0;
         while first < total {
             let len = chunk.min(total - first);
             let (bytes, values) = (&mut bytes[..len * size], &mut values[..len]);
-            reader.read_exact(bytes).map_err(wrong)?;
-            for (index, (value, bytes)) in
-                values.iter_mut().zip(bytes.chunks_exact(size)).enumerate()
-            {
-                let number = element.decode(bytes);
-                *value = T::of(number);
-                if !value.is_finite() {
-                    let reason = format!(
-                        "{name} must be finite numbers of the model's scalar, has {number} at {}",
-                        first + index
-                    );
-                    return Err(malformed(&path, reason));
-                }
+            read(bytes)?;
+            element.decode(bytes, values);
+            if let Some(index) = values.iter().position(|value| !value.is_finite()) {
+                let mut number = [0.0_f64];
+                element.decode(&bytes[index * size..], &mut number);
+                let reason = format!(
+                    "{name} must be finite numbers of the model's scalar, has {} at {}",
+                    number[0],
+                    first + index
+                );
+                return Err(malformed(&path, reason));
             }
             each(first, values);
             first += len;
         }
-        if let Some(checksum) = entry.place.checksum {
-            let more = reader.read(&mut [0]).map_err(wrong)?;
-            if more != 0 || reader.crc().sum() != checksum {
-                let reason = format!("{name} is not what its checksum says");
-                return Err(malformed(&path, reason));
-            }
+        if entry.place.checksum != crc.map(|crc| crc.sum()) {
+            let reason = format!("{name} is not what its checksum says");
+            return Err(malformed(&path, reason));
         }
         Ok(())
     }
