@@ -413,6 +413,12 @@ impl<T: Real> SparseAutoencoder<T> {
         self.objective.pre_encoder_bias
     }
 
+    /// Whether the penalty sees the activations times the norms of the decoder's columns.
+    #[must_use]
+    pub fn is_norm_weighted(&self) -> bool {
+        self.objective.norm_weighted
+    }
+
     /// ε, the bandwidth of the pseudo-gradient of thresholds.
     #[must_use]
     pub fn bandwidth(&self) -> T {

@@ -24,6 +24,7 @@ use crate::{Activation, Initialization, KlDivergence, Real, SparseAutoencoder};
 /// | [`penalty_weight`](Self::penalty_weight) | 1 | ≥ 0 | β |
 /// | [`penalized_layers`](Self::penalized_layers) | all | indices of hidden layers | where Ω applies |
 /// | [`weight_decay`](Self::weight_decay) | 0 | ≥ 0 | λ; biases are not decayed |
+/// | [`norm_weighted`](Self::norm_weighted) | `false` | unbounded f | Ω sees `hⱼ ‖dⱼ‖` in place of `hⱼ` |
 /// | [`tied`](Self::tied) | `false` | | the decoder reads the encoder's weights |
 /// | [`pre_encoder_bias`](Self::pre_encoder_bias) | `false` | `Identity` output | the encoder sees x − c |
 /// | [`bandwidth`](Self::bandwidth) | 0.05 | > 0 | ε, by which the thresholds of `JumpRelu` learn |
@@ -54,6 +55,7 @@ pub struct SparseAutoencoderBuilder<T> {
     penalized_layers: Option<Vec<usize>>,
     weight_decay: f64,
     tied: bool,
+    norm_weighted: bool,
     pre_encoder_bias: bool,
     bandwidth: f64,
     initialization: Initialization,
@@ -80,6 +82,7 @@ impl<T: Real> Default for SparseAutoencoderBuilder<T> {
             penalized_layers: None,
             weight_decay: 0.0,
             tied: false,
+            norm_weighted: false,
             pre_encoder_bias: false,
             bandwidth: 0.05,
             initialization: Initialization::Glorot,
@@ -179,6 +182,16 @@ impl<T: Real> SparseAutoencoderBuilder<T> {
         self
     }
 
+    /// Whether the penalty sees every activation times the norm of its unit's column of the decoder:
+    /// `hⱼ ‖dⱼ‖`, the size of what the unit contributes. Then it cannot be evaded by small
+    /// activations and long columns, and [`L1`](crate::L1) is that of Conerly et al. (2024),
+    /// *Circuits Updates: Update on how we train SAEs*. The gradient reaches the decoder, too.
+    /// Bounded activations, which then are bounded no more, are refused.
+    pub fn norm_weighted(mut self, weighted: bool) -> Self {
+        self.norm_weighted = weighted;
+        self
+    }
+
     /// Whether the encoder sees the samples less the bias `c` of the decoder, outermost: then
     /// `H = f(Wᵀ(X − c1ᵀ) + b)` and `X̂ = D H + c`, so that `c` stands for what all samples share
     /// (Bricken et al. 2023, *Towards Monosemanticity*). It needs an output of
@@ -264,6 +277,7 @@ impl<T: Real> SparseAutoencoderBuilder<T> {
             penalized: self.penalized(depth)?,
             bandwidth: T::of(self.bandwidth),
             pre_encoder_bias: self.pre_encoder_bias,
+            norm_weighted: self.norm_weighted,
         };
         objective.check(parameters.layout())?;
         Ok(SparseAutoencoder::from_parts(parameters, objective))

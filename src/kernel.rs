@@ -17,8 +17,8 @@ mod tile;
 mod update;
 
 pub(crate) use elementwise::{
-    activate, add_scaled, all_finite, backpropagate, distance_squared, norm_squared, residual,
-    subtract, sum, weight_decay,
+    activate, add_products, add_scaled, all_finite, backpropagate, distance_squared, divide_by,
+    multiply, norm_squared, residual, subtract, sum, weight_decay,
 };
 pub(crate) use jump::{Jump, activate_above, backpropagate_jump, near_below, positive};
 pub(crate) use largest::{Largest, keep_largest};

@@ -32,6 +32,7 @@ mod backward;
 mod centre;
 mod forward;
 mod jump;
+mod norm_weighted;
 mod over_batch;
 mod sparse;
 
@@ -106,6 +107,8 @@ pub(crate) struct Objective<T> {
     pub(crate) bandwidth: T,
     /// Whether the encoder sees `X̃ − c₀ 1ᵀ`
     pub(crate) pre_encoder_bias: bool,
+    /// Whether Ω sees `hⱼᵢ ‖dⱼ‖` in place of `hⱼᵢ`
+    pub(crate) norm_weighted: bool,
 }
 
 impl<T: Real> Objective<T> {
@@ -145,7 +148,15 @@ impl<T: Real> Objective<T> {
         let layers = self.encoder.iter().zip(&self.penalized);
         layers
             .filter(|(_, penalized)| **penalized)
-            .try_for_each(|(f, _)| self.penalty.check(f, self.sparsity_target))
+            .try_for_each(|(f, _)| {
+                if self.norm_weighted && f.range().is_some() {
+                    return Err(Error::Incompatible {
+                        what: "a norm-weighted penalty",
+                        other: "bounded hidden activations",
+                    });
+                }
+                self.penalty.check(f, self.sparsity_target)
+            })
     }
 }
 

@@ -302,6 +302,7 @@ impl<T: Real> Stack<T> {
             penalized,
             bandwidth: outermost.bandwidth(),
             pre_encoder_bias: outermost.has_pre_encoder_bias(),
+            norm_weighted: outermost.is_norm_weighted(),
         };
         objective.check_penalty()?;
         let parameters = Parameters::from_layers(&layers)?.with_thresholds(&thresholds)?;

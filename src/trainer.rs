@@ -1,4 +1,5 @@
 mod classifier;
+mod unit_norm;
 
 use std::ops::ControlFlow;
 
@@ -25,6 +26,7 @@ use crate::{Corruption, Real, Schedule, SparseAutoencoder};
 /// | [`patience`](Self::patience) | none | ≥ 1 | epochs without improvement before stopping |
 /// | [`schedule`](Self::schedule) | none | | of the learning rate |
 /// | [`clip_gradient`](Self::clip_gradient) | none | > 0 | largest Euclidean norm of a gradient |
+/// | [`unit_norm_decoder`](Self::unit_norm_decoder) | `false` | | columns of the decoder keep norm 1 |
 /// | [`corruption`](Self::corruption) | none | | noise of the input, for denoising |
 /// | [`threads`](Self::threads) | rayon's pool | | never changes a bit of the result |
 ///
@@ -59,6 +61,7 @@ pub struct Trainer<T> {
     patience: Option<usize>,
     schedule: Option<Schedule>,
     clip_gradient: Option<f64>,
+    unit_norm_decoder: bool,
     corruption: Option<Corruption>,
     running: Running<T>,
 }
@@ -133,6 +136,7 @@ impl<T: Real> Trainer<T> {
             patience: None,
             schedule: None,
             clip_gradient: None,
+            unit_norm_decoder: false,
             corruption: None,
             running: Running {
                 prepared: None,
@@ -188,6 +192,16 @@ impl<T: Real> Trainer<T> {
     /// Shrinks gradients whose Euclidean norm is larger to this norm.
     pub fn clip_gradient(mut self, norm: f64) -> Self {
         self.clip_gradient = Some(norm);
+        self
+    }
+
+    /// Whether every hidden unit's column of the decoder is brought to norm 1 after each step, and
+    /// what would lengthen it taken from the gradient before (Bricken et al. 2023, *Towards
+    /// Monosemanticity*). With a penalty on the size of the activations, a decoder that is free to
+    /// grow evades it. With tied weights the encoder's columns have norm 1, too. Classifiers have no
+    /// decoder, and refuse it.
+    pub fn unit_norm_decoder(mut self, kept: bool) -> Self {
+        self.unit_norm_decoder = kept;
         self
     }
 
@@ -411,6 +425,7 @@ impl<T: Real> Trainer<T> {
         let changing = [
             ("corruption", self.corruption.is_some()),
             ("a clipped gradient", self.clip_gradient.is_some()),
+            ("a unit-norm decoder", self.unit_norm_decoder),
         ];
         for (what, is_set) in changing {
             if is_set && self.optimizer.needs_full_batch() {
@@ -511,13 +526,18 @@ impl<T: Real> Trainer<T> {
         let (layout, theta) = parameters.layout_and_theta_mut();
         before.clear();
         before.extend_from_slice(&theta[layout.thresholds()]);
-        let evaluate = |theta: &[T], gradient: Option<&mut [T]>| {
+        let unit_norm = self.unit_norm_decoder;
+        let evaluate = |theta: &[T], mut gradient: Option<&mut [T]>| {
             let pass = Pass {
                 objective,
                 layout,
                 theta,
             };
-            pass.evaluate(batch, gradient, workspace)
+            let loss = pass.evaluate(batch, gradient.as_deref_mut(), workspace);
+            if let Some(gradient) = gradient.filter(|_| unit_norm) {
+                unit_norm::project(layout, theta, gradient, &mut workspace.scratch);
+            }
+            loss
         };
         let step = optimize(
             &mut *self.optimizer,
@@ -529,6 +549,9 @@ impl<T: Real> Trainer<T> {
             evaluate,
         )?;
         follow_thresholds(objective, layout, theta, before, workspace);
+        if unit_norm {
+            unit_norm::normalize(layout, theta, &mut workspace.scratch);
+        }
         Ok(step)
     }
 }

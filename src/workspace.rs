@@ -32,6 +32,11 @@ pub struct Workspace<T> {
     pub(crate) per_unit: Vec<T>,
     /// `β ∂Ω`, the channel of the frequencies
     pub(crate) per_frequency: Vec<T>,
+    /// `‖dⱼ‖`, `Σᵢ hⱼᵢ g̃ⱼᵢ`, `ρ̂ ‖dⱼ‖`, and H̃, where the penalty is weighed by norms
+    pub(crate) norms: Vec<T>,
+    pub(crate) of_norms: Vec<T>,
+    pub(crate) weighted_mean: Vec<T>,
+    pub(crate) weighted: Vec<T>,
     /// of each level whose winners are chosen over the batch, the smallest, if there was one
     pub(crate) smallest_kept: Vec<Option<T>>,
     pub(crate) sums: Vec<T>,
@@ -62,6 +67,10 @@ impl<T: Real> Workspace<T> {
             mean: Vec::new(),
             per_unit: Vec::new(),
             per_frequency: Vec::new(),
+            norms: Vec::new(),
+            of_norms: Vec::new(),
+            weighted_mean: Vec::new(),
+            weighted: Vec::new(),
             smallest_kept: Vec::new(),
             sums: Vec::new(),
             codes: Codes::default(),

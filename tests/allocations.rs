@@ -193,6 +193,10 @@ fn models<T: Real>(visible: usize, hidden: usize) -> Vec<SparseAutoencoder<T>> {
         builder()
             .hidden_activation(Activation::JumpRelu)
             .penalty(TargetL0),
+        builder()
+            .hidden_activation(Activation::Relu)
+            .penalty((L1, Proportion))
+            .norm_weighted(true),
         builder().tied(true),
         builder().layers([visible, hidden, hidden / 2, hidden / 3]),
         builder()
@@ -317,6 +321,7 @@ fn trainers() -> Vec<(&'static str, Trainer<f32>)> {
             "momentum",
             Trainer::new(sgd().momentum(0.9).unwrap().nesterov()),
         ),
+        ("unit norm", adam().unit_norm_decoder(true)),
         ("clipping", adam().clip_gradient(1e-3)),
         (
             "Gaussian",

@@ -5,9 +5,9 @@ use std::ops::ControlFlow;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use sparse_autoencoder::nalgebra::DMatrix;
 use sparse_autoencoder::{
-    Activation, Adam, Corruption, Initialization, Lbfgs, Loss, Optimizer, Parameters, Proportion,
-    Real, Reconstruction, Report, Schedule, Sgd, SparseAutoencoder, SparseAutoencoderBuilder,
-    SquaredDeviation, Trainer, Workspace,
+    Activation, Adam, Corruption, Initialization, L1, Lbfgs, Loss, Optimizer, Parameters,
+    Proportion, Real, Reconstruction, Report, Schedule, Sgd, SparseAutoencoder,
+    SparseAutoencoderBuilder, SquaredDeviation, Trainer, Workspace,
 };
 
 fn samples<T: Real>(visible: usize, count: usize) -> DMatrix<T> {
@@ -288,9 +288,18 @@ fn the_number_of_threads_changes_no_bit_of_selections() {
             .output_activation(Activation::Identity)
             .pre_encoder_bias(hidden.kept(500).is_none())
             .initialization(Initialization::TransposedDecoder);
-        let trainer = || adam().epochs(2).batch_size(300);
+        let trainer = || adam().epochs(2).batch_size(300).unit_norm_decoder(true);
         assert_same_for_any_number_of_threads(&builder, &trainer, &x);
     }
+    let weighted = SparseAutoencoder::builder()
+        .layers([100, 800])
+        .hidden_activation(Activation::Relu)
+        .output_activation(Activation::Identity)
+        .penalty((L1, Proportion)) // both channels
+        .penalty_weight(0.01)
+        .norm_weighted(true);
+    let trainer = || adam().epochs(1).batch_size(300).unit_norm_decoder(true);
+    assert_same_for_any_number_of_threads(&weighted, &trainer, &x);
 }
 
 #[test]

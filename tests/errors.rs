@@ -512,6 +512,34 @@ fn thresholds_must_fit_the_units_and_the_activation() {
 }
 
 #[test]
+fn a_norm_weighted_penalty_needs_unbounded_activations() {
+    let builder = small::<f64>().norm_weighted(true);
+    for activation in [Activation::Sigmoid, Activation::SaturatingLinear] {
+        let build = builder.clone().hidden_activation(activation).penalty(L1);
+        let refused = build.build().unwrap_err();
+        display(&refused, &["norm-weighted", "bounded hidden activations"]);
+    }
+    let relu = builder.hidden_activation(Activation::Relu).penalty(L1);
+    assert!(relu.build().unwrap().is_norm_weighted());
+}
+
+#[test]
+fn a_unit_norm_decoder_needs_steps_and_a_decoder() {
+    let x = DMatrix::from_element(3, 6, 0.5);
+    let mut model = small::<f64>().build().unwrap();
+    let before = model.parameters().clone();
+    let mut trainer = Trainer::new(Lbfgs::new()).unit_norm_decoder(true);
+    let refused = trainer.fit(&mut model, &x).unwrap_err();
+    display(&refused, &["a unit-norm decoder", "a full-batch optimizer"]);
+    assert_eq!(model.parameters(), &before);
+
+    let mut head = SoftmaxClassifier::<f64>::new(3, 2).unwrap();
+    let mut trainer = Trainer::new(Adam::new(1e-3).unwrap()).unit_norm_decoder(true);
+    let refused = head.fit(&mut trainer, &x, &[0, 1, 0, 1, 0, 1]).unwrap_err();
+    display(&refused, &["a unit-norm decoder", "a classifier"]);
+}
+
+#[test]
 fn a_decoder_bias_must_be_a_sample() {
     let mut model = small::<f64>().build().unwrap();
     let before = model.parameters().clone();

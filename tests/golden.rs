@@ -12,7 +12,7 @@ mod values;
 
 use sparse_autoencoder::nalgebra::{DMatrix, DVector};
 use sparse_autoencoder::{
-    Activation, KlDivergence, L0, Layer, Parameters, Real, Sgd, SparseAutoencoder,
+    Activation, KlDivergence, L0, L1, Layer, Parameters, Real, Sgd, SparseAutoencoder,
     SparseAutoencoderBuilder, TargetL0, Trainer, Workspace, penalty,
 };
 use values::*;
@@ -222,6 +222,20 @@ fn the_largest_activations_of_a_batch_and_their_threshold() {
         .unwrap();
     let error = model.reconstruction_errors(&samples).unwrap().mean();
     assert_close("error of inference", error, BATCH_TOPK_ERROR, TOLERANCE);
+}
+
+#[test]
+fn activations_weighed_by_the_norms_of_the_decoder() {
+    let model = linear(small::<f64>(), Activation::Relu)
+        .pre_encoder_bias(true)
+        .penalty(L1)
+        .penalty_weight(0.5)
+        .norm_weighted(true)
+        .build()
+        .unwrap();
+    let samples = matrix::<f64, 3>(&TOPK_X).transpose();
+    let loss = model.loss(&samples).unwrap();
+    assert_close("L1", loss.sparsity, 0.5 * WEIGHTED_L1, TOLERANCE);
 }
 
 fn check_jump_relu<T: Real>(tolerance: f64) {

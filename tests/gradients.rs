@@ -176,5 +176,44 @@ fn every_sequence_of_activations_agrees_with_central_differences() {
             }
         }
     }
-    assert_eq!(checked, 7 * 7 * 7);
+    assert_eq!(checked, 9 * 9 * 9);
+}
+
+#[test]
+fn a_norm_weighted_penalty_reaches_the_decoder() {
+    // More units: by the passes over sparse codes.
+    for layers in [vec![5, 7], vec![5, 80], vec![5, 6, 4]] {
+        for tied in [false, true] {
+            for hidden in ACTIVATIONS {
+                if hidden.range().is_some() {
+                    continue; // refused, as tests/errors.rs shows
+                }
+                for (name, penalty) in penalties::<f64>() {
+                    if name == "KL" {
+                        continue;
+                    }
+                    let mut model = SparseAutoencoder::<f64>::builder()
+                        .layers(layers.clone())
+                        .tied(tied)
+                        .hidden_activation(hidden)
+                        .output_activation(Activation::Identity)
+                        .penalty(penalty())
+                        .norm_weighted(true)
+                        .penalty_weight(0.7)
+                        .weight_decay(0.01)
+                        .seed(3)
+                        .build()
+                        .unwrap();
+                    off_the_kinks(&mut model);
+                    let check = gradient_check::model(&model, &samples(5, 6)).unwrap();
+                    let error = check.relative_error();
+                    assert!(
+                        error < TOLERANCE,
+                        "{layers:?} tied {tied} {hidden:?} {name}: {error:e}, worst {:?}",
+                        check.worst()
+                    );
+                }
+            }
+        }
+    }
 }

@@ -125,6 +125,12 @@ fn every_setting_is_kept() {
                 .output_activation(Activation::Identity)
                 .pre_encoder_bias(true),
         ),
+        build(
+            plain()
+                .hidden_activation(Activation::Relu)
+                .penalty(L1)
+                .norm_weighted(true),
+        ),
         build(plain().layers([5, 7, 6, 4]).hidden_activations([
             Activation::JumpRelu,
             Activation::Tanh,

@@ -2,7 +2,6 @@
 
 use super::{Dense, Network, SoftmaxClassifier};
 use crate::error::{Error, require};
-use crate::kernel;
 use crate::{Activation, Real, SparseAutoencoder};
 
 impl<T: Real> SoftmaxClassifier<T> {
@@ -79,10 +78,7 @@ impl<T: Real> SoftmaxClassifier<T> {
             if let Some(c) = c {
                 // Wᵀ (x − c) + b = Wᵀ x + (b − Wᵀ c)
                 for (b, w) in to.iter_mut().zip(weights.chunks_exact(layer.below)) {
-                    *b -= kernel::vectorize(
-                        #[inline(always)]
-                        || T::dot(w, c),
-                    );
+                    *b -= T::dot(w, c);
                 }
             }
         }

@@ -160,6 +160,7 @@ fn describe<T: Real>(model: &SparseAutoencoder<T>) -> Value {
         "weight_decay": objective.weight_decay.to_f64(),
         "bandwidth": objective.bandwidth.to_f64(),
         "pre_encoder_bias": objective.pre_encoder_bias,
+        "norm_weighted": objective.norm_weighted,
     })
 }
 
@@ -215,6 +216,7 @@ fn interpret<T: Real>(
     let penalty_weight = number("penalty_weight")?;
     let sparsity_target = number("sparsity_target")?;
     let bandwidth = number("bandwidth")?;
+    let flag = |key: &str| object.required(key, object.flag(key)?);
     check_numbers::<T>(penalty_weight, weight_decay, sparsity_target, bandwidth)?;
     let reconstruction = match object.text("reconstruction")? {
         Some("squared_error") => Reconstruction::SquaredError,
@@ -246,7 +248,8 @@ fn interpret<T: Real>(
         sparsity_target: T::of(sparsity_target),
         penalized,
         bandwidth: T::of(bandwidth),
-        pre_encoder_bias: object.required("pre_encoder_bias", object.flag("pre_encoder_bias")?)?,
+        pre_encoder_bias: flag("pre_encoder_bias")?,
+        norm_weighted: flag("norm_weighted")?,
     };
     objective.check(&layout)?;
     let layout = layout.for_activations(&objective.encoder)?;

@@ -216,6 +216,42 @@ pub(crate) fn distance_squared<T: Real>(a: &[T], b: &[T]) -> T {
     )
 }
 
+/// `to ← to ⊙ factors`
+pub(crate) fn multiply<T: Real>(to: &mut [T], factors: &[T]) {
+    vectorize(
+        #[inline(always)]
+        || {
+            for (to, &factor) in to.iter_mut().zip(factors) {
+                *to *= factor;
+            }
+        },
+    );
+}
+
+/// `to ← to + a ⊙ b`
+pub(crate) fn add_products<T: Real>(to: &mut [T], a: &[T], b: &[T]) {
+    vectorize(
+        #[inline(always)]
+        || {
+            for ((to, &a), &b) in to.iter_mut().zip(a).zip(b) {
+                *to = Scalar::fma(a, b, *to);
+            }
+        },
+    );
+}
+
+/// `to ← to / divisor`
+pub(crate) fn divide_by<T: Real>(to: &mut [T], divisor: T) {
+    vectorize(
+        #[inline(always)]
+        || {
+            for to in to {
+                *to /= divisor;
+            }
+        },
+    );
+}
+
 /// `to ← a − b`
 pub(crate) fn subtract<T: Real>(a: &[T], b: &[T], to: &mut [T]) {
     vectorize(

@@ -90,6 +90,9 @@ impl<T: Real> Pass<'_, T> {
                 per_activation: false,
             };
         }
+        if self.objective.norm_weighted {
+            return self.penalize_weighted(l, m, ws);
+        }
         let (objective, n) = (self.objective, self.layout.blocks()[l].above);
         let beta = objective.penalty_weight;
         let hidden = HiddenBatch::new(
@@ -191,6 +194,7 @@ impl<T: Real> Pass<'_, T> {
                 transpose(delta),
                 &mut ws.scratch,
             );
+            self.backpropagate_norms(l, gradient, ws);
         }
         sparsity
     }

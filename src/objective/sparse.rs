@@ -79,9 +79,10 @@ impl<T: Real> Pass<'_, T> {
         let penalized = self.penalize(0, m, ws);
         ws.codes.sort_by_unit(n, m);
 
+        let all = &mut *gradient;
         // θ is W, b, D, c, t, without D where the weights are tied.
-        let (gradient, thresholds) = gradient.split_at_mut(blocks.decoder_bias.end);
-        let (encoder, rest) = gradient.split_at_mut(blocks.encoder_weights.end);
+        let (of_layer, thresholds) = all.split_at_mut(blocks.decoder_bias.end);
+        let (encoder, rest) = of_layer.split_at_mut(blocks.encoder_weights.end);
         let (bias, rest) = rest.split_at_mut(n);
         let decoder = (!self.layout.is_tied()).then(|| &mut rest[..rows * n]);
         let per_activation: &[T] = if penalized.per_activation {
@@ -120,6 +121,7 @@ impl<T: Real> Pass<'_, T> {
                 codes.gradients(gradients, &operands, back, scratch);
             });
         }
+        self.backpropagate_norms(0, gradient, ws);
         penalized.loss
     }
 }

@@ -26,6 +26,7 @@ impl<T: Real> Trainer<T> {
             ("corruption", self.corruption.is_some()),
             ("a validation split", self.validation_split > 0.0),
             ("patience", self.patience.is_some()),
+            ("a unit-norm decoder", self.unit_norm_decoder),
         ];
         for (what, is_set) in of_autoencoders {
             if is_set {
