@@ -17,14 +17,17 @@ use crate::kernel::Scalar;
 /// | [`SaturatingLinear`](Self::SaturatingLinear) | `min(max(z, 0), 1)` | `1` where `0 < h < 1` | 0 at `z = 0` and `z = 1` |
 /// | [`TopK`](Self::TopK), [`TopProportion`](Self::TopProportion) | `max(z, 0)` on the `k` largest of each sample, 0 elsewhere | `1` where `h > 0` | of equal values the lower index wins |
 /// | [`WinnerTakeAll`](Self::WinnerTakeAll) | `max(z, 0)` on the `⌈p·m⌉` largest of each unit, 0 elsewhere | `1` where `h > 0` | of equal values the earlier sample wins |
+/// | [`BatchTopK`](Self::BatchTopK) | `max(z, 0)` on the `k·m` largest of the batch, 0 elsewhere | `1` where `h > 0` | of equal values the earlier sample wins, then the lower index |
+/// | [`JumpRelu`](Self::JumpRelu) | `z` where `z > t`, 0 elsewhere | `1` where `h > 0` | 0 at `z = t` |
 ///
 /// # Training and inference
 ///
-/// The winners of `WinnerTakeAll` are chosen among the `m` samples of a batch, which only the
+/// `WinnerTakeAll` and `BatchTopK` choose among the `m` samples of a batch, which only the
 /// objective sees: [`loss`](crate::SparseAutoencoder::loss),
-/// [`loss_and_gradient`](crate::SparseAutoencoder::loss_and_gradient), and so training, choose them.
-/// [`encode`](crate::SparseAutoencoder::encode) and all other inference is about each sample alone,
-/// and takes `max(z, 0)` of every unit.
+/// [`loss_and_gradient`](crate::SparseAutoencoder::loss_and_gradient), and so training, choose.
+/// [`encode`](crate::SparseAutoencoder::encode) and all other inference is about each sample alone:
+/// `WinnerTakeAll` then takes `max(z, 0)` of every unit, and `BatchTopK` takes `z` where it is above
+/// a threshold, as `JumpRelu` does, that training has followed.
 ///
 /// An enum, because it is written to files; it may grow in a minor version.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
@@ -52,6 +55,34 @@ pub enum Activation {
     /// *Winner-Take-All Autoencoders*). The sparsity is that of a unit's lifetime, so every unit
     /// has samples to learn from and none dies. In inference, the positive part.
     WinnerTakeAll(f64),
+    /// The `k·m` largest positive pre-activations of a batch of `m` samples: `k` for each on average,
+    /// and more for the samples that need more (Bussmann et al. 2024, *BatchTopK Sparse
+    /// Autoencoders*).
+    ///
+    /// In inference, `z` where it is above a threshold, which is one parameter per layer (see
+    /// [`Layout`](crate::Layout)). It has no gradient: the [`Trainer`](crate::Trainer) sets it to
+    /// the smallest value that was kept in the first batch, and from then on moves it by a hundredth
+    /// of the way to that of each batch. (That average starts as in *dictionary_learning*; its rate
+    /// is that of *SAELens*.)
+    BatchTopK(usize),
+    /// `z` where it is above a threshold `t ≥ 0` of its unit, 0 elsewhere (Rajamanoharan et al.
+    /// 2024, *Jumping Ahead: Improving Reconstruction Fidelity with JumpReLU Sparse Autoencoders*).
+    ///
+    /// The thresholds are parameters (see [`Layout`](crate::Layout)); one below 0 counts as 0. As a
+    /// jump has no derivative by its threshold, they learn by a pseudo-gradient of a
+    /// [bandwidth](crate::SparseAutoencoderBuilder::bandwidth), from the reconstruction and from
+    /// penalties on the number of active units, [`L0`](crate::L0) and [`TargetL0`](crate::TargetL0).
+    JumpRelu,
+}
+
+/// The parameters that an activation has of its own, in each hidden layer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum OwnParameters {
+    None,
+    /// One threshold.
+    Threshold,
+    /// One threshold per unit.
+    Thresholds,
 }
 
 impl Activation {
@@ -65,7 +96,9 @@ impl Activation {
             | Self::Identity
             | Self::TopK(_)
             | Self::TopProportion(_)
-            | Self::WinnerTakeAll(_) => None,
+            | Self::WinnerTakeAll(_)
+            | Self::BatchTopK(_)
+            | Self::JumpRelu => None,
         }
     }
 
@@ -85,18 +118,30 @@ impl Activation {
         }
     }
 
-    /// Whether units are chosen by comparing them, within a sample or within a batch: then the
-    /// activation is sparse by itself, and belongs to hidden layers.
+    /// Whether units are chosen, by comparing them or by thresholds: then the activation is sparse
+    /// by itself, and belongs to hidden layers.
     pub(crate) fn selects(&self) -> bool {
         matches!(
             self,
-            Self::TopK(_) | Self::TopProportion(_) | Self::WinnerTakeAll(_)
+            Self::TopK(_)
+                | Self::TopProportion(_)
+                | Self::WinnerTakeAll(_)
+                | Self::BatchTopK(_)
+                | Self::JumpRelu
         )
+    }
+
+    pub(crate) fn own_parameters(&self) -> OwnParameters {
+        match self {
+            Self::BatchTopK(_) => OwnParameters::Threshold,
+            Self::JumpRelu => OwnParameters::Thresholds,
+            _ => OwnParameters::None,
+        }
     }
 
     /// Whether units are chosen over a whole batch, and so only by the objective.
     pub(crate) fn selects_over_batch(&self) -> bool {
-        matches!(self, Self::WinnerTakeAll(_))
+        matches!(self, Self::WinnerTakeAll(_) | Self::BatchTopK(_))
     }
 
     /// Whether inactive units are exactly 0, with slope 0.
@@ -113,13 +158,13 @@ impl Activation {
     /// Checks the parameters of a selecting activation against the size of its layer.
     pub(crate) fn check(&self, units: usize) -> Result<(), Error> {
         let proportion = |p: f64, name| require(p > 0.0 && p <= 1.0, name, "in (0, 1]", p);
+        let count = |k, name| {
+            let requirement = "at least 1 and at most the units of its layer";
+            require(1 <= k && k <= units, name, requirement, f64::of_count(k))
+        };
         match *self {
-            Self::TopK(k) => require(
-                1 <= k && k <= units,
-                "k of TopK",
-                "at least 1 and at most the units of its layer",
-                f64::of_count(k),
-            ),
+            Self::TopK(k) => count(k, "k of TopK"),
+            Self::BatchTopK(k) => count(k, "k of BatchTopK"),
             Self::TopProportion(p) => proportion(p, "proportion of TopProportion"),
             Self::WinnerTakeAll(p) => proportion(p, "proportion of WinnerTakeAll"),
             _ => Ok(()),
@@ -192,7 +237,8 @@ function!(
     h => one_where(h > T::zero() && h < T::one())
 );
 
-/// Evaluates `$body` with `$f` bound to the [`Function`] of `$activation`.
+/// Evaluates `$body` with `$f` bound to the [`Function`] of `$activation`: all there is to it for
+/// those without parameters of their own, and the slope of the others.
 macro_rules! with_function {
     ($activation:expr, $f:ident => $body:expr) => {
         match $activation {
@@ -215,7 +261,9 @@ macro_rules! with_function {
             $crate::Activation::Relu
             | $crate::Activation::TopK(_)
             | $crate::Activation::TopProportion(_)
-            | $crate::Activation::WinnerTakeAll(_) => {
+            | $crate::Activation::WinnerTakeAll(_)
+            | $crate::Activation::BatchTopK(_)
+            | $crate::Activation::JumpRelu => {
                 let $f = $crate::activation::Relu;
                 $body
             }

@@ -1,5 +1,6 @@
 use nalgebra::{DMatrix, DMatrixView, DVector};
 
+use crate::activation::OwnParameters;
 use crate::batch::{check_batch, check_rows};
 use crate::error::{Error, check_shape};
 use crate::kernel;
@@ -336,6 +337,22 @@ impl<T: Real> SparseAutoencoder<T> {
         Ok(())
     }
 
+    /// Replaces the bias of the outermost decoder layer: what is reconstructed where no unit is
+    /// active. With a [pre-encoder bias](SparseAutoencoderBuilder::pre_encoder_bias) it is what the
+    /// encoder measures samples from, and the mean or the
+    /// [geometric median](crate::geometric_median) of the samples is a good start.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::DimensionMismatch`] for a vector that is no sample, [`Error::NonFinite`] for NaN and
+    /// infinities; the model then keeps what it had.
+    pub fn set_decoder_bias(&mut self, bias: &DVector<T>) -> Result<(), Error> {
+        check_batch(bias.as_view(), self.layout().visible(), ["decoder bias"; 2])?;
+        let range = self.layout().blocks()[0].decoder_bias.clone();
+        self.parameters.theta_mut()[range].copy_from_slice(bias.as_slice());
+        Ok(())
+    }
+
     /// The sizes of the layers, and the order of the parameters.
     #[must_use]
     pub fn layout(&self) -> &Layout {
@@ -389,6 +406,29 @@ impl<T: Real> SparseAutoencoder<T> {
     #[must_use]
     pub fn weight_decay(&self) -> T {
         self.objective.weight_decay
+    }
+
+    /// Whether the encoder sees the samples less the bias of the decoder.
+    #[must_use]
+    pub fn has_pre_encoder_bias(&self) -> bool {
+        self.objective.pre_encoder_bias
+    }
+
+    /// ε, the bandwidth of the pseudo-gradient of thresholds.
+    #[must_use]
+    pub fn bandwidth(&self) -> T {
+        self.objective.bandwidth
+    }
+
+    /// Refuses activations whose parameters have no place in a network of several models.
+    pub(crate) fn refuse_own_parameters(&self, what: &'static str) -> Result<(), Error> {
+        if self.layout().own() == OwnParameters::None {
+            return Ok(());
+        }
+        Err(Error::Incompatible {
+            what,
+            other: "hidden activations that have parameters of their own",
+        })
     }
 
     pub(crate) fn objective(&self) -> &Objective<T> {

@@ -25,6 +25,8 @@ use crate::{Activation, Initialization, KlDivergence, Real, SparseAutoencoder};
 /// | [`penalized_layers`](Self::penalized_layers) | all | indices of hidden layers | where Ω applies |
 /// | [`weight_decay`](Self::weight_decay) | 0 | ≥ 0 | λ; biases are not decayed |
 /// | [`tied`](Self::tied) | `false` | | the decoder reads the encoder's weights |
+/// | [`pre_encoder_bias`](Self::pre_encoder_bias) | `false` | `Identity` output | the encoder sees x − c |
+/// | [`bandwidth`](Self::bandwidth) | 0.05 | > 0 | ε, by which the thresholds of `JumpRelu` learn |
 /// | [`initialization`](Self::initialization) | `Glorot` | | how the weights start |
 /// | [`seed`](Self::seed) | 0 | | of the initial weights |
 /// | [`parameters`](Self::parameters) | none | | start from these instead |
@@ -52,6 +54,8 @@ pub struct SparseAutoencoderBuilder<T> {
     penalized_layers: Option<Vec<usize>>,
     weight_decay: f64,
     tied: bool,
+    pre_encoder_bias: bool,
+    bandwidth: f64,
     initialization: Initialization,
     seed: u64,
     parameters: Option<Parameters<T>>,
@@ -76,6 +80,8 @@ impl<T: Real> Default for SparseAutoencoderBuilder<T> {
             penalized_layers: None,
             weight_decay: 0.0,
             tied: false,
+            pre_encoder_bias: false,
+            bandwidth: 0.05,
             initialization: Initialization::Glorot,
             seed: 0,
             parameters: None,
@@ -173,6 +179,25 @@ impl<T: Real> SparseAutoencoderBuilder<T> {
         self
     }
 
+    /// Whether the encoder sees the samples less the bias `c` of the decoder, outermost: then
+    /// `H = f(Wᵀ(X − c1ᵀ) + b)` and `X̂ = D H + c`, so that `c` stands for what all samples share
+    /// (Bricken et al. 2023, *Towards Monosemanticity*). It needs an output of
+    /// [`Activation::Identity`], where `c` is a sample. A good start is the mean of the samples, or
+    /// their [geometric median](crate::geometric_median):
+    /// [`set_decoder_bias`](SparseAutoencoder::set_decoder_bias).
+    pub fn pre_encoder_bias(mut self, subtracted: bool) -> Self {
+        self.pre_encoder_bias = subtracted;
+        self
+    }
+
+    /// The bandwidth ε of the pseudo-gradient by which the thresholds of [`Activation::JumpRelu`]
+    /// learn: pre-activations within ε/2 of a threshold move it. Choose it by the scale of the
+    /// pre-activations; other activations do not use it.
+    pub fn bandwidth(mut self, bandwidth: f64) -> Self {
+        self.bandwidth = bandwidth;
+        self
+    }
+
     /// How the weights start.
     pub fn initialization(mut self, initialization: Initialization) -> Self {
         self.initialization = initialization;
@@ -186,7 +211,9 @@ impl<T: Real> SparseAutoencoderBuilder<T> {
     }
 
     /// Parameters to start from, instead of random ones. Layer sizes and tying are theirs;
-    /// [`layers`](Self::layers), if it is called too, must agree.
+    /// [`layers`](Self::layers), if it is called too, must agree. Thresholds that the hidden
+    /// activation needs, and that are not among them, start at 0; such as it does not need are
+    /// refused.
     pub fn parameters(mut self, parameters: Parameters<T>) -> Self {
         self.parameters = Some(parameters);
         self
@@ -199,7 +226,8 @@ impl<T: Real> SparseAutoencoderBuilder<T> {
     /// [`Error::InvalidParameter`] for a setting outside the range in the
     /// [table](SparseAutoencoderBuilder), [`Error::UnsupportedActivation`] for a penalty, a loss,
     /// or an output for which the activation is not defined, [`Error::DimensionMismatch`] if
-    /// parameters do not fit the layers, or if there is not one activation for each hidden layer.
+    /// parameters do not fit the layers, or if there is not one activation for each hidden layer,
+    /// [`Error::Incompatible`] if only some of the hidden activations have thresholds.
     pub fn build(&self) -> Result<SparseAutoencoder<T>, Error> {
         let parameters = self.initial_parameters()?;
         let layout = parameters.layout();
@@ -220,6 +248,13 @@ impl<T: Real> SparseAutoencoderBuilder<T> {
                 requirement: "the output must be Sigmoid",
             });
         }
+        if self.pre_encoder_bias && self.output_activation != Activation::Identity {
+            return Err(Error::UnsupportedActivation {
+                penalty: "pre_encoder_bias",
+                activation: self.output_activation,
+                requirement: "the output must be Identity",
+            });
+        }
         let non_negative = "finite and at least 0";
         let (weight, decay) = (self.penalty_weight, self.weight_decay);
         // Checked as the scalar of the model sees them: 1e300 is not finite in f32.
@@ -235,6 +270,13 @@ impl<T: Real> SparseAutoencoderBuilder<T> {
             "weight_decay",
             non_negative,
             decay,
+        )?;
+        let bandwidth = T::of(self.bandwidth);
+        require(
+            bandwidth > T::zero() && bandwidth.is_finite(),
+            "bandwidth",
+            "finite and above 0",
+            self.bandwidth,
         )?;
         let target = T::of(self.sparsity_target);
         require(
@@ -260,6 +302,8 @@ impl<T: Real> SparseAutoencoderBuilder<T> {
             penalty_weight: T::of(weight),
             sparsity_target: target,
             penalized: self.penalized(depth)?,
+            bandwidth,
+            pre_encoder_bias: self.pre_encoder_bias,
         };
         objective.check_penalty()?;
         Ok(SparseAutoencoder::from_parts(parameters, objective))
@@ -284,9 +328,27 @@ impl<T: Real> SparseAutoencoderBuilder<T> {
         Ok(activations)
     }
 
+    /// An activation that has parameters of its own as all the hidden layers do.
+    fn own_parameters(&self) -> Result<Activation, Error> {
+        let activations = match &self.hidden_activations {
+            HiddenActivations::Same(activation) => return Ok(*activation),
+            HiddenActivations::Each(activations) => activations,
+        };
+        let first = activations.first().copied().unwrap_or_default();
+        let own = |activation: &Activation| activation.own_parameters();
+        if activations.iter().any(|other| own(other) != own(&first)) {
+            return Err(Error::Incompatible {
+                what: "a hidden activation with thresholds",
+                other: "one that has others, or none",
+            });
+        }
+        Ok(first)
+    }
+
     fn initial_parameters(&self) -> Result<Parameters<T>, Error> {
         let Some(parameters) = &self.parameters else {
             let layout = Layout::new(&self.layers, self.tied)?;
+            let layout = layout.for_activation(self.own_parameters()?)?;
             let theta = self.initialization.draw(&layout, self.seed)?;
             return Parameters::new(layout, theta);
         };
@@ -304,7 +366,7 @@ impl<T: Real> SparseAutoencoderBuilder<T> {
                 }
             }
         }
-        Ok(parameters.clone())
+        parameters.clone().fit_to(self.own_parameters()?)
     }
 
     fn penalized(&self, depth: usize) -> Result<Vec<bool>, Error> {

@@ -8,6 +8,10 @@
 //! both are near 4e-11, and a correct gradient agrees to about 1e-8; in `f32` expect no more than
 //! 1e-2, and check in `f64` instead. At a kink, such as that of ReLU at 0, of L1 at 0, or where two
 //! units of a TopK change places, the two sides differ by nature; choose points away from them.
+//!
+//! The pseudo-gradient by the thresholds of [`Activation::JumpRelu`] is not the derivative of J, and
+//! central differences by a threshold say nothing about it: there they are 0 but where a step
+//! happens to lie between the two sides.
 
 use nalgebra::DMatrixView;
 
@@ -125,11 +129,14 @@ pub fn penalty<'a, T: Real>(
     let (_, analytic) = evaluate(penalty, activation, target, hidden)?;
     let mut hidden = hidden.into_owned();
     let (units, samples) = hidden.shape();
-    let mut scratch = (vec![T::zero(); units], Vec::new());
+    let mut scratch = (vec![T::zero(); units], vec![T::zero(); units], Vec::new());
     let numeric = central_differences(hidden.as_mut_slice(), |activations| {
         let mean = mean_activations(DMatrixView::from_slice(activations, units, samples));
         let batch = HiddenBatch::new(activations, mean.as_slice(), T::of(target), activation);
-        let mut unused = HiddenGradient::new(&mut scratch.0, &mut scratch.1, units * samples);
+        let (per_unit, per_frequency, per_activation) =
+            (&mut scratch.0, &mut scratch.1, &mut scratch.2);
+        let mut unused =
+            HiddenGradient::new(per_unit, per_frequency, per_activation, units * samples);
         penalty.accumulate(&batch, T::zero(), &mut unused)
     });
     Ok(GradientCheck {

@@ -3,6 +3,7 @@
 
 mod dot;
 mod elementwise;
+mod jump;
 mod largest;
 mod matrix_vector;
 mod over_batch;
@@ -16,11 +17,12 @@ mod tile;
 mod update;
 
 pub(crate) use elementwise::{
-    activate, all_finite, backpropagate, distance_squared, norm_squared, residual, sum,
-    weight_decay,
+    activate, add_scaled, all_finite, backpropagate, distance_squared, norm_squared, residual,
+    subtract, sum, weight_decay,
 };
+pub(crate) use jump::{Jump, activate_above, backpropagate_jump, near_below, positive};
 pub(crate) use largest::{Largest, keep_largest};
-pub(crate) use over_batch::keep_largest_of_units;
+pub(crate) use over_batch::{keep_largest_of_batch, keep_largest_of_units};
 pub(crate) use product::{Write, product, transpose};
 pub(crate) use scalar::Scalar;
 pub(crate) use scratch::Scratch;

@@ -82,12 +82,14 @@
 //! | [`KlDivergence`] | `Σⱼ ρ ln(ρ/ρ̂ⱼ) + (1−ρ) ln((1−ρ)/(1−ρ̂ⱼ))` | every unit to have mean activation ρ | with bounded units (sigmoid, tanh, saturating linear): the classic choice |
 //! | [`L1`] | `1/m Σᵢ ‖hᵢ‖₁` | a small sum of activations | with ReLU units, and where β may set the sparsity; it shrinks what it keeps |
 //! | [`Proportion`] | `1/m Σᵢ Σ_{j ∉ top_k} \|hⱼᵢ\|`, `k = ⌈ρ·units⌉` | at most a proportion ρ of the units active in each sample | where you know how many units may be active; it does not shrink the k strongest |
+//! | [`L0`] | `1/m Σᵢ ‖hᵢ‖₀` | a small number of active units | with [`JumpRelu`](Activation::JumpRelu), whose thresholds learn of it; it does not shrink |
+//! | [`TargetL0`] | `(L₀/(ρ·units) − 1)²` | a proportion ρ of the units active, on average | as `L0`, where you know how many units may be active |
 //! | [`SquaredDeviation`] | `½ Σⱼ (ρ̂ⱼ − ρ)²` | every unit to have mean activation ρ | with unbounded units, which KL refuses |
 //! | `()` | 0 | nothing | for a plain autoencoder, or one that is sparse by its activation |
 //!
 //! [`Activation::TopK`] and [`Activation::TopProportion`] are sparse by construction: a hard bound
-//! per sample, no β to tune; [`Activation::WinnerTakeAll`] bounds each unit over the samples of a
-//! batch. Penalties combine: `(a, b)` is a sum, [`penalty::Scaled`] a multiple.
+//! per sample, no β to tune; [`Activation::BatchTopK`] bounds a batch as a whole, and
+//! [`Activation::WinnerTakeAll`] each unit over the samples of a batch. Penalties combine: `(a, b)` is a sum, [`penalty::Scaled`] a multiple.
 //! The activations can shrink while the weights of the decoder grow, which evades `L1` and
 //! `Proportion`: give these a weight decay.
 //!
@@ -114,6 +116,7 @@ mod error;
 pub mod gradient_check;
 mod init;
 mod kernel;
+mod location;
 pub mod metrics;
 mod objective;
 pub mod optimizer;
@@ -137,10 +140,11 @@ pub use classifier::{
 pub use corruption::Corruption;
 pub use error::Error;
 pub use init::Initialization;
+pub use location::geometric_median;
 pub use objective::{Loss, Reconstruction};
 pub use optimizer::{Adam, Lbfgs, Optimizer, Sgd};
 pub use parameters::{Layer, LayerView, Layout, Parameters};
-pub use penalty::{KlDivergence, L1, Penalty, Proportion, SquaredDeviation};
+pub use penalty::{KlDivergence, L0, L1, Penalty, Proportion, SquaredDeviation, TargetL0};
 pub use real::Real;
 pub use scaling::{Scaler, Scaling};
 pub use schedule::Schedule;

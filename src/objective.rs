@@ -26,12 +26,16 @@
 //! ```
 //!
 //! Ng, *CS294A Lecture notes: Sparse autoencoder*, for one hidden layer with sigmoid units. (There
-//! `W₁ = Wᵀ` and `W₂ = D`.)
+//! `W₁ = Wᵀ` and `W₂ = D`.) What some models do otherwise is in files of their own.
 
 mod backward;
+mod centre;
 mod forward;
+mod jump;
 mod over_batch;
 mod sparse;
+
+pub(crate) use over_batch::follow_thresholds;
 
 use std::sync::Arc;
 
@@ -99,6 +103,10 @@ pub(crate) struct Objective<T> {
     pub(crate) sparsity_target: T,
     /// Whether level `l + 1` is penalised, at index `l`
     pub(crate) penalized: Vec<bool>,
+    /// ε, by which thresholds learn
+    pub(crate) bandwidth: T,
+    /// Whether the encoder sees `X̃ − c₀ 1ᵀ`
+    pub(crate) pre_encoder_bias: bool,
 }
 
 impl<T: Real> Objective<T> {
@@ -154,19 +162,32 @@ impl<T: Real> Pass<'_, T> {
         let m = batch.input.ncols();
         workspace.fit_to(self.layout);
         workspace.enter(self.layout.len() * m, |ws| {
-            let sparse = self.encode(batch.input, ws);
+            let centred = self.centred(batch.input, ws);
+            let visible = self.layout.visible();
+            let input = centred
+                .as_ref()
+                .map_or(batch.input, |x| matrix(x, visible, m));
+            let sparse = self.encode(input, ws);
             let reconstruction = self.reconstruct(batch.target, sparse, ws);
             let weight_decay = self.decay(ws);
             let sparsity = match gradient {
                 None => (0..self.layout.depth()).rev().fold(T::zero(), |sum, l| {
                     sum + self.penalize(l, m, ws).loss // and the gradient goes unused
                 }),
-                Some(gradient) if sparse => self.backpropagate_codes(batch.input, gradient, ws),
                 Some(gradient) => {
-                    self.backpropagate_decoder(m, gradient, ws);
-                    self.backpropagate_encoder(batch.input, gradient, ws)
+                    let sparsity = if sparse {
+                        self.backpropagate_codes(input, gradient, ws)
+                    } else {
+                        self.backpropagate_decoder(m, gradient, ws);
+                        self.backpropagate_encoder(input, gradient, ws)
+                    };
+                    if centred.is_some() {
+                        self.backpropagate_centre(gradient);
+                    }
+                    sparsity
                 }
             };
+            ws.return_centred(centred);
             Loss {
                 reconstruction,
                 weight_decay,

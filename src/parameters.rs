@@ -5,183 +5,18 @@
 //! both matrices of a layer are `below × above`, column `j` belongs to hidden unit `j`, and what a
 //! unit reads and writes is contiguous.
 
+mod layout;
+
 use std::ops::Range;
 
-use nalgebra::{DMatrix, DMatrixView, DMatrixViewMut, DVector, DVectorView};
+use nalgebra::{DMatrix, DMatrixView, DVector, DVectorView};
 
-use crate::Real;
-use crate::error::{Error, check_shape, require};
+pub use layout::Layout;
 
-/// The sizes of the layers, and where each block of parameters lies in the flat vector θ.
-///
-/// For sizes `n₀, n₁, …, n_L` (visible, hidden, hidden, …), layer `l` joins size `n_l` below to
-/// size `n_{l+1}` above. θ holds, in this order,
-///
-/// ```text
-/// W_0, b_0, …, W_{L−1}, b_{L−1}     encoder: W_l is n_l × n_{l+1}, b_l has n_{l+1} entries
-/// D_0, c_0, …, D_{L−1}, c_{L−1}     decoder: D_l is n_l × n_{l+1}, c_l has n_l entries
-/// ```
-///
-/// each matrix column by column. With tied weights there is no `D_l`: the decoder reads `W_l`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Layout {
-    sizes: Vec<usize>,
-    tied: bool,
-    blocks: Vec<Blocks>,
-    len: usize,
-}
-
-/// Where the parameters of one layer lie in θ.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Blocks {
-    pub(crate) below: usize,
-    pub(crate) above: usize,
-    pub(crate) encoder_weights: Range<usize>,
-    pub(crate) encoder_bias: Range<usize>,
-    pub(crate) decoder_weights: Range<usize>,
-    pub(crate) decoder_bias: Range<usize>,
-}
-
-impl Layout {
-    /// The layout for layer sizes `[visible, hidden, hidden, …]`.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::InvalidParameter`] for fewer than two sizes, a size of 0, or more parameters than
-    /// the machine can address.
-    pub fn new(sizes: &[usize], tied: bool) -> Result<Self, Error> {
-        require(
-            sizes.len() >= 2,
-            "layers",
-            "at least a visible and a hidden size",
-            f64::of_count(sizes.len()),
-        )?;
-        if let Some(position) = sizes.iter().position(|&size| size == 0) {
-            return Err(Error::InvalidParameter {
-                name: "layers",
-                requirement: "sizes of at least 1",
-                value: f64::of_count(sizes[position]),
-            });
-        }
-        let mut len = 0_usize;
-        let mut fits = true;
-        let mut take = |count: Option<usize>| {
-            let start = len;
-            let end = count
-                .and_then(|count| start.checked_add(count))
-                .filter(|&end| end <= isize::MAX as usize / size_of::<f64>());
-            fits &= end.is_some();
-            len = end.unwrap_or(start);
-            start..len
-        };
-        let joins = || sizes.windows(2).map(|pair| (pair[0], pair[1]));
-        let encoder: Vec<_> = joins()
-            .map(|(below, above)| (take(below.checked_mul(above)), take(Some(above))))
-            .collect();
-        let blocks = joins()
-            .zip(encoder)
-            .map(|((below, above), (encoder_weights, encoder_bias))| Blocks {
-                below,
-                above,
-                decoder_weights: if tied {
-                    encoder_weights.clone()
-                } else {
-                    take(below.checked_mul(above))
-                },
-                decoder_bias: take(Some(below)),
-                encoder_weights,
-                encoder_bias,
-            })
-            .collect();
-        if !fits {
-            return Err(Error::InvalidParameter {
-                name: "layers",
-                requirement: "small enough for the parameters to be addressed",
-                value: sizes.iter().map(|&size| f64::of_count(size)).product(),
-            });
-        }
-        Ok(Self {
-            sizes: sizes.to_vec(),
-            tied,
-            blocks,
-            len,
-        })
-    }
-
-    /// The sizes `[visible, hidden, hidden, …]`.
-    #[must_use]
-    pub fn sizes(&self) -> &[usize] {
-        &self.sizes
-    }
-
-    /// The size of a sample.
-    #[must_use]
-    pub fn visible(&self) -> usize {
-        self.sizes[0]
-    }
-
-    /// The size of the innermost hidden layer.
-    #[must_use]
-    pub fn hidden(&self) -> usize {
-        self.sizes[self.sizes.len() - 1]
-    }
-
-    /// The number of hidden layers.
-    #[must_use]
-    pub fn depth(&self) -> usize {
-        self.blocks.len()
-    }
-
-    /// Whether the decoder reads the weights of the encoder.
-    #[must_use]
-    pub fn is_tied(&self) -> bool {
-        self.tied
-    }
-
-    /// The number of parameters.
-    #[must_use]
-    #[allow(clippy::len_without_is_empty)] // there is always at least one weight
-    pub fn len(&self) -> usize {
-        self.len
-    }
-
-    pub(crate) fn blocks(&self) -> &[Blocks] {
-        &self.blocks
-    }
-
-    /// The weight blocks, each once, also where they are tied. Biases are not among them.
-    pub(crate) fn weights(&self) -> impl Iterator<Item = Range<usize>> {
-        let decoder = if self.tied { &[] } else { &self.blocks[..] };
-        self.blocks
-            .iter()
-            .map(|blocks| blocks.encoder_weights.clone())
-            .chain(decoder.iter().map(|blocks| blocks.decoder_weights.clone()))
-    }
-}
-
-impl Blocks {
-    /// `W_l`, below × above.
-    pub(crate) fn encoder_weights<'a, T: Real>(&self, theta: &'a [T]) -> DMatrixView<'a, T> {
-        self.weights(&theta[self.encoder_weights.clone()])
-    }
-
-    /// `D_l`, below × above.
-    pub(crate) fn decoder_weights<'a, T: Real>(&self, theta: &'a [T]) -> DMatrixView<'a, T> {
-        self.weights(&theta[self.decoder_weights.clone()])
-    }
-
-    fn weights<'a, T: Real>(&self, block: &'a [T]) -> DMatrixView<'a, T> {
-        DMatrixView::from_slice(block, self.below, self.above)
-    }
-
-    pub(crate) fn weights_mut<'a, T: Real>(
-        &self,
-        theta: &'a mut [T],
-        block: &Range<usize>,
-    ) -> DMatrixViewMut<'a, T> {
-        DMatrixViewMut::from_slice(&mut theta[block.clone()], self.below, self.above)
-    }
-}
+use crate::activation::OwnParameters;
+use crate::error::{Error, check_shape};
+use crate::{Activation, Real};
+use layout::Blocks;
 
 /// One layer's parameters as matrices of your own.
 ///
@@ -211,6 +46,9 @@ pub struct LayerView<'a, T: Real> {
     pub decoder_weights: DMatrixView<'a, T>,
     /// `c`, one per unit below.
     pub decoder_bias: DVectorView<'a, T>,
+    /// The thresholds of the hidden units: one per unit above for [`Activation::JumpRelu`], one for
+    /// [`Activation::BatchTopK`], `None` for the others.
+    pub thresholds: Option<DVectorView<'a, T>>,
 }
 
 /// All parameters of a model.
@@ -300,6 +138,70 @@ impl<T: Real> Parameters<T> {
         Self::new(layout, theta)
     }
 
+    /// The same parameters with the thresholds of [`Activation::JumpRelu`] units, those of each
+    /// hidden layer at its index, which replace any that there are.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::DimensionMismatch`] unless there is a vector for each hidden layer, with an entry
+    /// for each unit; [`Error::NonFinite`] for NaN and infinities.
+    pub fn with_thresholds(self, thresholds: &[DVector<T>]) -> Result<Self, Error> {
+        let vectors = thresholds.iter().map(|vector| vector.as_slice());
+        self.with_own(Activation::JumpRelu, vectors, "thresholds of a layer")
+    }
+
+    /// The same parameters with the thresholds that [`Activation::BatchTopK`] has learned for
+    /// inference, one for each hidden layer, which replace any that there are.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::DimensionMismatch`] unless there is one for each hidden layer;
+    /// [`Error::NonFinite`] for NaN and infinities.
+    pub fn with_batch_thresholds(self, thresholds: &[T]) -> Result<Self, Error> {
+        let vectors = thresholds.iter().map(std::slice::from_ref);
+        self.with_own(Activation::BatchTopK(1), vectors, "thresholds of a layer")
+    }
+
+    fn with_own<'v>(
+        self,
+        activation: Activation,
+        vectors: impl ExactSizeIterator<Item = &'v [T]>,
+        what: &'static str,
+    ) -> Result<Self, Error>
+    where
+        T: 'v,
+    {
+        let layout = self.layout.for_activation(activation)?;
+        let check = |expected, actual, what| check_shape(what, (expected, 1), (actual, 1));
+        check(layout.depth(), vectors.len(), "layers of thresholds")?;
+        let mut theta = self.theta;
+        theta.truncate(self.layout.for_activation(Activation::Identity)?.len());
+        for (vector, blocks) in vectors.zip(layout.blocks()) {
+            check(blocks.thresholds.len(), vector.len(), what)?;
+            theta.extend_from_slice(vector);
+        }
+        Self::new(layout, theta)
+    }
+
+    /// The same parameters for hidden layers with this activation: the parameters of its own are
+    /// those that are there, or start at 0.
+    pub(crate) fn fit_to(self, activation: Activation) -> Result<Self, Error> {
+        let own = activation.own_parameters();
+        if self.layout.own() == own {
+            return Ok(self);
+        }
+        if self.layout.own() != OwnParameters::None {
+            return Err(Error::Incompatible {
+                what: "parameters with thresholds",
+                other: "a hidden activation that has others, or none",
+            });
+        }
+        let layout = self.layout.for_activation(activation)?;
+        let mut theta = self.theta;
+        theta.resize(layout.len(), T::zero());
+        Self::new(layout, theta)
+    }
+
     /// Sizes and places.
     #[must_use]
     pub fn layout(&self) -> &Layout {
@@ -322,7 +224,7 @@ impl<T: Real> Parameters<T> {
     #[must_use]
     pub fn layer(&self, index: usize) -> Option<LayerView<'_, T>> {
         self.layout
-            .blocks
+            .blocks()
             .get(index)
             .map(|blocks| self.view(blocks))
     }
@@ -330,7 +232,7 @@ impl<T: Real> Parameters<T> {
     /// The parameters of each layer, the outermost first.
     #[must_use]
     pub fn layers(&self) -> impl ExactSizeIterator<Item = LayerView<'_, T>> {
-        self.layout.blocks.iter().map(|blocks| self.view(blocks))
+        self.layout.blocks().iter().map(|blocks| self.view(blocks))
     }
 
     fn view(&self, blocks: &Blocks) -> LayerView<'_, T> {
@@ -345,6 +247,10 @@ impl<T: Real> Parameters<T> {
                 &self.theta[blocks.decoder_bias.clone()],
                 blocks.below,
             ),
+            thresholds: (!blocks.thresholds.is_empty()).then(|| {
+                let thresholds = blocks.thresholds(&self.theta);
+                DVectorView::from_slice(thresholds, thresholds.len())
+            }),
         }
     }
 

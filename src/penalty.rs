@@ -36,11 +36,13 @@
 //! allocated. Penalties then combine: `(a, b)` is their sum, [`Scaled`] a multiple, `()` none.
 
 mod kl_divergence;
+mod l0;
 mod l1;
 mod proportion;
 mod squared_deviation;
 
 pub use kl_divergence::KlDivergence;
+pub use l0::{L0, TargetL0};
 pub use l1::L1;
 pub use proportion::Proportion;
 pub use squared_deviation::SquaredDeviation;
@@ -155,28 +157,32 @@ impl<'a, T: Real> HiddenBatch<'a, T> {
     }
 }
 
-/// Where a penalty adds its gradient: two channels, of which it touches what it needs.
+/// Where a penalty adds its gradient: three channels, of which it touches what it needs.
 ///
 /// A penalty on the mean activations costs O(units) by the first; what is written there is added
-/// to the gradient of *every* activation of that unit.
+/// to the gradient of *every* activation of that unit. A penalty on how often units are active has
+/// no gradient by the activations at all, and uses the last.
 #[derive(Debug)]
 pub struct HiddenGradient<'a, T> {
     per_unit: &'a mut [T],
+    per_frequency: &'a mut [T],
     per_activation: &'a mut Vec<T>,
     activations: usize,
     per_activation_used: bool,
 }
 
 impl<'a, T: Real> HiddenGradient<'a, T> {
-    /// `per_unit` is used as it is; `per_activation` is made room in for that many activations, and
+    /// `per_unit` and `per_frequency` are used as they are; `per_activation` is made room in for that many activations, and
     /// cleared, if it is asked for.
     pub(crate) fn new(
         per_unit: &'a mut [T],
+        per_frequency: &'a mut [T],
         per_activation: &'a mut Vec<T>,
         activations: usize,
     ) -> Self {
         Self {
             per_unit,
+            per_frequency,
             per_activation,
             activations,
             per_activation_used: false,
@@ -186,6 +192,17 @@ impl<'a, T: Real> HiddenGradient<'a, T> {
     /// One value per unit, to be added to: it counts for every sample of the batch.
     pub fn per_unit(&mut self) -> &mut [T] {
         self.per_unit
+    }
+
+    /// One value per unit, to be added to: `scale · ∂Ω/∂φⱼ` for the frequency
+    /// `φⱼ = 1/m Σᵢ 1[hⱼᵢ ≠ 0]` with which the unit is active.
+    ///
+    /// A frequency is a step of the activations, whose derivative is 0 almost everywhere. But
+    /// [`Activation::JumpRelu`] has thresholds, which learn of it by their pseudo-gradient; for
+    /// other activations what is written here is lost, so a penalty that uses it should
+    /// [refuse](Penalty::check) them.
+    pub fn per_frequency(&mut self) -> &mut [T] {
+        self.per_frequency
     }
 
     /// One value per activation, sample after sample, to be added to. Asking for it costs a pass
@@ -237,6 +254,7 @@ pub fn evaluate<'a, T: Real>(
     let hidden = hidden.into_owned();
     let mean = mean_activations(hidden.as_view());
     let mut per_unit = DVector::zeros(hidden.nrows());
+    let mut per_frequency = vec![T::zero(); hidden.nrows()];
     let mut per_activation = vec![T::zero(); hidden.len()];
     let batch = HiddenBatch::new(
         hidden.as_slice(),
@@ -244,8 +262,12 @@ pub fn evaluate<'a, T: Real>(
         T::of(target),
         activation,
     );
-    let mut channels =
-        HiddenGradient::new(per_unit.as_mut_slice(), &mut per_activation, hidden.len());
+    let mut channels = HiddenGradient::new(
+        per_unit.as_mut_slice(),
+        &mut per_frequency,
+        &mut per_activation,
+        hidden.len(),
+    );
     let value = penalty.accumulate(&batch, T::one(), &mut channels);
     let (units, samples) = hidden.shape();
     let mut gradient = DMatrix::from_vec(units, samples, per_activation);

@@ -210,8 +210,8 @@ impl<T: Real> Stack<T> {
     ///
     /// # Errors
     ///
-    /// As [`Parameters::from_layers`], which parameters of a stack do not meet unless they do not
-    /// fit into memory twice.
+    /// [`Error::Incompatible`] if an autoencoder has hidden activations with thresholds, or one
+    /// above the outermost a pre-encoder bias, for which the decoder has no place.
     pub fn unroll(&self) -> Result<SparseAutoencoder<T>, Error> {
         let target = self.layers[0].sparsity_target();
         self.unroll_to(Arc::new(()), T::zero(), target)
@@ -267,7 +267,14 @@ impl<T: Real> Stack<T> {
         let tied = self.layers.iter().all(|layer| layer.layout().is_tied());
         let mut layers = Vec::new();
         let (mut encoder, mut decoder, mut penalized) = (Vec::new(), Vec::new(), Vec::new());
-        for autoencoder in &self.layers {
+        for (index, autoencoder) in self.layers.iter().enumerate() {
+            autoencoder.refuse_own_parameters("unrolling")?;
+            if index > 0 && autoencoder.has_pre_encoder_bias() {
+                return Err(Error::Incompatible {
+                    what: "unrolling",
+                    other: "a pre-encoder bias above the outermost autoencoder",
+                });
+            }
             layers.extend(autoencoder.parameters().layers().map(|layer| Layer {
                 encoder_weights: layer.encoder_weights.into_owned(),
                 encoder_bias: layer.encoder_bias.into_owned(),
@@ -289,6 +296,8 @@ impl<T: Real> Stack<T> {
             penalty_weight,
             sparsity_target,
             penalized,
+            bandwidth: outermost.bandwidth(),
+            pre_encoder_bias: outermost.has_pre_encoder_bias(),
         };
         objective.check_penalty()?;
         let parameters = Parameters::from_layers(&layers)?;

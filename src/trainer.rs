@@ -7,9 +7,10 @@ use rand::SeedableRng;
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::seq::SliceRandom;
 
+use crate::activation::OwnParameters;
 use crate::error::{Error, require};
 use crate::kernel::{self, Threads};
-use crate::objective::{Batch, Loss, Pass};
+use crate::objective::{Batch, Loss, Pass, follow_thresholds};
 use crate::optimizer::Optimizer;
 use crate::workspace::Workspace;
 use crate::{Corruption, Real, Schedule, SparseAutoencoder};
@@ -73,6 +74,8 @@ struct Running<T> {
     /// The samples of a batch, and the same with noise.
     batch: Vec<T>,
     noisy: Vec<T>,
+    /// Those of inference before a step, which the optimizer has no business with.
+    thresholds: Vec<T>,
 }
 
 /// What an observer is shown after each epoch.
@@ -138,6 +141,7 @@ impl<T: Real> Trainer<T> {
                 workspace: Workspace::new(),
                 batch: Vec::new(),
                 noisy: Vec::new(),
+                thresholds: Vec::new(),
             },
         }
     }
@@ -490,6 +494,7 @@ impl<T: Real> Trainer<T> {
             rng,
             workspace,
             noisy,
+            thresholds: before,
             ..
         } = &mut self.running;
         let mut batch = Batch::from(target);
@@ -505,6 +510,12 @@ impl<T: Real> Trainer<T> {
         let threads = workspace.scratch.take_threads();
         let (objective, parameters) = model.objective_and_parameters();
         let (layout, theta) = parameters.layout_and_theta_mut();
+        let followed = layout.own() == OwnParameters::Threshold;
+        before.clear();
+        if followed {
+            let thresholds = layout.blocks().iter().map(|blocks| blocks.thresholds.start);
+            before.extend(thresholds.map(|at| theta[at]));
+        }
         let evaluate = |theta: &[T], gradient: Option<&mut [T]>| {
             let pass = Pass {
                 objective,
@@ -513,7 +524,7 @@ impl<T: Real> Trainer<T> {
             };
             pass.evaluate(batch, gradient, workspace)
         };
-        optimize(
+        let step = optimize(
             &mut *self.optimizer,
             theta,
             clip,
@@ -521,7 +532,11 @@ impl<T: Real> Trainer<T> {
             threads.worth(layout.len() * target.ncols()),
             Loss::total,
             evaluate,
-        )
+        )?;
+        if followed {
+            follow_thresholds(layout, theta, before, workspace);
+        }
+        Ok(step)
     }
 }
 

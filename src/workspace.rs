@@ -30,12 +30,18 @@ pub struct Workspace<T> {
     pub(crate) mean: Vec<Vec<T>>,
     /// `β ∂Ω`, the channel of the units
     pub(crate) per_unit: Vec<T>,
+    /// `β ∂Ω`, the channel of the frequencies
+    pub(crate) per_frequency: Vec<T>,
+    /// of each level whose winners are chosen over the batch, the smallest, if there was one
+    pub(crate) smallest_kept: Vec<Option<T>>,
     pub(crate) sums: Vec<T>,
     /// the hidden layer, where few of its units are active
     pub(crate) codes: Codes<T>,
     /// of inference: `H_L` and `X̂` of a chunk of samples
     innermost: Vec<T>,
     output: Vec<T>,
+    /// the input less the pre-encoder bias
+    centred: Vec<T>,
     pub(crate) scratch: Scratch<T>,
 }
 
@@ -55,10 +61,13 @@ impl<T: Real> Workspace<T> {
             delta: Vec::new(),
             mean: Vec::new(),
             per_unit: Vec::new(),
+            per_frequency: Vec::new(),
+            smallest_kept: Vec::new(),
             sums: Vec::new(),
             codes: Codes::default(),
             innermost: Vec::new(),
             output: Vec::new(),
+            centred: Vec::new(),
             scratch: Scratch::default(),
         }
     }
@@ -101,6 +110,18 @@ impl<T: Real> Workspace<T> {
         self.output = buffer;
     }
 
+    pub(crate) fn lend_centred(&mut self, len: usize) -> Vec<T> {
+        let mut buffer = std::mem::take(&mut self.centred);
+        grow(&mut buffer, len);
+        buffer
+    }
+
+    pub(crate) fn return_centred(&mut self, buffer: Option<Vec<T>>) {
+        if let Some(buffer) = buffer {
+            self.centred = buffer;
+        }
+    }
+
     /// Makes room for the levels of a model, and for what does not depend on the samples. The rest
     /// grows where it is used: a pass over sparse codes needs little of it.
     pub(crate) fn fit_to(&mut self, layout: &Layout) {
@@ -113,12 +134,15 @@ impl<T: Real> Workspace<T> {
         ] {
             buffers.resize_with(depth.max(buffers.len()), Vec::new);
         }
+        self.smallest_kept.clear();
+        self.smallest_kept.resize(depth, None);
         for (mean, blocks) in self.mean.iter_mut().zip(layout.blocks()) {
             grow(mean, blocks.above);
         }
         let widest = layout.sizes().iter().copied().max().unwrap_or(0);
         grow(&mut self.per_unit, widest);
-        // of δ and of the losses, or of the activations and their number
+        grow(&mut self.per_frequency, widest);
+        // of δ and of the losses or the thresholds, or of the activations and their number
         grow(&mut self.sums, 2 * widest);
     }
 }

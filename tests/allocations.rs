@@ -17,7 +17,7 @@ use sparse_autoencoder::penalty::Scaled;
 use sparse_autoencoder::{
     Activation, Adam, Corruption, KlDivergence, L1, Lbfgs, Penalty, Proportion, Real,
     Reconstruction, Schedule, Sgd, SparseAutoencoder, SparseAutoencoderBuilder, SquaredDeviation,
-    Trainer, Workspace,
+    TargetL0, Trainer, Workspace,
 };
 
 thread_local! {
@@ -185,6 +185,14 @@ fn models<T: Real>(visible: usize, hidden: usize) -> Vec<SparseAutoencoder<T>> {
         builder()
             .hidden_activation(Activation::WinnerTakeAll(0.5))
             .penalty(L1),
+        builder().hidden_activation(Activation::BatchTopK(1)),
+        builder()
+            .hidden_activation(Activation::BatchTopK(3))
+            .output_activation(Activation::Identity)
+            .pre_encoder_bias(true),
+        builder()
+            .hidden_activation(Activation::JumpRelu)
+            .penalty(TargetL0),
         builder().tied(true),
         builder().layers([visible, hidden, hidden / 2, hidden / 3]),
         builder()

@@ -278,11 +278,15 @@ fn the_number_of_threads_changes_no_bit_of_selections() {
         Activation::TopK(20),
         Activation::WinnerTakeAll(0.03), // by the sparse passes
         Activation::WinnerTakeAll(0.3),  // by the dense ones
+        Activation::BatchTopK(20),
+        Activation::BatchTopK(100),
+        Activation::JumpRelu,
     ] {
         let builder = SparseAutoencoder::builder()
             .layers([100, 500])
             .hidden_activation(hidden)
             .output_activation(Activation::Identity)
+            .pre_encoder_bias(hidden.kept(500).is_none())
             .initialization(Initialization::TransposedDecoder);
         let trainer = || adam().epochs(2).batch_size(300);
         assert_same_for_any_number_of_threads(&builder, &trainer, &x);

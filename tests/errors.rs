@@ -13,10 +13,10 @@ use sparse_autoencoder::nalgebra::{DMatrix, DVector};
 use sparse_autoencoder::optimizer::{Objective, Step};
 use sparse_autoencoder::penalty::{self, HiddenBatch, HiddenGradient, Scaled};
 use sparse_autoencoder::{
-    Activation, Adam, Corruption, Error, Initialization, KlDivergence, L1, Layer, Layout, Lbfgs,
-    Optimizer, Parameters, Penalty, Proportion, Real, Reconstruction, Schedule, Sgd,
-    SparseAutoencoder, SparseAutoencoderBuilder, SquaredDeviation, Trainer, Workspace,
-    gradient_check,
+    Activation, Adam, Corruption, Error, Initialization, KlDivergence, L0, L1, Layer, Layout,
+    Lbfgs, Optimizer, Parameters, Penalty, Proportion, Real, Reconstruction, Schedule, Sgd,
+    SoftmaxClassifier, SparseAutoencoder, SparseAutoencoderBuilder, SquaredDeviation, Stack,
+    TargetL0, Trainer, Workspace, gradient_check,
 };
 
 /// What no setting accepts.
@@ -188,6 +188,11 @@ fn assert_numeric_settings_of_the_builder<T: Real>() {
         assert_invalid(build, "sparsity_target", "in (0, 1)", value);
     }
 
+    for value in [NEVER.as_slice(), &[0.0, -0.1, f64::from(f32::MAX) * 2e300]].concat() {
+        let build = small::<T>().bandwidth(value).build();
+        assert_invalid(build, "bandwidth", "finite and above 0", value);
+    }
+
     for value in [NEVER.as_slice(), &[0.0, -0.1, 1.0 + 1e-9, 2.0]].concat() {
         let activation = Activation::TopProportion(value);
         let build = small::<T>().hidden_activation(activation).build();
@@ -231,6 +236,15 @@ fn the_ends_of_the_ranges_are_accepted() {
         builder
             .clone()
             .hidden_activation(Activation::WinnerTakeAll(1e-300)),
+        builder.clone().hidden_activation(Activation::BatchTopK(4)),
+        builder
+            .clone()
+            .hidden_activation(Activation::JumpRelu)
+            .bandwidth(1e-30),
+        builder
+            .clone()
+            .output_activation(Activation::Identity)
+            .pre_encoder_bias(true),
         builder.clone().penalty(Scaled::new(0.0, L1)),
         builder.clone().penalized_layers([]),
         builder.clone().layers([1, 1]),
@@ -251,7 +265,9 @@ fn a_selection_of_no_unit_or_of_more_than_there_are_is_refused() {
     ] {
         let activation = Activation::TopK(k);
         let builder = small::<f64>().layers(layers).hidden_activation(activation);
-        assert_invalid(builder.build(), "k of TopK", requirement, k as f64);
+        assert_invalid(builder.clone().build(), "k of TopK", requirement, k as f64);
+        let builder = builder.hidden_activation(Activation::BatchTopK(k));
+        assert_invalid(builder.build(), "k of BatchTopK", requirement, k as f64);
     }
 }
 
@@ -374,6 +390,8 @@ fn kl_divergence_needs_a_bounded_activation_however_it_is_wrapped() {
         Activation::TopK(2),
         Activation::TopProportion(0.5),
         Activation::WinnerTakeAll(0.5),
+        Activation::BatchTopK(2),
+        Activation::JumpRelu,
     ] {
         let builder = small::<f32>().hidden_activation(activation);
         let boxed: Box<dyn Penalty<f32>> = Box::new(KlDivergence);
@@ -419,6 +437,8 @@ fn the_output_cannot_select() {
         Activation::TopK(0),
         Activation::TopProportion(f64::NAN),
         Activation::WinnerTakeAll(0.5),
+        Activation::BatchTopK(2),
+        Activation::JumpRelu,
     ] {
         let build = small::<f64>().output_activation(activation).build();
         // NaN is not equal to itself, so this is compared by what is shown.
@@ -432,6 +452,96 @@ fn the_output_cannot_select() {
             &["the output", &format!("{activation:?}"), "cannot select"],
         );
     }
+}
+
+#[test]
+fn only_thresholds_learn_from_the_number_of_active_units() {
+    for activation in [
+        Activation::Relu,
+        Activation::TopK(2),
+        Activation::BatchTopK(2),
+    ] {
+        let builder = small::<f64>().hidden_activation(activation);
+        let learn = "only the thresholds of JumpRelu learn";
+        assert_unsupported(builder.clone().penalty(L0).build(), "L0", activation, learn);
+        let build = builder.penalty((L1, TargetL0)).build();
+        assert_unsupported(build, "TargetL0", activation, learn);
+    }
+}
+
+#[test]
+fn a_pre_encoder_bias_needs_a_linear_output() {
+    let build = small::<f64>().pre_encoder_bias(true).build();
+    let needed = "the output must be Identity";
+    assert_unsupported(build, "pre_encoder_bias", Activation::Sigmoid, needed);
+}
+
+#[test]
+fn thresholds_must_fit_the_units_and_the_activation() {
+    let parameters = || small::<f64>().build().unwrap().into_parameters();
+    let mismatch = |what, expected, actual| Error::DimensionMismatch {
+        what,
+        expected,
+        actual,
+    };
+    let refused = parameters().with_thresholds(&[]).unwrap_err();
+    assert_eq!(refused, mismatch("layers of thresholds", 1, 0));
+    let refused = parameters().with_thresholds(&[DVector::zeros(3)]);
+    assert_eq!(
+        refused.unwrap_err(),
+        mismatch("thresholds of a layer", 4, 3)
+    );
+    let refused = parameters().with_batch_thresholds(&[0.1, 0.2]);
+    assert_eq!(refused.unwrap_err(), mismatch("layers of thresholds", 1, 2));
+    let refused = parameters().with_batch_thresholds(&[f64::NAN]);
+    assert!(matches!(refused, Err(Error::NonFinite { .. })));
+
+    let thresholds = parameters().with_thresholds(&[DVector::from_element(4, 0.5)]);
+    let thresholds = thresholds.unwrap();
+    let builder = SparseAutoencoder::builder().parameters(thresholds.clone());
+    for activation in [Activation::Relu, Activation::BatchTopK(2)] {
+        let build = builder.clone().penalty(()).hidden_activation(activation);
+        assert!(matches!(build.build(), Err(Error::Incompatible { .. })));
+    }
+    let model = builder.hidden_activation(Activation::JumpRelu).build();
+    assert_eq!(model.unwrap().parameters(), &thresholds);
+    // Others take their place.
+    let replaced = thresholds.with_batch_thresholds(&[0.25]).unwrap();
+    assert_eq!(replaced.layer(0).unwrap().thresholds.unwrap()[0], 0.25);
+    assert_eq!(replaced.as_slice().len(), parameters().as_slice().len() + 1);
+}
+
+#[test]
+fn a_decoder_bias_must_be_a_sample() {
+    let mut model = small::<f64>().build().unwrap();
+    let before = model.parameters().clone();
+    let refused = model.set_decoder_bias(&DVector::zeros(4)).unwrap_err();
+    let expected = Error::DimensionMismatch {
+        what: "decoder bias",
+        expected: 3,
+        actual: 4,
+    };
+    assert_eq!(refused, expected);
+    let refused = model.set_decoder_bias(&DVector::from_element(3, f64::NAN));
+    assert!(matches!(refused, Err(Error::NonFinite { .. })));
+    assert_eq!(model.parameters(), &before);
+}
+
+#[test]
+fn activations_with_thresholds_have_no_place_in_a_network_of_several() {
+    let outer = small::<f64>()
+        .hidden_activation(Activation::JumpRelu)
+        .build()
+        .unwrap();
+    let head = SoftmaxClassifier::<f64>::new(4, 2).unwrap();
+    let refused = head.on_top_of(std::slice::from_ref(&outer)).unwrap_err();
+    display(
+        &refused,
+        &["a classifier on top", "parameters of their own"],
+    );
+    let stack = Stack::new(vec![outer]).unwrap();
+    let refused = stack.unroll().unwrap_err();
+    display(&refused, &["unrolling", "parameters of their own"]);
 }
 
 #[test]
@@ -1292,6 +1402,8 @@ fn activation() -> BoxedStrategy<Activation> {
         (0..4_usize).prop_map(Activation::TopK),
         number(0.0..1.0_f64).prop_map(Activation::TopProportion),
         number(0.0..1.0_f64).prop_map(Activation::WinnerTakeAll),
+        (0..4_usize).prop_map(Activation::BatchTopK),
+        Just(Activation::JumpRelu),
     ]
     .boxed()
 }
@@ -1523,4 +1635,25 @@ fn any_combination_of_settings_trains_or_is_refused() {
         .unwrap();
     // Otherwise the test would show little.
     assert!(counts.iter().all(|&count| count >= 40), "{counts:?}");
+}
+
+#[test]
+fn thresholds_belong_to_all_hidden_layers_or_to_none() {
+    let build = |activations: [Activation; 2]| {
+        SparseAutoencoder::<f32>::builder()
+            .layers([6, 5, 4])
+            .hidden_activations(activations)
+            .output_activation(Activation::Identity)
+            .penalty(())
+            .build()
+    };
+    assert!(build([Activation::JumpRelu, Activation::JumpRelu]).is_ok());
+    for mixed in [
+        [Activation::JumpRelu, Activation::Relu],
+        [Activation::Relu, Activation::BatchTopK(2)],
+        [Activation::BatchTopK(2), Activation::JumpRelu],
+    ] {
+        let error = build(mixed).unwrap_err();
+        assert!(matches!(error, Error::Incompatible { .. }), "{error}");
+    }
 }

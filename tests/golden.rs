@@ -12,7 +12,8 @@ mod values;
 
 use sparse_autoencoder::nalgebra::{DMatrix, DVector};
 use sparse_autoencoder::{
-    Activation, KlDivergence, Layer, Parameters, Real, SparseAutoencoder, Workspace, penalty,
+    Activation, KlDivergence, L0, Layer, Parameters, Real, Sgd, SparseAutoencoder,
+    SparseAutoencoderBuilder, TargetL0, Trainer, Workspace, penalty,
 };
 use values::*;
 
@@ -153,21 +154,27 @@ fn divergences_and_their_derivatives() {
     assert_close("KL′ of tanh", actual.1, derivative, TOLERANCE);
 }
 
-fn check_top_k<T: Real>(tolerance: f64) {
-    // There the decoder's bias is subtracted from the samples. Here it goes into that of the
-    // encoder: Wᵀ (x − c) + b = Wᵀ x + (b − Wᵀ c).
-    let w = matrix::<T, 4>(&TOPK_W_ENC);
-    let c = vector::<T>(&TOPK_B_DEC);
-    let parameters = Parameters::from_layers(&[Layer {
-        encoder_bias: vector::<T>(&TOPK_B_ENC) - w.transpose() * &c,
-        encoder_weights: w,
+/// The parameters of the small models with linear output.
+fn small<T: Real>() -> Parameters<T> {
+    Parameters::from_layers(&[Layer {
+        encoder_weights: matrix(&TOPK_W_ENC),
+        encoder_bias: vector(&TOPK_B_ENC),
         decoder_weights: Some(matrix(&TOPK_W_DEC).transpose()),
-        decoder_bias: c,
-    }]);
-    let model = SparseAutoencoder::builder()
-        .parameters(parameters.unwrap())
-        .hidden_activation(Activation::TopK(2))
+        decoder_bias: vector(&TOPK_B_DEC),
+    }])
+    .unwrap()
+}
+
+fn linear<T: Real>(parameters: Parameters<T>, hidden: Activation) -> SparseAutoencoderBuilder<T> {
+    SparseAutoencoder::builder()
+        .parameters(parameters)
+        .hidden_activation(hidden)
         .output_activation(Activation::Identity)
+}
+
+fn check_top_k<T: Real>(tolerance: f64) {
+    let model = linear(small::<T>(), Activation::TopK(2))
+        .pre_encoder_bias(true)
         .build()
         .unwrap();
     let samples = matrix::<T, 3>(&TOPK_X).transpose();
@@ -183,6 +190,78 @@ fn check_top_k<T: Real>(tolerance: f64) {
     }
     let error = model.reconstruction_errors(&samples).unwrap().mean();
     assert_close("error", error, TOPK_ERROR, tolerance);
+}
+
+#[test]
+fn the_largest_activations_of_a_batch_and_their_threshold() {
+    let model = linear(small::<f64>(), Activation::BatchTopK(2))
+        .pre_encoder_bias(true)
+        .build()
+        .unwrap();
+    let samples = matrix::<f64, 3>(&TOPK_X).transpose();
+    let loss = model.loss(&samples).unwrap();
+    assert_close(
+        "error",
+        2.0 * loss.reconstruction,
+        BATCH_TOPK_ERROR,
+        TOLERANCE,
+    );
+
+    // The first batch gives the threshold.
+    let mut trained = model.clone();
+    let mut trainer = Trainer::new(Sgd::new(1e-6).unwrap());
+    trainer.partial_fit(&mut trained, &samples).unwrap();
+    let threshold = trained.parameters().layer(0).unwrap().thresholds.unwrap()[0];
+    assert_close("threshold", threshold, BATCH_TOPK_SMALLEST, TOLERANCE);
+
+    // With one just below it, inference keeps what the batch has kept: here no other is near.
+    let parameters = small().with_batch_thresholds(&[BATCH_TOPK_SMALLEST - 1e-9]);
+    let model = linear(parameters.unwrap(), Activation::BatchTopK(2))
+        .pre_encoder_bias(true)
+        .build()
+        .unwrap();
+    let error = model.reconstruction_errors(&samples).unwrap().mean();
+    assert_close("error of inference", error, BATCH_TOPK_ERROR, TOLERANCE);
+}
+
+fn check_jump_relu<T: Real>(tolerance: f64) {
+    let parameters = small().with_thresholds(&[vector(&JUMP_THRESHOLDS)]);
+    let builder = linear(parameters.unwrap(), Activation::JumpRelu)
+        .bandwidth(JUMP_BANDWIDTH)
+        .sparsity_target(0.25); // one of four units
+    let samples = matrix::<T, 3>(&TOPK_X).transpose();
+    let hidden = builder.build().unwrap().encode(&samples).unwrap();
+    for i in 0..3 {
+        for j in 0..4 {
+            assert_close("activation", hidden[(j, i)], JUMP_F[i][j], tolerance);
+        }
+    }
+    // There the error has no factor ½.
+    for (weight, builder, value, of_value) in [
+        (0.0, builder.clone(), 0.0, [0.0; 4]),
+        (0.05, builder.clone().penalty(L0), JUMP_L0, JUMP_OF_L0),
+        (0.05, builder.penalty(TargetL0), JUMP_TARGET, JUMP_OF_TARGET),
+    ] {
+        let model = builder.penalty_weight(weight).build().unwrap();
+        let mut gradient = vec![T::zero(); model.layout().len()];
+        let loss = model
+            .loss_and_gradient(&samples, &mut gradient, &mut Workspace::new())
+            .unwrap();
+        let two = T::of(2.0);
+        assert_close("error", two * loss.reconstruction, JUMP_ERROR, tolerance);
+        assert_close("penalty", loss.sparsity, weight * value, tolerance);
+        let thresholds = &gradient[gradient.len() - 4..];
+        for (j, &actual) in thresholds.iter().enumerate() {
+            let expected = JUMP_OF_ERROR[j] + 2.0 * weight * of_value[j];
+            assert_close("threshold", two * actual, expected, tolerance);
+        }
+    }
+}
+
+#[test]
+fn thresholds_and_their_pseudo_gradients() {
+    check_jump_relu::<f64>(TOLERANCE);
+    check_jump_relu::<f32>(TOLERANCE_F32);
 }
 
 #[test]

@@ -52,7 +52,7 @@ fn penalties<T: Real>() -> Vec<(&'static str, Box<dyn Fn() -> Box<dyn Penalty<T>
     ]
 }
 
-const ACTIVATIONS: [Activation; 8] = [
+const ACTIVATIONS: [Activation; 9] = [
     Activation::Sigmoid,
     Activation::Tanh,
     Activation::Relu,
@@ -61,6 +61,7 @@ const ACTIVATIONS: [Activation; 8] = [
     Activation::TopK(2),
     Activation::TopProportion(0.4),
     Activation::WinnerTakeAll(0.4),
+    Activation::BatchTopK(2),
 ];
 
 #[test]
@@ -111,7 +112,38 @@ fn every_combination_agrees_with_central_differences() {
             }
         }
     }
-    assert_eq!(checked, 3 * 2 * 6 * (3 * 6 + 5 * 5));
+    assert_eq!(checked, 3 * 2 * 6 * (3 * 6 + 6 * 5));
+}
+
+#[test]
+fn a_pre_encoder_bias_is_met_twice() {
+    // More units: by the passes over sparse codes.
+    for layers in [vec![5, 7], vec![5, 80], vec![5, 6, 4]] {
+        for tied in [false, true] {
+            for hidden in ACTIVATIONS {
+                let mut model = SparseAutoencoder::<f64>::builder()
+                    .layers(layers.clone())
+                    .tied(tied)
+                    .hidden_activation(hidden)
+                    .output_activation(Activation::Identity)
+                    .pre_encoder_bias(true)
+                    .penalty(L1)
+                    .penalty_weight(0.1)
+                    .weight_decay(0.01)
+                    .seed(3)
+                    .build()
+                    .unwrap();
+                off_the_kinks(&mut model);
+                let check = gradient_check::model(&model, &samples(5, 6)).unwrap();
+                let error = check.relative_error();
+                assert!(
+                    error < TOLERANCE,
+                    "{layers:?} tied {tied} {hidden:?}: {error:e}, worst {:?}",
+                    check.worst()
+                );
+            }
+        }
+    }
 }
 
 #[test]

@@ -51,8 +51,10 @@ fn model(
     if hidden.kept(units).is_none() {
         // Low enough that few units rise above zero, each by its own margin.
         let bias = visible * units..visible * units + units;
-        let winners = matches!(hidden, Activation::WinnerTakeAll(_));
-        let low = if winners { 0.3 } else { 0.5 };
+        let low = match hidden {
+            Activation::WinnerTakeAll(_) => 0.3,
+            _ => 0.5,
+        };
         theta[bias].iter_mut().for_each(|b| *b -= low);
     }
     model.set_theta(&theta).unwrap();
@@ -90,6 +92,7 @@ fn gradients_agree_with_central_differences() {
         Activation::TopK(4),
         Activation::TopProportion(0.03),
         Activation::WinnerTakeAll(1.0 / 14.0),
+        Activation::BatchTopK(4),
         Activation::Relu,
         Activation::SaturatingLinear,
     ] {

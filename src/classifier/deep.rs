@@ -27,8 +27,8 @@ impl<T: Real> SoftmaxClassifier<T> {
     /// # Errors
     ///
     /// [`Error::DimensionMismatch`] if the innermost size is not the number of features of this
-    /// classifier, or if an autoencoder does not fit onto the one below. All of them stay as they
-    /// are.
+    /// classifier, or if an autoencoder does not fit onto the one below; [`Error::Incompatible`] if
+    /// one has hidden activations with thresholds. All of them stay as they are.
     pub fn on_top_of(&self, autoencoders: &[SparseAutoencoder<T>]) -> Result<Self, Error> {
         let mut sizes = Vec::new();
         let mut blocks = Vec::new();
@@ -48,12 +48,16 @@ impl<T: Real> SoftmaxClassifier<T> {
                 visible,
                 "visible size of a stacked autoencoder",
             )?;
+            autoencoder.refuse_own_parameters("a classifier on top")?;
             let theta = autoencoder.parameters().as_slice();
             let layers = autoencoder.layout().blocks().iter();
-            for (layer, &activation) in layers.zip(autoencoder.hidden_activations()) {
+            let activations = autoencoder.hidden_activations();
+            for (l, (layer, &activation)) in layers.zip(activations).enumerate() {
                 sizes.push((layer.below, layer.above, activation));
                 let (weights, bias) = (&layer.encoder_weights, &layer.encoder_bias);
-                blocks.push((&theta[weights.clone()], &theta[bias.clone()]));
+                let subtracted = l == 0 && autoencoder.has_pre_encoder_bias();
+                let c = subtracted.then(|| &theta[layer.decoder_bias.clone()]);
+                blocks.push((&theta[weights.clone()], &theta[bias.clone()], c));
             }
         }
         check(top(&sizes), self.features(), "features of the classifier")?;
@@ -61,10 +65,17 @@ impl<T: Real> SoftmaxClassifier<T> {
         sizes.extend(own.map(|layer| (layer.below, layer.above, layer.activation)));
         let mut deep = Self::from_sizes(&sizes)?;
         deep.network.weight_decay = self.network.weight_decay;
-        for (layer, (weights, bias)) in deep.network.layers.iter().zip(&blocks) {
+        for (layer, (weights, bias, c)) in deep.network.layers.iter().zip(&blocks) {
             let theta = &mut deep.theta;
             theta[layer.weights.clone()].copy_from_slice(weights);
-            theta[layer.bias.clone()].copy_from_slice(bias);
+            let to = &mut theta[layer.bias.clone()];
+            to.copy_from_slice(bias);
+            if let Some(c) = c {
+                // Wᵀ (x − c) + b = Wᵀ x + (b − Wᵀ c)
+                for (b, w) in to.iter_mut().zip(weights.chunks_exact(layer.below)) {
+                    *b -= T::dot(w, c);
+                }
+            }
         }
         let start = deep.theta.len() - self.theta.len();
         deep.theta[start..].copy_from_slice(&self.theta);

@@ -34,20 +34,25 @@ pub(crate) fn activate<T: Real>(
             }
             vectorize(
                 #[inline(always)]
-                || {
-                    for (sum, &h) in sums.iter_mut().zip(&*column) {
-                        *sum += h;
-                    }
-                    if let Some(active) = sums.get_mut(column.len()) {
-                        *active += sum(
-                            column,
-                            |h| if h == T::zero() { T::zero() } else { T::one() },
-                        );
-                    }
-                },
+                || add_column(column, sums),
             );
         }
     });
+}
+
+/// Adds the entries of a column to `sums`, if that is not empty, and the number of those that are
+/// not 0 behind them.
+#[inline(always)]
+pub(super) fn add_column<T: Real>(column: &[T], sums: &mut [T]) {
+    for (sum, &h) in sums.iter_mut().zip(column) {
+        *sum += h;
+    }
+    if let Some(active) = sums.get_mut(column.len()) {
+        *active += sum(
+            column,
+            |h| if h == T::zero() { T::zero() } else { T::one() },
+        );
+    }
 }
 
 /// `z ← δ`, where `(loss, δ) = term(z + b, x)` entry by entry. Writes the sum over the columns of δ
@@ -233,4 +238,28 @@ pub(crate) fn norm_squared<T: Real>(values: &[T], threads: Threads) -> T {
         (norm_squared(first, threads), norm_squared(second, threads))
     };
     first + second
+}
+
+/// `to ← a − b`
+pub(crate) fn subtract<T: Real>(a: &[T], b: &[T], to: &mut [T]) {
+    vectorize(
+        #[inline(always)]
+        || {
+            for ((to, &a), &b) in to.iter_mut().zip(a).zip(b) {
+                *to = a - b;
+            }
+        },
+    );
+}
+
+/// `to ← to + factor · v`
+pub(crate) fn add_scaled<T: Real>(to: &mut [T], factor: T, v: &[T]) {
+    vectorize(
+        #[inline(always)]
+        || {
+            for (to, &v) in to.iter_mut().zip(v) {
+                *to = Scalar::fma(factor, v, *to);
+            }
+        },
+    );
 }

@@ -1,5 +1,6 @@
-//! Selection of the largest entries of each row: of a unit's activations over a batch.
+//! Selection of the largest activations of a batch: of each unit, or of all units together.
 
+use super::elementwise::add_column;
 use super::threads::{Divide, divide};
 use super::{Largest, Scratch, vectorize};
 use crate::Real;
@@ -76,15 +77,115 @@ fn keep<T: Real>(column: &mut [T], sample: u32, thresholds: &[T], last: &[u32], 
         let lost = *h < threshold || (*h == threshold && sample > last);
         *h = if lost { T::zero() } else { *h };
     }
-    for (sum, &h) in sums.iter_mut().zip(&*column) {
-        *sum += h;
+    add_column(column, sums);
+}
+
+/// Sets all but the `k` largest entries of `h` to 0; `h` has no negative entries and columns of
+/// `units`. Of equal entries the first win, column by column, and a NaN stays. Writes the sums as
+/// [`keep_largest_of_units`] does, and returns the smallest entry above 0 that is kept, if there is
+/// one. Leaves `spare`, as large as `h`, undefined.
+pub(crate) fn keep_largest_of_batch<T: Real>(
+    h: &mut [T],
+    units: usize,
+    k: usize,
+    spare: &mut [T],
+    sums: &mut [T],
+    scratch: &mut Scratch<T>,
+) -> Option<T> {
+    let bound = probable_bound(h, k, spare);
+    let mut count = collect(h, bound, spare);
+    if count < k && bound > T::zero() {
+        count = collect(h, T::zero(), spare);
     }
-    if let Some(active) = sums.get_mut(column.len()) {
-        *active += super::sum(
-            column,
-            |h| if h == T::zero() { T::zero() } else { T::one() },
+    let candidates = &spare[..count];
+    let (threshold, ties) = if count > k {
+        let largest = Largest::of_magnitudes(candidates, k);
+        (largest.threshold, largest.ties)
+    } else {
+        let smallest = |a: Option<T>, b: T| Some(a.map_or(b, |a| if b < a { b } else { a }));
+        let smallest = candidates.iter().copied().fold(None, smallest);
+        (smallest.unwrap_or_else(T::zero), count)
+    };
+    // Where some of those equal to the threshold are lost, all behind the last that is kept are.
+    let equal = candidates.iter().filter(|&&h| h == threshold).count();
+    let end = if ties < equal {
+        let mut positions = h.iter().enumerate().filter(|(_, h)| **h == threshold);
+        positions
+            .nth(ties)
+            .map_or(h.len(), |(position, _)| position)
+    } else {
+        h.len()
+    };
+    scratch.run(h, units, sums, |first, panel, sums| {
+        for (offset, column) in panel.chunks_exact_mut(units).enumerate() {
+            let equals_kept = end.saturating_sub((first + offset) * units).min(units);
+            vectorize(
+                #[inline(always)]
+                || {
+                    let (before, behind) = column.split_at_mut(equals_kept);
+                    for h in before {
+                        *h = if *h < threshold { T::zero() } else { *h };
+                    }
+                    for h in behind {
+                        *h = if *h <= threshold { T::zero() } else { *h };
+                    }
+                    add_column(column, sums);
+                },
+            );
+        }
+    });
+    (count > 0).then_some(threshold)
+}
+
+/// A value that the `k` largest entries of `h` very likely reach, and not many others: by a sample of
+/// them. Whether they do is for the caller to see, so the result of a selection does not depend on it.
+fn probable_bound<T: Real>(h: &[T], k: usize, spare: &mut [T]) -> T {
+    const SAMPLE: usize = 1 << 14;
+    if h.len() < 4 * SAMPLE {
+        return T::zero();
+    }
+    // Odd, so that it meets every unit also where their number is a power of two.
+    let step = (h.len() / SAMPLE) | 1;
+    let mut count = 0;
+    for (to, &h) in spare.iter_mut().zip(h.iter().step_by(step)) {
+        *to = h;
+        count += 1;
+    }
+    let expected = f64::of_count(k) * f64::of_count(count) / f64::of_count(h.len());
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // small and positive
+    let rank = (expected + 4.0 * expected.sqrt() + 4.0) as usize;
+    if rank >= count {
+        return T::zero();
+    }
+    Largest::of_magnitudes(&spare[..count], rank).threshold
+}
+
+/// Copies the entries of `h` that are above 0 and reach `bound`, in their order, and returns their
+/// number.
+fn collect<T: Real>(h: &[T], bound: T, to: &mut [T]) -> usize {
+    const BLOCK: usize = 64;
+    let reaches = |h: T| h > T::zero() && h >= bound;
+    let mut count = 0;
+    for block in h.chunks(BLOCK) {
+        // Most blocks hold none where few entries are kept, and a vector comparison says so.
+        let any = vectorize(
+            #[inline(always)]
+            || {
+                let mut any = false;
+                for &h in block {
+                    any |= reaches(h);
+                }
+                any
+            },
         );
+        if any {
+            for &h in block.iter().filter(|h| reaches(**h)) {
+                to[count] = h;
+                count += 1;
+            }
+        }
     }
+    count
 }
 
 /// Some units, with room for their activations one unit after the other.
@@ -171,6 +272,62 @@ mod tests {
         assert_eq!(h[7..], [0.0, 0.0, 4.0, 0.0, 0.0]);
         assert!(sums[0].is_nan());
         assert_eq!(sums[1..], [0.5, 4.0, 6.0]);
+    }
+
+    #[test]
+    fn a_batch_keeps_its_largest_and_the_first_of_equals() {
+        let nan = f64::NAN;
+        let h = [1.0, 0.0, 2.0, nan, 2.0, 0.5, 0.0, 2.0, 3.0];
+        let keep = |k| {
+            let (mut h, mut spare, mut sums) = (h, h, [0.0; 4]);
+            let scratch = &mut Scratch::default();
+            let smallest = keep_largest_of_batch(&mut h, 3, k, &mut spare, &mut sums, scratch);
+            assert!(h[3].is_nan() && sums[0].is_nan());
+            h[3] = -1.0;
+            (h, smallest, sums[3])
+        };
+        let kept = keep(3);
+        assert_eq!(kept.0, [0.0, 0.0, 2.0, -1.0, 2.0, 0.0, 0.0, 0.0, 3.0]);
+        assert_eq!((kept.1, kept.2), (Some(2.0), 4.0));
+        let kept = keep(8); // all, which are six and the NaN
+        assert_eq!(kept.0, [1.0, 0.0, 2.0, -1.0, 2.0, 0.5, 0.0, 2.0, 3.0]);
+        assert_eq!((kept.1, kept.2), (Some(0.5), 7.0));
+
+        let (mut none, mut spare, mut sums) = ([0.0; 4], [0.0; 4], [1.0; 3]);
+        let scratch = &mut Scratch::default();
+        let smallest = keep_largest_of_batch(&mut none, 2, 1, &mut spare, &mut sums, scratch);
+        assert_eq!((smallest, none, sums), (None, [0.0; 4], [0.0; 3]));
+    }
+
+    #[test]
+    fn agrees_with_a_sort_of_the_batch() {
+        let units = 512; // many enough entries to be sampled first
+        let spread = |i: usize| f64::from((i.wrapping_mul(2_654_435_761) >> 7 & 0xffff) as u32);
+        // All different but for equals; few that are large, of one unit; and all equal.
+        let batches: [Vec<f64>; 3] = [
+            (0..units * 200)
+                .map(|i| (spread(i) - 30_000.0).max(0.0))
+                .collect(),
+            (0..units * 200)
+                .map(|i| if i % units == 3 { spread(i) } else { 0.0 })
+                .collect(),
+            vec![0.25; units * 200],
+        ];
+        for batch in &batches {
+            let mut order: Vec<usize> = (0..batch.len()).collect();
+            order.sort_by(|&a, &b| batch[b].total_cmp(&batch[a]).then(a.cmp(&b)));
+            for k in [1, 150, 3000, 60_000] {
+                let (mut h, mut spare) = (batch.clone(), batch.clone());
+                let mut sums = vec![0.0; units + 1];
+                let scratch = &mut Scratch::default();
+                keep_largest_of_batch(&mut h, units, k, &mut spare, &mut sums, scratch);
+                let mut expected = vec![0.0; batch.len()];
+                for &i in &order[..k] {
+                    expected[i] = batch[i];
+                }
+                assert!(h == expected, "{k}");
+            }
+        }
     }
 
     #[test]

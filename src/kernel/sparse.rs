@@ -138,9 +138,15 @@ impl<T: Real> Codes<T> {
         });
     }
 
-    /// All entries of `h` that are not zero; false if one of the columns has more of them than an
+    /// All entries of `h` that `counts`, which no 0 does but one with a minus sign; false if one of the columns has more of them than an
     /// eighth of its entries.
-    pub(crate) fn compress(&mut self, h: &mut [T], rows: usize, scratch: &Scratch<T>) -> bool {
+    pub(crate) fn compress(
+        &mut self,
+        h: &mut [T],
+        rows: usize,
+        counts: impl Fn(T) -> bool + Sync,
+        scratch: &Scratch<T>,
+    ) -> bool {
         const TOO_MANY: usize = u32::MAX as usize;
         let samples = h.len() / rows;
         self.prepare(samples, rows.div_ceil(8));
@@ -153,7 +159,7 @@ impl<T: Real> Codes<T> {
                     || {
                         let mut any = false;
                         for &h in entries {
-                            any |= h != T::zero();
+                            any |= counts(h);
                         }
                         any
                     },
@@ -162,7 +168,7 @@ impl<T: Real> Codes<T> {
                     continue;
                 }
                 for (offset, &h) in entries.iter().enumerate() {
-                    if h != T::zero() {
+                    if counts(h) {
                         let Some(unit) = units.get_mut(len) else {
                             return TOO_MANY;
                         };
@@ -241,11 +247,11 @@ impl<T: Real> Codes<T> {
         });
     }
 
-    /// The gradients of the weights and of the encoder's bias, unit by unit: with
-    /// `δ = (dⱼ · eᵢ + per_unitⱼ + per_activationⱼᵢ) f′(hⱼᵢ)`,
+    /// The gradients of the weights, of the encoder's bias, and of the thresholds, unit by unit: with
+    /// `(δ, τ) = back(j, hⱼᵢ, g)` for `g = ∂J/∂hⱼᵢ = dⱼ · eᵢ + per_unitⱼ + per_activationⱼᵢ`,
     ///
     /// ```text
-    /// ∂dⱼ = Σᵢ hⱼᵢ eᵢ + λ dⱼ,     ∂wⱼ = Σᵢ δ xᵢ + λ wⱼ,     ∂bⱼ = Σᵢ δ
+    /// ∂dⱼ = Σᵢ hⱼᵢ eᵢ + λ dⱼ,   ∂wⱼ = Σᵢ δ xᵢ + λ wⱼ,   ∂bⱼ = Σᵢ δ,   ∂tⱼ = Σᵢ τ
     /// ```
     ///
     /// over the samples in which unit `j` is active.
@@ -253,7 +259,7 @@ impl<T: Real> Codes<T> {
         &self,
         gradients: UnitGradients<'_, T>,
         operands: &UnitOperands<'_, T>,
-        slope: impl Fn(T) -> T + Sync,
+        back: impl Fn(usize, T, T) -> (T, T) + Sync,
         scratch: &Scratch<T>,
     ) {
         let rows = operands.x.nrows();
@@ -270,10 +276,14 @@ impl<T: Real> Codes<T> {
                     .as_deref_mut()
                     .map(|decoder| &mut decoder[column]);
                 let entries = (&self.samples[range.clone()], &self.activations[range]);
-                part.bias[unit] = vectorize(
+                let (bias, threshold) = vectorize(
                     #[inline(always)]
-                    || unit_gradient(j, entries, operands, encoder, decoder, &slope),
+                    || unit_gradient(j, entries, operands, encoder, decoder, &back),
                 );
+                part.bias[unit] = bias;
+                if let Some(gradient) = part.thresholds.get_mut(unit) {
+                    *gradient = threshold;
+                }
             }
         });
     }
@@ -287,6 +297,8 @@ pub(crate) struct UnitGradients<'a, T> {
     /// `None` where the weights are tied: all goes to the encoder's.
     pub(crate) decoder: Option<&'a mut [T]>,
     pub(crate) bias: &'a mut [T],
+    /// Empty where there are none.
+    pub(crate) thresholds: &'a mut [T],
 }
 
 impl<T: Real> Divide for UnitGradients<'_, T> {
@@ -305,16 +317,26 @@ impl<T: Real> Divide for UnitGradients<'_, T> {
             None => (None, None),
         };
         let bias = self.bias.split_at_mut(half);
-        let part = |first, encoder, decoder, bias| Self {
+        let thresholds = self
+            .thresholds
+            .split_at_mut(half.min(self.thresholds.len()));
+        let part = |first, encoder, decoder, bias, thresholds| Self {
             first,
             rows,
             encoder,
             decoder,
             bias,
+            thresholds,
         };
         Ok((
-            part(self.first, encoder.0, decoder, bias.0),
-            part(self.first + half, encoder.1, decoder_rest, bias.1),
+            part(self.first, encoder.0, decoder, bias.0, thresholds.0),
+            part(
+                self.first + half,
+                encoder.1,
+                decoder_rest,
+                bias.1,
+                thresholds.1,
+            ),
         ))
     }
 }
@@ -343,8 +365,8 @@ fn unit_gradient<T: Real>(
     operands: &UnitOperands<'_, T>,
     encoder: &mut [T],
     mut decoder: Option<&mut [T]>,
-    slope: &impl Fn(T) -> T,
-) -> T {
+    back: &impl Fn(usize, T, T) -> (T, T),
+) -> (T, T) {
     let rows = encoder.len();
     let w = &operands.w[j * rows..(j + 1) * rows];
     let d = &operands.d[j * rows..(j + 1) * rows];
@@ -353,18 +375,19 @@ fn unit_gradient<T: Real>(
         decay(decoder, d, operands.weight_decay);
     }
     let per_unit = operands.per_unit.get(j).copied().unwrap_or_else(T::zero);
-    let mut bias = T::zero();
+    let (mut bias, mut threshold) = (T::zero(), T::zero());
     for (&i, &h) in samples.iter().zip(activations) {
         let i = i as usize;
         let e = &operands.e[i * rows..(i + 1) * rows];
         let x = operands.x.column(i);
         let x = x.as_slice();
-        let mut delta = T::dot(d, e) + per_unit;
-        if let Some(&g) = operands.per_activation.get(i * operands.units + j) {
-            delta += g;
+        let mut g = T::dot(d, e) + per_unit;
+        if let Some(&of_activation) = operands.per_activation.get(i * operands.units + j) {
+            g += of_activation;
         }
-        delta *= slope(h);
+        let (delta, of_threshold) = back(j, h, g);
         bias += delta;
+        threshold += of_threshold;
         match decoder.as_deref_mut() {
             Some(decoder) => {
                 for (((w, g), &e), &x) in encoder.iter_mut().zip(decoder).zip(e).zip(x) {
@@ -379,7 +402,7 @@ fn unit_gradient<T: Real>(
             }
         }
     }
-    bias
+    (bias, threshold)
 }
 
 /// `gradient ← λ w`

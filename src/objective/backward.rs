@@ -3,16 +3,16 @@
 use nalgebra::DMatrixView;
 
 use super::{Pass, matrix, matrix_mut};
-use crate::Real;
 use crate::activation::{Function, with_function};
 use crate::kernel::{self, Write, product, transpose};
 use crate::penalty::{HiddenBatch, HiddenGradient};
 use crate::workspace::{Workspace, grow};
+use crate::{Activation, Real};
 
 /// What a penalty has done: `β Ω`, and which channels of `β ∂Ω` it has filled.
 pub(super) struct Penalized<T> {
     pub(super) loss: T,
-    /// The number of units in the channel per unit, or 0.
+    /// The number of units in the channels per unit and per frequency, or 0.
     pub(super) units: usize,
     /// Whether the channel per activation holds anything: it is the `Δ` of the layer.
     pub(super) per_activation: bool,
@@ -99,8 +99,10 @@ impl<T: Real> Pass<'_, T> {
             objective.encoder[l],
         );
         let per_unit = &mut ws.per_unit[..n];
+        let per_frequency = &mut ws.per_frequency[..n];
         per_unit.fill(T::zero());
-        let mut channels = HiddenGradient::new(per_unit, &mut ws.delta[l], n * m);
+        per_frequency.fill(T::zero());
+        let mut channels = HiddenGradient::new(per_unit, per_frequency, &mut ws.delta[l], n * m);
         let omega = objective.penalty.accumulate(&hidden, beta, &mut channels);
         Penalized {
             loss: beta * omega,
@@ -157,12 +159,17 @@ impl<T: Real> Pass<'_, T> {
                 let after = matrix(&after[0], above.above, m);
                 product(matrix_mut(delta, n, m), seeded, w, after, &mut ws.scratch);
             }
-            let h = &ws.hidden[l][..n * m];
-            let per_unit = &ws.per_unit[..penalized.units];
-            let bias_gradient = &mut gradient[blocks.encoder_bias.clone()];
-            with_function!(self.objective.encoder[l], f => kernel::backpropagate(
-                &mut delta[..n * m], h, per_unit, |h| f.slope(h), bias_gradient, &mut ws.scratch,
-            ));
+            if self.objective.encoder[l] == Activation::JumpRelu {
+                self.backpropagate_jump(l, m, &penalized, gradient, ws);
+            } else {
+                gradient[blocks.thresholds.clone()].fill(T::zero()); // they learn otherwise
+                let h = &ws.hidden[l][..n * m];
+                let per_unit = &ws.per_unit[..penalized.units];
+                let bias_gradient = &mut gradient[blocks.encoder_bias.clone()];
+                with_function!(self.objective.encoder[l], f => kernel::backpropagate(
+                    &mut delta[..n * m], h, per_unit, |h| f.slope(h), bias_gradient, &mut ws.scratch,
+                ));
+            }
 
             // ∂W = H_below Δ(H)ᵀ + λ W
             let below = if l == 0 {
@@ -171,7 +178,7 @@ impl<T: Real> Pass<'_, T> {
                 matrix(&ws.hidden[l - 1], blocks.below, m)
             };
             let weight_gradient = blocks.weights_mut(gradient, &blocks.encoder_weights);
-            let delta = matrix(delta, n, m);
+            let delta = matrix(&ws.delta[l], n, m);
             let write = if self.layout.is_tied() {
                 Write::Add // to ∂D
             } else {

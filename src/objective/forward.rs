@@ -3,10 +3,10 @@
 use nalgebra::DMatrixView;
 
 use super::{Pass, Reconstruction, matrix, matrix_mut};
-use crate::Real;
-use crate::activation::{Function, with_function};
+use crate::activation::{Function, OwnParameters, with_function};
 use crate::kernel::{self, Scalar, Scratch, Write, product, transpose};
 use crate::workspace::{Workspace, grow};
+use crate::{Activation, Real};
 
 impl<T: Real> Pass<'_, T> {
     /// `H_{l+1} = f(W_lᵀ H_l + b_l)` for every layer, and the means ρ̂. Whether the codes are to be
@@ -25,9 +25,15 @@ impl<T: Real> Pass<'_, T> {
             grow(&mut above[0], blocks.above * m);
             let h = &mut above[0][..blocks.above * m];
             let sums = &mut ws.sums[..=blocks.above];
-            self.encode_layer(l, below, h, sums, &mut ws.scratch);
-            if self.objective.encoder[l].selects_over_batch() {
-                self.select_over_batch(l, h, &mut ws.delta[l], sums, &mut ws.scratch);
+            self.encode_product(l, below, h, &mut ws.scratch);
+            match self.objective.encoder[l] {
+                f if f.selects_over_batch() => {
+                    let spare = &mut ws.delta[l];
+                    let smallest = self.compete(l, h, spare, sums, &mut ws.scratch);
+                    ws.smallest_kept[l] = smallest;
+                }
+                Activation::JumpRelu => self.jump(l, h, sums, &mut ws.scratch),
+                _ => self.activate(l, h, sums, &mut ws.scratch),
             }
             for (mean, &sum) in ws.mean[l].iter_mut().zip(&sums[..blocks.above]) {
                 *mean = sum * per_sample;
@@ -37,23 +43,36 @@ impl<T: Real> Pass<'_, T> {
         self.compress_if_sparse(active, m, ws)
     }
 
-    /// `H = f(Wᵀ X + b)`, and the sums of the activations and their number, if there is room.
-    fn encode_layer(
+    /// `Wᵀ X`
+    fn encode_product(
         &self,
         l: usize,
         x: DMatrixView<'_, T>,
-        h: &mut [T],
-        sums: &mut [T],
+        z: &mut [T],
         scratch: &mut Scratch<T>,
     ) {
-        let (blocks, f) = (&self.layout.blocks()[l], self.objective.encoder[l]);
-        let (n, m) = (blocks.above, x.ncols());
+        let blocks = &self.layout.blocks()[l];
         let w = blocks.encoder_weights(self.theta);
+        let z = matrix_mut(z, blocks.above, x.ncols());
+        product(z, Write::Over, transpose(w), x, scratch);
+    }
+
+    /// `H = f(Z + b)` of samples that know nothing of each other, and the sums of the activations
+    /// and their number, if there is room.
+    fn activate(&self, l: usize, z: &mut [T], sums: &mut [T], scratch: &mut Scratch<T>) {
+        let (blocks, f) = (&self.layout.blocks()[l], self.objective.encoder[l]);
         let b = &self.theta[blocks.encoder_bias.clone()];
-        product(matrix_mut(h, n, m), Write::Over, transpose(w), x, scratch);
-        with_function!(f, function => kernel::activate(
-            &mut h[..n * m], b, |z| function.value(z), f.kept(n), sums, scratch,
-        ));
+        match *blocks.thresholds(self.theta) {
+            [] => with_function!(f, function => kernel::activate(
+                z, b, |z| function.value(z), f.kept(blocks.above), sums, scratch,
+            )),
+            [t] if f.own_parameters() == OwnParameters::Threshold => {
+                let t = kernel::positive(t);
+                let above = move |z| if z <= t { T::zero() } else { z };
+                kernel::activate(z, b, above, None, sums, scratch);
+            }
+            ref t => kernel::activate_above(z, b, t, T::zero(), sums, scratch),
+        }
     }
 
     /// `R = D A + c` without its activation.
@@ -171,6 +190,10 @@ impl<T: Real> Pass<'_, T> {
         let (m, depth) = (x.ncols(), self.layout.depth());
         workspace.fit_to(self.layout);
         workspace.enter(self.layout.len() * m, |ws| {
+            let centred = self.centred(x, ws);
+            let x = centred
+                .as_ref()
+                .map_or(x, |x| matrix(x, self.layout.visible(), m));
             for (l, blocks) in self.layout.blocks().iter().enumerate() {
                 let (below, above) = ws.hidden.split_at_mut(l);
                 let below = below.last().map_or(x, |h| matrix(h, blocks.below, m));
@@ -180,8 +203,11 @@ impl<T: Real> Pass<'_, T> {
                     grow(&mut above[0], blocks.above * m);
                     &mut above[0]
                 };
-                self.encode_layer(l, below, h, &mut [], &mut ws.scratch);
+                let h = &mut h[..blocks.above * m];
+                self.encode_product(l, below, h, &mut ws.scratch);
+                self.activate(l, h, &mut [], &mut ws.scratch);
             }
+            ws.return_centred(centred);
         });
     }
 

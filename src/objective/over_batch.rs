@@ -4,36 +4,75 @@
 //!
 //! ```text
 //! winner-take-all     hⱼᵢ = max(zⱼᵢ, 0) if it is among the ⌈p·m⌉ largest of unit j, else 0
+//! batch top k         hⱼᵢ = max(zⱼᵢ, 0) if it is among the k·m largest of all, else 0
+//!                     θ ← the mean over batches of min {hⱼᵢ > 0}, for inference
 //! ```
 //!
 //! Makhzani & Frey (2015), *Winner-Take-All Autoencoders*, for the lifetime sparsity of fully
-//! connected ones. Where a unit wins its slope is 1, and where it loses it is 0, as of a ReLU: the
-//! backward passes need to know nothing of the choice.
+//! connected ones; Bussmann et al. (2024), *BatchTopK Sparse Autoencoders*. Where a unit wins its
+//! slope is 1, and where it loses it is 0, as of a ReLU: the backward passes need to know nothing of
+//! the choice.
 
 use super::Pass;
-use crate::activation::proportion_of;
+use crate::activation::{self, Function, proportion_of};
 use crate::kernel::{self, Scratch};
-use crate::workspace::grow;
+use crate::parameters::Layout;
+use crate::workspace::{Workspace, grow};
 use crate::{Activation, Real};
 
+/// How far the threshold of inference moves towards that of each batch.
+const RATE: f64 = 0.01;
+
 impl<T: Real> Pass<'_, T> {
-    /// Sets what has lost to 0 in `h`, the positive parts of the pre-activations of layer `l`.
-    /// Writes the sums over the samples, and the number of winners behind them. Leaves `spare`
-    /// undefined.
-    pub(super) fn select_over_batch(
+    /// `H` from `Wᵀ H_below` for an activation of layer `l` whose winners are chosen over the
+    /// batch. Writes the sums over the samples, and the number of winners behind them, and returns
+    /// the smallest winner, if inference needs it. Leaves `spare` undefined.
+    pub(super) fn compete(
         &self,
         l: usize,
-        h: &mut [T],
+        z: &mut [T],
         spare: &mut Vec<T>,
         sums: &mut [T],
         scratch: &mut Scratch<T>,
-    ) {
-        let units = self.layout.blocks()[l].above;
-        if let Activation::WinnerTakeAll(p) = self.objective.encoder[l] {
-            let winners = proportion_of(h.len() / units, p);
-            grow(spare, h.len());
-            let spare = &mut spare[..h.len()];
-            kernel::keep_largest_of_units(h, units, winners, spare, sums, scratch);
+    ) -> Option<T> {
+        let blocks = &self.layout.blocks()[l];
+        let (units, m) = (blocks.above, z.len() / blocks.above);
+        let b = &self.theta[blocks.encoder_bias.clone()];
+        let relu = |z| activation::Relu.value(z);
+        kernel::activate(z, b, relu, None, &mut [], scratch);
+        grow(spare, z.len());
+        let spare = &mut spare[..z.len()];
+        match self.objective.encoder[l] {
+            Activation::BatchTopK(k) => {
+                kernel::keep_largest_of_batch(z, units, k * m, spare, sums, scratch)
+            }
+            Activation::WinnerTakeAll(p) => {
+                let winners = proportion_of(m, p);
+                kernel::keep_largest_of_units(z, units, winners, spare, sums, scratch);
+                None
+            }
+            _ => None,
         }
+    }
+}
+
+/// Moves the thresholds of inference in `theta` from where they were in `before`, one for each
+/// layer, to what the last pass over a batch has found.
+pub(crate) fn follow_thresholds<T: Real>(
+    layout: &Layout,
+    theta: &mut [T],
+    before: &[T],
+    workspace: &Workspace<T>,
+) {
+    let layers = layout.blocks().iter().zip(&workspace.smallest_kept);
+    for ((blocks, &smallest), &before) in layers.zip(before) {
+        let Some(threshold) = theta[blocks.thresholds.clone()].first_mut() else {
+            continue;
+        };
+        *threshold = match smallest {
+            Some(smallest) if before > T::zero() => before + T::of(RATE) * (smallest - before),
+            Some(smallest) => smallest,
+            None => before,
+        };
     }
 }

@@ -9,10 +9,10 @@
 use nalgebra::DMatrixView;
 
 use super::{Pass, matrix_mut};
-use crate::Real;
 use crate::activation::{Function, with_function};
-use crate::kernel::{UnitGradients, UnitOperands, Write, product, transpose};
+use crate::kernel::{self, UnitGradients, UnitOperands, Write, product, transpose};
 use crate::workspace::{Workspace, grow};
+use crate::{Activation, Real};
 
 /// The hidden layer is used as codes where at most one unit in `SPARSE` is active.
 const SPARSE: usize = 16;
@@ -57,7 +57,13 @@ impl<T: Real> Pass<'_, T> {
             return false;
         }
         let h = &mut ws.hidden[0][..units * m];
-        ws.codes.compress(h, units, &ws.scratch)
+        let (codes, scratch) = (&mut ws.codes, &ws.scratch);
+        if self.objective.encoder[0] == Activation::JumpRelu {
+            let counts = |h: T| h != T::zero() || kernel::near_below(h);
+            codes.compress(h, units, counts, scratch)
+        } else {
+            codes.compress(h, units, |h| h != T::zero(), scratch)
+        }
     }
 
     /// All gradients from the codes; returns `β Ω`.
@@ -73,7 +79,8 @@ impl<T: Real> Pass<'_, T> {
         let penalized = self.penalize(0, m, ws);
         ws.codes.sort_by_unit(n, m);
 
-        // θ is W, b, D, c, without D where the weights are tied.
+        // θ is W, b, D, c, t, without D where the weights are tied.
+        let (gradient, thresholds) = gradient.split_at_mut(blocks.decoder_bias.end);
         let (encoder, rest) = gradient.split_at_mut(blocks.encoder_weights.end);
         let (bias, rest) = rest.split_at_mut(n);
         let decoder = (!self.layout.is_tied()).then(|| &mut rest[..rows * n]);
@@ -82,12 +89,13 @@ impl<T: Real> Pass<'_, T> {
         } else {
             &[]
         };
-        let gradients = UnitGradients {
+        let mut gradients = UnitGradients {
             first: 0,
             rows,
             encoder,
             decoder,
             bias,
+            thresholds,
         };
         let operands = UnitOperands {
             w: &self.theta[blocks.encoder_weights.clone()],
@@ -99,9 +107,19 @@ impl<T: Real> Pass<'_, T> {
             per_activation,
             units: n,
         };
-        with_function!(self.objective.encoder[0], f => {
-            ws.codes.gradients(gradients, &operands, |h| f.slope(h), &ws.scratch);
-        });
+        let (codes, scratch) = (&ws.codes, &ws.scratch);
+        if self.objective.encoder[0] == Activation::JumpRelu {
+            let jump = self.jump_of(0, m, &penalized, &mut ws.per_frequency);
+            let back = move |j, h, g| jump.backpropagate(j, h, g);
+            codes.gradients(gradients, &operands, back, scratch);
+        } else {
+            gradients.thresholds.fill(T::zero()); // they learn otherwise
+            gradients.thresholds = &mut [];
+            with_function!(self.objective.encoder[0], f => {
+                let back = move |_, h, g: T| (g * f.slope(h), T::zero());
+                codes.gradients(gradients, &operands, back, scratch);
+            });
+        }
         penalized.loss
     }
 }

@@ -128,5 +128,32 @@ const("TOPK_X_HAT", Xh, "Reconstructions.")
 const("TOPK_ERROR", mean([sum((a - b) ** 2 for a, b in zip(x, o)) for x, o in zip(Xs, Xh)]),
       "Mean over the samples of |o - x|^2.")
 
+# ---------- BatchTopK with k = 2, on the model of TopK: Bussmann et al. 2024
+decode = lambda F: [[sum(f[j] * Wd[j][i] for j in range(4)) + bd[i] for i in range(3)] for f in F]
+error = lambda F, X: mean([sum((a - b) ** 2 for a, b in zip(x, o)) for x, o in zip(X, decode(F))])
+flat = sorted(((max(Z[n][j], 0.0), -n, -j) for n in range(3) for j in range(4)), reverse=True)[:6]
+Fb = [[Z[n][j] if (Z[n][j], -n, -j) in flat else 0.0 for j in range(4)] for n in range(3)]
+const("BATCH_TOPK_ERROR", error(Fb, Xs), "Mean over the samples of |o - x|^2, of the six largest of the batch.")
+const("BATCH_TOPK_SMALLEST", min(v for v, _, _ in flat if v > 0), "The smallest activation above 0.")
+
+# ---------- JumpReLU, on the same model without the subtraction: Rajamanoharan et al. 2024
+theta, eps, target = [0.3, 0.15, 0.25, 0.4], 0.5, 1.0
+Zj = [[sum(x[i] * We[i][j] for i in range(3)) + be[j] for j in range(4)] for x in Xs]
+Fj = [[z if z > t else 0.0 for z, t in zip(r, theta)] for r in Zj]
+K = lambda u: 1.0 if -0.5 < u < 0.5 else 0.0
+G = [[2 * sum((decode(Fj)[n][i] - Xs[n][i]) * Wd[j][i] for i in range(3)) / 3 for j in range(4)] for n in range(3)]
+of_error = [sum(-theta[j] / eps * K((Zj[n][j] - theta[j]) / eps) * G[n][j] for n in range(3)) for j in range(4)]
+of_l0 = [sum(-1 / eps * K((Zj[n][j] - theta[j]) / eps) / 3 for n in range(3)) for j in range(4)]
+l0 = mean([sum(v > 0 for v in f) for f in Fj])
+const("JUMP_THRESHOLDS", theta, "One per unit.")
+const("JUMP_BANDWIDTH", eps, "Of the pseudo-gradient.")
+const("JUMP_F", Fj, "Hidden activations.")
+const("JUMP_ERROR", error(Fj, Xs), "Mean over the samples of |o - x|^2.")
+const("JUMP_L0", l0, "Mean number of active units.")
+const("JUMP_OF_ERROR", of_error, "Pseudo-gradient of the error by the thresholds.")
+const("JUMP_OF_L0", of_l0, "Pseudo-gradient of L0 by the thresholds.")
+const("JUMP_TARGET", (l0 / target - 1) ** 2, "Squared excess over an L0 of 1.")
+const("JUMP_OF_TARGET", [2 * (l0 / target - 1) / target * g for g in of_l0], "Its pseudo-gradient.")
+
 print("// Written by generate.py. Do not edit.\n")
 print("\n".join(out))

@@ -56,3 +56,25 @@ pub(crate) const TOPK_F: [[f64; 4]; 3] = [[2.8200000000000003, 0.0, 0.0, 1.78], 
 pub(crate) const TOPK_X_HAT: [[f64; 3]; 3] = [[2.43, -2.1140000000000003, 2.632], [0.48250000000000004, 1.0959999999999999, -0.715], [0.05749999999999998, 0.9430000000000001, 0.13500000000000006]];
 /// Mean over the samples of |o - x|^2.
 pub(crate) const TOPK_ERROR: f64 = 2.1008825000000004;
+/// Mean over the samples of |o - x|^2, of the six largest of the batch.
+pub(crate) const BATCH_TOPK_ERROR: f64 = 1.7439487499999997;
+/// The smallest activation above 0.
+pub(crate) const BATCH_TOPK_SMALLEST: f64 = 0.315;
+/// One per unit.
+pub(crate) const JUMP_THRESHOLDS: [f64; 4] = [0.3, 0.15, 0.25, 0.4];
+/// Of the pseudo-gradient.
+pub(crate) const JUMP_BANDWIDTH: f64 = 0.5;
+/// Hidden activations.
+pub(crate) const JUMP_F: [[f64; 4]; 3] = [[3.0000000000000004, 0.2, 0.0, 1.95], [0.0, 0.92, 1.18, 0.0], [0.0, 1.09, 0.0, 0.0]];
+/// Mean over the samples of |o - x|^2.
+pub(crate) const JUMP_ERROR: f64 = 2.273705000000001;
+/// Mean number of active units.
+pub(crate) const JUMP_L0: f64 = 2.0;
+/// Pseudo-gradient of the error by the thresholds.
+pub(crate) const JUMP_OF_ERROR: [f64; 4] = [0.0, 0.28300000000000003, -0.16543333333333335, -0.07658666666666664];
+/// Pseudo-gradient of L0 by the thresholds.
+pub(crate) const JUMP_OF_L0: [f64; 4] = [0.0, -0.6666666666666666, -0.6666666666666666, -0.6666666666666666];
+/// Squared excess over an L0 of 1.
+pub(crate) const JUMP_TARGET: f64 = 1.0;
+/// Its pseudo-gradient.
+pub(crate) const JUMP_OF_TARGET: [f64; 4] = [0.0, -1.3333333333333333, -1.3333333333333333, -1.3333333333333333];

@@ -1,0 +1,230 @@
+//! Where each block of parameters lies.
+
+use std::ops::Range;
+
+use nalgebra::{DMatrixView, DMatrixViewMut};
+
+use crate::activation::OwnParameters;
+use crate::error::{Error, require};
+use crate::{Activation, Real};
+
+/// The sizes of the layers, and where each block of parameters lies in the flat vector θ.
+///
+/// For sizes `n₀, n₁, …, n_L` (visible, hidden, hidden, …), layer `l` joins size `n_l` below to
+/// size `n_{l+1}` above. θ holds, in this order,
+///
+/// ```text
+/// W_0, b_0, …, W_{L−1}, b_{L−1}     encoder: W_l is n_l × n_{l+1}, b_l has n_{l+1} entries
+/// D_0, c_0, …, D_{L−1}, c_{L−1}     decoder: D_l is n_l × n_{l+1}, c_l has n_l entries
+/// ```
+///
+/// each matrix column by column. With tied weights there is no `D_l`: the decoder reads `W_l`.
+/// Behind them lie the parameters of activations that have some of their own, if they do:
+///
+/// ```text
+/// t_0, …, t_{L−1}                   thresholds: of JumpRelu n_{l+1} entries, of BatchTopK one
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Layout {
+    sizes: Vec<usize>,
+    tied: bool,
+    own: OwnParameters,
+    blocks: Vec<Blocks>,
+    len: usize,
+}
+
+/// Where the parameters of one layer lie in θ.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Blocks {
+    pub(crate) below: usize,
+    pub(crate) above: usize,
+    pub(crate) encoder_weights: Range<usize>,
+    pub(crate) encoder_bias: Range<usize>,
+    pub(crate) decoder_weights: Range<usize>,
+    pub(crate) decoder_bias: Range<usize>,
+    /// Empty, or one entry, or one per unit above.
+    pub(crate) thresholds: Range<usize>,
+}
+
+impl Layout {
+    /// The layout for layer sizes `[visible, hidden, hidden, …]`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidParameter`] for fewer than two sizes, a size of 0, or more parameters than
+    /// the machine can address.
+    pub fn new(sizes: &[usize], tied: bool) -> Result<Self, Error> {
+        Self::with_own(sizes, tied, OwnParameters::None)
+    }
+
+    /// The same sizes, with room for the parameters that this activation of the hidden layers has
+    /// of its own, if it has some.
+    ///
+    /// ```
+    /// use sparse_autoencoder::{Activation, Layout};
+    ///
+    /// let layout = Layout::new(&[3, 5], false)?;
+    /// assert_eq!(layout.len(), 2 * 3 * 5 + 5 + 3);
+    /// let with_thresholds = layout.for_activation(Activation::JumpRelu)?;
+    /// assert_eq!(with_thresholds.len(), layout.len() + 5);
+    /// # Ok::<(), sparse_autoencoder::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`new`](Self::new).
+    pub fn for_activation(&self, activation: Activation) -> Result<Self, Error> {
+        Self::with_own(&self.sizes, self.tied, activation.own_parameters())
+    }
+
+    fn with_own(sizes: &[usize], tied: bool, own: OwnParameters) -> Result<Self, Error> {
+        require(
+            sizes.len() >= 2,
+            "layers",
+            "at least a visible and a hidden size",
+            f64::of_count(sizes.len()),
+        )?;
+        if let Some(position) = sizes.iter().position(|&size| size == 0) {
+            return Err(Error::InvalidParameter {
+                name: "layers",
+                requirement: "sizes of at least 1",
+                value: f64::of_count(sizes[position]),
+            });
+        }
+        let mut len = 0_usize;
+        let mut fits = true;
+        let mut take = |count: Option<usize>| {
+            let start = len;
+            let end = count
+                .and_then(|count| start.checked_add(count))
+                .filter(|&end| end <= isize::MAX as usize / size_of::<f64>());
+            fits &= end.is_some();
+            len = end.unwrap_or(start);
+            start..len
+        };
+        let joins = || sizes.windows(2).map(|pair| (pair[0], pair[1]));
+        let encoder: Vec<_> = joins()
+            .map(|(below, above)| (take(below.checked_mul(above)), take(Some(above))))
+            .collect();
+        let mut blocks: Vec<_> = joins()
+            .zip(encoder)
+            .map(|((below, above), (encoder_weights, encoder_bias))| Blocks {
+                below,
+                above,
+                decoder_weights: if tied {
+                    encoder_weights.clone()
+                } else {
+                    take(below.checked_mul(above))
+                },
+                decoder_bias: take(Some(below)),
+                encoder_weights,
+                encoder_bias,
+                thresholds: 0..0,
+            })
+            .collect();
+        for layer in &mut blocks {
+            layer.thresholds = match own {
+                OwnParameters::None => continue,
+                OwnParameters::Threshold => take(Some(1)),
+                OwnParameters::Thresholds => take(Some(layer.above)),
+            };
+        }
+        if !fits {
+            return Err(Error::InvalidParameter {
+                name: "layers",
+                requirement: "small enough for the parameters to be addressed",
+                value: sizes.iter().map(|&size| f64::of_count(size)).product(),
+            });
+        }
+        Ok(Self {
+            sizes: sizes.to_vec(),
+            tied,
+            own,
+            blocks,
+            len,
+        })
+    }
+
+    /// The sizes `[visible, hidden, hidden, …]`.
+    #[must_use]
+    pub fn sizes(&self) -> &[usize] {
+        &self.sizes
+    }
+
+    /// The size of a sample.
+    #[must_use]
+    pub fn visible(&self) -> usize {
+        self.sizes[0]
+    }
+
+    /// The size of the innermost hidden layer.
+    #[must_use]
+    pub fn hidden(&self) -> usize {
+        self.sizes[self.sizes.len() - 1]
+    }
+
+    /// The number of hidden layers.
+    #[must_use]
+    pub fn depth(&self) -> usize {
+        self.blocks.len()
+    }
+
+    /// Whether the decoder reads the weights of the encoder.
+    #[must_use]
+    pub fn is_tied(&self) -> bool {
+        self.tied
+    }
+
+    /// The number of parameters.
+    #[must_use]
+    #[allow(clippy::len_without_is_empty)] // there is always at least one weight
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    pub(crate) fn own(&self) -> OwnParameters {
+        self.own
+    }
+
+    pub(crate) fn blocks(&self) -> &[Blocks] {
+        &self.blocks
+    }
+
+    /// The weight blocks, each once, also where they are tied. Biases are not among them.
+    pub(crate) fn weights(&self) -> impl Iterator<Item = Range<usize>> {
+        let decoder = if self.tied { &[] } else { &self.blocks[..] };
+        self.blocks
+            .iter()
+            .map(|blocks| blocks.encoder_weights.clone())
+            .chain(decoder.iter().map(|blocks| blocks.decoder_weights.clone()))
+    }
+}
+
+impl Blocks {
+    /// `W_l`, below × above.
+    pub(crate) fn encoder_weights<'a, T: Real>(&self, theta: &'a [T]) -> DMatrixView<'a, T> {
+        self.weights(&theta[self.encoder_weights.clone()])
+    }
+
+    /// `D_l`, below × above.
+    pub(crate) fn decoder_weights<'a, T: Real>(&self, theta: &'a [T]) -> DMatrixView<'a, T> {
+        self.weights(&theta[self.decoder_weights.clone()])
+    }
+
+    /// The thresholds above which units are active, none or one or one per unit.
+    pub(crate) fn thresholds<'a, T: Real>(&self, theta: &'a [T]) -> &'a [T] {
+        &theta[self.thresholds.clone()]
+    }
+
+    fn weights<'a, T: Real>(&self, block: &'a [T]) -> DMatrixView<'a, T> {
+        DMatrixView::from_slice(block, self.below, self.above)
+    }
+
+    pub(crate) fn weights_mut<'a, T: Real>(
+        &self,
+        theta: &'a mut [T],
+        block: &Range<usize>,
+    ) -> DMatrixViewMut<'a, T> {
+        DMatrixViewMut::from_slice(&mut theta[block.clone()], self.below, self.above)
+    }
+}

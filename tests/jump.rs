@@ -1,0 +1,225 @@
+//! JumpReLU: the gradient of everything but the thresholds against central differences, and the
+//! pseudo-gradient of the thresholds against its formula, written out in loops.
+//!
+//! Tolerance of both: see `gradients.rs`. The loops add a few hundred terms of order one, so 1e-12 of
+//! their norm would do for them.
+
+use sparse_autoencoder::nalgebra::DMatrix;
+use sparse_autoencoder::penalty::Scaled;
+use sparse_autoencoder::{
+    Activation, L0, L1, Penalty, Proportion, SparseAutoencoder, TargetL0, Workspace, gradient_check,
+};
+
+const TOLERANCE: f64 = 1e-7;
+const BANDWIDTH: f64 = 0.3;
+const WEIGHT: f64 = 0.4;
+const TARGET: f64 = 0.1;
+
+fn samples(visible: usize, count: usize) -> DMatrix<f64> {
+    DMatrix::from_fn(visible, count, |i, j| {
+        let phase = (i * 31 + j * 17 + 1) as f64 * 0.618_033_988_749_895;
+        phase.fract() - 0.4
+    })
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Kind {
+    None,
+    L0,
+    TargetL0,
+    L1,
+    Proportion,
+    Both,
+}
+
+impl Kind {
+    fn penalty(self) -> Box<dyn Penalty<f64>> {
+        match self {
+            Self::None => Box::new(()),
+            Self::L0 => Box::new(L0),
+            Self::TargetL0 => Box::new(TargetL0),
+            Self::L1 => Box::new(L1),
+            Self::Proportion => Box::new(Proportion),
+            Self::Both => Box::new((Scaled::new(0.5, L0), L1)),
+        }
+    }
+}
+
+const KINDS: [Kind; 6] = [
+    Kind::None,
+    Kind::L0,
+    Kind::TargetL0,
+    Kind::L1,
+    Kind::Proportion,
+    Kind::Both,
+];
+
+/// `low` takes the encoder's biases so far down that few units are active.
+fn model(
+    layers: &[usize],
+    kind: Kind,
+    tied: bool,
+    pre_encoder_bias: bool,
+    low: f64,
+) -> SparseAutoencoder<f64> {
+    let mut model = SparseAutoencoder::builder()
+        .layers(layers)
+        .hidden_activation(Activation::JumpRelu)
+        .output_activation(Activation::Identity)
+        .pre_encoder_bias(pre_encoder_bias)
+        .bandwidth(BANDWIDTH)
+        .tied(tied)
+        .weight_decay(0.01)
+        .penalty(kind.penalty())
+        .penalty_weight(WEIGHT)
+        .sparsity_target(TARGET)
+        .seed(3)
+        .build()
+        .unwrap();
+    let mut theta = model.parameters().as_slice().to_vec();
+    let phase = |k: usize| (k * 29 + 5) as f64 * 0.414_213_562_373_095;
+    for (k, theta) in theta.iter_mut().enumerate() {
+        *theta += 0.4 * (phase(k).fract() - 0.5);
+    }
+    let above: usize = layers[1..].iter().sum();
+    let first = theta.len() - above;
+    for (k, t) in theta[first..].iter_mut().enumerate() {
+        *t = 0.4 * phase(k).fract() - 0.05; // some below 0, which count as 0
+    }
+    let mut start = 0;
+    for pair in layers.windows(2) {
+        let bias = start + pair[0] * pair[1];
+        start = bias + pair[1];
+        theta[bias..start].iter_mut().for_each(|b| *b -= low);
+    }
+    model.set_theta(&theta).unwrap();
+    model
+}
+
+fn gradient(model: &SparseAutoencoder<f64>, x: &DMatrix<f64>) -> Vec<f64> {
+    let mut gradient = vec![f64::NAN; model.layout().len()];
+    model
+        .loss_and_gradient(x, &mut gradient, &mut Workspace::new())
+        .unwrap();
+    gradient
+}
+
+fn close(actual: &[f64], expected: &[f64]) -> bool {
+    let norm = |v: &mut dyn Iterator<Item = f64>| v.map(|v| v * v).sum::<f64>().sqrt();
+    let difference = norm(&mut actual.iter().zip(expected).map(|(a, b)| a - b));
+    difference <= TOLERANCE * norm(&mut expected.iter().copied()).max(1e-3)
+}
+
+/// The pseudo-gradient of a model of one hidden layer, from its formula.
+fn pseudo_gradient(model: &SparseAutoencoder<f64>, kind: Kind, x: &DMatrix<f64>) -> Vec<f64> {
+    let layer = model.parameters().layer(0).unwrap();
+    let (units, m) = (layer.encoder_bias.len(), x.ncols());
+    let mut seen = x.clone();
+    if model.has_pre_encoder_bias() {
+        seen.column_iter_mut()
+            .for_each(|mut x| x -= layer.decoder_bias);
+    }
+    let mut z = layer.encoder_weights.transpose() * seen;
+    z.column_iter_mut()
+        .for_each(|mut z| z += layer.encoder_bias);
+    let threshold = |j: usize| layer.thresholds.unwrap()[j].max(0.0);
+    let h = DMatrix::from_fn(units, m, |j, i| {
+        if z[(j, i)] > threshold(j) {
+            z[(j, i)]
+        } else {
+            0.0
+        }
+    });
+    let mut residual = layer.decoder_weights * &h - x;
+    residual
+        .column_iter_mut()
+        .for_each(|mut e| e += layer.decoder_bias);
+    let reach = layer.decoder_weights.transpose() * residual / m as f64;
+
+    let active = h.iter().filter(|&&h| h > 0.0).count() as f64 / m as f64;
+    let wanted = TARGET * units as f64;
+    let of_frequency = WEIGHT
+        * match kind {
+            Kind::L0 => 1.0,
+            Kind::TargetL0 => 2.0 * (active / wanted - 1.0) / wanted,
+            Kind::Both => 0.5,
+            _ => 0.0,
+        };
+    let of_activation = |j: usize, i: usize| match kind {
+        // An activation is never negative, so L1 is the sum of the means: its derivative is 1/m
+        // also where the activation is 0.
+        Kind::L1 | Kind::Both => WEIGHT / m as f64,
+        Kind::Proportion => {
+            let allowed = wanted.ceil() as usize;
+            let rank = (0..units)
+                .filter(|&other| (h[(other, i)], j) > (h[(j, i)], other))
+                .count();
+            if h[(j, i)] > 0.0 && rank >= allowed {
+                WEIGHT / m as f64
+            } else {
+                0.0
+            }
+        }
+        _ => 0.0,
+    };
+    (0..units)
+        .map(|j| {
+            let t = threshold(j);
+            let near = (0..m).filter(|&i| ((z[(j, i)] - t) / BANDWIDTH).abs() < 0.5);
+            let term =
+                |i: usize| t * (reach[(j, i)] + of_activation(j, i)) + of_frequency / m as f64;
+            -near.map(term).sum::<f64>() / BANDWIDTH
+        })
+        .collect()
+}
+
+#[test]
+fn thresholds_follow_their_formula_and_the_rest_the_loss() {
+    for (layers, low) in [([5, 12], 0.0), ([4, 96], 0.25)] {
+        let x = samples(layers[0], 40);
+        for kind in KINDS {
+            for tied in [false, true] {
+                for pre_encoder_bias in [false, true] {
+                    let model = model(&layers, kind, tied, pre_encoder_bias, low);
+                    let hidden = model.encode(&x).unwrap();
+                    let active = hidden.iter().filter(|&&h| h > 0.0).count() as f64;
+                    let sparse = active <= hidden.len() as f64 / 16.0;
+                    assert_eq!(sparse, low > 0.0, "{active} of {}", hidden.len());
+
+                    let gradient = gradient(&model, &x);
+                    let first = gradient.len() - layers[1];
+                    let expected = pseudo_gradient(&model, kind, &x);
+                    assert!(expected.iter().filter(|g| **g != 0.0).count() >= 5);
+                    assert!(
+                        close(&gradient[first..], &expected),
+                        "{kind:?} tied {tied} {pre_encoder_bias}: {:?} {expected:?}",
+                        &gradient[first..]
+                    );
+                    let check = gradient_check::model(&model, &x).unwrap();
+                    assert!(
+                        close(&check.analytic[..first], &check.numeric[..first]),
+                        "{kind:?} tied {tied} {pre_encoder_bias}"
+                    );
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn deep_models_learn_all_but_the_thresholds_by_their_derivative() {
+    let x = samples(5, 20);
+    for kind in KINDS {
+        let model = model(&[5, 7, 6], kind, false, true, -0.3);
+        let check = gradient_check::model(&model, &x).unwrap();
+        let first = check.analytic.len() - 13;
+        assert!(
+            close(&check.analytic[..first], &check.numeric[..first]),
+            "{kind:?}"
+        );
+        for layer in [first..first + 7, first + 7..first + 13] {
+            let learns = check.analytic[layer].iter().any(|&g| g != 0.0);
+            assert!(learns, "{kind:?}: thresholds of both layers");
+        }
+    }
+}
