@@ -22,6 +22,7 @@
 mod chart;
 #[path = "data/mod.rs"]
 mod data;
+mod experiment;
 #[path = "data/npy.rs"]
 mod npy;
 mod picture;
@@ -33,6 +34,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use chart::Line;
+use experiment::mean_and_deviation;
 use npy::Array;
 use picture::{Contrast, Layout, Picture};
 use sparse_autoencoder::metrics::{average_precision, roc_auc, roc_curve};
@@ -168,13 +170,6 @@ fn print_row(name: &str, outcomes: &[Outcome]) {
         spread(precision.1),
         seconds.0
     );
-}
-
-fn mean_and_deviation(values: &[f64]) -> (f64, f64) {
-    let count = f64::from(u32::try_from(values.len()).unwrap_or(u32::MAX));
-    let mean = values.iter().sum::<f64>() / count;
-    let squares = values.iter().map(|v| (v - mean).powi(2)).sum::<f64>();
-    (mean, (squares / (count - 1.0).max(1.0)).sqrt())
 }
 
 fn files(folder: &Path) -> Result<()> {
