@@ -52,11 +52,7 @@ impl Table {
 
 impl fmt::Display for Table {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let seeds = self
-            .0
-            .first()
-            .map_or(0, |(_, accuracies)| accuracies.0.len());
-        writeln!(formatter, "mean ± standard deviation, {seeds} seeds:")?;
+        writeln!(formatter, "over the seeds, mean ± standard deviation:")?;
         for (name, accuracies) in &self.0 {
             writeln!(formatter, "  {name:<32} {accuracies:>16}")?;
         }
