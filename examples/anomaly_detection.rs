@@ -22,6 +22,7 @@
 mod chart;
 #[path = "data/mod.rs"]
 mod data;
+mod experiment;
 #[path = "data/npy.rs"]
 mod npy;
 mod picture;
@@ -34,6 +35,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use chart::Line;
+use experiment::mean_and_deviation;
 use npy::Array;
 use picture::{Contrast, Layout, Picture};
 use sparse_autoencoder::metrics::{average_precision, roc_auc, roc_curve};

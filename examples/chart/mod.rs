@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "every example uses a part of its own")]
 
+pub(crate) mod curves;
+
 use std::error::Error;
 use std::fmt::Write;
 use std::fs::{create_dir_all, write};
