@@ -26,7 +26,6 @@ mod experiment;
 #[path = "data/npy.rs"]
 mod npy;
 mod picture;
-mod spread;
 
 use std::error::Error;
 use std::io::{IsTerminal, Write};
@@ -44,7 +43,6 @@ use sparse_autoencoder::{
     Activation, Adam, AnomalyDetector, Corruption, Scaling, Schedule, SparseAutoencoder, Threshold,
     Trainer,
 };
-use spread::mean_and_deviation;
 
 const SEEDS: std::ops::Range<u64> = 0..5;
 const BATCH: usize = 256;
