@@ -12,8 +12,10 @@ use plotters::prelude::*;
 use super::{COLOURS, Canvas, FONT, GREY, draw};
 
 const WIDTH: u32 = 720;
-/// Of a panel; the first has a title above it, the last the name of the axis below it.
+/// Of a panel, and of one that is alone; the first has a title above it, the last the name of the
+/// axis below it.
 const HEIGHT: u32 = 240;
+const ALONE: u32 = 360;
 const TITLE: u32 = 40;
 const AXIS: u32 = 46;
 
@@ -97,14 +99,15 @@ pub(crate) fn panels(
 ) -> Result<(), Box<dyn Error>> {
     let all = panels.iter().flat_map(|panel| &panel.curves);
     let x = Scale::of(all.flat_map(|c| c.points.iter().map(|p| p.0)), axis)?;
-    let height = TITLE + HEIGHT * u32::try_from(panels.len())? + AXIS;
-    draw(path, (WIDTH, height), |canvas| {
+    let height = if panels.len() == 1 { ALONE } else { HEIGHT };
+    let total = TITLE + height * u32::try_from(panels.len())? + AXIS;
+    draw(path, (WIDTH, total), |canvas| {
         let (head, mut rest) = canvas.split_vertically(TITLE);
         head.titled(title, (FONT, 20))?;
         let mut drawn = 0; // no colour stands for two things
         for (index, panel) in panels.iter().enumerate() {
             let last = index + 1 == panels.len();
-            let (here, below) = rest.split_vertically(HEIGHT + if last { AXIS } else { 0 });
+            let (here, below) = rest.split_vertically(height + if last { AXIS } else { 0 });
             paint(&here, panel, &x, last, drawn)?;
             drawn += panel.curves.iter().filter(|curve| !curve.dashed).count();
             rest = below;
@@ -155,7 +158,7 @@ fn paint(
             chart.draw_series(DashedLineSeries::new(points, 6, 4, colour.stroke_width(2)))?
         } else {
             let dot = if curve.deviations.is_empty() { 0 } else { 4 };
-            let line = LineSeries::new(points, colour.stroke_width(2));
+            let line = LineSeries::new(points, colour.filled().stroke_width(2));
             chart.draw_series(line.point_size(dot))?
         };
         // Dashes too in the legend: three of them, or one line.
