@@ -75,16 +75,6 @@ pub enum Activation {
     JumpRelu,
 }
 
-/// The parameters that an activation has of its own, in each hidden layer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum OwnParameters {
-    None,
-    /// One threshold.
-    Threshold,
-    /// One threshold per unit.
-    Thresholds,
-}
-
 impl Activation {
     /// The interval that the activations fill, for the bounded activations.
     #[must_use]
@@ -131,11 +121,12 @@ impl Activation {
         )
     }
 
-    pub(crate) fn own_parameters(&self) -> OwnParameters {
+    /// How many thresholds a layer of `units` units has among its parameters.
+    pub(crate) fn thresholds(&self, units: usize) -> usize {
         match self {
-            Self::BatchTopK(_) => OwnParameters::Threshold,
-            Self::JumpRelu => OwnParameters::Thresholds,
-            _ => OwnParameters::None,
+            Self::BatchTopK(_) => 1,
+            Self::JumpRelu => units,
+            _ => 0,
         }
     }
 

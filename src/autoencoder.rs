@@ -1,6 +1,5 @@
 use nalgebra::{DMatrix, DMatrixView, DVector};
 
-use crate::activation::OwnParameters;
 use crate::batch::{check_batch, check_rows};
 use crate::error::{Error, check_shape};
 use crate::kernel;
@@ -418,17 +417,6 @@ impl<T: Real> SparseAutoencoder<T> {
     #[must_use]
     pub fn bandwidth(&self) -> T {
         self.objective.bandwidth
-    }
-
-    /// Refuses activations whose parameters have no place in a network of several models.
-    pub(crate) fn refuse_own_parameters(&self, what: &'static str) -> Result<(), Error> {
-        if self.layout().own() == OwnParameters::None {
-            return Ok(());
-        }
-        Err(Error::Incompatible {
-            what,
-            other: "hidden activations that have parameters of their own",
-        })
     }
 
     pub(crate) fn objective(&self) -> &Objective<T> {

@@ -212,7 +212,7 @@ impl<T: Real> SparseAutoencoderBuilder<T> {
 
     /// Parameters to start from, instead of random ones. Layer sizes and tying are theirs;
     /// [`layers`](Self::layers), if it is called too, must agree. Thresholds that the hidden
-    /// activation needs, and that are not among them, start at 0; such as it does not need are
+    /// activations need, and that are not among them, start at 0; such as they do not need are
     /// refused.
     pub fn parameters(mut self, parameters: Parameters<T>) -> Self {
         self.parameters = Some(parameters);
@@ -227,11 +227,12 @@ impl<T: Real> SparseAutoencoderBuilder<T> {
     /// [table](SparseAutoencoderBuilder), [`Error::UnsupportedActivation`] for a penalty, a loss,
     /// or an output for which the activation is not defined, [`Error::DimensionMismatch`] if
     /// parameters do not fit the layers, or if there is not one activation for each hidden layer,
-    /// [`Error::Incompatible`] if only some of the hidden activations have thresholds.
+    /// [`Error::Incompatible`] if their thresholds do not fit the activations.
     pub fn build(&self) -> Result<SparseAutoencoder<T>, Error> {
         let parameters = self.initial_parameters()?;
+        let encoder = self.encoder(parameters.layout())?;
+        let parameters = parameters.fit_to(&encoder)?;
         let layout = parameters.layout();
-        let encoder = self.encoder(layout)?;
         if self.output_activation.selects() {
             return Err(Error::UnsupportedActivation {
                 penalty: "the output",
@@ -328,27 +329,9 @@ impl<T: Real> SparseAutoencoderBuilder<T> {
         Ok(activations)
     }
 
-    /// An activation that has parameters of its own as all the hidden layers do.
-    fn own_parameters(&self) -> Result<Activation, Error> {
-        let activations = match &self.hidden_activations {
-            HiddenActivations::Same(activation) => return Ok(*activation),
-            HiddenActivations::Each(activations) => activations,
-        };
-        let first = activations.first().copied().unwrap_or_default();
-        let own = |activation: &Activation| activation.own_parameters();
-        if activations.iter().any(|other| own(other) != own(&first)) {
-            return Err(Error::Incompatible {
-                what: "a hidden activation with thresholds",
-                other: "one that has others, or none",
-            });
-        }
-        Ok(first)
-    }
-
     fn initial_parameters(&self) -> Result<Parameters<T>, Error> {
         let Some(parameters) = &self.parameters else {
             let layout = Layout::new(&self.layers, self.tied)?;
-            let layout = layout.for_activation(self.own_parameters()?)?;
             let theta = self.initialization.draw(&layout, self.seed)?;
             return Parameters::new(layout, theta);
         };
@@ -366,7 +349,7 @@ impl<T: Real> SparseAutoencoderBuilder<T> {
                 }
             }
         }
-        parameters.clone().fit_to(self.own_parameters()?)
+        Ok(parameters.clone())
     }
 
     fn penalized(&self, depth: usize) -> Result<Vec<bool>, Error> {

@@ -13,7 +13,6 @@ use nalgebra::{DMatrix, DMatrixView, DVector, DVectorView};
 
 pub use layout::Layout;
 
-use crate::activation::OwnParameters;
 use crate::error::{Error, check_shape};
 use crate::{Activation, Real};
 use layout::Blocks;
@@ -138,65 +137,44 @@ impl<T: Real> Parameters<T> {
         Self::new(layout, theta)
     }
 
-    /// The same parameters with the thresholds of [`Activation::JumpRelu`] units, those of each
-    /// hidden layer at its index, which replace any that there are.
+    /// The same parameters with these thresholds, those of each hidden layer at its index, which
+    /// replace any that there are: one for each unit where the activation is to be
+    /// [`Activation::JumpRelu`], one in all for [`Activation::BatchTopK`], none for others.
     ///
     /// # Errors
     ///
-    /// [`Error::DimensionMismatch`] unless there is a vector for each hidden layer, with an entry
-    /// for each unit; [`Error::NonFinite`] for NaN and infinities.
+    /// [`Error::DimensionMismatch`] unless there is a vector for each hidden layer, with no entry,
+    /// one, or one for each unit; [`Error::NonFinite`] for NaN and infinities.
     pub fn with_thresholds(self, thresholds: &[DVector<T>]) -> Result<Self, Error> {
-        let vectors = thresholds.iter().map(|vector| vector.as_slice());
-        self.with_own(Activation::JumpRelu, vectors, "thresholds of a layer")
-    }
-
-    /// The same parameters with the thresholds that [`Activation::BatchTopK`] has learned for
-    /// inference, one for each hidden layer, which replace any that there are.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::DimensionMismatch`] unless there is one for each hidden layer;
-    /// [`Error::NonFinite`] for NaN and infinities.
-    pub fn with_batch_thresholds(self, thresholds: &[T]) -> Result<Self, Error> {
-        let vectors = thresholds.iter().map(std::slice::from_ref);
-        self.with_own(Activation::BatchTopK(1), vectors, "thresholds of a layer")
-    }
-
-    fn with_own<'v>(
-        self,
-        activation: Activation,
-        vectors: impl ExactSizeIterator<Item = &'v [T]>,
-        what: &'static str,
-    ) -> Result<Self, Error>
-    where
-        T: 'v,
-    {
-        let layout = self.layout.for_activation(activation)?;
-        let check = |expected, actual, what| check_shape(what, (expected, 1), (actual, 1));
-        check(layout.depth(), vectors.len(), "layers of thresholds")?;
-        let mut theta = self.theta;
-        theta.truncate(self.layout.for_activation(Activation::Identity)?.len());
-        for (vector, blocks) in vectors.zip(layout.blocks()) {
-            check(blocks.thresholds.len(), vector.len(), what)?;
-            theta.extend_from_slice(vector);
+        let old = &self.layout;
+        old.check_layers("layers of thresholds", thresholds.len())?;
+        for (blocks, layer) in old.blocks().iter().zip(thresholds) {
+            if ![0, 1, blocks.above].contains(&layer.len()) {
+                check_shape("thresholds of a layer", (blocks.above, 1), layer.shape())?;
+            }
         }
+        let (sizes, tied) = (old.sizes(), old.is_tied());
+        let without = Layout::new(sizes, tied)?.len();
+        let layout = Layout::with_thresholds(sizes, tied, |l, _| thresholds[l].len())?;
+        let mut theta = self.theta;
+        theta.truncate(without);
+        theta.extend(thresholds.iter().flat_map(|layer| layer.iter()));
         Self::new(layout, theta)
     }
 
-    /// The same parameters for hidden layers with this activation: the parameters of its own are
-    /// those that are there, or start at 0.
-    pub(crate) fn fit_to(self, activation: Activation) -> Result<Self, Error> {
-        let own = activation.own_parameters();
-        if self.layout.own() == own {
+    /// The same parameters for hidden layers with these activations: thresholds that they need and
+    /// that are not there start at 0.
+    pub(crate) fn fit_to(self, activations: &[Activation]) -> Result<Self, Error> {
+        let layout = self.layout.for_activations(activations)?;
+        if self.layout == layout {
             return Ok(self);
         }
-        if self.layout.own() != OwnParameters::None {
+        if self.layout.has_thresholds() {
             return Err(Error::Incompatible {
                 what: "parameters with thresholds",
-                other: "a hidden activation that has others, or none",
+                other: "hidden activations that have others, or none",
             });
         }
-        let layout = self.layout.for_activation(activation)?;
         let mut theta = self.theta;
         theta.resize(layout.len(), T::zero());
         Self::new(layout, theta)

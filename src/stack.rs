@@ -1,7 +1,7 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use nalgebra::{DMatrix, DMatrixView};
+use nalgebra::{DMatrix, DMatrixView, DVector};
 
 use crate::error::{Error, require};
 use crate::objective::Objective;
@@ -210,8 +210,8 @@ impl<T: Real> Stack<T> {
     ///
     /// # Errors
     ///
-    /// [`Error::Incompatible`] if an autoencoder has hidden activations with thresholds, or one
-    /// above the outermost a pre-encoder bias, for which the decoder has no place.
+    /// [`Error::Incompatible`] if an autoencoder above the outermost has a pre-encoder bias, which a
+    /// deep autoencoder has at the outermost layer only.
     pub fn unroll(&self) -> Result<SparseAutoencoder<T>, Error> {
         let target = self.layers[0].sparsity_target();
         self.unroll_to(Arc::new(()), T::zero(), target)
@@ -265,10 +265,9 @@ impl<T: Real> Stack<T> {
         sparsity_target: T,
     ) -> Result<SparseAutoencoder<T>, Error> {
         let tied = self.layers.iter().all(|layer| layer.layout().is_tied());
-        let mut layers = Vec::new();
+        let (mut layers, mut thresholds) = (Vec::new(), Vec::new());
         let (mut encoder, mut decoder, mut penalized) = (Vec::new(), Vec::new(), Vec::new());
         for (index, autoencoder) in self.layers.iter().enumerate() {
-            autoencoder.refuse_own_parameters("unrolling")?;
             if index > 0 && autoencoder.has_pre_encoder_bias() {
                 return Err(Error::Incompatible {
                     what: "unrolling",
@@ -280,6 +279,11 @@ impl<T: Real> Stack<T> {
                 encoder_bias: layer.encoder_bias.into_owned(),
                 decoder_weights: (!tied).then(|| layer.decoder_weights.into_owned()),
                 decoder_bias: layer.decoder_bias.into_owned(),
+            }));
+            let layers_of = autoencoder.parameters().layers();
+            thresholds.extend(layers_of.map(|layer| {
+                let none = || DVector::zeros(0);
+                layer.thresholds.map_or_else(none, |t| t.into_owned())
             }));
             let objective = autoencoder.objective();
             encoder.extend_from_slice(&objective.encoder);
@@ -300,7 +304,7 @@ impl<T: Real> Stack<T> {
             pre_encoder_bias: outermost.has_pre_encoder_bias(),
         };
         objective.check_penalty()?;
-        let parameters = Parameters::from_layers(&layers)?;
+        let parameters = Parameters::from_layers(&layers)?.with_thresholds(&thresholds)?;
         Ok(SparseAutoencoder::from_parts(parameters, objective))
     }
 }

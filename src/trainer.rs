@@ -7,7 +7,6 @@ use rand::SeedableRng;
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::seq::SliceRandom;
 
-use crate::activation::OwnParameters;
 use crate::error::{Error, require};
 use crate::kernel::{self, Threads};
 use crate::objective::{Batch, Loss, Pass, follow_thresholds};
@@ -510,12 +509,8 @@ impl<T: Real> Trainer<T> {
         let threads = workspace.scratch.take_threads();
         let (objective, parameters) = model.objective_and_parameters();
         let (layout, theta) = parameters.layout_and_theta_mut();
-        let followed = layout.own() == OwnParameters::Threshold;
         before.clear();
-        if followed {
-            let thresholds = layout.blocks().iter().map(|blocks| blocks.thresholds.start);
-            before.extend(thresholds.map(|at| theta[at]));
-        }
+        before.extend_from_slice(&theta[layout.thresholds()]);
         let evaluate = |theta: &[T], gradient: Option<&mut [T]>| {
             let pass = Pass {
                 objective,
@@ -533,9 +528,7 @@ impl<T: Real> Trainer<T> {
             Loss::total,
             evaluate,
         )?;
-        if followed {
-            follow_thresholds(layout, theta, before, workspace);
-        }
+        follow_thresholds(objective, layout, theta, before, workspace);
         Ok(step)
     }
 }

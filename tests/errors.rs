@@ -491,9 +491,7 @@ fn thresholds_must_fit_the_units_and_the_activation() {
         refused.unwrap_err(),
         mismatch("thresholds of a layer", 4, 3)
     );
-    let refused = parameters().with_batch_thresholds(&[0.1, 0.2]);
-    assert_eq!(refused.unwrap_err(), mismatch("layers of thresholds", 1, 2));
-    let refused = parameters().with_batch_thresholds(&[f64::NAN]);
+    let refused = parameters().with_thresholds(&[DVector::from_element(4, f64::NAN)]);
     assert!(matches!(refused, Err(Error::NonFinite { .. })));
 
     let thresholds = parameters().with_thresholds(&[DVector::from_element(4, 0.5)]);
@@ -506,7 +504,9 @@ fn thresholds_must_fit_the_units_and_the_activation() {
     let model = builder.hidden_activation(Activation::JumpRelu).build();
     assert_eq!(model.unwrap().parameters(), &thresholds);
     // Others take their place.
-    let replaced = thresholds.with_batch_thresholds(&[0.25]).unwrap();
+    let replaced = thresholds
+        .with_thresholds(&[DVector::from_element(1, 0.25)])
+        .unwrap();
     assert_eq!(replaced.layer(0).unwrap().thresholds.unwrap()[0], 0.25);
     assert_eq!(replaced.as_slice().len(), parameters().as_slice().len() + 1);
 }
@@ -528,20 +528,28 @@ fn a_decoder_bias_must_be_a_sample() {
 }
 
 #[test]
-fn activations_with_thresholds_have_no_place_in_a_network_of_several() {
+fn what_has_no_place_in_a_network_of_several_is_refused() {
     let outer = small::<f64>()
         .hidden_activation(Activation::JumpRelu)
         .build()
         .unwrap();
     let head = SoftmaxClassifier::<f64>::new(4, 2).unwrap();
     let refused = head.on_top_of(std::slice::from_ref(&outer)).unwrap_err();
+    display(&refused, &["a classifier on top", "thresholds"]);
+    let stack = Stack::new(vec![outer.clone()]).unwrap();
+    assert_eq!(stack.unroll().unwrap().parameters(), outer.parameters());
+
+    let inner = small::<f64>()
+        .layers([4, 2])
+        .output_activation(Activation::Identity)
+        .pre_encoder_bias(true)
+        .build()
+        .unwrap();
+    let stack = Stack::new(vec![outer, inner]).unwrap();
     display(
-        &refused,
-        &["a classifier on top", "parameters of their own"],
+        &stack.unroll().unwrap_err(),
+        &["unrolling", "a pre-encoder bias above the outermost"],
     );
-    let stack = Stack::new(vec![outer]).unwrap();
-    let refused = stack.unroll().unwrap_err();
-    display(&refused, &["unrolling", "parameters of their own"]);
 }
 
 #[test]
@@ -1635,25 +1643,4 @@ fn any_combination_of_settings_trains_or_is_refused() {
         .unwrap();
     // Otherwise the test would show little.
     assert!(counts.iter().all(|&count| count >= 40), "{counts:?}");
-}
-
-#[test]
-fn thresholds_belong_to_all_hidden_layers_or_to_none() {
-    let build = |activations: [Activation; 2]| {
-        SparseAutoencoder::<f32>::builder()
-            .layers([6, 5, 4])
-            .hidden_activations(activations)
-            .output_activation(Activation::Identity)
-            .penalty(())
-            .build()
-    };
-    assert!(build([Activation::JumpRelu, Activation::JumpRelu]).is_ok());
-    for mixed in [
-        [Activation::JumpRelu, Activation::Relu],
-        [Activation::Relu, Activation::BatchTopK(2)],
-        [Activation::BatchTopK(2), Activation::JumpRelu],
-    ] {
-        let error = build(mixed).unwrap_err();
-        assert!(matches!(error, Error::Incompatible { .. }), "{error}");
-    }
 }

@@ -215,7 +215,7 @@ fn the_largest_activations_of_a_batch_and_their_threshold() {
     assert_close("threshold", threshold, BATCH_TOPK_SMALLEST, TOLERANCE);
 
     // With one just below it, inference keeps what the batch has kept: here no other is near.
-    let parameters = small().with_batch_thresholds(&[BATCH_TOPK_SMALLEST - 1e-9]);
+    let parameters = small().with_thresholds(&[vector(&[BATCH_TOPK_SMALLEST - 1e-9])]);
     let model = linear(parameters.unwrap(), Activation::BatchTopK(2))
         .pre_encoder_bias(true)
         .build()

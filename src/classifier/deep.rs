@@ -48,7 +48,12 @@ impl<T: Real> SoftmaxClassifier<T> {
                 visible,
                 "visible size of a stacked autoencoder",
             )?;
-            autoencoder.refuse_own_parameters("a classifier on top")?;
+            if autoencoder.layout().has_thresholds() {
+                return Err(Error::Incompatible {
+                    what: "a classifier on top",
+                    other: "hidden activations with thresholds",
+                });
+            }
             let theta = autoencoder.parameters().as_slice();
             let layers = autoencoder.layout().blocks().iter();
             let activations = autoencoder.hidden_activations();

@@ -216,30 +216,6 @@ pub(crate) fn distance_squared<T: Real>(a: &[T], b: &[T]) -> T {
     )
 }
 
-/// `‖v‖²`, the halves of the values on two threads if they are many. Which values are added to which
-/// does not depend on the threads.
-pub(crate) fn norm_squared<T: Real>(values: &[T], threads: Threads) -> T {
-    /// What a thread sums at once.
-    const PART: usize = 1 << 14;
-    if values.len() <= PART {
-        return vectorize(
-            #[inline(always)]
-            || sum(values, |v| Scalar::fma(v, v, T::zero())),
-        );
-    }
-    let half = (values.len() / 2).next_multiple_of(PART);
-    let (first, second) = values.split_at(half);
-    let (first, second) = if threads.for_pass(values.len()) {
-        join(
-            || norm_squared(first, threads),
-            || norm_squared(second, threads),
-        )
-    } else {
-        (norm_squared(first, threads), norm_squared(second, threads))
-    };
-    first + second
-}
-
 /// `to ← a − b`
 pub(crate) fn subtract<T: Real>(a: &[T], b: &[T], to: &mut [T]) {
     vectorize(
@@ -262,4 +238,28 @@ pub(crate) fn add_scaled<T: Real>(to: &mut [T], factor: T, v: &[T]) {
             }
         },
     );
+}
+
+/// `‖v‖²`, the halves of the values on two threads if they are many. Which values are added to which
+/// does not depend on the threads.
+pub(crate) fn norm_squared<T: Real>(values: &[T], threads: Threads) -> T {
+    /// What a thread sums at once.
+    const PART: usize = 1 << 14;
+    if values.len() <= PART {
+        return vectorize(
+            #[inline(always)]
+            || sum(values, |v| Scalar::fma(v, v, T::zero())),
+        );
+    }
+    let half = (values.len() / 2).next_multiple_of(PART);
+    let (first, second) = values.split_at(half);
+    let (first, second) = if threads.for_pass(values.len()) {
+        join(
+            || norm_squared(first, threads),
+            || norm_squared(second, threads),
+        )
+    } else {
+        (norm_squared(first, threads), norm_squared(second, threads))
+    };
+    first + second
 }

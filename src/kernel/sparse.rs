@@ -251,7 +251,7 @@ impl<T: Real> Codes<T> {
     /// `(δ, τ) = back(j, hⱼᵢ, g)` for `g = ∂J/∂hⱼᵢ = dⱼ · eᵢ + per_unitⱼ + per_activationⱼᵢ`,
     ///
     /// ```text
-    /// ∂dⱼ = Σᵢ hⱼᵢ eᵢ + λ dⱼ,   ∂wⱼ = Σᵢ δ xᵢ + λ wⱼ,   ∂bⱼ = Σᵢ δ,   ∂tⱼ = Σᵢ τ
+    /// ∂dⱼ = Σᵢ hⱼᵢ eᵢ + λ dⱼ,     ∂wⱼ = Σᵢ δ xᵢ + λ wⱼ,     ∂bⱼ = Σᵢ δ,     ∂tⱼ = Σᵢ τ
     /// ```
     ///
     /// over the samples in which unit `j` is active.

@@ -3,7 +3,7 @@
 use nalgebra::DMatrixView;
 
 use super::{Pass, Reconstruction, matrix, matrix_mut};
-use crate::activation::{Function, OwnParameters, with_function};
+use crate::activation::{Function, with_function};
 use crate::kernel::{self, Scalar, Scratch, Write, product, transpose};
 use crate::workspace::{Workspace, grow};
 use crate::{Activation, Real};
@@ -62,16 +62,18 @@ impl<T: Real> Pass<'_, T> {
     fn activate(&self, l: usize, z: &mut [T], sums: &mut [T], scratch: &mut Scratch<T>) {
         let (blocks, f) = (&self.layout.blocks()[l], self.objective.encoder[l]);
         let b = &self.theta[blocks.encoder_bias.clone()];
-        match *blocks.thresholds(self.theta) {
-            [] => with_function!(f, function => kernel::activate(
-                z, b, |z| function.value(z), f.kept(blocks.above), sums, scratch,
-            )),
-            [t] if f.own_parameters() == OwnParameters::Threshold => {
+        match (f, blocks.thresholds(self.theta)) {
+            (Activation::JumpRelu, t) => {
+                kernel::activate_above(z, b, t, T::zero(), sums, scratch);
+            }
+            (Activation::BatchTopK(_), &[t]) => {
                 let t = kernel::positive(t);
                 let above = move |z| if z <= t { T::zero() } else { z };
                 kernel::activate(z, b, above, None, sums, scratch);
             }
-            ref t => kernel::activate_above(z, b, t, T::zero(), sums, scratch),
+            _ => with_function!(f, function => kernel::activate(
+                z, b, |z| function.value(z), f.kept(blocks.above), sums, scratch,
+            )),
         }
     }
 

@@ -13,7 +13,7 @@
 //! slope is 1, and where it loses it is 0, as of a ReLU: the backward passes need to know nothing of
 //! the choice.
 
-use super::Pass;
+use super::{Objective, Pass};
 use crate::activation::{self, Function, proportion_of};
 use crate::kernel::{self, Scratch};
 use crate::parameters::Layout;
@@ -56,20 +56,23 @@ impl<T: Real> Pass<'_, T> {
     }
 }
 
-/// Moves the thresholds of inference in `theta` from where they were in `before`, one for each
-/// layer, to what the last pass over a batch has found.
+/// Moves the thresholds of inference in `theta` from where they were among all thresholds `before`
+/// to what the last pass over a batch has found.
 pub(crate) fn follow_thresholds<T: Real>(
+    objective: &Objective<T>,
     layout: &Layout,
     theta: &mut [T],
     before: &[T],
     workspace: &Workspace<T>,
 ) {
     let layers = layout.blocks().iter().zip(&workspace.smallest_kept);
-    for ((blocks, &smallest), &before) in layers.zip(before) {
-        let Some(threshold) = theta[blocks.thresholds.clone()].first_mut() else {
+    for (f, (blocks, &smallest)) in objective.encoder.iter().zip(layers) {
+        if !matches!(f, Activation::BatchTopK(_)) {
             continue;
-        };
-        *threshold = match smallest {
+        }
+        let at = blocks.thresholds.start;
+        let before = before[at - layout.thresholds().start];
+        theta[at] = match smallest {
             Some(smallest) if before > T::zero() => before + T::of(RATE) * (smallest - before),
             Some(smallest) => smallest,
             None => before,

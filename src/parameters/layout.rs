@@ -4,7 +4,6 @@ use std::ops::Range;
 
 use nalgebra::{DMatrixView, DMatrixViewMut};
 
-use crate::activation::OwnParameters;
 use crate::error::{Error, require};
 use crate::{Activation, Real};
 
@@ -19,16 +18,15 @@ use crate::{Activation, Real};
 /// ```
 ///
 /// each matrix column by column. With tied weights there is no `D_l`: the decoder reads `W_l`.
-/// Behind them lie the parameters of activations that have some of their own, if they do:
+/// Behind them lie the thresholds of the layers whose activation has some:
 ///
 /// ```text
-/// t_0, …, t_{L−1}                   thresholds: of JumpRelu n_{l+1} entries, of BatchTopK one
+/// t_0, …, t_{L−1}                   of JumpRelu n_{l+1} entries, of BatchTopK one, of others none
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Layout {
     sizes: Vec<usize>,
     tied: bool,
-    own: OwnParameters,
     blocks: Vec<Blocks>,
     len: usize,
 }
@@ -54,30 +52,50 @@ impl Layout {
     /// [`Error::InvalidParameter`] for fewer than two sizes, a size of 0, or more parameters than
     /// the machine can address.
     pub fn new(sizes: &[usize], tied: bool) -> Result<Self, Error> {
-        Self::with_own(sizes, tied, OwnParameters::None)
+        Self::with_thresholds(sizes, tied, |_, _| 0)
     }
 
-    /// The same sizes, with room for the parameters that this activation of the hidden layers has
-    /// of its own, if it has some.
+    /// The same sizes, with room for the thresholds of these activations, one for each hidden layer,
+    /// as far as they have some.
     ///
     /// ```
     /// use sparse_autoencoder::{Activation, Layout};
     ///
     /// let layout = Layout::new(&[3, 5], false)?;
     /// assert_eq!(layout.len(), 2 * 3 * 5 + 5 + 3);
-    /// let with_thresholds = layout.for_activation(Activation::JumpRelu)?;
+    /// let with_thresholds = layout.for_activations(&[Activation::JumpRelu])?;
     /// assert_eq!(with_thresholds.len(), layout.len() + 5);
     /// # Ok::<(), sparse_autoencoder::Error>(())
     /// ```
     ///
     /// # Errors
     ///
-    /// As [`new`](Self::new).
-    pub fn for_activation(&self, activation: Activation) -> Result<Self, Error> {
-        Self::with_own(&self.sizes, self.tied, activation.own_parameters())
+    /// [`Error::DimensionMismatch`] unless there is one for each hidden layer; else as
+    /// [`new`](Self::new).
+    pub fn for_activations(&self, activations: &[Activation]) -> Result<Self, Error> {
+        self.check_layers("activations of the hidden layers", activations.len())?;
+        Self::with_thresholds(&self.sizes, self.tied, |l, units| {
+            activations[l].thresholds(units)
+        })
     }
 
-    fn with_own(sizes: &[usize], tied: bool, own: OwnParameters) -> Result<Self, Error> {
+    pub(super) fn check_layers(&self, what: &'static str, actual: usize) -> Result<(), Error> {
+        if actual == self.depth() {
+            return Ok(());
+        }
+        Err(Error::DimensionMismatch {
+            what,
+            expected: self.depth(),
+            actual,
+        })
+    }
+
+    /// `thresholds(l, units)` of them in each layer `l`.
+    pub(super) fn with_thresholds(
+        sizes: &[usize],
+        tied: bool,
+        thresholds: impl Fn(usize, usize) -> usize,
+    ) -> Result<Self, Error> {
         require(
             sizes.len() >= 2,
             "layers",
@@ -122,12 +140,8 @@ impl Layout {
                 thresholds: 0..0,
             })
             .collect();
-        for layer in &mut blocks {
-            layer.thresholds = match own {
-                OwnParameters::None => continue,
-                OwnParameters::Threshold => take(Some(1)),
-                OwnParameters::Thresholds => take(Some(layer.above)),
-            };
+        for (l, layer) in blocks.iter_mut().enumerate() {
+            layer.thresholds = take(Some(thresholds(l, layer.above)));
         }
         if !fits {
             return Err(Error::InvalidParameter {
@@ -139,7 +153,6 @@ impl Layout {
         Ok(Self {
             sizes: sizes.to_vec(),
             tied,
-            own,
             blocks,
             len,
         })
@@ -182,8 +195,14 @@ impl Layout {
         self.len
     }
 
-    pub(crate) fn own(&self) -> OwnParameters {
-        self.own
+    /// The thresholds of all layers.
+    pub(crate) fn thresholds(&self) -> Range<usize> {
+        self.blocks[0].thresholds.start..self.len
+    }
+
+    /// Whether some layer has thresholds.
+    pub(crate) fn has_thresholds(&self) -> bool {
+        !self.thresholds().is_empty()
     }
 
     pub(crate) fn blocks(&self) -> &[Blocks] {
