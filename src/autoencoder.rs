@@ -1,3 +1,5 @@
+mod sparse;
+
 use nalgebra::{DMatrix, DMatrixView, DVector};
 
 use crate::batch::{check_batch, check_rows};

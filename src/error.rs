@@ -72,7 +72,7 @@ pub enum Error {
         /// The value found.
         value: f64,
     },
-    /// A value of the data lies outside the range that the loss needs.
+    /// A value of the data lies outside the range that its use needs.
     #[error("{what} must be {requirement}, got {value} at row {row}, column {column}")]
     OutOfRange {
         /// The matrix.

@@ -1,6 +1,7 @@
 //! The inner loops: matrix products and elementwise passes. The only place that names the library
 //! behind them.
 
+mod compressed;
 mod dot;
 mod elementwise;
 mod jump;
@@ -16,6 +17,7 @@ mod threads;
 mod tile;
 mod update;
 
+pub(crate) use compressed::Compressed;
 pub(crate) use elementwise::{
     activate, add_products, add_scaled, all_finite, backpropagate, distance_squared, divide_by,
     multiply, norm_squared, residual, subtract, sum, weight_decay,

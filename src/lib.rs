@@ -30,6 +30,8 @@
 //! [`Epoch`]; a [`Report`] says how it went and by which [`StopReason`] it ended. [`metrics`] measure
 //! the result. [`Scaling`] makes a [`Scaler`] of the data, and an [`AnomalyDetector`], from its own
 //! [builder](AnomalyDetectorBuilder), tells by a [`Threshold`] which samples a model does not know.
+//! [`SparseHidden`] holds hidden activations without their zeros, and
+//! [`metrics::UnitStatistics`] tells what each unit does over a stream of samples.
 //! A [`Stack`] fits one autoencoder on the codes of another, and a [`SoftmaxClassifier`] on top of
 //! it fine-tunes them all.
 //!
@@ -102,6 +104,8 @@
 //!
 //! - `rayon` (default): several threads for large products and passes. Results are the same bits
 //!   with and without it.
+//! - `nalgebra-sparse`: conversions between [`SparseHidden`] and the `CscMatrix` of
+//!   `nalgebra_sparse`.
 //! - `safetensors`: the module `format`, which saves and loads models, and reads and writes the
 //!   files in which sparse autoencoders are published: those of SAELens, sparsify, Gemma Scope,
 //!   Llama Scope, and dictionary_learning.
@@ -130,6 +134,7 @@ pub mod penalty;
 mod real;
 mod scaling;
 mod schedule;
+mod sparse_hidden;
 mod stack;
 mod trainer;
 mod workspace;
@@ -153,11 +158,14 @@ pub use penalty::{KlDivergence, L0, L1, Penalty, Proportion, SquaredDeviation, T
 pub use real::Real;
 pub use scaling::{Scaler, Scaling};
 pub use schedule::Schedule;
+pub use sparse_hidden::SparseHidden;
 pub use stack::Stack;
 pub use trainer::{Epoch, Report, StopReason, Trainer};
 pub use workspace::Workspace;
 
 pub use nalgebra;
+#[cfg(feature = "nalgebra-sparse")]
+pub use nalgebra_sparse;
 
 /// The examples of the README are tests.
 #[cfg(doctest)]

@@ -1,8 +1,8 @@
-//! How well a model reconstructs, how sparse its hidden activations are, and how well scores tell
-//! anomalies from the rest.
+//! How well a model reconstructs, how sparse its hidden activations are, what each of its units does,
+//! and how well scores tell anomalies from the rest.
 //!
-//! [`ReconstructionMetrics`] and [`SparsityMetrics`] are accumulators: batches are added as they
-//! come, and nothing of them is kept. All is summed in `f64`, sample by sample in the order given,
+//! [`ReconstructionMetrics`], [`SparsityMetrics`], and [`UnitStatistics`] are accumulators: batches are
+//! added as they come, and nothing of them is kept. All is summed in `f64`, sample by sample in the order given,
 //! so that the same samples give the same bits however they were split into batches, also for
 //! quantities that a mean over batches would get wrong, such as a variance.
 //!
@@ -38,15 +38,26 @@ mod ranking;
 mod reconstruction;
 mod sparsity;
 mod sparsity_index;
+mod units;
 
 pub use ranking::{RocPoint, average_precision, roc_auc, roc_curve};
 pub use reconstruction::ReconstructionMetrics;
 pub use sparsity::SparsityMetrics;
 pub use sparsity_index::{SparsityIndex, hoyer, treves_rolls, vinje_gallant};
+pub use units::{TopSample, UnitStatistics};
+
+use nalgebra::DVector;
 
 /// `sum / count`, `None` where there is nothing to divide by.
 fn ratio(sum: f64, count: f64) -> Option<f64> {
     (count > 0.0).then(|| sum / count)
+}
+
+/// `sum(unit) / samples` for each unit. `None` before any sample.
+fn mean_per_unit<U>(units: &[U], samples: usize, sum: impl Fn(&U) -> f64) -> Option<DVector<f64>> {
+    let count = float(samples);
+    let means = units.iter().map(|unit| sum(unit) / count);
+    (samples > 0).then(|| DVector::from_iterator(units.len(), means))
 }
 
 /// A count as a number; counts stay far below 2⁵³.

@@ -12,12 +12,13 @@ use std::cell::Cell;
 use std::ops::ControlFlow;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
+use sparse_autoencoder::metrics::UnitStatistics;
 use sparse_autoencoder::nalgebra::{DMatrix, DVector};
 use sparse_autoencoder::penalty::Scaled;
 use sparse_autoencoder::{
     Activation, Adam, Corruption, KlDivergence, L1, Lbfgs, Penalty, Proportion, Real,
-    Reconstruction, Schedule, Sgd, SparseAutoencoder, SparseAutoencoderBuilder, SquaredDeviation,
-    TargetL0, Trainer, Workspace,
+    Reconstruction, Schedule, Sgd, SparseAutoencoder, SparseAutoencoderBuilder, SparseHidden,
+    SquaredDeviation, TargetL0, Trainer, Workspace,
 };
 
 thread_local! {
@@ -137,10 +138,15 @@ fn measure(action: impl FnOnce()) -> (Vec<String>, usize) {
 fn assert_no_allocation(name: &str, mut action: impl FnMut()) {
     action();
     action();
-    let (own, _) = measure(|| {
+    assert_never_allocates(name, || {
         action();
         action();
     });
+}
+
+#[track_caller]
+fn assert_never_allocates(name: &str, action: impl FnOnce()) {
+    let (own, _) = measure(action);
     assert!(
         own.is_empty(),
         "{name}: {} allocations, the first\n{}",
@@ -225,7 +231,19 @@ fn assert_passes<T: Real>(
     assert_no_allocation("encode_into", || {
         model.encode_into(x, &mut hidden, ws).unwrap()
     });
+    let mut sparse = SparseHidden::new();
+    assert_no_allocation("encode_sparse_into", || {
+        model.encode_sparse_into(x, &mut sparse, ws).unwrap();
+    });
+    let mut statistics = UnitStatistics::new(hidden.nrows(), 3);
+    assert_never_allocates("UnitStatistics", || {
+        statistics.add(&hidden).unwrap();
+        statistics.add_sparse(&sparse).unwrap();
+    });
     let mut decoded = DMatrix::zeros(x.nrows(), x.ncols());
+    assert_no_allocation("decode_sparse_into", || {
+        model.decode_sparse_into(&sparse, &mut decoded, ws).unwrap();
+    });
     assert_no_allocation("decode_into", || {
         model.decode_into(&hidden, &mut decoded, ws).unwrap();
     });

@@ -7,15 +7,17 @@ use std::panic::UnwindSafe;
 use std::sync::Arc;
 
 use sparse_autoencoder::gradient_check::GradientCheck;
-use sparse_autoencoder::metrics::{ReconstructionMetrics, SparsityIndex, SparsityMetrics};
+use sparse_autoencoder::metrics::{
+    ReconstructionMetrics, SparsityIndex, SparsityMetrics, TopSample, UnitStatistics,
+};
 use sparse_autoencoder::nalgebra::DMatrix;
 use sparse_autoencoder::optimizer::Step;
 use sparse_autoencoder::penalty::{HiddenBatch, HiddenGradient, Scaled};
 use sparse_autoencoder::{
     Activation, Adam, Corruption, Epoch, Error, Initialization, KlDivergence, L1, Layer, LayerView,
     Layout, Lbfgs, Loss, Optimizer, Parameters, Penalty, Proportion, Reconstruction, Report,
-    Schedule, Sgd, SparseAutoencoder, SparseAutoencoderBuilder, SquaredDeviation, StopReason,
-    Trainer, Workspace,
+    Schedule, Sgd, SparseAutoencoder, SparseAutoencoderBuilder, SparseHidden, SquaredDeviation,
+    StopReason, Trainer, Workspace,
 };
 
 fn shared<T: Send + Sync + Unpin + Debug>() {}
@@ -40,6 +42,7 @@ fn values_can_be_sent_shared_cloned_and_shown() {
     small_value::<SquaredDeviation>();
     small_value::<Step<f64>>();
     small_value::<StopReason>();
+    small_value::<TopSample>();
 
     value::<Adam<f32>>();
     value::<Error>();
@@ -51,7 +54,9 @@ fn values_can_be_sent_shared_cloned_and_shown() {
     value::<ReconstructionMetrics>();
     value::<Report<f64>>();
     value::<Sgd<f32>>();
+    value::<SparseHidden<f32>>();
     value::<SparsityMetrics>();
+    value::<UnitStatistics>();
     value::<Workspace<f32>>();
 
     comparable::<Error>();
@@ -60,11 +65,13 @@ fn values_can_be_sent_shared_cloned_and_shown() {
     comparable::<Layout>();
     comparable::<Parameters<f64>>();
     comparable::<Report<f64>>();
+    comparable::<SparseHidden<f64>>();
 
     default::<Activation>();
     default::<Initialization>();
     default::<Reconstruction>();
     default::<SparseAutoencoderBuilder<f32>>();
+    default::<SparseHidden<f32>>();
     default::<Workspace<f64>>();
 }
 

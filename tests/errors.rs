@@ -15,8 +15,8 @@ use sparse_autoencoder::penalty::{self, HiddenBatch, HiddenGradient, Scaled};
 use sparse_autoencoder::{
     Activation, Adam, Corruption, Error, Initialization, KlDivergence, L0, L1, Layer, Layout,
     Lbfgs, Optimizer, Parameters, Penalty, Proportion, Real, Reconstruction, Schedule, Sgd,
-    SoftmaxClassifier, SparseAutoencoder, SparseAutoencoderBuilder, SquaredDeviation, Stack,
-    TargetL0, Trainer, Workspace, gradient_check,
+    SoftmaxClassifier, SparseAutoencoder, SparseAutoencoderBuilder, SparseHidden, SquaredDeviation,
+    Stack, TargetL0, Trainer, Workspace, gradient_check,
 };
 
 /// What no setting accepts.
@@ -758,6 +758,11 @@ fn every_method_on_samples(
     let mut results = vec![
         ("encode", model.encode(samples).map(unit)),
         ("encode_into", model.encode_into(samples, &mut hidden, ws)),
+        ("encode_sparse", model.encode_sparse(samples).map(|_| ())),
+        (
+            "encode_sparse_into",
+            model.encode_sparse_into(samples, &mut SparseHidden::new(), ws),
+        ),
         ("reconstruct", model.reconstruct(samples).map(unit)),
         (
             "reconstruct_into",
@@ -812,6 +817,7 @@ fn samples_of_the_wrong_height_are_refused_everywhere() {
         if columns > 5 {
             let rows_of = "rows of the samples";
             assert_mismatch(model.encode(&samples), rows_of, 3, 0);
+            assert_mismatch(model.encode_sparse(&samples), rows_of, 3, 0);
             assert_mismatch(model.reconstruct(&samples), rows_of, 3, 0);
             assert_mismatch(model.reconstruction_errors(&samples), rows_of, 3, 0);
             assert_mismatch(model.loss(&samples), rows_of, 3, 0);

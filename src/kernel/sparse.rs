@@ -185,6 +185,12 @@ impl<T: Real> Codes<T> {
             .all(|&len| len as usize != TOO_MANY)
     }
 
+    /// The active units of a sample and their activations.
+    pub(super) fn of_sample(&self, i: usize) -> (&[u32], &[T]) {
+        let active = i * self.stride..i * self.stride + self.lens[i] as usize;
+        (&self.units[active.clone()], &self.values[active])
+    }
+
     /// Sorts the codes of `count` samples by unit.
     pub(crate) fn sort_by_unit(&mut self, units: usize, count: usize) {
         self.starts.clear();
@@ -235,8 +241,7 @@ impl<T: Real> Codes<T> {
         scratch.run(z, rows, sums, |first, panel, sums| {
             for (offset, column) in panel.chunks_exact_mut(rows).enumerate() {
                 let i = first + offset;
-                let active = i * self.stride..i * self.stride + self.lens[i] as usize;
-                let (units, values) = (&self.units[active.clone()], &self.values[active]);
+                let (units, values) = self.of_sample(i);
                 let of = |unit: u32| &d[unit as usize * rows..(unit as usize + 1) * rows];
                 vectorize(
                     #[inline(always)]

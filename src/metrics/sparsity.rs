@@ -1,7 +1,7 @@
 use nalgebra::{DMatrixView, DVector};
 
 use super::sparsity_index::{Magnitudes, SparsityIndex};
-use super::{float, ratio};
+use super::{float, mean_per_unit, ratio};
 use crate::Real;
 use crate::batch::check_batch;
 use crate::error::{Error, require};
@@ -114,7 +114,7 @@ impl SparsityMetrics {
     /// ```
     #[must_use]
     pub fn mean_activation(&self) -> Option<DVector<f64>> {
-        self.per_unit(|unit| unit.sum)
+        mean_per_unit(&self.units, self.samples, |unit| unit.sum)
     }
 
     /// The mean number of active units of a sample. `None` before any sample.
@@ -135,7 +135,7 @@ impl SparsityMetrics {
     /// ```
     #[must_use]
     pub fn activation_frequency(&self) -> Option<DVector<f64>> {
-        self.per_unit(|unit| float(unit.active))
+        mean_per_unit(&self.units, self.samples, |unit| float(unit.active))
     }
 
     /// The units that were active in no sample, ascending: before any sample, all of them.
@@ -165,15 +165,5 @@ impl SparsityMetrics {
             .iter()
             .map(|unit| unit.magnitudes.indices(self.samples)[index.position()])
             .collect()
-    }
-
-    fn per_unit(&self, sum: impl Fn(&Unit) -> f64) -> Option<DVector<f64>> {
-        let samples = float(self.samples);
-        (self.samples > 0).then(|| {
-            DVector::from_iterator(
-                self.units.len(),
-                self.units.iter().map(|unit| sum(unit) / samples),
-            )
-        })
     }
 }

@@ -100,9 +100,14 @@ impl<T: Real> Pass<'_, T> {
         scratch: &mut Scratch<T>,
     ) {
         self.decode_product(l, above, r, scratch);
+        self.activate_reconstruction(l, above.ncols(), r, scratch);
+    }
+
+    /// `R ← g(R + c)`
+    fn activate_reconstruction(&self, l: usize, m: usize, r: &mut [T], scratch: &mut Scratch<T>) {
         let blocks = &self.layout.blocks()[l];
         let c = &self.theta[blocks.decoder_bias.clone()];
-        let r = &mut r[..blocks.below * above.ncols()];
+        let r = &mut r[..blocks.below * m];
         with_function!(self.objective.decoder[l], function => kernel::activate(
             r, c, |z| function.value(z), None, &mut [], scratch,
         ));
@@ -220,20 +225,37 @@ impl<T: Real> Pass<'_, T> {
         x_hat: &mut [T],
         workspace: &mut Workspace<T>,
     ) {
-        let (m, depth) = (h.ncols(), self.layout.depth());
+        let m = h.ncols();
+        self.decode(m, x_hat, workspace, |r, scratch| {
+            self.decode_product(self.layout.depth() - 1, h, r, scratch);
+        });
+    }
+
+    /// [`decode_into`](Self::decode_into), with `D H_L` of `m` samples as `innermost` writes it.
+    pub(super) fn decode(
+        &self,
+        m: usize,
+        x_hat: &mut [T],
+        workspace: &mut Workspace<T>,
+        innermost: impl Fn(&mut [T], &mut Scratch<T>) + Send + Sync,
+    ) {
         workspace.fit_to(self.layout);
         workspace.enter(self.layout.len() * m, |ws| {
             for (l, blocks) in self.layout.blocks().iter().enumerate().rev() {
                 let (r, above) = ws.reconstruction.split_at_mut(l + 1);
-                let above = above.first().filter(|_| l + 1 < depth);
-                let above = above.map_or(h, |r| matrix(r, blocks.above, m));
                 let r = if l == 0 {
                     &mut *x_hat
                 } else {
                     grow(&mut r[l], blocks.below * m);
                     &mut r[l]
                 };
-                self.decode_layer(l, above, r, &mut ws.scratch);
+                if l + 1 == self.layout.depth() {
+                    innermost(r, &mut ws.scratch);
+                    self.activate_reconstruction(l, m, r, &mut ws.scratch);
+                } else {
+                    let above = matrix(&above[0], blocks.above, m);
+                    self.decode_layer(l, above, r, &mut ws.scratch);
+                }
             }
         });
     }

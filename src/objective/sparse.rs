@@ -6,11 +6,13 @@
 //! that selects its units is always sparse; one that has learned to be is when it is measured to
 //! be.
 
+use std::ops::Range;
+
 use nalgebra::DMatrixView;
 
-use super::{Pass, matrix_mut};
+use super::{Pass, matrix, matrix_mut};
 use crate::activation::{Function, with_function};
-use crate::kernel::{self, UnitGradients, UnitOperands, Write, product, transpose};
+use crate::kernel::{self, Compressed, UnitGradients, UnitOperands, Write, product, transpose};
 use crate::workspace::{Workspace, grow};
 use crate::{Activation, Real};
 
@@ -24,10 +26,14 @@ impl<T: Real> Pass<'_, T> {
     /// The k of a model with one hidden layer whose units are selected and not penalised: nobody
     /// ever needs the layer as a whole.
     pub(super) fn selects_only(&self) -> Option<usize> {
+        self.selects_few().filter(|_| !self.penalizes(0))
+    }
+
+    /// The k of a model with one hidden layer of which few units are selected.
+    fn selects_few(&self) -> Option<usize> {
         let units = self.layout.hidden();
         let k = self.objective.encoder[0].kept(units)?;
-        let few = k * SPARSE <= units;
-        (self.layout.depth() == 1 && few && !self.penalizes(0)).then_some(k)
+        (self.layout.depth() == 1 && k * SPARSE <= units).then_some(k)
     }
 
     /// The codes of `input`, of which the hidden layer is never held as a whole.
@@ -45,6 +51,50 @@ impl<T: Real> Pass<'_, T> {
             product(out, Write::Over, transpose(w), panel, &mut ws.scratch);
             ws.codes.select(z, b, k, first, &ws.scratch);
         }
+    }
+
+    /// Appends `H_L` of `x` to `hidden`.
+    pub(crate) fn encode_sparse(
+        &self,
+        x: DMatrixView<'_, T>,
+        hidden: &mut Compressed<T>,
+        workspace: &mut Workspace<T>,
+    ) {
+        let (units, m) = (self.layout.hidden(), x.ncols());
+        if let Some(k) = self.selects_few() {
+            workspace.fit_to(self.layout);
+            workspace.enter(self.layout.len() * m, |ws| {
+                let centred = self.centred(x, ws);
+                let of = |centred| matrix(centred, self.layout.visible(), m);
+                self.select(centred.as_deref().map_or(x, of), k, ws);
+                ws.return_centred(centred);
+            });
+            hidden.append_codes(&workspace.codes, m);
+            return;
+        }
+        let mut dense = workspace.lend_innermost(units * m);
+        self.encode_into(x, &mut dense[..units * m], workspace);
+        workspace.enter(units * m, |ws| {
+            hidden.append(&dense[..units * m], units, &ws.scratch);
+        });
+        workspace.return_innermost(dense);
+    }
+
+    /// `X̂` of some of the innermost activations `hidden`, into `x_hat`.
+    pub(crate) fn decode_sparse(
+        &self,
+        hidden: &Compressed<T>,
+        samples: Range<usize>,
+        x_hat: &mut [T],
+        workspace: &mut Workspace<T>,
+    ) {
+        let innermost = &self.layout.blocks()[self.layout.depth() - 1];
+        let d = innermost.decoder_weights(self.theta);
+        let m = samples.len();
+        self.decode(m, x_hat, workspace, |r, scratch| {
+            let r = &mut r[..innermost.below * m];
+            hidden.product(r, d, samples.clone(), scratch);
+        });
     }
 
     /// Turns the hidden layer into codes, if it is the only one and few of its activations, `active`

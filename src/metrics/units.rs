@@ -1,0 +1,215 @@
+use nalgebra::{DMatrixView, DVector};
+
+use super::{float, mean_per_unit};
+use crate::batch::check_batch;
+use crate::error::Error;
+use crate::{Real, SparseHidden};
+
+/// Accumulates what each hidden unit does over a stream of samples: how often and how strongly it is
+/// active, and in which samples most.
+///
+/// A unit is *active* in a sample where its activation `h` is not 0. In how many samples it is, and
+/// what those have in common that activate it most, is how units of a sparse model are understood
+/// (Bricken et al. 2023, *Towards Monosemanticity: Decomposing Language Models With Dictionary
+/// Learning*). Smooth activations such as the sigmoid are never 0:
+/// [`SparsityMetrics`](super::SparsityMetrics) has a threshold for those.
+///
+/// Memory is proportional to the units and the samples kept for each, all of it allocated at the
+/// start. Batches can be dense or sparse, and how the stream is divided into them changes no bit.
+///
+/// ```
+/// use sparse_autoencoder::metrics::UnitStatistics;
+/// use sparse_autoencoder::nalgebra::DMatrix;
+///
+/// // Three units; the activations of four samples, two at a time.
+/// let mut statistics = UnitStatistics::new(3, 2);
+/// statistics.add(&DMatrix::from_column_slice(3, 2, &[0.0_f32, 2.0, 0.0, 0.0, 3.0, 1.0]))?;
+/// statistics.add(&DMatrix::from_column_slice(3, 2, &[0.0_f32, 0.0, 0.0, 0.0, 7.0, 1.0]))?;
+///
+/// assert_eq!(statistics.dead_units(), [0]);
+/// assert_eq!(statistics.activation_frequency().unwrap()[1], 0.75);
+/// assert_eq!(statistics.mean_activation().unwrap()[1], 3.0);
+/// assert_eq!(statistics.mean_when_active()[1], Some(4.0));
+/// let top = statistics.top_samples(1).unwrap();
+/// assert_eq!((top[0].sample, top[0].activation), (3, 7.0));
+/// assert_eq!((top[1].sample, top[1].activation), (1, 3.0));
+/// # Ok::<(), sparse_autoencoder::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+pub struct UnitStatistics {
+    samples: usize,
+    units: Vec<Unit>,
+    /// How many samples are kept for each unit.
+    top: usize,
+    /// `top` places for each unit, the strongest first; as many are taken as it was active, at most.
+    strongest: Vec<TopSample>,
+}
+
+/// A sample in which a unit was among its strongest.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
+pub struct TopSample {
+    /// The position of the sample in the stream, counted from 0.
+    pub sample: usize,
+    /// The activation of the unit in it.
+    pub activation: f64,
+}
+
+/// One unit over the samples in which it was active.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Unit {
+    active: usize,
+    sum: f64,
+    /// −∞ before any sample.
+    maximum: f64,
+}
+
+impl UnitStatistics {
+    /// An empty accumulator for samples of `units` hidden activations, which keeps the `top` samples
+    /// of each unit.
+    #[must_use]
+    pub fn new(units: usize, top: usize) -> Self {
+        let unit = Unit {
+            active: 0,
+            sum: 0.0,
+            maximum: f64::NEG_INFINITY,
+        };
+        let vacant = TopSample {
+            sample: 0,
+            activation: 0.0,
+        };
+        Self {
+            samples: 0,
+            units: vec![unit; units],
+            top,
+            strongest: vec![vacant; units.saturating_mul(top)],
+        }
+    }
+
+    /// Adds the next batch of hidden activations, units × samples.
+    ///
+    /// # Errors
+    /// [`Error::DimensionMismatch`], [`Error::EmptyBatch`], or [`Error::NonFinite`], and then
+    /// nothing has been added.
+    pub fn add<'a, T: Real>(&mut self, hidden: impl Into<DMatrixView<'a, T>>) -> Result<(), Error> {
+        let hidden = hidden.into();
+        check_batch(
+            hidden,
+            self.units.len(),
+            ["hidden activations", "rows of the hidden activations"],
+        )?;
+        for sample in hidden.column_iter() {
+            for (unit, &activation) in sample.iter().enumerate() {
+                if activation != T::zero() {
+                    self.add_activation(unit, activation.to_f64());
+                }
+            }
+            self.samples += 1;
+        }
+        Ok(())
+    }
+
+    /// [`add`](Self::add) for sparse hidden activations, by their active units alone: the same bits.
+    ///
+    /// # Errors
+    /// [`Error::DimensionMismatch`] or [`Error::EmptyBatch`], and then nothing has been added.
+    pub fn add_sparse<T: Real>(&mut self, hidden: &SparseHidden<T>) -> Result<(), Error> {
+        hidden.check(self.units.len())?;
+        for (units, activations) in hidden.iter() {
+            for (&unit, activation) in units.iter().zip(activations) {
+                self.add_activation(unit as usize, activation.to_f64());
+            }
+            self.samples += 1;
+        }
+        Ok(())
+    }
+
+    /// Adds an activation that is not 0 in the sample that comes next.
+    fn add_activation(&mut self, unit: usize, activation: f64) {
+        let strongest = &mut self.strongest[unit * self.top..(unit + 1) * self.top];
+        let unit = &mut self.units[unit];
+        let taken = unit.active.min(self.top);
+        // Behind those that are equal: they came earlier.
+        let place = strongest[..taken].partition_point(|kept| kept.activation >= activation);
+        if place < self.top {
+            strongest[place..self.top.min(taken + 1)].rotate_right(1);
+            strongest[place] = TopSample {
+                sample: self.samples,
+                activation,
+            };
+        }
+        unit.active += 1;
+        unit.sum += activation;
+        unit.maximum = unit.maximum.max(activation);
+    }
+
+    /// The number of samples added.
+    #[must_use]
+    pub fn samples(&self) -> usize {
+        self.samples
+    }
+
+    /// The proportion of samples in which each unit is active. `None` before any sample.
+    ///
+    /// ```text
+    /// 1/m #{i : hⱼᵢ ≠ 0}
+    /// ```
+    #[must_use]
+    pub fn activation_frequency(&self) -> Option<DVector<f64>> {
+        mean_per_unit(&self.units, self.samples, |unit| float(unit.active))
+    }
+
+    /// The mean activation `ρ̂` of each unit over all samples. `None` before any sample.
+    ///
+    /// ```text
+    /// ρ̂ⱼ = 1/m Σᵢ hⱼᵢ
+    /// ```
+    #[must_use]
+    pub fn mean_activation(&self) -> Option<DVector<f64>> {
+        mean_per_unit(&self.units, self.samples, |unit| unit.sum)
+    }
+
+    /// The mean activation of each unit over the samples in which it is active. `None` for a dead
+    /// unit.
+    ///
+    /// ```text
+    /// Σᵢ hⱼᵢ / #{i : hⱼᵢ ≠ 0}
+    /// ```
+    #[must_use]
+    pub fn mean_when_active(&self) -> Vec<Option<f64>> {
+        self.per_active_unit(|unit| unit.sum / float(unit.active))
+    }
+
+    /// The largest activation of each unit over the samples in which it is active. `None` for a dead
+    /// unit.
+    ///
+    /// ```text
+    /// max {hⱼᵢ : hⱼᵢ ≠ 0}
+    /// ```
+    #[must_use]
+    pub fn maximum(&self) -> Vec<Option<f64>> {
+        self.per_active_unit(|unit| unit.maximum)
+    }
+
+    /// The units that were active in no sample, ascending: before any sample, all of them.
+    #[must_use]
+    pub fn dead_units(&self) -> Vec<usize> {
+        (0..self.units.len())
+            .filter(|&unit| self.units[unit].active == 0)
+            .collect()
+    }
+
+    /// The samples in which a unit had its largest activations, the strongest first; of equal
+    /// activations the earlier sample wins. Fewer than the `top` of [`new`](Self::new) if the unit
+    /// was active in fewer. `None` if there is no such unit.
+    #[must_use]
+    pub fn top_samples(&self, unit: usize) -> Option<&[TopSample]> {
+        let taken = self.units.get(unit)?.active.min(self.top);
+        Some(&self.strongest[unit * self.top..][..taken])
+    }
+
+    fn per_active_unit(&self, value: impl Fn(&Unit) -> f64) -> Vec<Option<f64>> {
+        let of = |unit: &Unit| (unit.active > 0).then(|| value(unit));
+        self.units.iter().map(of).collect()
+    }
+}
