@@ -22,10 +22,10 @@
 mod chart;
 #[path = "data/mod.rs"]
 mod data;
+mod experiment;
 #[path = "data/npy.rs"]
 mod npy;
 mod picture;
-mod spread;
 
 use std::error::Error;
 use std::io::{IsTerminal, Write};
@@ -34,6 +34,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use chart::Line;
+use experiment::mean_and_deviation;
 use npy::Array;
 use picture::{Contrast, Layout, Picture};
 use sparse_autoencoder::metrics::{average_precision, roc_auc, roc_curve};
@@ -42,7 +43,6 @@ use sparse_autoencoder::{
     Activation, Adam, AnomalyDetector, Corruption, Scaling, Schedule, SparseAutoencoder, Threshold,
     Trainer,
 };
-use spread::mean_and_deviation;
 
 const SEEDS: std::ops::Range<u64> = 0..5;
 const BATCH: usize = 256;

@@ -22,10 +22,11 @@
 
 #[path = "data/mod.rs"]
 mod data;
+mod experiment;
 #[path = "data/idx.rs"]
 mod idx;
 mod picture;
-mod spread;
+mod probe;
 
 use std::error::Error;
 use std::io::IsTerminal;
@@ -33,15 +34,14 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::Instant;
 
+use experiment::mean_and_deviation;
 use idx::Labelled;
 use picture::{Contrast, Layout, Picture};
 use sparse_autoencoder::metrics::ReconstructionMetrics;
 use sparse_autoencoder::nalgebra::DMatrix;
 use sparse_autoencoder::{
-    Activation, Adam, Corruption, Lbfgs, Reconstruction, Schedule, SoftmaxClassifier,
-    SparseAutoencoder, Trainer,
+    Activation, Adam, Corruption, Reconstruction, Schedule, SparseAutoencoder, Trainer,
 };
-use spread::mean_and_deviation;
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
@@ -83,8 +83,7 @@ const MNIST: Settings = Settings {
     zoom: 3,
 };
 
-/// The weight decays that the probe may choose from, the strongest first.
-const DECAYS: [f64; 3] = [1e-3, 1e-4, 1e-5];
+/// For each weight decay that the probe may choose from.
 const PROBE_ITERATIONS: usize = 100;
 
 const RESTORED: [&str; 3] = ["noisy input", "plain autoencoder", "denoising autoencoder"];
@@ -128,10 +127,7 @@ fn main() -> Result<()> {
 
 /// Holds out 500 digits to test with and 200 to choose by.
 fn split(digits: &data::Digits, seed: u64) -> Result<Task> {
-    let labelled = |digits: data::Digits| Labelled {
-        samples: digits.samples,
-        labels: digits.labels.into_iter().map(usize::from).collect(),
-    };
+    let labelled = |digits: data::Digits| Labelled::new(digits.samples, digits.labels);
     let (rest, test) = digits.split(500, seed)?;
     let (training, validation) = rest.split(200, seed)?;
     Ok(Task {
@@ -239,27 +235,18 @@ fn progress(seed: u64, noise: Option<Corruption>, epoch: usize, epochs: usize) {
 }
 
 /// The accuracy on the test digits of softmax regression on the hidden activations of `encoder`, or
-/// on the pixels. It starts from what a stronger weight decay has led to, and keeps the decay that
-/// does best on the validation digits.
+/// on the pixels.
 fn probe(task: &Task, encoder: Option<&SparseAutoencoder<f32>>) -> Result<f64> {
     let features = |digits: &Labelled| match encoder {
         Some(encoder) => encoder.encode(&digits.samples),
         None => Ok(digits.samples.clone()),
     };
-    let training = features(&task.training)?;
-    let validation = features(&task.validation)?;
-    let mut classifier = SoftmaxClassifier::new(training.nrows(), 10)?;
-    let mut best = (0.0, classifier.clone());
-    for decay in DECAYS {
-        classifier = classifier.with_weight_decay(decay)?;
-        let mut trainer = Trainer::new(Lbfgs::new()).epochs(PROBE_ITERATIONS);
-        classifier.fit(&mut trainer, &training, &task.training.labels)?;
-        let accuracy = classifier.accuracy(&validation, &task.validation.labels)?;
-        if accuracy > best.0 {
-            best = (accuracy, classifier.clone());
-        }
-    }
-    Ok(best.1.accuracy(&features(&task.test)?, &task.test.labels)?)
+    Ok(probe::accuracy(
+        (&features(&task.training)?, &task.training.labels),
+        (&features(&task.validation)?, &task.validation.labels),
+        (&features(&task.test)?, &task.test.labels),
+        PROBE_ITERATIONS,
+    )?)
 }
 
 /// The mean squared error, and the PSNR in dB.

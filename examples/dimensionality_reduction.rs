@@ -22,6 +22,7 @@
 mod chart;
 #[path = "data/mod.rs"]
 mod data;
+mod experiment;
 #[path = "data/idx.rs"]
 mod idx;
 #[path = "dimensionality_reduction/models.rs"]
@@ -29,7 +30,7 @@ mod models;
 mod neighbours;
 mod pca;
 mod picture;
-mod spread;
+mod probe;
 
 use std::error::Error;
 use std::ops::Range;
@@ -37,20 +38,17 @@ use std::path::Path;
 use std::time::Instant;
 
 use chart::Map;
+use experiment::mean_and_deviation;
 use idx::Labelled;
 use models::{DIGITS, MNIST, Settings};
 use neighbours::Neighbours;
 use pca::Pca;
 use picture::{Contrast, Layout, Picture};
+use sparse_autoencoder::SparseAutoencoder;
 use sparse_autoencoder::metrics::SparsityMetrics;
 use sparse_autoencoder::nalgebra::DMatrix;
-use sparse_autoencoder::{Lbfgs, SoftmaxClassifier, SparseAutoencoder, Trainer};
-use spread::mean_and_deviation;
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
-
-/// Of the probe, from strong to weak.
-const WEIGHT_DECAYS: [f64; 3] = [1e-3, 1e-4, 1e-5];
 
 /// Of the probe, for each weight decay.
 const ITERATIONS: usize = 60;
@@ -96,10 +94,7 @@ fn main() -> Result<()> {
 
 /// The same on 1797 digits of 8 x 8 pixels, in seconds: to see that it runs.
 fn digits() -> Result<()> {
-    let labelled = |digits: data::Digits| Labelled {
-        samples: digits.samples,
-        labels: digits.labels.into_iter().map(usize::from).collect(),
-    };
+    let labelled = |digits: data::Digits| Labelled::new(digits.samples, digits.labels);
     let (rest, test) = data::digits()?.split(500, 1)?;
     let (training, validation) = rest.split(200, 1)?;
     let task = Task {
@@ -182,6 +177,16 @@ impl Code {
             seconds,
         })
     }
+
+    /// The accuracy of softmax regression on it.
+    fn probe(&self, task: &Task) -> Result<f64> {
+        Ok(probe::accuracy(
+            (&self.training, &task.training.labels),
+            (&self.validation, &task.validation.labels),
+            (&self.test, &task.test.labels),
+            ITERATIONS,
+        )?)
+    }
 }
 
 /// Finds and judges the code of each seed, prints means and standard deviations, and returns the
@@ -199,7 +204,7 @@ fn row(
         let values = [
             active_units(&code.test)?,
             squared_error(&code.reconstructions, &task.test.samples),
-            100.0 * probe(task, &code)?,
+            100.0 * code.probe(task)?,
             100.0 * nearest_neighbours(task, &code),
             code.seconds,
         ];
@@ -235,26 +240,6 @@ fn squared_error(reconstructions: &DMatrix<f32>, samples: &DMatrix<f32>) -> f64 
         .column_iter()
         .map(|e| f64::from(e.norm_squared()));
     mean_and_deviation(&errors.collect::<Vec<_>>()).0
-}
-
-/// The accuracy of softmax regression, with the weight decay that is best for the validation
-/// samples. Each fit goes on from the one before.
-fn probe(task: &Task, code: &Code) -> Result<f64> {
-    let mut classifier = SoftmaxClassifier::new(code.training.nrows(), 10)?;
-    let mut best = (0.0, 0.0);
-    for decay in WEIGHT_DECAYS {
-        classifier = classifier.with_weight_decay(decay)?;
-        let mut trainer = Trainer::new(Lbfgs::new()).epochs(ITERATIONS);
-        classifier.fit(&mut trainer, &code.training, &task.training.labels)?;
-        let validation = classifier.accuracy(&code.validation, &task.validation.labels)?;
-        if validation > best.0 {
-            best = (
-                validation,
-                classifier.accuracy(&code.test, &task.test.labels)?,
-            );
-        }
-    }
-    Ok(best.1)
 }
 
 /// The accuracy of a vote of the nearest neighbours, as many as are best for the validation samples.

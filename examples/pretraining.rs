@@ -3,8 +3,8 @@
 //!
 //! ```text
 //! cargo run --release --example pretraining                     the digits of this repository
-//! cargo run --release --example pretraining -- FOLDER self-taught [SEED]
-//! cargo run --release --example pretraining -- FOLDER stacked     [SEED]
+//! cargo run --release --example pretraining -- FOLDER self-taught [SEED...]
+//! cargo run --release --example pretraining -- FOLDER stacked     [SEED...]
 //! ```
 //!
 //! `FOLDER` holds the four files of MNIST, with or without `.gz`.
@@ -16,19 +16,20 @@
 //! **Stacked autoencoder.** Two autoencoders, one on the other, below a softmax; then all layers are
 //! fine-tuned at once. Published: 87.7 % before fine-tuning, 97.6 % after it.
 //!
-//! All optimization is L-BFGS over the full batch.
+//! All optimization is L-BFGS over the full batch. The example `few_labels` is about pretraining
+//! where most samples have no label.
 
 #[path = "data/mod.rs"]
 mod data;
+mod experiment;
 #[path = "data/idx.rs"]
 mod idx;
 
 use std::error::Error;
-use std::io::IsTerminal;
-use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::Instant;
 
+use experiment::{Table, progress};
 use idx::Labelled;
 use sparse_autoencoder::{Lbfgs, SoftmaxClassifier, SparseAutoencoder, Stack, Trainer};
 
@@ -42,7 +43,6 @@ struct Settings {
     /// Of the classifier, and of fine-tuning.
     softmax_decay: f64,
     iterations: usize,
-    seed: u64,
 }
 
 const PUBLISHED: Settings = Settings {
@@ -52,7 +52,6 @@ const PUBLISHED: Settings = Settings {
     penalty_weight: 3.0,
     softmax_decay: 1e-4,
     iterations: 400,
-    seed: 1,
 };
 
 /// For pictures of 64 pixels.
@@ -66,16 +65,15 @@ const SHORT: Settings = Settings {
 
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments = std::env::args().skip(1).collect::<Vec<_>>();
-    let Some(folder) = arguments.first() else {
+    let [folder, options @ ..] = &arguments[..] else {
         return digits();
     };
-    let experiment = arguments.get(1).map_or("self-taught", String::as_str);
-    let seed = arguments.get(2).map_or(Ok(1), |seed| seed.parse())?;
-    let settings = Settings { seed, ..PUBLISHED };
+    let experiment = options.first().map_or("self-taught", String::as_str);
+    let seeds = experiment::seeds(options.get(1..).unwrap_or_default(), &[1])?;
     let (training, test) = idx::mnist(Path::new(folder))?;
     match experiment {
-        "self-taught" => self_taught(&training, settings),
-        "stacked" => stacked(&training, &test, settings),
+        "self-taught" => self_taught(&training, PUBLISHED, &seeds),
+        "stacked" => stacked(&training, &test, PUBLISHED, &seeds),
         other => Err(format!("no experiment {other}: self-taught or stacked").into()),
     }
 }
@@ -83,134 +81,128 @@ fn main() -> Result<(), Box<dyn Error>> {
 /// Both experiments within a second, on digits of 8 x 8 pixels: to see that they run. These digits
 /// are so few and so small that learned features alone do not beat the pixels; fine-tuned, they do.
 fn digits() -> Result<(), Box<dyn Error>> {
-    let labelled = |digits: data::Digits| Labelled {
-        samples: digits.samples,
-        labels: digits.labels.into_iter().map(usize::from).collect(),
-    };
+    let labelled = |digits: data::Digits| Labelled::new(digits.samples, digits.labels);
     let (training, test) = data::digits()?.split(297, 1)?;
-    self_taught(&labelled(data::digits()?), SHORT)?;
-    stacked(&labelled(training), &labelled(test), SHORT)
+    self_taught(&labelled(data::digits()?), SHORT, &[1])?;
+    stacked(&labelled(training), &labelled(test), SHORT, &[1])
 }
 
-fn self_taught(digits: &Labelled, settings: Settings) -> Result<(), Box<dyn Error>> {
+fn self_taught(digits: &Labelled, settings: Settings, seeds: &[u64]) -> Result<(), Box<dyn Error>> {
     let unlabelled = digits.select(|_, digit| digit >= 5);
     let labelled = digits.select(|_, digit| digit < 5);
     let half = labelled.labels.len().div_ceil(2);
     let training = labelled.select(|index, _| index < half);
     let test = labelled.select(|index, _| index >= half);
     println!(
-        "Self-taught learning: {} unlabelled, {} training, {} test, seed {}",
+        "Self-taught learning: {} unlabelled, {} training, {} test",
         unlabelled.labels.len(),
         training.labels.len(),
         test.labels.len(),
-        settings.seed,
     );
+    on_pixels(&training, &test, 5, settings)?;
 
-    let start = Instant::now();
-    let mut raw = SoftmaxClassifier::<f32>::new(training.samples.nrows(), 5)?
-        .with_weight_decay(settings.softmax_decay)?;
-    fit_classifier(&mut raw, &training, settings, "softmax on pixels")?;
-    report(
-        "softmax on pixels",
-        raw.accuracy(&test.samples, &test.labels)?,
-        start,
-    );
+    let mut over_seeds = Table::default();
+    for &seed in seeds {
+        println!("seed {seed}");
+        let start = Instant::now();
+        let mut sae = autoencoder(digits.samples.nrows(), settings.hidden, settings, seed)?;
+        let fitted = trainer(settings).fit_with(&mut sae, &unlabelled.samples, |epoch| {
+            let loss = epoch.loss.total();
+            progress("autoencoder", epoch.number, settings.iterations, loss)
+        })?;
+        let seconds = start.elapsed().as_secs_f64();
+        let iterations = fitted.epochs;
+        println!("  autoencoder: {iterations} iterations in {seconds:.1} s");
 
-    let start = Instant::now();
-    let mut sae = autoencoder(digits.samples.nrows(), settings.hidden, settings)?;
-    let fitted = trainer(settings).fit_with(&mut sae, &unlabelled.samples, |epoch| {
-        progress(
-            "autoencoder",
-            epoch.number,
-            settings.iterations,
-            epoch.loss.total(),
-        )
-    })?;
-    let seconds = start.elapsed().as_secs_f64();
-    println!(
-        "  autoencoder: {} iterations in {seconds:.1} s",
-        fitted.epochs
-    );
-
-    let mut classifier =
-        SoftmaxClassifier::new(settings.hidden, 5)?.with_weight_decay(settings.softmax_decay)?;
-    let features = Labelled {
-        samples: sae.encode(&training.samples)?,
-        labels: training.labels.clone(),
-    };
-    fit_classifier(&mut classifier, &features, settings, "softmax on features")?;
-    let accuracy = classifier.accuracy(&sae.encode(&test.samples)?, &test.labels)?;
-    report("softmax on learned features", accuracy, start);
+        let features = |digits: &Labelled| -> Result<Labelled, sparse_autoencoder::Error> {
+            Ok(Labelled {
+                samples: sae.encode(&digits.samples)?,
+                labels: digits.labels.clone(),
+            })
+        };
+        let mut classifier = SoftmaxClassifier::new(settings.hidden, 5)?
+            .with_weight_decay(settings.softmax_decay)?;
+        let name = "softmax on learned features";
+        fit_classifier(&mut classifier, &features(&training)?, settings, name)?;
+        measure(&mut over_seeds, name, &classifier, &features(&test)?, start)?;
+    }
+    print!("{over_seeds}");
     Ok(())
 }
 
-fn stacked(training: &Labelled, test: &Labelled, settings: Settings) -> Result<(), Box<dyn Error>> {
+fn stacked(
+    training: &Labelled,
+    test: &Labelled,
+    settings: Settings,
+    seeds: &[u64],
+) -> Result<(), Box<dyn Error>> {
     let (pixels, hidden) = (training.samples.nrows(), settings.hidden);
     println!(
-        "Stacked autoencoder {pixels}-{hidden}-{hidden}-10: {} training, {} test, seed {}",
+        "Stacked autoencoder {pixels}-{hidden}-{hidden}-10: {} training, {} test",
         training.labels.len(),
         test.labels.len(),
-        settings.seed,
     );
-    let start = Instant::now();
-    let mut raw =
-        SoftmaxClassifier::<f32>::new(pixels, 10)?.with_weight_decay(settings.softmax_decay)?;
-    fit_classifier(&mut raw, training, settings, "softmax on pixels")?;
-    report(
-        "softmax on pixels",
-        raw.accuracy(&test.samples, &test.labels)?,
-        start,
-    );
+    on_pixels(training, test, 10, settings)?;
 
-    let start = Instant::now();
-    let mut stack = Stack::new(vec![
-        autoencoder(pixels, hidden, settings)?,
-        autoencoder(hidden, hidden, settings)?,
-    ])?;
-    let names = ["first autoencoder", "second autoencoder"];
-    stack.fit_with(&mut trainer(settings), &training.samples, |layer, epoch| {
-        progress(
-            names[layer],
-            epoch.number,
-            settings.iterations,
-            epoch.loss.total(),
-        )
-    })?;
-    let seconds = start.elapsed().as_secs_f64();
-    println!("  both autoencoders in {seconds:.1} s");
+    let mut over_seeds = Table::default();
+    for &seed in seeds {
+        println!("seed {seed}");
+        let start = Instant::now();
+        let mut stack = Stack::new(vec![
+            autoencoder(pixels, hidden, settings, seed)?,
+            autoencoder(hidden, hidden, settings, seed)?,
+        ])?;
+        let names = ["first autoencoder", "second autoencoder"];
+        stack.fit_with(&mut trainer(settings), &training.samples, |layer, epoch| {
+            let loss = epoch.loss.total();
+            progress(names[layer], epoch.number, settings.iterations, loss)
+        })?;
+        let seconds = start.elapsed().as_secs_f64();
+        println!("  both autoencoders in {seconds:.1} s");
 
-    let mut head = SoftmaxClassifier::new(hidden, 10)?.with_weight_decay(settings.softmax_decay)?;
-    let features = Labelled {
-        samples: stack.encode(&training.samples)?,
-        labels: training.labels.clone(),
-    };
-    fit_classifier(&mut head, &features, settings, "softmax on features")?;
-    let mut deep = head.on_top_of(stack.layers())?;
-    report(
-        "before fine-tuning",
-        deep.accuracy(&test.samples, &test.labels)?,
-        start,
-    );
-    fit_classifier(&mut deep, training, settings, "fine-tuning")?;
-    report(
-        "after fine-tuning",
-        deep.accuracy(&test.samples, &test.labels)?,
-        start,
-    );
+        let mut head =
+            SoftmaxClassifier::new(hidden, 10)?.with_weight_decay(settings.softmax_decay)?;
+        let features = Labelled {
+            samples: stack.encode(&training.samples)?,
+            labels: training.labels.clone(),
+        };
+        fit_classifier(&mut head, &features, settings, "softmax on features")?;
+        let mut deep = head.on_top_of(stack.layers())?;
+        measure(&mut over_seeds, "before fine-tuning", &deep, test, start)?;
+        fit_classifier(&mut deep, training, settings, "fine-tuning")?;
+        measure(&mut over_seeds, "after fine-tuning", &deep, test, start)?;
+    }
+    print!("{over_seeds}");
     Ok(())
+}
+
+/// The yardstick. Its weights start at 0: no seed changes it.
+fn on_pixels(
+    training: &Labelled,
+    test: &Labelled,
+    classes: usize,
+    settings: Settings,
+) -> Result<(), Box<dyn Error>> {
+    let start = Instant::now();
+    let name = "softmax on pixels";
+    let mut classifier = SoftmaxClassifier::<f32>::new(training.samples.nrows(), classes)?
+        .with_weight_decay(settings.softmax_decay)?;
+    fit_classifier(&mut classifier, training, settings, name)?;
+    measure(&mut Table::default(), name, &classifier, test, start)
 }
 
 fn autoencoder(
     visible: usize,
     hidden: usize,
     settings: Settings,
+    seed: u64,
 ) -> Result<SparseAutoencoder<f32>, sparse_autoencoder::Error> {
     SparseAutoencoder::builder()
         .layers([visible, hidden])
         .sparsity_target(settings.sparsity_target)
         .penalty_weight(settings.penalty_weight)
         .weight_decay(settings.weight_decay)
-        .seed(settings.seed)
+        .seed(seed)
         .build()
 }
 
@@ -226,25 +218,25 @@ fn fit_classifier(
 ) -> Result<(), sparse_autoencoder::Error> {
     let Labelled { samples, labels } = digits;
     classifier.fit_with(&mut trainer(settings), samples, labels, |epoch| {
-        progress(name, epoch.number, settings.iterations, epoch.loss.total())
+        let loss = epoch.loss.total();
+        progress(name, epoch.number, settings.iterations, loss)
     })?;
     Ok(())
 }
 
-fn report(what: &str, accuracy: f64, start: Instant) {
+fn measure(
+    table: &mut Table,
+    name: &'static str,
+    classifier: &SoftmaxClassifier<f32>,
+    test: &Labelled,
+    start: Instant,
+) -> Result<(), Box<dyn Error>> {
+    let accuracy = classifier.accuracy(&test.samples, &test.labels)?;
     let seconds = start.elapsed().as_secs_f64();
     println!(
-        "  {what:<28} {:6.2} %   after {seconds:.1} s",
+        "  {name:<28} {:6.2} %   after {seconds:.1} s",
         100.0 * accuracy
     );
-}
-
-/// On a terminal a line that changes, into a file or a pipe now and then a line.
-fn progress(name: &str, iteration: usize, iterations: usize, loss: f32) -> ControlFlow<()> {
-    if std::io::stderr().is_terminal() {
-        eprint!("\r\x1b[K  {name}: {iteration} of {iterations}, loss {loss:.4}\r");
-    } else if iteration.is_multiple_of(50) {
-        eprintln!("  {name}: {iteration} of {iterations}, loss {loss:.4}");
-    }
-    ControlFlow::Continue(())
+    table.add(name, accuracy);
+    Ok(())
 }

@@ -5,8 +5,10 @@
 //! ```
 //!
 //! All that it reports is measured on 297 digits which the model has never seen. It writes
-//! `out/quickstart.png`: the features, and below them unseen digits above their reconstructions.
+//! `out/quickstart.png`: the features, and below them unseen digits above their reconstructions; and
+//! `out/quickstart.svg`: loss and sparsity over the epochs.
 
+mod chart;
 #[path = "data/mod.rs"]
 mod data;
 #[path = "picture/mod.rs"]
@@ -15,11 +17,19 @@ mod picture;
 use std::error::Error;
 use std::io::IsTerminal;
 use std::ops::ControlFlow;
+use std::path::Path;
 use std::time::Instant;
 
+use chart::curves::{Axis, Curve, Panel, Place};
 use picture::{Contrast, Layout, Picture};
 use sparse_autoencoder::metrics::{ReconstructionMetrics, SparsityMetrics};
-use sparse_autoencoder::{Activation, Adam, KlDivergence, Schedule, SparseAutoencoder, Trainer};
+use sparse_autoencoder::nalgebra::{DMatrix, DVector};
+use sparse_autoencoder::{
+    Activation, Adam, Epoch, KlDivergence, Schedule, SparseAutoencoder, Trainer,
+};
+
+/// A sigmoid never is exactly 0: here a feature is active above a tenth of its strength.
+const ACTIVE: f64 = 0.1;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let (digits, unseen) = data::digits()?.split(297, 1)?;
@@ -40,12 +50,14 @@ fn main() -> Result<(), Box<dyn Error>> {
     let short = std::env::var_os("EXAMPLE_SHORT").is_some();
     let epochs = if short { 40 } else { 400 };
     let start = Instant::now();
+    let mut history = Vec::new();
     Trainer::new(Adam::new(0.02)?)
         .epochs(epochs)
         .batch_size(64)
         .schedule(Schedule::cosine(0.0))
         .fit_with(&mut sae, &digits.samples, |epoch| {
             show_progress(epoch.number, epochs, epoch.loss.total());
+            history.push(measure(epoch, &unseen.samples));
             ControlFlow::Continue(())
         })?;
     println!("{epochs} epochs in {:.2?}\n", start.elapsed());
@@ -70,8 +82,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     let mut fidelity = ReconstructionMetrics::new(64);
     fidelity.add(&unseen.samples, &reconstructions)?;
-    // A sigmoid never is exactly 0: here a feature is active above a tenth of its strength.
-    let mut sparsity = SparsityMetrics::with_threshold(100, 0.1)?;
+    let mut sparsity = SparsityMetrics::with_threshold(100, ACTIVE)?;
     sparsity.add(&hidden)?;
     let activation = sparsity
         .mean_activation()
@@ -102,8 +113,66 @@ fn main() -> Result<(), Box<dyn Error>> {
         Picture::tiles(&reconstructions.columns(0, 20).into_owned(), digit_tiles)?,
     ])
     .save("out/quickstart.png")?;
-    println!("\nlook at out/quickstart.png");
+    let history = history.into_iter().collect::<Result<Vec<_>, _>>()?;
+    draw(&history, sae.sparsity_target().into())?;
+    println!("\nlook at out/quickstart.png and out/quickstart.svg");
     Ok(())
+}
+
+/// A point of the learning curves.
+struct Measured {
+    loss: f64,
+    unseen_loss: f64,
+    mean_activation: f64,
+    active: f64,
+}
+
+fn measure(
+    epoch: &Epoch<'_, f32>,
+    unseen: &DMatrix<f32>,
+) -> Result<Measured, sparse_autoencoder::Error> {
+    let hidden = epoch.model.encode(unseen)?;
+    let mut sparsity = SparsityMetrics::with_threshold(hidden.nrows(), ACTIVE)?;
+    sparsity.add(&hidden)?;
+    let mean = |proportions: Option<DVector<f64>>| proportions.map_or(f64::NAN, |p| p.mean());
+    Ok(Measured {
+        loss: epoch.loss.total().into(),
+        unseen_loss: epoch.model.loss(unseen)?.total().into(),
+        mean_activation: mean(sparsity.mean_activation()),
+        active: mean(sparsity.activation_frequency()),
+    })
+}
+
+/// Loss and sparsity over the epochs.
+fn draw(history: &[Measured], target: f64) -> Result<(), Box<dyn Error>> {
+    let curve = |name, of: &dyn Fn(&Measured) -> f64| {
+        let epochs = (1..).map(f64::from);
+        Curve::new(name, epochs.zip(history.iter().map(of)))
+    };
+    chart::curves::panels(
+        Path::new("out/quickstart.svg"),
+        "100 sparse features of handwritten digits",
+        Axis::logarithmic("epoch"),
+        &[
+            Panel {
+                axis: Axis::logarithmic("loss"),
+                curves: vec![
+                    curve("training", &|m| m.loss),
+                    curve("unseen digits", &|m| m.unseen_loss),
+                ],
+                names: Place::UpperRight,
+            },
+            Panel {
+                axis: Axis::linear("proportion"),
+                curves: vec![
+                    curve("active features", &|m| m.active),
+                    curve("mean activation", &|m| m.mean_activation),
+                    curve("its target", &|_| target).dashed(),
+                ],
+                names: Place::LowerRight,
+            },
+        ],
+    )
 }
 
 /// Draws a bar over the one before; not into a file or a pipe.

@@ -242,89 +242,48 @@ impl<T: Real> SparseAutoencoderBuilder<T> {
     /// parameters do not fit the layers, or if there is not one activation for each hidden layer,
     /// [`Error::Incompatible`] if their thresholds do not fit the activations.
     pub fn build(&self) -> Result<SparseAutoencoder<T>, Error> {
-        let parameters = self.initial_parameters()?;
+        self.build_with(self.initial_parameters()?)
+    }
+
+    /// [`build`](Self::build) with parameters that are moved, not copied.
+    pub(crate) fn build_with(
+        &self,
+        parameters: Parameters<T>,
+    ) -> Result<SparseAutoencoder<T>, Error> {
         let encoder = self.encoder(parameters.layout())?;
         let parameters = parameters.fit_to(&encoder)?;
-        let layout = parameters.layout();
-        if self.output_activation.selects() {
-            return Err(Error::UnsupportedActivation {
-                penalty: "the output",
-                activation: self.output_activation,
-                requirement: "a reconstruction cannot select units",
-            });
-        }
-        if self.reconstruction == Reconstruction::BinaryCrossEntropy
-            && self.output_activation != Activation::Sigmoid
-        {
-            return Err(Error::UnsupportedActivation {
-                penalty: "BinaryCrossEntropy",
-                activation: self.output_activation,
-                requirement: "the output must be Sigmoid",
-            });
-        }
-        if self.pre_encoder_bias && self.output_activation != Activation::Identity {
-            return Err(Error::UnsupportedActivation {
-                penalty: "pre_encoder_bias",
-                activation: self.output_activation,
-                requirement: "the output must be Identity",
-            });
-        }
-        let non_negative = "finite and at least 0";
-        let (weight, decay) = (self.penalty_weight, self.weight_decay);
-        // Checked as the scalar of the model sees them: 1e300 is not finite in f32.
-        let finite = |value: f64| value.is_finite() && T::of(value).is_finite();
-        require(
-            weight >= 0.0 && finite(weight),
-            "penalty_weight",
-            non_negative,
-            weight,
-        )?;
-        require(
-            decay >= 0.0 && finite(decay),
-            "weight_decay",
-            non_negative,
-            decay,
-        )?;
-        let bandwidth = T::of(self.bandwidth);
-        require(
-            bandwidth > T::zero() && bandwidth.is_finite(),
-            "bandwidth",
-            "finite and above 0",
-            self.bandwidth,
-        )?;
-        let target = T::of(self.sparsity_target);
-        require(
-            target > T::zero() && target < T::one(),
-            "sparsity_target",
-            "in (0, 1)",
+        check_numbers::<T>(
+            self.penalty_weight,
+            self.weight_decay,
             self.sparsity_target,
+            self.bandwidth,
         )?;
         let penalty: Arc<dyn Penalty<T>> = match &self.penalty {
             Some(penalty) => Arc::clone(penalty),
             None if encoder.iter().any(Activation::selects) => Arc::new(()),
             None => Arc::new(KlDivergence),
         };
-        let depth = layout.depth();
+        let depth = parameters.layout().depth();
         let mirrored = encoder[..depth - 1].iter().map(|f| f.mirrored());
         let decoder = std::iter::once(self.output_activation).chain(mirrored);
         let objective = Objective {
             decoder: decoder.collect(),
             encoder,
             reconstruction: self.reconstruction,
-            weight_decay: T::of(decay),
+            weight_decay: T::of(self.weight_decay),
             penalty,
-            penalty_weight: T::of(weight),
-            sparsity_target: target,
+            penalty_weight: T::of(self.penalty_weight),
+            sparsity_target: T::of(self.sparsity_target),
             penalized: self.penalized(depth)?,
-            bandwidth,
+            bandwidth: T::of(self.bandwidth),
             pre_encoder_bias: self.pre_encoder_bias,
             norm_weighted: self.norm_weighted,
         };
-        objective.check_penalty()?;
+        objective.check(parameters.layout())?;
         Ok(SparseAutoencoder::from_parts(parameters, objective))
     }
 
-    /// f of each hidden layer, fit for its size.
+    /// f of each hidden layer.
     fn encoder(&self, layout: &Layout) -> Result<Vec<Activation>, Error> {
         let activations = match &self.hidden_activations {
             HiddenActivations::Same(activation) => vec![*activation; layout.depth()],
@@ -336,9 +295,6 @@ impl<T: Real> SparseAutoencoderBuilder<T> {
                 expected: layout.depth(),
                 actual: activations.len(),
             });
-        }
-        for (activation, &units) in activations.iter().zip(&layout.sizes()[1..]) {
-            activation.check(units)?;
         }
         Ok(activations)
     }
@@ -383,4 +339,35 @@ impl<T: Real> SparseAutoencoderBuilder<T> {
         }
         Ok(penalized)
     }
+}
+
+/// Checks the numbers of an objective as the scalar of the model sees them: 1e300 is not finite in
+/// `f32`.
+pub(crate) fn check_numbers<T: Real>(
+    penalty_weight: f64,
+    weight_decay: f64,
+    sparsity_target: f64,
+    bandwidth: f64,
+) -> Result<(), Error> {
+    for (name, value) in [
+        ("penalty_weight", penalty_weight),
+        ("weight_decay", weight_decay),
+    ] {
+        let finite = value.is_finite() && T::of(value).is_finite();
+        require(value >= 0.0 && finite, name, "finite and at least 0", value)?;
+    }
+    let width = T::of(bandwidth);
+    require(
+        width > T::zero() && width.is_finite(),
+        "bandwidth",
+        "finite and above 0",
+        bandwidth,
+    )?;
+    let target = T::of(sparsity_target);
+    require(
+        target > T::zero() && target < T::one(),
+        "sparsity_target",
+        "in (0, 1)",
+        sparsity_target,
+    )
 }

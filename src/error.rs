@@ -1,3 +1,6 @@
+use std::io;
+use std::path::PathBuf;
+
 use crate::Activation;
 
 /// What was wrong with the input, or why training could not go on.
@@ -119,6 +122,32 @@ pub enum Error {
         epoch: usize,
         /// The loss that was met.
         loss: f64,
+    },
+    /// A file could not be read or written.
+    #[error("{}: {message}", path.display())]
+    Io {
+        /// The file or the folder.
+        path: PathBuf,
+        /// What the system says, for programs.
+        kind: io::ErrorKind,
+        /// What the system says, for people.
+        message: String,
+    },
+    /// A file is not what its format asks for: it is damaged, cut off, or forged.
+    #[error("{} is malformed: {reason}", path.display())]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// The requirement, and what was found instead.
+        reason: String,
+    },
+    /// A file holds, or a file would have to hold, what the other side cannot represent.
+    #[error("{}: {reason}", path.display())]
+    Unsupported {
+        /// The file.
+        path: PathBuf,
+        /// What it is, and why it cannot be represented.
+        reason: String,
     },
 }
 

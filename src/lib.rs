@@ -102,6 +102,9 @@
 //!
 //! - `rayon` (default): several threads for large products and passes. Results are the same bits
 //!   with and without it.
+//! - `safetensors`: the module `format`, which saves and loads models, and reads and writes the
+//!   files in which sparse autoencoders are published: those of SAELens, sparsify, Gemma Scope,
+//!   Llama Scope, and dictionary_learning.
 
 #![forbid(unsafe_code)]
 
@@ -113,6 +116,8 @@ mod builder;
 mod classifier;
 mod corruption;
 mod error;
+#[cfg(feature = "safetensors")]
+pub mod format;
 pub mod gradient_check;
 mod init;
 mod kernel;

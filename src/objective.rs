@@ -42,11 +42,10 @@ use std::sync::Arc;
 
 use nalgebra::{DMatrixView, DMatrixViewMut};
 
-use crate::error::Error;
 use crate::parameters::Layout;
 use crate::penalty::Penalty;
 use crate::workspace::Workspace;
-use crate::{Activation, Real};
+use crate::{Activation, Error, Real};
 
 /// What the difference between a sample and its reconstruction costs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -113,6 +112,37 @@ pub(crate) struct Objective<T> {
 }
 
 impl<T: Real> Objective<T> {
+    /// Refuses activations that are not defined for their layer, the loss, or the penalty.
+    pub(crate) fn check(&self, layout: &Layout) -> Result<(), Error> {
+        for (activation, &units) in self.encoder.iter().zip(&layout.sizes()[1..]) {
+            activation.check(units)?;
+        }
+        if let Some(&activation) = self.decoder.iter().find(|g| g.selects()) {
+            return Err(Error::UnsupportedActivation {
+                penalty: "the output",
+                activation,
+                requirement: "a reconstruction cannot select units",
+            });
+        }
+        if self.reconstruction == Reconstruction::BinaryCrossEntropy
+            && self.decoder[0] != Activation::Sigmoid
+        {
+            return Err(Error::UnsupportedActivation {
+                penalty: "BinaryCrossEntropy",
+                activation: self.decoder[0],
+                requirement: "the output must be Sigmoid",
+            });
+        }
+        if self.pre_encoder_bias && self.decoder[0] != Activation::Identity {
+            return Err(Error::UnsupportedActivation {
+                penalty: "pre_encoder_bias",
+                activation: self.decoder[0],
+                requirement: "the output must be Identity",
+            });
+        }
+        self.check_penalty()
+    }
+
     /// Whether the penalty is defined for every layer that it is on.
     pub(crate) fn check_penalty(&self) -> Result<(), Error> {
         let layers = self.encoder.iter().zip(&self.penalized);

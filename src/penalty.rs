@@ -35,12 +35,14 @@
 //! and multiplied by `scale`; the value returned is *not* multiplied by `scale`; nothing is
 //! allocated. Penalties then combine: `(a, b)` is their sum, [`Scaled`] a multiple, `()` none.
 
+mod description;
 mod kl_divergence;
 mod l0;
 mod l1;
 mod proportion;
 mod squared_deviation;
 
+pub use description::Description;
 pub use kl_divergence::KlDivergence;
 pub use l0::{L0, TargetL0};
 pub use l1::L1;
@@ -84,6 +86,12 @@ pub trait Penalty<T: Real>: fmt::Debug + Send + Sync {
     /// is `false`, which is always right.
     fn is_zero(&self) -> bool {
         false
+    }
+
+    /// What files say of the penalty, so that it can be made again. The default keeps what `Debug`
+    /// says, for people: a model with such a penalty is loaded without it.
+    fn description(&self) -> Description {
+        Description::Custom(format!("{self:?}"))
     }
 }
 
@@ -292,6 +300,10 @@ impl<T: Real> Penalty<T> for () {
     fn is_zero(&self) -> bool {
         true
     }
+
+    fn description(&self) -> Description {
+        Description::None
+    }
 }
 
 macro_rules! forward {
@@ -313,6 +325,10 @@ macro_rules! forward {
 
             fn is_zero(&self) -> bool {
                 (**self).is_zero()
+            }
+
+            fn description(&self) -> Description {
+                (**self).description()
             }
         }
     )*};
@@ -339,6 +355,11 @@ impl<T: Real, A: Penalty<T>, B: Penalty<T>> Penalty<T> for (A, B) {
 
     fn is_zero(&self) -> bool {
         self.0.is_zero() && self.1.is_zero()
+    }
+
+    fn description(&self) -> Description {
+        let [a, b] = [self.0.description(), self.1.description()].map(Box::new);
+        Description::Sum(a, b)
     }
 }
 
@@ -391,5 +412,9 @@ impl<T: Real, P: Penalty<T>> Penalty<T> for Scaled<P> {
 
     fn is_zero(&self) -> bool {
         self.factor <= 0.0 || self.penalty.is_zero()
+    }
+
+    fn description(&self) -> Description {
+        Description::Scaled(self.factor, Box::new(self.penalty.description()))
     }
 }

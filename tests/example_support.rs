@@ -4,14 +4,14 @@
 mod chart;
 #[path = "../examples/data/mod.rs"]
 mod data;
+#[path = "../examples/experiment/mod.rs"]
+mod experiment;
 #[path = "../examples/neighbours/mod.rs"]
 mod neighbours;
 #[path = "../examples/pca/mod.rs"]
 mod pca;
 #[path = "../examples/picture/mod.rs"]
 mod picture;
-#[path = "../examples/spread/mod.rs"]
-mod spread;
 
 use std::path::PathBuf;
 
@@ -252,10 +252,10 @@ fn colours_become_their_luminance() {
 
 #[test]
 fn figures_are_spread_over_seeds() {
-    let (mean, deviation) = spread::mean_and_deviation(&[1.0, 2.0, 3.0, 4.0]);
+    let (mean, deviation) = experiment::mean_and_deviation(&[1.0, 2.0, 3.0, 4.0]);
     assert_relative_eq!(mean, 2.5);
     assert_relative_eq!(deviation, (5.0_f64 / 3.0).sqrt());
-    assert_eq!(spread::mean_and_deviation(&[7.0]), (7.0, 0.0));
+    assert_eq!(experiment::mean_and_deviation(&[7.0]), (7.0, 0.0));
 }
 
 #[test]

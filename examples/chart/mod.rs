@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "every example uses a part of its own")]
 
+pub(crate) mod curves;
+
 use std::error::Error;
 use std::fmt::Write;
 use std::fs::{create_dir_all, write};
@@ -236,7 +238,7 @@ fn draw_map(map: &Map<'_>, panel: &Canvas<'_>) -> Result<String, Box<dyn Error>>
         .build_cartesian_2d(x_range, y_range)?;
     chart
         .configure_mesh()
-        .light_line_style(WHITE)
+        .max_light_lines(1) // none between the bold ones
         .bold_line_style(GREY.mix(0.2))
         .x_labels(6)
         .y_labels(6)

@@ -57,6 +57,13 @@ pub(crate) struct Labelled {
 }
 
 impl Labelled {
+    pub(crate) fn new(samples: DMatrix<f32>, labels: Vec<u8>) -> Self {
+        Self {
+            samples,
+            labels: labels.into_iter().map(usize::from).collect(),
+        }
+    }
+
     /// Those that `chosen` accepts, by index and label.
     pub(crate) fn select(&self, chosen: impl Fn(usize, usize) -> bool) -> Self {
         let indices = (0..self.labels.len())
@@ -109,10 +116,8 @@ pub(crate) fn labelled(pictures: &Path, labels: &Path) -> Result<Labelled, IdxEr
     }
     let grey = images.bytes.iter().map(|&byte| f32::from(byte) / 255.0);
     let pixels = images.sizes[1] * images.sizes[2];
-    Ok(Labelled {
-        samples: DMatrix::from_iterator(pixels, images.sizes[0], grey),
-        labels: names.bytes.into_iter().map(usize::from).collect(),
-    })
+    let samples = DMatrix::from_iterator(pixels, images.sizes[0], grey);
+    Ok(Labelled::new(samples, names.bytes))
 }
 
 /// The file at `path`, which must have as many dimensions.

@@ -81,11 +81,11 @@ pub(crate) fn pretrained(
     let sizes = sizes(samples, settings, units);
     let depth = sizes.len() - 1;
     let layers = (0..depth).map(|l| {
-        let is = |place, end, otherwise| if l == place { end } else { otherwise };
+        let at = |end, f| if end { f } else { Activation::Relu };
         SparseAutoencoder::builder()
             .layers(&sizes[l..l + 2])
-            .hidden_activation(is(depth - 1, Activation::Identity, Activation::Relu))
-            .output_activation(is(0, Activation::Sigmoid, Activation::Relu))
+            .hidden_activation(at(l + 1 == depth, Activation::Identity))
+            .output_activation(at(l == 0, Activation::Sigmoid))
             .penalty(())
             .initialization(Initialization::He)
             .seed(seed)

@@ -1,4 +1,4 @@
-use crate::penalty::{HiddenBatch, HiddenGradient, Penalty};
+use crate::penalty::{Description, HiddenBatch, HiddenGradient, Penalty};
 use crate::{Activation, Error, Real};
 
 /// The Kullback–Leibler divergence of the mean activations from the sparsity target.
@@ -59,5 +59,9 @@ impl<T: Real> Penalty<T> for KlDivergence {
                 requirement: "its values must be bounded, as those of Sigmoid, Tanh, or SaturatingLinear",
             }),
         }
+    }
+
+    fn description(&self) -> Description {
+        Description::KlDivergence
     }
 }

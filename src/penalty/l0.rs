@@ -1,5 +1,5 @@
 use crate::kernel;
-use crate::penalty::{HiddenBatch, HiddenGradient, Penalty};
+use crate::penalty::{Description, HiddenBatch, HiddenGradient, Penalty};
 use crate::{Activation, Error, Real};
 
 /// The mean number of active units.
@@ -46,6 +46,10 @@ impl<T: Real> Penalty<T> for L0 {
     fn check(&self, activation: &Activation, _target: T) -> Result<(), Error> {
         needs_thresholds("L0", activation)
     }
+
+    fn description(&self) -> Description {
+        Description::L0
+    }
 }
 
 /// How far the number of active units is from the number that is wanted.
@@ -81,6 +85,10 @@ impl<T: Real> Penalty<T> for TargetL0 {
 
     fn check(&self, activation: &Activation, _target: T) -> Result<(), Error> {
         needs_thresholds("TargetL0", activation)
+    }
+
+    fn description(&self) -> Description {
+        Description::TargetL0
     }
 }
 

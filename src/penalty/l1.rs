@@ -1,6 +1,6 @@
 use crate::Real;
 use crate::kernel::{self, Scalar};
-use crate::penalty::{HiddenBatch, HiddenGradient, Penalty};
+use crate::penalty::{Description, HiddenBatch, HiddenGradient, Penalty};
 
 /// The mean absolute sum of the activations.
 ///
@@ -41,6 +41,10 @@ impl<T: Real> Penalty<T> for L1 {
             .to_f64();
         }
         T::of(sum / f64::of_count(hidden.samples()))
+    }
+
+    fn description(&self) -> Description {
+        Description::L1
     }
 }
 

@@ -1,7 +1,7 @@
 use crate::activation::proportion_of;
 use crate::error::require;
 use crate::kernel;
-use crate::penalty::{HiddenBatch, HiddenGradient, Penalty};
+use crate::penalty::{Description, HiddenBatch, HiddenGradient, Penalty};
 use crate::{Activation, Error, Real};
 
 /// The trimmed ℓ₁ norm: what is active beyond the allowed proportion of units.
@@ -59,5 +59,9 @@ impl<T: Real> Penalty<T> for Proportion {
             "a proportion in (0, 1] for Proportion",
             target.to_f64(),
         )
+    }
+
+    fn description(&self) -> Description {
+        Description::Proportion
     }
 }

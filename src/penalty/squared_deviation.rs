@@ -1,5 +1,5 @@
 use crate::Real;
-use crate::penalty::{HiddenBatch, HiddenGradient, Penalty};
+use crate::penalty::{Description, HiddenBatch, HiddenGradient, Penalty};
 
 /// The squared deviation of the mean activations from the sparsity target.
 ///
@@ -28,5 +28,9 @@ impl<T: Real> Penalty<T> for SquaredDeviation {
             sum += deviation * deviation;
         }
         T::of(0.5) * sum
+    }
+
+    fn description(&self) -> Description {
+        Description::SquaredDeviation
     }
 }

@@ -1,0 +1,173 @@
+//! Files: models of this crate, and sparse autoencoders as others publish them.
+//!
+//! ```
+//! use sparse_autoencoder::{SparseAutoencoder, format};
+//! # let folder = std::env::temp_dir().join(format!("sparse-autoencoder-doc-{}", std::process::id()));
+//! # std::fs::create_dir_all(&folder).unwrap();
+//!
+//! let sae = SparseAutoencoder::<f32>::builder().layers([8, 12]).build()?;
+//! let path = folder.join("model.safetensors");
+//! format::save(&sae, &path)?;
+//! let again = format::load::<f32>(&path)?;
+//! assert!(again.notes.is_empty());
+//! assert_eq!(again.model.parameters(), sae.parameters());
+//! # std::fs::remove_dir_all(&folder).unwrap();
+//! # Ok::<(), sparse_autoencoder::Error>(())
+//! ```
+//!
+//! # Published sparse autoencoders
+//!
+//! | project | module | files | reads | writes |
+//! |---|---|---|---|---|
+//! | [SAELens](https://github.com/decoderesearch/SAELens) | [`sae_lens`] | `cfg.json`, `sae_weights.safetensors` | yes | yes |
+//! | [sparsify](https://github.com/EleutherAI/sparsify) | [`sparsify`] | `cfg.json`, `sae.safetensors` | yes | yes |
+//! | [Gemma Scope](https://arxiv.org/abs/2408.05147) and Gemma Scope 2 | [`gemma_scope`] | `params.npz`; `params.safetensors` | yes | no |
+//! | [Llama Scope](https://arxiv.org/abs/2410.20526) | [`llama_scope`] | `hyperparams.json`, `checkpoints/final.safetensors` | yes | no |
+//! | [dictionary_learning](https://github.com/saprmarks/dictionary_learning) | [`dictionary_learning`] | `ae.safetensors`, converted, `config.json` | yes | no |
+//!
+//! They differ in little, and each difference changes what `encode` returns:
+//!
+//! | project | input of the encoder | hidden activations | encoder, decoder in the file |
+//! |---|---|---|---|
+//! | SAELens | `x − c`, unless `apply_b_dec_to_input` is false | ReLU; top k, by `z` or by `z‖D_j‖`; above a threshold; gated | d × n, n × d |
+//! | sparsify | `x − c`, unless `transcode` | top k | n × d, n × d |
+//! | Gemma Scope | `x` | above a threshold | d × n, n × d |
+//! | Llama Scope | `s·x`, `s = √d` by the mean norm | above `s` times the threshold | n × d, d × n |
+//! | dictionary_learning | `x − c`, but `x` for `AutoEncoderNew` and `JumpReluAutoEncoder` | ReLU; top k; above a threshold; gated | n × d, d × n; some as SAELens |
+//!
+//! (`c` is the bias of the decoder, `z` a pre-activation, `D_j` the decoder's column of a unit, d the
+//! visible and n the hidden size; a matrix lies row after row.) Each is brought into the form of
+//! this crate, so that `encode` and `decode` of the loaded model return what those of the original
+//! return, up to rounding in `T`:
+//!
+//! | in the file | in the model |
+//! |---|---|
+//! | the encoder sees `x − c` | a [pre-encoder bias](crate::SparseAutoencoderBuilder::pre_encoder_bias) |
+//! | top k | [`TopK`](crate::Activation::TopK) |
+//! | above a threshold | [`JumpRelu`](crate::Activation::JumpRelu); [`BatchTopK`](crate::Activation::BatchTopK) where it is one and k is known |
+//! | gated | `JumpRelu`, by thresholds that do the same |
+//! | scalings of inputs, of units, of decoded activations | folded into weights, biases, and thresholds |
+//!
+//! What has no counterpart is an [`Error::Unsupported`] that says what it is; what a caller should
+//! know besides comes as a [`Note`]. No penalty is published: loaded models have none.
+//!
+//! # What is guaranteed
+//!
+//! - Numbers may be `f16`, `bf16`, `f32`, or `f64` in the file; they stream from it into their place
+//!   in the model, transposed on the way where need be.
+//! - A damaged or forged file is an [`Error::Malformed`], found before room is made for more than
+//!   the file holds. NaN and infinities are refused.
+//! - A file that is written replaces an older one in one step, once it is whole and on the disk.
+//! - No pickle is read: `.pt` files can run any program. The error says how to convert them.
+
+mod atomic;
+pub mod dictionary_learning;
+mod element;
+pub mod gemma_scope;
+mod json;
+pub mod llama_scope;
+mod npy;
+mod npz;
+mod one_layer;
+mod own;
+mod published;
+pub mod sae_lens;
+mod safetensors;
+pub mod sparsify;
+mod tensor_file;
+mod tensors;
+
+use std::fmt;
+use std::io;
+use std::path::Path;
+
+pub use own::{load, save};
+pub use tensor_file::TensorFile;
+
+use crate::{Error, SparseAutoencoder};
+
+/// A model from a file.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Loaded<T> {
+    /// The model.
+    pub model: SparseAutoencoder<T>,
+    /// What is otherwise than in the file, or expected of the caller. Often nothing.
+    pub notes: Vec<Note>,
+}
+
+/// Something to know about a model that was loaded. [`Display`](fmt::Display) says it in full.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum Note {
+    /// The penalty is not one of this crate's: the model is loaded without, as inference needs none.
+    /// To train on, build a model with the penalty from these parameters.
+    UnknownPenalty {
+        /// What the file says of it.
+        description: String,
+    },
+    /// The model was trained on samples that were transformed, and neither the file nor the original
+    /// library's `encode` does that.
+    TransformedSamples {
+        /// The file's name of the transformation.
+        transformation: String,
+    },
+    /// The file is a checkpoint of training, and the model is the one that is made of it for
+    /// inference.
+    TrainingCheckpoint {
+        /// What was done.
+        conversion: &'static str,
+    },
+    /// The file has no threshold yet, for which training was too short: units are active above 0.
+    ThresholdNotSet,
+}
+
+impl fmt::Display for Note {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::UnknownPenalty { description } => write!(
+                f,
+                "the penalty {description} is not one of this crate's: the model is loaded \
+                 without it, for inference"
+            ),
+            Self::TransformedSamples { transformation } => write!(
+                f,
+                "the model was trained on samples transformed by {transformation}, which is left \
+                 to the caller"
+            ),
+            Self::TrainingCheckpoint { conversion } => write!(f, "a checkpoint: {conversion}"),
+            Self::ThresholdNotSet => f.write_str("no threshold was set: units are active above 0"),
+        }
+    }
+}
+
+fn io_error(path: &Path, error: &io::Error) -> Error {
+    Error::Io {
+        path: path.to_owned(),
+        kind: error.kind(),
+        message: error.to_string(),
+    }
+}
+
+fn malformed(path: &Path, reason: impl Into<String>) -> Error {
+    Error::Malformed {
+        path: path.to_owned(),
+        reason: reason.into(),
+    }
+}
+
+fn unsupported(path: &Path, reason: impl Into<String>) -> Error {
+    Error::Unsupported {
+        path: path.to_owned(),
+        reason: reason.into(),
+    }
+}
+
+fn pickle(path: &Path) -> Error {
+    unsupported(
+        path,
+        "a pickle, which can run any program when it is read. Convert it in Python: \
+         safetensors.torch.save_file({name: tensor.contiguous() for name, tensor in \
+         torch.load(path, weights_only=True).items()}, \"ae.safetensors\")",
+    )
+}

@@ -1,0 +1,130 @@
+//! Typed access to the JSON that goes with a model. What is there but of another type is an error,
+//! never a default.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Map, Value};
+
+use super::{io_error, malformed};
+use crate::Error;
+
+/// The largest JSON that is read. Those of published models have some kilobytes.
+pub(super) const MOST_BYTES: u64 = 1 << 20;
+
+/// A JSON object, and the file that it comes from, for errors.
+#[derive(Debug, Clone)]
+pub(super) struct Object {
+    path: PathBuf,
+    fields: Map<String, Value>,
+}
+
+impl Object {
+    /// The object that is the whole of a file.
+    pub(super) fn read(path: &Path) -> Result<Self, Error> {
+        let file = File::open(path).map_err(|error| io_error(path, &error))?;
+        let mut bytes = Vec::new();
+        file.take(MOST_BYTES + 1)
+            .read_to_end(&mut bytes)
+            .map_err(|error| io_error(path, &error))?;
+        if bytes.len() as u64 > MOST_BYTES {
+            return Err(malformed(
+                path,
+                format!("more than {MOST_BYTES} bytes of JSON"),
+            ));
+        }
+        Self::parse(path, &bytes)
+    }
+
+    pub(super) fn parse(path: &Path, bytes: &[u8]) -> Result<Self, Error> {
+        match serde_json::from_slice(bytes) {
+            Ok(Value::Object(fields)) => Ok(Self {
+                path: path.to_owned(),
+                fields,
+            }),
+            Ok(_) => Err(malformed(path, "the JSON is not an object")),
+            Err(error) => Err(malformed(path, format!("no JSON: {error}"))),
+        }
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(super) fn into_fields(self) -> Map<String, Value> {
+        self.fields
+    }
+
+    /// The value at `key`; `null` counts as absent.
+    pub(super) fn get(&self, key: &str) -> Option<&Value> {
+        self.fields.get(key).filter(|value| !value.is_null())
+    }
+
+    pub(super) fn text(&self, key: &str) -> Result<Option<&str>, Error> {
+        self.typed(key, "a string", Value::as_str)
+    }
+
+    pub(super) fn flag(&self, key: &str) -> Result<Option<bool>, Error> {
+        self.typed(key, "true or false", Value::as_bool)
+    }
+
+    pub(super) fn number(&self, key: &str) -> Result<Option<f64>, Error> {
+        self.typed(key, "a number", Value::as_f64)
+    }
+
+    pub(super) fn list(&self, key: &str) -> Result<Option<&[Value]>, Error> {
+        self.typed(key, "a list", |value| value.as_array().map(Vec::as_slice))
+    }
+
+    pub(super) fn count(&self, key: &str) -> Result<Option<usize>, Error> {
+        self.typed(key, "a whole number", as_count)
+    }
+
+    pub(super) fn object(&self, key: &str) -> Result<Option<Self>, Error> {
+        let fields = self.typed(key, "an object", Value::as_object)?;
+        Ok(fields.map(|fields| Self {
+            path: self.path.clone(),
+            fields: fields.clone(),
+        }))
+    }
+
+    /// What a getter found, which must be there.
+    pub(super) fn required<V>(&self, key: &str, value: Option<V>) -> Result<V, Error> {
+        value.ok_or_else(|| malformed(&self.path, format!("{key} is missing")))
+    }
+
+    fn typed<'a, V>(
+        &'a self,
+        key: &str,
+        wanted: &str,
+        read: impl Fn(&'a Value) -> Option<V>,
+    ) -> Result<Option<V>, Error> {
+        self.get(key)
+            .map(|value| {
+                read(value).ok_or_else(|| {
+                    malformed(
+                        &self.path,
+                        format!("{key} must be {wanted}, got {}", short(value)),
+                    )
+                })
+            })
+            .transpose()
+    }
+}
+
+/// A whole number, also one that Python wrote as `4.0`.
+pub(super) fn as_count(value: &Value) -> Option<usize> {
+    if let Some(count) = value.as_u64() {
+        return usize::try_from(count).ok();
+    }
+    let number = value.as_f64()?;
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // within 0..2³²
+    (number >= 0.0 && number < f64::from(u32::MAX) && number.fract() <= 0.0)
+        .then_some(number as usize)
+}
+
+/// The beginning of a value, for a message.
+pub(super) fn short(value: &Value) -> String {
+    value.to_string().chars().take(60).collect()
+}

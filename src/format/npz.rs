@@ -1,0 +1,235 @@
+//! NumPy's `npz`: a ZIP archive of `npy` arrays.
+//!
+//! Of ZIP, what NumPy writes is read: stored or deflated members, with 64-bit sizes. The directory
+//! at the end of the archive is what counts.
+
+use std::collections::BTreeMap;
+use std::io::{Read, Seek, SeekFrom};
+use std::path::Path;
+
+use super::json::MOST_BYTES;
+use super::npy;
+use super::tensors::{Place, Tensors};
+use super::{io_error, malformed, pickle, unsupported};
+use crate::Error;
+
+/// Weights hardly compress. An archive that claims to inflate to more than this multiple of its
+/// length is made to exhaust memory.
+const MOST_INFLATION: u64 = 16;
+
+/// Reads the directory of an `npz` archive, and the header of each of its arrays.
+pub(super) fn archive<R: Read + Seek>(
+    path: &Path,
+    mut source: R,
+    length: u64,
+) -> Result<Tensors<R>, Error> {
+    let members = members(path, &mut source, length)?;
+    if members.iter().any(|member| member.name.ends_with(".pkl")) {
+        return Err(pickle(path));
+    }
+    let mut places: Vec<_> = members
+        .iter()
+        .map(|member| (member.place.offset, member.place.length))
+        .collect();
+    places.sort_unstable();
+    let inflated = members
+        .iter()
+        .try_fold(0_u64, |sum, member| sum.checked_add(member.inflated));
+    if places
+        .windows(2)
+        .any(|pair| pair[0].0 + pair[0].1 > pair[1].0)
+    {
+        return Err(malformed(path, "members of the archive overlap"));
+    }
+    if inflated.is_none_or(|bytes| bytes > length.saturating_mul(MOST_INFLATION) + MOST_BYTES) {
+        let reason =
+            format!("the archive would inflate to more than {MOST_INFLATION} times its size");
+        return Err(malformed(path, reason));
+    }
+    let mut entries = BTreeMap::new();
+    for member in members {
+        let name = member.name.strip_suffix(".npy").unwrap_or(&member.name);
+        let entry = npy::entry(path, name, &mut source, member.place, member.inflated)?;
+        if entries.insert(name.to_owned(), entry).is_some() {
+            return Err(malformed(path, format!("there are two arrays {name}")));
+        }
+    }
+    Ok(Tensors {
+        path: path.to_owned(),
+        source,
+        entries,
+        metadata: BTreeMap::new(),
+    })
+}
+
+/// A member of an archive.
+struct Member {
+    name: String,
+    place: Place,
+    inflated: u64,
+}
+
+/// Little-endian numbers at places of a slice; `None` beyond its end.
+struct Fields<'a>(&'a [u8]);
+
+impl Fields<'_> {
+    fn at<const N: usize>(&self, place: usize) -> Option<[u8; N]> {
+        self.0.get(place..place.checked_add(N)?)?.try_into().ok()
+    }
+
+    fn u16(&self, place: usize) -> Option<u16> {
+        self.at(place).map(u16::from_le_bytes)
+    }
+
+    fn u32(&self, place: usize) -> Option<u32> {
+        self.at(place).map(u32::from_le_bytes)
+    }
+
+    fn u64(&self, place: usize) -> Option<u64> {
+        self.at(place).map(u64::from_le_bytes)
+    }
+}
+
+/// The members that the directory of the archive lists.
+fn members<R: Read + Seek>(path: &Path, source: &mut R, length: u64) -> Result<Vec<Member>, Error> {
+    let cut_off = || malformed(path, "the archive has no directory: is it cut off?");
+    let mut read = |offset: u64, count: u64| -> Result<Vec<u8>, Error> {
+        if count > MOST_BYTES || offset.checked_add(count).is_none_or(|end| end > length) {
+            return Err(cut_off());
+        }
+        let mut bytes = Vec::new();
+        source
+            .seek(SeekFrom::Start(offset))
+            .and_then(|_| source.take(count).read_to_end(&mut bytes))
+            .map_err(|error| io_error(path, &error))?;
+        Ok(bytes)
+    };
+    // The end record has 22 bytes, and a comment of at most 65,535.
+    let tail_length = length.min(22 + 65_535);
+    let tail = read(length - tail_length, tail_length)?;
+    let at = tail
+        .windows(4)
+        .rposition(|bytes| bytes == b"PK\x05\x06")
+        .ok_or_else(cut_off)?;
+    let (count, bytes, offset) = {
+        let end = Fields(&tail[at..]);
+        let fields = || Some((end.u16(10)?, end.u32(12)?, end.u32(16)?));
+        fields().ok_or_else(cut_off)?
+    };
+    let (count, bytes, offset) = if count == u16::MAX || bytes == u32::MAX || offset == u32::MAX {
+        let locator = at
+            .checked_sub(20)
+            .map(|at| Fields(&tail[at..]))
+            .filter(|locator| locator.at(0) == Some(*b"PK\x06\x07"));
+        let record = locator
+            .and_then(|locator| locator.u64(8))
+            .ok_or_else(cut_off)?;
+        let record = read(record, 56)?;
+        let record = Fields(&record);
+        let fields = || Some((record.u64(32)?, record.u64(40)?, record.u64(48)?));
+        fields().ok_or_else(cut_off)?
+    } else {
+        (count.into(), bytes.into(), offset.into())
+    };
+    let directory = read(offset, bytes)?;
+    let mut members = Vec::new();
+    let mut rest = directory.as_slice();
+    for _ in 0..count {
+        let (listed, next) = listed(rest).ok_or_else(cut_off)?;
+        rest = next;
+        let Listed {
+            name,
+            flags,
+            method,
+            ..
+        } = &listed;
+        if flags & 1 != 0 || !matches!(method, 0 | 8) {
+            let reason = format!("{name} is encrypted, or compressed by other means than deflate");
+            return Err(unsupported(path, reason));
+        }
+        let local = read(listed.header, 30)?;
+        let local = Fields(&local);
+        let lengths = (local.at(0) == Some(*b"PK\x03\x04"))
+            .then(|| Some((local.u16(26)?, local.u16(28)?)))
+            .flatten();
+        let (name_length, extra_length) = lengths.ok_or_else(cut_off)?;
+        let offset = listed.header + 30 + u64::from(name_length) + u64::from(extra_length);
+        let deflated = listed.method == 8;
+        let ends_in_file = offset
+            .checked_add(listed.length)
+            .is_some_and(|end| end <= length);
+        if !ends_in_file || (!deflated && listed.length != listed.inflated) {
+            return Err(malformed(path, format!("{name} is not all in the archive")));
+        }
+        members.push(Member {
+            place: Place {
+                offset,
+                length: listed.length,
+                deflated,
+                skip: 0,
+                checksum: Some(listed.checksum),
+            },
+            name: listed.name,
+            inflated: listed.inflated,
+        });
+    }
+    Ok(members)
+}
+
+/// A member as the directory has it.
+struct Listed {
+    name: String,
+    flags: u16,
+    method: u16,
+    checksum: u32,
+    length: u64,
+    inflated: u64,
+    header: u64,
+}
+
+/// The first member of a directory, and what follows it.
+fn listed(directory: &[u8]) -> Option<(Listed, &[u8])> {
+    let fields = Fields(directory);
+    if fields.at(0) != Some(*b"PK\x01\x02") {
+        return None;
+    }
+    let name_end = 46 + usize::from(fields.u16(28)?);
+    let extra_end = name_end + usize::from(fields.u16(30)?);
+    let end = extra_end + usize::from(fields.u16(32)?);
+    let name = String::from_utf8_lossy(directory.get(46..name_end)?).into_owned();
+    let mut wide = wide_sizes(directory.get(name_end..extra_end)?);
+    let mut size = |place: usize| match fields.u32(place)? {
+        u32::MAX => {
+            let (first, rest) = wide.split_first_chunk()?;
+            wide = rest;
+            Some(u64::from_le_bytes(*first))
+        }
+        narrow => Some(narrow.into()),
+    };
+    // In this order they follow each other where they are wide.
+    let (inflated, length, header) = (size(24)?, size(20)?, size(42)?);
+    let listed = Listed {
+        name,
+        flags: fields.u16(8)?,
+        method: fields.u16(10)?,
+        checksum: fields.u32(16)?,
+        length,
+        inflated,
+        header,
+    };
+    Some((listed, directory.get(end..)?))
+}
+
+/// The extra field with the 64-bit sizes, if there is one.
+fn wide_sizes(mut extra: &[u8]) -> &[u8] {
+    while let (Some(id), Some(length)) = (Fields(extra).u16(0), Fields(extra).u16(2)) {
+        let Some(field) = extra.get(4..4 + usize::from(length)) else {
+            break;
+        };
+        if id == 1 {
+            return field;
+        }
+        extra = &extra[4 + field.len()..];
+    }
+    &[]
+}

@@ -1,0 +1,293 @@
+//! [SAELens](https://github.com/decoderesearch/SAELens): a folder with `cfg.json` and
+//! `sae_weights.safetensors`.
+//!
+//! ```text
+//! z = (x − c) W_enc + b_enc         or  x W_enc + b_enc, if not apply_b_dec_to_input
+//! x̂ = h W_dec + c                   W_enc is d × n, W_dec is n × d
+//! ```
+//!
+//! | `architecture` | hidden activations `h` |
+//! |---|---|
+//! | `standard` | `max(z, 0)` |
+//! | `topk` | `max(z, 0)` on the `k` largest; with `rescale_acts_by_decoder_norm`, of `z‖W_dec,j‖`, which is what `encode` returns, and `decode` divides by the norms |
+//! | `jumprelu` | `max(z, 0)` where `z > threshold` |
+//! | `gated` | `max(exp(r_mag) y + b_mag, 0)` where `y + b_gate > 0`, `y = (x − c) W_enc` |
+//! | `batchtopk`, `matryoshka_batchtopk` | checkpoints of training; for inference SAELens writes them as `jumprelu`, and so they are loaded |
+//!
+//! Both generations of `cfg.json` are read: the flat one before version 6, where `activation_fn_str`
+//! makes a `topk` of a `standard` architecture and `scaling_factor` multiplies the hidden activations
+//! in the decoder, and the one with `metadata`. Inputs of attention heads (`hook_z`) are columns with
+//! the heads one after the other.
+//!
+//! Gated units become units with thresholds, which they are equal to, and are saved as `jumprelu`.
+
+use std::fs;
+use std::path::Path;
+
+use serde_json::json;
+
+use super::atomic::Draft;
+use super::element::Element;
+use super::json::Object;
+use super::one_layer::OneLayer;
+use super::published::{Matrix, Published, Selection, Threshold};
+use super::safetensors::{Part, write};
+use super::tensors::Tensors;
+use super::{Loaded, Note, io_error, malformed, unsupported};
+use crate::{Activation, Error, Real, SparseAutoencoder};
+
+const CONFIG: &str = "cfg.json";
+const WEIGHTS: &str = "sae_weights.safetensors";
+
+/// Loads the model in a folder, with `cfg.json` and `sae_weights.safetensors`.
+///
+/// # Errors
+///
+/// [`Error::Io`] if a file cannot be read, [`Error::Malformed`] if it is not what it should be,
+/// [`Error::Unsupported`] for other architectures, and for inputs that are normalised sample by
+/// sample (`layer_norm`, `constant_norm_rescale`).
+pub fn load<T: Real>(folder: impl AsRef<Path>) -> Result<Loaded<T>, Error> {
+    let folder = folder.as_ref();
+    let config = Object::read(&folder.join(CONFIG))?;
+    let mut tensors = Tensors::open(&folder.join(WEIGHTS))?;
+    let refuse = |what: &str, value: &str| {
+        let reason = format!("{what} {value} has no counterpart in a model of this crate");
+        Err(unsupported(config.path(), reason))
+    };
+    let mut notes = Vec::new();
+    match config.get("normalize_activations") {
+        Some(value) if value.is_boolean() => {
+            if value == true {
+                notes.push(transformed("expected_average_only_in"));
+            }
+        }
+        _ => match config.text("normalize_activations")?.unwrap_or("none") {
+            "none" => {}
+            // SAELens leaves these to the caller too.
+            name @ ("expected_average_only_in" | "covariance_whitening") => {
+                notes.push(transformed(name));
+            }
+            other => return refuse("normalize_activations", other),
+        },
+    }
+
+    let mut architecture = config.text("architecture")?.unwrap_or("standard");
+    let mut k = config.count("k")?;
+    if is_legacy(&config)? {
+        let name = config.text("activation_fn")?;
+        match config.text("activation_fn_str")?.or(name).unwrap_or("relu") {
+            "relu" => {}
+            "topk" => {
+                architecture = "topk";
+                let arguments = config.object("activation_fn_kwargs")?;
+                if let Some(arguments) = arguments {
+                    k = arguments.count("k")?.or(k);
+                }
+            }
+            other => return refuse("the activation", other),
+        }
+    }
+    let checkpoint = |conversion| Note::TrainingCheckpoint { conversion };
+    let rescaled = config.flag("rescale_acts_by_decoder_norm")?;
+    let (selection, by_decoder_norm) = match architecture {
+        "standard" => (Selection::Relu, false),
+        "topk" => {
+            let k = config.required("k", k)?;
+            (Selection::TopK(k), rescaled.unwrap_or(false))
+        }
+        "jumprelu" if tensors.has("threshold") => {
+            (Selection::Above(Threshold::PerUnit("threshold")), false)
+        }
+        "jumprelu" => {
+            notes.push(checkpoint(
+                "thresholds are the exponentials of log_threshold",
+            ));
+            (
+                Selection::Above(Threshold::LogPerUnit("log_threshold")),
+                false,
+            )
+        }
+        "gated" => (
+            Selection::Gated {
+                gate_bias: "b_gate",
+                magnitude_bias: "b_mag",
+                log_magnitude: "r_mag",
+            },
+            false,
+        ),
+        "batchtopk" | "matryoshka_batchtopk" => {
+            notes.push(checkpoint("topk_threshold is the threshold of every unit"));
+            let threshold = Threshold::Common("topk_threshold");
+            (Selection::Above(threshold), rescaled.unwrap_or(true))
+        }
+        other => return refuse("the architecture", other),
+    };
+
+    let mut decoder_factors = None;
+    if tensors.has("scaling_factor") {
+        let n = tensors.matrix_shape("W_enc")?.1;
+        let factors: Vec<T> = tensors.vector("scaling_factor", n)?;
+        decoder_factors = Some("scaling_factor");
+        let all_one = factors
+            .iter()
+            .all(|&factor| (factor - T::one()).abs() < T::of(1e-5));
+        if !all_one && config.flag("finetuning_scaling_factor")? != Some(true) {
+            let reason = "scaling_factor is not 1, but finetuning_scaling_factor is not set";
+            return Err(malformed(config.path(), reason));
+        }
+    }
+    let published = Published {
+        encoder_weights: Matrix::units_are_columns("W_enc"),
+        encoder_bias: "b_enc",
+        decoder_weights: Matrix::units_are_rows("W_dec"),
+        decoder_bias: "b_dec",
+        centered: config.flag("apply_b_dec_to_input")?.unwrap_or(true),
+        selection,
+        by_decoder_norm,
+        decoder_factors,
+        input_scale: 1.0,
+        unused: &[],
+    };
+    let loaded = published.load(&mut tensors, notes)?;
+    for (key, size) in [
+        ("d_in", loaded.model.layout().visible()),
+        ("d_sae", loaded.model.layout().hidden()),
+    ] {
+        let claimed = config.required(key, config.count(key)?)?;
+        if claimed != size {
+            let reason = format!("{key} is {claimed}, but that of the weights is {size}");
+            return Err(malformed(config.path(), reason));
+        }
+    }
+    Ok(loaded)
+}
+
+fn transformed(transformation: &str) -> Note {
+    Note::TransformedSamples {
+        transformation: transformation.to_owned(),
+    }
+}
+
+/// Whether the configuration is of a version before 6, as one without a version is.
+fn is_legacy(config: &Object) -> Result<bool, Error> {
+    let metadata = config.object("metadata")?;
+    let inner = match &metadata {
+        Some(metadata) => metadata.text("sae_lens_version")?,
+        None => None,
+    };
+    let version = config.text("sae_lens_version")?.or(inner).unwrap_or("0");
+    let major = version
+        .split('.')
+        .next()
+        .and_then(|major| major.parse().ok());
+    Ok(major.unwrap_or(0) < 6)
+}
+
+/// Saves a model into a folder, which is made if there is none, as `SAE.load_from_disk` of SAELens 6
+/// reads it: `standard` for ReLU, `topk` for the activations that select within a sample, `jumprelu` for
+/// those with thresholds, which gated units have become when they were loaded.
+///
+/// Tied weights are written twice. The objective has no place in these files; [`super::save`] keeps
+/// it. [`save_with`] adds what SAELens wants to know of the network.
+///
+/// ```
+/// use sparse_autoencoder::{Activation, SparseAutoencoder, format::sae_lens};
+/// # let folder = std::env::temp_dir().join(format!("sparse-autoencoder-lens-{}", std::process::id()));
+///
+/// let sae = SparseAutoencoder::<f32>::builder()
+///     .layers([8, 16])
+///     .hidden_activation(Activation::TopK(2))
+///     .output_activation(Activation::Identity)
+///     .build()?;
+/// sae_lens::save(&sae, &folder)?;
+/// let again = sae_lens::load::<f32>(&folder)?.model;
+/// assert_eq!(again.parameters(), sae.parameters());
+/// # std::fs::remove_dir_all(&folder).unwrap();
+/// # Ok::<(), sparse_autoencoder::Error>(())
+/// ```
+///
+/// # Errors
+///
+/// [`Error::Unsupported`] for several hidden layers, an output that is not linear, or hidden
+/// activations that SAELens has not; [`Error::Io`] if the files cannot be written.
+pub fn save<T: Real>(model: &SparseAutoencoder<T>, folder: impl AsRef<Path>) -> Result<(), Error> {
+    save_with(model, folder, &[])
+}
+
+/// [`save`], with entries for the `metadata` of `cfg.json`: by `model_name` and `hook_name`, SAELens
+/// finds the place in the network whose activations the model encodes.
+///
+/// ```no_run
+/// # use sparse_autoencoder::{Activation, SparseAutoencoder, format::sae_lens};
+/// # let sae = SparseAutoencoder::<f32>::builder()
+/// #     .layers([768, 24576])
+/// #     .hidden_activation(Activation::JumpRelu)
+/// #     .output_activation(Activation::Identity)
+/// #     .build()?;
+/// let place = [
+///     ("model_name", "gpt2-small"),
+///     ("hook_name", "blocks.8.hook_resid_pre"),
+/// ];
+/// sae_lens::save_with(&sae, "gpt2-small-res-8", &place)?;
+/// # Ok::<(), sparse_autoencoder::Error>(())
+/// ```
+///
+/// # Errors
+///
+/// As [`save`].
+pub fn save_with<T: Real>(
+    model: &SparseAutoencoder<T>,
+    folder: impl AsRef<Path>,
+    metadata: &[(&str, &str)],
+) -> Result<(), Error> {
+    let folder = folder.as_ref();
+    let layer = OneLayer::of(model, folder, "SAELens")?;
+    let (d, n) = (layer.visible, layer.hidden);
+    let mut config = json!({
+        "architecture": "standard",
+        "d_in": d,
+        "d_sae": n,
+        "dtype": if Element::of::<T>() == Element::F32 { "float32" } else { "float64" },
+        "device": "cpu",
+        "apply_b_dec_to_input": layer.centered,
+        "normalize_activations": "none",
+        "reshape_activations": "none",
+    });
+    for (key, text) in metadata {
+        config["metadata"][*key] = json!(text);
+    }
+    // The generation of the layout, by which SAELens tells how to read it.
+    config["metadata"]["sae_lens_version"] = json!("6.0.0");
+    if let Activation::TopK(k) = layer.activation {
+        config["architecture"] = json!("topk");
+        config["k"] = json!(k);
+        config["rescale_acts_by_decoder_norm"] = json!(false);
+    }
+    let mut parts = vec![
+        Part::transposed("W_enc", &[d, n], layer.encoder_weights),
+        Part::new("b_enc", &[n], layer.encoder_bias),
+        Part::new("W_dec", &[n, d], layer.decoder_weights),
+        Part::new("b_dec", &[d], layer.decoder_bias),
+    ];
+    if layer.activation == Activation::JumpRelu {
+        config["architecture"] = json!("jumprelu");
+        parts.push(Part::new("threshold", &[n], &layer.thresholds[..]));
+    }
+    write_both(folder, WEIGHTS, &parts, &config)
+}
+
+/// Writes a folder of weights and configuration; both are whole before either is put in place.
+pub(super) fn write_both<T: Real>(
+    folder: &Path,
+    weights: &str,
+    parts: &[Part<'_, T>],
+    config: &serde_json::Value,
+) -> Result<(), Error> {
+    fs::create_dir_all(folder).map_err(|error| io_error(folder, &error))?;
+    let weights = Draft::write(&folder.join(weights), |out| write(out, &[], parts))?;
+    let config = Draft::write(&folder.join(CONFIG), |out| {
+        std::io::Write::write_all(out, format!("{config:#}\n").as_bytes())
+    })?;
+    weights.commit()?;
+    config.commit()
+}

@@ -1,0 +1,344 @@
+//! A file of named tensors, whatever the container, and how their numbers get to their place.
+//!
+//! Nothing is read before the directory of the file has been checked against its length, so no
+//! more room is made than the file has numbers. The numbers then stream: a chunk of bytes, a chunk
+//! of scalars, their place.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, BufReader, Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+
+use super::element::Element;
+use super::{io_error, malformed, npy, npz, safetensors, unsupported};
+use crate::{Error, Real};
+use flate2::CrcReader;
+use flate2::read::DeflateDecoder;
+
+/// Scalars that are converted at a time.
+const CHUNK: usize = 1 << 14;
+
+/// Rows of a tensor that are transposed at a time, if together they are at most [`PANEL`] scalars:
+/// enough for whole cache lines on the side that is written, few enough streams on the other.
+const PANEL_ROWS: usize = 32;
+const PANEL: usize = 1 << 20;
+
+/// How the rows of a tensor lie in the slice that it is read into or written from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Rows {
+    /// One after the other, as in the file.
+    Contiguous,
+    /// As the columns of a matrix whose columns are contiguous lie: transposed.
+    Strided,
+}
+
+/// The directory of a file, checked, and the file.
+#[derive(Debug)]
+pub(super) struct Tensors<R> {
+    pub(super) path: PathBuf,
+    pub(super) source: R,
+    pub(super) entries: BTreeMap<String, Entry>,
+    pub(super) metadata: BTreeMap<String, String>,
+}
+
+/// One tensor, as the directory has it.
+#[derive(Debug, Clone)]
+pub(super) struct Entry {
+    /// The type of its numbers, by the name that the file gives.
+    pub(super) dtype: String,
+    pub(super) element: Option<Element>,
+    pub(super) shape: Vec<usize>,
+    /// Whether its first index is the fastest, as Fortran has it.
+    pub(super) column_major: bool,
+    pub(super) place: Place,
+}
+
+/// Where the bytes of a tensor are.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Place {
+    pub(super) offset: u64,
+    /// Bytes in the file.
+    pub(super) length: u64,
+    pub(super) deflated: bool,
+    /// Bytes before the first number, once inflated.
+    pub(super) skip: u64,
+    /// Of all bytes, once inflated.
+    pub(super) checksum: Option<u32>,
+}
+
+/// The number of entries of a tensor, `None` if nothing has so many.
+pub(super) fn count(shape: &[usize]) -> Option<usize> {
+    let count = shape.iter().try_fold(1_usize, |n, &d| n.checked_mul(d))?;
+    // A dimension of 0 would let the others claim anything.
+    (shape.iter().all(|&d| d <= isize::MAX as usize / 8) && count <= isize::MAX as usize / 8)
+        .then_some(count)
+}
+
+impl Tensors<BufReader<File>> {
+    pub(super) fn open(path: &Path) -> Result<Self, Error> {
+        let file = File::open(path).map_err(|error| io_error(path, &error))?;
+        let length = file
+            .metadata()
+            .map_err(|error| io_error(path, &error))?
+            .len();
+        Self::new(path, BufReader::with_capacity(1 << 16, file), length)
+    }
+}
+
+impl<R: Read + Seek> Tensors<R> {
+    /// Reads and checks the directory of a file of `length` bytes; its first bytes say what it is.
+    pub(super) fn new(path: &Path, mut source: R, length: u64) -> Result<Self, Error> {
+        let mut magic = [0; 8];
+        let known = usize::try_from(length.min(8)).unwrap_or(8);
+        source
+            .read_exact(&mut magic[..known])
+            .map_err(|error| io_error(path, &error))?;
+        if magic.starts_with(b"PK\x03\x04") {
+            npz::archive(path, source, length)
+        } else if magic.starts_with(b"\x93NUMPY") {
+            npy::array(path, source, length)
+        } else {
+            safetensors::directory(path, source, length, magic)
+        }
+    }
+
+    /// The entry of this name.
+    pub(super) fn entry(&self, name: &str) -> Result<&Entry, Error> {
+        self.entries
+            .get(name)
+            .ok_or_else(|| malformed(&self.path, format!("there is no tensor {name}")))
+    }
+
+    pub(super) fn shape(&self, name: &str) -> Result<&[usize], Error> {
+        Ok(&self.entry(name)?.shape)
+    }
+
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.entries.contains_key(name)
+    }
+
+    /// Refuses a tensor of another shape.
+    pub(super) fn check_shape(&self, name: &str, expected: &[usize]) -> Result<(), Error> {
+        let shape = self.shape(name)?;
+        if shape == expected {
+            return Ok(());
+        }
+        let reason = format!("{name} must have the shape {expected:?}, has {shape:?}");
+        Err(malformed(&self.path, reason))
+    }
+
+    /// The rows and columns of a tensor of two dimensions, neither of which is 0.
+    pub(super) fn matrix_shape(&self, name: &str) -> Result<(usize, usize), Error> {
+        match *self.shape(name)? {
+            [rows, columns] if rows > 0 && columns > 0 => Ok((rows, columns)),
+            ref shape => {
+                let reason = format!("{name} must be a matrix, has the shape {shape:?}");
+                Err(malformed(&self.path, reason))
+            }
+        }
+    }
+
+    /// The one number of a tensor without dimensions, or with one entry.
+    pub(super) fn scalar<T: Real>(&mut self, name: &str) -> Result<T, Error> {
+        if count(self.shape(name)?) != Some(1) {
+            let reason = format!("{name} must be one number, has {:?}", self.shape(name)?);
+            return Err(malformed(&self.path, reason));
+        }
+        let mut value = [T::zero()];
+        self.read_into(name, Rows::Contiguous, &mut value)?;
+        Ok(value[0])
+    }
+
+    /// A tensor of one dimension.
+    pub(super) fn vector<T: Real>(&mut self, name: &str, len: usize) -> Result<Vec<T>, Error> {
+        self.check_shape(name, &[len])?;
+        let mut values = vec![T::zero(); len];
+        self.read_into(name, Rows::Contiguous, &mut values)?;
+        Ok(values)
+    }
+
+    /// Streams a tensor into `place`, which has as many entries.
+    pub(super) fn read_into<T: Real>(
+        &mut self,
+        name: &str,
+        rows: Rows,
+        place: &mut [T],
+    ) -> Result<(), Error> {
+        let entry = self.entry(name)?;
+        let (height, width) = match (entry.shape.as_slice(), entry.column_major) {
+            // What lies in the file is then a matrix of the shape (c, r), row after row.
+            (&[r, c], true) => (c, r),
+            (&[r, c], false) => (r, c),
+            (_, _) => (1, place.len()),
+        };
+        let strided = (rows == Rows::Strided) != entry.column_major;
+        debug_assert_eq!(height * width, place.len());
+        if !strided || height == 1 || width == 1 {
+            return self.for_each_chunk(name, CHUNK, |first, values| {
+                place[first..first + values.len()].copy_from_slice(values);
+            });
+        }
+        let panel = (PANEL / width).min(PANEL_ROWS) * width;
+        self.for_each_chunk(
+            name,
+            if panel == 0 { PANEL } else { panel },
+            |first, values| {
+                scatter(
+                    values,
+                    (first / width, first % width),
+                    (height, width),
+                    place,
+                );
+            },
+        )
+    }
+
+    /// Calls `each` with the numbers of a tensor, at most `chunk` at a time, and the index of the
+    /// first of them. All are finite.
+    fn for_each_chunk<T: Real>(
+        &mut self,
+        name: &str,
+        chunk: usize,
+        mut each: impl FnMut(usize, &[T]),
+    ) -> Result<(), Error> {
+        let entry = self.entry(name)?.clone();
+        let Some(element) = entry.element else {
+            let reason = format!("{name} has numbers of the type {}", entry.dtype);
+            return Err(unsupported(&self.path, reason));
+        };
+        let size = element.size();
+        let total = count(&entry.shape).unwrap_or(0); // it was checked
+        let path = self.path.clone();
+        let mut reader = CrcReader::new(self.bytes(&entry.place)?);
+        let wrong = |error: io::Error| match error.kind() {
+            io::ErrorKind::UnexpectedEof => malformed(&path, format!("{name} is cut off")),
+            io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData => {
+                malformed(&path, format!("{name} cannot be inflated: {error}"))
+            }
+            _ => io_error(&path, &error),
+        };
+        io::copy(&mut (&mut reader).take(entry.place.skip), &mut io::sink()).map_err(wrong)?;
+        let mut bytes = vec![0; total.min(chunk) * size];
+        let mut values = vec![T::zero(); total.min(chunk)];
+        let mut first = 0;
+        while first < total {
+            let len = chunk.min(total - first);
+            let (bytes, values) = (&mut bytes[..len * size], &mut values[..len]);
+            reader.read_exact(bytes).map_err(wrong)?;
+            for (index, (value, bytes)) in
+                values.iter_mut().zip(bytes.chunks_exact(size)).enumerate()
+            {
+                let number = element.decode(bytes);
+                *value = T::of(number);
+                if !value.is_finite() {
+                    let reason = format!(
+                        "{name} must be finite numbers of the model's scalar, has {number} at {}",
+                        first + index
+                    );
+                    return Err(malformed(&path, reason));
+                }
+            }
+            each(first, values);
+            first += len;
+        }
+        if let Some(checksum) = entry.place.checksum {
+            let more = reader.read(&mut [0]).map_err(wrong)?;
+            if more != 0 || reader.crc().sum() != checksum {
+                let reason = format!("{name} is not what its checksum says");
+                return Err(malformed(&path, reason));
+            }
+        }
+        Ok(())
+    }
+
+    fn bytes(&mut self, place: &Place) -> Result<Box<dyn Read + '_>, Error> {
+        self.source
+            .seek(SeekFrom::Start(place.offset))
+            .map_err(|error| io_error(&self.path, &error))?;
+        let bytes = (&mut self.source).take(place.length);
+        Ok(if place.deflated {
+            Box::new(DeflateDecoder::new(bytes))
+        } else {
+            Box::new(bytes)
+        })
+    }
+}
+
+/// Puts consecutive numbers of a row-major `height × width` matrix, from (row, column) on, to
+/// where they are in the column-major one.
+fn scatter<T: Real>(
+    values: &[T],
+    (row, column): (usize, usize),
+    (height, width): (usize, usize),
+    place: &mut [T],
+) {
+    if column == 0 && values.len().is_multiple_of(width) {
+        let rows = values.len() / width;
+        for (column, place) in place.chunks_exact_mut(height).enumerate() {
+            for (row, value) in place[row..row + rows].iter_mut().enumerate() {
+                *value = values[row * width + column];
+            }
+        }
+    } else {
+        // A part of one row, or of two.
+        for (index, &value) in (row * width + column..).zip(values) {
+            place[index % width * height + index / width] = value;
+        }
+    }
+}
+
+/// Rows `first..` of the row-major `height × width` matrix whose column-major entries are
+/// `values`, as many as `panel` has room for.
+pub(super) fn gather<T: Real>(
+    values: &[T],
+    first: usize,
+    (height, width): (usize, usize),
+    panel: &mut [T],
+) {
+    for (column, values) in values.chunks_exact(height).enumerate() {
+        for (row, &value) in values[first..first + panel.len() / width]
+            .iter()
+            .enumerate()
+        {
+            panel[row * width + column] = value;
+        }
+    }
+}
+
+/// Rows of a matrix of this width that are gathered at a time.
+pub(super) fn panel_rows(height: usize, width: usize) -> usize {
+    (PANEL / width).clamp(1, PANEL_ROWS).min(height)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{gather, scatter};
+
+    #[test]
+    fn a_matrix_is_transposed_by_chunks_of_any_size() {
+        for (height, width) in [(1, 1), (3, 5), (5, 3), (7, 1), (1, 7), (33, 4)] {
+            let len = height * width;
+            let rows: Vec<f64> = (0..len).map(|k| k as f64).collect();
+            let entry = |k: usize| (k % height * width + k / height) as f64;
+            let columns: Vec<f64> = (0..len).map(entry).collect();
+            for chunk in 1..=len {
+                let mut place = vec![-1.0; len];
+                for (index, values) in rows.chunks(chunk).enumerate() {
+                    let first = index * chunk;
+                    let at = (first / width, first % width);
+                    scatter(values, at, (height, width), &mut place);
+                }
+                assert_eq!(place, columns, "{height} × {width} by {chunk}");
+            }
+            for panel in 1..=height {
+                let mut back = Vec::new();
+                for first in (0..height).step_by(panel) {
+                    let mut rows = vec![-1.0; panel.min(height - first) * width];
+                    gather(&columns, first, (height, width), &mut rows);
+                    back.extend(rows);
+                }
+                assert_eq!(back, rows, "{height} × {width} by {panel} rows");
+            }
+        }
+    }
+}

@@ -1,0 +1,51 @@
+use std::sync::Arc;
+
+use crate::Real;
+use crate::penalty::{
+    KlDivergence, L0, L1, Penalty, Proportion, Scaled, SquaredDeviation, TargetL0,
+};
+
+/// What a file says of a penalty.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum Description {
+    /// `()`
+    None,
+    /// [`KlDivergence`]
+    KlDivergence,
+    /// [`L1`]
+    L1,
+    /// [`L0`]
+    L0,
+    /// [`TargetL0`]
+    TargetL0,
+    /// [`Proportion`]
+    Proportion,
+    /// [`SquaredDeviation`]
+    SquaredDeviation,
+    /// A pair of penalties.
+    Sum(Box<Description>, Box<Description>),
+    /// [`Scaled`], and its factor.
+    Scaled(f64, Box<Description>),
+    /// A penalty of another crate, and what `Debug` says of it.
+    Custom(String),
+}
+
+impl Description {
+    /// The penalty described, `None` if it is another crate's.
+    #[must_use]
+    pub fn penalty<T: Real>(&self) -> Option<Arc<dyn Penalty<T>>> {
+        Some(match self {
+            Self::None => Arc::new(()),
+            Self::KlDivergence => Arc::new(KlDivergence),
+            Self::L1 => Arc::new(L1),
+            Self::L0 => Arc::new(L0),
+            Self::TargetL0 => Arc::new(TargetL0),
+            Self::Proportion => Arc::new(Proportion),
+            Self::SquaredDeviation => Arc::new(SquaredDeviation),
+            Self::Sum(a, b) => Arc::new((a.penalty()?, b.penalty()?)),
+            Self::Scaled(factor, inner) => Arc::new(Scaled::new(*factor, inner.penalty()?)),
+            Self::Custom(_) => return None,
+        })
+    }
+}

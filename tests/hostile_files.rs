@@ -1,0 +1,455 @@
+//! Files that lie: an error of the right kind, at once, and never more memory than the file has.
+
+// A global allocator cannot be implemented without it; everything is handed on to the system's.
+#![allow(unsafe_code)]
+
+use std::alloc::{GlobalAlloc, System};
+use std::cell::Cell;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use proptest::prelude::*;
+use proptest::test_runner::RngSeed;
+use sparse_autoencoder::format::{
+    self, TensorFile, dictionary_learning, gemma_scope, llama_scope, sae_lens, sparsify,
+};
+use sparse_autoencoder::{Activation, Error, SparseAutoencoder};
+
+thread_local! {
+    /// Bytes that this thread holds, and the most that it held.
+    static HELD: Cell<(isize, isize)> = const { Cell::new((0, 0)) };
+}
+
+struct Measuring;
+
+impl Measuring {
+    fn add(bytes: isize) {
+        let (held, most) = HELD.get();
+        HELD.set((held + bytes, most.max(held + bytes)));
+    }
+}
+
+unsafe impl GlobalAlloc for Measuring {
+    unsafe fn alloc(&self, layout: std::alloc::Layout) -> *mut u8 {
+        Self::add(layout.size().cast_signed());
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: std::alloc::Layout) {
+        Self::add(-layout.size().cast_signed());
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static MEASURING: Measuring = Measuring;
+
+/// What `read` returns, and the most memory that it held on the way.
+fn measured<R>(read: impl FnOnce() -> R) -> (R, usize) {
+    HELD.set((0, 0));
+    let result = read();
+    (result, HELD.get().1.unsigned_abs())
+}
+
+/// Buffers of a fixed size, and what a message takes.
+const ALLOWANCE: usize = 1 << 20;
+
+/// A file that is gone when the test ends.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new(name: &str, bytes: &[u8]) -> Self {
+        let thread = std::thread::current()
+            .name()
+            .unwrap_or_default()
+            .replace("::", "-");
+        let name = format!("sparse-autoencoder-{}-{thread}-{name}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        fs::write(&path, bytes).unwrap();
+        Self(path)
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+/// Reads everything that there is in a file, as a model and as tensors.
+fn read_all(path: &Path) -> Result<(), Error> {
+    let model = format::load::<f64>(path).map(|_| ());
+    let scope = gemma_scope::load::<f64>(path).map(|_| ());
+    let tensors = TensorFile::open(path).and_then(|mut file| {
+        let names: Vec<String> = file.names().map(str::to_owned).collect();
+        names
+            .iter()
+            .try_for_each(|name| file.samples::<f64>(name).map(|_| ()))
+    });
+    model.or(scope).and(tensors)
+}
+
+/// A safetensors file with this header and so many bytes of zeros behind it.
+fn safetensors(header: &str, bytes: usize) -> Vec<u8> {
+    let mut file = (header.len() as u64).to_le_bytes().to_vec();
+    file.extend_from_slice(header.as_bytes());
+    file.resize(file.len() + bytes, 0);
+    file
+}
+
+fn assert_malformed(name: &str, bytes: &[u8], says: &str) {
+    let scratch = Scratch::new(name, bytes);
+    let (result, most) = measured(|| TensorFile::open(&scratch.0).map(|_| ()));
+    match result {
+        Err(Error::Malformed { reason, .. }) => assert!(reason.contains(says), "{name}: {reason}"),
+        other => panic!("{name}: {other:?}"),
+    }
+    assert!(most < ALLOWANCE + 4 * bytes.len(), "{name}: {most} bytes");
+}
+
+#[test]
+fn headers_that_lie_are_refused() {
+    let tensor = |shape: &str, begin: &str, end: &str| {
+        format!(r#"{{"w":{{"dtype":"F32","shape":{shape},"data_offsets":[{begin},{end}]}}}}"#)
+    };
+    for (name, header, says) in [
+        (
+            "short",
+            tensor("[2]", "0", "4"),
+            "as many numbers as the shape",
+        ),
+        (
+            "product",
+            tensor("[4294967296,4294967296]", "0", "8"),
+            "so many entries",
+        ),
+        (
+            "dimension",
+            tensor("[9223372036854775808]", "0", "8"),
+            "so many entries",
+        ),
+        (
+            "bytes",
+            tensor("[4611686018427387904]", "0", "8"),
+            "so many entries",
+        ),
+        (
+            "hidden-by-zero",
+            tensor("[9223372036854775807,0]", "0", "0"),
+            "so many entries",
+        ),
+        ("beyond", tensor("[1000]", "0", "4000"), "claims 4000 bytes"),
+        ("backwards", tensor("[2]", "8", "0"), "must not decrease"),
+        ("gap", tensor("[1]", "4", "8"), "must begin at byte"),
+        ("rest", tensor("[1]", "0", "4"), "must end with the file"),
+        (
+            "wrapping",
+            tensor("[2]", "18446744073709551608", "18446744073709551615"),
+            "as many",
+        ),
+        ("negative", tensor("[-2]", "0", "8"), "whole numbers"),
+        ("fraction", tensor("[2.5]", "0", "8"), "whole numbers"),
+        ("no-shape", tensor("2", "0", "8"), "shape must be a list"),
+        (
+            "no-object",
+            r#"{"w":3}"#.to_owned(),
+            "dtype must be a string",
+        ),
+        ("no-json", "{".to_owned(), "no JSON"),
+        ("list", "[]".to_owned(), "not an object"),
+        (
+            "metadata",
+            r#"{"__metadata__":{"a":1}}"#.to_owned(),
+            "must be a string",
+        ),
+        ("deep", "[".repeat(100_000), "no JSON"),
+    ] {
+        assert_malformed(name, &safetensors(&header, 8), says);
+    }
+    let overlap = r#"{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},
+        "b":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}"#;
+    assert_malformed("overlap", &safetensors(overlap, 8), "must begin at byte");
+    assert_malformed("empty", b"", "header");
+    assert_malformed(
+        "length",
+        &u64::MAX.to_le_bytes(),
+        "claims 18446744073709551615",
+    );
+    let mut long = (1_u64 << 40).to_le_bytes().to_vec();
+    long.extend_from_slice(b"{}");
+    assert_malformed("long", &long, "at most 2 bytes");
+}
+
+#[test]
+fn numbers_that_are_none_are_refused() {
+    let header = r#"{"w":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}"#;
+    for value in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+        let mut bytes = safetensors(header, 8);
+        let end = bytes.len();
+        bytes[end - 4..].copy_from_slice(&value.to_le_bytes());
+        let scratch = Scratch::new("numbers", &bytes);
+        let error = TensorFile::open(&scratch.0)
+            .unwrap()
+            .samples::<f64>("w")
+            .unwrap_err();
+        assert!(
+            error.to_string().contains(&format!("{value} at 1")),
+            "{error}"
+        );
+    }
+    // Finite in the file, but not as the scalar of the model.
+    let mut bytes = safetensors(&header.replace("F32", "F64").replace("[2]", "[1]"), 8);
+    let end = bytes.len();
+    bytes[end - 8..].copy_from_slice(&1e300_f64.to_le_bytes());
+    let scratch = Scratch::new("wide", &bytes);
+    let mut file = TensorFile::open(&scratch.0).unwrap();
+    assert!(file.samples::<f64>("w").is_ok());
+    assert!(matches!(
+        file.samples::<f32>("w"),
+        Err(Error::Malformed { .. })
+    ));
+}
+
+#[test]
+fn an_archive_that_would_fill_the_memory_is_refused() {
+    // 4 GiB of zeros claimed by a member that deflates to nothing.
+    let mut archive = fs::read(fixture("gemma_scope/deflated/params.npz")).unwrap();
+    let directory = archive
+        .windows(4)
+        .position(|bytes| bytes == b"PK\x01\x02")
+        .unwrap();
+    archive[directory + 24..directory + 28].copy_from_slice(&0xffff_fff0_u32.to_le_bytes());
+    assert_malformed("bomb", &archive, "inflate to more than 16 times");
+}
+
+#[test]
+fn a_model_is_never_held_twice() {
+    let model = SparseAutoencoder::<f32>::builder()
+        .layers([512, 2048])
+        .hidden_activation(Activation::Relu)
+        .output_activation(Activation::Identity)
+        .penalty(())
+        .build()
+        .unwrap();
+    let bytes = 4 * model.layout().len();
+    let own = Scratch::new("streamed", b"");
+    let lens = std::env::temp_dir().join(format!("sparse-autoencoder-lens-{}", std::process::id()));
+    for (what, (result, most)) in [
+        ("save", measured(|| format::save(&model, &own.0))),
+        ("sae_lens::save", measured(|| sae_lens::save(&model, &lens))),
+    ] {
+        result.unwrap();
+        assert!(most < ALLOWANCE, "{what}: {most} bytes");
+    }
+    for (what, (result, most)) in [
+        ("load", measured(|| format::load::<f32>(&own.0))),
+        ("sae_lens::load", measured(|| sae_lens::load::<f32>(&lens))),
+    ] {
+        assert_eq!(result.unwrap().model.parameters(), model.parameters());
+        assert!(most < bytes + ALLOWANCE, "{what}: {most} bytes of {bytes}");
+    }
+    fs::remove_dir_all(&lens).unwrap();
+}
+
+fn fixture(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/interop/fixtures")
+        .join(path)
+}
+
+/// Valid files of every container.
+fn valid() -> Vec<Vec<u8>> {
+    let model = SparseAutoencoder::<f32>::builder()
+        .layers([6, 9, 4])
+        .hidden_activation(Activation::TopProportion(0.5))
+        .build()
+        .unwrap();
+    let own = Scratch::new("own", b"");
+    format::save(&model, &own.0).unwrap();
+    let folder = std::env::temp_dir().join(format!("sparse-autoencoder-{}", std::process::id()));
+    let lens = SparseAutoencoder::<f64>::builder()
+        .layers([6, 9])
+        .hidden_activation(Activation::Relu)
+        .output_activation(Activation::Identity)
+        .penalty(())
+        .build()
+        .unwrap();
+    sae_lens::save(&lens, &folder).unwrap();
+    let weights = fs::read(folder.join("sae_weights.safetensors")).unwrap();
+    fs::remove_dir_all(&folder).unwrap();
+    let mut array = b"\x93NUMPY\x01\x00\x46\x00".to_vec();
+    array.extend_from_slice(b"{'descr': '<f4', 'fortran_order': False, 'shape': (3, 4), }");
+    array.resize(80, b' ');
+    array.resize(80 + 48, 0);
+    let files = vec![
+        fs::read(&own.0).unwrap(),
+        weights,
+        fs::read(fixture("gemma_scope/stored/params.npz")).unwrap(),
+        fs::read(fixture("gemma_scope/deflated/params.npz")).unwrap(),
+        fs::read(fixture("gemma_scope/second/params.safetensors")).unwrap(),
+        array,
+    ];
+    for (index, file) in files.iter().enumerate() {
+        let scratch = Scratch::new("valid", file);
+        let read = TensorFile::open(&scratch.0);
+        assert!(read.is_ok_and(|file| file.names().count() > 0), "{index}");
+    }
+    files
+}
+
+/// One way to damage a file.
+#[derive(Debug, Clone)]
+enum Damage {
+    Byte(usize, u8),
+    Word(usize, u64),
+    Cut(usize),
+    Insert(usize, u8),
+    Repeat(usize, usize),
+}
+
+fn damage() -> impl Strategy<Value = Damage> {
+    let word = prop_oneof![
+        any::<u64>(),
+        Just(u64::MAX),
+        Just(1 << 63),
+        Just(u64::from(u32::MAX)),
+        0..100_000_u64
+    ];
+    // Directories are at the ends of files, and most of the lies are told there.
+    let place = || {
+        prop_oneof![
+            0..400_usize,
+            0..4000_usize,
+            (1..400_usize).prop_map(|p| usize::MAX - p)
+        ]
+    };
+    prop_oneof![
+        4 => (place(), any::<u8>()).prop_map(|(place, byte)| Damage::Byte(place, byte)),
+        // Digits, in a header of JSON.
+        2 => (place(), b'0'..=b'9').prop_map(|(place, byte)| Damage::Byte(place, byte)),
+        2 => (place(), word).prop_map(|(place, word)| Damage::Word(place, word)),
+        1 => place().prop_map(Damage::Cut),
+        1 => (place(), any::<u8>()).prop_map(|(place, byte)| Damage::Insert(place, byte)),
+        1 => (place(), 1..64_usize).prop_map(|(place, count)| Damage::Repeat(place, count)),
+    ]
+}
+
+impl Damage {
+    fn apply(&self, file: &mut Vec<u8>) {
+        // Places near `usize::MAX` count from the end.
+        let at = |place: usize| match file.len() {
+            0 => 0,
+            len if place > usize::MAX / 2 => len.saturating_sub(usize::MAX - place),
+            len => place % len,
+        };
+        match *self {
+            Self::Byte(place, byte) => {
+                let place = at(place);
+                if let Some(old) = file.get_mut(place) {
+                    *old = byte;
+                }
+            }
+            Self::Word(place, word) => {
+                let place = at(place);
+                for (old, new) in file[place..].iter_mut().zip(word.to_le_bytes()) {
+                    *old = new;
+                }
+            }
+            Self::Cut(place) => file.truncate(at(place)),
+            Self::Insert(place, byte) => file.insert(at(place), byte),
+            Self::Repeat(place, count) => {
+                let place = at(place);
+                let part = file[place..]
+                    .iter()
+                    .take(count)
+                    .copied()
+                    .collect::<Vec<_>>();
+                file.splice(place..place, part);
+            }
+        }
+    }
+}
+
+fn config(cases: u32) -> ProptestConfig {
+    ProptestConfig {
+        cases,
+        rng_seed: RngSeed::Fixed(11),
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    }
+}
+
+proptest! {
+    #![proptest_config(config(4096))]
+
+    #[test]
+    fn a_damaged_file_is_an_error_or_read_within_its_size(
+        file in prop::sample::select(valid()),
+        damages in prop::collection::vec(damage(), 1..4),
+    ) {
+        let mut file = file;
+        for damage in &damages {
+            damage.apply(&mut file);
+        }
+        let scratch = Scratch::new("damaged", &file);
+        let (_, most) = measured(|| read_all(&scratch.0));
+        // Halves become eight times as many bytes; and deflate may inflate by 16.
+        prop_assert!(most < ALLOWANCE + 16 * file.len(), "{most} of {} bytes", file.len());
+    }
+}
+
+/// Folders with a configuration, and what loads them.
+type Load = fn(&Path) -> Result<(), Error>;
+const FOLDERS: [(&str, &str, Load); 5] = [
+    ("sae_lens/topk_rescaled", "cfg.json", |path| {
+        sae_lens::load::<f64>(path).map(|_| ())
+    }),
+    ("sae_lens/legacy_topk", "cfg.json", |path| {
+        sae_lens::load::<f64>(path).map(|_| ())
+    }),
+    ("sparsify/expansion", "cfg.json", |path| {
+        sparsify::load::<f64>(path).map(|_| ())
+    }),
+    ("llama_scope/jumprelu", "hyperparams.json", |path| {
+        llama_scope::load::<f64>(path).map(|_| ())
+    }),
+    ("dictionary_learning/top_k", "config.json", |path| {
+        dictionary_learning::load::<f64>(path).map(|_| ())
+    }),
+];
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let to = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy(&entry.path(), &to);
+        } else {
+            fs::copy(entry.path(), to).unwrap();
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(config(256))]
+
+    #[test]
+    fn a_damaged_configuration_is_an_error_or_another_model(
+        (folder, config, load) in prop::sample::select(&FOLDERS[..]),
+        damages in prop::collection::vec(damage(), 1..4),
+    ) {
+        let scratch = std::env::temp_dir()
+            .join(format!("sparse-autoencoder-damaged-{}", std::process::id()));
+        copy(&fixture(folder), &scratch);
+        prop_assert_eq!(load(&scratch), Ok(()));
+        let mut bytes = fs::read(scratch.join(config)).unwrap();
+        for damage in &damages {
+            damage.apply(&mut bytes);
+        }
+        fs::write(scratch.join(config), &bytes).unwrap();
+        let (_, most) = measured(|| load(&scratch));
+        fs::remove_dir_all(&scratch).unwrap();
+        prop_assert!(most < ALLOWANCE, "{most} bytes");
+    }
+}
