@@ -160,6 +160,7 @@ fn describe<T: Real>(model: &SparseAutoencoder<T>) -> Value {
         "weight_decay": objective.weight_decay.to_f64(),
         "bandwidth": objective.bandwidth.to_f64(),
         "pre_encoder_bias": objective.pre_encoder_bias,
+        "norm_weighted": objective.norm_weighted,
     })
 }
 
@@ -247,6 +248,7 @@ fn interpret<T: Real>(
         penalized,
         bandwidth: T::of(bandwidth),
         pre_encoder_bias: object.required("pre_encoder_bias", object.flag("pre_encoder_bias")?)?,
+        norm_weighted: object.required("norm_weighted", object.flag("norm_weighted")?)?,
     };
     objective.check(&layout)?;
     let layout = layout.for_activations(&objective.encoder)?;
