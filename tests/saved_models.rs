@@ -51,6 +51,7 @@ fn assert_same<T: Real>(a: &SparseAutoencoder<T>, b: &SparseAutoencoder<T>) {
     assert_eq!(a.output_activation(), b.output_activation());
     assert_eq!(a.reconstruction(), b.reconstruction());
     assert_eq!(a.has_pre_encoder_bias(), b.has_pre_encoder_bias());
+    assert_eq!(a.is_norm_weighted(), b.is_norm_weighted());
     assert_eq!(a.bandwidth(), b.bandwidth());
     assert_eq!(a.penalty().description(), b.penalty().description());
     // Terms of the objective, so that weights, targets, and penalised layers are compared too.
