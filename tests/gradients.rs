@@ -133,17 +133,22 @@ fn a_pre_encoder_bias_is_met_twice() {
                     .seed(3)
                     .build()
                     .unwrap();
-                off_the_kinks(&mut model);
-                let check = gradient_check::model(&model, &samples(5, 6)).unwrap();
-                let error = check.relative_error();
-                assert!(
-                    error < TOLERANCE,
-                    "{layers:?} tied {tied} {hidden:?}: {error:e}, worst {:?}",
-                    check.worst()
-                );
+                assert_agrees(&mut model, &format!("{layers:?} tied {tied} {hidden:?}"));
             }
         }
     }
+}
+
+/// The gradient of a model, away from its kinks, with central differences.
+fn assert_agrees(model: &mut SparseAutoencoder<f64>, name: &str) {
+    off_the_kinks(model);
+    let check = gradient_check::model(model, &samples(5, 6)).unwrap();
+    let error = check.relative_error();
+    assert!(
+        error < TOLERANCE,
+        "{name}: {error:e}, worst {:?}",
+        check.worst()
+    );
 }
 
 #[test]
@@ -164,14 +169,7 @@ fn every_sequence_of_activations_agrees_with_central_differences() {
                     .seed(3)
                     .build()
                     .unwrap();
-                off_the_kinks(&mut model);
-                let check = gradient_check::model(&model, &samples(5, 6)).unwrap();
-                let error = check.relative_error();
-                assert!(
-                    error < TOLERANCE,
-                    "{activations:?}: {error:e}, worst {:?}",
-                    check.worst()
-                );
+                assert_agrees(&mut model, &format!("{activations:?}"));
                 checked += 1;
             }
         }
@@ -204,13 +202,9 @@ fn a_norm_weighted_penalty_reaches_the_decoder() {
                         .seed(3)
                         .build()
                         .unwrap();
-                    off_the_kinks(&mut model);
-                    let check = gradient_check::model(&model, &samples(5, 6)).unwrap();
-                    let error = check.relative_error();
-                    assert!(
-                        error < TOLERANCE,
-                        "{layers:?} tied {tied} {hidden:?} {name}: {error:e}, worst {:?}",
-                        check.worst()
+                    assert_agrees(
+                        &mut model,
+                        &format!("{layers:?} tied {tied} {hidden:?} {name}"),
                     );
                 }
             }

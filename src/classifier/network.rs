@@ -169,11 +169,7 @@ impl<T: Real> Network<T> {
                 Some(below) => matrix(&ws.activations[below], layer.below, m),
                 None => x,
             };
-            let write = if self.weight_decay > T::zero() {
-                Write::Onto(self.weight_decay, layer.weights(theta))
-            } else {
-                Write::Over
-            };
+            let write = Write::onto_decay(self.weight_decay, layer.weights(theta));
             product(
                 layer.weights_mut(gradient),
                 write,

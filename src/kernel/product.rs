@@ -59,7 +59,16 @@ pub(crate) enum Write<'a, T: Real> {
     Onto(T, DMatrixView<'a, T>),
 }
 
-impl<T: Real> Write<'_, T> {
+impl<'a, T: Real> Write<'a, T> {
+    /// Onto `λ W`: how the gradient of weights that decay begins.
+    pub(crate) fn onto_decay(lambda: T, weights: DMatrixView<'a, T>) -> Self {
+        if lambda > T::zero() {
+            Self::Onto(lambda, weights)
+        } else {
+            Self::Over
+        }
+    }
+
     /// The same for a part of the result.
     fn part(&self, rows: Range<usize>, columns: Range<usize>) -> Write<'_, T> {
         match self {

@@ -27,12 +27,7 @@ impl<T: Real> Pass<'_, T> {
 
     /// What the gradient of the weights `w` is added to, where it is the first: `λ W`.
     fn decayed<'w>(&self, w: DMatrixView<'w, T>) -> Write<'w, T> {
-        let lambda = self.objective.weight_decay;
-        if lambda > T::zero() {
-            Write::Onto(lambda, w)
-        } else {
-            Write::Over
-        }
+        Write::onto_decay(self.objective.weight_decay, w)
     }
 
     /// `∂D_l`, `∂c_l`, and `D_lᵀ Δ(R_l)` for every layer, the outermost first.
