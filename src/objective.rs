@@ -71,6 +71,9 @@ pub struct Loss<T> {
     pub weight_decay: T,
     /// `β Σ_l Ω(H_l; ρ)`
     pub sparsity: T,
+    /// What some models and some ways of training add, so that units learn which the reconstruction
+    /// does not reach; 0 for the others.
+    pub auxiliary: T,
 }
 
 impl<T: Real> Loss<T> {
@@ -79,13 +82,14 @@ impl<T: Real> Loss<T> {
             reconstruction: T::zero(),
             weight_decay: T::zero(),
             sparsity: T::zero(),
+            auxiliary: T::zero(),
         }
     }
 
     /// The objective: the sum of the terms.
     #[must_use]
     pub fn total(&self) -> T {
-        self.reconstruction + self.weight_decay + self.sparsity
+        self.reconstruction + self.weight_decay + self.sparsity + self.auxiliary
     }
 }
 
@@ -233,6 +237,7 @@ impl<T: Real> Pass<'_, T> {
                 reconstruction,
                 weight_decay,
                 sparsity,
+                auxiliary: T::zero(),
             }
         })
     }

@@ -625,6 +625,7 @@ fn add<T: Real>(mean: Loss<T>, loss: Loss<T>, share: T) -> Loss<T> {
         reconstruction: mean.reconstruction + share * loss.reconstruction,
         weight_decay: mean.weight_decay + share * loss.weight_decay,
         sparsity: mean.sparsity + share * loss.sparsity,
+        auxiliary: mean.auxiliary + share * loss.auxiliary,
     }
 }
 
