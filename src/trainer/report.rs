@@ -1,5 +1,6 @@
 //! What training tells: of an epoch, and of the whole.
 
+use super::SetPointState;
 use crate::objective::Loss;
 use crate::{Real, SparseAutoencoder};
 
@@ -15,6 +16,8 @@ pub struct Epoch<'a, T> {
     pub validation: Option<Loss<T>>,
     /// The number of dead units, where [`Trainer::dead_units`](crate::Trainer::dead_units) has them counted.
     pub dead_units: Option<usize>,
+    /// Where the controller has got to, where there is a [`Trainer::set_point`](crate::Trainer::set_point).
+    pub set_point: Option<SetPointState<T>>,
     /// The model as it is now.
     pub model: &'a SparseAutoencoder<T>,
 }
@@ -50,6 +53,8 @@ pub struct Report<T> {
     /// The number of dead units after each epoch; empty unless [`Trainer::dead_units`](crate::Trainer::dead_units) has them
     /// counted.
     pub dead_units: Vec<usize>,
+    /// Where the controller has got to, where there is a [`Trainer::set_point`](crate::Trainer::set_point).
+    pub set_point: Option<SetPointState<T>>,
 }
 
 pub(super) fn add<T: Real>(mean: Loss<T>, loss: Loss<T>, share: T) -> Loss<T> {
