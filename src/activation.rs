@@ -84,6 +84,23 @@ pub enum Activation {
     /// That the gates open to what is needed they learn from a reconstruction of their own, by a
     /// decoder that does not learn of it: it is the [`auxiliary`](crate::Loss::auxiliary) term of the
     /// loss. A model of gated units has one hidden layer.
+    ///
+    /// ```
+    /// use sparse_autoencoder::{Activation, Initialization, L1, SparseAutoencoder};
+    ///
+    /// // With a trainer's `unit_norm_decoder(true)`, as in the paper.
+    /// let sae = SparseAutoencoder::<f32>::builder()
+    ///     .layers([16, 64])
+    ///     .hidden_activation(Activation::Gated)
+    ///     .output_activation(Activation::Identity)
+    ///     .initialization(Initialization::TransposedDecoder)
+    ///     .penalty(L1)
+    ///     .penalty_weight(0.4)
+    ///     .build()?;
+    /// let magnitude_bias = sae.parameters().layer(0).and_then(|layer| layer.magnitude_bias);
+    /// assert_eq!(magnitude_bias.map(|bias| bias.len()), Some(64));
+    /// # Ok::<(), sparse_autoencoder::Error>(())
+    /// ```
     Gated,
 }
 

@@ -586,6 +586,8 @@ fn gates_have_one_hidden_layer() {
         assert_eq!(build.unwrap_err(), expected);
     }
     let layer = || small::<f64>().hidden_activation(Activation::Gated);
+    let nested = layer().matryoshka([2]).build().unwrap_err();
+    display(&nested, &["nested prefixes", "Activation::Gated"]);
     let outer = layer().build().unwrap();
     let inner = layer().layers([4, 4]).build().unwrap();
     let alone = Stack::new(vec![outer.clone()]).unwrap();

@@ -95,9 +95,9 @@ impl<T: Real> Pass<'_, T> {
         grow(r, blocks.below * m);
         let gates = matrix(&ws.gates, blocks.above, m);
         self.decode_product(0, gates, r, &mut ws.scratch);
-        let loss = self.compare(target, false, ws);
+        let loss = self.compare(target, 0, false, ws);
         std::mem::swap(&mut ws.frozen, &mut ws.reconstruction[0]);
-        loss
+        T::of(loss / f64::of_count(m))
     }
 
     /// `Dᵀ Δ′ + β ∂Ω` per activation, which is the `Δ` of the layer, becomes `Δ(U)`; writes the

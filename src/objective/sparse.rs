@@ -29,6 +29,16 @@ impl<T: Real> Pass<'_, T> {
         self.selects_few().filter(|_| !self.penalizes(0))
     }
 
+    /// Whether innermost unit `j`, which is never below 0, was active in the samples of the last
+    /// gradient, or its gate open.
+    pub(crate) fn was_active(&self, j: usize, ws: &Workspace<T>) -> bool {
+        if self.selects_only().is_some() {
+            ws.codes.is_active(j)
+        } else {
+            ws.mean[self.layout.depth() - 1][j] > T::zero()
+        }
+    }
+
     /// The k of a model with one hidden layer of which few units are selected.
     fn selects_few(&self) -> Option<usize> {
         let units = self.layout.hidden();
@@ -153,7 +163,8 @@ impl<T: Real> Pass<'_, T> {
             w: &self.theta[blocks.encoder_weights.clone()],
             d: &self.theta[blocks.decoder_weights.clone()],
             weight_decay: self.objective.weight_decay,
-            e: &ws.reconstruction[0][..rows * m],
+            e: &ws.reconstruction[0],
+            prefixes: &self.objective.prefixes,
             x: input,
             per_unit: &ws.per_unit[..penalized.units],
             per_activation,

@@ -60,6 +60,8 @@ pub(crate) const TOPK_ERROR: f64 = 2.1008825000000004;
 pub(crate) const BATCH_TOPK_ERROR: f64 = 1.7439487499999997;
 /// The smallest activation above 0.
 pub(crate) const BATCH_TOPK_SMALLEST: f64 = 0.315;
+/// Sum over the prefixes of the mean of |o - x|^2.
+pub(crate) const MATRYOSHKA_ERROR: f64 = 2.877159583333333;
 /// 1/m sum over samples and units of h |d|, of ReLU units.
 pub(crate) const WEIGHTED_L1: f64 = 2.630986985747994;
 /// One per unit.
@@ -80,6 +82,16 @@ pub(crate) const JUMP_OF_L0: [f64; 4] = [0.0, -0.6666666666666666, -0.6666666666
 pub(crate) const JUMP_TARGET: f64 = 1.0;
 /// Its pseudo-gradient.
 pub(crate) const JUMP_OF_TARGET: [f64; 4] = [0.0, -1.3333333333333333, -1.3333333333333333, -1.3333333333333333];
+/// Mean over the samples of |e_hat - e|^2.
+pub(crate) const AUXK_ERROR: f64 = 2.6944267500000003;
+/// Derivative of half of it by W_enc, the residual taken as constant.
+pub(crate) const AUXK_OF_W_ENC: [[f64; 4]; 3] = [[0.0, -0.730434999999996, -0.2038150000000109, 0.4276499999999887], [0.0, 0.44134000000000306, 0.7838200000000184, -0.14255000000001167], [0.0, -0.654049166666687, -0.19485833333332353, 0.926575000000011]];
+/// The same by W_dec.
+pub(crate) const AUXK_OF_W_DEC: [[f64; 3]; 4] = [[0.0, 0.0, 0.0], [0.7538366666666612, 0.44321583333333064, -0.27717999999998433], [0.33164749999999854, 0.18529000000000462, -0.4012950000000015], [0.8297766666666725, -0.789430000000004, 0.41236666666666183]];
+/// The same by b_enc.
+pub(crate) const AUXK_OF_B_ENC: [f64; 4] = [0.0, -0.0739500000000004, 0.6324666666666627, 0.47516666666667284];
+/// The same by b_dec, through the encoder alone.
+pub(crate) const AUXK_OF_B_DEC: [f64; 3] = [-0.25204666666667397, 0.24309833333333772, 0.1335616666666743];
 /// One per unit.
 pub(crate) const GATED_B_GATE: [f64; 4] = [0.0, 0.1, -0.1, 0.05];
 /// One per unit.
