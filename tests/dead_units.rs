@@ -67,6 +67,7 @@ fn the_auxiliary_loss_is_its_formula_and_its_gradient_that_of_a_constant_residua
         (Activation::TopK(20), false, true, 1000),
         (Activation::Relu, false, true, 3),
         (Activation::JumpRelu, true, false, 10),
+        (Activation::Gated, false, true, 10),
     ] {
         let name = format!("{hidden:?} tied {tied} centred {centred} kept {kept}");
         let builder = builder(hidden).tied(tied).pre_encoder_bias(centred);
@@ -80,7 +81,14 @@ fn the_auxiliary_loss_is_its_formula_and_its_gradient_that_of_a_constant_residua
 
         // Dead are the units that the first batch does not need.
         let (first, x) = (samples(2), samples(40).columns(20, 20).into_owned());
-        let active = start.encode(&first).unwrap();
+        let mut active = start.encode(&first).unwrap();
+        if hidden == Activation::Gated {
+            let layer = start.parameters().layer(0).unwrap();
+            for (mut gates, x) in active.column_iter_mut().zip(first.column_iter()) {
+                let u = layer.encoder_weights.transpose() * (x - layer.decoder_bias);
+                gates.copy_from(&(u + layer.encoder_bias).map(|pi| pi.max(0.0)));
+            }
+        }
         let is_dead = |&j: &usize| active.row(j).iter().all(|&h| h == 0.0);
         let dead: Vec<usize> = (0..UNITS).filter(is_dead).collect();
         assert!(dead.len() > 10 && dead.len() < UNITS, "{name}");
@@ -93,7 +101,7 @@ fn the_auxiliary_loss_is_its_formula_and_its_gradient_that_of_a_constant_residua
 
         let residual = &x - start.reconstruct(&x).unwrap();
         let of_model = |model: &_| auxiliary(model, (&dead, kept), &residual, &x);
-        let expected = of_model(&start);
+        let expected = of_model(&start) + start.loss(&x).unwrap().auxiliary;
         assert!((loss.auxiliary - expected).abs() < 1e-12, "{name}");
 
         let mut gradient = vec![0.0; theta.len()];

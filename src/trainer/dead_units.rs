@@ -39,7 +39,7 @@ pub struct DeadUnits {
 
 impl DeadUnits {
     /// Units count as dead that have not been active in the last `samples` samples of training, at
-    /// least 1. Count in epochs where data are few; with streams of them 10 million are usual.
+    /// least 1; of [`Activation::Gated`] units those whose gate has not been open. Count in epochs where data are few; with streams of them 10 million are usual.
     pub const fn after(samples: usize) -> Self {
         Self {
             after: samples,
