@@ -64,8 +64,8 @@ pub struct SetPointState<T> {
     pub measured: f64,
     /// β, as the model has it now.
     pub penalty_weight: T,
-    /// Whether the weight has been multiplied or divided by 100 without an effect, and is held: the
-    /// sparsity that is wanted is out of its reach, or was not given the time.
+    /// Whether the weight has been multiplied or divided by 10,000 without an effect, and is held:
+    /// the sparsity that is wanted is out of its reach, or was not given the time.
     pub exhausted: bool,
 }
 
@@ -80,7 +80,7 @@ impl SetPoint {
 
     /// So many active units of the innermost layer in the mean over the samples, its L0, > 0: for
     /// units that vanish and are not selected by their number, such as [`Activation::Relu`] and
-    /// [`Activation::JumpRelu`].
+    /// [`Activation::JumpRelu`]; of [`Activation::Gated`], so many open gates.
     pub const fn active_units(wanted: f64) -> Self {
         Self::new(Measure::ActiveUnits, wanted)
     }
@@ -130,10 +130,13 @@ impl SetPoint {
             return incompatible("an innermost layer without a penalty");
         }
         match self.measure {
-            _ if f.selects() && f != Activation::JumpRelu => {
+            _ if f.selects() && !learns_whom_to_select(f) => {
                 incompatible("units that are selected by their number")
             }
             Measure::ActiveUnits if !f.vanishes() => incompatible("units that are never exactly 0"),
+            Measure::MeanActivation if f == Activation::Gated => {
+                incompatible("the mean activation of gated units, whose gates are penalised")
+            }
             Measure::MeanActivation if !f.is_non_negative() => incompatible("activations below 0"),
             _ => Ok(()),
         }
@@ -142,6 +145,11 @@ impl SetPoint {
     pub(super) fn measures_active_units(&self) -> bool {
         self.measure == Measure::ActiveUnits
     }
+}
+
+/// Whether units are selected by parameters, not by their number.
+fn learns_whom_to_select(f: Activation) -> bool {
+    matches!(f, Activation::JumpRelu | Activation::Gated)
 }
 
 /// What a controller remembers.
@@ -157,8 +165,8 @@ pub(super) struct Controller {
 const SHARE: f64 = 0.05;
 /// Nearer by this part of the distance counts as an effect.
 const EFFECT: f64 = 0.02;
-/// ln β may change by this much without one.
-const REACH: f64 = 4.605_170_185_988_091;
+/// ln β may change by this much without one: a factor of 10,000.
+const REACH: f64 = 9.210_340_371_976_184;
 
 impl Controller {
     /// β after a batch with the sparsity `measured`.
