@@ -1,3 +1,4 @@
+mod folding;
 mod sparse;
 
 use nalgebra::{DMatrix, DMatrixView, DVector};

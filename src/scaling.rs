@@ -14,10 +14,11 @@ use crate::{Activation, Real};
 ///
 /// standard        c = mean    f = 1 / σ, σ² = 1/n Σ (x − c)²     o = 0
 /// min-max         c = min     f = (high − low) / (max − min)     o = low
+/// mean norm       c = 0       f = norm / (1/n Σ ‖x‖)             o = 0
 /// identity        c = 0       f = 1                              o = 0
 /// ```
 ///
-/// All are learned for each feature. σ divides by n, as scikit-learn's `StandardScaler` and
+/// All but the mean norm are learned for each feature. σ divides by n, as scikit-learn's `StandardScaler` and
 /// PyOD do. Min-max maps the samples that it learned from into `[low, high]`, to the last bit, and
 /// others may fall outside.
 ///
@@ -58,6 +59,7 @@ enum Target {
     Identity,
     Standard,
     Range { low: f64, high: f64 },
+    MeanNorm(f64),
 }
 
 impl Scaling {
@@ -82,6 +84,14 @@ impl Scaling {
     /// [`fit`](Self::fit) checks.
     pub const fn min_max(low: f64, high: f64) -> Self {
         Self::new(Target::Range { low, high })
+    }
+
+    /// One factor for all features, so that the samples have this norm in the mean: directions and
+    /// proportions stay. For activations of networks √d is usual, with d features, or 1; then the
+    /// weight of a penalty means the same for other networks and layers. It must be finite and above
+    /// 0, which [`fit`](Self::fit) checks. Samples that are all 0 count as constant features.
+    pub const fn mean_norm(norm: f64) -> Self {
+        Self::new(Target::MeanNorm(norm))
     }
 
     /// The range of an output activation, shrunk from both ends by `margin` times its width: a
@@ -143,12 +153,20 @@ impl Scaling {
             Target::Range { low, high } => {
                 self.learn_range(samples, [T::of(low), T::of(high)], &mut scaler)?;
             }
+            Target::MeanNorm(norm) => {
+                let factor = self.learn_norm(samples, norm)?;
+                scaler.factors.fill(factor);
+            }
         }
         Ok(scaler)
     }
 
     /// Refuses a range that is none to the scalar `T`.
     pub(crate) fn check<T: Real>(&self) -> Result<(), Error> {
+        if let Target::MeanNorm(norm) = self.target {
+            let accepted = is_factor(T::of(norm));
+            return require(accepted, "mean norm", "finite and above 0", norm);
+        }
         let Target::Range { low, high } = self.target else {
             return Ok(());
         };
@@ -223,6 +241,21 @@ impl Scaling {
             }
         }
         Ok(())
+    }
+
+    /// The factor that gives the samples this norm in the mean.
+    fn learn_norm<T: Real>(&self, samples: DMatrixView<'_, T>, norm: f64) -> Result<T, Error> {
+        let square = |x: &T| x.to_f64() * x.to_f64();
+        let norms = samples.column_iter().map(|x| x.iter().map(square).sum());
+        let mean = norms.map(f64::sqrt).sum::<f64>() / f64::of_count(samples.ncols());
+        let factor = T::of(norm / mean);
+        if is_factor(factor) {
+            return Ok(factor);
+        }
+        if mean.is_finite() {
+            return self.constant(0, T::zero()).map(|_| T::one());
+        }
+        Err(too_wide(0, samples[0]))
     }
 
     /// The center of a feature that is `value` throughout, unless such features are refused.

@@ -406,6 +406,30 @@ mod scaling {
     }
 
     #[test]
+    fn a_mean_norm_is_reached_by_one_factor() {
+        let samples = random::<f64>(6, 50, 2).map(|x| 30.0 * x - 4.0);
+        let scaler = Scaling::mean_norm(2.5).fit(&samples).unwrap();
+        let scaled = scaler.apply(&samples).unwrap();
+        let norms = scaled.column_iter().map(|x| x.norm());
+        assert_relative_eq!(norms.sum::<f64>() / 50.0, 2.5, max_relative = 1e-12);
+        let factor = scaler.factors()[0];
+        assert_relative_eq!(scaled, samples * factor, max_relative = 1e-15);
+
+        for bad in [0.0, -1.0, f64::NAN, f64::INFINITY] {
+            let error = Scaling::mean_norm(bad).fit(&random::<f64>(2, 5, 0));
+            assert_eq!(name_of(&error.unwrap_err()), "mean norm");
+        }
+        let zeros = DMatrix::<f64>::zeros(2, 3);
+        let error = Scaling::mean_norm(1.0).fit(&zeros).unwrap_err();
+        assert!(matches!(error, Error::ConstantFeature { .. }));
+        let kept = Scaling::mean_norm(1.0).keep_constant_features();
+        assert_eq!(kept.fit(&zeros).unwrap().factors(), [1.0, 1.0]);
+        let wide = DMatrix::from_element(1, 2, 1e300);
+        let error = Scaling::mean_norm(1.0).fit(&wide).unwrap_err();
+        assert!(matches!(error, Error::OutOfRange { .. }));
+    }
+
+    #[test]
     fn the_fitted_samples_fill_the_range_and_never_leave_it() {
         for seed in 0..200 {
             let (low, high) = [(0.0, 1.0), (0.1, 0.9), (-1.0, 1.0), (-3.0, 1e-3)][seed % 4];

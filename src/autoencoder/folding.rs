@@ -1,0 +1,90 @@
+//! The scaling of the input, folded into the parameters.
+
+use crate::{Activation, Error, Real, Scaler, SparseAutoencoder};
+
+impl<T: Real> SparseAutoencoder<T> {
+    /// Makes of a model of scaled samples the same model of samples as they are: afterwards it encodes
+    /// `x` as it encoded `x′ = (x − μ) f + o` before, and its reconstruction is the one of before,
+    /// scaled back. So nothing but the model has to be kept, and passed on in a file.
+    ///
+    /// ```text
+    /// W ← f W,     D ← D/f,     c ← (c − o)/f + μ
+    /// b ← b + Wᵀ(o − f μ)           without a pre-encoder bias; with one, b stays
+    /// ```
+    ///
+    /// with the `W` of before, and row `k` times, or over, the factor of feature `k`. Trained further,
+    /// on samples as they are, it has another objective: errors count in other units, and so does
+    /// the weight decay.
+    ///
+    /// ```
+    /// use sparse_autoencoder::{Activation, Scaling, SparseAutoencoder, nalgebra::DMatrix};
+    ///
+    /// let samples = DMatrix::from_fn(4, 9, |i, j| 100.0 + (i * j % 7) as f64);
+    /// let scaler = Scaling::standard().keep_constant_features().fit(&samples)?;
+    /// let mut sae = SparseAutoencoder::builder()
+    ///     .layers([4, 6])
+    ///     .output_activation(Activation::Identity)
+    ///     .build()?; // and fitted to scaled samples
+    /// let before = sae.encode(&scaler.apply(&samples)?)?;
+    /// sae.fold(&scaler)?;
+    /// assert!((sae.encode(&samples)? - before).amax() < 1e-12);
+    /// # Ok::<(), sparse_autoencoder::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::DimensionMismatch`] for a scaler of other features; [`Error::Incompatible`] for an
+    /// output other than [`Activation::Identity`], whose range is that of scaled samples, and for
+    /// tied weights, which would be scaled in opposite ways; [`Error::NonFinite`] for a result that is
+    /// too large for `T`. The model is then unchanged.
+    pub fn fold(&mut self, scaler: &Scaler<T>) -> Result<(), Error> {
+        let layout = self.layout();
+        if scaler.features() != layout.visible() {
+            return Err(Error::DimensionMismatch {
+                what: "features of the scaler",
+                expected: layout.visible(),
+                actual: scaler.features(),
+            });
+        }
+        let incompatible = |other| {
+            let what = "folding of the scaling";
+            Err(Error::Incompatible { what, other })
+        };
+        if self.output_activation() != Activation::Identity {
+            return incompatible("an output other than Identity");
+        }
+        let moved = scaler.factors().iter().any(|&f| f != T::one());
+        if layout.is_tied() && moved {
+            return incompatible("tied weights");
+        }
+        let blocks = layout.blocks()[0].clone();
+        let mut theta = self.parameters().as_slice().to_vec();
+        let (mu, f, o) = (scaler.centers(), scaler.factors(), scaler.offsets());
+        let columns = theta[blocks.encoder_weights.clone()].chunks_exact_mut(blocks.below);
+        let mut shifts = Vec::with_capacity(blocks.above);
+        for w in columns {
+            let mut shift = T::zero();
+            for (k, w) in w.iter_mut().enumerate() {
+                shift += *w * (o[k] - f[k] * mu[k]);
+                *w *= f[k];
+            }
+            shifts.push(shift);
+        }
+        if !self.has_pre_encoder_bias() {
+            let bias = &mut theta[blocks.encoder_bias.clone()];
+            bias.iter_mut()
+                .zip(shifts)
+                .for_each(|(b, shift)| *b += shift);
+        }
+        if !layout.is_tied() {
+            let decoder = &mut theta[blocks.decoder_weights.clone()];
+            for d in decoder.chunks_exact_mut(blocks.below) {
+                d.iter_mut().zip(f).for_each(|(d, &f)| *d /= f);
+            }
+        }
+        for (k, c) in theta[blocks.decoder_bias.clone()].iter_mut().enumerate() {
+            *c = (*c - o[k]) / f[k] + mu[k];
+        }
+        self.set_theta(&theta)
+    }
+}
