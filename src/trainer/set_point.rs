@@ -79,8 +79,8 @@ impl SetPoint {
     }
 
     /// So many active units of the innermost layer in the mean over the samples, its L0, > 0: for
-    /// units that vanish and are not selected by their number, such as [`Activation::Relu`] and
-    /// [`Activation::JumpRelu`].
+    /// units that vanish and are not selected by their number, such as [`Activation::Relu`],
+    /// [`Activation::JumpRelu`], and [`Activation::Gated`].
     pub const fn active_units(wanted: f64) -> Self {
         Self::new(Measure::ActiveUnits, wanted)
     }
@@ -130,10 +130,12 @@ impl SetPoint {
             return incompatible("an innermost layer without a penalty");
         }
         match self.measure {
-            _ if f.selects() && f != Activation::JumpRelu => {
+            _ if f.selects() && !matches!(f, Activation::JumpRelu | Activation::Gated) => {
                 incompatible("units that are selected by their number")
             }
             Measure::ActiveUnits if !f.vanishes() => incompatible("units that are never exactly 0"),
+            // What is followed there is the mean of the gates.
+            Measure::MeanActivation if f == Activation::Gated => incompatible("gated units"),
             Measure::MeanActivation if !f.is_non_negative() => incompatible("activations below 0"),
             _ => Ok(()),
         }
