@@ -87,6 +87,18 @@ fn the_weight_is_found_from_far_below_and_from_above() {
 }
 
 #[test]
+fn an_open_gate_that_lets_nothing_through_is_no_active_unit() {
+    let mut model = builder(Activation::Gated, L1, 0.5).build().unwrap();
+    let mut theta = model.parameters().as_slice().to_vec();
+    let last = theta.len() - 64;
+    theta[last..].fill(-1e3); // b_mag
+    model.set_theta(&theta).unwrap();
+    assert!(model.loss(&samples()).unwrap().sparsity > 0.0); // of gates that are open
+    let state = fit(&mut model, SetPoint::active_units(4.0), 2);
+    assert_eq!(state.measured, 0.0);
+}
+
+#[test]
 fn a_mean_activation_is_reached_as_well() {
     let mut model = builder(Activation::Sigmoid, L1, 1e-3).build().unwrap();
     let state = fit(&mut model, SetPoint::mean_activation(0.1), 100);

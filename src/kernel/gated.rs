@@ -1,12 +1,11 @@
 //! The passes of units behind gates: `π = u + b` opens a gate, `μ = eʳ u + b_mag` is what it lets
 //! through. Comparisons are put so that a NaN passes through: a diverging model must show in its loss.
 
-use super::elementwise::add_column;
+use super::elementwise::{add_column, sum};
 use super::{Scalar, Scratch, vectorize};
 use crate::Real;
 
-/// `G ← max(π, 0)` for every column of `u`. Writes the sum over the columns to `sums`, and the number
-/// of open gates behind it.
+/// `G ← max(π, 0)` for every column of `u`. Writes the sum over the columns to `sums`.
 pub(crate) fn open_gates<T: Real>(
     gates: &mut [T],
     u: &[T],
@@ -32,15 +31,17 @@ pub(crate) fn open_gates<T: Real>(
     });
 }
 
-/// `U ← 1[π > 0] ⊙ max(μ, 0)` for every column, with `eʳ` for `gains`.
+/// `U ← 1[π > 0] ⊙ max(μ, 0)` for every column, with `eʳ` for `gains`. Writes the number of entries
+/// that are not 0 to `active`, if that is not empty.
 pub(crate) fn pass_gates<T: Real>(
     u: &mut [T],
     bias: &[T],
     gains: &[T],
     magnitude_bias: &[T],
+    active: &mut [T],
     scratch: &mut Scratch<T>,
 ) {
-    scratch.run(u, bias.len(), &mut [], |_, panel, _| {
+    scratch.run(u, bias.len(), active, |_, panel, active| {
         for column in panel.chunks_exact_mut(bias.len()) {
             vectorize(
                 #[inline(always)]
@@ -50,6 +51,10 @@ pub(crate) fn pass_gates<T: Real>(
                         let (pi, mu) = (*u + b, Scalar::fma(gain, *u, b_mag));
                         let shut = pi <= T::zero() || mu <= T::zero();
                         *u = if shut { T::zero() } else { mu };
+                    }
+                    if let Some(active) = active.first_mut() {
+                        let one = |h| if h == T::zero() { T::zero() } else { T::one() };
+                        *active += sum(column, one);
                     }
                 },
             );

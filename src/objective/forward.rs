@@ -34,8 +34,9 @@ impl<T: Real> Pass<'_, T> {
                 }
                 Activation::JumpRelu => self.jump(l, h, sums, &mut ws.scratch),
                 Activation::Gated => {
-                    self.open_gates(h, &mut ws.gates, sums, &mut ws.scratch);
-                    self.pass_gates(h, &mut ws.gains, &mut ws.scratch);
+                    let (of_gates, active) = sums.split_at_mut(blocks.above);
+                    self.open_gates(h, &mut ws.gates, of_gates, &mut ws.scratch);
+                    self.pass_gates(h, &mut ws.gains, active, &mut ws.scratch);
                 }
                 _ => self.activate(l, h, sums, &mut ws.scratch),
             }
@@ -234,7 +235,7 @@ impl<T: Real> Pass<'_, T> {
                 let h = &mut h[..blocks.above * m];
                 self.encode_product(l, below, h, &mut ws.scratch);
                 if self.gated() {
-                    self.pass_gates(h, &mut ws.gains, &mut ws.scratch);
+                    self.pass_gates(h, &mut ws.gains, &mut [], &mut ws.scratch);
                 } else {
                     self.activate(l, h, &mut [], &mut ws.scratch);
                 }

@@ -50,7 +50,7 @@ impl<T: Real> Pass<'_, T> {
         &self.theta[self.layout.blocks()[0].encoder_bias.clone()]
     }
 
-    /// `G` from `U`; writes the sums over the samples, and the number of open gates behind them.
+    /// `G` from `U`; writes the sums over the samples.
     pub(super) fn open_gates(
         &self,
         u: &[T],
@@ -62,12 +62,19 @@ impl<T: Real> Pass<'_, T> {
         kernel::open_gates(&mut gates[..u.len()], u, self.gate_bias(), sums, scratch);
     }
 
-    /// `U` becomes `H`, and `gains` becomes `eʳ`.
-    pub(super) fn pass_gates(&self, u: &mut [T], gains: &mut Vec<T>, scratch: &mut Scratch<T>) {
+    /// `U` becomes `H`, and `gains` becomes `eʳ`; writes the number of active units, if there is room.
+    pub(super) fn pass_gates(
+        &self,
+        u: &mut [T],
+        gains: &mut Vec<T>,
+        active: &mut [T],
+        scratch: &mut Scratch<T>,
+    ) {
         let [r, magnitude_bias] = self.magnitudes();
         gains.clear();
         gains.extend(r.iter().map(|r| r.exp()));
-        kernel::pass_gates(u, self.gate_bias(), gains, magnitude_bias, scratch);
+        let gate_bias = self.gate_bias();
+        kernel::pass_gates(u, gate_bias, gains, magnitude_bias, active, scratch);
     }
 
     /// What the penalty sees of layer `l`, samples × units: `G` in place of `H`.

@@ -79,8 +79,8 @@ impl SetPoint {
     }
 
     /// So many active units of the innermost layer in the mean over the samples, its L0, > 0: for
-    /// units that vanish and are not selected by their number, such as [`Activation::Relu`] and
-    /// [`Activation::JumpRelu`]; of [`Activation::Gated`], so many open gates.
+    /// units that vanish and are not selected by their number, such as [`Activation::Relu`],
+    /// [`Activation::JumpRelu`], and [`Activation::Gated`].
     pub const fn active_units(wanted: f64) -> Self {
         Self::new(Measure::ActiveUnits, wanted)
     }
@@ -130,13 +130,12 @@ impl SetPoint {
             return incompatible("an innermost layer without a penalty");
         }
         match self.measure {
-            _ if f.selects() && !learns_whom_to_select(f) => {
+            _ if f.selects() && !matches!(f, Activation::JumpRelu | Activation::Gated) => {
                 incompatible("units that are selected by their number")
             }
             Measure::ActiveUnits if !f.vanishes() => incompatible("units that are never exactly 0"),
-            Measure::MeanActivation if f == Activation::Gated => {
-                incompatible("the mean activation of gated units, whose gates are penalised")
-            }
+            // What is followed there is the mean of the gates.
+            Measure::MeanActivation if f == Activation::Gated => incompatible("gated units"),
             Measure::MeanActivation if !f.is_non_negative() => incompatible("activations below 0"),
             _ => Ok(()),
         }
@@ -145,11 +144,6 @@ impl SetPoint {
     pub(super) fn measures_active_units(&self) -> bool {
         self.measure == Measure::ActiveUnits
     }
-}
-
-/// Whether units are selected by parameters, not by their number.
-fn learns_whom_to_select(f: Activation) -> bool {
-    matches!(f, Activation::JumpRelu | Activation::Gated)
 }
 
 /// What a controller remembers.
