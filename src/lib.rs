@@ -95,6 +95,50 @@
 //! The activations can shrink while the weights of the decoder grow, which evades `L1` and
 //! `Proportion`: give these a weight decay.
 //!
+//! # Features of a network's activations
+//!
+//! Most sparse autoencoders today are wide ones of the activations of language models. What is usual
+//! there, in one piece: a mean norm of √d, a bias that starts at the median, a decoder with columns of
+//! norm 1 and an encoder that starts as its transpose, units that compete over the batch and are
+//! nested ([`matryoshka`](SparseAutoencoderBuilder::matryoshka)), and [`DeadUnits`] that learn from what
+//! the others leave.
+//!
+//! ```
+//! use sparse_autoencoder::nalgebra::DMatrix;
+//! use sparse_autoencoder::*;
+//!
+//! let d = 16; // and here are its activations, one sample per column
+//! let activations = DMatrix::<f32>::from_fn(d, 600, |i, j| ((i * 7 + j * j) % 13) as f32 - 4.0);
+//!
+//! let scaler = Scaling::mean_norm((d as f64).sqrt()).fit(&activations)?;
+//! let samples = scaler.apply(&activations)?;
+//! let mut sae = SparseAutoencoder::builder()
+//!     .layers([d, 8 * d])
+//!     .hidden_activation(Activation::BatchTopK(4))
+//!     .output_activation(Activation::Identity)
+//!     .initialization(Initialization::TransposedDecoder)
+//!     .pre_encoder_bias(true)
+//!     .matryoshka([d, 3 * d])
+//!     .build()?;
+//! sae.set_decoder_bias(&geometric_median(&samples)?)?;
+//! let report = Trainer::new(Adam::new(1e-3)?)
+//!     .epochs(10)
+//!     .batch_size(100)
+//!     .schedule(Schedule::linear(0.0).warm_up(0.1))
+//!     .unit_norm_decoder(true)
+//!     .dead_units(DeadUnits::after(1_200).auxiliary(d / 2, 1.0 / 32.0))
+//!     .fit(&mut sae, &samples)?;
+//! sae.fold(&scaler)?; // now it is one of the activations as they are
+//!
+//! let hidden = sae.encode_sparse(&activations)?;
+//! println!("{} of {} units dead", report.dead_units[9], 8 * d);
+//! println!("{} active units in a sample", hidden.values().len() / 600);
+//! # Ok::<(), sparse_autoencoder::Error>(())
+//! ```
+//!
+//! [`JumpRelu`](Activation::JumpRelu) with [`L0`] and [`Gated`](Activation::Gated) with [`L1`] need a
+//! weight of the penalty: a [`SetPoint`] finds it from the number of active units that is wanted.
+//!
 //! # Writing a penalty
 //!
 //! [`Penalty`] is one method of about 15 lines, and one call of [`gradient_check::penalty`] checks
