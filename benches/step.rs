@@ -3,6 +3,7 @@
 //! ```text
 //! cargo bench --bench step
 //! cargo bench --bench step -- 'gradient/top_k'
+//! cargo bench --bench step -- options
 //! ```
 //!
 //! A size is `samples in a batch x visible x hidden`. An epoch is 8 batches.
@@ -17,7 +18,7 @@ use rand::rngs::Xoshiro256PlusPlus;
 use rand::{RngExt, SeedableRng};
 use sparse_autoencoder::nalgebra::DMatrix;
 use sparse_autoencoder::{
-    Activation, Adam, Initialization, KlDivergence, L1, SparseAutoencoder,
+    Activation, Adam, DeadUnits, Initialization, KlDivergence, L1, SparseAutoencoder,
     SparseAutoencoderBuilder, Trainer, Workspace,
 };
 
@@ -87,6 +88,40 @@ fn epoch(criterion: &mut Criterion) {
     }
 }
 
+/// What a step of `TopK` costs with the options that are usual with it, and with so many of a thousand
+/// units dead.
+fn options(criterion: &mut Criterion) {
+    for (batch, visible, hidden) in [(256, 784, 1000), (1024, 784, 2048)] {
+        let mut group = criterion.benchmark_group(format!("options/{batch}x{visible}x{hidden}"));
+        group.throughput(Throughput::Elements(batch as u64));
+        let samples = samples(visible, batch).add_scalar(-0.5);
+        let [_, _, (_, top_k)] = models();
+        let builder = top_k.layers([visible, hidden]).weight_decay(0.0);
+        let trainer = || Trainer::new(Adam::new(1e-9).unwrap());
+        let mut step = |name: &str, mut sae: SparseAutoencoder<f32>, mut trainer: Trainer<f32>| {
+            for _ in 0..6 {
+                trainer.partial_fit(&mut sae, &samples).unwrap(); // until units count as dead
+            }
+            group.bench_function(name, |bencher| {
+                bencher.iter(|| trainer.partial_fit(&mut sae, black_box(&samples)).unwrap());
+            });
+        };
+        step("none", builder.build().unwrap(), trainer());
+        for dead in [0, 10, 50] {
+            let mut sae = builder.clone().pre_encoder_bias(true).build().unwrap();
+            // Columns so small that the unit never wins.
+            let mut theta = sae.parameters().as_slice().to_vec();
+            for w in &mut theta[..hidden * dead / 1000 * visible] {
+                *w *= 0.1;
+            }
+            sae.set_theta(&theta).unwrap();
+            let dead_units = DeadUnits::after(4 * batch).auxiliary(visible / 2, 1.0 / 32.0);
+            let all = trainer().unit_norm_decoder(true).dead_units(dead_units);
+            step(&format!("all, {dead} dead"), sae, all);
+        }
+    }
+}
+
 fn size(batch: usize, visible: usize, hidden: usize) -> BenchmarkId {
     BenchmarkId::from_parameter(format!("{batch}x{visible}x{hidden}"))
 }
@@ -97,6 +132,6 @@ criterion_group! {
         .sample_size(20)
         .warm_up_time(Duration::from_millis(500))
         .measurement_time(Duration::from_secs(2));
-    targets = gradient, epoch
+    targets = gradient, epoch, options
 }
 criterion_main!(benches);
