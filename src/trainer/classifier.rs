@@ -7,7 +7,8 @@ use rand::SeedableRng;
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::seq::SliceRandom;
 
-use super::{StopReason, Trainer, optimize};
+use super::step::optimize;
+use super::{StopReason, Trainer};
 use crate::classifier::{
     ClassifierEpoch, ClassifierLoss, ClassifierReport, ClassifierWorkspace, SoftmaxClassifier,
 };

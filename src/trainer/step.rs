@@ -1,0 +1,166 @@
+//! One step of training.
+
+use nalgebra::DMatrixView;
+
+use super::{Running, Trainer, unit_norm};
+use crate::error::Error;
+use crate::kernel::{self, Threads};
+use crate::objective::{Batch, Loss, Pass, follow_thresholds};
+use crate::optimizer::Optimizer;
+use crate::{Real, SparseAutoencoder};
+
+impl<T: Real> Trainer<T> {
+    /// One step of the optimizer on `target`: the loss, and whether the optimizer has converged.
+    pub(super) fn step(
+        &mut self,
+        model: &mut SparseAutoencoder<T>,
+        target: DMatrixView<'_, T>,
+        epoch: usize,
+    ) -> Result<(Loss<T>, bool), Error> {
+        let Running {
+            rng,
+            workspace,
+            noisy,
+            thresholds: before,
+            annealed,
+            controller,
+            idle,
+            auxiliary,
+            ..
+        } = &mut self.running;
+        let mut batch = Batch::from(target);
+        if let Some(corruption) = self.corruption {
+            noisy.clear();
+            for column in target.column_iter() {
+                noisy.extend_from_slice(column.as_slice());
+            }
+            corruption.spoil(noisy, rng);
+            batch.input = DMatrixView::from_slice(noisy, target.nrows(), target.ncols());
+        }
+        let clip = self.clip_gradient.map(T::of);
+        let threads = workspace.scratch.take_threads();
+        let (objective, parameters) = model.objective_and_parameters();
+        let objective = annealed.as_ref().unwrap_or(objective);
+        let (layout, theta) = parameters.layout_and_theta_mut();
+        before.clear();
+        before.extend_from_slice(&theta[layout.thresholds()]);
+        let unit_norm = self.unit_norm_decoder;
+        let auxiliary_loss = self.dead_units.and_then(|dead| dead.auxiliary_loss());
+        let evaluate = |theta: &[T], mut gradient: Option<&mut [T]>| {
+            let pass = Pass {
+                objective,
+                layout,
+                theta,
+            };
+            let mut loss = pass.evaluate(batch, gradient.as_deref_mut(), workspace);
+            if let (Some(loss_of_dead), Some(auxiliary), Some(gradient)) =
+                (auxiliary_loss, auxiliary.as_mut(), gradient.as_deref_mut())
+            {
+                let (dead, input) = (idle.dead(), batch.input);
+                loss.auxiliary +=
+                    auxiliary.add(loss_of_dead, dead, &pass, input, gradient, workspace);
+            }
+            if let Some(gradient) = gradient.filter(|_| unit_norm) {
+                unit_norm::project(layout, theta, gradient, &mut workspace.scratch);
+            }
+            loss
+        };
+        let step = optimize(
+            &mut *self.optimizer,
+            theta,
+            clip,
+            epoch,
+            threads.worth(layout.len() * target.ncols()),
+            Loss::total,
+            evaluate,
+        )?;
+        if let Some(dead_units) = &self.dead_units {
+            let pass = Pass {
+                objective,
+                layout,
+                theta,
+            };
+            let was_active = |j| pass.was_active(j, workspace);
+            idle.see(target.ncols(), dead_units, was_active);
+        }
+        follow_thresholds(objective, layout, theta, before, workspace);
+        if unit_norm {
+            unit_norm::normalize(layout, theta, &mut workspace.scratch);
+        }
+        if let Some(set_point) = &self.set_point {
+            let innermost = &workspace.mean[layout.depth() - 1][..layout.hidden()];
+            let measured = if set_point.measures_active_units() {
+                workspace.active.to_f64() / f64::of_count(target.ncols())
+            } else {
+                kernel::sum(innermost, |mean| mean).to_f64() / f64::of_count(innermost.len())
+            };
+            let weight = &mut model.objective_mut().penalty_weight;
+            *weight = controller.weight(set_point, measured, *weight);
+        }
+        Ok(step)
+    }
+}
+
+/// One step of the optimizer from `theta`: the loss, term by term, and whether it has converged.
+pub(super) fn optimize<T: Real, L: Copy + Send>(
+    optimizer: &mut dyn Optimizer<T>,
+    theta: &mut [T],
+    clip: Option<T>,
+    epoch: usize,
+    threads: Threads,
+    total_of: impl Fn(&L) -> T + Send + Sync,
+    mut evaluate: impl FnMut(&[T], Option<&mut [T]>) -> L + Send,
+) -> Result<(L, bool), Error> {
+    // A line search evaluates several points, of which one is accepted.
+    let mut evaluated: [Option<(T, L)>; 2] = [None, None];
+    optimizer.limit_threads(threads.count());
+    let step = threads.enter(|| {
+        optimizer.step(theta, &mut |theta, gradient| {
+            let loss = evaluate(theta, Some(&mut *gradient));
+            let total = if bound(gradient, clip, threads) {
+                total_of(&loss)
+            } else {
+                T::of(f64::NAN)
+            };
+            evaluated = [Some((total, loss)), evaluated[0]];
+            total
+        })
+    });
+    let loss = evaluated
+        .iter()
+        .flatten()
+        .find(|(total, _)| *total == step.loss)
+        .or(evaluated[0].as_ref())
+        .map(|(_, loss)| *loss);
+    match loss {
+        Some(loss) if step.loss.is_finite() => Ok((loss, step.converged)),
+        // L-BFGS at an optimum remembers the loss without an evaluation.
+        None if step.loss.is_finite() => Ok((evaluate(theta, None), step.converged)),
+        _ => Err(Error::Diverged {
+            epoch,
+            loss: step.loss.to_f64(),
+        }),
+    }
+}
+
+/// Shrinks `gradient` to a norm of at most `clip`; false if it is not finite.
+fn bound<T: Real>(gradient: &mut [T], clip: Option<T>, threads: Threads) -> bool {
+    let norm = kernel::norm_squared(gradient, threads).sqrt();
+    // The square of a large finite entry may overflow: only then look at the entries themselves.
+    if !norm.is_finite() && !kernel::all_finite(gradient) {
+        return false;
+    }
+    if let Some(clip) = clip
+        && norm > clip
+    {
+        let mut norm = norm;
+        if !norm.is_finite() {
+            let largest = gradient.iter().fold(T::zero(), |m, g| m.max(g.abs()));
+            gradient.iter_mut().for_each(|g| *g /= largest);
+            norm = kernel::norm_squared(gradient, threads).sqrt();
+        }
+        let factor = clip / norm;
+        gradient.iter_mut().for_each(|g| *g *= factor);
+    }
+    true
+}
