@@ -1,5 +1,9 @@
+mod auxiliary;
 mod classifier;
+mod dead_units;
 mod unit_norm;
+
+pub use dead_units::DeadUnits;
 
 use std::ops::ControlFlow;
 
@@ -14,6 +18,8 @@ use crate::objective::{Batch, Loss, Pass, follow_thresholds};
 use crate::optimizer::Optimizer;
 use crate::workspace::Workspace;
 use crate::{Corruption, Real, Schedule, SparseAutoencoder};
+use auxiliary::Auxiliary;
+use dead_units::Idle;
 
 /// Fits models: owns the loop over epochs and batches.
 ///
@@ -27,6 +33,7 @@ use crate::{Corruption, Real, Schedule, SparseAutoencoder};
 /// | [`schedule`](Self::schedule) | none | | of the learning rate |
 /// | [`clip_gradient`](Self::clip_gradient) | none | > 0 | largest Euclidean norm of a gradient |
 /// | [`unit_norm_decoder`](Self::unit_norm_decoder) | `false` | | columns of the decoder keep norm 1 |
+/// | [`dead_units`](Self::dead_units) | not counted | | which units count as dead, and what brings them back |
 /// | [`corruption`](Self::corruption) | none | | noise of the input, for denoising |
 /// | [`threads`](Self::threads) | rayon's pool | | never changes a bit of the result |
 ///
@@ -62,6 +69,7 @@ pub struct Trainer<T> {
     schedule: Option<Schedule>,
     clip_gradient: Option<f64>,
     unit_norm_decoder: bool,
+    dead_units: Option<DeadUnits>,
     corruption: Option<Corruption>,
     running: Running<T>,
 }
@@ -78,6 +86,9 @@ struct Running<T> {
     noisy: Vec<T>,
     /// Those of inference before a step, which the optimizer has no business with.
     thresholds: Vec<T>,
+    /// Where dead units are counted, and where they have a loss of their own.
+    idle: Idle,
+    auxiliary: Option<Auxiliary<T>>,
 }
 
 /// What an observer is shown after each epoch.
@@ -90,6 +101,8 @@ pub struct Epoch<'a, T> {
     pub loss: Loss<T>,
     /// The loss on the samples held out, after the epoch; without corruption.
     pub validation: Option<Loss<T>>,
+    /// The number of dead units, where [`Trainer::dead_units`] has them counted.
+    pub dead_units: Option<usize>,
     /// The model as it is now.
     pub model: &'a SparseAutoencoder<T>,
 }
@@ -122,6 +135,9 @@ pub struct Report<T> {
     pub history: Vec<Loss<T>>,
     /// The loss on the samples held out, after each epoch; empty without a validation split.
     pub validation: Vec<Loss<T>>,
+    /// The number of dead units after each epoch; empty unless [`Trainer::dead_units`] has them
+    /// counted.
+    pub dead_units: Vec<usize>,
 }
 
 impl<T: Real> Trainer<T> {
@@ -137,6 +153,7 @@ impl<T: Real> Trainer<T> {
             schedule: None,
             clip_gradient: None,
             unit_norm_decoder: false,
+            dead_units: None,
             corruption: None,
             running: Running {
                 prepared: None,
@@ -145,6 +162,8 @@ impl<T: Real> Trainer<T> {
                 batch: Vec::new(),
                 noisy: Vec::new(),
                 thresholds: Vec::new(),
+                idle: Idle::default(),
+                auxiliary: None,
             },
         }
     }
@@ -205,6 +224,13 @@ impl<T: Real> Trainer<T> {
         self
     }
 
+    /// Which hidden units of the innermost layer count as dead, and what is done about them. Units
+    /// that never vanish, such as sigmoid ones, a full-batch optimizer, and classifiers refuse it.
+    pub fn dead_units(mut self, dead_units: DeadUnits) -> Self {
+        self.dead_units = Some(dead_units);
+        self
+    }
+
     /// Adds noise to the input; the reconstruction is still compared with the clean samples.
     pub fn corruption(mut self, corruption: Corruption) -> Self {
         self.corruption = Some(corruption);
@@ -250,6 +276,7 @@ impl<T: Real> Trainer<T> {
     ) -> Result<Report<T>, Error> {
         let samples = samples.into();
         self.check_settings()?;
+        self.check_dead_units(model)?;
         model.check_training_samples(samples)?;
         let mut rng = Xoshiro256PlusPlus::seed_from_u64(self.seed);
         let (mut order, held_out) = self.split(samples, &mut rng)?;
@@ -259,6 +286,7 @@ impl<T: Real> Trainer<T> {
         }
         self.running.rng = rng;
         self.prepare(model);
+        self.prepare_dead_units(model)?;
 
         let batches = order.len().div_ceil(batch_size);
         let mut best = Best::default();
@@ -269,6 +297,7 @@ impl<T: Real> Trainer<T> {
             best_epoch: 0,
             history: Vec::with_capacity(capacity),
             validation: Vec::with_capacity(held_out.as_ref().map_or(0, |_| capacity)),
+            dead_units: Vec::with_capacity(self.dead_units.map_or(0, |_| capacity)),
         };
         for number in 1..=self.epochs {
             if batches > 1 {
@@ -310,10 +339,13 @@ impl<T: Real> Trainer<T> {
             report.best_epoch = number;
             report.history.push(mean);
             report.validation.extend(validation);
+            let dead_units = self.dead_units.map(|_| self.running.idle.dead().len());
+            report.dead_units.extend(dead_units);
             let epoch = Epoch {
                 number,
                 loss: mean,
                 validation,
+                dead_units,
                 model,
             };
             if observer(&epoch).is_break() {
@@ -355,6 +387,7 @@ impl<T: Real> Trainer<T> {
     ) -> Result<Loss<T>, Error> {
         let batch = batch.into();
         self.check_settings()?;
+        self.check_dead_units(model)?;
         model.check_training_samples(batch)?;
         if self.optimizer.needs_full_batch() {
             return Err(Error::Incompatible {
@@ -368,6 +401,7 @@ impl<T: Real> Trainer<T> {
         if self.running.prepared != Some(model.layout().len()) {
             self.prepare(model);
         }
+        self.prepare_dead_units(model)?;
         self.step(model, batch, 1).map(|(loss, _)| loss)
     }
 
@@ -378,9 +412,30 @@ impl<T: Real> Trainer<T> {
     }
 
     fn prepare(&mut self, model: &SparseAutoencoder<T>) {
-        let len = model.layout().len();
-        self.optimizer.reset(len);
-        self.running.prepared = Some(len);
+        let layout = model.layout();
+        self.running.idle = Idle::default();
+        self.optimizer.reset(layout.len());
+        self.running.prepared = Some(layout.len());
+    }
+
+    /// Begins to count dead units, unless those of such a model are being counted.
+    fn prepare_dead_units(&mut self, model: &SparseAutoencoder<T>) -> Result<(), Error> {
+        let Running {
+            idle, auxiliary, ..
+        } = &mut self.running;
+        let layout = model.layout();
+        let Some(dead_units) = self.dead_units else {
+            return Ok(());
+        };
+        if idle.units() != layout.hidden() {
+            *idle = Idle::new(layout.hidden());
+        }
+        if dead_units.auxiliary_loss::<T>().is_some()
+            && !auxiliary.as_ref().is_some_and(|a| a.fits(layout))
+        {
+            *auxiliary = Some(Auxiliary::new(layout)?);
+        }
+        Ok(())
     }
 
     /// Tells the optimizer what the schedule says of this batch of this epoch.
@@ -426,6 +481,7 @@ impl<T: Real> Trainer<T> {
             ("corruption", self.corruption.is_some()),
             ("a clipped gradient", self.clip_gradient.is_some()),
             ("a unit-norm decoder", self.unit_norm_decoder),
+            ("dead units", self.dead_units.is_some()),
         ];
         for (what, is_set) in changing {
             if is_set && self.optimizer.needs_full_batch() {
@@ -437,6 +493,12 @@ impl<T: Real> Trainer<T> {
         }
         self.corruption
             .map_or(Ok(()), |corruption| corruption.check::<T>())
+    }
+
+    fn check_dead_units(&self, model: &SparseAutoencoder<T>) -> Result<(), Error> {
+        self.dead_units.map_or(Ok(()), |dead_units| {
+            dead_units.check(model.objective(), model.layout())
+        })
     }
 
     /// The samples to learn from, by index, and a copy of those held out.
@@ -509,6 +571,8 @@ impl<T: Real> Trainer<T> {
             workspace,
             noisy,
             thresholds: before,
+            idle,
+            auxiliary,
             ..
         } = &mut self.running;
         let mut batch = Batch::from(target);
@@ -527,13 +591,21 @@ impl<T: Real> Trainer<T> {
         before.clear();
         before.extend_from_slice(&theta[layout.thresholds()]);
         let unit_norm = self.unit_norm_decoder;
+        let auxiliary_loss = self.dead_units.and_then(|dead| dead.auxiliary_loss());
         let evaluate = |theta: &[T], mut gradient: Option<&mut [T]>| {
             let pass = Pass {
                 objective,
                 layout,
                 theta,
             };
-            let loss = pass.evaluate(batch, gradient.as_deref_mut(), workspace);
+            let mut loss = pass.evaluate(batch, gradient.as_deref_mut(), workspace);
+            if let (Some(loss_of_dead), Some(auxiliary), Some(gradient)) =
+                (auxiliary_loss, auxiliary.as_mut(), gradient.as_deref_mut())
+            {
+                let (dead, input) = (idle.dead(), batch.input);
+                loss.auxiliary +=
+                    auxiliary.add(loss_of_dead, dead, &pass, input, gradient, workspace);
+            }
             if let Some(gradient) = gradient.filter(|_| unit_norm) {
                 unit_norm::project(layout, theta, gradient, &mut workspace.scratch);
             }
@@ -548,6 +620,15 @@ impl<T: Real> Trainer<T> {
             Loss::total,
             evaluate,
         )?;
+        if let Some(dead_units) = &self.dead_units {
+            let pass = Pass {
+                objective,
+                layout,
+                theta,
+            };
+            let was_active = |j| pass.was_active(j, workspace);
+            idle.see(target.ncols(), dead_units, was_active);
+        }
         follow_thresholds(objective, layout, theta, before, workspace);
         if unit_norm {
             unit_norm::normalize(layout, theta, &mut workspace.scratch);

@@ -131,6 +131,11 @@ impl<T: Real> Workspace<T> {
         }
     }
 
+    /// The input of the last pass less the pre-encoder bias, where the model subtracts it.
+    pub(crate) fn centred(&self) -> &[T] {
+        &self.centred
+    }
+
     /// Makes room for the levels of a model, and for what does not depend on the samples. The rest
     /// grows where it is used: a pass over sparse codes needs little of it.
     pub(crate) fn fit_to(&mut self, layout: &Layout) {

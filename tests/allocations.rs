@@ -16,7 +16,7 @@ use sparse_autoencoder::metrics::UnitStatistics;
 use sparse_autoencoder::nalgebra::{DMatrix, DVector};
 use sparse_autoencoder::penalty::Scaled;
 use sparse_autoencoder::{
-    Activation, Adam, Corruption, KlDivergence, L1, Lbfgs, Penalty, Proportion, Real,
+    Activation, Adam, Corruption, DeadUnits, KlDivergence, L1, Lbfgs, Penalty, Proportion, Real,
     Reconstruction, Schedule, Sgd, SparseAutoencoder, SparseAutoencoderBuilder, SparseHidden,
     SquaredDeviation, TargetL0, Trainer, Workspace,
 };
@@ -379,6 +379,29 @@ fn steps_of_partial_fit_do_not_allocate() {
                 trainer.partial_fit(&mut model, &x).unwrap();
             });
         }
+    }
+}
+
+#[test]
+fn steps_with_dead_units_do_not_allocate() {
+    let _alone = alone();
+    for (visible, hidden, count) in [(8, 40, 20), (784, 300, 256)] {
+        let x = samples(visible, count);
+        let mut model = SparseAutoencoder::<f32>::builder()
+            .layers([visible, hidden])
+            .hidden_activation(Activation::TopK(2))
+            .output_activation(Activation::Identity)
+            .pre_encoder_bias(true)
+            .build()
+            .unwrap();
+        // So slow that no unit comes back: the buffers do not grow any more.
+        let mut trainer = Trainer::new(Sgd::new(1e-9).unwrap())
+            .dead_units(DeadUnits::after(count).auxiliary(4, 0.1));
+        trainer.partial_fit(&mut model, &x).unwrap();
+        assert_no_allocation("dead units", || {
+            let loss = trainer.partial_fit(&mut model, &x).unwrap();
+            assert!(loss.auxiliary > 0.0);
+        });
     }
 }
 

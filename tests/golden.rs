@@ -12,7 +12,7 @@ mod values;
 
 use sparse_autoencoder::nalgebra::{DMatrix, DVector};
 use sparse_autoencoder::{
-    Activation, KlDivergence, L0, L1, Layer, Parameters, Real, Sgd, SparseAutoencoder,
+    Activation, DeadUnits, KlDivergence, L0, L1, Layer, Parameters, Real, Sgd, SparseAutoencoder,
     SparseAutoencoderBuilder, TargetL0, Trainer, Workspace, penalty,
 };
 use values::*;
@@ -236,6 +236,64 @@ fn activations_weighed_by_the_norms_of_the_decoder() {
     let samples = matrix::<f64, 3>(&TOPK_X).transpose();
     let loss = model.loss(&samples).unwrap();
     assert_close("L1", loss.sparsity, 0.5 * WEIGHTED_L1, TOLERANCE);
+}
+
+fn check_auxiliary<T: Real>(tolerance: f64) {
+    let start = linear(small::<T>(), Activation::TopK(1))
+        .pre_encoder_bias(true)
+        .build()
+        .unwrap();
+    let samples = matrix::<T, 3>(&TOPK_X).transpose();
+    let weight = 0.5;
+    let mut trainer =
+        Trainer::new(Sgd::new(1.0).unwrap()).dead_units(DeadUnits::after(3).auxiliary(2, weight));
+    // Three times the first sample, in which unit 0 is active: the others are dead then.
+    let first = samples.select_columns(&[0; 3]);
+    let loss = trainer.partial_fit(&mut start.clone(), &first).unwrap();
+    assert_close(
+        "auxiliary loss while none is dead",
+        loss.auxiliary,
+        0.0,
+        0.0,
+    );
+
+    let mut model = start.clone();
+    let loss = trainer.partial_fit(&mut model, &samples).unwrap();
+    let expected = weight * AUXK_ERROR / 2.0;
+    assert_close("auxiliary loss", loss.auxiliary, expected, tolerance);
+
+    let mut gradient = vec![T::zero(); start.layout().len()];
+    start
+        .loss_and_gradient(&samples, &mut gradient, &mut Workspace::new())
+        .unwrap();
+    let (before, after) = (start.parameters().as_slice(), model.parameters().as_slice());
+    let auxiliary: Vec<T> = (before.iter().zip(after).zip(&gradient))
+        .map(|((&before, &after), &g)| before - after - g)
+        .collect();
+    let of = Parameters::new(start.layout().clone(), auxiliary).unwrap();
+    let of = of.layer(0).unwrap();
+    for j in 0..4 {
+        for i in 0..3 {
+            let (w, d) = (AUXK_OF_W_ENC[i][j], AUXK_OF_W_DEC[j][i]);
+            assert_close("∂W", of.encoder_weights[(i, j)], weight * w, tolerance);
+            assert_close("∂D", of.decoder_weights[(i, j)], weight * d, tolerance);
+        }
+        assert_close(
+            "∂b",
+            of.encoder_bias[j],
+            weight * AUXK_OF_B_ENC[j],
+            tolerance,
+        );
+    }
+    for (&g, of_b_dec) in of.decoder_bias.iter().zip(AUXK_OF_B_DEC) {
+        assert_close("∂c", g, weight * of_b_dec, tolerance);
+    }
+}
+
+#[test]
+fn dead_units_learn_from_the_residual() {
+    check_auxiliary::<f64>(TOLERANCE);
+    check_auxiliary::<f32>(TOLERANCE_F32);
 }
 
 fn check_jump_relu<T: Real>(tolerance: f64) {

@@ -35,6 +35,11 @@ impl<T> Scratch<T> {
         self.limit = Some(threads.max(1));
     }
 
+    /// Limits the threads as another's are.
+    pub(crate) fn limit_as(&mut self, other: &Self) {
+        self.limit = other.limit;
+    }
+
     /// The threads that a pass which begins now may use.
     pub(crate) fn take_threads(&mut self) -> Threads {
         let available = Threads::available().0;

@@ -224,6 +224,11 @@ impl<T: Real> Codes<T> {
         self.starts[0] = 0;
     }
 
+    /// Whether unit `j` is active in one of the samples that were last sorted by unit.
+    pub(crate) fn is_active(&self, j: usize) -> bool {
+        self.starts[j] < self.starts[j + 1]
+    }
+
     /// `z ← δ`, where `(loss, δ) = term(D h + c, x)` entry by entry; the sums as
     /// [`residual`](super::residual) writes them.
     #[allow(clippy::too_many_arguments)]

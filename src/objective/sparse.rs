@@ -29,6 +29,16 @@ impl<T: Real> Pass<'_, T> {
         self.selects_few().filter(|_| !self.penalizes(0))
     }
 
+    /// Whether innermost unit `j`, which is never below 0, was active in the samples of the last
+    /// gradient.
+    pub(crate) fn was_active(&self, j: usize, ws: &Workspace<T>) -> bool {
+        if self.selects_only().is_some() {
+            ws.codes.is_active(j)
+        } else {
+            ws.mean[self.layout.depth() - 1][j] > T::zero()
+        }
+    }
+
     /// The k of a model with one hidden layer of which few units are selected.
     fn selects_few(&self) -> Option<usize> {
         let units = self.layout.hidden();

@@ -158,6 +158,27 @@ impl Layout {
         })
     }
 
+    /// Gives a layout of one layer, without thresholds, another number of hidden units. Allocates
+    /// nothing.
+    pub(crate) fn resize_hidden(&mut self, units: usize) {
+        let blocks = &mut self.blocks[0];
+        let weights = blocks.below * units;
+        blocks.above = units;
+        blocks.encoder_weights = 0..weights;
+        blocks.encoder_bias = weights..weights + units;
+        let mut end = weights + units;
+        blocks.decoder_weights = if self.tied {
+            0..weights
+        } else {
+            end += weights;
+            end - weights..end
+        };
+        blocks.decoder_bias = end..end + blocks.below;
+        self.len = blocks.decoder_bias.end;
+        blocks.thresholds = self.len..self.len;
+        self.sizes[1] = units;
+    }
+
     /// The sizes `[visible, hidden, hidden, …]`.
     #[must_use]
     pub fn sizes(&self) -> &[usize] {

@@ -27,6 +27,7 @@ impl<T: Real> Trainer<T> {
             ("a validation split", self.validation_split > 0.0),
             ("patience", self.patience.is_some()),
             ("a unit-norm decoder", self.unit_norm_decoder),
+            ("dead units", self.dead_units.is_some()),
         ];
         for (what, is_set) in of_autoencoders {
             if is_set {

@@ -159,5 +159,53 @@ const("JUMP_OF_L0", of_l0, "Pseudo-gradient of L0 by the thresholds.")
 const("JUMP_TARGET", (l0 / target - 1) ** 2, "Squared excess over an L0 of 1.")
 const("JUMP_OF_TARGET", [2 * (l0 / target - 1) / target * g for g in of_l0], "Its pseudo-gradient.")
 
+# ---------- AuxK, on the model of TopK with k = 1: Gao et al. 2024, section 2.4. Units 1, 2, and 3 are dead, two of
+# them are kept, and the residual is a constant.
+dead, kept_of_dead = [1, 2, 3], 2
+
+
+def auxk(We, Wd, be, bd, residual=None):
+    """1/m sum 1/2 |e_hat - e|^2, for e the residual of these parameters or a constant one."""
+    Z = [[sum((x[i] - bd[i]) * We[i][j] for i in range(3)) + be[j] for j in range(4)] for x in Xs]
+    if residual is None:
+        best = [max(range(4), key=lambda j: (z[j], -j)) for z in Z]
+        residual = [[x[i] - z[b] * Wd[b][i] - bd[i] for i in range(3)] for x, z, b in zip(Xs, Z, best)]
+    total = 0.0
+    for z, e in zip(Z, residual):
+        largest = sorted(dead, key=lambda j: (-z[j], j))[:kept_of_dead]
+        e_hat = [sum(max(z[j], 0.0) * Wd[j][i] for j in largest) for i in range(3)]
+        total += sum((a - b) ** 2 for a, b in zip(e_hat, e)) / 2 / len(Xs)
+    return total, residual
+
+
+auxiliary, residual = auxk(We, Wd, be, bd)
+
+
+def derivative(matrix, row, column=None):
+    def at(step):
+        value = matrix[row] if column is None else matrix[row][column]
+        if column is None:
+            matrix[row] = value + step
+        else:
+            matrix[row][column] = value + step
+        result = auxk(We, Wd, be, bd, residual)[0]
+        if column is None:
+            matrix[row] = value
+        else:
+            matrix[row][column] = value
+        return result
+
+    # Between kinks it is a polynomial of degree 4: this difference of order 4 is exact but for rounding.
+    step = 1e-2
+    return (8 * (at(step) - at(-step)) - (at(2 * step) - at(-2 * step))) / (12 * step)
+
+
+const("AUXK_ERROR", 2 * auxiliary, "Mean over the samples of |e_hat - e|^2.")
+const("AUXK_OF_W_ENC", [[derivative(We, i, j) for j in range(4)] for i in range(3)],
+      "Derivative of half of it by W_enc, the residual taken as constant.")
+const("AUXK_OF_W_DEC", [[derivative(Wd, j, i) for i in range(3)] for j in range(4)], "The same by W_dec.")
+const("AUXK_OF_B_ENC", [derivative(be, j) for j in range(4)], "The same by b_enc.")
+const("AUXK_OF_B_DEC", [derivative(bd, i) for i in range(3)], "The same by b_dec, through the encoder alone.")
+
 print("// Written by generate.py. Do not edit.\n")
 print("\n".join(out))

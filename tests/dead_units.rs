@@ -1,0 +1,287 @@
+//! Units that have not been active for long, and the loss by which they learn from the residual.
+
+use rand::rngs::Xoshiro256PlusPlus;
+use rand::{RngExt, SeedableRng};
+use rand_distr::StandardNormal;
+use sparse_autoencoder::nalgebra::DMatrix;
+use sparse_autoencoder::{
+    Activation, Adam, DeadUnits, Error, Initialization, Lbfgs, Reconstruction, Sgd,
+    SoftmaxClassifier, SparseAutoencoder, SparseAutoencoderBuilder, Trainer, Workspace,
+};
+
+const VISIBLE: usize = 6;
+const UNITS: usize = 96;
+const WEIGHT: f64 = 0.25;
+
+fn samples(count: usize) -> DMatrix<f64> {
+    DMatrix::from_fn(VISIBLE, count, |i, j| {
+        let phase = (i * 31 + j * 17 + 1) as f64 * 0.618_033_988_749_895;
+        phase.fract() - 0.4
+    })
+}
+
+fn builder(hidden: Activation) -> SparseAutoencoderBuilder<f64> {
+    SparseAutoencoder::builder()
+        .layers([VISIBLE, UNITS])
+        .hidden_activation(hidden)
+        .output_activation(Activation::Identity)
+        .initialization(Initialization::TransposedDecoder)
+        .penalty(())
+        .seed(4)
+}
+
+/// A, where `kept` of these dead units learn from this residual: the formula, in loops.
+fn auxiliary(
+    model: &SparseAutoencoder<f64>,
+    (dead, kept): (&[usize], usize),
+    residual: &DMatrix<f64>,
+    x: &DMatrix<f64>,
+) -> f64 {
+    let layer = model.parameters().layer(0).unwrap();
+    let mut sum = 0.0;
+    for (sample, e) in x.column_iter().zip(residual.column_iter()) {
+        let mut input = sample.into_owned();
+        if model.has_pre_encoder_bias() {
+            input -= layer.decoder_bias;
+        }
+        let of = |&j: &usize| {
+            let z = layer.encoder_weights.column(j).dot(&input) + layer.encoder_bias[j];
+            (z, j)
+        };
+        let mut z: Vec<(f64, usize)> = dead.iter().map(of).collect();
+        z.sort_by(|a, b| b.0.total_cmp(&a.0));
+        let mut e_hat = e * 0.0;
+        for &(z, j) in z.iter().take(kept) {
+            e_hat += layer.decoder_weights.column(j) * z.max(0.0);
+        }
+        sum += 0.5 * (e_hat - e).norm_squared();
+    }
+    WEIGHT * sum / x.ncols() as f64
+}
+
+#[test]
+fn the_auxiliary_loss_is_its_formula_and_its_gradient_that_of_a_constant_residual() {
+    for (hidden, tied, centred, kept) in [
+        (Activation::TopK(2), false, false, 4),
+        (Activation::TopK(2), true, true, 20),
+        (Activation::TopK(20), false, true, 1000),
+        (Activation::Relu, false, true, 3),
+        (Activation::JumpRelu, true, false, 10),
+    ] {
+        let name = format!("{hidden:?} tied {tied} centred {centred} kept {kept}");
+        let builder = builder(hidden).tied(tied).pre_encoder_bias(centred);
+        let mut start = builder.build().unwrap();
+        let mut theta = start.parameters().as_slice().to_vec();
+        for (k, theta) in theta.iter_mut().enumerate() {
+            let phase = (k * 29 + 5) as f64 * 0.414_213_562_373_095;
+            *theta += 0.2 * (phase.fract() - 0.5);
+        }
+        start.set_theta(&theta).unwrap();
+
+        // Dead are the units that the first batch does not need.
+        let (first, x) = (samples(2), samples(40).columns(20, 20).into_owned());
+        let active = start.encode(&first).unwrap();
+        let is_dead = |&j: &usize| active.row(j).iter().all(|&h| h == 0.0);
+        let dead: Vec<usize> = (0..UNITS).filter(is_dead).collect();
+        assert!(dead.len() > 10 && dead.len() < UNITS, "{name}");
+
+        let mut trainer = Trainer::new(Sgd::new(1.0).unwrap())
+            .dead_units(DeadUnits::after(2).auxiliary(kept, WEIGHT));
+        trainer.partial_fit(&mut start.clone(), &first).unwrap();
+        let mut trained = start.clone();
+        let loss = trainer.partial_fit(&mut trained, &x).unwrap();
+
+        let residual = &x - start.reconstruct(&x).unwrap();
+        let of_model = |model: &_| auxiliary(model, (&dead, kept), &residual, &x);
+        let expected = of_model(&start);
+        assert!((loss.auxiliary - expected).abs() < 1e-12, "{name}");
+
+        let mut gradient = vec![0.0; theta.len()];
+        start
+            .loss_and_gradient(&x, &mut gradient, &mut Workspace::new())
+            .unwrap();
+        let (mut difference, mut size) = (0.0, 0.0);
+        for (k, trained) in trained.parameters().as_slice().iter().enumerate() {
+            let at = |step: f64| {
+                let mut moved = theta.clone();
+                moved[k] += step;
+                let mut model = start.clone();
+                model.set_theta(&moved).unwrap();
+                of_model(&model)
+            };
+            let numeric = (at(1e-5) - at(-1e-5)) / 2e-5;
+            let analytic = theta[k] - trained - gradient[k];
+            difference += (analytic - numeric).powi(2);
+            size += (analytic + numeric).powi(2);
+        }
+        let error = (difference / size).sqrt();
+        assert!(error < 1e-7, "{name}: {error:e}");
+    }
+}
+
+#[test]
+fn units_die_after_so_many_samples_and_live_again() {
+    let x = samples(40);
+    let mut model = builder(Activation::TopK(2)).build().unwrap();
+    let mut counts = Vec::new();
+    let report = Trainer::new(Adam::new(1e-2).unwrap())
+        .epochs(4)
+        .batch_size(10)
+        .dead_units(DeadUnits::after(80))
+        .fit_with(&mut model, &x, |epoch| {
+            counts.extend(epoch.dead_units);
+            std::ops::ControlFlow::Continue(())
+        })
+        .unwrap();
+    assert_eq!(counts, report.dead_units);
+    assert_eq!(counts[0], 0); // nobody has been idle for so long
+    // 40 samples have room for 80 active units, and choose fewer.
+    assert!(counts[3] > UNITS - 80, "{counts:?}");
+
+    let plain = Trainer::new(Adam::new(1e-2).unwrap())
+        .fit(&mut builder(Activation::Relu).build().unwrap(), &x)
+        .unwrap();
+    assert!(plain.dead_units.is_empty());
+}
+
+#[test]
+fn dead_units_come_back_by_the_auxiliary_loss_and_the_reconstruction_gains() {
+    // Two of 40 directions in each sample, and a model whose decoder's bias drowns them at first: the
+    // few units that look that way win every sample.
+    let mut rng = Xoshiro256PlusPlus::seed_from_u64(5);
+    let mut normal = || rng.sample::<f64, _>(StandardNormal);
+    let directions = DMatrix::from_fn(16, 40, |_, _| normal() / 4.0);
+    let x = DMatrix::from_fn(16, 1000, |i, n| {
+        1.0 + directions[(i, (n * 7 + n / 40) % 40)] + directions[(i, (n * 11 + 3) % 40)]
+    });
+    let fit = |dead_units: DeadUnits| {
+        let builder = builder(Activation::TopK(2)).layers([16, 80]);
+        let mut model = builder.build().unwrap();
+        let report = Trainer::new(Adam::new(3e-3).unwrap())
+            .epochs(60)
+            .batch_size(100)
+            .dead_units(dead_units)
+            .fit(&mut model, &x)
+            .unwrap();
+        (report.dead_units[59], report.history[59].reconstruction)
+    };
+    let without = fit(DeadUnits::after(1000));
+    let with = fit(DeadUnits::after(1000).auxiliary(8, 1.0 / 32.0));
+    assert!(with.0 < without.0, "{with:?} {without:?}");
+    assert!(with.1 < without.1, "{with:?} {without:?}");
+}
+
+#[test]
+fn the_number_of_threads_changes_no_bit() {
+    let x = DMatrix::from_fn(64, 600, |i, j| ((i * 7 + j * 13) % 31) as f64 / 31.0 - 0.3);
+    let theta = |threads| {
+        let mut model = SparseAutoencoder::<f64>::builder()
+            .layers([64, 512])
+            .hidden_activation(Activation::TopK(4))
+            .output_activation(Activation::Identity)
+            .build()
+            .unwrap();
+        let mut trainer = Trainer::new(Adam::new(1e-2).unwrap())
+            .epochs(3)
+            .batch_size(300)
+            .threads(threads)
+            .dead_units(DeadUnits::after(300).auxiliary(16, 0.1));
+        let report = trainer.fit(&mut model, &x).unwrap();
+        assert!(report.history[2].auxiliary > 0.0);
+        model.parameters().as_slice().to_vec()
+    };
+    let one = theta(1);
+    for threads in [2, 3] {
+        assert!(
+            one.iter()
+                .zip(theta(threads))
+                .all(|(a, b)| a.to_bits() == b.to_bits())
+        );
+    }
+}
+
+#[test]
+fn a_trainer_that_meets_another_model_counts_afresh() {
+    // As many parameters: 6 · 8 + 8 + 6 = 62 = 2 · 3 · 8 + 8 + 6 is tied and is not.
+    let dead_units = DeadUnits::after(1).auxiliary(2, 0.1);
+    let mut trainer = Trainer::new(Sgd::new(0.1).unwrap()).dead_units(dead_units);
+    let build = |layers: [usize; 2], tied| {
+        SparseAutoencoder::<f64>::builder()
+            .layers(layers)
+            .tied(tied)
+            .hidden_activation(Activation::TopK(1))
+            .output_activation(Activation::Identity)
+            .build()
+            .unwrap()
+    };
+    let (mut tied, mut free) = (build([6, 8], true), build([2, 12], false));
+    assert_eq!(tied.layout().len(), free.layout().len());
+    for _ in 0..3 {
+        trainer.partial_fit(&mut tied, &samples(9)).unwrap();
+        trainer
+            .partial_fit(&mut free, &samples(9).rows(0, 2).into_owned())
+            .unwrap();
+    }
+}
+
+#[test]
+fn what_has_no_dead_units_or_no_residual_refuses_them() {
+    let x = samples(20);
+    let fit = |dead_units, builder: SparseAutoencoderBuilder<f64>| {
+        let mut model = builder.build().unwrap();
+        let mut trainer = Trainer::new(Adam::new(1e-2).unwrap()).dead_units(dead_units);
+        let before = model.clone();
+        let error = trainer.fit(&mut model, &x).unwrap_err();
+        assert_eq!(model.parameters(), before.parameters());
+        let streamed = trainer.partial_fit(&mut model, &x).unwrap_err();
+        assert_eq!(error.to_string(), streamed.to_string());
+        error
+    };
+    let relu = || builder(Activation::Relu);
+    let auxiliary = |units, weight| DeadUnits::after(10).auxiliary(units, weight);
+    for (dead_units, parameter) in [
+        (DeadUnits::after(0), "samples of DeadUnits"),
+        (auxiliary(0, 0.1), "units of DeadUnits::auxiliary"),
+        (auxiliary(1, f64::NAN), "weight of DeadUnits::auxiliary"),
+        (auxiliary(1, -0.1), "weight of DeadUnits::auxiliary"),
+        (
+            auxiliary(1, f64::INFINITY),
+            "weight of DeadUnits::auxiliary",
+        ),
+    ] {
+        let error = fit(dead_units, relu());
+        assert!(
+            matches!(error, Error::InvalidParameter { name, .. } if name == parameter),
+            "{error}"
+        );
+    }
+    for (dead_units, builder) in [
+        (DeadUnits::after(10), builder(Activation::Sigmoid)),
+        (auxiliary(1, 0.1), builder(Activation::SaturatingLinear)),
+        (auxiliary(1, 0.1), relu().layers([VISIBLE, 9, 4])),
+        (
+            auxiliary(1, 0.1),
+            relu().output_activation(Activation::Sigmoid),
+        ),
+        (
+            auxiliary(1, 0.1),
+            relu()
+                .output_activation(Activation::Sigmoid)
+                .reconstruction(Reconstruction::BinaryCrossEntropy),
+        ),
+    ] {
+        let error = fit(dead_units, builder);
+        assert!(matches!(error, Error::Incompatible { .. }), "{error}");
+    }
+
+    let mut model = relu().build().unwrap();
+    let full_batch = Trainer::new(Lbfgs::new())
+        .dead_units(DeadUnits::after(10))
+        .fit(&mut model, &x);
+    assert!(matches!(full_batch, Err(Error::Incompatible { .. })));
+    let mut classifier = SoftmaxClassifier::<f64>::new(VISIBLE, 2).unwrap();
+    let labels: Vec<usize> = (0..20).map(|i| i % 2).collect();
+    let mut trainer = Trainer::new(Sgd::new(0.1).unwrap()).dead_units(DeadUnits::after(10));
+    let refused = classifier.fit(&mut trainer, &x, &labels);
+    assert!(matches!(refused, Err(Error::Incompatible { .. })));
+}
