@@ -421,6 +421,14 @@ impl<T: Real> SparseAutoencoder<T> {
         self.objective.norm_weighted
     }
 
+    /// The sizes of the prefixes of hidden units that have to reconstruct by themselves, but for that
+    /// of all; empty where they are not
+    /// [nested](SparseAutoencoderBuilder::matryoshka).
+    #[must_use]
+    pub fn prefixes(&self) -> &[usize] {
+        &self.objective.prefixes
+    }
+
     /// ε, the bandwidth of the pseudo-gradient of thresholds.
     #[must_use]
     pub fn bandwidth(&self) -> T {

@@ -25,6 +25,7 @@ use crate::{Activation, Initialization, KlDivergence, Real, SparseAutoencoder};
 /// | [`penalized_layers`](Self::penalized_layers) | all | indices of hidden layers | where Ω applies |
 /// | [`weight_decay`](Self::weight_decay) | 0 | ≥ 0 | λ; biases are not decayed |
 /// | [`norm_weighted`](Self::norm_weighted) | `false` | unbounded f | Ω sees `hⱼ ‖dⱼ‖` in place of `hⱼ` |
+/// | [`matryoshka`](Self::matryoshka) | none | ascending, one hidden layer | sizes of prefixes that reconstruct by themselves |
 /// | [`tied`](Self::tied) | `false` | | the decoder reads the encoder's weights |
 /// | [`pre_encoder_bias`](Self::pre_encoder_bias) | `false` | `Identity` output | the encoder sees x − c |
 /// | [`bandwidth`](Self::bandwidth) | 0.05 | > 0 | ε, by which the thresholds of `JumpRelu` learn |
@@ -56,6 +57,7 @@ pub struct SparseAutoencoderBuilder<T> {
     weight_decay: f64,
     tied: bool,
     norm_weighted: bool,
+    prefixes: Vec<usize>,
     pre_encoder_bias: bool,
     bandwidth: f64,
     initialization: Initialization,
@@ -83,6 +85,7 @@ impl<T: Real> Default for SparseAutoencoderBuilder<T> {
             weight_decay: 0.0,
             tied: false,
             norm_weighted: false,
+            prefixes: Vec::new(),
             pre_encoder_bias: false,
             bandwidth: 0.05,
             initialization: Initialization::Glorot,
@@ -192,6 +195,35 @@ impl<T: Real> SparseAutoencoderBuilder<T> {
         self
     }
 
+    /// Nests the hidden units: the first `sizes[0]` of them have to reconstruct the samples by
+    /// themselves, and so have the first `sizes[1]`, and so on, and all of them,
+    ///
+    /// ```text
+    /// J = 1/m Σᵢ Σ_g ℓ(x̂ᵍᵢ, xᵢ) + …,     X̂ᵍ = g(D H⁽ᵍ⁾ + c),   H⁽ᵍ⁾ being H without the units behind the prefix
+    /// ```
+    ///
+    /// with weight 1 for each (Bussmann et al. 2025, *Learning Multi-Level Features with Matryoshka
+    /// Sparse Autoencoders*). The first units then learn what is common and the last what is special,
+    /// rather than a common feature being absorbed by special ones. It belongs to one hidden layer,
+    /// there of [`Activation::BatchTopK`] units; inference knows nothing of it.
+    ///
+    /// ```
+    /// use sparse_autoencoder::{Activation, SparseAutoencoder};
+    ///
+    /// let sae = SparseAutoencoder::<f32>::builder()
+    ///     .layers([64, 512])
+    ///     .hidden_activation(Activation::BatchTopK(8))
+    ///     .output_activation(Activation::Identity)
+    ///     .matryoshka([32, 128])
+    ///     .build()?;
+    /// assert_eq!(sae.prefixes(), [32, 128]);
+    /// # Ok::<(), sparse_autoencoder::Error>(())
+    /// ```
+    pub fn matryoshka(mut self, sizes: impl Into<Vec<usize>>) -> Self {
+        self.prefixes = sizes.into();
+        self
+    }
+
     /// Whether the encoder sees the samples less the bias `c` of the decoder, outermost: then
     /// `H = f(Wᵀ(X − c1ᵀ) + b)` and `X̂ = D H + c`, so that `c` stands for what all samples share
     /// (Bricken et al. 2023, *Towards Monosemanticity*). It needs an output of
@@ -278,6 +310,7 @@ impl<T: Real> SparseAutoencoderBuilder<T> {
             bandwidth: T::of(self.bandwidth),
             pre_encoder_bias: self.pre_encoder_bias,
             norm_weighted: self.norm_weighted,
+            prefixes: self.prefixes.clone(),
         };
         objective.check(parameters.layout())?;
         Ok(SparseAutoencoder::from_parts(parameters, objective))

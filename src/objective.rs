@@ -32,6 +32,7 @@ mod backward;
 mod centre;
 mod forward;
 mod jump;
+mod matryoshka;
 mod norm_weighted;
 mod over_batch;
 mod sparse;
@@ -42,6 +43,7 @@ use std::sync::Arc;
 
 use nalgebra::{DMatrixView, DMatrixViewMut};
 
+use crate::error::require;
 use crate::parameters::Layout;
 use crate::penalty::Penalty;
 use crate::workspace::Workspace;
@@ -65,7 +67,8 @@ pub enum Reconstruction {
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub struct Loss<T> {
-    /// `1/m Σᵢ ℓ(x̂ᵢ, xᵢ)`
+    /// `1/m Σᵢ ℓ(x̂ᵢ, xᵢ)`; the sum of those of all prefixes, where hidden units are
+    /// [nested](crate::SparseAutoencoderBuilder::matryoshka)
     pub reconstruction: T,
     /// `λ/2 Σ‖W‖²`
     pub weight_decay: T,
@@ -113,6 +116,8 @@ pub(crate) struct Objective<T> {
     pub(crate) pre_encoder_bias: bool,
     /// Whether Ω sees `hⱼᵢ ‖dⱼ‖` in place of `hⱼᵢ`
     pub(crate) norm_weighted: bool,
+    /// Of the units of the only hidden layer, where they are nested: n₁ < n₂ < … below their number
+    pub(crate) prefixes: Vec<usize>,
 }
 
 impl<T: Real> Objective<T> {
@@ -144,7 +149,28 @@ impl<T: Real> Objective<T> {
                 requirement: "the output must be Identity",
             });
         }
+        self.check_prefixes(layout)?;
         self.check_penalty()
+    }
+
+    fn check_prefixes(&self, layout: &Layout) -> Result<(), Error> {
+        if !self.prefixes.is_empty() && layout.depth() > 1 {
+            return Err(Error::Incompatible {
+                what: "nested prefixes",
+                other: "more than one hidden layer",
+            });
+        }
+        let mut before = 0;
+        for &size in &self.prefixes {
+            require(
+                before < size && size < layout.hidden(),
+                "matryoshka",
+                "ascending sizes of at least 1 and below the number of hidden units",
+                f64::of_count(size),
+            )?;
+            before = size;
+        }
+        Ok(())
     }
 
     /// Whether the penalty is defined for every layer that it is on.

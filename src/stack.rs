@@ -303,6 +303,10 @@ impl<T: Real> Stack<T> {
             bandwidth: outermost.bandwidth(),
             pre_encoder_bias: outermost.has_pre_encoder_bias(),
             norm_weighted: outermost.is_norm_weighted(),
+            prefixes: match &self.layers[..] {
+                [only] => only.prefixes().to_vec(),
+                _ => Vec::new(), // they belong to one hidden layer
+            },
         };
         objective.check_penalty()?;
         let parameters = Parameters::from_layers(&layers)?.with_thresholds(&thresholds)?;

@@ -22,7 +22,7 @@ use crate::parameters::Layout;
 pub struct Workspace<T> {
     /// `H_{l+1}` at index `l`
     pub(crate) hidden: Vec<Vec<T>>,
-    /// `R_l` at index `l`; `R₀` becomes `Δ(R₀)`
+    /// `R_l` at index `l`; `R₀` becomes `Δ(R₀)`, and behind it lie those of its prefixes
     pub(crate) reconstruction: Vec<Vec<T>>,
     /// `Δ` of level `l + 1` at index `l`, of the decoder first, of the encoder then
     pub(crate) delta: Vec<Vec<T>>,
@@ -40,6 +40,7 @@ pub struct Workspace<T> {
     /// of each level whose winners are chosen over the batch, the smallest, if there was one
     pub(crate) smallest_kept: Vec<Option<T>>,
     pub(crate) sums: Vec<T>,
+    pub(crate) prefix_sums: Vec<T>,
     /// the hidden layer, where few of its units are active
     pub(crate) codes: Codes<T>,
     /// of inference: `H_L` and `X̂` of a chunk of samples
@@ -73,6 +74,7 @@ impl<T: Real> Workspace<T> {
             weighted: Vec::new(),
             smallest_kept: Vec::new(),
             sums: Vec::new(),
+            prefix_sums: Vec::new(),
             codes: Codes::default(),
             innermost: Vec::new(),
             output: Vec::new(),

@@ -203,6 +203,13 @@ fn models<T: Real>(visible: usize, hidden: usize) -> Vec<SparseAutoencoder<T>> {
             .hidden_activation(Activation::Relu)
             .penalty((L1, Proportion))
             .norm_weighted(true),
+        builder()
+            .hidden_activation(Activation::TopK(3))
+            .matryoshka([2, hidden / 2]),
+        builder()
+            .hidden_activation(Activation::Relu)
+            .penalty(L1)
+            .matryoshka([2, hidden / 2]),
         builder().tied(true),
         builder().layers([visible, hidden, hidden / 2, hidden / 3]),
         builder()

@@ -207,6 +207,14 @@ fn the_largest_activations_of_a_batch_and_their_threshold() {
         TOLERANCE,
     );
 
+    let nested = linear(small::<f64>(), Activation::BatchTopK(2))
+        .pre_encoder_bias(true)
+        .matryoshka([2])
+        .build()
+        .unwrap();
+    let error = 2.0 * nested.loss(&samples).unwrap().reconstruction;
+    assert_close("error of prefixes", error, MATRYOSHKA_ERROR, TOLERANCE);
+
     // The first batch gives the threshold.
     let mut trained = model.clone();
     let mut trainer = Trainer::new(Sgd::new(1e-6).unwrap());

@@ -178,6 +178,34 @@ fn every_sequence_of_activations_agrees_with_central_differences() {
 }
 
 #[test]
+fn nested_units_meet_the_residuals_of_every_prefix_that_has_them() {
+    // More units: by the passes over sparse codes.
+    for (units, prefixes) in [(7, vec![1, 4]), (80, vec![10]), (80, vec![3, 20, 70])] {
+        for tied in [false, true] {
+            for hidden in ACTIVATIONS {
+                let outputs = [Activation::Identity, Activation::Sigmoid];
+                for output in &outputs[..if units > 7 { 1 } else { 2 }] {
+                    let mut model = SparseAutoencoder::<f64>::builder()
+                        .layers([5, units])
+                        .tied(tied)
+                        .hidden_activation(hidden)
+                        .output_activation(*output)
+                        .matryoshka(prefixes.clone())
+                        .penalty(L1)
+                        .penalty_weight(0.1)
+                        .weight_decay(0.01)
+                        .seed(3)
+                        .build()
+                        .unwrap();
+                    let name = format!("{prefixes:?} tied {tied} {hidden:?} {output:?}");
+                    assert_agrees(&mut model, &name);
+                }
+            }
+        }
+    }
+}
+
+#[test]
 fn a_norm_weighted_penalty_reaches_the_decoder() {
     // More units: by the passes over sparse codes.
     for layers in [vec![5, 7], vec![5, 80], vec![5, 6, 4]] {

@@ -52,6 +52,7 @@ fn assert_same<T: Real>(a: &SparseAutoencoder<T>, b: &SparseAutoencoder<T>) {
     assert_eq!(a.reconstruction(), b.reconstruction());
     assert_eq!(a.has_pre_encoder_bias(), b.has_pre_encoder_bias());
     assert_eq!(a.is_norm_weighted(), b.is_norm_weighted());
+    assert_eq!(a.prefixes(), b.prefixes());
     assert_eq!(a.bandwidth(), b.bandwidth());
     assert_eq!(a.penalty().description(), b.penalty().description());
     // Terms of the objective, so that weights, targets, and penalised layers are compared too.
@@ -130,7 +131,8 @@ fn every_setting_is_kept() {
             plain()
                 .hidden_activation(Activation::Relu)
                 .penalty(L1)
-                .norm_weighted(true),
+                .norm_weighted(true)
+                .matryoshka([2, 4]),
         ),
         build(plain().layers([5, 7, 6, 4]).hidden_activations([
             Activation::JumpRelu,

@@ -161,6 +161,7 @@ fn describe<T: Real>(model: &SparseAutoencoder<T>) -> Value {
         "bandwidth": objective.bandwidth.to_f64(),
         "pre_encoder_bias": objective.pre_encoder_bias,
         "norm_weighted": objective.norm_weighted,
+        "matryoshka": objective.prefixes,
     })
 }
 
@@ -179,10 +180,13 @@ fn interpret<T: Real>(
             format!("{key} has the entry {}", short(value)),
         )
     };
-    let sizes = list("layers")?
-        .iter()
-        .map(|size| as_count(size).ok_or_else(|| wrong("layers", size)))
-        .collect::<Result<Vec<_>, _>>()?;
+    let counts = |key: &str| {
+        list(key)?
+            .iter()
+            .map(|size| as_count(size).ok_or_else(|| wrong(key, size)))
+            .collect::<Result<Vec<_>, Error>>()
+    };
+    let sizes = counts("layers")?;
     if sizes.len() > tensors {
         let reason = format!("{} layers in {tensors} tensors", sizes.len());
         return Err(malformed(object.path(), reason));
@@ -250,6 +254,7 @@ fn interpret<T: Real>(
         bandwidth: T::of(bandwidth),
         pre_encoder_bias: flag("pre_encoder_bias")?,
         norm_weighted: flag("norm_weighted")?,
+        prefixes: counts("matryoshka")?,
     };
     objective.check(&layout)?;
     let layout = layout.for_activations(&objective.encoder)?;

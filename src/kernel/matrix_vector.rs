@@ -61,8 +61,7 @@ impl<T: Real> Divide for Rows<'_, T> {
     }
 }
 
-/// `column ← Σ value · d` over `count` pairs of a column `d` and a value, four at a time so that the
-/// column is read and written less.
+/// `column ← Σ value · d` over `count` pairs of a column `d` and a value.
 #[inline(always)]
 pub(super) fn combine<'a, T: Real>(
     column: &mut [T],
@@ -70,6 +69,16 @@ pub(super) fn combine<'a, T: Real>(
     pair: impl Fn(usize) -> (&'a [T], T),
 ) {
     column.fill(T::zero());
+    add_combination(column, count, pair);
+}
+
+/// `column ← column + Σ value · d`, four pairs at a time so that the column is read and written less.
+#[inline(always)]
+pub(super) fn add_combination<'a, T: Real>(
+    column: &mut [T],
+    count: usize,
+    pair: impl Fn(usize) -> (&'a [T], T),
+) {
     let whole = count - count % 4;
     for first in (0..whole).step_by(4) {
         let [(a, va), (b, vb), (c, vc), (d, vd)] = [

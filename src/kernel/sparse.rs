@@ -1,11 +1,13 @@
 //! Hidden activations of which few are not zero: what costs O(units · samples) for dense ones costs
 //! O(active) here.
 
+use std::ops::Range;
+
 use nalgebra::DMatrixView;
 
 use super::elementwise::residual_column;
 use super::largest::select;
-use super::matrix_vector::combine;
+use super::matrix_vector::{add_combination, combine};
 use super::threads::{Divide, divide};
 use super::{Scalar, Scratch, vectorize};
 use crate::Real;
@@ -257,6 +259,39 @@ impl<T: Real> Codes<T> {
         });
     }
 
+    /// `out ← before + D h` of these units alone; without `before` where it is empty.
+    pub(crate) fn decode_units(
+        &self,
+        out: &mut [T],
+        before: &[T],
+        d: DMatrixView<'_, T>,
+        range: &Range<usize>,
+        scratch: &mut Scratch<T>,
+    ) {
+        let rows = d.nrows();
+        scratch.run(out, rows, &mut [], |first, panel, _| {
+            for (offset, column) in panel.chunks_exact_mut(rows).enumerate() {
+                let i = first + offset;
+                match before.get(i * rows..(i + 1) * rows) {
+                    Some(before) => column.copy_from_slice(before),
+                    None => column.fill(T::zero()),
+                }
+                let (units, values) = self.of_sample(i);
+                let start = units.partition_point(|&unit| (unit as usize) < range.start);
+                let end = units.partition_point(|&unit| (unit as usize) < range.end);
+                let of = |unit: u32| d.column(unit as usize).data.into_slice();
+                vectorize(
+                    #[inline(always)]
+                    || {
+                        add_combination(column, end - start, |slot| {
+                            (of(units[start + slot]), values[start + slot])
+                        });
+                    },
+                );
+            }
+        });
+    }
+
     /// The gradients of the weights, of the encoder's bias, and of the thresholds, unit by unit: with
     /// `(δ, τ) = back(j, hⱼᵢ, g)` for `g = ∂J/∂hⱼᵢ = dⱼ · eᵢ + per_unitⱼ + per_activationⱼᵢ`,
     ///
@@ -358,8 +393,11 @@ pub(crate) struct UnitOperands<'a, T: Real> {
     pub(crate) d: &'a [T],
     /// λ
     pub(crate) weight_decay: T,
-    /// `Δ(R₀)`, one sample per column.
+    /// `Δ(R₀)`, one sample per column; that of the whole, and then those of the prefixes, the largest
+    /// first.
     pub(crate) e: &'a [T],
+    /// The sizes of the prefixes, where units are nested.
+    pub(crate) prefixes: &'a [usize],
     pub(crate) x: DMatrixView<'a, T>,
     /// Empty where there is none.
     pub(crate) per_unit: &'a [T],
@@ -385,10 +423,13 @@ fn unit_gradient<T: Real>(
         decay(decoder, d, operands.weight_decay);
     }
     let per_unit = operands.per_unit.get(j).copied().unwrap_or_else(T::zero);
+    let with_it = operands.prefixes.partition_point(|&end| end <= j);
+    let of_prefix = (operands.prefixes.len() - with_it) * rows * operands.x.ncols();
+    let e = &operands.e[of_prefix..];
     let (mut bias, mut threshold) = (T::zero(), T::zero());
     for (&i, &h) in samples.iter().zip(activations) {
         let i = i as usize;
-        let e = &operands.e[i * rows..(i + 1) * rows];
+        let e = &e[i * rows..(i + 1) * rows];
         let x = operands.x.column(i);
         let x = x.as_slice();
         let mut g = T::dot(d, e) + per_unit;

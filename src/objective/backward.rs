@@ -52,7 +52,6 @@ impl<T: Real> Pass<'_, T> {
 
             let (delta, next) = ws.delta.split_at_mut(l);
             let delta = delta.last().unwrap_or(&ws.reconstruction[0]);
-            let delta = matrix(delta, blocks.below, m);
             let above = if l + 1 == depth {
                 &ws.hidden[l]
             } else {
@@ -60,15 +59,19 @@ impl<T: Real> Pass<'_, T> {
             };
             let above = matrix(above, blocks.above, m);
             let d = blocks.decoder_weights(self.theta);
-            let weight_gradient = blocks.weights_mut(gradient, &blocks.decoder_weights);
-            product(
-                weight_gradient,
-                self.decayed(d),
-                delta,
-                transpose(above),
-                &mut ws.scratch,
-            );
+            let mut weight_gradient = blocks.weights_mut(gradient, &blocks.decoder_weights);
+            for group in self.groups(l, m) {
+                let units = group.units;
+                product(
+                    weight_gradient.columns_range_mut(units.clone()),
+                    self.decayed(d.columns_range(units.clone())),
+                    matrix(&delta[group.delta], blocks.below, m),
+                    transpose(above.rows_range(units)),
+                    &mut ws.scratch,
+                );
+            }
             if l + 1 < depth {
+                let delta = matrix(delta, blocks.below, m);
                 grow(&mut next[0], blocks.above * m);
                 let next = matrix_mut(&mut next[0], blocks.above, m);
                 product(next, Write::Over, transpose(d), delta, &mut ws.scratch);
@@ -143,14 +146,16 @@ impl<T: Real> Pass<'_, T> {
             if l + 1 == depth {
                 let d = blocks.decoder_weights(self.theta);
                 let below = before.last().unwrap_or(&ws.reconstruction[0]);
-                let below = matrix(below, blocks.below, m);
-                product(
-                    matrix_mut(delta, n, m),
-                    seeded,
-                    transpose(d),
-                    below,
-                    &mut ws.scratch,
-                );
+                let mut delta = matrix_mut(delta, n, m);
+                for group in self.groups(l, m) {
+                    product(
+                        delta.rows_range_mut(group.units.clone()),
+                        seeded,
+                        transpose(d.columns_range(group.units)),
+                        matrix(&below[group.delta], blocks.below, m),
+                        &mut ws.scratch,
+                    );
+                }
             } else {
                 let above = &self.layout.blocks()[l + 1];
                 let w = above.encoder_weights(self.theta);

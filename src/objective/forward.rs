@@ -113,7 +113,7 @@ impl<T: Real> Pass<'_, T> {
         ));
     }
 
-    /// The decoder down to `Δ(R₀)`, and `1/m Σᵢ ℓ(x̂ᵢ, xᵢ)`. Leaves `Δ(R₀) 1` in the sums.
+    /// The decoder down to `Δ(R₀)`, and `1/m Σᵢ ℓ(x̂ᵢ, xᵢ)`, of every prefix where there are some. Leaves `Δ(R₀) 1` in the sums.
     pub(super) fn reconstruct(
         &self,
         target: DMatrixView<'_, T>,
@@ -121,6 +121,9 @@ impl<T: Real> Pass<'_, T> {
         ws: &mut Workspace<T>,
     ) -> T {
         let (m, depth) = (target.ncols(), self.layout.depth());
+        if !self.objective.prefixes.is_empty() {
+            return T::of(self.compare_prefixes(target, sparse, ws) / f64::of_count(m));
+        }
         for (l, blocks) in self.layout.blocks().iter().enumerate().rev() {
             let (r, above) = ws.reconstruction.split_at_mut(l + 1);
             let r = &mut r[l];
@@ -140,11 +143,22 @@ impl<T: Real> Pass<'_, T> {
                 self.decode_layer(l, above, r, &mut ws.scratch);
             }
         }
+        T::of(self.compare(target, 0, sparse, ws) / f64::of_count(m))
+    }
 
-        let (half, per_sample) = (T::of(0.5), T::one() / T::of_count(m));
+    /// What lies at this place of the buffer of `R₀`, before its activation, becomes `Δ(R₀)`, and
+    /// `Σᵢ ℓ(x̂ᵢ, xᵢ)`. Leaves `Δ(R₀) 1` in the sums.
+    pub(super) fn compare(
+        &self,
+        target: DMatrixView<'_, T>,
+        place: usize,
+        sparse: bool,
+        ws: &mut Workspace<T>,
+    ) -> f64 {
+        let (half, per_sample) = (T::of(0.5), T::one() / T::of_count(target.ncols()));
         match self.objective.reconstruction {
             Reconstruction::SquaredError => {
-                with_function!(self.objective.decoder[0], g => self.residual(target, sparse, move |z, x| {
+                with_function!(self.objective.decoder[0], g => self.residual(target, place, sparse, move |z, x| {
                     let x_hat = g.value(z);
                     let e = x_hat - x;
                     (half * e * e, per_sample * e * g.slope(x_hat))
@@ -154,6 +168,7 @@ impl<T: Real> Pass<'_, T> {
                 // −x ln σ(z) − (1 − x) ln(1 − σ(z)) = ln(1 + eᶻ) − x z, with derivative σ(z) − x
                 self.residual(
                     target,
+                    place,
                     sparse,
                     move |z, x| (z.softplus() - x * z, per_sample * (Scalar::sigmoid(z) - x)),
                     ws,
@@ -161,8 +176,7 @@ impl<T: Real> Pass<'_, T> {
             }
         }
         let losses = &ws.sums[self.layout.visible()..2 * self.layout.visible()];
-        let loss: f64 = losses.iter().map(|loss| loss.to_f64()).sum();
-        T::of(loss / f64::of_count(m))
+        losses.iter().map(|loss| loss.to_f64()).sum()
     }
 
     /// `R₀ ← Δ(R₀)`, where `(ℓ, Δ) = term(z, x)` entry by entry.
@@ -170,12 +184,14 @@ impl<T: Real> Pass<'_, T> {
     fn residual(
         &self,
         target: DMatrixView<'_, T>,
+        place: usize,
         sparse: bool,
         term: impl Fn(T, T) -> (T, T) + Send + Sync,
         ws: &mut Workspace<T>,
     ) {
         let (visible, blocks) = (self.layout.visible(), &self.layout.blocks()[0]);
-        let r = &mut ws.reconstruction[0][..visible * target.ncols()];
+        let len = visible * target.ncols();
+        let r = &mut ws.reconstruction[0][place * len..(place + 1) * len];
         let c = &self.theta[blocks.decoder_bias.clone()];
         let sums = &mut ws.sums[..2 * visible];
         if sparse {

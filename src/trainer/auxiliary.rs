@@ -46,6 +46,7 @@ impl<T: Real> Auxiliary<T> {
                 bandwidth: T::zero(),
                 pre_encoder_bias: false,
                 norm_weighted: false,
+                prefixes: Vec::new(),
             },
             layout: Layout::new(layout.sizes(), layout.is_tied())?,
             theta: Vec::new(),

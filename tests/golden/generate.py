@@ -136,6 +136,10 @@ Fb = [[Z[n][j] if (Z[n][j], -n, -j) in flat else 0.0 for j in range(4)] for n in
 const("BATCH_TOPK_ERROR", error(Fb, Xs), "Mean over the samples of |o - x|^2, of the six largest of the batch.")
 const("BATCH_TOPK_SMALLEST", min(v for v, _, _ in flat if v > 0), "The smallest activation above 0.")
 
+# ---------- Matryoshka, the same with prefixes of two units and of all: Bussmann et al. 2025
+const("MATRYOSHKA_ERROR", error([f[:2] + [0.0, 0.0] for f in Fb], Xs) + error(Fb, Xs),
+      "Sum over the prefixes of the mean of |o - x|^2.")
+
 # ---------- L1 weighed by the norms of the decoder, on the model of TopK: Conerly et al. 2024
 const("WEIGHTED_L1", mean([sum(max(z, 0.0) * norm(d) for z, d in zip(r, Wd)) for r in Z]),
       "1/m sum over samples and units of h |d|, of ReLU units.")

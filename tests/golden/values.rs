@@ -60,6 +60,8 @@ pub(crate) const TOPK_ERROR: f64 = 2.1008825000000004;
 pub(crate) const BATCH_TOPK_ERROR: f64 = 1.7439487499999997;
 /// The smallest activation above 0.
 pub(crate) const BATCH_TOPK_SMALLEST: f64 = 0.315;
+/// Sum over the prefixes of the mean of |o - x|^2.
+pub(crate) const MATRYOSHKA_ERROR: f64 = 2.877159583333333;
 /// 1/m sum over samples and units of h |d|, of ReLU units.
 pub(crate) const WEIGHTED_L1: f64 = 2.630986985747994;
 /// One per unit.
