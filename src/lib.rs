@@ -160,7 +160,7 @@ pub use scaling::{Scaler, Scaling};
 pub use schedule::Schedule;
 pub use sparse_hidden::SparseHidden;
 pub use stack::Stack;
-pub use trainer::{DeadUnits, Epoch, Report, StopReason, Trainer};
+pub use trainer::{DeadUnits, Epoch, Report, SetPoint, SetPointState, StopReason, Trainer};
 pub use workspace::Workspace;
 
 pub use nalgebra;

@@ -1,9 +1,14 @@
+mod annealing;
 mod auxiliary;
 mod classifier;
 mod dead_units;
+mod report;
+mod set_point;
 mod unit_norm;
 
 pub use dead_units::DeadUnits;
+pub use report::{Epoch, Report, StopReason};
+pub use set_point::{SetPoint, SetPointState};
 
 use std::ops::ControlFlow;
 
@@ -14,12 +19,15 @@ use rand::seq::SliceRandom;
 
 use crate::error::{Error, require};
 use crate::kernel::{self, Threads};
-use crate::objective::{Batch, Loss, Pass, follow_thresholds};
+use crate::objective::{Batch, Loss, Objective, Pass, follow_thresholds};
 use crate::optimizer::Optimizer;
 use crate::workspace::Workspace;
 use crate::{Corruption, Real, Schedule, SparseAutoencoder};
+use annealing::Annealing;
 use auxiliary::Auxiliary;
 use dead_units::Idle;
+use report::{Best, add};
+use set_point::Controller;
 
 /// Fits models: owns the loop over epochs and batches.
 ///
@@ -33,6 +41,9 @@ use dead_units::Idle;
 /// | [`schedule`](Self::schedule) | none | | of the learning rate |
 /// | [`clip_gradient`](Self::clip_gradient) | none | > 0 | largest Euclidean norm of a gradient |
 /// | [`unit_norm_decoder`](Self::unit_norm_decoder) | `false` | | columns of the decoder keep norm 1 |
+/// | [`sparsity_warm_up`](Self::sparsity_warm_up) | none | (0, 1] | fraction of the steps in which β rises |
+/// | [`anneal_k`](Self::anneal_k) | none | ≥ k; (0, 1] | where k starts, and the steps in which it falls |
+/// | [`set_point`](Self::set_point) | none | | the sparsity that is wanted, at whatever β |
 /// | [`dead_units`](Self::dead_units) | not counted | | which units count as dead, and what brings them back |
 /// | [`corruption`](Self::corruption) | none | | noise of the input, for denoising |
 /// | [`threads`](Self::threads) | rayon's pool | | never changes a bit of the result |
@@ -69,6 +80,8 @@ pub struct Trainer<T> {
     schedule: Option<Schedule>,
     clip_gradient: Option<f64>,
     unit_norm_decoder: bool,
+    annealing: Annealing,
+    set_point: Option<SetPoint>,
     dead_units: Option<DeadUnits>,
     corruption: Option<Corruption>,
     running: Running<T>,
@@ -86,58 +99,12 @@ struct Running<T> {
     noisy: Vec<T>,
     /// Those of inference before a step, which the optimizer has no business with.
     thresholds: Vec<T>,
+    /// The objective of the model as it is for now, where it is annealed.
+    annealed: Option<Objective<T>>,
+    controller: Controller,
     /// Where dead units are counted, and where they have a loss of their own.
     idle: Idle,
     auxiliary: Option<Auxiliary<T>>,
-}
-
-/// What an observer is shown after each epoch.
-#[derive(Debug, Clone, Copy)]
-#[non_exhaustive]
-pub struct Epoch<'a, T> {
-    /// Counted from 1.
-    pub number: usize,
-    /// The mean over the batches of the epoch, each at the parameters it was met with.
-    pub loss: Loss<T>,
-    /// The loss on the samples held out, after the epoch; without corruption.
-    pub validation: Option<Loss<T>>,
-    /// The number of dead units, where [`Trainer::dead_units`] has them counted.
-    pub dead_units: Option<usize>,
-    /// The model as it is now.
-    pub model: &'a SparseAutoencoder<T>,
-}
-
-/// Why training stopped.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum StopReason {
-    /// All epochs were run.
-    EpochLimit,
-    /// The optimizer found no way to improve.
-    Converged,
-    /// The loss had not improved for as many epochs as [`Trainer::patience`] allows.
-    NoImprovement,
-    /// The observer said so.
-    Observer,
-}
-
-/// How training went.
-#[derive(Debug, Clone, PartialEq)]
-#[non_exhaustive]
-pub struct Report<T> {
-    /// Why it stopped.
-    pub stop: StopReason,
-    /// The number of epochs that were run.
-    pub epochs: usize,
-    /// The epoch, counted from 1, whose parameters the model has.
-    pub best_epoch: usize,
-    /// The loss of each epoch.
-    pub history: Vec<Loss<T>>,
-    /// The loss on the samples held out, after each epoch; empty without a validation split.
-    pub validation: Vec<Loss<T>>,
-    /// The number of dead units after each epoch; empty unless [`Trainer::dead_units`] has them
-    /// counted.
-    pub dead_units: Vec<usize>,
 }
 
 impl<T: Real> Trainer<T> {
@@ -153,6 +120,8 @@ impl<T: Real> Trainer<T> {
             schedule: None,
             clip_gradient: None,
             unit_norm_decoder: false,
+            annealing: Annealing::default(),
+            set_point: None,
             dead_units: None,
             corruption: None,
             running: Running {
@@ -162,6 +131,8 @@ impl<T: Real> Trainer<T> {
                 batch: Vec::new(),
                 noisy: Vec::new(),
                 thresholds: Vec::new(),
+                annealed: None,
+                controller: Controller::default(),
                 idle: Idle::default(),
                 auxiliary: None,
             },
@@ -224,6 +195,30 @@ impl<T: Real> Trainer<T> {
         self
     }
 
+    /// Lets the weight β of the penalty rise from 0, in a straight line, over this fraction of the
+    /// steps of a [`fit`](Self::fit), in (0, 1]: a penalty that is strong from the start kills units
+    /// before they have learned anything. A [set point](Self::set_point) starts low by itself, and
+    /// refuses it.
+    pub fn sparsity_warm_up(mut self, fraction: f64) -> Self {
+        self.annealing.sparsity = Some(fraction);
+        self
+    }
+
+    /// Lets the k of an innermost layer of [`Activation::TopK`](crate::Activation::TopK) or
+    /// [`Activation::BatchTopK`](crate::Activation::BatchTopK) fall from `from`, at least that of the
+    /// model, in a straight line over this fraction of the steps of a [`fit`](Self::fit), in (0, 1],
+    /// so that more units get to learn (Makhzani & Frey 2013, *k-Sparse Autoencoders*: the first half).
+    pub fn anneal_k(mut self, from: usize, fraction: f64) -> Self {
+        self.annealing.k = Some((from, fraction));
+        self
+    }
+
+    /// Moves the weight β of the penalty until the model is as sparse as is wanted.
+    pub fn set_point(mut self, set_point: SetPoint) -> Self {
+        self.set_point = Some(set_point);
+        self
+    }
+
     /// Which hidden units of the innermost layer count as dead, and what is done about them. Units
     /// that never vanish, such as sigmoid ones, a full-batch optimizer, and classifiers refuse it.
     pub fn dead_units(mut self, dead_units: DeadUnits) -> Self {
@@ -276,7 +271,7 @@ impl<T: Real> Trainer<T> {
     ) -> Result<Report<T>, Error> {
         let samples = samples.into();
         self.check_settings()?;
-        self.check_dead_units(model)?;
+        self.check_for(model)?;
         model.check_training_samples(samples)?;
         let mut rng = Xoshiro256PlusPlus::seed_from_u64(self.seed);
         let (mut order, held_out) = self.split(samples, &mut rng)?;
@@ -298,7 +293,9 @@ impl<T: Real> Trainer<T> {
             history: Vec::with_capacity(capacity),
             validation: Vec::with_capacity(held_out.as_ref().map_or(0, |_| capacity)),
             dead_units: Vec::with_capacity(self.dead_units.map_or(0, |_| capacity)),
+            set_point: None,
         };
+        self.running.annealed = self.annealing.is_set().then(|| model.objective().clone());
         for number in 1..=self.epochs {
             if batches > 1 {
                 order.shuffle(&mut self.running.rng);
@@ -306,7 +303,11 @@ impl<T: Real> Trainer<T> {
             let mut mean = Loss::zero();
             let mut converged = false;
             for b in 0..batches {
-                self.scale_learning_rate(number, b, batches)?;
+                let progress = self.progress(number, b, batches);
+                self.scale_learning_rate(progress)?;
+                if let Some(annealed) = &mut self.running.annealed {
+                    self.annealing.apply(progress, model.objective(), annealed);
+                }
                 let chosen = &order[b * order.len() / batches..(b + 1) * order.len() / batches];
                 let whole = chosen.len() == samples.ncols();
                 let step = if whole {
@@ -341,11 +342,14 @@ impl<T: Real> Trainer<T> {
             report.validation.extend(validation);
             let dead_units = self.dead_units.map(|_| self.running.idle.dead().len());
             report.dead_units.extend(dead_units);
+            let weight = model.penalty_weight();
+            report.set_point = self.running.controller.state(weight);
             let epoch = Epoch {
                 number,
                 loss: mean,
                 validation,
                 dead_units,
+                set_point: report.set_point,
                 model,
             };
             if observer(&epoch).is_break() {
@@ -387,7 +391,7 @@ impl<T: Real> Trainer<T> {
     ) -> Result<Loss<T>, Error> {
         let batch = batch.into();
         self.check_settings()?;
-        self.check_dead_units(model)?;
+        self.check_for(model)?;
         model.check_training_samples(batch)?;
         if self.optimizer.needs_full_batch() {
             return Err(Error::Incompatible {
@@ -402,6 +406,7 @@ impl<T: Real> Trainer<T> {
             self.prepare(model);
         }
         self.prepare_dead_units(model)?;
+        self.running.annealed = None;
         self.step(model, batch, 1).map(|(loss, _)| loss)
     }
 
@@ -414,6 +419,7 @@ impl<T: Real> Trainer<T> {
     fn prepare(&mut self, model: &SparseAutoencoder<T>) {
         let layout = model.layout();
         self.running.idle = Idle::default();
+        self.running.controller = Controller::default();
         self.optimizer.reset(layout.len());
         self.running.prepared = Some(layout.len());
     }
@@ -438,21 +444,19 @@ impl<T: Real> Trainer<T> {
         Ok(())
     }
 
-    /// Tells the optimizer what the schedule says of this batch of this epoch.
-    fn scale_learning_rate(
-        &mut self,
-        epoch: usize,
-        batch: usize,
-        batches: usize,
-    ) -> Result<(), Error> {
-        let Some(schedule) = self.schedule else {
-            return Ok(());
-        };
+    /// How much of the training, in [0, 1], lies before this batch of this epoch.
+    fn progress(&self, epoch: usize, batch: usize, batches: usize) -> f64 {
         // In f64: a number of epochs that means "until the observer stops" may be huge.
         let steps = |epochs| f64::of_count(epochs) * f64::of_count(batches);
-        let progress = (steps(epoch - 1) + f64::of_count(batch)) / steps(self.epochs);
-        self.optimizer
-            .scale_learning_rate(T::of(schedule.factor(progress)))
+        (steps(epoch - 1) + f64::of_count(batch)) / steps(self.epochs)
+    }
+
+    /// Tells the optimizer what the schedule says.
+    fn scale_learning_rate(&mut self, progress: f64) -> Result<(), Error> {
+        self.schedule.map_or(Ok(()), |schedule| {
+            let factor = T::of(schedule.factor(progress));
+            self.optimizer.scale_learning_rate(factor)
+        })
     }
 
     fn check_settings(&self) -> Result<(), Error> {
@@ -481,6 +485,8 @@ impl<T: Real> Trainer<T> {
             ("corruption", self.corruption.is_some()),
             ("a clipped gradient", self.clip_gradient.is_some()),
             ("a unit-norm decoder", self.unit_norm_decoder),
+            ("annealing", self.annealing.is_set()),
+            ("a set point", self.set_point.is_some()),
             ("dead units", self.dead_units.is_some()),
         ];
         for (what, is_set) in changing {
@@ -495,10 +501,21 @@ impl<T: Real> Trainer<T> {
             .map_or(Ok(()), |corruption| corruption.check::<T>())
     }
 
-    fn check_dead_units(&self, model: &SparseAutoencoder<T>) -> Result<(), Error> {
-        self.dead_units.map_or(Ok(()), |dead_units| {
-            dead_units.check(model.objective(), model.layout())
-        })
+    /// Whether this model can be trained with these settings.
+    fn check_for(&self, model: &SparseAutoencoder<T>) -> Result<(), Error> {
+        let (objective, layout) = (model.objective(), model.layout());
+        self.annealing.check(objective, layout)?;
+        if let Some(set_point) = &self.set_point {
+            if self.annealing.sparsity.is_some() {
+                return Err(Error::Incompatible {
+                    what: "a sparsity warm-up",
+                    other: "a set point",
+                });
+            }
+            set_point.check(objective)?;
+        }
+        self.dead_units
+            .map_or(Ok(()), |dead_units| dead_units.check(objective, layout))
     }
 
     /// The samples to learn from, by index, and a copy of those held out.
@@ -571,6 +588,8 @@ impl<T: Real> Trainer<T> {
             workspace,
             noisy,
             thresholds: before,
+            annealed,
+            controller,
             idle,
             auxiliary,
             ..
@@ -587,6 +606,7 @@ impl<T: Real> Trainer<T> {
         let clip = self.clip_gradient.map(T::of);
         let threads = workspace.scratch.take_threads();
         let (objective, parameters) = model.objective_and_parameters();
+        let objective = annealed.as_ref().unwrap_or(objective);
         let (layout, theta) = parameters.layout_and_theta_mut();
         before.clear();
         before.extend_from_slice(&theta[layout.thresholds()]);
@@ -632,6 +652,16 @@ impl<T: Real> Trainer<T> {
         follow_thresholds(objective, layout, theta, before, workspace);
         if unit_norm {
             unit_norm::normalize(layout, theta, &mut workspace.scratch);
+        }
+        if let Some(set_point) = &self.set_point {
+            let innermost = &workspace.mean[layout.depth() - 1][..layout.hidden()];
+            let measured = if set_point.measures_active_units() {
+                workspace.active.to_f64() / f64::of_count(target.ncols())
+            } else {
+                kernel::sum(innermost, |mean| mean).to_f64() / f64::of_count(innermost.len())
+            };
+            let weight = &mut model.objective_mut().penalty_weight;
+            *weight = controller.weight(set_point, measured, *weight);
         }
         Ok(step)
     }
@@ -699,49 +729,4 @@ fn bound<T: Real>(gradient: &mut [T], clip: Option<T>, threads: Threads) -> bool
         gradient.iter_mut().for_each(|g| *g *= factor);
     }
     true
-}
-
-fn add<T: Real>(mean: Loss<T>, loss: Loss<T>, share: T) -> Loss<T> {
-    Loss {
-        reconstruction: mean.reconstruction + share * loss.reconstruction,
-        weight_decay: mean.weight_decay + share * loss.weight_decay,
-        sparsity: mean.sparsity + share * loss.sparsity,
-        auxiliary: mean.auxiliary + share * loss.auxiliary,
-    }
-}
-
-/// The parameters with the lowest loss so far, kept where patience asks for them.
-#[derive(Debug)]
-struct Best<T> {
-    epoch: usize,
-    loss: Option<T>,
-    theta: Vec<T>,
-}
-
-impl<T> Default for Best<T> {
-    fn default() -> Self {
-        Self {
-            epoch: 0,
-            loss: None,
-            theta: Vec::new(),
-        }
-    }
-}
-
-impl<T: Real> Best<T> {
-    fn see(&mut self, epoch: usize, loss: T, model: &SparseAutoencoder<T>) {
-        if self.loss.is_none_or(|lowest| loss < lowest) {
-            self.epoch = epoch;
-            self.loss = Some(loss);
-            self.theta.clear();
-            self.theta.extend_from_slice(model.parameters().as_slice());
-        }
-    }
-
-    fn restore(&self, model: &mut SparseAutoencoder<T>) {
-        if self.loss.is_some() {
-            let (_, parameters) = model.objective_and_parameters();
-            parameters.theta_mut().copy_from_slice(&self.theta);
-        }
-    }
 }

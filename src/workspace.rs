@@ -28,6 +28,8 @@ pub struct Workspace<T> {
     pub(crate) delta: Vec<Vec<T>>,
     /// `ρ̂` of level `l + 1` at index `l`
     pub(crate) mean: Vec<Vec<T>>,
+    /// How many activations of the innermost layer were not zero in the last batch
+    pub(crate) active: T,
     /// `β ∂Ω`, the channel of the units
     pub(crate) per_unit: Vec<T>,
     /// `β ∂Ω`, the channel of the frequencies
@@ -66,6 +68,7 @@ impl<T: Real> Workspace<T> {
             reconstruction: Vec::new(),
             delta: Vec::new(),
             mean: Vec::new(),
+            active: T::zero(),
             per_unit: Vec::new(),
             per_frequency: Vec::new(),
             norms: Vec::new(),

@@ -40,6 +40,7 @@ impl<T: Real> Pass<'_, T> {
             }
             active = sums[blocks.above];
         }
+        ws.active = active;
         self.compress_if_sparse(active, m, ws)
     }
 

@@ -28,6 +28,8 @@ impl<T: Real> Trainer<T> {
             ("patience", self.patience.is_some()),
             ("a unit-norm decoder", self.unit_norm_decoder),
             ("dead units", self.dead_units.is_some()),
+            ("annealing", self.annealing.is_set()),
+            ("a set point", self.set_point.is_some()),
         ];
         for (what, is_set) in of_autoencoders {
             if is_set {
@@ -63,7 +65,7 @@ impl<T: Real> Trainer<T> {
             let mut terms = (T::zero(), T::zero());
             let mut converged = false;
             for b in 0..batches {
-                self.scale_learning_rate(number, b, batches)?;
+                self.scale_learning_rate(self.progress(number, b, batches))?;
                 let chosen = &order[b * order.len() / batches..(b + 1) * order.len() / batches];
                 let (samples, labels) = if batches > 1 {
                     gather(samples, labels, chosen, &mut batch)

@@ -1,0 +1,103 @@
+//! What training tells: of an epoch, and of the whole.
+
+use super::SetPointState;
+use crate::objective::Loss;
+use crate::{Real, SparseAutoencoder};
+
+/// What an observer is shown after each epoch.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub struct Epoch<'a, T> {
+    /// Counted from 1.
+    pub number: usize,
+    /// The mean over the batches of the epoch, each at the parameters it was met with.
+    pub loss: Loss<T>,
+    /// The loss on the samples held out, after the epoch; without corruption.
+    pub validation: Option<Loss<T>>,
+    /// The number of dead units, where [`Trainer::dead_units`](crate::Trainer::dead_units) has them counted.
+    pub dead_units: Option<usize>,
+    /// Where the controller has got to, where there is a [`Trainer::set_point`](crate::Trainer::set_point).
+    pub set_point: Option<SetPointState<T>>,
+    /// The model as it is now.
+    pub model: &'a SparseAutoencoder<T>,
+}
+
+/// Why training stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum StopReason {
+    /// All epochs were run.
+    EpochLimit,
+    /// The optimizer found no way to improve.
+    Converged,
+    /// The loss had not improved for as many epochs as [`Trainer::patience`](crate::Trainer::patience) allows.
+    NoImprovement,
+    /// The observer said so.
+    Observer,
+}
+
+/// How training went.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Report<T> {
+    /// Why it stopped.
+    pub stop: StopReason,
+    /// The number of epochs that were run.
+    pub epochs: usize,
+    /// The epoch, counted from 1, whose parameters the model has.
+    pub best_epoch: usize,
+    /// The loss of each epoch.
+    pub history: Vec<Loss<T>>,
+    /// The loss on the samples held out, after each epoch; empty without a validation split.
+    pub validation: Vec<Loss<T>>,
+    /// The number of dead units after each epoch; empty unless [`Trainer::dead_units`](crate::Trainer::dead_units) has them
+    /// counted.
+    pub dead_units: Vec<usize>,
+    /// Where the controller has got to, where there is a [`Trainer::set_point`](crate::Trainer::set_point).
+    pub set_point: Option<SetPointState<T>>,
+}
+
+pub(super) fn add<T: Real>(mean: Loss<T>, loss: Loss<T>, share: T) -> Loss<T> {
+    Loss {
+        reconstruction: mean.reconstruction + share * loss.reconstruction,
+        weight_decay: mean.weight_decay + share * loss.weight_decay,
+        sparsity: mean.sparsity + share * loss.sparsity,
+        auxiliary: mean.auxiliary + share * loss.auxiliary,
+    }
+}
+
+/// The parameters with the lowest loss so far, kept where patience asks for them.
+#[derive(Debug)]
+pub(super) struct Best<T> {
+    pub(super) epoch: usize,
+    loss: Option<T>,
+    theta: Vec<T>,
+}
+
+impl<T> Default for Best<T> {
+    fn default() -> Self {
+        Self {
+            epoch: 0,
+            loss: None,
+            theta: Vec::new(),
+        }
+    }
+}
+
+impl<T: Real> Best<T> {
+    pub(super) fn see(&mut self, epoch: usize, loss: T, model: &SparseAutoencoder<T>) {
+        if self.loss.is_none_or(|lowest| loss < lowest) {
+            self.epoch = epoch;
+            self.loss = Some(loss);
+            self.theta.clear();
+            self.theta.extend_from_slice(model.parameters().as_slice());
+        }
+    }
+
+    pub(super) fn restore(&self, model: &mut SparseAutoencoder<T>) {
+        if self.loss.is_some() {
+            let (_, parameters) = model.objective_and_parameters();
+            parameters.theta_mut().copy_from_slice(&self.theta);
+        }
+    }
+}

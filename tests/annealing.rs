@@ -1,0 +1,136 @@
+//! An objective that changes over a fit.
+
+use sparse_autoencoder::nalgebra::DMatrix;
+use sparse_autoencoder::{
+    Activation, Error, L1, Lbfgs, Sgd, SoftmaxClassifier, SparseAutoencoder,
+    SparseAutoencoderBuilder, Trainer,
+};
+
+fn samples() -> DMatrix<f64> {
+    DMatrix::from_fn(6, 40, |i, j| {
+        let phase = (i * 31 + j * 17 + 1) as f64 * 0.618_033_988_749_895;
+        phase.fract() - 0.4
+    })
+}
+
+fn builder(hidden: Activation) -> SparseAutoencoderBuilder<f64> {
+    SparseAutoencoder::builder()
+        .layers([6, 20])
+        .hidden_activation(hidden)
+        .output_activation(Activation::Identity)
+        .penalty(L1)
+        .penalty_weight(0.3)
+        .seed(1)
+}
+
+fn trainer() -> Trainer<f64> {
+    Trainer::new(Sgd::new(0.1).unwrap())
+}
+
+/// Ten steps on all samples are ten steps of models that have the weight, or the k, of each.
+#[test]
+fn a_fit_that_anneals_is_the_loop_that_one_would_write() {
+    // Half of the steps: the factors are 0, 0.2, …, and k falls by 1.2 a step from 8 to 2.
+    let ks = [8, 7, 6, 4, 3, 2, 2, 2, 2, 2];
+    for hidden in [
+        Activation::Relu,
+        Activation::TopK(2),
+        Activation::BatchTopK(2),
+    ] {
+        let selects = hidden != Activation::Relu;
+        let mut annealed = builder(hidden).build().unwrap();
+        let mut by_fit = trainer().epochs(10).sparsity_warm_up(0.5);
+        if selects {
+            by_fit = by_fit.anneal_k(8, 0.5);
+        }
+        let report = by_fit.fit(&mut annealed, &samples()).unwrap();
+        assert_eq!(annealed.hidden_activations(), [hidden]);
+
+        let mut parameters = builder(hidden).build().unwrap().into_parameters();
+        let mut by_hand = trainer();
+        for step in 0..10 {
+            let weight = 0.3 * f64::min(step as f64 / 5.0, 1.0);
+            let k = ks[step];
+            let now = match hidden {
+                Activation::TopK(_) => Activation::TopK(k),
+                Activation::BatchTopK(_) => Activation::BatchTopK(k),
+                other => other,
+            };
+            let mut model = builder(now)
+                .parameters(parameters)
+                .penalty_weight(weight)
+                .build()
+                .unwrap();
+            let loss = by_hand.partial_fit(&mut model, &samples()).unwrap();
+            let difference = (loss.total() - report.history[step].total()).abs();
+            assert!(difference < 1e-12, "{hidden:?} {step}: {difference:e}");
+            parameters = model.into_parameters();
+        }
+        let theta = parameters.as_slice().iter();
+        for (annealed, by_hand) in annealed.parameters().as_slice().iter().zip(theta) {
+            assert!((annealed - by_hand).abs() < 1e-12, "{hidden:?}");
+        }
+        // Steps after the fit are of the model as it is.
+        let loss = by_fit
+            .partial_fit(&mut annealed.clone(), &samples())
+            .unwrap();
+        let plain = annealed.loss(&samples()).unwrap();
+        assert!((loss.total() - plain.total()).abs() < 1e-12);
+    }
+}
+
+#[test]
+fn what_cannot_be_annealed_is_refused() {
+    let x = samples();
+    let fit = |mut trainer: Trainer<f64>, hidden| {
+        let mut model = builder(hidden).build().unwrap();
+        let before = model.clone();
+        let error = trainer.fit(&mut model, &x).unwrap_err();
+        assert_eq!(model.parameters(), before.parameters());
+        error
+    };
+    let (relu, top_k) = (Activation::Relu, Activation::TopK(4));
+    for (trainer, hidden, parameter) in [
+        (
+            trainer().sparsity_warm_up(0.0),
+            relu,
+            "fraction of sparsity_warm_up",
+        ),
+        (
+            trainer().sparsity_warm_up(1.5),
+            relu,
+            "fraction of sparsity_warm_up",
+        ),
+        (
+            trainer().sparsity_warm_up(f64::NAN),
+            relu,
+            "fraction of sparsity_warm_up",
+        ),
+        (trainer().anneal_k(8, 0.0), top_k, "fraction of anneal_k"),
+        (
+            trainer().anneal_k(8, f64::NAN),
+            top_k,
+            "fraction of anneal_k",
+        ),
+        (trainer().anneal_k(3, 0.5), top_k, "k to anneal from"),
+        (trainer().anneal_k(21, 0.5), top_k, "k to anneal from"),
+    ] {
+        let error = fit(trainer, hidden);
+        assert!(
+            matches!(error, Error::InvalidParameter { name, .. } if name == parameter),
+            "{error}"
+        );
+    }
+    for (trainer, hidden) in [
+        (trainer().anneal_k(8, 0.5), relu),
+        (trainer().anneal_k(8, 0.5), Activation::TopProportion(0.1)),
+        (Trainer::new(Lbfgs::new()).sparsity_warm_up(0.5), relu),
+    ] {
+        let error = fit(trainer, hidden);
+        assert!(matches!(error, Error::Incompatible { .. }), "{error}");
+    }
+    let mut classifier = SoftmaxClassifier::<f64>::new(6, 2).unwrap();
+    let labels: Vec<usize> = (0..40).map(|i| i % 2).collect();
+    let refused = classifier.fit(&mut trainer().sparsity_warm_up(0.5), &x, &labels);
+    assert!(matches!(refused, Err(Error::Incompatible { .. })));
+}

@@ -1,0 +1,185 @@
+//! A trainer that is told the sparsity, and finds the weight of the penalty.
+
+#![allow(clippy::float_cmp)] // what is copied
+
+use rand::rngs::Xoshiro256PlusPlus;
+use rand::{RngExt, SeedableRng};
+use rand_distr::StandardNormal;
+use sparse_autoencoder::nalgebra::DMatrix;
+use sparse_autoencoder::{
+    Activation, Adam, Error, KlDivergence, L0, L1, Lbfgs, Penalty, SetPoint, SetPointState,
+    SoftmaxClassifier, SparseAutoencoder, SparseAutoencoderBuilder, Trainer,
+};
+
+/// Sums of a few of 48 directions in 16 dimensions.
+fn samples() -> DMatrix<f64> {
+    let mut rng = Xoshiro256PlusPlus::seed_from_u64(1);
+    let directions = DMatrix::from_fn(16, 48, |_, _| rng.sample::<f64, _>(StandardNormal) / 4.0);
+    let strengths = DMatrix::from_fn(48, 2000, |_, _| {
+        let (active, strength) = (rng.random::<f64>() < 0.08, rng.random::<f64>());
+        if active { 0.5 + strength } else { 0.0 }
+    });
+    directions * strengths
+}
+
+fn builder(
+    hidden: Activation,
+    penalty: impl Penalty<f64> + 'static,
+    weight: f64,
+) -> SparseAutoencoderBuilder<f64> {
+    SparseAutoencoder::builder()
+        .layers([16, 64])
+        .hidden_activation(hidden)
+        .output_activation(Activation::Identity)
+        .penalty(penalty)
+        .penalty_weight(weight)
+}
+
+fn fit(
+    model: &mut SparseAutoencoder<f64>,
+    set_point: SetPoint,
+    epochs: usize,
+) -> SetPointState<f64> {
+    let mut last = None;
+    let report = Trainer::new(Adam::new(3e-3).unwrap())
+        .epochs(epochs)
+        .batch_size(32)
+        .set_point(set_point)
+        .fit_with(model, &samples(), |epoch| {
+            last = epoch.set_point;
+            std::ops::ControlFlow::Continue(())
+        })
+        .unwrap();
+    assert_eq!(report.set_point, last);
+    let state = last.unwrap();
+    assert_eq!(state.penalty_weight, model.penalty_weight());
+    state
+}
+
+fn active_units(model: &SparseAutoencoder<f64>) -> f64 {
+    let hidden = model.encode(&samples()).unwrap();
+    let active = hidden.iter().filter(|&&h| h != 0.0).count();
+    active as f64 / hidden.ncols() as f64
+}
+
+/// Batches of 32 samples with 4 active units each differ by some percent.
+#[test]
+fn the_weight_is_found_from_far_below_and_from_above() {
+    for weight in [1e-3, 2.0] {
+        for (hidden, epochs) in [(Activation::Relu, 100), (Activation::JumpRelu, 150)] {
+            let builder = if hidden == Activation::Relu {
+                builder(hidden, L1, weight).norm_weighted(true)
+            } else {
+                builder(hidden, L0, weight).bandwidth(0.2)
+            };
+            let mut model = builder.build().unwrap();
+            let state = fit(&mut model, SetPoint::active_units(4.0), epochs);
+            let found = active_units(&model);
+            let name = format!("{hidden:?} from {weight}: {state:?}, {found}");
+            assert!((state.measured / 4.0).ln().abs() < 0.1, "{name}");
+            assert!((found / 4.0).ln().abs() < 0.15, "{name}");
+            assert!(!state.exhausted, "{name}");
+        }
+    }
+}
+
+#[test]
+fn a_mean_activation_is_reached_as_well() {
+    let mut model = builder(Activation::Sigmoid, L1, 1e-3).build().unwrap();
+    let state = fit(&mut model, SetPoint::mean_activation(0.1), 100);
+    let mean = model.encode(&samples()).unwrap().mean();
+    assert!((state.measured / 0.1).ln().abs() < 0.1, "{state:?}");
+    assert!((mean / 0.1).ln().abs() < 0.15, "{mean}");
+}
+
+#[test]
+fn a_weight_without_an_effect_is_held_and_said_to_be() {
+    // Units so far below 0 that no weight brings one back.
+    let mut model = builder(Activation::Relu, L1, 0.5).build().unwrap();
+    let mut theta = model.parameters().as_slice().to_vec();
+    theta[16 * 64..16 * 64 + 64].fill(-1e3);
+    model.set_theta(&theta).unwrap();
+    let state = fit(&mut model, SetPoint::active_units(4.0), 20);
+    assert!(state.exhausted);
+    assert_eq!(state.measured, 0.0);
+    let factor = 0.5 / state.penalty_weight;
+    assert!(factor > 99.0 && factor < 102.0, "{factor}");
+}
+
+#[test]
+fn a_stream_goes_on_where_it_was() {
+    let (x, set_point) = (samples(), SetPoint::active_units(6.0));
+    let mut model = builder(Activation::Relu, L1, 0.01).build().unwrap();
+    let mut trainer = Trainer::new(Adam::new(3e-3).unwrap()).set_point(set_point);
+    let mut weights = Vec::new();
+    for batch in 0..60 {
+        let batch = x.columns(batch * 32, 32);
+        trainer.partial_fit(&mut model, batch).unwrap();
+        weights.push(model.penalty_weight());
+    }
+    // More units than wanted are active at first: it rises all the time.
+    assert!(
+        weights.is_sorted() && weights[59] > 1.2 * weights[0],
+        "{weights:?}"
+    );
+}
+
+#[test]
+fn what_cannot_be_controlled_is_refused() {
+    let x = samples();
+    let fit = |set_point, builder: SparseAutoencoderBuilder<f64>| {
+        let mut model = builder.build().unwrap();
+        let mut trainer = Trainer::new(Adam::new(1e-3).unwrap()).set_point(set_point);
+        trainer.fit(&mut model, &x).unwrap_err()
+    };
+    let relu = || builder(Activation::Relu, L1, 0.1);
+    let of = SetPoint::active_units;
+    for (set_point, builder, parameter) in [
+        (of(0.0), relu(), "set point"),
+        (of(f64::NAN), relu(), "set point"),
+        (of(f64::INFINITY), relu(), "set point"),
+        (of(4.0).gain(0.0), relu(), "gain of SetPoint"),
+        (of(4.0).gain(1.5), relu(), "gain of SetPoint"),
+        (of(4.0).gain(f64::NAN), relu(), "gain of SetPoint"),
+        (
+            of(4.0),
+            relu().penalty_weight(0.0),
+            "penalty_weight under a set point",
+        ),
+    ] {
+        let error = fit(set_point, builder);
+        assert!(
+            matches!(error, Error::InvalidParameter { name, .. } if name == parameter),
+            "{error}"
+        );
+    }
+    let mean = SetPoint::mean_activation(0.1);
+    for (set_point, builder) in [
+        (of(4.0), builder(Activation::Sigmoid, KlDivergence, 1.0)),
+        (of(4.0), builder(Activation::TopK(3), L1, 1.0)),
+        (of(4.0), builder(Activation::BatchTopK(3), L1, 1.0)),
+        (of(4.0), builder(Activation::Relu, (), 1.0)),
+        (of(4.0), relu().penalized_layers([])),
+        (mean, builder(Activation::Tanh, L1, 1.0)),
+        (mean, builder(Activation::WinnerTakeAll(0.1), L1, 1.0)),
+    ] {
+        let error = fit(set_point, builder);
+        assert!(matches!(error, Error::Incompatible { .. }), "{error}");
+    }
+
+    let mut model = relu().build().unwrap();
+    let with_warm_up = Trainer::new(Adam::new(1e-3).unwrap())
+        .set_point(of(4.0))
+        .sparsity_warm_up(0.1)
+        .fit(&mut model, &x);
+    assert!(matches!(with_warm_up, Err(Error::Incompatible { .. })));
+    let full_batch = Trainer::new(Lbfgs::new())
+        .set_point(of(4.0))
+        .fit(&mut model, &x);
+    assert!(matches!(full_batch, Err(Error::Incompatible { .. })));
+    let mut classifier = SoftmaxClassifier::<f64>::new(16, 2).unwrap();
+    let labels: Vec<usize> = (0..x.ncols()).map(|i| i % 2).collect();
+    let mut trainer = Trainer::new(Adam::new(1e-3).unwrap()).set_point(of(4.0));
+    let refused = classifier.fit(&mut trainer, &x, &labels);
+    assert!(matches!(refused, Err(Error::Incompatible { .. })));
+}
