@@ -19,6 +19,7 @@ use crate::kernel::Scalar;
 /// | [`WinnerTakeAll`](Self::WinnerTakeAll) | `max(z, 0)` on the `⌈p·m⌉` largest of each unit, 0 elsewhere | `1` where `h > 0` | of equal values the earlier sample wins |
 /// | [`BatchTopK`](Self::BatchTopK) | `max(z, 0)` on the `k·m` largest of the batch, 0 elsewhere | `1` where `h > 0` | of equal values the earlier sample wins, then the lower index |
 /// | [`JumpRelu`](Self::JumpRelu) | `z` where `z > t`, 0 elsewhere | `1` where `h > 0` | 0 at `z = t` |
+/// | [`Gated`](Self::Gated) | `max(eʳ u + b_mag, 0)` where `u + b > 0`, 0 elsewhere | `eʳ` by `u` where `h > 0` | 0 at `u + b = 0` |
 ///
 /// # Training and inference
 ///
@@ -73,6 +74,34 @@ pub enum Activation {
     /// [bandwidth](crate::SparseAutoencoderBuilder::bandwidth), from the reconstruction and from
     /// penalties on the number of active units, [`L0`](crate::L0) and [`TargetL0`](crate::TargetL0).
     JumpRelu,
+    /// `max(eʳ u + b_mag, 0)` where a gate is open, `π = u + b > 0`, and 0 elsewhere, with
+    /// `u = wᵀx`: whether a unit is active, and how much, are told apart (Rajamanoharan et al. 2024,
+    /// *Improving Dictionary Learning with Gated Sparse Autoencoders*).
+    ///
+    /// The encoder's bias is that of the gates; r and `b_mag` are further parameters of each unit (see
+    /// [`Layout`](crate::Layout)), which start at 0. The penalty sees what the gates let through,
+    /// `max(π, 0)`, and so shrinks no activation: choose [`L1`](crate::L1), there is none by default.
+    /// That the gates open to what is needed they learn from a reconstruction of their own, by a
+    /// decoder that does not learn of it: it is the [`auxiliary`](crate::Loss::auxiliary) term of the
+    /// loss. A model of gated units has one hidden layer.
+    ///
+    /// ```
+    /// use sparse_autoencoder::{Activation, Initialization, L1, SparseAutoencoder};
+    ///
+    /// // With a trainer's `unit_norm_decoder(true)`, as in the paper.
+    /// let sae = SparseAutoencoder::<f32>::builder()
+    ///     .layers([16, 64])
+    ///     .hidden_activation(Activation::Gated)
+    ///     .output_activation(Activation::Identity)
+    ///     .initialization(Initialization::TransposedDecoder)
+    ///     .penalty(L1)
+    ///     .penalty_weight(0.4)
+    ///     .build()?;
+    /// let magnitude_bias = sae.parameters().layer(0).and_then(|layer| layer.magnitude_bias);
+    /// assert_eq!(magnitude_bias.map(|bias| bias.len()), Some(64));
+    /// # Ok::<(), sparse_autoencoder::Error>(())
+    /// ```
+    Gated,
 }
 
 impl Activation {
@@ -88,7 +117,8 @@ impl Activation {
             | Self::TopProportion(_)
             | Self::WinnerTakeAll(_)
             | Self::BatchTopK(_)
-            | Self::JumpRelu => None,
+            | Self::JumpRelu
+            | Self::Gated => None,
         }
     }
 
@@ -108,7 +138,7 @@ impl Activation {
         }
     }
 
-    /// Whether units are chosen, by comparing them or by thresholds: then the activation is sparse
+    /// Whether units are chosen, by comparing them, by thresholds, or by gates: then the activation is sparse
     /// by itself, and belongs to hidden layers.
     pub(crate) fn selects(&self) -> bool {
         matches!(
@@ -118,14 +148,16 @@ impl Activation {
                 | Self::WinnerTakeAll(_)
                 | Self::BatchTopK(_)
                 | Self::JumpRelu
+                | Self::Gated
         )
     }
 
-    /// How many thresholds a layer of `units` units has among its parameters.
+    /// How many parameters of the activation, thresholds or others, a layer of `units` units has.
     pub(crate) fn thresholds(&self, units: usize) -> usize {
         match self {
             Self::BatchTopK(_) => 1,
             Self::JumpRelu => units,
+            Self::Gated => 2 * units,
             _ => 0,
         }
     }
@@ -254,7 +286,8 @@ macro_rules! with_function {
             | $crate::Activation::TopProportion(_)
             | $crate::Activation::WinnerTakeAll(_)
             | $crate::Activation::BatchTopK(_)
-            | $crate::Activation::JumpRelu => {
+            | $crate::Activation::JumpRelu
+            | $crate::Activation::Gated => {
                 let $f = $crate::activation::Relu;
                 $body
             }

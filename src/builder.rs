@@ -15,7 +15,7 @@ use crate::{Activation, Initialization, KlDivergence, Real, SparseAutoencoder};
 /// | setter | default | range | meaning |
 /// |---|---|---|---|
 /// | [`layers`](Self::layers) | required | ≥ 2 sizes, each ≥ 1 | visible, hidden, hidden, …; the decoder mirrors them |
-/// | [`hidden_activation`](Self::hidden_activation) | `Sigmoid` | any | f of all hidden layers |
+/// | [`hidden_activation`](Self::hidden_activation) | `Sigmoid` | any; `Gated` for one layer | f of all hidden layers |
 /// | [`hidden_activations`](Self::hidden_activations) | | one for each | f of each hidden layer |
 /// | [`output_activation`](Self::output_activation) | `Sigmoid` | none that selects units | g of the reconstruction |
 /// | [`reconstruction`](Self::reconstruction) | `SquaredError` | | ℓ |
@@ -256,8 +256,8 @@ impl<T: Real> SparseAutoencoderBuilder<T> {
     }
 
     /// Parameters to start from, instead of random ones. Layer sizes and tying are theirs;
-    /// [`layers`](Self::layers), if it is called too, must agree. Thresholds that the hidden
-    /// activations need, and that are not among them, start at 0; such as they do not need are
+    /// [`layers`](Self::layers), if it is called too, must agree. Thresholds and magnitudes that the
+    /// hidden activations need, and that are not among them, start at 0; such as they do not need are
     /// refused.
     pub fn parameters(mut self, parameters: Parameters<T>) -> Self {
         self.parameters = Some(parameters);
@@ -272,7 +272,8 @@ impl<T: Real> SparseAutoencoderBuilder<T> {
     /// [table](SparseAutoencoderBuilder), [`Error::UnsupportedActivation`] for a penalty, a loss,
     /// or an output for which the activation is not defined, [`Error::DimensionMismatch`] if
     /// parameters do not fit the layers, or if there is not one activation for each hidden layer,
-    /// [`Error::Incompatible`] if their thresholds do not fit the activations.
+    /// [`Error::Incompatible`] if their thresholds or magnitudes do not fit the activations, and for
+    /// gated units in several hidden layers.
     pub fn build(&self) -> Result<SparseAutoencoder<T>, Error> {
         self.build_with(self.initial_parameters()?)
     }

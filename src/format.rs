@@ -45,7 +45,7 @@
 //! | the encoder sees `x − c` | a [pre-encoder bias](crate::SparseAutoencoderBuilder::pre_encoder_bias) |
 //! | top k | [`TopK`](crate::Activation::TopK) |
 //! | above a threshold | [`JumpRelu`](crate::Activation::JumpRelu); [`BatchTopK`](crate::Activation::BatchTopK) where it is one and k is known |
-//! | gated | `JumpRelu`, by thresholds that do the same |
+//! | gated | [`Gated`](crate::Activation::Gated) |
 //! | scalings of inputs, of units, of decoded activations | folded into weights, biases, and thresholds |
 //!
 //! What has no counterpart is an [`Error::Unsupported`] that says what it is; what a caller should

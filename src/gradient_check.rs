@@ -11,7 +11,8 @@
 //!
 //! The pseudo-gradient by the thresholds of [`Activation::JumpRelu`] is not the derivative of J, and
 //! central differences by a threshold say nothing about it: there they are 0 but where a step
-//! happens to lie between the two sides.
+//! happens to lie between the two sides. Nor does [`Activation::Gated`] follow the derivative by the
+//! decoder, which stands still in one term of J.
 
 use nalgebra::DMatrixView;
 

@@ -4,6 +4,7 @@
 mod compressed;
 mod dot;
 mod elementwise;
+mod gated;
 mod jump;
 mod largest;
 mod matrix_vector;
@@ -22,6 +23,7 @@ pub(crate) use elementwise::{
     activate, add_products, add_scaled, all_finite, backpropagate, distance_squared, divide_by,
     multiply, norm_squared, residual, subtract, sum, weight_decay,
 };
+pub(crate) use gated::{backpropagate_gated, open_gates, pass_gates};
 pub(crate) use jump::{Jump, activate_above, backpropagate_jump, near_below, positive};
 pub(crate) use largest::{Largest, keep_largest};
 pub(crate) use over_batch::{keep_largest_of_batch, keep_largest_of_units};

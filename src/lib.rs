@@ -73,7 +73,7 @@
 //! ```
 //!
 //! ℓ is a [`Reconstruction`], f and g are [`Activation`]s, and weights start as
-//! [`Initialization`] says. The gradient is written by hand;
+//! [`Initialization`] says. ([`Activation::Gated`] adds a term of its own.) The gradient is written by hand;
 //! [`loss_and_gradient`](SparseAutoencoder::loss_and_gradient) is public, and [`gradient_check`]
 //! compares it with central differences.
 //!
@@ -82,7 +82,7 @@
 //! | penalty | Ω | asks for | choose it |
 //! |---|---|---|---|
 //! | [`KlDivergence`] | `Σⱼ ρ ln(ρ/ρ̂ⱼ) + (1−ρ) ln((1−ρ)/(1−ρ̂ⱼ))` | every unit to have mean activation ρ | with bounded units (sigmoid, tanh, saturating linear): the classic choice |
-//! | [`L1`] | `1/m Σᵢ ‖hᵢ‖₁` | a small sum of activations | with ReLU units, and where β may set the sparsity; it shrinks what it keeps |
+//! | [`L1`] | `1/m Σᵢ ‖hᵢ‖₁` | a small sum of activations | with ReLU units, and where β may set the sparsity; it shrinks what it keeps, but for [`Gated`](Activation::Gated) units, whose gates it sees |
 //! | [`Proportion`] | `1/m Σᵢ Σ_{j ∉ top_k} \|hⱼᵢ\|`, `k = ⌈ρ·units⌉` | at most a proportion ρ of the units active in each sample | where you know how many units may be active; it does not shrink the k strongest |
 //! | [`L0`] | `1/m Σᵢ ‖hᵢ‖₀` | a small number of active units | with [`JumpRelu`](Activation::JumpRelu), whose thresholds learn of it; it does not shrink |
 //! | [`TargetL0`] | `(L₀/(ρ·units) − 1)²` | a proportion ρ of the units active, on average | as `L0`, where you know how many units may be active |

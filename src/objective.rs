@@ -31,6 +31,7 @@
 mod backward;
 mod centre;
 mod forward;
+mod gated;
 mod jump;
 mod matryoshka;
 mod norm_weighted;
@@ -75,7 +76,8 @@ pub struct Loss<T> {
     /// `β Σ_l Ω(H_l; ρ)`
     pub sparsity: T,
     /// What some models and some ways of training add, so that units learn which the reconstruction
-    /// does not reach; 0 for the others.
+    /// does not reach, such as the reconstruction from the gates of [`Activation::Gated`]; 0 for the
+    /// others.
     pub auxiliary: T,
 }
 
@@ -126,6 +128,7 @@ impl<T: Real> Objective<T> {
         for (activation, &units) in self.encoder.iter().zip(&layout.sizes()[1..]) {
             activation.check(units)?;
         }
+        self.check_depth()?;
         if let Some(&activation) = self.decoder.iter().find(|g| g.selects()) {
             return Err(Error::UnsupportedActivation {
                 penalty: "the output",
@@ -153,11 +156,28 @@ impl<T: Real> Objective<T> {
         self.check_penalty()
     }
 
+    /// Refuses gates in deep models.
+    pub(crate) fn check_depth(&self) -> Result<(), Error> {
+        if self.encoder.len() > 1 && self.encoder.contains(&Activation::Gated) {
+            return Err(Error::Incompatible {
+                what: "Activation::Gated",
+                other: "several hidden layers",
+            });
+        }
+        Ok(())
+    }
+
     fn check_prefixes(&self, layout: &Layout) -> Result<(), Error> {
         if !self.prefixes.is_empty() && layout.depth() > 1 {
             return Err(Error::Incompatible {
                 what: "nested prefixes",
                 other: "more than one hidden layer",
+            });
+        }
+        if !self.prefixes.is_empty() && self.encoder.contains(&Activation::Gated) {
+            return Err(Error::Incompatible {
+                what: "nested prefixes",
+                other: "Activation::Gated",
             });
         }
         let mut before = 0;
@@ -239,6 +259,7 @@ impl<T: Real> Pass<'_, T> {
                 .as_ref()
                 .map_or(batch.input, |x| matrix(x, visible, m));
             let sparse = self.encode(input, ws);
+            let auxiliary = self.reconstruct_frozen(batch.target, ws);
             let reconstruction = self.reconstruct(batch.target, sparse, ws);
             let weight_decay = self.decay(ws);
             let sparsity = match gradient {
@@ -263,7 +284,7 @@ impl<T: Real> Pass<'_, T> {
                 reconstruction,
                 weight_decay,
                 sparsity,
-                auxiliary: T::zero(),
+                auxiliary,
             }
         })
     }

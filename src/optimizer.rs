@@ -10,6 +10,7 @@ pub use lbfgs::Lbfgs;
 pub use sgd::Sgd;
 
 use std::fmt;
+use std::ops::Range;
 
 use crate::{Error, Real};
 
@@ -76,6 +77,12 @@ pub trait Optimizer<T: Real>: fmt::Debug + Send {
             what: "a learning-rate schedule",
             other: "an optimizer without a learning rate",
         })
+    }
+
+    /// Forgets what is remembered of some parameters, which have been replaced by others. The default
+    /// does nothing, as is right for a method that remembers nothing.
+    fn forget(&mut self, parameters: Range<usize>) {
+        let _ = parameters;
     }
 
     /// Limits the threads that the steps to come may use beside those of the objective; 0 and 1

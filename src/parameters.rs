@@ -48,6 +48,11 @@ pub struct LayerView<'a, T: Real> {
     /// The thresholds of the hidden units: one per unit above for [`Activation::JumpRelu`], one for
     /// [`Activation::BatchTopK`], `None` for the others.
     pub thresholds: Option<DVectorView<'a, T>>,
+    /// r of [`Activation::Gated`], one per unit above: the logarithm of how much larger an
+    /// activation is than what opens its gate.
+    pub log_magnitude: Option<DVectorView<'a, T>>,
+    /// `b_mag` of [`Activation::Gated`], one per unit above; the encoder's bias is that of the gates.
+    pub magnitude_bias: Option<DVectorView<'a, T>>,
 }
 
 /// All parameters of a model.
@@ -153,17 +158,47 @@ impl<T: Real> Parameters<T> {
                 check_shape("thresholds of a layer", (blocks.above, 1), layer.shape())?;
             }
         }
-        let (sizes, tied) = (old.sizes(), old.is_tied());
+        let thresholds: Vec<_> = thresholds.iter().map(DVector::as_slice).collect();
+        self.with_activations(&thresholds)
+    }
+
+    /// The same parameters for a model of [`Activation::Gated`] units, with its r and `b_mag` in place
+    /// of any parameters of activations that there are. The encoder's bias becomes that of the gates.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::DimensionMismatch`] for several hidden layers, and unless there is an entry for each
+    /// unit; [`Error::NonFinite`] for NaN and infinities.
+    pub fn with_magnitudes(
+        self,
+        log_magnitude: &DVector<T>,
+        magnitude_bias: &DVector<T>,
+    ) -> Result<Self, Error> {
+        let units = self.layout.hidden();
+        self.layout.check_layers("layers of magnitudes", 1)?;
+        for (what, vector) in [
+            ("log-magnitudes of a layer", log_magnitude),
+            ("magnitude biases of a layer", magnitude_bias),
+        ] {
+            check_shape(what, (units, 1), vector.shape())?;
+        }
+        let both = [log_magnitude.as_slice(), magnitude_bias.as_slice()].concat();
+        self.with_activations(&[&both])
+    }
+
+    /// The same parameters, with these of the activation of each hidden layer.
+    pub(crate) fn with_activations(self, of_layers: &[&[T]]) -> Result<Self, Error> {
+        let (sizes, tied) = (self.layout.sizes(), self.layout.is_tied());
         let without = Layout::new(sizes, tied)?.len();
-        let layout = Layout::with_thresholds(sizes, tied, |l, _| thresholds[l].len())?;
+        let layout = Layout::with_thresholds(sizes, tied, |l, _| of_layers[l].len())?;
         let mut theta = self.theta;
         theta.truncate(without);
-        theta.extend(thresholds.iter().flat_map(|layer| layer.iter()));
+        of_layers.iter().for_each(|layer| theta.extend(*layer));
         Self::new(layout, theta)
     }
 
-    /// The same parameters for hidden layers with these activations: thresholds that they need and
-    /// that are not there start at 0.
+    /// The same parameters for hidden layers with these activations: what parameters these need and
+    /// are not there start at 0.
     pub(crate) fn fit_to(self, activations: &[Activation]) -> Result<Self, Error> {
         let layout = self.layout.for_activations(activations)?;
         if self.layout == layout {
@@ -171,7 +206,7 @@ impl<T: Real> Parameters<T> {
         }
         if self.layout.has_thresholds() {
             return Err(Error::Incompatible {
-                what: "parameters with thresholds",
+                what: "parameters with thresholds or magnitudes",
                 other: "hidden activations that have others, or none",
             });
         }
@@ -214,21 +249,22 @@ impl<T: Real> Parameters<T> {
     }
 
     fn view(&self, blocks: &Blocks) -> LayerView<'_, T> {
+        let vector =
+            |range: Range<usize>| DVectorView::from_slice(&self.theta[range.clone()], range.len());
+        let magnitudes = blocks.magnitudes();
+        let has_thresholds = magnitudes.is_none() && !blocks.thresholds.is_empty();
+        let [log_magnitude, magnitude_bias] = match magnitudes {
+            Some(magnitudes) => magnitudes.map(|range| Some(vector(range))),
+            None => [None, None],
+        };
         LayerView {
             encoder_weights: blocks.encoder_weights(&self.theta),
-            encoder_bias: DVectorView::from_slice(
-                &self.theta[blocks.encoder_bias.clone()],
-                blocks.above,
-            ),
+            encoder_bias: vector(blocks.encoder_bias.clone()),
             decoder_weights: blocks.decoder_weights(&self.theta),
-            decoder_bias: DVectorView::from_slice(
-                &self.theta[blocks.decoder_bias.clone()],
-                blocks.below,
-            ),
-            thresholds: (!blocks.thresholds.is_empty()).then(|| {
-                let thresholds = blocks.thresholds(&self.theta);
-                DVectorView::from_slice(thresholds, thresholds.len())
-            }),
+            decoder_bias: vector(blocks.decoder_bias.clone()),
+            thresholds: has_thresholds.then(|| vector(blocks.thresholds.clone())),
+            log_magnitude,
+            magnitude_bias,
         }
     }
 

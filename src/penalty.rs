@@ -95,7 +95,8 @@ pub trait Penalty<T: Real>: fmt::Debug + Send + Sync {
     }
 }
 
-/// The activations of one hidden layer on one batch, as a penalty sees them.
+/// The activations of one hidden layer on one batch, as a penalty sees them: of
+/// [`Activation::Gated`] units, what their gates let through, `max(π, 0)`.
 ///
 /// Slices and numbers: a penalty depends on no version of a matrix library.
 #[derive(Debug, Clone, Copy)]

@@ -1,7 +1,7 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use nalgebra::{DMatrix, DMatrixView, DVector};
+use nalgebra::{DMatrix, DMatrixView};
 
 use crate::error::{Error, require};
 use crate::objective::Objective;
@@ -265,7 +265,7 @@ impl<T: Real> Stack<T> {
         sparsity_target: T,
     ) -> Result<SparseAutoencoder<T>, Error> {
         let tied = self.layers.iter().all(|layer| layer.layout().is_tied());
-        let (mut layers, mut thresholds) = (Vec::new(), Vec::new());
+        let (mut layers, mut of_activations) = (Vec::new(), Vec::new());
         let (mut encoder, mut decoder, mut penalized) = (Vec::new(), Vec::new(), Vec::new());
         for (index, autoencoder) in self.layers.iter().enumerate() {
             if index > 0 && autoencoder.has_pre_encoder_bias() {
@@ -280,11 +280,9 @@ impl<T: Real> Stack<T> {
                 decoder_weights: (!tied).then(|| layer.decoder_weights.into_owned()),
                 decoder_bias: layer.decoder_bias.into_owned(),
             }));
-            let layers_of = autoencoder.parameters().layers();
-            thresholds.extend(layers_of.map(|layer| {
-                let none = || DVector::zeros(0);
-                layer.thresholds.map_or_else(none, |t| t.into_owned())
-            }));
+            let blocks = autoencoder.layout().blocks().iter();
+            let theta = autoencoder.parameters().as_slice();
+            of_activations.extend(blocks.map(|blocks| blocks.thresholds(theta)));
             let objective = autoencoder.objective();
             encoder.extend_from_slice(&objective.encoder);
             decoder.extend_from_slice(&objective.decoder);
@@ -308,8 +306,9 @@ impl<T: Real> Stack<T> {
                 _ => Vec::new(), // they belong to one hidden layer
             },
         };
+        objective.check_depth()?;
         objective.check_penalty()?;
-        let parameters = Parameters::from_layers(&layers)?.with_thresholds(&thresholds)?;
+        let parameters = Parameters::from_layers(&layers)?.with_activations(&of_activations)?;
         Ok(SparseAutoencoder::from_parts(parameters, objective))
     }
 }

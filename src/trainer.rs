@@ -3,6 +3,7 @@ mod auxiliary;
 mod classifier;
 mod dead_units;
 mod report;
+mod resampling;
 mod set_point;
 mod unit_norm;
 
@@ -366,6 +367,9 @@ impl<T: Real> Trainer<T> {
             if report.stop != StopReason::EpochLimit {
                 break;
             }
+            if number < self.epochs {
+                self.resample(model, samples, &order, number)?;
+            }
         }
         if self.patience.is_some() {
             best.restore(model);
@@ -441,6 +445,32 @@ impl<T: Real> Trainer<T> {
         {
             *auxiliary = Some(Auxiliary::new(layout)?);
         }
+        Ok(())
+    }
+
+    /// Starts dead units again, if it is time, at samples in this order.
+    fn resample(
+        &mut self,
+        model: &mut SparseAutoencoder<T>,
+        samples: DMatrixView<'_, T>,
+        order: &[usize],
+        epoch: usize,
+    ) -> Result<(), Error> {
+        let Running {
+            rng,
+            idle,
+            workspace,
+            ..
+        } = &mut self.running;
+        let due = self
+            .dead_units
+            .is_some_and(|dead| dead.resamples_after(epoch));
+        if !due || idle.dead().is_empty() {
+            return Ok(());
+        }
+        let (dead, optimizer) = (idle.dead(), &mut *self.optimizer);
+        resampling::resample(dead, model, samples, order, optimizer, rng, workspace)?;
+        idle.start_again();
         Ok(())
     }
 

@@ -39,6 +39,11 @@ pub struct Workspace<T> {
     pub(crate) of_norms: Vec<T>,
     pub(crate) weighted_mean: Vec<T>,
     pub(crate) weighted: Vec<T>,
+    /// of gated units: what the gates let through, and then what reaches what they let through; `e^r`;
+    /// and `R₀` of the frozen decoder, which becomes its Δ
+    pub(crate) gates: Vec<T>,
+    pub(crate) gains: Vec<T>,
+    pub(crate) frozen: Vec<T>,
     /// of each level whose winners are chosen over the batch, the smallest, if there was one
     pub(crate) smallest_kept: Vec<Option<T>>,
     pub(crate) sums: Vec<T>,
@@ -75,6 +80,9 @@ impl<T: Real> Workspace<T> {
             of_norms: Vec::new(),
             weighted_mean: Vec::new(),
             weighted: Vec::new(),
+            gates: Vec::new(),
+            gains: Vec::new(),
+            frozen: Vec::new(),
             smallest_kept: Vec::new(),
             sums: Vec::new(),
             prefix_sums: Vec::new(),

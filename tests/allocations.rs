@@ -199,6 +199,13 @@ fn models<T: Real>(visible: usize, hidden: usize) -> Vec<SparseAutoencoder<T>> {
         builder()
             .hidden_activation(Activation::JumpRelu)
             .penalty(TargetL0),
+        builder().hidden_activation(Activation::Gated),
+        builder()
+            .hidden_activation(Activation::Gated)
+            .output_activation(Activation::Identity)
+            .pre_encoder_bias(true)
+            .penalty((L1, Proportion))
+            .norm_weighted(true),
         builder()
             .hidden_activation(Activation::Relu)
             .penalty((L1, Proportion))

@@ -48,9 +48,8 @@ fn a_fit_that_anneals_is_the_loop_that_one_would_write() {
 
         let mut parameters = builder(hidden).build().unwrap().into_parameters();
         let mut by_hand = trainer();
-        for step in 0..10 {
+        for (step, k) in ks.into_iter().enumerate() {
             let weight = 0.3 * f64::min(step as f64 / 5.0, 1.0);
-            let k = ks[step];
             let now = match hidden {
                 Activation::TopK(_) => Activation::TopK(k),
                 Activation::BatchTopK(_) => Activation::BatchTopK(k),

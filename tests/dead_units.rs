@@ -5,7 +5,7 @@ use rand::{RngExt, SeedableRng};
 use rand_distr::StandardNormal;
 use sparse_autoencoder::nalgebra::DMatrix;
 use sparse_autoencoder::{
-    Activation, Adam, DeadUnits, Error, Initialization, Lbfgs, Reconstruction, Sgd,
+    Activation, Adam, DeadUnits, Error, Initialization, L1, Lbfgs, Reconstruction, Sgd,
     SoftmaxClassifier, SparseAutoencoder, SparseAutoencoderBuilder, Trainer, Workspace,
 };
 
@@ -67,6 +67,7 @@ fn the_auxiliary_loss_is_its_formula_and_its_gradient_that_of_a_constant_residua
         (Activation::TopK(20), false, true, 1000),
         (Activation::Relu, false, true, 3),
         (Activation::JumpRelu, true, false, 10),
+        (Activation::Gated, false, true, 10),
     ] {
         let name = format!("{hidden:?} tied {tied} centred {centred} kept {kept}");
         let builder = builder(hidden).tied(tied).pre_encoder_bias(centred);
@@ -80,7 +81,14 @@ fn the_auxiliary_loss_is_its_formula_and_its_gradient_that_of_a_constant_residua
 
         // Dead are the units that the first batch does not need.
         let (first, x) = (samples(2), samples(40).columns(20, 20).into_owned());
-        let active = start.encode(&first).unwrap();
+        let mut active = start.encode(&first).unwrap();
+        if hidden == Activation::Gated {
+            let layer = start.parameters().layer(0).unwrap();
+            for (mut gates, x) in active.column_iter_mut().zip(first.column_iter()) {
+                let u = layer.encoder_weights.transpose() * (x - layer.decoder_bias);
+                gates.copy_from(&(u + layer.encoder_bias).map(|pi| pi.max(0.0)));
+            }
+        }
         let is_dead = |&j: &usize| active.row(j).iter().all(|&h| h == 0.0);
         let dead: Vec<usize> = (0..UNITS).filter(is_dead).collect();
         assert!(dead.len() > 10 && dead.len() < UNITS, "{name}");
@@ -93,7 +101,7 @@ fn the_auxiliary_loss_is_its_formula_and_its_gradient_that_of_a_constant_residua
 
         let residual = &x - start.reconstruct(&x).unwrap();
         let of_model = |model: &_| auxiliary(model, (&dead, kept), &residual, &x);
-        let expected = of_model(&start);
+        let expected = of_model(&start) + start.loss(&x).unwrap().auxiliary;
         assert!((loss.auxiliary - expected).abs() < 1e-12, "{name}");
 
         let mut gradient = vec![0.0; theta.len()];
@@ -172,6 +180,85 @@ fn dead_units_come_back_by_the_auxiliary_loss_and_the_reconstruction_gains() {
 }
 
 #[test]
+fn resampled_units_start_at_samples_that_are_badly_reconstructed() {
+    // Zeros but for one sample, which is all that is reconstructed badly.
+    let mut x = DMatrix::zeros(VISIBLE, 30);
+    x.set_column(11, &samples(1).column(0));
+    for (tied, centred) in [(false, false), (false, true), (true, false)] {
+        let builder = builder(Activation::Relu)
+            .tied(tied)
+            .pre_encoder_bias(centred);
+        let mut model = builder.build().unwrap();
+        let mut theta = model.parameters().as_slice().to_vec();
+        let bias = VISIBLE * UNITS;
+        theta[bias..bias + 40].fill(-1e3); // dead
+        theta[bias + 40..bias + UNITS].fill(3e-3); // active in all samples
+        let last = theta.len() - VISIBLE;
+        theta[last..].fill(1e-3);
+        model.set_theta(&theta).unwrap();
+        let before = model.clone();
+        let report = Trainer::new(Sgd::new(1e-13).unwrap())
+            .epochs(2)
+            .batch_size(10)
+            .dead_units(DeadUnits::after(30).resampled(1))
+            .fit(&mut model, &x)
+            .unwrap();
+        assert_eq!(report.dead_units, [40, 0]);
+
+        let centre = if centred { 1e-3 } else { 0.0 };
+        let direction = x.column(11).add_scalar(-centre).normalize();
+        let (old, new) = (
+            before.parameters().layer(0).unwrap(),
+            model.parameters().layer(0).unwrap(),
+        );
+        let living = old.encoder_weights.columns(40, UNITS - 40);
+        let norm = living.column_iter().map(|w| w.norm()).sum::<f64>() / living.ncols() as f64;
+        for j in 0..UNITS {
+            let (w, d) = if j < 40 {
+                (&direction * (0.2 * norm), direction.clone())
+            } else {
+                (
+                    old.encoder_weights.column(j).into_owned(),
+                    old.decoder_weights.column(j).into_owned(),
+                )
+            };
+            let d = if tied { w.clone() } else { d };
+            assert!((new.encoder_weights.column(j) - w).norm() < 1e-9, "{j}");
+            assert!((new.decoder_weights.column(j) - d).norm() < 1e-9, "{j}");
+            let b = if j < 40 { 0.0 } else { 3e-3 };
+            assert!((new.encoder_bias[j] - b).abs() < 1e-9, "{j}");
+        }
+    }
+}
+
+#[test]
+fn resampling_lowers_the_loss_of_a_model_with_dead_units() {
+    let x = samples(400);
+    let fit = |dead_units: DeadUnits| {
+        let mut model = builder(Activation::Relu)
+            .penalty(L1)
+            .penalty_weight(0.01)
+            .build()
+            .unwrap();
+        let mut theta = model.parameters().as_slice().to_vec();
+        theta[VISIBLE * UNITS..VISIBLE * UNITS + UNITS - 3].fill(-1e3);
+        model.set_theta(&theta).unwrap();
+        let report = Trainer::new(Adam::new(3e-3).unwrap())
+            .epochs(30)
+            .batch_size(50)
+            .dead_units(dead_units)
+            .fit(&mut model, &x)
+            .unwrap();
+        (report.dead_units[29], report.history[29].total())
+    };
+    let without = fit(DeadUnits::after(400));
+    let with = fit(DeadUnits::after(400).resampled(10));
+    assert_eq!(without.0, UNITS - 3);
+    assert!(with.0 < UNITS / 2, "{with:?}");
+    assert!(2.0 * with.1 < without.1, "{with:?} {without:?}");
+}
+
+#[test]
 fn the_number_of_threads_changes_no_bit() {
     let x = DMatrix::from_fn(64, 600, |i, j| ((i * 7 + j * 13) % 31) as f64 / 31.0 - 0.3);
     let theta = |threads| {
@@ -241,6 +328,10 @@ fn what_has_no_dead_units_or_no_residual_refuses_them() {
     let auxiliary = |units, weight| DeadUnits::after(10).auxiliary(units, weight);
     for (dead_units, parameter) in [
         (DeadUnits::after(0), "samples of DeadUnits"),
+        (
+            DeadUnits::after(1).resampled(0),
+            "epochs of DeadUnits::resampled",
+        ),
         (auxiliary(0, 0.1), "units of DeadUnits::auxiliary"),
         (auxiliary(1, f64::NAN), "weight of DeadUnits::auxiliary"),
         (auxiliary(1, -0.1), "weight of DeadUnits::auxiliary"),
@@ -258,6 +349,14 @@ fn what_has_no_dead_units_or_no_residual_refuses_them() {
     for (dead_units, builder) in [
         (DeadUnits::after(10), builder(Activation::Sigmoid)),
         (auxiliary(1, 0.1), builder(Activation::SaturatingLinear)),
+        (
+            DeadUnits::after(1).resampled(1),
+            builder(Activation::TopK(2)),
+        ),
+        (
+            DeadUnits::after(1).resampled(1),
+            relu().layers([VISIBLE, 9, 4]),
+        ),
         (auxiliary(1, 0.1), relu().layers([VISIBLE, 9, 4])),
         (
             auxiliary(1, 0.1),

@@ -141,7 +141,11 @@ fn everything<T: Real>(
         .chain(&report.validation)
         .chain([&loss]);
     let losses: Vec<T> = losses
-        .flat_map(|loss| [loss.reconstruction, loss.weight_decay, loss.sparsity])
+        .flat_map(|loss| {
+            let data = [loss.reconstruction, loss.auxiliary];
+            [data, [loss.weight_decay, loss.sparsity]]
+        })
+        .flatten()
         .collect();
     let errors = model.reconstruction_errors(x).unwrap();
     vec![
@@ -281,6 +285,7 @@ fn the_number_of_threads_changes_no_bit_of_selections() {
         Activation::BatchTopK(20),
         Activation::BatchTopK(100),
         Activation::JumpRelu,
+        Activation::Gated,
     ] {
         let builder = SparseAutoencoder::builder()
             .layers([100, 500])
@@ -291,15 +296,17 @@ fn the_number_of_threads_changes_no_bit_of_selections() {
         let trainer = || adam().epochs(2).batch_size(300).unit_norm_decoder(true);
         assert_same_for_any_number_of_threads(&builder, &trainer, &x);
     }
-    let weighted = SparseAutoencoder::builder()
-        .layers([100, 800])
-        .hidden_activation(Activation::Relu)
-        .output_activation(Activation::Identity)
-        .penalty((L1, Proportion)) // both channels
-        .penalty_weight(0.01)
-        .norm_weighted(true);
-    let trainer = || adam().epochs(1).batch_size(300).unit_norm_decoder(true);
-    assert_same_for_any_number_of_threads(&weighted, &trainer, &x);
+    for hidden in [Activation::Relu, Activation::Gated] {
+        let weighted = SparseAutoencoder::builder()
+            .layers([100, 800])
+            .hidden_activation(hidden)
+            .output_activation(Activation::Identity)
+            .penalty((L1, Proportion)) // both channels
+            .penalty_weight(0.01)
+            .norm_weighted(true);
+        let trainer = || adam().epochs(1).batch_size(300).unit_norm_decoder(true);
+        assert_same_for_any_number_of_threads(&weighted, &trainer, &x);
+    }
 }
 
 #[test]

@@ -243,6 +243,11 @@ fn the_ends_of_the_ranges_are_accepted() {
             .bandwidth(1e-30),
         builder
             .clone()
+            .hidden_activation(Activation::Gated)
+            .norm_weighted(true)
+            .penalty(L1),
+        builder
+            .clone()
             .output_activation(Activation::Identity)
             .pre_encoder_bias(true),
         builder.clone().penalty(Scaled::new(0.0, L1)),
@@ -392,6 +397,7 @@ fn kl_divergence_needs_a_bounded_activation_however_it_is_wrapped() {
         Activation::WinnerTakeAll(0.5),
         Activation::BatchTopK(2),
         Activation::JumpRelu,
+        Activation::Gated,
     ] {
         let builder = small::<f32>().hidden_activation(activation);
         let boxed: Box<dyn Penalty<f32>> = Box::new(KlDivergence);
@@ -439,6 +445,7 @@ fn the_output_cannot_select() {
         Activation::WinnerTakeAll(0.5),
         Activation::BatchTopK(2),
         Activation::JumpRelu,
+        Activation::Gated,
     ] {
         let build = small::<f64>().output_activation(activation).build();
         // NaN is not equal to itself, so this is compared by what is shown.
@@ -460,6 +467,7 @@ fn only_thresholds_learn_from_the_number_of_active_units() {
         Activation::Relu,
         Activation::TopK(2),
         Activation::BatchTopK(2),
+        Activation::Gated,
     ] {
         let builder = small::<f64>().hidden_activation(activation);
         let learn = "only the thresholds of JumpRelu learn";
@@ -509,6 +517,83 @@ fn thresholds_must_fit_the_units_and_the_activation() {
         .unwrap();
     assert_eq!(replaced.layer(0).unwrap().thresholds.unwrap()[0], 0.25);
     assert_eq!(replaced.as_slice().len(), parameters().as_slice().len() + 1);
+}
+
+#[test]
+fn magnitudes_must_fit_the_units_and_the_activation() {
+    let parameters = || small::<f64>().build().unwrap().into_parameters();
+    let zeros = DVector::zeros;
+    let mismatch = |what, actual| Error::DimensionMismatch {
+        what,
+        expected: 4,
+        actual,
+    };
+    let refused = parameters().with_magnitudes(&zeros(3), &zeros(4));
+    let expected = mismatch("log-magnitudes of a layer", 3);
+    assert_eq!(refused.unwrap_err(), expected);
+    let refused = parameters().with_magnitudes(&zeros(4), &zeros(1));
+    let expected = mismatch("magnitude biases of a layer", 1);
+    assert_eq!(refused.unwrap_err(), expected);
+    let nan = DVector::from_element(4, f64::NAN);
+    for (r, bias) in [(&nan, &zeros(4)), (&zeros(4), &nan)] {
+        let refused = parameters().with_magnitudes(r, bias);
+        assert!(matches!(refused, Err(Error::NonFinite { .. })));
+    }
+    let deep = small::<f64>().layers([3, 4, 4]).build().unwrap();
+    let refused = deep.into_parameters().with_magnitudes(&zeros(4), &zeros(4));
+    let expected = Error::DimensionMismatch {
+        what: "layers of magnitudes",
+        expected: 2,
+        actual: 1,
+    };
+    assert_eq!(refused.unwrap_err(), expected);
+
+    let (r, bias) = (
+        DVector::from_element(4, 0.5),
+        DVector::from_element(4, 0.25),
+    );
+    let magnitudes = parameters().with_magnitudes(&r, &bias).unwrap();
+    let layer = magnitudes.layer(0).unwrap();
+    assert_eq!(layer.log_magnitude.unwrap(), r);
+    assert_eq!(layer.magnitude_bias.unwrap(), bias);
+    assert!(layer.thresholds.is_none());
+    let builder = SparseAutoencoder::builder().parameters(magnitudes.clone());
+    for activation in [Activation::Relu, Activation::JumpRelu] {
+        let build = builder.clone().penalty(()).hidden_activation(activation);
+        assert!(matches!(build.build(), Err(Error::Incompatible { .. })));
+    }
+    let model = builder.hidden_activation(Activation::Gated).build();
+    assert_eq!(model.unwrap().parameters(), &magnitudes);
+    // Others take their place.
+    let replaced = magnitudes.with_thresholds(&[zeros(4)]).unwrap();
+    let layer = replaced.layer(0).unwrap();
+    assert!(layer.thresholds.is_some() && layer.magnitude_bias.is_none());
+}
+
+#[test]
+fn gates_have_one_hidden_layer() {
+    let expected = Error::Incompatible {
+        what: "Activation::Gated",
+        other: "several hidden layers",
+    };
+    let deep = small::<f64>().layers([3, 4, 4]).penalty(());
+    for activations in [
+        [Activation::Gated, Activation::Gated],
+        [Activation::Gated, Activation::Relu],
+        [Activation::Relu, Activation::Gated],
+    ] {
+        let build = deep.clone().hidden_activations(activations).build();
+        assert_eq!(build.unwrap_err(), expected);
+    }
+    let layer = || small::<f64>().hidden_activation(Activation::Gated);
+    let nested = layer().matryoshka([2]).build().unwrap_err();
+    display(&nested, &["nested prefixes", "Activation::Gated"]);
+    let outer = layer().build().unwrap();
+    let inner = layer().layers([4, 4]).build().unwrap();
+    let alone = Stack::new(vec![outer.clone()]).unwrap();
+    assert_eq!(alone.unroll().unwrap().parameters(), outer.parameters());
+    let stack = Stack::new(vec![outer, inner]).unwrap();
+    assert_eq!(stack.unroll().unwrap_err(), expected);
 }
 
 #[test]
@@ -564,6 +649,9 @@ fn what_has_no_place_in_a_network_of_several_is_refused() {
     let head = SoftmaxClassifier::<f64>::new(4, 2).unwrap();
     let refused = head.on_top_of(std::slice::from_ref(&outer)).unwrap_err();
     display(&refused, &["a classifier on top", "thresholds"]);
+    let gated = small::<f64>().hidden_activation(Activation::Gated).build();
+    let refused = head.on_top_of(&[gated.unwrap()]).unwrap_err();
+    display(&refused, &["a classifier on top", "gates"]);
     let stack = Stack::new(vec![outer.clone()]).unwrap();
     assert_eq!(stack.unroll().unwrap().parameters(), outer.parameters());
 
@@ -1446,6 +1534,7 @@ fn activation() -> BoxedStrategy<Activation> {
         number(0.0..1.0_f64).prop_map(Activation::WinnerTakeAll),
         (0..4_usize).prop_map(Activation::BatchTopK),
         Just(Activation::JumpRelu),
+        Just(Activation::Gated),
     ]
     .boxed()
 }

@@ -344,6 +344,74 @@ fn thresholds_and_their_pseudo_gradients() {
     check_jump_relu::<f32>(TOLERANCE_F32);
 }
 
+fn check_gated<T: Real>(tolerance: f64) {
+    let samples = matrix::<T, 3>(&TOPK_X).transpose();
+    let parameters = Parameters::from_layers(&[Layer {
+        encoder_weights: matrix::<T, 4>(&TOPK_W_ENC),
+        encoder_bias: vector(&GATED_B_GATE),
+        decoder_weights: Some(matrix(&TOPK_W_DEC).transpose()),
+        decoder_bias: vector(&TOPK_B_DEC),
+    }])
+    .unwrap()
+    .with_magnitudes(&vector(&GATED_R_MAG), &vector(&GATED_B_MAG))
+    .unwrap();
+    for (norm_weighted, l1, expected) in [
+        (false, GATED_L1, &GATED_OF_L1),
+        (true, GATED_WEIGHTED_L1, &GATED_OF_WEIGHTED_L1),
+    ] {
+        let model = linear(parameters.clone(), Activation::Gated)
+            .pre_encoder_bias(true)
+            .penalty(L1)
+            .penalty_weight(GATED_WEIGHT)
+            .norm_weighted(norm_weighted)
+            .weight_decay(GATED_DECAY)
+            .build()
+            .unwrap();
+        let hidden = model.encode(&samples).unwrap();
+        for i in 0..3 {
+            for j in 0..4 {
+                assert_close("activation", hidden[(j, i)], GATED_F[i][j], tolerance);
+            }
+        }
+        let mut gradient = vec![T::zero(); model.layout().len()];
+        let loss = model
+            .loss_and_gradient(&samples, &mut gradient, &mut Workspace::new())
+            .unwrap();
+        for (what, actual, expected) in [
+            ("reconstruction", loss.reconstruction, GATED_RECONSTRUCTION),
+            ("auxiliary", loss.auxiliary, GATED_AUXILIARY),
+            ("weight decay", loss.weight_decay, GATED_WEIGHT_DECAY),
+            ("sparsity", loss.sparsity, GATED_WEIGHT * l1),
+        ] {
+            assert_close(what, actual, expected, tolerance);
+        }
+        let of = Parameters::new(model.layout().clone(), gradient).unwrap();
+        let of = of.layer(0).unwrap();
+        let in_rows = |w: DMatrix<T>| w.transpose().as_slice().to_vec();
+        let actual = [
+            in_rows(of.encoder_weights.into_owned()),
+            of.decoder_weights.into_owned().as_slice().to_vec(),
+            of.encoder_bias.as_slice().to_vec(),
+            of.log_magnitude.unwrap().as_slice().to_vec(),
+            of.magnitude_bias.unwrap().as_slice().to_vec(),
+            of.decoder_bias.as_slice().to_vec(),
+        ]
+        .concat();
+        assert_eq!(actual.len(), expected.len());
+        // The expected ones are central differences: their error is some 1e-11 of terms of order one.
+        let tolerance = tolerance.max(1e-9);
+        for (&actual, &expected) in actual.iter().zip(expected) {
+            assert_close("gradient", actual, expected, tolerance);
+        }
+    }
+}
+
+#[test]
+fn gated_units_and_what_their_gates_learn_from() {
+    check_gated::<f64>(TOLERANCE);
+    check_gated::<f32>(TOLERANCE_F32);
+}
+
 #[test]
 fn the_two_largest_activations() {
     check_top_k::<f64>(TOLERANCE);

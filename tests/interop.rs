@@ -286,7 +286,7 @@ fn samples<T: Real>() -> DMatrix<T> {
 }
 
 /// Models of each architecture that can be published, and where `check_saved.py` looks for them.
-fn published<T: Real>() -> [(&'static str, SparseAutoencoder<T>); 8] {
+fn published<T: Real>() -> [(&'static str, SparseAutoencoder<T>); 10] {
     [
         ("standard", model(Activation::Relu, true)),
         ("standard_uncentered", model(Activation::Relu, false)),
@@ -302,6 +302,8 @@ fn published<T: Real>() -> [(&'static str, SparseAutoencoder<T>); 8] {
         ),
         ("jumprelu", model(Activation::JumpRelu, true)),
         ("batch_topk", model(Activation::BatchTopK(3), false)),
+        ("gated", model(Activation::Gated, true)),
+        ("gated_uncentered", model(Activation::Gated, false)),
     ]
 }
 
@@ -335,6 +337,30 @@ fn what_is_saved_is_loaded_again() {
             &again.decode(&hidden).unwrap(),
             &model.decode(&hidden).unwrap(),
         );
+    }
+}
+
+#[test]
+fn gated_units_stay_gated() {
+    let folders = [
+        ("sae_lens", "gated"),
+        ("sae_lens", "legacy_gated"),
+        ("dictionary_learning", "gated"),
+    ];
+    for (project, case) in folders {
+        let folder = fixtures(project).join(case);
+        let loaded = match project {
+            "sae_lens" => sae_lens::load::<f64>(&folder),
+            _ => dictionary_learning::load(&folder),
+        };
+        let model = loaded.unwrap().model;
+        assert_eq!(model.hidden_activations(), [Activation::Gated]);
+        let scratch = Scratch::new(&format!("stay-{project}-{case}"));
+        sae_lens::save(&model, &scratch.0).unwrap();
+        let again = sae_lens::load::<f64>(&scratch.0).unwrap().model;
+        assert_eq!(again.hidden_activations(), [Activation::Gated]);
+        assert_eq!(again.parameters(), model.parameters());
+        assert_as_original(case, &again, &folder);
     }
 }
 

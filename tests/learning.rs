@@ -299,6 +299,43 @@ fn a_planted_dictionary_is_recovered() {
     }
 }
 
+/// What the same penalty costs: the bias `E‖x̂‖² / E[x̂·x]` by which reconstructions are too small
+/// (Rajamanoharan et al. 2024), 1 where they would be no better for being larger.
+#[test]
+fn gated_units_find_a_planted_dictionary_and_shrink_nothing() {
+    let planted = Planted::new(16, 32, 10_000, 3);
+    let learn = |activation| {
+        let mut sae = SparseAutoencoder::<f32>::builder()
+            .layers([16, 64])
+            .hidden_activation(activation)
+            .output_activation(Activation::Identity)
+            .initialization(Initialization::TransposedDecoder)
+            .penalty(L1)
+            .penalty_weight(0.4)
+            .seed(2)
+            .build()
+            .unwrap();
+        let mut trainer = adam(3e-3, 40).unit_norm_decoder(true);
+        trainer.fit(&mut sae, &planted.samples).unwrap();
+        let x_hat = sae.reconstruct(&planted.samples).unwrap();
+        let size = x_hat.norm_squared() / x_hat.dot(&planted.samples);
+        let hidden = sae.encode(&planted.samples).unwrap();
+        let active = hidden.iter().filter(|&&h| h > 0.0).count() as f32 / 10_000.0;
+        let recovered = planted.recovered_by(&sae);
+        let explained = explained_variance(&planted.samples, &x_hat);
+        println!("size {size:.3}, active {active:.2}, {explained:.3}, recovered {recovered:.3}");
+        assert!(recovered > 0.96, "{recovered}"); // 0.991, 0.983
+        (size, active, explained)
+    };
+    let (relu, gated) = (learn(Activation::Relu), learn(Activation::Gated));
+    assert!(
+        relu.0 < 0.8 && (gated.0 - 1.0).abs() < 0.02,
+        "{relu:?}, {gated:?}"
+    ); // 0.694, 1.000
+    assert!(gated.1 < relu.1, "{relu:?}, {gated:?}"); // 3.42, 3.99
+    assert!(gated.2 > relu.2 + 0.1, "{relu:?}, {gated:?}"); // 0.929, 0.778
+}
+
 #[test]
 fn denoising_restores_masked_digits_better() {
     let (digits, unseen) = digits();

@@ -34,6 +34,7 @@ fn activation(index: usize, sixteenths: usize, least: usize) -> Activation {
         4 => Activation::SaturatingLinear,
         5 => Activation::TopK(1 + sixteenths % least),
         6 => Activation::TopProportion(sixteenths as f64 / 16.0),
+        7 => Activation::BatchTopK(1 + sixteenths % least),
         _ => Activation::WinnerTakeAll(sixteenths as f64 / 16.0),
     }
 }
@@ -43,7 +44,7 @@ prop_compose! {
         sizes in prop::collection::vec(1_usize..=9, 2..=4),
         count in prop_oneof![8 => 1_usize..=40, 1 => Just(33), 1 => Just(64), 1 => Just(65)],
         tied: bool,
-        hidden in prop::collection::vec(0_usize..8, 3),
+        hidden in prop::collection::vec(0_usize..9, 3),
         alike: bool,
         output in 0_usize..5,
         cross_entropy in prop::bool::weighted(0.3),

@@ -436,6 +436,33 @@ fn lbfgs_in_f32_reaches_the_precision_of_f32() {
 }
 
 #[test]
+fn what_is_forgotten_of_some_parameters_moves_them_no_more() {
+    let first_order: [Box<dyn Optimizer<f64>>; 2] = [
+        Box::new(Adam::new(0.1).unwrap()),
+        Box::new(Sgd::new(0.1).unwrap().momentum(0.9).unwrap()),
+    ];
+    for mut optimizer in first_order {
+        let mut theta = [1.0; 4];
+        optimizer.reset(4);
+        let mut slope = 1.0;
+        for forgotten in [None, Some(1..3), Some(7..9)] {
+            let before = theta;
+            if let Some(range) = forgotten.clone() {
+                optimizer.forget(range);
+            }
+            optimizer.step(&mut theta, &mut |_, gradient| {
+                gradient.fill(slope);
+                0.0
+            });
+            slope = 0.0; // from now on, only what is remembered moves
+            let moved = [0, 1, 2, 3].map(|k| theta[k].to_bits() != f64::to_bits(before[k]));
+            let stays = forgotten.is_some();
+            assert_eq!(moved, [true, !stays, !stays, true], "{optimizer:?}");
+        }
+    }
+}
+
+#[test]
 fn a_start_that_is_not_finite_leaves_theta_as_it_is() {
     for bad in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
         for mut optimizer in all::<f64>() {

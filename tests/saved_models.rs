@@ -116,6 +116,7 @@ fn every_setting_is_kept() {
                 .layers([5, 7, 3])
                 .hidden_activation(Activation::JumpRelu),
         ),
+        build(plain().hidden_activation(Activation::Gated).penalty(L1)),
         build(
             plain()
                 .layers([5, 7, 3])
@@ -155,6 +156,7 @@ fn every_setting_is_kept() {
         Activation::WinnerTakeAll(1.0 / 3.0),
         Activation::BatchTopK(3),
         Activation::JumpRelu,
+        Activation::Gated,
     ] {
         models.push(build(plain().hidden_activation(activation)));
         if !matches!(
@@ -164,6 +166,7 @@ fn every_setting_is_kept() {
                 | Activation::WinnerTakeAll(_)
                 | Activation::BatchTopK(_)
                 | Activation::JumpRelu
+                | Activation::Gated
         ) {
             models.push(build(plain().output_activation(activation)));
         }

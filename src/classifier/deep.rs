@@ -28,7 +28,7 @@ impl<T: Real> SoftmaxClassifier<T> {
     ///
     /// [`Error::DimensionMismatch`] if the innermost size is not the number of features of this
     /// classifier, or if an autoencoder does not fit onto the one below; [`Error::Incompatible`] if
-    /// one has hidden activations with thresholds. All of them stay as they are.
+    /// one has hidden activations with thresholds or gates. All of them stay as they are.
     pub fn on_top_of(&self, autoencoders: &[SparseAutoencoder<T>]) -> Result<Self, Error> {
         let mut sizes = Vec::new();
         let mut blocks = Vec::new();
@@ -51,7 +51,7 @@ impl<T: Real> SoftmaxClassifier<T> {
             if autoencoder.layout().has_thresholds() {
                 return Err(Error::Incompatible {
                     what: "a classifier on top",
-                    other: "hidden activations with thresholds",
+                    other: "hidden activations with thresholds or gates",
                 });
             }
             let theta = autoencoder.parameters().as_slice();

@@ -17,10 +17,12 @@ pub(super) struct OneLayer<'a, T> {
     /// D, unit by unit
     pub(super) decoder_weights: &'a [T],
     pub(super) decoder_bias: &'a [T],
-    /// `Relu`, `TopK`, or `JumpRelu`, by what `encode` does
+    /// `Relu`, `TopK`, `JumpRelu`, or `Gated`, by what `encode` does
     pub(super) activation: Activation,
     /// Of `JumpRelu`, one for each unit
     pub(super) thresholds: Vec<T>,
+    /// r and `b_mag` of `Gated`
+    pub(super) magnitudes: Option<[&'a [T]; 2]>,
     /// Whether the encoder sees `x − c`
     pub(super) centered: bool,
 }
@@ -49,6 +51,7 @@ impl<'a, T: Real> OneLayer<'a, T> {
             // Winners are chosen in training only.
             (Activation::Relu | Activation::WinnerTakeAll(_), None) => Activation::Relu,
             (Activation::JumpRelu | Activation::BatchTopK(_), None) => Activation::JumpRelu,
+            (Activation::Gated, None) => Activation::Gated,
             _ => return refuse(format!("the hidden activation {activation:?}")),
         };
         let theta = model.parameters().as_slice();
@@ -64,6 +67,9 @@ impl<'a, T: Real> OneLayer<'a, T> {
                 &[threshold] => vec![threshold; blocks.above],
                 thresholds => thresholds.to_vec(),
             },
+            magnitudes: blocks
+                .magnitudes()
+                .map(|magnitudes| magnitudes.map(|range| &theta[range])),
             centered: model.has_pre_encoder_bias(),
         })
     }

@@ -65,7 +65,10 @@ fn blocks(layout: &Layout) -> Vec<(String, Vec<usize>, Range<usize>)> {
             tensor("decoder_weights", &[above, below], &blocks.decoder_weights);
         }
         tensor("decoder_bias", &[below], &blocks.decoder_bias);
-        if !blocks.thresholds.is_empty() {
+        if let Some([log_magnitude, magnitude_bias]) = blocks.magnitudes() {
+            tensor("log_magnitude", &[above], &log_magnitude);
+            tensor("magnitude_bias", &[above], &magnitude_bias);
+        } else if !blocks.thresholds.is_empty() {
             tensor("thresholds", &[blocks.thresholds.len()], &blocks.thresholds);
         }
     }
@@ -273,6 +276,7 @@ fn activation_to_json(activation: Activation) -> Value {
         Activation::WinnerTakeAll(proportion) => json!({ "winner_take_all": proportion }),
         Activation::BatchTopK(k) => json!({ "batch_top_k": k }),
         Activation::JumpRelu => json!("jump_relu"),
+        Activation::Gated => json!("gated"),
     }
 }
 
@@ -285,6 +289,7 @@ fn activation_from_json(value: &Value) -> Option<Activation> {
             "identity" => Activation::Identity,
             "saturating_linear" => Activation::SaturatingLinear,
             "jump_relu" => Activation::JumpRelu,
+            "gated" => Activation::Gated,
             _ => return None,
         });
     }

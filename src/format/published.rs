@@ -112,14 +112,11 @@ pub(super) enum Selection<'a> {
     Above(Threshold<'a>),
     /// The same, with one threshold for all units, that training with k of them has left.
     BatchTopK { k: usize, threshold: &'a str },
-    /// Gated units: `max(m, 0)` where `π > 0`, with
+    /// [Gated](Activation::Gated) units: `max(m, 0)` where `π > 0`, with
     ///
     /// ```text
     /// y = Wᵀ(x − c),   π = y + b_gate,   m = exp(r) ⊙ y + b_mag
     /// ```
-    ///
-    /// As `exp(r) > 0`, that is `max(m, 0)` where `m > b_mag − exp(r) ⊙ b_gate`: a threshold
-    /// (Rajamanoharan et al. 2024, *Improving Dictionary Learning with Gated Sparse Autoencoders*).
     Gated {
         gate_bias: &'a str,
         magnitude_bias: &'a str,
@@ -145,7 +142,8 @@ impl Selection<'_> {
             Self::Relu => Activation::Relu,
             Self::TopK(k) => Activation::TopK(k),
             Self::BatchTopK { k, .. } => Activation::BatchTopK(k),
-            Self::Above(_) | Self::Gated { .. } => Activation::JumpRelu,
+            Self::Above(_) => Activation::JumpRelu,
+            Self::Gated { .. } => Activation::Gated,
         }
     }
 }
@@ -169,7 +167,7 @@ impl Published<'_> {
         self.decoder_weights
             .read(tensors, &mut theta[at.decoder_weights.clone()])?;
         let bias = match self.selection {
-            Selection::Gated { magnitude_bias, .. } => magnitude_bias,
+            Selection::Gated { gate_bias, .. } => gate_bias,
             _ => self.encoder_bias,
         };
         for (name, range) in [
@@ -180,21 +178,6 @@ impl Published<'_> {
         }
         self.read_thresholds(tensors, &mut theta[at.thresholds.clone()], &mut notes)?;
 
-        if let Selection::Gated {
-            gate_bias,
-            log_magnitude,
-            ..
-        } = self.selection
-        {
-            let gate: Vec<T> = tensors.vector(gate_bias, n)?;
-            let mut gains: Vec<T> = tensors.vector(log_magnitude, n)?;
-            gains.iter_mut().for_each(|r| *r = r.exp());
-            scale_units(&mut theta[at.encoder_weights.clone()], d, &gains);
-            for j in 0..n {
-                theta[at.thresholds.start + j] =
-                    theta[at.encoder_bias.start + j] - gains[j] * gate[j];
-            }
-        }
         if self.by_decoder_norm {
             let norms = self.decoder_norms(&theta[at.decoder_weights.clone()], d, &tensors.path)?;
             let inverse: Vec<T> = norms.iter().map(|&norm| T::one() / norm).collect();
@@ -271,7 +254,7 @@ impl Published<'_> {
         }
     }
 
-    /// Reads the thresholds that are in the file, one or one per unit.
+    /// Reads the thresholds that are in the file, one or one per unit, or r and `b_mag`.
     fn read_thresholds<T: Real, R: Read + Seek>(
         &self,
         tensors: &mut Tensors<R>,
@@ -301,7 +284,16 @@ impl Published<'_> {
                 });
             }
             Selection::Above(Threshold::Constant(threshold)) => thresholds.fill(T::of(threshold)),
-            Selection::Relu | Selection::TopK(_) | Selection::Gated { .. } => {}
+            Selection::Gated {
+                magnitude_bias,
+                log_magnitude,
+                ..
+            } => {
+                let (r, bias) = thresholds.split_at_mut(thresholds.len() / 2);
+                tensors.read_into(log_magnitude, Rows::Contiguous, r)?;
+                tensors.read_into(magnitude_bias, Rows::Contiguous, bias)?;
+            }
+            Selection::Relu | Selection::TopK(_) => {}
         }
         Ok(())
     }

@@ -19,8 +19,6 @@
 //! in the decoder, and the one with `metadata`. Inputs of attention heads (`hook_z`) are columns with
 //! the heads one after the other.
 //!
-//! Gated units become units with thresholds, which they are equal to, and are saved as `jumprelu`.
-
 use std::fs;
 use std::path::Path;
 
@@ -185,7 +183,7 @@ fn is_legacy(config: &Object) -> Result<bool, Error> {
 
 /// Saves a model into a folder, which is made if there is none, as `SAE.load_from_disk` of SAELens 6
 /// reads it: `standard` for ReLU, `topk` for the activations that select within a sample, `jumprelu` for
-/// those with thresholds, which gated units have become when they were loaded.
+/// those with thresholds, `gated` for gated units.
 ///
 /// Tied weights are written twice. The objective has no place in these files; [`super::save`] keeps
 /// it. [`save_with`] adds what SAELens wants to know of the network.
@@ -263,15 +261,25 @@ pub fn save_with<T: Real>(
         config["k"] = json!(k);
         config["rescale_acts_by_decoder_norm"] = json!(false);
     }
+    let bias = if layer.magnitudes.is_some() {
+        "b_gate"
+    } else {
+        "b_enc"
+    };
     let mut parts = vec![
         Part::transposed("W_enc", &[d, n], layer.encoder_weights),
-        Part::new("b_enc", &[n], layer.encoder_bias),
+        Part::new(bias, &[n], layer.encoder_bias),
         Part::new("W_dec", &[n, d], layer.decoder_weights),
         Part::new("b_dec", &[d], layer.decoder_bias),
     ];
     if layer.activation == Activation::JumpRelu {
         config["architecture"] = json!("jumprelu");
         parts.push(Part::new("threshold", &[n], &layer.thresholds[..]));
+    }
+    if let Some([log_magnitude, magnitude_bias]) = layer.magnitudes {
+        config["architecture"] = json!("gated");
+        parts.push(Part::new("r_mag", &[n], log_magnitude));
+        parts.push(Part::new("b_mag", &[n], magnitude_bias));
     }
     write_both(folder, WEIGHTS, &parts, &config)
 }

@@ -94,7 +94,7 @@ impl<T: Real> Pass<'_, T> {
         let (objective, n) = (self.objective, self.layout.blocks()[l].above);
         let beta = objective.penalty_weight;
         let hidden = HiddenBatch::new(
-            &ws.hidden[l][..n * m],
+            &self.penalized_of(l, &ws.hidden, &ws.gates)[..n * m],
             &ws.mean[l][..n],
             objective.sparsity_target,
             objective.encoder[l],
@@ -145,7 +145,11 @@ impl<T: Real> Pass<'_, T> {
             grow(delta, n * m);
             if l + 1 == depth {
                 let d = blocks.decoder_weights(self.theta);
-                let below = before.last().unwrap_or(&ws.reconstruction[0]);
+                let below = if self.gated() {
+                    &ws.frozen
+                } else {
+                    before.last().unwrap_or(&ws.reconstruction[0])
+                };
                 let mut delta = matrix_mut(delta, n, m);
                 for group in self.groups(l, m) {
                     product(
@@ -162,7 +166,9 @@ impl<T: Real> Pass<'_, T> {
                 let after = matrix(&after[0], above.above, m);
                 product(matrix_mut(delta, n, m), seeded, w, after, &mut ws.scratch);
             }
-            if self.objective.encoder[l] == Activation::JumpRelu {
+            if self.gated() {
+                self.backpropagate_gates(m, &penalized, gradient, ws);
+            } else if self.objective.encoder[l] == Activation::JumpRelu {
                 self.backpropagate_jump(l, m, &penalized, gradient, ws);
             } else {
                 gradient[blocks.thresholds.clone()].fill(T::zero()); // they learn otherwise

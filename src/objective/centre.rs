@@ -5,7 +5,7 @@
 //! ∂c₀ = Δ(R₀) 1 − W₀ Δ(H₁) 1 = Δ(R₀) 1 − W₀ ∂b₀
 //! ```
 //!
-//! Bricken et al. (2023), *Towards Monosemanticity*; Gao et al. (2024), *Scaling and Evaluating Sparse
+//! (and with gated units the sum of what reaches U in place of `∂b₀`). Bricken et al. (2023), *Towards Monosemanticity*; Gao et al. (2024), *Scaling and Evaluating Sparse
 //! Autoencoders*. The bias then stands for what all samples share, and hidden units for the rest.
 
 use nalgebra::DMatrixView;
@@ -43,7 +43,7 @@ impl<T: Real> Pass<'_, T> {
         let blocks = &self.layout.blocks()[0];
         let w = &self.theta[blocks.encoder_weights.clone()];
         for (j, w) in w.chunks_exact(blocks.below).enumerate() {
-            let of_unit = gradient[blocks.encoder_bias.start + j];
+            let of_unit = gradient[blocks.encoder_bias.start + j] + self.of_magnitude(j, gradient);
             if of_unit != T::zero() {
                 kernel::add_scaled(&mut gradient[blocks.decoder_bias.clone()], -of_unit, w);
             }

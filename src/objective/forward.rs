@@ -33,6 +33,10 @@ impl<T: Real> Pass<'_, T> {
                     ws.smallest_kept[l] = smallest;
                 }
                 Activation::JumpRelu => self.jump(l, h, sums, &mut ws.scratch),
+                Activation::Gated => {
+                    self.open_gates(h, &mut ws.gates, sums, &mut ws.scratch);
+                    self.pass_gates(h, &mut ws.gains, &mut ws.scratch);
+                }
                 _ => self.activate(l, h, sums, &mut ws.scratch),
             }
             for (mean, &sum) in ws.mean[l].iter_mut().zip(&sums[..blocks.above]) {
@@ -79,7 +83,7 @@ impl<T: Real> Pass<'_, T> {
     }
 
     /// `R = D A + c` without its activation.
-    fn decode_product(
+    pub(super) fn decode_product(
         &self,
         l: usize,
         above: DMatrixView<'_, T>,
@@ -229,7 +233,11 @@ impl<T: Real> Pass<'_, T> {
                 };
                 let h = &mut h[..blocks.above * m];
                 self.encode_product(l, below, h, &mut ws.scratch);
-                self.activate(l, h, &mut [], &mut ws.scratch);
+                if self.gated() {
+                    self.pass_gates(h, &mut ws.gains, &mut ws.scratch);
+                } else {
+                    self.activate(l, h, &mut [], &mut ws.scratch);
+                }
             }
             ws.return_centred(centred);
         });

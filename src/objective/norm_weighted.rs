@@ -40,7 +40,8 @@ impl<T: Real> Pass<'_, T> {
         let weighted_mean = &mut ws.weighted_mean[..n];
         weighted_mean.copy_from_slice(&ws.mean[l][..n]);
         kernel::multiply(weighted_mean, norms);
-        let (h, weighted) = (&ws.hidden[l][..n * m], &mut ws.weighted[..n * m]);
+        let h = &self.penalized_of(l, &ws.hidden, &ws.gates)[..n * m];
+        let weighted = &mut ws.weighted[..n * m];
         ws.scratch.run(weighted, n, &mut [], |first, panel, _| {
             panel.copy_from_slice(&h[first * n..][..panel.len()]);
             for column in panel.chunks_exact_mut(n) {

@@ -30,7 +30,7 @@ impl<T: Real> Pass<'_, T> {
     }
 
     /// Whether innermost unit `j`, which is never below 0, was active in the samples of the last
-    /// gradient.
+    /// gradient, or its gate open.
     pub(crate) fn was_active(&self, j: usize, ws: &Workspace<T>) -> bool {
         if self.selects_only().is_some() {
             ws.codes.is_active(j)
@@ -111,7 +111,8 @@ impl<T: Real> Pass<'_, T> {
     /// of all `m` samples together, are not zero.
     pub(super) fn compress_if_sparse(&self, active: T, m: usize, ws: &mut Workspace<T>) -> bool {
         let units = self.layout.hidden();
-        let vanishes = self.objective.encoder[0].vanishes();
+        // The gates want what is inactive, too.
+        let vanishes = self.objective.encoder[0].vanishes() && !self.gated();
         let few = active.to_f64() * f64::of_count(SPARSE) <= f64::of_count(units * m);
         if self.layout.depth() != 1 || !vanishes || !few {
             return false;

@@ -1,3 +1,5 @@
+use std::ops::Range;
+
 use super::learning_rate::LearningRate;
 use super::{Objective, Optimizer, Step, saturate};
 use crate::Real;
@@ -195,6 +197,14 @@ impl<T: Real> Optimizer<T> for Adam<T> {
 
     fn scale_learning_rate(&mut self, factor: T) -> Result<(), Error> {
         self.learning_rate.scale(factor.to_f64())
+    }
+
+    fn forget(&mut self, parameters: Range<usize>) {
+        for moment in [&mut self.first_moment, &mut self.second_moment] {
+            if let Some(moment) = moment.get_mut(parameters.clone()) {
+                moment.fill(T::zero());
+            }
+        }
     }
 
     fn limit_threads(&mut self, threads: usize) {

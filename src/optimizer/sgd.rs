@@ -1,3 +1,5 @@
+use std::ops::Range;
+
 use super::learning_rate::LearningRate;
 use super::{Objective, Optimizer, Step, saturate};
 use crate::Real;
@@ -147,6 +149,12 @@ impl<T: Real> Optimizer<T> for Sgd<T> {
 
     fn scale_learning_rate(&mut self, factor: T) -> Result<(), Error> {
         self.learning_rate.scale(factor.to_f64())
+    }
+
+    fn forget(&mut self, parameters: Range<usize>) {
+        if let Some(velocity) = self.velocity.get_mut(parameters) {
+            velocity.fill(T::zero());
+        }
     }
 
     fn limit_threads(&mut self, threads: usize) {

@@ -18,10 +18,11 @@ use crate::{Activation, Real};
 /// ```
 ///
 /// each matrix column by column. With tied weights there is no `D_l`: the decoder reads `W_l`.
-/// Behind them lie the thresholds of the layers whose activation has some:
+/// Behind them lie, layer by layer, the parameters of the activations that have some:
 ///
 /// ```text
-/// t_0, …, t_{L−1}                   of JumpRelu n_{l+1} entries, of BatchTopK one, of others none
+/// t_l                               JumpRelu: n_{l+1} thresholds; BatchTopK: one
+/// r_l, b_mag,l                      Gated: each n_{l+1} entries; b_l is then that of the gates
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Layout {
@@ -40,7 +41,8 @@ pub(crate) struct Blocks {
     pub(crate) encoder_bias: Range<usize>,
     pub(crate) decoder_weights: Range<usize>,
     pub(crate) decoder_bias: Range<usize>,
-    /// Empty, or one entry, or one per unit above.
+    /// Empty, or one entry, or one per unit above; or two per unit, which are r and `b_mag` of gated
+    /// units.
     pub(crate) thresholds: Range<usize>,
 }
 
@@ -55,7 +57,7 @@ impl Layout {
         Self::with_thresholds(sizes, tied, |_, _| 0)
     }
 
-    /// The same sizes, with room for the thresholds of these activations, one for each hidden layer,
+    /// The same sizes, with room for the parameters of these activations, one for each hidden layer,
     /// as far as they have some.
     ///
     /// ```
@@ -216,12 +218,12 @@ impl Layout {
         self.len
     }
 
-    /// The thresholds of all layers.
+    /// The parameters of the activations, thresholds and others, of all layers.
     pub(crate) fn thresholds(&self) -> Range<usize> {
         self.blocks[0].thresholds.start..self.len
     }
 
-    /// Whether some layer has thresholds.
+    /// Whether some layer has such.
     pub(crate) fn has_thresholds(&self) -> bool {
         !self.thresholds().is_empty()
     }
@@ -251,9 +253,17 @@ impl Blocks {
         self.weights(&theta[self.decoder_weights.clone()])
     }
 
-    /// The thresholds above which units are active, none or one or one per unit.
+    /// The thresholds above which units are active, none or one or one per unit. Of gated units, all
+    /// [`magnitudes`](Self::magnitudes).
     pub(crate) fn thresholds<'a, T: Real>(&self, theta: &'a [T]) -> &'a [T] {
         &theta[self.thresholds.clone()]
+    }
+
+    /// r and `b_mag` of gated units.
+    pub(crate) fn magnitudes(&self) -> Option<[Range<usize>; 2]> {
+        let Range { start, end } = self.thresholds;
+        let middle = start + self.above;
+        (end - start == 2 * self.above).then_some([start..middle, middle..end])
     }
 
     fn weights<'a, T: Real>(&self, block: &'a [T]) -> DMatrixView<'a, T> {

@@ -34,15 +34,17 @@ use crate::{Activation, Real};
 pub struct DeadUnits {
     after: usize,
     auxiliary: Option<(usize, f64)>,
+    resampled: Option<usize>,
 }
 
 impl DeadUnits {
     /// Units count as dead that have not been active in the last `samples` samples of training, at
-    /// least 1. Count in epochs where data are few; with streams of them 10 million are usual.
+    /// least 1; of [`Activation::Gated`] units those whose gate has not been open. Count in epochs where data are few; with streams of them 10 million are usual.
     pub const fn after(samples: usize) -> Self {
         Self {
             after: samples,
             auxiliary: None,
+            resampled: None,
         }
     }
 
@@ -69,6 +71,25 @@ impl DeadUnits {
         self
     }
 
+    /// Starts dead units again after every so many epochs of a fit, at least 1, but not after the last.
+    /// Each gets a sample, with a chance proportional to the square of its reconstruction error: its
+    /// direction becomes the unit's column of the decoder and, at a fifth of the mean norm of those of
+    /// the units that live, of the encoder; the bias becomes 0, and the optimizer forgets all of
+    /// them (Bricken et al. 2023, *Towards Monosemanticity*, *Neuron Resampling*).
+    ///
+    /// It is for one hidden layer of [`Activation::Relu`]: units that are selected by comparison would
+    /// never win with columns so small. Streams have no epochs, and no resampling.
+    pub const fn resampled(mut self, epochs: usize) -> Self {
+        self.resampled = Some(epochs);
+        self
+    }
+
+    /// Whether dead units start again after this epoch.
+    pub(super) fn resamples_after(&self, epoch: usize) -> bool {
+        self.resampled
+            .is_some_and(|every| epoch.is_multiple_of(every))
+    }
+
     /// α and k of the auxiliary loss.
     pub(super) fn auxiliary_loss<T: Real>(&self) -> Option<(T, usize)> {
         self.auxiliary.map(|(units, weight)| (T::of(weight), units))
@@ -86,6 +107,12 @@ impl DeadUnits {
         let incompatible = |what, other| Err(Error::Incompatible { what, other });
         if !innermost.vanishes() {
             return incompatible("dead units", "units that are never exactly 0");
+        }
+        if let Some(epochs) = self.resampled {
+            at_least_one("epochs of DeadUnits::resampled", epochs)?;
+            if layout.depth() > 1 || innermost != Activation::Relu {
+                return incompatible("resampling", "anything but one hidden layer of Relu units");
+            }
         }
         let Some((units, weight)) = self.auxiliary else {
             return Ok(());
@@ -146,6 +173,13 @@ impl Idle {
             if *idle >= dead_units.after {
                 self.dead.push(j);
             }
+        }
+    }
+
+    /// The dead units have started again.
+    pub(super) fn start_again(&mut self) {
+        for j in self.dead.drain(..) {
+            self.samples[j] = 0;
         }
     }
 

@@ -211,5 +211,61 @@ const("AUXK_OF_W_DEC", [[derivative(Wd, j, i) for i in range(3)] for j in range(
 const("AUXK_OF_B_ENC", [derivative(be, j) for j in range(4)], "The same by b_enc.")
 const("AUXK_OF_B_DEC", [derivative(bd, i) for i in range(3)], "The same by b_dec, through the encoder alone.")
 
+# ---------- Gated units, on the model of TopK without its encoder bias: Rajamanoharan et al. 2024
+bg, rm, bm, l1, decay = [0.0, 0.1, -0.1, 0.05], [0.1, -0.2, 0.0, 0.3], [0.02, -0.03, 0.1, 0.0], 0.3, 0.02
+start = [v for M in (We, Wd) for r in M for v in r] + bg + rm + bm + bd
+
+
+def gated(th, frozen):
+    """The terms at th; the decoder that the gates are seen through is that of frozen."""
+    of = lambda th: ([th[4 * i:4 * i + 4] for i in range(3)], [th[12 + 3 * j:15 + 3 * j] for j in range(4)],
+                     th[24:28], th[28:32], th[32:36], th[36:39])
+    (we, wd, b, r, mag, c), (_, wd_frozen, _, _, _, c_frozen) = of(th), of(frozen)
+    recon = aux = open_by = weighted = 0.0
+    hidden = []
+    for x in Xs:
+        u = [sum((x[i] - c[i]) * we[i][j] for i in range(3)) for j in range(4)]
+        pi = [u[j] + b[j] for j in range(4)]
+        f = [(1.0 if pi[j] > 0 else 0.0) * max(math.exp(r[j]) * u[j] + mag[j], 0.0) for j in range(4)]
+        g = [max(p, 0.0) for p in pi]
+        o = [sum(f[j] * wd[j][i] for j in range(4)) + c[i] for i in range(3)]
+        of_gates = [sum(g[j] * wd_frozen[j][i] for j in range(4)) + c_frozen[i] for i in range(3)]
+        recon += 0.5 * sum((p - q) ** 2 for p, q in zip(o, x)) / 3
+        aux += 0.5 * sum((p - q) ** 2 for p, q in zip(of_gates, x)) / 3
+        open_by += sum(g) / 3
+        weighted += sum(v * norm(d) for v, d in zip(g, wd)) / 3
+        hidden.append(f)
+    wd_term = decay / 2 * sum(v * v for v in th[:24])
+    return recon, aux, wd_term, open_by, weighted, hidden
+
+
+def of_gated(penalty):
+    """Central differences of the objective with a penalty, by all of start."""
+    total = lambda th: sum((lambda t: (t[0], t[1], t[2], l1 * t[penalty]))(gated(th, start)))
+    fd = []
+    for i in range(len(start)):
+        e, p, q = 1e-5, start[:], start[:]
+        p[i] += e
+        q[i] -= e
+        fd.append((total(p) - total(q)) / (2 * e))
+    return fd
+
+
+recon, aux, wd_term, open_by, weighted, hidden = gated(start, start)
+const("GATED_B_GATE", bg, "One per unit.")
+const("GATED_R_MAG", rm, "One per unit.")
+const("GATED_B_MAG", bm, "One per unit.")
+const("GATED_WEIGHT", l1, "Weight of the penalty.")
+const("GATED_DECAY", decay, "Weight decay.")
+const("GATED_F", hidden, "Hidden activations.")
+const("GATED_RECONSTRUCTION", recon, "1/m sum 1/2 |o - x|^2")
+const("GATED_AUXILIARY", aux, "The same from the gates alone.")
+const("GATED_WEIGHT_DECAY", wd_term, "decay/2 sum W^2")
+const("GATED_L1", open_by, "1/m sum of what the gates let through.")
+const("GATED_WEIGHTED_L1", weighted, "The same, times |d|.")
+of = "by W_enc, W_dec, b_gate, r_mag, b_mag, and b_dec, by central differences, the decoder of the gates fixed."
+const("GATED_OF_L1", of_gated(3), f"Gradient with L1 {of}")
+const("GATED_OF_WEIGHTED_L1", of_gated(4), f"Gradient with L1 times |d| {of}")
+
 print("// Written by generate.py. Do not edit.\n")
 print("\n".join(out))

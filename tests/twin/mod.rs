@@ -20,7 +20,8 @@ use sparse_autoencoder::{
     SparseAutoencoder, SquaredDeviation,
 };
 
-/// A model as plain data. `theta` and the samples must hold values that are exact in the scalar.
+/// A model as plain data. `theta` and the samples must hold values that are exact in the scalar. The
+/// thresholds of `BatchTopK` are none of it: they are 0, so that in inference it is a ReLU.
 #[derive(Debug, Clone)]
 pub(crate) struct Twin {
     pub(crate) sizes: Vec<usize>,
@@ -107,7 +108,8 @@ fn value<T: Real>(f: Activation, z: Ball<T>) -> Ball<T> {
         Activation::Relu
         | Activation::TopK(_)
         | Activation::TopProportion(_)
-        | Activation::WinnerTakeAll(_) => z.positive_part(),
+        | Activation::WinnerTakeAll(_)
+        | Activation::BatchTopK(_) => z.positive_part(),
         other => panic!("the twin does not know {other:?}"),
     }
 }
@@ -145,7 +147,9 @@ fn largest<T: Real>(values: &[Ball<T>], k: usize, sure: &Certainty) -> Vec<bool>
             sure.require(exact || b.is_exactly(0.0) || a.low() > b.high());
         }
     }
-    (0..values.len()).map(|j| kept.contains(&j)).collect()
+    let mut chosen = vec![false; values.len()];
+    kept.iter().for_each(|&j| chosen[j] = true);
+    chosen
 }
 
 fn dot<T: Real>(a: &[Ball<T>], b: &[Ball<T>], start: Ball<T>) -> Ball<T> {
@@ -237,6 +241,13 @@ impl Twin {
                 }
                 above.push(h);
             }
+            if let (Activation::BatchTopK(k), Samples::OneBatch) = (f, samples) {
+                let all: Vector<T> = above.iter().flatten().copied().collect();
+                let chosen = largest(&all, k * above.len(), sure);
+                for (h, chosen) in above.iter_mut().flatten().zip(chosen) {
+                    *h = if chosen { *h } else { Ball::exact(0.0) };
+                }
+            }
             if let (Activation::WinnerTakeAll(p), Samples::OneBatch) = (f, samples) {
                 let winners = proportion_of(p, above.len());
                 for j in 0..layer.b.len() {
@@ -257,9 +268,10 @@ impl Twin {
             return self.output;
         }
         match self.hidden[l - 1] {
-            Activation::TopK(_) | Activation::TopProportion(_) | Activation::WinnerTakeAll(_) => {
-                Activation::Relu
-            }
+            Activation::TopK(_)
+            | Activation::TopProportion(_)
+            | Activation::WinnerTakeAll(_)
+            | Activation::BatchTopK(_) => Activation::Relu,
             other => other,
         }
     }
@@ -494,6 +506,9 @@ impl Twin {
             }
         }
         encoder.append(&mut decoder);
+        // Thresholds follow what was chosen, and have no gradient.
+        let thresholds = |f: &&Activation| matches!(f, Activation::BatchTopK(_));
+        encoder.extend(self.hidden.iter().filter(thresholds).map(|_| zero));
         Outcome {
             reconstruction: per_sample * Ball::sum(losses),
             weight_decay: half * lambda * Ball::sum(squares),

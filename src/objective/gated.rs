@@ -1,0 +1,149 @@
+//! Gated units: whether a unit is active, and how much, are told apart.
+//!
+//! ```text
+//! U = Wᵀ X̃,     Π = U + b,     G = max(Π, 0)
+//! H = 1[Π > 0] ⊙ max(eʳ ⊙ U + b_mag, 0)
+//!
+//! J = 1/m Σᵢ ℓ(x̂ᵢ, xᵢ) + λ/2 Σ‖W‖² + β Ω(G; ρ) + 1/m Σᵢ ℓ(x̂′ᵢ, xᵢ),     X̂′ = g(D′ G + c′)
+//! ```
+//!
+//! Rajamanoharan et al. (2024), *Improving Dictionary Learning with Gated Sparse Autoencoders*. As the
+//! penalty sees G, not H, it shrinks no activation. But a step has no derivative, so the gates learn
+//! of the reconstruction only by the last term, in which `D′ = D` and `c′ = c` are constants: the
+//! decoder is not to serve what the penalty has shrunk. So the gradient is not that of J, but of J with
+//! a decoder that stands still there:
+//!
+//! ```text
+//! Δ′ = 1/m ∂ℓ/∂x̂′ ⊙ g′
+//! Δ(Π) = (Dᵀ Δ′ + β ∂Ω) ⊙ 1[G > 0],      ∂b = Δ(Π) 1
+//! Δ(M) = (Dᵀ Δ(R₀)) ⊙ 1[H > 0],          ∂b_mag = Δ(M) 1,     ∂r = (Δ(M) ⊙ (H − b_mag 1ᵀ)) 1
+//! Δ(U) = Δ(Π) + eʳ ⊙ Δ(M),               ∂W = X̃ Δ(U)ᵀ + λ W
+//! ```
+//!
+//! where `H − b_mag` is `eʳ ⊙ U`, wherever `Δ(M)` is not 0. A pre-encoder bias reaches U as any does,
+//! and with it all of J. A penalty that is weighed by the norms of the decoder weighs G by them, and
+//! its gradient reaches them, as for other activations: in the paper those norms are 1.
+
+use nalgebra::DMatrixView;
+
+use super::backward::Penalized;
+use super::{Pass, matrix, matrix_mut};
+use crate::activation::{Function, Relu};
+use crate::kernel::{self, Scratch, Write, product, transpose};
+use crate::workspace::{Workspace, grow};
+use crate::{Activation, Real};
+
+impl<T: Real> Pass<'_, T> {
+    /// Whether the units are gated: those of the only hidden layer.
+    pub(super) fn gated(&self) -> bool {
+        self.objective.encoder[0] == Activation::Gated
+    }
+
+    /// r and `b_mag`.
+    fn magnitudes(&self) -> [&[T]; 2] {
+        let magnitudes = self.layout.blocks()[0].thresholds(self.theta);
+        magnitudes.split_at(magnitudes.len() / 2).into()
+    }
+
+    /// The bias of the gates.
+    fn gate_bias(&self) -> &[T] {
+        &self.theta[self.layout.blocks()[0].encoder_bias.clone()]
+    }
+
+    /// `G` from `U`; writes the sums over the samples, and the number of open gates behind them.
+    pub(super) fn open_gates(
+        &self,
+        u: &[T],
+        gates: &mut Vec<T>,
+        sums: &mut [T],
+        scratch: &mut Scratch<T>,
+    ) {
+        grow(gates, u.len());
+        kernel::open_gates(&mut gates[..u.len()], u, self.gate_bias(), sums, scratch);
+    }
+
+    /// `U` becomes `H`, and `gains` becomes `eʳ`.
+    pub(super) fn pass_gates(&self, u: &mut [T], gains: &mut Vec<T>, scratch: &mut Scratch<T>) {
+        let [r, magnitude_bias] = self.magnitudes();
+        gains.clear();
+        gains.extend(r.iter().map(|r| r.exp()));
+        kernel::pass_gates(u, self.gate_bias(), gains, magnitude_bias, scratch);
+    }
+
+    /// What the penalty sees of layer `l`, samples × units: `G` in place of `H`.
+    pub(super) fn penalized_of<'a>(
+        &self,
+        l: usize,
+        hidden: &'a [Vec<T>],
+        gates: &'a [T],
+    ) -> &'a [T] {
+        if self.gated() { gates } else { &hidden[l] }
+    }
+
+    /// `Δ′`, and what the reconstruction from the gates alone costs; 0 without gates. Needs the room of
+    /// `R₀`, and leaves the sums undefined.
+    pub(super) fn reconstruct_frozen(
+        &self,
+        target: DMatrixView<'_, T>,
+        ws: &mut Workspace<T>,
+    ) -> T {
+        if !self.gated() {
+            return T::zero();
+        }
+        let (blocks, m) = (&self.layout.blocks()[0], target.ncols());
+        let r = &mut ws.reconstruction[0];
+        grow(r, blocks.below * m);
+        let gates = matrix(&ws.gates, blocks.above, m);
+        self.decode_product(0, gates, r, &mut ws.scratch);
+        let loss = self.compare(target, 0, false, ws);
+        std::mem::swap(&mut ws.frozen, &mut ws.reconstruction[0]);
+        T::of(loss / f64::of_count(m))
+    }
+
+    /// `Dᵀ Δ′ + β ∂Ω` per activation, which is the `Δ` of the layer, becomes `Δ(U)`; writes the
+    /// gradients of b, r, and `b_mag`.
+    pub(super) fn backpropagate_gates(
+        &self,
+        m: usize,
+        penalized: &Penalized<T>,
+        gradient: &mut [T],
+        ws: &mut Workspace<T>,
+    ) {
+        let blocks = &self.layout.blocks()[0];
+        let (rows, n) = (blocks.below, blocks.above);
+        let (delta, gates) = (&mut ws.delta[0][..n * m], &mut ws.gates[..n * m]);
+        let of_gates = &mut gradient[blocks.encoder_bias.clone()];
+        let per_unit = &ws.per_unit[..penalized.units];
+        let slope = |g| Relu.slope(g);
+        kernel::backpropagate(delta, gates, per_unit, slope, of_gates, &mut ws.scratch);
+
+        let d = blocks.decoder_weights(self.theta);
+        let of_reconstruction = matrix(&ws.reconstruction[0], rows, m);
+        product(
+            matrix_mut(gates, n, m),
+            Write::Over,
+            transpose(d),
+            of_reconstruction,
+            &mut ws.scratch,
+        );
+        kernel::backpropagate_gated(
+            delta,
+            gates,
+            &ws.hidden[0][..n * m],
+            &ws.gains,
+            self.magnitudes()[1],
+            &mut gradient[blocks.thresholds.clone()],
+            &mut ws.scratch,
+        );
+    }
+
+    /// What `Δ(U) 1` of unit `j` has besides `∂b`: `eʳ ∂b_mag`; 0 without gates.
+    pub(super) fn of_magnitude(&self, j: usize, gradient: &[T]) -> T {
+        if !self.gated() {
+            return T::zero();
+        }
+        let blocks = &self.layout.blocks()[0];
+        let magnitude_bias = blocks.thresholds.start + blocks.above;
+        self.magnitudes()[0][j].exp() * gradient[magnitude_bias + j]
+    }
+}
