@@ -66,11 +66,15 @@ fn active_units(model: &SparseAutoencoder<f64>) -> f64 {
 #[test]
 fn the_weight_is_found_from_far_below_and_from_above() {
     for weight in [1e-3, 2.0] {
-        for (hidden, epochs) in [(Activation::Relu, 100), (Activation::JumpRelu, 150)] {
-            let builder = if hidden == Activation::Relu {
-                builder(hidden, L1, weight).norm_weighted(true)
-            } else {
-                builder(hidden, L0, weight).bandwidth(0.2)
+        for (hidden, epochs) in [
+            (Activation::Relu, 100),
+            (Activation::JumpRelu, 150),
+            (Activation::Gated, 150),
+        ] {
+            let builder = match hidden {
+                Activation::JumpRelu => builder(hidden, L0, weight).bandwidth(0.2),
+                Activation::Relu => builder(hidden, L1, weight).norm_weighted(true),
+                _ => builder(hidden, L1, weight),
             };
             let mut model = builder.build().unwrap();
             let state = fit(&mut model, SetPoint::active_units(4.0), epochs);

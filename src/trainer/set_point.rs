@@ -79,14 +79,14 @@ impl SetPoint {
     }
 
     /// So many active units of the innermost layer in the mean over the samples, its L0, > 0: for
-    /// units that vanish and are not selected by their number, such as [`Activation::Relu`] and
-    /// [`Activation::JumpRelu`].
+    /// units that vanish and are not selected by their number, such as [`Activation::Relu`],
+    /// [`Activation::JumpRelu`], and [`Activation::Gated`], of which it counts the open gates.
     pub const fn active_units(wanted: f64) -> Self {
         Self::new(Measure::ActiveUnits, wanted)
     }
 
     /// A mean activation ρ̂ of the innermost layer, > 0, over its units and the samples: for units
-    /// that are never below 0.
+    /// that are never below 0; of [`Activation::Gated`] units what the gates let through.
     pub const fn mean_activation(wanted: f64) -> Self {
         Self::new(Measure::MeanActivation, wanted)
     }
@@ -130,7 +130,7 @@ impl SetPoint {
             return incompatible("an innermost layer without a penalty");
         }
         match self.measure {
-            _ if f.selects() && f != Activation::JumpRelu => {
+            _ if f.selects() && !matches!(f, Activation::JumpRelu | Activation::Gated) => {
                 incompatible("units that are selected by their number")
             }
             Measure::ActiveUnits if !f.vanishes() => incompatible("units that are never exactly 0"),
