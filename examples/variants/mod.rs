@@ -16,6 +16,9 @@ use sparse_autoencoder::{
 pub(crate) enum Variant {
     /// ReLU units under an L1 penalty on what they contribute, `hⱼ ‖dⱼ‖` (Conerly et al. 2024).
     L1,
+    /// Units of which a gate decides whether they are active, under the same penalty on the gates
+    /// (Rajamanoharan et al. 2024, *Improving Dictionary Learning with Gated Sparse Autoencoders*).
+    Gated,
     /// Gao et al. 2024.
     TopK,
     /// Bussmann et al. 2024.
@@ -31,8 +34,9 @@ pub(crate) enum Variant {
 const TARGET_WEIGHT: f64 = 100.0;
 
 impl Variant {
-    pub(crate) const ALL: [Self; 5] = [
+    pub(crate) const ALL: [Self; 6] = [
         Self::L1,
+        Self::Gated,
         Self::TopK,
         Self::JumpRelu,
         Self::BatchTopK,
@@ -42,6 +46,7 @@ impl Variant {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::L1 => "ReLU, L1",
+            Self::Gated => "Gated",
             Self::TopK => "TopK",
             Self::BatchTopK => "BatchTopK",
             Self::JumpRelu => "JumpReLU",
@@ -62,6 +67,10 @@ impl Variant {
                 .penalty(L1)
                 .penalty_weight(1e-3)
                 .norm_weighted(true),
+            Self::Gated => builder
+                .hidden_activation(Activation::Gated)
+                .penalty(L1)
+                .penalty_weight(1e-3),
             Self::TopK => builder.hidden_activation(Activation::TopK(setting.active)),
             Self::BatchTopK => builder.hidden_activation(Activation::BatchTopK(setting.active)),
             Self::Matryoshka => builder
@@ -125,7 +134,7 @@ impl Learner {
         if let Some(dead_units) = setting.dead_units {
             trainer = trainer.dead_units(dead_units);
         }
-        if variant == Variant::L1 {
+        if matches!(variant, Variant::L1 | Variant::Gated) {
             // From a weak penalty to one that is right, over a part of the steps: a strong one on
             // units that have found nothing yet would leave them there.
             let gain = (30.0 / ratio(setting.steps, 1)).min(0.2);
