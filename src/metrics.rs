@@ -1,10 +1,11 @@
-//! How well a model reconstructs, how sparse its hidden activations are, what each of its units does,
-//! and how well scores tell anomalies from the rest.
+//! How well a model reconstructs, how sparse its hidden activations are, what each of its units does
+//! and whether they found known features, and how well scores tell anomalies from the rest.
 //!
-//! [`ReconstructionMetrics`], [`SparsityMetrics`], and [`UnitStatistics`] are accumulators: batches are
-//! added as they come, and nothing of them is kept. All is summed in `f64`, sample by sample in the order given,
-//! so that the same samples give the same bits however they were split into batches, also for
-//! quantities that a mean over batches would get wrong, such as a variance.
+//! [`ReconstructionMetrics`], [`SparsityMetrics`], [`UnitStatistics`], and [`DictionaryMetrics`] are
+//! accumulators: batches are added as they come, and nothing of them is kept. All is summed in `f64`,
+//! sample by sample in the order given, so that the same samples give the same bits however they
+//! were split into batches, also for quantities that a mean over batches would get wrong, such as a
+//! variance.
 //!
 //! A number that the samples do not define (before any was added, or where it would divide by
 //! zero) is `None`, never NaN.
@@ -34,12 +35,15 @@
 //! # Ok::<(), sparse_autoencoder::Error>(())
 //! ```
 
+mod assignment;
+mod dictionary;
 mod ranking;
 mod reconstruction;
 mod sparsity;
 mod sparsity_index;
 mod units;
 
+pub use dictionary::{DictionaryMetrics, FeatureMatch};
 pub use ranking::{RocPoint, average_precision, roc_auc, roc_curve};
 pub use reconstruction::ReconstructionMetrics;
 pub use sparsity::SparsityMetrics;

@@ -8,7 +8,8 @@ use std::sync::Arc;
 
 use sparse_autoencoder::gradient_check::GradientCheck;
 use sparse_autoencoder::metrics::{
-    ReconstructionMetrics, SparsityIndex, SparsityMetrics, TopSample, UnitStatistics,
+    DictionaryMetrics, FeatureMatch, ReconstructionMetrics, SparsityIndex, SparsityMetrics,
+    TopSample, UnitStatistics,
 };
 use sparse_autoencoder::nalgebra::DMatrix;
 use sparse_autoencoder::optimizer::Step;
@@ -30,6 +31,7 @@ fn default<T: Default>() {}
 fn values_can_be_sent_shared_cloned_and_shown() {
     small_value::<Activation>();
     small_value::<Corruption>();
+    small_value::<FeatureMatch>();
     small_value::<Initialization>();
     small_value::<KlDivergence>();
     small_value::<L1>();
@@ -45,6 +47,7 @@ fn values_can_be_sent_shared_cloned_and_shown() {
     small_value::<TopSample>();
 
     value::<Adam<f32>>();
+    value::<DictionaryMetrics>();
     value::<Error>();
     value::<GradientCheck<f64>>();
     value::<Layer<f32>>();

@@ -104,24 +104,31 @@ pub(crate) fn panels(
     draw(path, (WIDTH, total), |canvas| {
         let (head, mut rest) = canvas.split_vertically(TITLE);
         head.titled(title, (FONT, 20))?;
-        let mut drawn = 0; // no colour stands for two things
+        let mut names: Vec<&str> = Vec::new(); // no colour stands for two of them
         for (index, panel) in panels.iter().enumerate() {
             let last = index + 1 == panels.len();
             let (here, below) = rest.split_vertically(height + if last { AXIS } else { 0 });
-            paint(&here, panel, &x, last, drawn)?;
-            drawn += panel.curves.iter().filter(|curve| !curve.dashed).count();
+            let named = names.len();
+            for curve in panel.curves.iter().filter(|curve| !curve.dashed) {
+                if !names.contains(&curve.name.as_str()) {
+                    names.push(&curve.name);
+                }
+            }
+            paint(&here, panel, &x, last, &names, named)?;
             rest = below;
         }
         Ok(())
     })
 }
 
+/// Of the `names` so far, those before `named` are explained above.
 fn paint(
     canvas: &Canvas<'_>,
     panel: &Panel,
     x: &Scale,
     with_axis: bool,
-    skipped: usize,
+    names: &[&str],
+    named: usize,
 ) -> Result<(), Box<dyn Error>> {
     let values = panel.curves.iter().flat_map(Curve::bars);
     let y = Scale::of(values.flat_map(|(_, ends)| ends), panel.axis)?;
@@ -147,11 +154,13 @@ fn paint(
         .label_style((FONT, 15))
         .axis_desc_style((FONT, 16))
         .draw()?;
-    let mut colours = COLOURS.into_iter().skip(skipped).cycle();
+    let place = |curve: &Curve| names.iter().position(|name| *name == curve.name);
+    let is_new = |curve: &Curve| place(curve).is_none_or(|place| place >= named);
     for curve in &panel.curves {
-        let colour = match curve.dashed {
-            true => GREY,
-            false => colours.next().unwrap_or(GREY),
+        let place = place(curve);
+        let colour = match place {
+            Some(place) if !curve.dashed => COLOURS[place % COLOURS.len()],
+            _ => GREY,
         };
         let points = curve.points.iter().copied();
         let drawn = if curve.dashed {
@@ -163,20 +172,25 @@ fn paint(
         };
         // Dashes too in the legend: three of them, or one line.
         let dash = if curve.dashed { (6, 4) } else { (24, 0) };
-        drawn.label(&curve.name).legend(move |(x, y)| {
-            DashedPathElement::new(
-                [(x, y), (x + 24, y)],
-                dash.0,
-                dash.1,
-                colour.stroke_width(2),
-            )
-        });
+        if is_new(curve) {
+            drawn.label(&curve.name).legend(move |(x, y)| {
+                DashedPathElement::new(
+                    [(x, y), (x + 24, y)],
+                    dash.0,
+                    dash.1,
+                    colour.stroke_width(2),
+                )
+            });
+        }
         if !curve.deviations.is_empty() {
             let bars = curve.bars();
             chart.draw_series(bars.map(|(x, [low, high])| {
                 PathElement::new([(x, low), (x, high)], colour.stroke_width(2))
             }))?;
         }
+    }
+    if !panel.curves.iter().any(is_new) {
+        return Ok(());
     }
     chart
         .configure_series_labels()

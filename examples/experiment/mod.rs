@@ -60,6 +60,63 @@ impl fmt::Display for Table {
     }
 }
 
+/// Several quantities of several models, one value per seed, in the order in which the models were
+/// first added. Shown as a table, mean ± standard deviation.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Summary {
+    title: &'static str,
+    /// Each with the digits behind its point.
+    quantities: Vec<(&'static str, usize)>,
+    rows: Vec<(String, Vec<Vec<f64>>)>,
+}
+
+impl Summary {
+    /// `title` stands above the names of the models.
+    pub(crate) fn new(title: &'static str, quantities: &[(&'static str, usize)]) -> Self {
+        Self {
+            title,
+            quantities: quantities.to_vec(),
+            rows: Vec::new(),
+        }
+    }
+
+    /// Adds a value of each quantity.
+    pub(crate) fn add<const N: usize>(&mut self, name: &str, values: [f64; N]) {
+        let known = self.rows.iter().position(|(known, _)| known == name);
+        let row = known.unwrap_or_else(|| {
+            let empty = vec![Vec::new(); self.quantities.len()];
+            self.rows.push((name.into(), empty));
+            self.rows.len() - 1
+        });
+        for (all, value) in self.rows[row].1.iter_mut().zip(values) {
+            all.push(value);
+        }
+    }
+}
+
+impl fmt::Display for Summary {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{:<24}", self.title)?;
+        for (name, _) in &self.quantities {
+            write!(formatter, " {name:>17}")?;
+        }
+        writeln!(formatter)?;
+        for (name, row) in &self.rows {
+            write!(formatter, "{name:<24}")?;
+            for (values, &(_, digits)) in row.iter().zip(&self.quantities) {
+                let (mean, deviation) = mean_and_deviation(values);
+                let text = match values.len() {
+                    1 => format!("{mean:.digits$}"),
+                    _ => format!("{mean:.digits$} ± {deviation:.digits$}"),
+                };
+                write!(formatter, " {text:>17}")?;
+            }
+            writeln!(formatter)?;
+        }
+        Ok(())
+    }
+}
+
 /// The mean of some values and the standard deviation of what they were drawn from, 0 for one.
 pub(crate) fn mean_and_deviation(values: &[f64]) -> (f64, f64) {
     let count = f64::from(u32::try_from(values.len()).unwrap_or(u32::MAX));

@@ -1,0 +1,241 @@
+//! The variants of sparse autoencoders that experiments compare, on a stream of batches, at the same
+//! number of active units.
+
+use std::error::Error;
+
+use sparse_autoencoder::metrics::{ReconstructionMetrics, SparsityMetrics};
+use sparse_autoencoder::nalgebra::{DMatrix, DMatrixView, DVector};
+use sparse_autoencoder::optimizer::{Objective, Step};
+use sparse_autoencoder::{
+    Activation, Adam, DeadUnits, Initialization, L1, Optimizer, Schedule, SetPoint,
+    SparseAutoencoder, SparseAutoencoderBuilder, TargetL0, Trainer, geometric_median,
+};
+
+/// What tells a sparse autoencoder which units to activate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Variant {
+    /// ReLU units under an L1 penalty on what they contribute, `hⱼ ‖dⱼ‖` (Conerly et al. 2024).
+    L1,
+    /// Units of which a gate decides whether they are active, under the same penalty on the gates
+    /// (Rajamanoharan et al. 2024, *Improving Dictionary Learning with Gated Sparse Autoencoders*).
+    Gated,
+    /// Gao et al. 2024.
+    TopK,
+    /// Bussmann et al. 2024.
+    BatchTopK,
+    /// Rajamanoharan et al. 2024, with a target for the number of active units.
+    JumpRelu,
+    /// BatchTopK whose first 1/32, 1/8, and 1/2 of the units reconstruct by themselves, too
+    /// (Bussmann et al. 2025).
+    Matryoshka,
+}
+
+/// The reconstruction would like more units to be active: enough for the target to be met.
+const TARGET_WEIGHT: f64 = 100.0;
+
+impl Variant {
+    pub(crate) const ALL: [Self; 6] = [
+        Self::L1,
+        Self::Gated,
+        Self::TopK,
+        Self::JumpRelu,
+        Self::BatchTopK,
+        Self::Matryoshka,
+    ];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::L1 => "ReLU, L1",
+            Self::Gated => "Gated",
+            Self::TopK => "TopK",
+            Self::BatchTopK => "BatchTopK",
+            Self::JumpRelu => "JumpReLU",
+            Self::Matryoshka => "Matryoshka BatchTopK",
+        }
+    }
+
+    fn builder(self, setting: &Setting) -> SparseAutoencoderBuilder<f32> {
+        let builder = SparseAutoencoder::builder()
+            .layers([setting.visible, setting.hidden])
+            .output_activation(Activation::Identity)
+            .initialization(Initialization::TransposedDecoder)
+            .pre_encoder_bias(true)
+            .seed(setting.seed);
+        match self {
+            Self::L1 => builder
+                .hidden_activation(Activation::Relu)
+                .penalty(L1)
+                .penalty_weight(1e-3)
+                .norm_weighted(true),
+            Self::Gated => builder
+                .hidden_activation(Activation::Gated)
+                .penalty(L1)
+                .penalty_weight(1e-3),
+            Self::TopK => builder.hidden_activation(Activation::TopK(setting.active)),
+            Self::BatchTopK => builder.hidden_activation(Activation::BatchTopK(setting.active)),
+            Self::Matryoshka => builder
+                .hidden_activation(Activation::BatchTopK(setting.active))
+                .matryoshka([32, 8, 2].map(|part| setting.hidden / part)),
+            Self::JumpRelu => builder
+                .hidden_activation(Activation::JumpRelu)
+                .bandwidth(setting.bandwidth)
+                .penalty(TargetL0)
+                .sparsity_target(ratio(setting.active, setting.hidden))
+                .penalty_weight(TARGET_WEIGHT),
+        }
+    }
+}
+
+/// What all variants of a comparison share.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Setting {
+    pub(crate) visible: usize,
+    pub(crate) hidden: usize,
+    /// The number of active units that is wanted.
+    pub(crate) active: usize,
+    pub(crate) steps: usize,
+    pub(crate) learning_rate: f64,
+    /// ε, by which the thresholds of `JumpRelu` learn.
+    pub(crate) bandwidth: f64,
+    /// What brings units back that are not active any more.
+    pub(crate) dead_units: Option<DeadUnits>,
+    pub(crate) seed: u64,
+}
+
+/// A variant while it learns.
+#[derive(Debug)]
+pub(crate) struct Learner {
+    pub(crate) model: SparseAutoencoder<f32>,
+    trainer: Trainer<f32>,
+}
+
+impl Learner {
+    /// Starts around the geometric median of `first` samples.
+    pub(crate) fn new(
+        variant: Variant,
+        setting: Setting,
+        first: DMatrixView<'_, f32>,
+    ) -> Result<Self, Box<dyn Error>> {
+        let mut model = variant.builder(&setting).build()?;
+        model.set_decoder_bias(&geometric_median(first)?)?;
+        if variant == Variant::JumpRelu {
+            let threshold = smallest_kept(model.encode(first)?, setting.active);
+            let thresholds = DVector::repeat(setting.hidden, threshold);
+            let parameters = model.into_parameters().with_thresholds(&[thresholds])?;
+            model = variant.builder(&setting).parameters(parameters).build()?;
+        }
+        let optimizer = Scheduled {
+            adam: Adam::new(setting.learning_rate)?,
+            schedule: Schedule::linear(0.0).warm_up(0.02),
+            taken: 0,
+            steps: setting.steps,
+        };
+        let mut trainer = Trainer::new(optimizer).unit_norm_decoder(variant != Variant::L1);
+        if let Some(dead_units) = setting.dead_units {
+            trainer = trainer.dead_units(dead_units);
+        }
+        if matches!(variant, Variant::L1 | Variant::Gated) {
+            // From a weak penalty to one that is right, over a part of the steps: a strong one on
+            // units that have found nothing yet would leave them there.
+            let gain = (30.0 / ratio(setting.steps, 1)).min(0.2);
+            let set_point = SetPoint::active_units(ratio(setting.active, 1));
+            trainer = trainer.set_point(set_point.gain(gain));
+        }
+        Ok(Self { model, trainer })
+    }
+
+    pub(crate) fn step(&mut self, batch: DMatrixView<'_, f32>) -> Result<(), Box<dyn Error>> {
+        self.trainer.partial_fit(&mut self.model, batch)?;
+        Ok(())
+    }
+}
+
+/// How a model does as it is used, sample by sample.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Scores {
+    pub(crate) l0: f64,
+    /// Σ‖e‖² / Σ‖x − x̄‖²
+    pub(crate) fvu: f64,
+    /// In per cent of the units.
+    pub(crate) dead: f64,
+}
+
+impl Scores {
+    pub(crate) fn of(
+        model: &SparseAutoencoder<f32>,
+        samples: &DMatrix<f32>,
+    ) -> Result<Self, Box<dyn Error>> {
+        const CHUNK: usize = 1000; // wide layers have many activations
+        let hidden = model.layout().sizes()[1];
+        let mut reconstruction = ReconstructionMetrics::new(samples.nrows());
+        let mut sparsity = SparsityMetrics::new(hidden);
+        for start in (0..samples.ncols()).step_by(CHUNK) {
+            let chunk = samples.columns(start, CHUNK.min(samples.ncols() - start));
+            let hidden = model.encode(chunk)?;
+            sparsity.add(&hidden)?;
+            reconstruction.add(chunk, &model.decode(&hidden)?)?;
+        }
+        Ok(Self {
+            l0: sparsity.l0().ok_or("no sample")?,
+            fvu: reconstruction
+                .fraction_of_variance_unexplained()
+                .ok_or("all samples are equal")?,
+            dead: 100.0 * ratio(sparsity.dead_units().len(), hidden),
+        })
+    }
+}
+
+/// Adam with a schedule over a number of steps: `partial_fit` knows of no end.
+#[derive(Debug)]
+struct Scheduled {
+    adam: Adam<f32>,
+    schedule: Schedule,
+    taken: usize,
+    steps: usize,
+}
+
+impl Optimizer<f32> for Scheduled {
+    fn reset(&mut self, len: usize) {
+        self.adam.reset(len);
+        self.taken = 0;
+    }
+
+    fn step(&mut self, theta: &mut [f32], objective: &mut Objective<'_, f32>) -> Step<f32> {
+        // The first step of a warm-up should not be lost.
+        let progress = (ratio(self.taken, 1) + 0.5) / ratio(self.steps, 1);
+        #[allow(clippy::cast_possible_truncation)] // a factor
+        let factor = self.schedule.factor(progress.min(1.0)) as f32;
+        if let Err(error) = self.adam.scale_learning_rate(factor) {
+            unreachable!("Adam has a learning rate: {error}");
+        }
+        self.taken += 1;
+        self.adam.step(theta, objective)
+    }
+
+    fn limit_threads(&mut self, threads: usize) {
+        self.adam.limit_threads(threads);
+    }
+}
+
+/// What brings samples to a mean norm of √visible, so that settings do not depend on the units of
+/// the data.
+pub(crate) fn scale_to_unit_entries(samples: &DMatrix<f32>) -> f32 {
+    let norms = samples.column_iter().map(|sample| f64::from(sample.norm()));
+    let mean = norms.sum::<f64>() / ratio(samples.ncols(), 1);
+    #[allow(clippy::cast_possible_truncation)] // a scale
+    let scale = (ratio(samples.nrows(), 1).sqrt() / mean) as f32;
+    scale
+}
+
+/// The threshold above which `active` units per sample are.
+fn smallest_kept(hidden: DMatrix<f32>, active: usize) -> f32 {
+    let kept = active * hidden.ncols();
+    let mut hidden = Vec::from(hidden.data);
+    let (_, threshold, _) = hidden.select_nth_unstable_by(kept, |a, b| b.total_cmp(a));
+    *threshold
+}
+
+#[allow(clippy::cast_precision_loss)] // counts
+pub(crate) fn ratio(count: usize, of: usize) -> f64 {
+    count as f64 / of as f64
+}
