@@ -56,7 +56,7 @@ struct Budget {
 }
 
 const BATCH: usize = 512;
-/// For all of them: of 1e-3 and 3e-3 the one with the lower error after 150 steps, for each.
+/// For all of them: of 1e-3 and 3e-3 the one with the lower error after 150 steps, for each but Gated.
 const LEARNING_RATE: f64 = 3e-3;
 const FULL: Budget = Budget {
     width: 4,
