@@ -256,7 +256,7 @@ fn scaled(
         )
         .into());
     }
-    let scale = variants::scale_to_unit_entries(&training);
+    let scale = variants::scale_to_unit_entries(&training)?;
     training *= scale;
     test *= scale;
     Ok(Task {

@@ -154,7 +154,7 @@ fn compare(seed: u64, steps: usize, test: usize) -> Result<Vec<Run>, Box<dyn Err
     world.draw(&mut test, &mut rng);
     let mut batch = world.batch(BATCH);
     world.draw(&mut batch, &mut rng);
-    let scale = variants::scale_to_unit_entries(&batch.samples);
+    let scale = variants::scale_to_unit_entries(&batch.samples)?;
     let first = &batch.samples * scale;
     test.samples *= scale;
     let active = test.activations.iter().filter(|a| **a > 0.0).count();

@@ -7,7 +7,7 @@ use sparse_autoencoder::metrics::{ReconstructionMetrics, SparsityMetrics};
 use sparse_autoencoder::nalgebra::{DMatrix, DMatrixView, DVector};
 use sparse_autoencoder::optimizer::{Objective, Step};
 use sparse_autoencoder::{
-    Activation, Adam, DeadUnits, Initialization, L1, Optimizer, Schedule, SetPoint,
+    Activation, Adam, DeadUnits, Initialization, L1, Optimizer, Scaling, Schedule, SetPoint,
     SparseAutoencoder, SparseAutoencoderBuilder, TargetL0, Trainer, geometric_median,
 };
 
@@ -219,12 +219,9 @@ impl Optimizer<f32> for Scheduled {
 
 /// What brings samples to a mean norm of √visible, so that settings do not depend on the units of
 /// the data.
-pub(crate) fn scale_to_unit_entries(samples: &DMatrix<f32>) -> f32 {
-    let norms = samples.column_iter().map(|sample| f64::from(sample.norm()));
-    let mean = norms.sum::<f64>() / ratio(samples.ncols(), 1);
-    #[allow(clippy::cast_possible_truncation)] // a scale
-    let scale = (ratio(samples.nrows(), 1).sqrt() / mean) as f32;
-    scale
+pub(crate) fn scale_to_unit_entries(samples: &DMatrix<f32>) -> Result<f32, Box<dyn Error>> {
+    let scaling = Scaling::mean_norm(ratio(samples.nrows(), 1).sqrt());
+    Ok(scaling.fit(samples)?.factors()[0])
 }
 
 /// The threshold above which `active` units per sample are.

@@ -5,7 +5,9 @@
 //! ∂c₀ = Δ(R₀) 1 − W₀ Δ(H₁) 1 = Δ(R₀) 1 − W₀ ∂b₀
 //! ```
 //!
-//! (and with gated units the sum of what reaches U in place of `∂b₀`). Bricken et al. (2023), *Towards Monosemanticity*; Gao et al. (2024), *Scaling and Evaluating Sparse
+//! and with gated units the sum of what reaches U in place of `∂b₀`.
+//!
+//! Bricken et al. (2023), *Towards Monosemanticity*; Gao et al. (2024), *Scaling and Evaluating Sparse
 //! Autoencoders*. The bias then stands for what all samples share, and hidden units for the rest.
 
 use nalgebra::DMatrixView;

@@ -119,7 +119,8 @@ impl<T: Real> Pass<'_, T> {
         ));
     }
 
-    /// The decoder down to `Δ(R₀)`, and `1/m Σᵢ ℓ(x̂ᵢ, xᵢ)`, of every prefix where there are some. Leaves `Δ(R₀) 1` in the sums.
+    /// The decoder down to `Δ(R₀)`, and `1/m Σᵢ ℓ(x̂ᵢ, xᵢ)`, of every prefix where there are some.
+    /// Leaves `Δ(R₀) 1` in the sums.
     pub(super) fn reconstruct(
         &self,
         target: DMatrixView<'_, T>,

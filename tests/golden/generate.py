@@ -185,18 +185,12 @@ def auxk(We, Wd, be, bd, residual=None):
 auxiliary, residual = auxk(We, Wd, be, bd)
 
 
-def derivative(matrix, row, column=None):
+def derivative(row, k):
     def at(step):
-        value = matrix[row] if column is None else matrix[row][column]
-        if column is None:
-            matrix[row] = value + step
-        else:
-            matrix[row][column] = value + step
+        value = row[k]
+        row[k] = value + step
         result = auxk(We, Wd, be, bd, residual)[0]
-        if column is None:
-            matrix[row] = value
-        else:
-            matrix[row][column] = value
+        row[k] = value
         return result
 
     # Between kinks it is a polynomial of degree 4: this difference of order 4 is exact but for rounding.
@@ -205,9 +199,9 @@ def derivative(matrix, row, column=None):
 
 
 const("AUXK_ERROR", 2 * auxiliary, "Mean over the samples of |e_hat - e|^2.")
-const("AUXK_OF_W_ENC", [[derivative(We, i, j) for j in range(4)] for i in range(3)],
+const("AUXK_OF_W_ENC", [[derivative(We[i], j) for j in range(4)] for i in range(3)],
       "Derivative of half of it by W_enc, the residual taken as constant.")
-const("AUXK_OF_W_DEC", [[derivative(Wd, j, i) for i in range(3)] for j in range(4)], "The same by W_dec.")
+const("AUXK_OF_W_DEC", [[derivative(Wd[j], i) for i in range(3)] for j in range(4)], "The same by W_dec.")
 const("AUXK_OF_B_ENC", [derivative(be, j) for j in range(4)], "The same by b_enc.")
 const("AUXK_OF_B_DEC", [derivative(bd, i) for i in range(3)], "The same by b_dec, through the encoder alone.")
 
