@@ -16,9 +16,9 @@ use sparse_autoencoder::metrics::UnitStatistics;
 use sparse_autoencoder::nalgebra::{DMatrix, DVector};
 use sparse_autoencoder::penalty::Scaled;
 use sparse_autoencoder::{
-    Activation, Adam, Corruption, DeadUnits, KlDivergence, L1, Lbfgs, Penalty, Proportion, Real,
-    Reconstruction, Schedule, Sgd, SparseAutoencoder, SparseAutoencoderBuilder, SparseHidden,
-    SquaredDeviation, TargetL0, Trainer, Workspace,
+    Activation, Adam, Corruption, DeadUnits, KlDivergence, L1, Lbfgs, Optimizer, Penalty,
+    Proportion, Real, Reconstruction, Schedule, Sgd, SparseAutoencoder, SparseAutoencoderBuilder,
+    SparseHidden, SquaredDeviation, TargetL0, Trainer, Workspace,
 };
 
 thread_local! {
@@ -463,5 +463,38 @@ fn epochs_of_a_fit_do_not_allocate() {
             own.len(),
             own[0]
         );
+    }
+}
+
+#[test]
+fn steps_of_optimizers_after_the_first_do_not_allocate() {
+    let _alone = alone();
+    let mut sgd = Sgd::<f32>::new(1e-4).unwrap();
+    let mut momentum = Sgd::<f32>::new(1e-4).unwrap().momentum(0.9).unwrap();
+    let mut adam = Adam::<f32>::new(1e-3).unwrap();
+    let mut lbfgs = Lbfgs::<f32>::new().history(3).unwrap();
+    let optimizers: [(&str, &mut dyn Optimizer<f32>); 4] = [
+        ("descent", &mut sgd),
+        ("momentum", &mut momentum),
+        ("Adam", &mut adam),
+        ("L-BFGS", &mut lbfgs),
+    ];
+    for (name, optimizer) in optimizers {
+        let mut theta = vec![1.0_f32; 1000];
+        let mut quartic = |x: &[f32], gradient: &mut [f32]| {
+            let mut value = 0.0;
+            for (i, (g, &x)) in gradient.iter_mut().zip(x).enumerate() {
+                let weight = 1.0 + i as f32;
+                *g = weight * x * x * x;
+                value += 0.25 * weight * x * x * x * x;
+            }
+            value
+        };
+        optimizer.step(&mut theta, &mut quartic);
+        assert_never_allocates(name, || {
+            for _ in 0..20 {
+                optimizer.step(&mut theta, &mut quartic);
+            }
+        });
     }
 }

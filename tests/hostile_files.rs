@@ -253,7 +253,7 @@ fn a_model_is_never_held_twice() {
 
 fn fixture(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/interop/fixtures")
+        .join("tests/files/interop/fixtures")
         .join(path)
 }
 

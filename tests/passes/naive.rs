@@ -1,20 +1,18 @@
-//! The model against its [naive twin](twin), on random shapes.
+//! The model against its [naive twin](crate::twin), on random shapes.
 //!
 //! Sizes of 1 to 9 are on both sides of every vector width; batches of more than 32 samples are
 //! summed in panels, and inference runs in chunks of 1024 samples.
 //!
 //! Tolerance: the twin carries a bound on the rounding error of every number (see
-//! [`twin::Ball`]), and each number of the crate must lie within its own. So that no bound allows
+//! [`Ball`]), and each number of the crate must lie within its own. So that no bound allows
 //! anything, a case counts only where all of them are below `SHARP · ε` of the largest number of
 //! their kind: 1e-12 in f64, 5e-4 in f32, where a term lost or a sign flipped is off by some 1e-2.
 
-mod twin;
-
+use crate::twin::{Ball, Omega, Outcome, Stream, Twin, columns, matrix};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 use sparse_autoencoder::nalgebra::{DMatrix, DMatrixView};
 use sparse_autoencoder::{Activation, Real, Reconstruction, Workspace};
-use twin::{Ball, Omega, Outcome, Stream, Twin, columns, matrix};
 
 const SHARP: f64 = 4096.0;
 

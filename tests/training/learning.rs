@@ -3,7 +3,7 @@
 //! Every seed is fixed. The bounds leave room for another processor's rounding, not for luck: each
 //! says beside it what was measured.
 
-#[path = "../examples/data/mod.rs"]
+#[path = "../../examples/data/mod.rs"]
 mod data;
 
 use std::ops::ControlFlow;

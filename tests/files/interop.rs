@@ -15,7 +15,7 @@ const TOLERANCE: f64 = 1e-5;
 
 fn fixtures(project: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/interop/fixtures")
+        .join("tests/files/interop/fixtures")
         .join(project)
 }
 

@@ -163,7 +163,7 @@ fn agrees_with_the_dense_layer_over_many_samples() {
         for activation in activations(300) {
             for layers in [vec![20, 300], vec![20, 7, 300]] {
                 if activation == Activation::Gated && layers.len() > 2 {
-                    continue; // refused, as tests/errors.rs shows
+                    continue; // refused, as tests/contract/errors.rs shows
                 }
                 let builder = builder(&layers, activation).pre_encoder_bias(count == 1029);
                 let model = model(&builder);

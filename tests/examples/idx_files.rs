@@ -1,6 +1,6 @@
 //! The reader of MNIST files, and what it says of damaged ones.
 
-#[path = "../examples/data/idx.rs"]
+#[path = "../../examples/data/idx.rs"]
 mod idx;
 
 use std::io::Write;

@@ -9,7 +9,7 @@ use sparse_autoencoder::{
 };
 use std::ops::ControlFlow;
 
-#[path = "../examples/data/mod.rs"]
+#[path = "../../examples/data/mod.rs"]
 mod data;
 
 fn samples(features: usize, count: usize) -> DMatrix<f64> {

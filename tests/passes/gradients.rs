@@ -77,11 +77,11 @@ fn every_combination_agrees_with_central_differences() {
                     ] {
                         let cross_entropy = reconstruction == Reconstruction::BinaryCrossEntropy;
                         if cross_entropy && *output != Activation::Sigmoid {
-                            continue; // refused, as tests/errors.rs shows
+                            continue; // refused, as tests/contract/errors.rs shows
                         }
                         for (name, penalty) in penalties::<f64>() {
                             if name == "KL" && hidden.range().is_none() {
-                                continue; // refused, as tests/errors.rs shows
+                                continue; // refused, as tests/contract/errors.rs shows
                             }
                             let mut model = SparseAutoencoder::<f64>::builder()
                                 .layers(layers.clone())
@@ -212,7 +212,7 @@ fn a_norm_weighted_penalty_reaches_the_decoder() {
         for tied in [false, true] {
             for hidden in ACTIVATIONS {
                 if hidden.range().is_some() {
-                    continue; // refused, as tests/errors.rs shows
+                    continue; // refused, as tests/contract/errors.rs shows
                 }
                 for (name, penalty) in penalties::<f64>() {
                     if name == "KL" {

@@ -7,7 +7,6 @@
 //! β KL″ f′ = 4 in the gradient: 6e-6 with two units, and 1e-5 is allowed.
 
 #[rustfmt::skip]
-#[path = "golden/values.rs"]
 mod values;
 
 use sparse_autoencoder::nalgebra::{DMatrix, DVector};

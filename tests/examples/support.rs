@@ -1,18 +1,18 @@
 //! The data, the pictures, and the methods for comparison that the examples share.
 
-#[path = "../examples/chart/mod.rs"]
+#[path = "../../examples/chart/mod.rs"]
 mod chart;
-#[path = "../examples/data/mod.rs"]
+#[path = "../../examples/data/mod.rs"]
 mod data;
-#[path = "../examples/experiment/mod.rs"]
+#[path = "../../examples/experiment/mod.rs"]
 mod experiment;
-#[path = "../examples/neighbours/mod.rs"]
+#[path = "../../examples/neighbours/mod.rs"]
 mod neighbours;
-#[path = "../examples/pca/mod.rs"]
+#[path = "../../examples/pca/mod.rs"]
 mod pca;
-#[path = "../examples/picture/mod.rs"]
+#[path = "../../examples/picture/mod.rs"]
 mod picture;
-#[path = "../examples/synthetic/mod.rs"]
+#[path = "../../examples/synthetic/mod.rs"]
 mod synthetic;
 
 use std::path::PathBuf;

@@ -1,7 +1,7 @@
 //! A penalty written outside the crate, as anyone would write it: that of the example.
 
 #[allow(dead_code, reason = "the example has a main function")]
-#[path = "../examples/custom_penalty.rs"]
+#[path = "../../examples/custom_penalty.rs"]
 mod example;
 
 use std::sync::Arc;

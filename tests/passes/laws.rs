@@ -2,15 +2,14 @@
 //! the choices made at kinks, ties, and the ends of ranges.
 //!
 //! Equality is exact where the same operations are done on the same numbers, or on twice the
-//! numbers. Where a law reorders a sum, both sides lie in the balls of the [naive twin](twin),
+//! numbers. Where a law reorders a sum, both sides lie in the balls of the [naive twin](crate::twin),
 //! and so are apart by at most the sum of the two radii.
 
 #![allow(clippy::float_cmp)] // where equality is the law
 
-mod twin;
-
 use std::sync::{Arc, Mutex};
 
+use crate::twin::{Omega, Stream, Twin, columns, matrix};
 use sparse_autoencoder::nalgebra::DMatrix;
 use sparse_autoencoder::penalty::{HiddenBatch, HiddenGradient, Scaled, evaluate};
 use sparse_autoencoder::{
@@ -18,7 +17,6 @@ use sparse_autoencoder::{
     Real, Reconstruction, SparseAutoencoder, SparseAutoencoderBuilder, SquaredDeviation, TargetL0,
     Workspace,
 };
-use twin::{Omega, Stream, Twin, matrix};
 
 const PENALTIES: [Omega; 4] = [
     Omega::Kl,
@@ -555,7 +553,7 @@ fn each_hidden_layer_has_its_own_mean() {
             penalized: penalized.clone(),
             ..twin.clone()
         };
-        let ball = twin.evaluate::<f64>(&twin::columns(&samples)).sparsity;
+        let ball = twin.evaluate::<f64>(&columns(&samples)).sparsity;
         let sparsity = twin.build::<f64>().loss(&samples).unwrap().sparsity;
         assert!(
             (sparsity - twin.penalty_weight * omega).abs() <= ball.radius,

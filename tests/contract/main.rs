@@ -1,0 +1,5 @@
+//! What the crate promises to those who build on it.
+
+mod auto_traits;
+mod custom_penalty;
+mod errors;

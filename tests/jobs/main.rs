@@ -1,0 +1,9 @@
+//! What models are trained for, and how what they do is measured.
+
+mod anomaly;
+mod classifier;
+mod dictionary;
+mod location;
+mod metrics;
+mod stack;
+mod unit_statistics;

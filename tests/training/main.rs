@@ -1,0 +1,9 @@
+//! What a fit does: its optimizers, its schedule, what is learned, and the same bits each time.
+
+mod annealing;
+mod dead_units;
+mod determinism;
+mod learning;
+mod optimizers;
+mod set_point;
+mod unit_norm;
