@@ -289,13 +289,14 @@ pub(crate) fn norm_squared<T: Real>(values: &[T], threads: Threads) -> T {
     }
     let half = (values.len() / 2).next_multiple_of(PART);
     let (first, second) = values.split_at(half);
-    let (first, second) = if threads.for_pass(values.len()) {
-        join(
-            || norm_squared(first, threads),
-            || norm_squared(second, threads),
-        )
-    } else {
-        (norm_squared(first, threads), norm_squared(second, threads))
-    };
-    first + second
+    if !threads.for_pass(values.len()) {
+        return norm_squared(first, threads) + norm_squared(second, threads);
+    }
+    let mut sums = [T::zero(); 2];
+    let [of_first, of_second] = &mut sums;
+    join(
+        || *of_first = norm_squared(first, threads),
+        || *of_second = norm_squared(second, threads),
+    );
+    sums[0] + sums[1]
 }

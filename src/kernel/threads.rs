@@ -74,15 +74,33 @@ impl Threads {
 }
 
 /// Runs both, at the same time if there is a thread to spare.
-pub(super) fn join<A: Send, B: Send>(
-    first: impl FnOnce() -> A + Send,
-    second: impl FnOnce() -> B + Send,
-) -> (A, B) {
-    #[cfg(feature = "rayon")]
-    let both = rayon::join(first, second);
-    #[cfg(not(feature = "rayon"))]
-    let both = (first(), second());
-    both
+///
+/// Behind `dyn`, so that what rayon needs for it is compiled once, and not for every pair of closures
+/// in every crate that trains a model.
+pub(super) fn join(first: impl FnOnce() + Send, second: impl FnOnce() + Send) {
+    #[inline(never)]
+    fn both(first: &mut (dyn FnMut() + Send), second: &mut (dyn FnMut() + Send)) {
+        #[cfg(feature = "rayon")]
+        rayon::join(first, second);
+        #[cfg(not(feature = "rayon"))]
+        {
+            first();
+            second();
+        }
+    }
+    let (mut first, mut second) = (Some(first), Some(second));
+    both(
+        &mut || {
+            if let Some(first) = first.take() {
+                first();
+            }
+        },
+        &mut || {
+            if let Some(second) = second.take() {
+                second();
+            }
+        },
+    );
 }
 
 /// Slices that belong together and can be cut at the same place.
