@@ -162,6 +162,7 @@ mod autoencoder;
 mod batch;
 mod builder;
 mod classifier;
+mod convention;
 mod corruption;
 mod error;
 #[cfg(feature = "safetensors")]
@@ -191,6 +192,7 @@ pub use classifier::{
     ClassifierEpoch, ClassifierLoss, ClassifierReport, ClassifierWorkspace, DenseView,
     SoftmaxClassifier,
 };
+pub use convention::Convention;
 pub use corruption::Corruption;
 pub use error::Error;
 pub use init::Initialization;

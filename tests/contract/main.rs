@@ -1,5 +1,6 @@
 //! What the crate promises to those who build on it.
 
 mod auto_traits;
+mod convention;
 mod custom_penalty;
 mod errors;
