@@ -2,6 +2,7 @@ mod annealing;
 mod auxiliary;
 mod classifier;
 mod dead_units;
+mod progress;
 mod report;
 mod resampling;
 mod set_point;
@@ -27,7 +28,7 @@ use crate::{Corruption, Real, Schedule, SparseAutoencoder};
 use annealing::Annealing;
 use auxiliary::Auxiliary;
 use dead_units::Idle;
-use report::{Best, add};
+use progress::Progress;
 use set_point::Controller;
 
 /// Fits models: owns the loop over epochs and batches.
@@ -93,6 +94,10 @@ pub struct Trainer<T> {
 struct Running<T> {
     /// The number of parameters that the optimizer is prepared for.
     prepared: Option<usize>,
+    /// Taken since then.
+    steps: u64,
+    /// A fit that stopped between two steps, and that the next one goes on with.
+    paused: Option<Progress<T>>,
     rng: Xoshiro256PlusPlus,
     workspace: Workspace<T>,
     /// The samples of a batch, and the same with noise.
@@ -127,6 +132,8 @@ impl<T: Real> Trainer<T> {
             corruption: None,
             running: Running {
                 prepared: None,
+                steps: 0,
+                paused: None,
                 rng: Xoshiro256PlusPlus::seed_from_u64(0),
                 workspace: Workspace::new(),
                 batch: Vec::new(),
@@ -275,54 +282,37 @@ impl<T: Real> Trainer<T> {
         self.check_for(model)?;
         model.check_training_samples(samples)?;
         let mut rng = Xoshiro256PlusPlus::seed_from_u64(self.seed);
-        let (mut order, held_out) = self.split(samples, &mut rng)?;
-        let batch_size = self.batch_size_for(order.len())?;
+        let (order, held_out) = self.split(samples, &mut rng)?;
+        let batches = order.len().div_ceil(self.batch_size_for(order.len())?);
         if self.schedule.is_some() {
             self.optimizer.scale_learning_rate(T::one())?; // refused before anything is learned
         }
-        self.running.rng = rng;
-        self.prepare(model);
-        self.prepare_dead_units(model)?;
-
-        let batches = order.len().div_ceil(batch_size);
-        let mut best = Best::default();
-        let capacity = self.epochs.min(1 << 16);
-        let mut report = Report {
-            stop: StopReason::EpochLimit,
-            epochs: 0,
-            best_epoch: 0,
-            history: Vec::with_capacity(capacity),
-            validation: Vec::with_capacity(held_out.as_ref().map_or(0, |_| capacity)),
-            dead_units: Vec::with_capacity(self.dead_units.map_or(0, |_| capacity)),
-            set_point: None,
-        };
+        let mut progress = self.begin(model, order, batches, rng)?;
         self.running.annealed = self.annealing.is_set().then(|| model.objective().clone());
-        for number in 1..=self.epochs {
-            if batches > 1 {
-                order.shuffle(&mut self.running.rng);
-            }
-            let mut mean = Loss::zero();
-            let mut converged = false;
-            for b in 0..batches {
-                let progress = self.progress(number, b, batches);
-                self.scale_learning_rate(progress)?;
-                if let Some(annealed) = &mut self.running.annealed {
-                    self.annealing.apply(progress, model.objective(), annealed);
+        let mut stop = progress.stop();
+        while stop == StopReason::EpochLimit && progress.report.epochs < self.epochs {
+            let number = progress.report.epochs + 1;
+            if progress.done == 0 {
+                if number > 1 {
+                    self.resample(model, samples, &progress.order, number - 1)?;
                 }
-                let chosen = &order[b * order.len() / batches..(b + 1) * order.len() / batches];
+                progress.begin_epoch(&mut self.running.rng);
+            }
+            while progress.done < batches {
+                let so_far = self.progress(number, progress.done, batches);
+                self.scale_learning_rate(so_far)?;
+                if let Some(annealed) = &mut self.running.annealed {
+                    self.annealing.apply(so_far, model.objective(), annealed);
+                }
+                let chosen = progress.batch();
                 let whole = chosen.len() == samples.ncols();
                 let step = if whole {
                     self.step(model, samples, number)
                 } else {
                     self.gathered_step(model, samples, chosen, number)
                 };
-                let (loss, optimal) = step.inspect_err(|_| best.restore(model))?;
-                mean = add(
-                    mean,
-                    loss,
-                    T::of_count(chosen.len()) / T::of_count(order.len()),
-                );
-                converged |= optimal;
+                let step = step.inspect_err(|_| progress.best.restore(model))?;
+                progress.see_batch(step);
             }
             let validation = held_out.as_ref().map(|samples| {
                 let batch = Batch::from(samples.as_view());
@@ -331,51 +321,58 @@ impl<T: Real> Trainer<T> {
             if let Some(loss) = validation.map(|loss| loss.total())
                 && !loss.is_finite()
             {
-                best.restore(model);
+                progress.best.restore(model);
                 return Err(Error::Diverged {
                     epoch: number,
                     loss: loss.to_f64(),
                 });
             }
-            report.epochs = number;
-            report.best_epoch = number;
-            report.history.push(mean);
-            report.validation.extend(validation);
             let dead_units = self.dead_units.map(|_| self.running.idle.dead().len());
-            report.dead_units.extend(dead_units);
-            let weight = model.penalty_weight();
-            report.set_point = self.running.controller.state(weight);
+            let set_point = self.running.controller.state(model.penalty_weight());
             let epoch = Epoch {
                 number,
-                loss: mean,
+                loss: progress.mean,
                 validation,
                 dead_units,
-                set_point: report.set_point,
+                set_point,
                 model,
             };
-            if observer(&epoch).is_break() {
-                report.stop = StopReason::Observer;
-            } else if converged {
-                report.stop = StopReason::Converged;
-            }
-            if let Some(patience) = self.patience {
-                best.see(number, validation.unwrap_or(mean).total(), model);
-                if report.stop == StopReason::EpochLimit && number - best.epoch >= patience {
-                    report.stop = StopReason::NoImprovement;
-                }
-            }
-            if report.stop != StopReason::EpochLimit {
-                break;
-            }
-            if number < self.epochs {
-                self.resample(model, samples, &order, number)?;
-            }
+            let stopped = observer(&epoch).is_break();
+            progress.see_epoch(&epoch, self.patience);
+            stop = if stopped {
+                StopReason::Observer
+            } else {
+                progress.stop()
+            };
         }
         if self.patience.is_some() {
-            best.restore(model);
-            report.best_epoch = best.epoch;
+            progress.best.restore(model);
         }
-        Ok(report)
+        Ok(progress.into_report(stop))
+    }
+
+    /// Where a fit begins: at its start, or where the one that is paused stopped.
+    fn begin(
+        &mut self,
+        model: &SparseAutoencoder<T>,
+        order: Vec<usize>,
+        batches: usize,
+        rng: Xoshiro256PlusPlus,
+    ) -> Result<Progress<T>, Error> {
+        if let Some(paused) = &self.running.paused {
+            paused.check(model.layout().len(), &order, batches)?;
+        } else {
+            self.running.rng = rng;
+            self.prepare(model);
+        }
+        self.prepare_dead_units(model)?;
+        let mut progress = self.running.paused.take().unwrap_or_else(|| {
+            let parameters = model.layout().len();
+            Progress::new(parameters, order, batches)
+        });
+        let [validated, counted] = [self.validation_split > 0.0, self.dead_units.is_some()];
+        progress.reserve(self.epochs, validated, counted);
+        Ok(progress)
     }
 
     /// One step on one batch, for streams and loops of your own. The optimizer's state goes on from
@@ -410,13 +407,23 @@ impl<T: Real> Trainer<T> {
             self.prepare(model);
         }
         self.prepare_dead_units(model)?;
+        self.running.paused = None;
         self.running.annealed = None;
         self.step(model, batch, 1).map(|(loss, _)| loss)
+    }
+
+    /// The number of steps that were taken since the optimizer last began afresh, which it does in a
+    /// [`fit`](Self::fit), after a [`reset`](Self::reset), and with a model of another size.
+    #[must_use]
+    pub fn steps(&self) -> u64 {
+        self.running.steps
     }
 
     /// Forgets the optimizer's state and starts the random numbers again.
     pub fn reset(&mut self) {
         self.running.prepared = None;
+        self.running.steps = 0;
+        self.running.paused = None;
         self.running.rng = Xoshiro256PlusPlus::seed_from_u64(self.seed);
     }
 
@@ -426,6 +433,7 @@ impl<T: Real> Trainer<T> {
         self.running.controller = Controller::default();
         self.optimizer.reset(layout.len());
         self.running.prepared = Some(layout.len());
+        self.running.steps = 0;
     }
 
     /// Begins to count dead units, unless those of such a model are being counted.

@@ -34,17 +34,28 @@ const VERSION: &str = "1";
 ///
 /// [`Error::Io`] if the file cannot be written; a file that was there stays as it was.
 pub fn save<T: Real>(model: &SparseAutoencoder<T>, path: impl AsRef<Path>) -> Result<(), Error> {
-    let metadata = [
+    Draft::write(path.as_ref(), |out| {
+        write(out, &metadata(model), &parts(model))
+    })?
+    .commit()
+}
+
+/// What the header of a file says of a model.
+pub(super) fn metadata<T: Real>(model: &SparseAutoencoder<T>) -> [(&'static str, String); 3] {
+    [
         ("format", FORMAT.to_owned()),
         ("version", VERSION.to_owned()),
         ("model", describe(model).to_string()),
-    ];
+    ]
+}
+
+/// The tensors of a file, for a model.
+pub(super) fn parts<T: Real>(model: &SparseAutoencoder<T>) -> Vec<Part<'_, T>> {
     let theta = model.parameters().as_slice();
-    let parts: Vec<_> = blocks(model.layout())
+    blocks(model.layout())
         .into_iter()
         .map(|(name, shape, range)| Part::new(&name, &shape, &theta[range]))
-        .collect();
-    Draft::write(path.as_ref(), |out| write(out, &metadata, &parts))?.commit()
+        .collect()
 }
 
 /// The tensors of a file: name, shape, and place in θ.
@@ -121,7 +132,20 @@ pub(super) fn read<T: Real, R: Read + Seek>(mut tensors: Tensors<R>) -> Result<L
     let mut notes = Vec::new();
     let (layout, objective) = interpret(&object, tensors.entries.len(), &mut notes)?;
 
-    let blocks = blocks(&layout);
+    let theta = read_theta(&mut tensors, &layout)?;
+    let parameters = Parameters::new(layout, theta)?;
+    Ok(Loaded {
+        model: SparseAutoencoder::from_parts(parameters, objective),
+        notes,
+    })
+}
+
+/// θ, of a model of this layout.
+pub(super) fn read_theta<T: Real, R: Read + Seek>(
+    tensors: &mut Tensors<R>,
+    layout: &Layout,
+) -> Result<Vec<T>, Error> {
+    let blocks = blocks(layout);
     // All shapes first: room is made for numbers that the file has, not for sizes that are claimed.
     for (name, shape, _) in &blocks {
         tensors.check_shape(name, shape)?;
@@ -130,15 +154,11 @@ pub(super) fn read<T: Real, R: Read + Seek>(mut tensors: Tensors<R>) -> Result<L
     for (name, _, range) in blocks {
         tensors.read_into(&name, Rows::Contiguous, &mut theta[range])?;
     }
-    let parameters = Parameters::new(layout, theta)?;
-    Ok(Loaded {
-        model: SparseAutoencoder::from_parts(parameters, objective),
-        notes,
-    })
+    Ok(theta)
 }
 
 /// Everything of a model but its parameters.
-fn describe<T: Real>(model: &SparseAutoencoder<T>) -> Value {
+pub(super) fn describe<T: Real>(model: &SparseAutoencoder<T>) -> Value {
     let objective = model.objective();
     let names = |activations: &[Activation]| -> Vec<Value> {
         activations

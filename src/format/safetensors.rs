@@ -196,6 +196,19 @@ pub(super) fn write<T: Real>(
     parts: &[Part<'_, T>],
 ) -> io::Result<()> {
     let element = Element::of::<T>();
+    let tensors = parts
+        .iter()
+        .map(|part| (&*part.name, element.name(), element.size(), &*part.shape));
+    out.write_all(&header(metadata, tensors))?;
+    write_parts(out, parts)
+}
+
+/// The length of a header and the header, which are followed by these tensors: name, type and
+/// size of a number, shape.
+pub(super) fn header<'a>(
+    metadata: &[(&str, String)],
+    tensors: impl IntoIterator<Item = (&'a str, &'a str, usize, &'a [usize])>,
+) -> Vec<u8> {
     let mut header = Map::new();
     if !metadata.is_empty() {
         let texts: Map<String, Value> = metadata
@@ -205,20 +218,22 @@ pub(super) fn write<T: Real>(
         header.insert("__metadata__".to_owned(), Value::Object(texts));
     }
     let mut begin = 0;
-    for part in parts {
-        let end = begin + part.values.len() * element.size();
-        let tensor =
-            json!({"dtype": element.name(), "shape": part.shape, "data_offsets": [begin, end]});
-        header.insert(part.name.clone(), tensor);
+    for (name, dtype, size, shape) in tensors {
+        let end = begin + shape.iter().product::<usize>() * size;
+        let tensor = json!({"dtype": dtype, "shape": shape, "data_offsets": [begin, end]});
+        header.insert(name.to_owned(), tensor);
         begin = end;
     }
-    let mut header = Value::Object(header).to_string();
-    header.extend(std::iter::repeat_n(
-        ' ',
-        header.len().next_multiple_of(8) - header.len(),
-    ));
-    out.write_all(&(header.len() as u64).to_le_bytes())?;
-    out.write_all(header.as_bytes())?;
+    let header = Value::Object(header).to_string();
+    let length = header.len().next_multiple_of(8);
+    let mut bytes = (length as u64).to_le_bytes().to_vec();
+    bytes.extend_from_slice(header.as_bytes());
+    bytes.resize(8 + length, b' ');
+    bytes
+}
+
+/// Writes the numbers of tensors.
+pub(super) fn write_parts<T: Real>(out: &mut impl Write, parts: &[Part<'_, T>]) -> io::Result<()> {
     let mut bytes = Vec::new();
     for part in parts {
         match (part.rows, part.shape.as_slice()) {

@@ -16,7 +16,7 @@ use flate2::Crc;
 use flate2::read::DeflateDecoder;
 
 /// Scalars that are converted at a time.
-const CHUNK: usize = 1 << 14;
+pub(super) const CHUNK: usize = 1 << 14;
 
 /// Rows of a tensor that are transposed at a time, if together they are at most [`PANEL`] scalars:
 /// enough for whole cache lines on the side that is written, few enough streams on the other.
@@ -201,6 +201,34 @@ impl<R: Read + Seek> Tensors<R> {
         chunk: usize,
         mut each: impl FnMut(usize, &[T]),
     ) -> Result<(), Error> {
+        let path = self.path.clone();
+        let mut values = Vec::new();
+        self.for_each_bytes(name, chunk, |first, element, bytes| {
+            values.resize(bytes.len() / element.size(), T::zero());
+            element.decode(bytes, &mut values);
+            if let Some(index) = values.iter().position(|value| !value.is_finite()) {
+                let mut number = [0.0_f64];
+                element.decode(&bytes[index * element.size()..], &mut number);
+                let reason = format!(
+                    "{name} must be finite numbers of the model's scalar, has {} at {}",
+                    number[0],
+                    first + index
+                );
+                return Err(malformed(&path, reason));
+            }
+            each(first, &values);
+            Ok(())
+        })
+    }
+
+    /// Calls `each` with the bytes of a tensor, at most `chunk` numbers at a time, and the index of
+    /// the first of them.
+    pub(super) fn for_each_bytes(
+        &mut self,
+        name: &str,
+        chunk: usize,
+        mut each: impl FnMut(usize, Element, &[u8]) -> Result<(), Error>,
+    ) -> Result<(), Error> {
         let entry = self.entry(name)?.clone();
         let Some(element) = entry.element else {
             let reason = format!("{name} has numbers of the type {}", entry.dtype);
@@ -228,24 +256,12 @@ impl<R: Read + Seek> Tensors<R> {
         };
         read(&mut vec![0; entry.place.skip])?;
         let mut bytes = vec![0; total.min(chunk) * size];
-        let mut values = vec![T::zero(); total.min(chunk)];
         let mut first = 0;
         while first < total {
             let len = chunk.min(total - first);
-            let (bytes, values) = (&mut bytes[..len * size], &mut values[..len]);
+            let bytes = &mut bytes[..len * size];
             read(bytes)?;
-            element.decode(bytes, values);
-            if let Some(index) = values.iter().position(|value| !value.is_finite()) {
-                let mut number = [0.0_f64];
-                element.decode(&bytes[index * size..], &mut number);
-                let reason = format!(
-                    "{name} must be finite numbers of the model's scalar, has {} at {}",
-                    number[0],
-                    first + index
-                );
-                return Err(malformed(&path, reason));
-            }
-            each(first, values);
+            each(first, element, bytes)?;
             first += len;
         }
         if entry.place.checksum != crc.map(|crc| crc.sum()) {

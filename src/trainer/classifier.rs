@@ -47,6 +47,7 @@ impl<T: Real> Trainer<T> {
         }
         self.running.rng = Xoshiro256PlusPlus::seed_from_u64(self.seed);
         self.running.prepared = None; // the state will not be that of an autoencoder
+        self.running.paused = None;
         self.optimizer.reset(model.theta.len());
 
         let threads = self.running.workspace.scratch.take_threads();

@@ -1,8 +1,8 @@
 //! What training tells: of an epoch, and of the whole.
 
 use super::SetPointState;
+use crate::SparseAutoencoder;
 use crate::objective::Loss;
-use crate::{Real, SparseAutoencoder};
 
 /// What an observer is shown after each epoch.
 #[derive(Debug, Clone, Copy)]
@@ -55,49 +55,4 @@ pub struct Report<T> {
     pub dead_units: Vec<usize>,
     /// Where the controller has got to, where there is a [`Trainer::set_point`](crate::Trainer::set_point).
     pub set_point: Option<SetPointState<T>>,
-}
-
-pub(super) fn add<T: Real>(mean: Loss<T>, loss: Loss<T>, share: T) -> Loss<T> {
-    Loss {
-        reconstruction: mean.reconstruction + share * loss.reconstruction,
-        weight_decay: mean.weight_decay + share * loss.weight_decay,
-        sparsity: mean.sparsity + share * loss.sparsity,
-        auxiliary: mean.auxiliary + share * loss.auxiliary,
-    }
-}
-
-/// The parameters with the lowest loss so far, kept where patience asks for them.
-#[derive(Debug)]
-pub(super) struct Best<T> {
-    pub(super) epoch: usize,
-    loss: Option<T>,
-    theta: Vec<T>,
-}
-
-impl<T> Default for Best<T> {
-    fn default() -> Self {
-        Self {
-            epoch: 0,
-            loss: None,
-            theta: Vec::new(),
-        }
-    }
-}
-
-impl<T: Real> Best<T> {
-    pub(super) fn see(&mut self, epoch: usize, loss: T, model: &SparseAutoencoder<T>) {
-        if self.loss.is_none_or(|lowest| loss < lowest) {
-            self.epoch = epoch;
-            self.loss = Some(loss);
-            self.theta.clear();
-            self.theta.extend_from_slice(model.parameters().as_slice());
-        }
-    }
-
-    pub(super) fn restore(&self, model: &mut SparseAutoencoder<T>) {
-        if self.loss.is_some() {
-            let (_, parameters) = model.objective_and_parameters();
-            parameters.theta_mut().copy_from_slice(&self.theta);
-        }
-    }
 }

@@ -18,6 +18,7 @@ impl<T: Real> Trainer<T> {
         epoch: usize,
     ) -> Result<(Loss<T>, bool), Error> {
         let Running {
+            steps,
             rng,
             workspace,
             noisy,
@@ -74,6 +75,7 @@ impl<T: Real> Trainer<T> {
             Loss::total,
             evaluate,
         )?;
+        *steps += 1;
         if let Some(dead_units) = &self.dead_units {
             let pass = Pass {
                 objective,
