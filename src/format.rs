@@ -21,9 +21,9 @@
 //! |---|---|---|---|---|
 //! | [SAELens](https://github.com/decoderesearch/SAELens) | [`sae_lens`] | `cfg.json`, `sae_weights.safetensors` | yes | yes |
 //! | [sparsify](https://github.com/EleutherAI/sparsify) | [`sparsify`] | `cfg.json`, `sae.safetensors` | yes | yes |
-//! | [Gemma Scope](https://arxiv.org/abs/2408.05147) and Gemma Scope 2 | [`gemma_scope`] | `params.npz`; `params.safetensors` | yes | no |
-//! | [Llama Scope](https://arxiv.org/abs/2410.20526) | [`llama_scope`] | `hyperparams.json`, `checkpoints/final.safetensors` | yes | no |
-//! | [dictionary_learning](https://github.com/saprmarks/dictionary_learning) | [`dictionary_learning`] | `ae.safetensors`, converted, `config.json` | yes | no |
+//! | [Gemma Scope](https://arxiv.org/abs/2408.05147) and Gemma Scope 2 | [`gemma_scope`] | `params.npz`; `params.safetensors` | yes | yes |
+//! | [Llama Scope](https://arxiv.org/abs/2410.20526) | [`llama_scope`] | `hyperparams.json`, `checkpoints/final.safetensors` | yes | yes |
+//! | [dictionary_learning](https://github.com/saprmarks/dictionary_learning) | [`dictionary_learning`] | `ae.safetensors`, converted, `config.json` | yes | yes |
 //!
 //! They differ in little, and each difference changes what `encode` returns:
 //!
@@ -78,11 +78,14 @@ mod tensor_file;
 mod tensors;
 
 use std::fmt;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
 pub use own::{load, save};
 pub use tensor_file::TensorFile;
+
+use atomic::Draft;
 
 use crate::{Error, SparseAutoencoder};
 
@@ -147,6 +150,26 @@ fn io_error(path: &Path, error: &io::Error) -> Error {
         kind: error.kind(),
         message: error.to_string(),
     }
+}
+
+/// Writes a folder, which is made if there is none, of weights and configuration; both are whole before
+/// either is put in place.
+fn write_both(
+    folder: &Path,
+    weights: &str,
+    config: &str,
+    content: &serde_json::Value,
+    write: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>,
+) -> Result<(), Error> {
+    let (weights, config) = (folder.join(weights), folder.join(config));
+    let of_weights = weights.parent().unwrap_or(folder);
+    fs::create_dir_all(of_weights).map_err(|error| io_error(of_weights, &error))?;
+    let weights = Draft::write(&weights, write)?;
+    let config = Draft::write(&config, |out| {
+        out.write_all(format!("{content:#}\n").as_bytes())
+    })?;
+    weights.commit()?;
+    config.commit()
 }
 
 fn malformed(path: &Path, reason: impl Into<String>) -> Error {

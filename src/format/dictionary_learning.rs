@@ -21,15 +21,24 @@
 //! The numbers are those of the state as it is; `from_pretrained` of `AutoEncoder` would bring the
 //! columns of the decoder to norm 1 besides.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use super::json::Object;
-use super::published::{Matrix, Published, Selection, Threshold};
-use super::tensors::Tensors;
-use super::{Loaded, Note, malformed, pickle, unsupported};
-use crate::{Error, Real};
+use serde_json::json;
 
-/// The classes of dictionary_learning whose states can be loaded, by their names there.
+use super::element::Element;
+use super::json::Object;
+use super::one_layer::OneLayer;
+use super::published::{Matrix, Published, Selection, Threshold};
+use super::safetensors::{Part, header, write_parts};
+use super::tensors::Tensors;
+use super::{Loaded, Note, malformed, pickle, unsupported, write_both};
+use crate::{Activation, Error, Real, SparseAutoencoder};
+
+const CONFIG: &str = "config.json";
+const WEIGHTS: &str = "ae.safetensors";
+
+/// The classes of dictionary_learning whose states can be loaded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Dictionary {
@@ -50,17 +59,40 @@ pub enum Dictionary {
 }
 
 impl Dictionary {
-    fn named(name: &str) -> Option<Self> {
-        Some(match name {
-            "AutoEncoder" => Self::AutoEncoder,
-            "AutoEncoderNew" => Self::AutoEncoderNew,
-            "GatedAutoEncoder" => Self::GatedAutoEncoder,
-            "AutoEncoderTopK" => Self::AutoEncoderTopK,
-            "BatchTopKSAE" => Self::BatchTopKSae,
-            "MatryoshkaBatchTopKSAE" => Self::MatryoshkaBatchTopKSae,
-            "JumpReluAutoEncoder" => Self::JumpReluAutoEncoder,
-            _ => return None,
-        })
+    const ALL: [Self; 7] = [
+        Self::AutoEncoder,
+        Self::AutoEncoderNew,
+        Self::GatedAutoEncoder,
+        Self::AutoEncoderTopK,
+        Self::BatchTopKSae,
+        Self::MatryoshkaBatchTopKSae,
+        Self::JumpReluAutoEncoder,
+    ];
+
+    /// The name of the class.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::AutoEncoder => "AutoEncoder",
+            Self::AutoEncoderNew => "AutoEncoderNew",
+            Self::GatedAutoEncoder => "GatedAutoEncoder",
+            Self::AutoEncoderTopK => "AutoEncoderTopK",
+            Self::BatchTopKSae => "BatchTopKSAE",
+            Self::MatryoshkaBatchTopKSae => "MatryoshkaBatchTopKSAE",
+            Self::JumpReluAutoEncoder => "JumpReluAutoEncoder",
+        }
+    }
+
+    /// The class that does what a model of these units does.
+    fn of<T: Real>(model: &SparseAutoencoder<T>, layer: &OneLayer<'_, T>) -> Self {
+        match (model.hidden_activations()[0], layer.activation) {
+            (Activation::BatchTopK(_), _) => Self::BatchTopKSae,
+            (_, Activation::TopK(_)) => Self::AutoEncoderTopK,
+            (_, Activation::JumpRelu) => Self::JumpReluAutoEncoder,
+            (_, Activation::Gated) => Self::GatedAutoEncoder,
+            _ if layer.centered => Self::AutoEncoder,
+            _ => Self::AutoEncoderNew,
+        }
     }
 }
 
@@ -73,10 +105,11 @@ impl Dictionary {
 /// a [`Dictionary`].
 pub fn load<T: Real>(path: impl AsRef<Path>) -> Result<Loaded<T>, Error> {
     let path = weights(path.as_ref());
-    let config = Object::read(&path.with_file_name("config.json"))?;
+    let config = Object::read(&path.with_file_name(CONFIG))?;
     let trainer = config.required("trainer", config.object("trainer")?)?;
     let class = trainer.required("dict_class", trainer.text("dict_class")?)?;
-    let Some(dictionary) = Dictionary::named(class) else {
+    let mut known = Dictionary::ALL.into_iter();
+    let Some(dictionary) = known.find(|dictionary| dictionary.name() == class) else {
         let reason = format!("the class {class} has no counterpart in a model of this crate");
         return Err(unsupported(config.path(), reason));
     };
@@ -180,10 +213,105 @@ const MEAN: &str = "act_mean";
 
 fn weights(path: &Path) -> PathBuf {
     if path.is_dir() {
-        path.join("ae.safetensors")
+        path.join(WEIGHTS)
     } else {
         path.to_owned()
     }
+}
+
+/// Saves a model into a folder, which is made if there is none: `ae.safetensors` with the state of the
+/// class that does the same, and `config.json`, which names it. Returns the class.
+///
+/// The library itself reads pickles only: convert the state by
+/// `torch.save(safetensors.torch.load_file("ae.safetensors"), "ae.pt")`, and give
+/// `normalize_decoder=False` to `from_pretrained`, where there is such an argument. A bias that the
+/// encoder of the class has no place for is folded into its others, so that `encode` returns the same,
+/// up to rounding. Tied weights are written twice.
+///
+/// # Errors
+///
+/// [`Error::Unsupported`] for several hidden layers, an output that is not linear, and hidden
+/// activations that the library has not; [`Error::Io`] if the files cannot be written.
+pub fn save<T: Real>(
+    model: &SparseAutoencoder<T>,
+    folder: impl AsRef<Path>,
+) -> Result<Dictionary, Error> {
+    let folder = folder.as_ref();
+    let layer = OneLayer::of(model, folder, "dictionary_learning")?;
+    let dictionary = Dictionary::of(model, &layer);
+    let (d, n) = (layer.visible, layer.hidden);
+    let decoder_bias = |name| Part::new(name, &[d], layer.decoder_bias);
+    let mut parts = if dictionary == Dictionary::JumpReluAutoEncoder {
+        vec![
+            Part::transposed("W_enc", &[d, n], layer.encoder_weights),
+            Part::new("b_enc", &[n], layer.plain_bias()),
+            Part::new("W_dec", &[n, d], layer.decoder_weights),
+            Part::new("threshold", &[n], &layer.thresholds[..]),
+            decoder_bias("b_dec"),
+        ]
+    } else {
+        vec![
+            Part::new("encoder.weight", &[n, d], layer.encoder_weights),
+            Part::transposed("decoder.weight", &[d, n], layer.decoder_weights),
+        ]
+    };
+    let encoder_bias = |name| Part::new(name, &[n], layer.centered_bias());
+    let mut k = match layer.activation {
+        Activation::TopK(k) => Some(k),
+        _ => None,
+    };
+    match dictionary {
+        Dictionary::AutoEncoder => {
+            parts.extend([encoder_bias("encoder.bias"), decoder_bias("bias")])
+        }
+        Dictionary::AutoEncoderNew => parts.extend([
+            Part::new("encoder.bias", &[n], layer.encoder_bias),
+            decoder_bias("decoder.bias"),
+        ]),
+        Dictionary::GatedAutoEncoder => {
+            parts.extend([encoder_bias("gate_bias"), decoder_bias("decoder_bias")]);
+            if let Some(magnitudes) = layer.magnitudes {
+                let bias = layer.centered_magnitude_bias(magnitudes);
+                parts.push(Part::new("mag_bias", &[n], bias));
+                parts.push(Part::new("r_mag", &[n], magnitudes[0]));
+            }
+        }
+        Dictionary::AutoEncoderTopK | Dictionary::BatchTopKSae => {
+            if let Activation::BatchTopK(wanted) = model.hidden_activations()[0] {
+                k = Some(wanted);
+            }
+            // Below 0, it is not set.
+            let threshold = layer.thresholds.first().copied().unwrap_or(-T::one());
+            parts.extend([encoder_bias("encoder.bias"), decoder_bias("b_dec")]);
+            parts.push(Part::new("threshold", &[], vec![threshold]));
+        }
+        Dictionary::MatryoshkaBatchTopKSae | Dictionary::JumpReluAutoEncoder => {}
+    }
+    let config = json!({
+        "trainer": {
+            "dict_class": dictionary.name(),
+            "activation_dim": d,
+            "dict_size": n,
+            "k": k,
+        },
+    });
+    let element = Element::of::<T>();
+    let whole = Element::I64;
+    let tensors = parts
+        .iter()
+        .map(|part| (&*part.name, element.name(), element.size(), &*part.shape));
+    let tensors = k
+        .map(|_| ("k", whole.name(), whole.size(), &[][..]))
+        .into_iter()
+        .chain(tensors);
+    write_both(folder, WEIGHTS, CONFIG, &config, |out| {
+        out.write_all(&header(&[], tensors))?;
+        if let Some(k) = k {
+            out.write_all(&(k as u64).to_le_bytes())?;
+        }
+        write_parts(out, &parts)
+    })?;
+    Ok(dictionary)
 }
 
 /// The tensor `k`.

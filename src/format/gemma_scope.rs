@@ -11,13 +11,19 @@
 //! without a skip connection is loaded too, if its output is as wide as its input; what
 //! `reconstruct` returns is then its prediction.
 
+use std::fs;
 use std::path::Path;
 
+use serde_json::json;
+
+use super::atomic::Draft;
 use super::json::Object;
+use super::one_layer::OneLayer;
 use super::published::{Matrix, Published, Selection, Threshold};
+use super::safetensors::{Part, write};
 use super::tensors::Tensors;
-use super::{Loaded, unsupported};
-use crate::{Error, Real};
+use super::{Loaded, io_error, npz, unsupported, write_both};
+use crate::{Activation, Error, Real, SparseAutoencoder};
 
 /// Loads `params.npz` or `params.safetensors`, given the file or its folder.
 ///
@@ -59,4 +65,69 @@ pub fn load<T: Real>(path: impl AsRef<Path>) -> Result<Loaded<T>, Error> {
         unused: &[],
     };
     published.load(&mut tensors, Vec::new())
+}
+
+/// Saves a model of units with thresholds, or of ReLU units, into a folder, which is made if there is
+/// none, as Gemma Scope has it: `params.npz`.
+///
+/// There the encoder sees `x`. Of a model with a pre-encoder bias, the bias of the encoder is written
+/// as `b − Wᵀc`, so that `encode` returns the same, up to rounding.
+///
+/// # Errors
+///
+/// [`Error::Unsupported`] for several hidden layers, an output that is not linear, activations that
+/// Gemma Scope has not, and 4 GiB or more; [`Error::Io`] if the file cannot be written.
+pub fn save<T: Real>(model: &SparseAutoencoder<T>, folder: impl AsRef<Path>) -> Result<(), Error> {
+    let folder = folder.as_ref();
+    let path = folder.join("params.npz");
+    let parts = parts(model, &path, ["W_enc", "W_dec"])?;
+    let bytes = npz::size(&parts);
+    if u32::try_from(bytes).is_err() {
+        let reason = format!("an archive of {bytes} bytes, with 4 GiB or more, is not written");
+        return Err(unsupported(&path, reason));
+    }
+    fs::create_dir_all(folder).map_err(|error| io_error(folder, &error))?;
+    Draft::write(&path, |out| npz::write(out, &parts))?.commit()
+}
+
+/// [`save`] as Gemma Scope 2 has it: `params.safetensors` and `config.json`.
+///
+/// # Errors
+///
+/// As [`save`], but for the size.
+pub fn save_second<T: Real>(
+    model: &SparseAutoencoder<T>,
+    folder: impl AsRef<Path>,
+) -> Result<(), Error> {
+    const WEIGHTS: &str = "params.safetensors";
+    let folder = folder.as_ref();
+    let parts = parts(model, &folder.join(WEIGHTS), ["w_enc", "w_dec"])?;
+    let config = json!({
+        "architecture": "jump_relu",
+        "width": model.layout().hidden(),
+    });
+    write_both(folder, WEIGHTS, "config.json", &config, |out| {
+        write(out, &[], &parts)
+    })
+}
+
+fn parts<'a, T: Real>(
+    model: &'a SparseAutoencoder<T>,
+    path: &Path,
+    [encoder, decoder]: [&str; 2],
+) -> Result<[Part<'a, T>; 5], Error> {
+    let layer = OneLayer::of(model, path, "Gemma Scope")?;
+    let (d, n) = (layer.visible, layer.hidden);
+    let thresholds = match layer.activation {
+        Activation::Relu => vec![T::zero(); n],
+        Activation::JumpRelu => layer.thresholds.clone(),
+        _ => return layer.refuse_activation(path, "Gemma Scope"),
+    };
+    Ok([
+        Part::transposed(encoder, &[d, n], layer.encoder_weights),
+        Part::new("b_enc", &[n], layer.plain_bias()),
+        Part::new("threshold", &[n], thresholds),
+        Part::new(decoder, &[n, d], layer.decoder_weights),
+        Part::new("b_dec", &[d], layer.decoder_bias),
+    ])
 }

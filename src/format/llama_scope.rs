@@ -11,11 +11,18 @@
 
 use std::path::Path;
 
+use serde_json::json;
+
 use super::json::Object;
+use super::one_layer::OneLayer;
 use super::published::{Matrix, Published, Selection, Threshold};
+use super::safetensors::{Part, write};
 use super::tensors::Tensors;
-use super::{Loaded, malformed, unsupported};
-use crate::{Error, Real};
+use super::{Loaded, malformed, unsupported, write_both};
+use crate::{Activation, Error, Real, SparseAutoencoder};
+
+const CONFIG: &str = "hyperparams.json";
+const WEIGHTS: &str = "checkpoints/final.safetensors";
 
 /// Loads the model in a folder, with `hyperparams.json` and `checkpoints/final.safetensors`.
 ///
@@ -25,8 +32,8 @@ use crate::{Error, Real};
 /// [`Error::Unsupported`] for gated linear encoders and for activations other than `jumprelu`.
 pub fn load<T: Real>(folder: impl AsRef<Path>) -> Result<Loaded<T>, Error> {
     let folder = folder.as_ref();
-    let config = Object::read(&folder.join("hyperparams.json"))?;
-    let mut tensors = Tensors::open(&folder.join("checkpoints").join("final.safetensors"))?;
+    let config = Object::read(&folder.join(CONFIG))?;
+    let mut tensors = Tensors::open(&folder.join(WEIGHTS))?;
     let activation = config.text("act_fn")?.unwrap_or("jumprelu");
     if activation != "jumprelu" {
         let reason = format!("the activation {activation} is not jumprelu");
@@ -67,4 +74,48 @@ pub fn load<T: Real>(folder: impl AsRef<Path>) -> Result<Loaded<T>, Error> {
         return Err(malformed(config.path(), reason));
     }
     Ok(loaded)
+}
+
+/// Saves a model into a folder, which is made if there is none: of ReLU units, or of units that all have
+/// one threshold, as those of [`BatchTopK`](Activation::BatchTopK) have.
+///
+/// Samples are given as they are, so the average norm is written as `√d`, which makes `s = 1`.
+///
+/// # Errors
+///
+/// [`Error::Unsupported`] for several hidden layers, an output that is not linear, activations that
+/// Llama Scope has not, and thresholds that differ; [`Error::Io`] if the files cannot be written.
+pub fn save<T: Real>(model: &SparseAutoencoder<T>, folder: impl AsRef<Path>) -> Result<(), Error> {
+    let folder = folder.as_ref();
+    let layer = OneLayer::of(model, folder, "Llama Scope")?;
+    let (d, n) = (layer.visible, layer.hidden);
+    let threshold = match layer.activation {
+        Activation::Relu => T::zero(),
+        Activation::JumpRelu => layer.thresholds[0],
+        _ => return layer.refuse_activation(folder, "Llama Scope"),
+    };
+    if layer.thresholds.iter().any(|&other| other != threshold) {
+        let reason = "the files of Llama Scope have one threshold for all units";
+        return Err(unsupported(folder, reason));
+    }
+    let norm = f64::of_count(d).sqrt();
+    let config = json!({
+        "act_fn": "jumprelu",
+        "apply_decoder_bias_to_pre_encoder": layer.centered,
+        "d_model": d,
+        "d_sae": n,
+        "dataset_average_activation_norm": {"in": norm, "out": norm},
+        "jump_relu_threshold": threshold.to_f64(),
+        "norm_activation": "dataset-wise",
+        "use_glu_encoder": false,
+    });
+    let parts = [
+        Part::new("encoder.weight", &[n, d], layer.encoder_weights),
+        Part::new("encoder.bias", &[n], layer.encoder_bias),
+        Part::transposed("decoder.weight", &[d, n], layer.decoder_weights),
+        Part::new("decoder.bias", &[d], layer.decoder_bias),
+    ];
+    write_both(folder, WEIGHTS, CONFIG, &config, |out| {
+        write(out, &[], &parts)
+    })
 }

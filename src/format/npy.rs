@@ -14,7 +14,7 @@ use flate2::read::DeflateDecoder;
 use super::element::Element;
 use super::tensors::{Entry, Place, Tensors, count};
 use super::{io_error, malformed};
-use crate::Error;
+use crate::{Error, Real};
 
 /// The longest header that is read.
 const MOST_HEADER: u32 = 1 << 16;
@@ -110,6 +110,21 @@ fn header(reader: &mut impl Read) -> io::Result<(String, usize)> {
         return Err(io::ErrorKind::UnexpectedEof.into());
     }
     Ok((text, before + read))
+}
+
+/// The header of an array of scalars, row after row, whose sizes in `shape` are followed by a comma each.
+pub(super) fn header_of<T: Real>(shape: &str) -> Vec<u8> {
+    let bytes = size_of::<T>();
+    let shape = shape.trim_end();
+    let text = format!("{{'descr': '<f{bytes}', 'fortran_order': False, 'shape': ({shape}), }}");
+    let mut header = b"\x93NUMPY\x01\x00".to_vec();
+    // With the length of two bytes and a line break, as NumPy does: numbers begin at a multiple of 64.
+    let length = (10 + text.len() + 1).next_multiple_of(64) - 10;
+    header.extend(&length.to_le_bytes()[..2]);
+    header.extend(text.as_bytes());
+    header.resize(10 + length - 1, b' ');
+    header.push(b'\n');
+    header
 }
 
 /// `{'descr': '<f4', 'fortran_order': False, 'shape': (3, 4), }`

@@ -4,14 +4,17 @@
 //! at the end of the archive is what counts.
 
 use std::collections::BTreeMap;
-use std::io::{Read, Seek, SeekFrom};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::Path;
+
+use flate2::CrcWriter;
 
 use super::json::MOST_BYTES;
 use super::npy;
+use super::safetensors::{Part, write_parts};
 use super::tensors::{Place, Tensors};
 use super::{io_error, malformed, pickle, unsupported};
-use crate::Error;
+use crate::{Error, Real};
 
 /// Weights hardly compress. An archive that claims to inflate to more than this multiple of its
 /// length is made to exhaust memory.
@@ -232,4 +235,71 @@ fn wide_sizes(mut extra: &[u8]) -> &[u8] {
         extra = &extra[4 + field.len()..];
     }
     &[]
+}
+
+/// The header of the array that a part is.
+fn array_header<T: Real>(part: &Part<'_, T>) -> Vec<u8> {
+    let mut shape = String::new();
+    for size in &part.shape {
+        shape.push_str(&format!("{size}, "));
+    }
+    npy::header_of::<T>(&shape)
+}
+
+/// Bytes of the archive that [`write`] writes.
+pub(super) fn size<T: Real>(parts: &[Part<'_, T>]) -> u64 {
+    let members = parts.iter().map(|part| {
+        let name = part.name.len() + ".npy".len();
+        30 + 46 + 2 * name + array_header(part).len() + size_of_val(&*part.values)
+    });
+    (22 + members.sum::<usize>()) as u64
+}
+
+/// Writes an archive of these arrays, stored, with sizes of 32 bits.
+pub(super) fn write<T: Real>(out: &mut impl Write, parts: &[Part<'_, T>]) -> io::Result<()> {
+    /// 1 January 1980, midnight.
+    const TIME: [u8; 4] = [0, 0, 33, 0];
+    let mut directory = Vec::new();
+    let mut offset = 0_u32;
+    for part in parts {
+        let name = format!("{}.npy", part.name);
+        let header = array_header(part);
+        let length = narrow(header.len() + size_of_val(&*part.values))?;
+        // The checksum stands before the numbers: they are walked twice.
+        let mut checked = CrcWriter::new(io::sink());
+        checked.write_all(&header)?;
+        write_parts(&mut checked, std::slice::from_ref(part))?;
+
+        // From the version that can read it to the lengths of the name and of extra fields.
+        let mut common = vec![20, 0, 0, 0, 0, 0];
+        common.extend(TIME);
+        common.extend(checked.crc().sum().to_le_bytes());
+        common.extend(length.to_le_bytes());
+        common.extend(length.to_le_bytes());
+        common.extend(narrow(name.len())?.to_le_bytes());
+
+        out.write_all(b"PK\x03\x04")?;
+        out.write_all(&common)?;
+        out.write_all(name.as_bytes())?;
+        out.write_all(&header)?;
+        write_parts(out, std::slice::from_ref(part))?;
+
+        directory.extend(b"PK\x01\x02\x14\x00");
+        directory.extend(&common);
+        directory.extend([0; 10]); // no comment, first disk, no attributes
+        directory.extend(offset.to_le_bytes());
+        directory.extend(name.as_bytes());
+        offset += narrow(30 + name.len())? + length;
+    }
+    out.write_all(&directory)?;
+    let count = narrow(parts.len())?.to_le_bytes();
+    out.write_all(b"PK\x05\x06\x00\x00\x00\x00")?;
+    out.write_all(&[count[0], count[1], count[0], count[1]])?;
+    out.write_all(&narrow(directory.len())?.to_le_bytes())?;
+    out.write_all(&offset.to_le_bytes())?;
+    out.write_all(&[0, 0])
+}
+
+fn narrow(length: usize) -> io::Result<u32> {
+    u32::try_from(length).map_err(|_| io::ErrorKind::FileTooLarge.into())
 }

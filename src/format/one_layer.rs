@@ -77,12 +77,36 @@ impl<'a, T: Real> OneLayer<'a, T> {
     /// The bias of an encoder that sees `x − c` and does the same: `b + Wᵀ c`, unless this one does
     /// see it.
     pub(super) fn centered_bias(&self) -> Vec<T> {
-        if self.centered {
-            return self.encoder_bias.to_vec();
-        }
+        let sign = if self.centered { 0.0 } else { 1.0 };
+        self.shifted(self.encoder_bias, |_, shift| sign * shift)
+    }
+
+    /// The bias of an encoder that sees `x` and does the same: `b − Wᵀ c`, if this one sees `x − c`.
+    pub(super) fn plain_bias(&self) -> Vec<T> {
+        let sign = if self.centered { -1.0 } else { 0.0 };
+        self.shifted(self.encoder_bias, |_, shift| sign * shift)
+    }
+
+    /// The `b_mag` that goes with [`centered_bias`](Self::centered_bias): `b_mag + exp(r) ⊙ Wᵀ c`.
+    pub(super) fn centered_magnitude_bias(&self, [r, bias]: [&[T]; 2]) -> Vec<T> {
+        let sign = if self.centered { 0.0 } else { 1.0 };
+        self.shifted(bias, |j, shift| sign * r[j].to_f64().exp() * shift)
+    }
+
+    /// A bias and what is made of each unit's number and `w · c`, added.
+    fn shifted(&self, bias: &[T], of_unit: impl Fn(usize, f64) -> f64) -> Vec<T> {
         let units = self.encoder_weights.chunks_exact(self.visible);
-        let shifts = units.map(|w| dot(w, self.decoder_bias));
-        let biases = self.encoder_bias.iter().zip(shifts);
-        biases.map(|(b, shift)| T::of(b.to_f64() + shift)).collect()
+        let shifts = units.map(|w| dot(w, self.decoder_bias)).enumerate();
+        bias.iter()
+            .zip(shifts)
+            .map(|(b, (j, shift))| T::of(b.to_f64() + of_unit(j, shift)))
+            .collect()
+    }
+
+    /// What a project's files that have no place for the activation say of it.
+    pub(super) fn refuse_activation<R>(&self, path: &Path, project: &str) -> Result<R, Error> {
+        let activation = self.activation;
+        let reason = format!("the files of {project} have no place for {activation:?} activations");
+        Err(unsupported(path, reason))
     }
 }

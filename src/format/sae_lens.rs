@@ -19,19 +19,17 @@
 //! in the decoder, and the one with `metadata`. Inputs of attention heads (`hook_z`) are columns with
 //! the heads one after the other.
 //!
-use std::fs;
 use std::path::Path;
 
 use serde_json::json;
 
-use super::atomic::Draft;
 use super::element::Element;
 use super::json::Object;
 use super::one_layer::OneLayer;
 use super::published::{Matrix, Published, Selection, Threshold};
 use super::safetensors::{Part, write};
 use super::tensors::Tensors;
-use super::{Loaded, Note, io_error, malformed, unsupported};
+use super::{Loaded, Note, malformed, unsupported, write_both};
 use crate::{Activation, Error, Real, SparseAutoencoder};
 
 const CONFIG: &str = "cfg.json";
@@ -281,21 +279,7 @@ pub fn save_with<T: Real>(
         parts.push(Part::new("r_mag", &[n], log_magnitude));
         parts.push(Part::new("b_mag", &[n], magnitude_bias));
     }
-    write_both(folder, WEIGHTS, &parts, &config)
-}
-
-/// Writes a folder of weights and configuration; both are whole before either is put in place.
-pub(super) fn write_both<T: Real>(
-    folder: &Path,
-    weights: &str,
-    parts: &[Part<'_, T>],
-    config: &serde_json::Value,
-) -> Result<(), Error> {
-    fs::create_dir_all(folder).map_err(|error| io_error(folder, &error))?;
-    let weights = Draft::write(&folder.join(weights), |out| write(out, &[], parts))?;
-    let config = Draft::write(&folder.join(CONFIG), |out| {
-        std::io::Write::write_all(out, format!("{config:#}\n").as_bytes())
-    })?;
-    weights.commit()?;
-    config.commit()
+    write_both(folder, WEIGHTS, CONFIG, &config, |out| {
+        write(out, &[], &parts)
+    })
 }

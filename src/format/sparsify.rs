@@ -17,12 +17,12 @@ use serde_json::json;
 use super::json::Object;
 use super::one_layer::OneLayer;
 use super::published::{Matrix, Published, Selection};
-use super::sae_lens::write_both;
-use super::safetensors::Part;
+use super::safetensors::{Part, write};
 use super::tensors::Tensors;
-use super::{Loaded, malformed, unsupported};
+use super::{Loaded, malformed, unsupported, write_both};
 use crate::{Activation, Error, Real, SparseAutoencoder};
 
+const CONFIG: &str = "cfg.json";
 const WEIGHTS: &str = "sae.safetensors";
 
 /// Loads the model in a folder, with `cfg.json` and `sae.safetensors`.
@@ -34,7 +34,7 @@ const WEIGHTS: &str = "sae.safetensors";
 /// activations other than `topk`.
 pub fn load<T: Real>(folder: impl AsRef<Path>) -> Result<Loaded<T>, Error> {
     let folder = folder.as_ref();
-    let config = Object::read(&folder.join("cfg.json"))?;
+    let config = Object::read(&folder.join(CONFIG))?;
     let mut tensors = Tensors::open(&folder.join(WEIGHTS))?;
     let activation = config.text("activation")?.unwrap_or("topk");
     if activation != "topk" {
@@ -96,11 +96,7 @@ pub fn save<T: Real>(model: &SparseAutoencoder<T>, folder: impl AsRef<Path>) -> 
     let folder = folder.as_ref();
     let layer = OneLayer::of(model, folder, "sparsify")?;
     let Activation::TopK(k) = layer.activation else {
-        let reason = format!(
-            "the files of sparsify have no place for {:?} activations",
-            layer.activation
-        );
-        return Err(unsupported(folder, reason));
+        return layer.refuse_activation(folder, "sparsify");
     };
     let (d, n) = (layer.visible, layer.hidden);
     let config = json!({
@@ -120,5 +116,7 @@ pub fn save<T: Real>(model: &SparseAutoencoder<T>, folder: impl AsRef<Path>) -> 
         Part::new("encoder.bias", &[n], layer.centered_bias()),
         Part::new("encoder.weight", &[n, d], layer.encoder_weights),
     ];
-    write_both(folder, WEIGHTS, &parts, &config)
+    write_both(folder, WEIGHTS, CONFIG, &config, |out| {
+        write(out, &[], &parts)
+    })
 }

@@ -340,6 +340,66 @@ fn what_is_saved_is_loaded_again() {
     }
 }
 
+/// Saves a model in the form of a project, `None` where that has no place for it.
+type Save = fn(&SparseAutoencoder<f32>, &Path) -> Option<()>;
+
+/// The other projects, by a name for a folder.
+const OTHERS: [(&str, Save); 4] = [
+    ("gemma_scope", |model, folder| {
+        gemma_scope::save(model, folder).ok()
+    }),
+    ("gemma_scope_2", |model, folder| {
+        gemma_scope::save_second(model, folder).ok()
+    }),
+    ("llama_scope", |model, folder| {
+        llama_scope::save(model, folder).ok()
+    }),
+    ("dictionary_learning", |model, folder| {
+        dictionary_learning::save(model, folder).ok().map(drop)
+    }),
+];
+
+#[test]
+fn what_is_saved_for_other_projects_is_loaded_again() {
+    let scratch = Scratch::new("others");
+    let mut counts = [0; OTHERS.len()];
+    for (name, model) in published::<f32>() {
+        for ((project, save), count) in OTHERS.into_iter().zip(&mut counts) {
+            let folder = scratch.0.join(project).join(name);
+            if save(&model, &folder).is_none() {
+                assert!(!folder.exists(), "{project}, {name}");
+                continue;
+            }
+            *count += 1;
+            let again = match project {
+                "llama_scope" => llama_scope::load::<f32>(&folder),
+                "dictionary_learning" => dictionary_learning::load::<f32>(&folder),
+                _ => gemma_scope::load::<f32>(&folder),
+            };
+            let again = again.unwrap();
+            assert_eq!(again.notes, []);
+            let hidden = model.encode(&samples()).unwrap();
+            let encoded = again.model.encode(&samples()).unwrap();
+            assert_close(name, &encoded, &hidden);
+            let decoded = again.model.decode(&hidden).unwrap();
+            assert_close(name, &decoded, &model.decode(&hidden).unwrap());
+        }
+    }
+    // Three are of ReLU units, one has thresholds, and one has a single threshold.
+    assert_eq!(counts, [5, 5, 4, 10]);
+}
+
+#[test]
+fn a_dictionary_of_batch_top_k_keeps_its_k() {
+    let scratch = Scratch::new("k");
+    let saved = model::<f64>(Activation::BatchTopK(3), true);
+    let dictionary = dictionary_learning::save(&saved, &scratch.0).unwrap();
+    assert_eq!(dictionary, Dictionary::BatchTopKSae);
+    let again = dictionary_learning::load::<f64>(&scratch.0).unwrap().model;
+    assert_eq!(again.hidden_activations(), [Activation::BatchTopK(3)]);
+    assert_eq!(again.parameters(), saved.parameters());
+}
+
 #[test]
 fn gated_units_stay_gated() {
     let folders = [
@@ -407,12 +467,18 @@ fn a_model_without_a_place_in_the_files_is_not_saved() {
 fn save_for_the_original_libraries() {
     let root = PathBuf::from(std::env::var("INTEROP_SAVED").expect("INTEROP_SAVED is a folder"));
     for (name, model) in published::<f32>() {
-        for project in ["sae_lens", "sparsify"] {
+        let first: [(&str, Save); 2] = [
+            ("sae_lens", |model, folder| {
+                sae_lens::save(model, folder).ok()
+            }),
+            ("sparsify", |model, folder| {
+                sparsify::save(model, folder).ok()
+            }),
+        ];
+        for (project, save) in first.into_iter().chain(OTHERS) {
             let folder = root.join(project).join(name);
-            match project {
-                "sae_lens" => sae_lens::save(&model, &folder).unwrap(),
-                _ if !name.starts_with("topk") => continue, // sparsify has no other
-                _ => sparsify::save(&model, &folder).unwrap(),
+            if save(&model, &folder).is_none() {
+                continue; // no place for it
             }
             let hidden = model.encode(&samples()).unwrap();
             let reconstructions = model.decode(&hidden).unwrap();
