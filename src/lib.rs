@@ -168,6 +168,8 @@ mod error;
 #[cfg(feature = "safetensors")]
 pub mod format;
 pub mod gradient_check;
+#[doc = include_str!("../docs/guide.md")]
+pub mod guide {}
 mod init;
 mod kernel;
 mod location;
