@@ -78,12 +78,12 @@ mod tensor_file;
 mod tensors;
 
 use std::fmt;
-use std::io;
 use std::path::Path;
 
 pub use own::{load, save};
 pub use tensor_file::TensorFile;
 
+use crate::error::{io_error, malformed, unsupported};
 use crate::{Error, SparseAutoencoder};
 
 /// A model from a file.
@@ -138,28 +138,6 @@ impl fmt::Display for Note {
             Self::TrainingCheckpoint { conversion } => write!(f, "a checkpoint: {conversion}"),
             Self::ThresholdNotSet => f.write_str("no threshold was set: units are active above 0"),
         }
-    }
-}
-
-fn io_error(path: &Path, error: &io::Error) -> Error {
-    Error::Io {
-        path: path.to_owned(),
-        kind: error.kind(),
-        message: error.to_string(),
-    }
-}
-
-fn malformed(path: &Path, reason: impl Into<String>) -> Error {
-    Error::Malformed {
-        path: path.to_owned(),
-        reason: reason.into(),
-    }
-}
-
-fn unsupported(path: &Path, reason: impl Into<String>) -> Error {
-    Error::Unsupported {
-        path: path.to_owned(),
-        reason: reason.into(),
     }
 }
 

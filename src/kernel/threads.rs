@@ -74,7 +74,7 @@ impl Threads {
 }
 
 /// Runs both, at the same time if there is a thread to spare.
-pub(super) fn join<A: Send, B: Send>(
+pub(crate) fn join<A: Send, B: Send>(
     first: impl FnOnce() -> A + Send,
     second: impl FnOnce() -> B + Send,
 ) -> (A, B) {
