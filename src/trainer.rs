@@ -168,7 +168,7 @@ impl<T: Real> Trainer<T> {
     }
 
     /// The fraction of the samples, chosen by the seed, that is held out to measure the loss on.
-    /// These are kept in memory.
+    /// These are copied into memory.
     pub fn validation_split(mut self, fraction: f64) -> Self {
         self.validation_split = fraction;
         self
@@ -259,7 +259,7 @@ impl<T: Real> Trainer<T> {
     /// Fits `model` to [`Samples`]: a matrix or a view, visible × samples, a file, or a source of your
     /// own. The same samples give the same bits, wherever they are.
     ///
-    /// In memory are those of a batch, and those that are
+    /// Of samples that are not in memory, one batch is held there, and those that are
     /// [held out](Self::validation_split).
     ///
     /// # Errors
@@ -280,12 +280,13 @@ impl<T: Real> Trainer<T> {
     ///
     /// As [`SparseAutoencoder::loss`] for the samples; [`Error::InvalidParameter`] for a setting
     /// outside its range; [`Error::Incompatible`] for a batch size, a corruption, a clipped
-    /// gradient, a schedule, or samples outside the memory that the optimizer cannot work with, or a validation split of which
-    /// nothing remains. The model is then unchanged.
+    /// gradient, a schedule, or samples that are not in memory, where the optimizer cannot work with
+    /// it, or a validation split of which nothing remains. The model is then unchanged.
     ///
     /// [`Error::Diverged`] if a loss or its gradient stops being finite. The model then has its
     /// last finite parameters, or, with [`patience`](Self::patience), those of the best epoch. So it
-    /// has where samples that are not in memory cannot be read, or turn out to be unfit.
+    /// has after [`Error::Io`], [`Error::Unreadable`], or whatever else ends a read of samples that are
+    /// not in memory, and where these turn out to be unfit, for they are checked as they are read.
     pub fn fit_with(
         &mut self,
         model: &mut SparseAutoencoder<T>,
@@ -602,16 +603,14 @@ impl<T: Real> Trainer<T> {
         model: &SparseAutoencoder<T>,
         samples: &dyn Samples<T>,
     ) -> Result<(), Error> {
-        let in_memory = samples.in_memory();
-        if in_memory.is_none() && self.optimizer.needs_full_batch() {
-            return Err(Error::Incompatible {
+        model.check_size(samples.visible(), samples.count())?;
+        match samples.in_memory() {
+            Some(samples) => model.check_training_samples(samples),
+            None if self.optimizer.needs_full_batch() => Err(Error::Incompatible {
                 what: "samples that are not in memory",
                 other: "a full-batch optimizer",
-            });
-        }
-        match in_memory {
-            Some(samples) => model.check_training_samples(samples),
-            None => model.check_size(samples.visible(), samples.count()),
+            }),
+            None => Ok(()),
         }
     }
 
@@ -636,7 +635,7 @@ impl<T: Real> Trainer<T> {
             });
         }
         order.shuffle(rng);
-        let mut held_out = DMatrix::zeros(samples.visible(), count);
+        let mut held_out = DMatrix::zeros(model.layout().visible(), count);
         let threads = self.running.workspace.scratch.take_threads();
         reading::read(
             model,
@@ -669,7 +668,7 @@ impl<T: Real> Trainer<T> {
         chosen: &[usize],
         epoch: usize,
     ) -> Result<(Loss<T>, bool), Error> {
-        let rows = samples.visible();
+        let rows = model.layout().visible();
         let mut batch = std::mem::take(&mut self.running.batch);
         batch.resize(rows * chosen.len().max(batch.len() / rows), T::zero());
         let gathered = &mut batch[..rows * chosen.len()];

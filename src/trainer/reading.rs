@@ -35,7 +35,7 @@ fn read_part<T: Real>(
     batch: &mut [T],
     depth: u32,
 ) -> Result<(), Error> {
-    let visible = samples.visible();
+    let visible = model.layout().visible();
     if depth > 0 && chosen.len() > 1 {
         let (one, other) = chosen.split_at(chosen.len() / 2);
         let (first, second) = batch.split_at_mut(one.len() * visible);

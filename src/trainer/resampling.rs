@@ -39,7 +39,7 @@ pub(super) fn resample<T: Real>(
     let mut cumulated = Vec::with_capacity(candidates.len());
     for chunk in candidates.chunks(CHUNK) {
         let mut errors = DVector::zeros(chunk.len());
-        let mut batch = DMatrix::zeros(samples.visible(), chunk.len());
+        let mut batch = DMatrix::zeros(model.layout().visible(), chunk.len());
         samples.read(chunk, batch.as_mut_slice())?;
         model.reconstruction_errors_into(&batch, &mut errors, workspace)?;
         cumulated.extend(errors.iter().map(|error| {

@@ -1,5 +1,7 @@
 //! Samples in files and in streams: what is read, in which order, and what is refused.
 
+#![allow(clippy::float_cmp)] // small whole numbers, which are kept as they are
+
 #[path = "../stored/mod.rs"]
 mod stored;
 
