@@ -21,8 +21,6 @@ mod chart;
 #[path = "data/mod.rs"]
 mod data;
 mod experiment;
-#[path = "data/npy.rs"]
-mod npy;
 mod variants;
 
 use std::error::Error;
@@ -31,12 +29,11 @@ use std::time::Instant;
 
 use chart::curves::{Axis, Curve, Panel, Place};
 use experiment::{Summary, mean_and_deviation};
-use npy::Array;
 use rand::SeedableRng;
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::seq::SliceRandom;
-use sparse_autoencoder::DeadUnits;
 use sparse_autoencoder::nalgebra::DMatrix;
+use sparse_autoencoder::{DeadUnits, NpyFile, Samples};
 use variants::{Learner, Scores, Setting, Variant};
 
 /// Samples that are learned from, and others.
@@ -222,7 +219,7 @@ fn activations(folder: &Path) -> Result<Task, Box<dyn Error>> {
         };
         let file = files.iter().find(named);
         let file = file.ok_or_else(|| format!("{}: no *{part}*.npy", folder.display()))?;
-        Ok(Array::read(file)?.into_samples())
+        Ok(NpyFile::open(file)?.to_matrix()?)
     };
     let name = folder.display().to_string();
     scaled(name, read("train")?, read("test")?)

@@ -23,8 +23,6 @@ mod chart;
 #[path = "data/mod.rs"]
 mod data;
 mod experiment;
-#[path = "data/npy.rs"]
-mod npy;
 mod picture;
 
 use std::error::Error;
@@ -35,13 +33,12 @@ use std::time::Instant;
 
 use chart::Line;
 use experiment::mean_and_deviation;
-use npy::Array;
 use picture::{Contrast, Layout, Picture};
 use sparse_autoencoder::metrics::{average_precision, roc_auc, roc_curve};
 use sparse_autoencoder::nalgebra::DMatrix;
 use sparse_autoencoder::{
-    Activation, Adam, AnomalyDetector, Corruption, Scaling, Schedule, SparseAutoencoder, Threshold,
-    Trainer,
+    Activation, Adam, AnomalyDetector, Corruption, NpyFile, Samples, Scaling, Schedule,
+    SparseAutoencoder, Threshold, Trainer,
 };
 
 const SEEDS: std::ops::Range<u64> = 0..5;
@@ -192,8 +189,8 @@ fn files(folder: &Path) -> Result<()> {
         evaluate("ECG5000", Scaling::identity(), |_| Ok(task.clone()))?;
     }
     for (name, stem) in tables.iter().filter(|(_, stem)| file(stem, "y").exists()) {
-        let samples = Array::read(file(stem, "x_f32"))?.into_samples();
-        let anomalous = Array::read(file(stem, "y"))?.into_flags();
+        let samples = NpyFile::open(file(stem, "x_f32"))?.to_matrix()?;
+        let anomalous = flags(file(stem, "y"))?;
         for contaminated in [false, true] {
             let name = match contaminated {
                 false => format!("{name}, semi-supervised"),
@@ -259,11 +256,17 @@ fn draw_scores(
     chart::scores(path, title, [&of_class(false), &of_class(true)], threshold)
 }
 
+/// Whether each number of a file is other than 0.
+fn flags(path: impl AsRef<Path>) -> Result<Vec<bool>> {
+    let numbers = NpyFile::<f32>::open(path)?.to_matrix()?;
+    Ok(numbers.iter().map(|&number| number != 0.0).collect())
+}
+
 /// Trains on the normal heartbeats of the official training part, tests on all others.
 fn heartbeat_task(folder: &Path) -> Result<Task> {
-    let samples = Array::read(folder.join("all_5000x140_f32.npy"))?.into_samples();
-    let anomalous = Array::read(folder.join("all_y_anomaly.npy"))?.into_flags();
-    let official = Array::read(folder.join("all_is_official_train.npy"))?.into_flags();
+    let samples = NpyFile::open(folder.join("all_5000x140_f32.npy"))?.to_matrix()?;
+    let anomalous = flags(folder.join("all_y_anomaly.npy"))?;
+    let official = flags(folder.join("all_is_official_train.npy"))?;
     let (training, test): (Vec<_>, Vec<_>) =
         (0..anomalous.len()).partition(|&row| official[row] && !anomalous[row]);
     Ok(Task {

@@ -23,8 +23,8 @@
 #[path = "data/mod.rs"]
 mod data;
 mod experiment;
-#[path = "data/idx.rs"]
-mod idx;
+#[path = "data/mnist.rs"]
+mod mnist;
 mod picture;
 mod probe;
 
@@ -35,7 +35,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use experiment::mean_and_deviation;
-use idx::Labelled;
+use mnist::Labelled;
 use picture::{Contrast, Layout, Picture};
 use sparse_autoencoder::metrics::ReconstructionMetrics;
 use sparse_autoencoder::nalgebra::DMatrix;
@@ -116,7 +116,7 @@ fn main() -> Result<()> {
         let digits = data::digits()?;
         return evaluate(DIGITS, 5, |seed| split(&digits, seed));
     };
-    let (rest, test) = idx::mnist(Path::new(folder))?;
+    let (rest, test) = mnist::read(Path::new(folder))?;
     let task = Task {
         training: rest.select(|index, _| index < 50_000),
         validation: rest.select(|index, _| index >= 50_000),

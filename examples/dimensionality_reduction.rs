@@ -23,8 +23,8 @@ mod chart;
 #[path = "data/mod.rs"]
 mod data;
 mod experiment;
-#[path = "data/idx.rs"]
-mod idx;
+#[path = "data/mnist.rs"]
+mod mnist;
 #[path = "dimensionality_reduction/models.rs"]
 mod models;
 mod neighbours;
@@ -39,7 +39,7 @@ use std::time::Instant;
 
 use chart::Map;
 use experiment::mean_and_deviation;
-use idx::Labelled;
+use mnist::Labelled;
 use models::{DIGITS, MNIST, Settings};
 use neighbours::Neighbours;
 use pca::Pca;
@@ -81,7 +81,7 @@ fn main() -> Result<()> {
         return digits();
     };
     let seeds = arguments.next().map_or(Ok(MNIST.seeds), |n| n.parse())?;
-    let (training, test) = idx::mnist(Path::new(&folder))?;
+    let (training, test) = mnist::read(Path::new(&folder))?;
     let held_out = |index: usize| index.is_multiple_of(30);
     let task = Task {
         name: "mnist",

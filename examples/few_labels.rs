@@ -23,8 +23,8 @@ mod chart;
 #[path = "data/mod.rs"]
 mod data;
 mod experiment;
-#[path = "data/idx.rs"]
-mod idx;
+#[path = "data/mnist.rs"]
+mod mnist;
 
 use std::error::Error;
 use std::path::Path;
@@ -32,7 +32,7 @@ use std::time::Instant;
 
 use chart::curves::{Axis, Curve, Panel, Place};
 use experiment::{Accuracies, progress};
-use idx::Labelled;
+use mnist::Labelled;
 use rand::SeedableRng;
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::seq::SliceRandom;
@@ -134,7 +134,7 @@ fn main() -> Result<()> {
         let labelled = |digits: data::Digits| Labelled::new(digits.samples, digits.labels);
         return compare(&labelled(training), &labelled(test), &DIGITS, &[1, 2]);
     };
-    let (mut training, mut test) = idx::mnist(Path::new(folder))?;
+    let (mut training, mut test) = mnist::read(Path::new(folder))?;
     let (held_out, seeds) = match options {
         [first, seeds @ ..] if first == "--held-out" => (true, seeds),
         seeds => (false, seeds),

@@ -22,15 +22,15 @@
 #[path = "data/mod.rs"]
 mod data;
 mod experiment;
-#[path = "data/idx.rs"]
-mod idx;
+#[path = "data/mnist.rs"]
+mod mnist;
 
 use std::error::Error;
 use std::path::Path;
 use std::time::Instant;
 
 use experiment::{Table, progress};
-use idx::Labelled;
+use mnist::Labelled;
 use sparse_autoencoder::{Lbfgs, SoftmaxClassifier, SparseAutoencoder, Stack, Trainer};
 
 /// The settings of an experiment.
@@ -70,7 +70,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
     let experiment = options.first().map_or("self-taught", String::as_str);
     let seeds = experiment::seeds(options.get(1..).unwrap_or_default(), &[1])?;
-    let (training, test) = idx::mnist(Path::new(folder))?;
+    let (training, test) = mnist::read(Path::new(folder))?;
     match experiment {
         "self-taught" => self_taught(&training, PUBLISHED, &seeds),
         "stacked" => stacked(&training, &test, PUBLISHED, &seeds),

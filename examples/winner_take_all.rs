@@ -24,15 +24,15 @@
 #[path = "data/mod.rs"]
 mod data;
 mod experiment;
-#[path = "data/idx.rs"]
-mod idx;
+#[path = "data/mnist.rs"]
+mod mnist;
 mod picture;
 
 use std::error::Error;
 use std::time::Instant;
 
 use experiment::{Table, mean_and_deviation, progress};
-use idx::Labelled;
+use mnist::Labelled;
 use picture::{Contrast, Layout, Picture};
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::{RngExt, SeedableRng};

@@ -3,7 +3,7 @@ mod sparse;
 
 use nalgebra::{DMatrix, DMatrixView, DVector};
 
-use crate::batch::{check_batch, check_rows};
+use crate::batch::{check_batch, check_rows, check_size};
 use crate::error::{Error, check_shape};
 use crate::kernel;
 use crate::objective::{Batch, Loss, Objective, Pass, Reconstruction};
@@ -486,6 +486,11 @@ impl<T: Real> SparseAutoencoder<T> {
 
     fn check_samples(&self, samples: DMatrixView<'_, T>) -> Result<(), Error> {
         check_batch(samples, self.layout().visible(), SAMPLES)
+    }
+
+    /// As far as can be said of samples that are not in memory.
+    pub(crate) fn check_size(&self, visible: usize, count: usize) -> Result<(), Error> {
+        check_size((visible, count), self.layout().visible(), SAMPLES)
     }
 
     /// As for inference, and the range that the loss needs.

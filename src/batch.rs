@@ -10,14 +10,31 @@ pub(crate) fn check_rows<T: Real>(
     rows: usize,
     what: &'static str,
 ) -> Result<(), Error> {
-    if batch.nrows() == rows {
+    check_height(batch.nrows(), rows, what)
+}
+
+fn check_height(actual: usize, expected: usize, what: &'static str) -> Result<(), Error> {
+    if actual == expected {
         return Ok(());
     }
     Err(Error::DimensionMismatch {
         what,
-        expected: rows,
-        actual: batch.nrows(),
+        expected,
+        actual,
     })
+}
+
+/// Refuses a shape of the wrong height, or without samples.
+pub(crate) fn check_size(
+    (actual, count): (usize, usize),
+    rows: usize,
+    [what, what_rows]: [&'static str; 2],
+) -> Result<(), Error> {
+    check_height(actual, rows, what_rows)?;
+    if count == 0 {
+        return Err(Error::EmptyBatch { what });
+    }
+    Ok(())
 }
 
 /// Refuses a batch of the wrong height, without samples, or with NaN or an infinity. `what` names
@@ -27,10 +44,7 @@ pub(crate) fn check_batch<T: Real>(
     rows: usize,
     [what, what_rows]: [&'static str; 2],
 ) -> Result<(), Error> {
-    check_rows(batch, rows, what_rows)?;
-    if batch.ncols() == 0 {
-        return Err(Error::EmptyBatch { what });
-    }
+    check_size(batch.shape(), rows, [what, what_rows])?;
     for (column, sample) in batch.column_iter().enumerate() {
         if kernel::all_finite(sample.as_slice()) {
             continue;

@@ -1,5 +1,5 @@
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::Activation;
 
@@ -133,6 +133,14 @@ pub enum Error {
         /// What the system says, for people.
         message: String,
     },
+    /// [Samples](crate::Samples) could not be read from where they are.
+    #[error("samples could not be read: {message}")]
+    Unreadable {
+        /// What the source says, for programs.
+        kind: io::ErrorKind,
+        /// What the source says, for people.
+        message: String,
+    },
     /// A file is not what its format asks for: it is damaged, cut off, or forged.
     #[error("{} is malformed: {reason}", path.display())]
     Malformed {
@@ -149,6 +157,16 @@ pub enum Error {
         /// What it is, and why it cannot be represented.
         reason: String,
     },
+}
+
+/// For [samples](crate::Samples) of your own, whatever they are read from.
+impl From<io::Error> for Error {
+    fn from(error: io::Error) -> Self {
+        Self::Unreadable {
+            kind: error.kind(),
+            message: error.to_string(),
+        }
+    }
 }
 
 /// Refuses a value for which `accepted` does not hold. State the accepted condition: a NaN makes
@@ -186,4 +204,26 @@ pub(crate) fn check_shape(
         }
     }
     Ok(())
+}
+
+pub(crate) fn io_error(path: &Path, error: &io::Error) -> Error {
+    Error::Io {
+        path: path.to_owned(),
+        kind: error.kind(),
+        message: error.to_string(),
+    }
+}
+
+pub(crate) fn malformed(path: &Path, reason: impl Into<String>) -> Error {
+    Error::Malformed {
+        path: path.to_owned(),
+        reason: reason.into(),
+    }
+}
+
+pub(crate) fn unsupported(path: &Path, reason: impl Into<String>) -> Error {
+    Error::Unsupported {
+        path: path.to_owned(),
+        reason: reason.into(),
+    }
 }

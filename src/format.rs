@@ -87,6 +87,7 @@ pub use tensor_file::TensorFile;
 
 use atomic::Draft;
 
+use crate::error::{io_error, malformed, unsupported};
 use crate::{Error, SparseAutoencoder};
 
 /// A model from a file.
@@ -144,14 +145,6 @@ impl fmt::Display for Note {
     }
 }
 
-fn io_error(path: &Path, error: &io::Error) -> Error {
-    Error::Io {
-        path: path.to_owned(),
-        kind: error.kind(),
-        message: error.to_string(),
-    }
-}
-
 /// Writes a folder, which is made if there is none, of weights and configuration; both are whole before
 /// either is put in place.
 fn write_both(
@@ -170,20 +163,6 @@ fn write_both(
     })?;
     weights.commit()?;
     config.commit()
-}
-
-fn malformed(path: &Path, reason: impl Into<String>) -> Error {
-    Error::Malformed {
-        path: path.to_owned(),
-        reason: reason.into(),
-    }
-}
-
-fn unsupported(path: &Path, reason: impl Into<String>) -> Error {
-    Error::Unsupported {
-        path: path.to_owned(),
-        reason: reason.into(),
-    }
 }
 
 fn pickle(path: &Path) -> Error {

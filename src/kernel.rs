@@ -31,7 +31,7 @@ pub(crate) use product::{Write, product, transpose};
 pub(crate) use scalar::Scalar;
 pub(crate) use scratch::Scratch;
 pub(crate) use sparse::{Codes, UnitGradients, UnitOperands};
-pub(crate) use threads::Threads;
+pub(crate) use threads::{Threads, join};
 pub(crate) use update::update;
 
 /// Runs a loop compiled for the widest vectors of this machine, chosen at run time.

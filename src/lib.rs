@@ -32,6 +32,8 @@
 //! [builder](AnomalyDetectorBuilder), tells by a [`Threshold`] which samples a model does not know.
 //! [`SparseHidden`] holds hidden activations without their zeros, and
 //! [`metrics::UnitStatistics`] tells what each unit does over a stream of samples.
+//! [`Samples`] that do not fit into memory are read as they are needed, from an [`NpyFile`], an
+//! [`IdxFile`], or a source of your own; a [`ShuffleBuffer`] makes batches of a stream.
 //! A [`Stack`] fits one autoencoder on the codes of another, and a [`SoftmaxClassifier`] on top of
 //! it fine-tunes them all.
 //!
@@ -39,7 +41,7 @@
 //!
 //! - **A column is a sample.** Matrices are those of [nalgebra], which stores columns contiguously,
 //!   so a row-major `samples × entries` buffer is an `entries × samples` view of the same memory.
-//!   Methods take anything that converts into a `DMatrixView`.
+//!   Methods take anything that converts into a `DMatrixView`; a [`Trainer`] takes any [`Samples`].
 //! - **Data terms are means over the samples** of a batch; within a sample, squares are *summed* and
 //!   halved. A [`Loss`] keeps the terms of the objective apart.
 //! - **Weights are decayed, biases are not.** Weights of the encoder and of the decoder have one
@@ -164,6 +166,7 @@ mod builder;
 mod classifier;
 mod convention;
 mod corruption;
+mod element;
 mod error;
 #[cfg(feature = "safetensors")]
 pub mod format;
@@ -179,6 +182,7 @@ pub mod optimizer;
 mod parameters;
 pub mod penalty;
 mod real;
+mod samples;
 mod scaling;
 mod schedule;
 mod sparse_hidden;
@@ -204,6 +208,7 @@ pub use optimizer::{Adam, Lbfgs, Optimizer, Sgd};
 pub use parameters::{Layer, LayerView, Layout, Parameters};
 pub use penalty::{KlDivergence, L0, L1, Penalty, Proportion, SquaredDeviation, TargetL0};
 pub use real::Real;
+pub use samples::{Batches, IdxFile, NpyFile, Samples, ShuffleBuffer};
 pub use scaling::{Scaler, Scaling};
 pub use schedule::Schedule;
 pub use sparse_hidden::SparseHidden;

@@ -3,6 +3,7 @@ mod auxiliary;
 mod classifier;
 mod dead_units;
 mod progress;
+mod reading;
 mod report;
 mod resampling;
 mod set_point;
@@ -24,7 +25,7 @@ use crate::error::{Error, require};
 use crate::objective::{Batch, Loss, Objective};
 use crate::optimizer::Optimizer;
 use crate::workspace::Workspace;
-use crate::{Corruption, Real, Schedule, SparseAutoencoder};
+use crate::{Corruption, Real, Samples, Schedule, SparseAutoencoder};
 use annealing::Annealing;
 use auxiliary::Auxiliary;
 use dead_units::Idle;
@@ -41,6 +42,7 @@ use set_point::Controller;
 /// | [`validation_split`](Self::validation_split) | 0 | [0, 1) | fraction of the samples held out |
 /// | [`patience`](Self::patience) | none | ≥ 1 | epochs without improvement before stopping |
 /// | [`schedule`](Self::schedule) | none | | of the learning rate |
+/// | [`steps`](Self::steps) | unknown | ≥ 1 | of a training by [`partial_fit`](Self::partial_fit), for schedules |
 /// | [`clip_gradient`](Self::clip_gradient) | none | > 0 | largest Euclidean norm of a gradient |
 /// | [`unit_norm_decoder`](Self::unit_norm_decoder) | `false` | | columns of the decoder keep norm 1 |
 /// | [`sparsity_warm_up`](Self::sparsity_warm_up) | none | (0, 1] | fraction of the steps in which β rises |
@@ -80,6 +82,7 @@ pub struct Trainer<T> {
     validation_split: f64,
     patience: Option<usize>,
     schedule: Option<Schedule>,
+    steps: Option<usize>,
     clip_gradient: Option<f64>,
     unit_norm_decoder: bool,
     annealing: Annealing,
@@ -124,6 +127,7 @@ impl<T: Real> Trainer<T> {
             validation_split: 0.0,
             patience: None,
             schedule: None,
+            steps: None,
             clip_gradient: None,
             unit_norm_decoder: false,
             annealing: Annealing::default(),
@@ -168,6 +172,7 @@ impl<T: Real> Trainer<T> {
     }
 
     /// The fraction of the samples, chosen by the seed, that is held out to measure the loss on.
+    /// These are copied into memory.
     pub fn validation_split(mut self, fraction: f64) -> Self {
         self.validation_split = fraction;
         self
@@ -184,6 +189,15 @@ impl<T: Real> Trainer<T> {
     /// How the learning rate changes over the training.
     pub fn schedule(mut self, schedule: Schedule) -> Self {
         self.schedule = Some(schedule);
+        self
+    }
+
+    /// The number of steps that a training by [`partial_fit`](Self::partial_fit) is to have, at least
+    /// 1: over them go the [schedule](Self::schedule), the
+    /// [rise of the penalty](Self::sparsity_warm_up), and the [fall of k](Self::anneal_k), and stay
+    /// at their ends. A [`fit`](Self::fit) knows its steps.
+    pub fn steps(mut self, steps: usize) -> Self {
+        self.steps = Some(steps);
         self
     }
 
@@ -246,15 +260,19 @@ impl<T: Real> Trainer<T> {
         self
     }
 
-    /// Fits `model` to `samples`, visible × samples.
+    /// Fits `model` to [`Samples`]: a matrix or a view, visible × samples, a file, or a source of your
+    /// own. The same samples give the same bits, wherever they are.
+    ///
+    /// Of samples that are not in memory, one batch is held there, and those that are
+    /// [held out](Self::validation_split).
     ///
     /// # Errors
     ///
     /// As [`fit_with`](Self::fit_with).
-    pub fn fit<'a>(
+    pub fn fit(
         &mut self,
         model: &mut SparseAutoencoder<T>,
-        samples: impl Into<DMatrixView<'a, T>>,
+        samples: impl Samples<T>,
     ) -> Result<Report<T>, Error> {
         self.fit_with(model, samples, |_| ControlFlow::Continue(()))
     }
@@ -266,50 +284,51 @@ impl<T: Real> Trainer<T> {
     ///
     /// As [`SparseAutoencoder::loss`] for the samples; [`Error::InvalidParameter`] for a setting
     /// outside its range; [`Error::Incompatible`] for a batch size, a corruption, a clipped
-    /// gradient, or a schedule that the optimizer cannot work with, or a validation split of which
-    /// nothing remains. The model is then unchanged.
+    /// gradient, a schedule, or samples that are not in memory, where the optimizer cannot work with
+    /// it, or a validation split of which nothing remains. The model is then unchanged.
     ///
     /// [`Error::Diverged`] if a loss or its gradient stops being finite. The model then has its
-    /// last finite parameters, or, with [`patience`](Self::patience), those of the best epoch.
-    pub fn fit_with<'a>(
+    /// last finite parameters, or, with [`patience`](Self::patience), those of the best epoch. So it
+    /// has after [`Error::Io`], [`Error::Unreadable`], or whatever else ends a read of samples that are
+    /// not in memory, and where these turn out to be unfit, for they are checked as they are read.
+    pub fn fit_with(
         &mut self,
         model: &mut SparseAutoencoder<T>,
-        samples: impl Into<DMatrixView<'a, T>>,
+        samples: impl Samples<T>,
         mut observer: impl FnMut(&Epoch<'_, T>) -> ControlFlow<()>,
     ) -> Result<Report<T>, Error> {
-        let samples = samples.into();
+        let samples: &dyn Samples<T> = &samples;
         self.check_settings()?;
         self.check_for(model)?;
-        model.check_training_samples(samples)?;
+        self.check_source(model, samples)?;
         let mut rng = Xoshiro256PlusPlus::seed_from_u64(self.seed);
-        let (order, held_out) = self.split(samples, &mut rng)?;
+        let (order, held_out) = self.split(model, samples, &mut rng)?;
         let batches = order.len().div_ceil(self.batch_size_for(order.len())?);
         if self.schedule.is_some() {
             self.optimizer.scale_learning_rate(T::one())?; // refused before anything is learned
         }
         let mut progress = self.begin(model, order, batches, rng)?;
-        self.running.annealed = self.annealing.is_set().then(|| model.objective().clone());
         let mut stop = progress.stop();
         while stop == StopReason::EpochLimit && progress.report.epochs < self.epochs {
             let number = progress.report.epochs + 1;
             if progress.done == 0 {
                 if number > 1 {
-                    self.resample(model, samples, &progress.order, number - 1)?;
+                    self.resample(model, samples, &progress.order, number - 1)
+                        .inspect_err(|_| progress.best.restore(model))?;
                 }
                 progress.begin_epoch(&mut self.running.rng);
             }
             while progress.done < batches {
                 let so_far = self.progress(number, progress.done, batches);
                 self.scale_learning_rate(so_far)?;
-                if let Some(annealed) = &mut self.running.annealed {
-                    self.annealing.apply(so_far, model.objective(), annealed);
-                }
+                self.anneal(model, so_far);
                 let chosen = progress.batch();
-                let whole = chosen.len() == samples.ncols();
-                let step = if whole {
-                    self.step(model, samples, number)
-                } else {
-                    self.gathered_step(model, samples, chosen, number)
+                let whole = samples
+                    .in_memory()
+                    .filter(|_| chosen.len() == samples.count());
+                let step = match whole {
+                    Some(samples) => self.step(model, samples, number),
+                    None => self.gathered_step(model, samples, chosen, number),
                 };
                 let step = step.inspect_err(|_| progress.best.restore(model))?;
                 progress.see_batch(step);
@@ -377,7 +396,10 @@ impl<T: Real> Trainer<T> {
 
     /// One step on one batch, for streams and loops of your own. The optimizer's state goes on from
     /// the last step with a model of as many parameters; [`reset`](Self::reset) starts afresh.
-    /// Epochs, batch size, validation, patience, and schedule play no part.
+    /// Epochs, batch size, validation, and patience play no part; nor do the schedule and other
+    /// changes over the training, unless the number of its [`steps`](Self::steps) is set.
+    ///
+    /// A [`ShuffleBuffer`](crate::ShuffleBuffer) makes batches of a stream.
     ///
     /// Returns the loss on the batch before the step.
     ///
@@ -400,7 +422,7 @@ impl<T: Real> Trainer<T> {
                 other: "a full-batch optimizer",
             });
         }
-        if self.schedule.is_some() {
+        if self.schedule.is_some() && self.steps.is_none() {
             self.optimizer.scale_learning_rate(T::one())?; // a fit leaves the end of its schedule
         }
         if self.running.prepared != Some(model.layout().len()) {
@@ -408,14 +430,22 @@ impl<T: Real> Trainer<T> {
         }
         self.prepare_dead_units(model)?;
         self.running.paused = None;
-        self.running.annealed = None;
+        match self.steps {
+            Some(steps) => {
+                let progress = self.running.steps as f64 / f64::of_count(steps);
+                let progress = progress.min(1.0);
+                self.scale_learning_rate(progress)?;
+                self.anneal(model, progress);
+            }
+            None => self.running.annealed = None,
+        }
         self.step(model, batch, 1).map(|(loss, _)| loss)
     }
 
     /// The number of steps that were taken since the optimizer last began afresh, which it does in a
     /// [`fit`](Self::fit), after a [`reset`](Self::reset), and with a model of another size.
     #[must_use]
-    pub fn steps(&self) -> u64 {
+    pub fn steps_taken(&self) -> u64 {
         self.running.steps
     }
 
@@ -460,7 +490,7 @@ impl<T: Real> Trainer<T> {
     fn resample(
         &mut self,
         model: &mut SparseAutoencoder<T>,
-        samples: DMatrixView<'_, T>,
+        samples: &dyn Samples<T>,
         order: &[usize],
         epoch: usize,
     ) -> Result<(), Error> {
@@ -497,11 +527,23 @@ impl<T: Real> Trainer<T> {
         })
     }
 
+    /// Makes the objective what it is to be at this point of the training.
+    fn anneal(&mut self, model: &SparseAutoencoder<T>, progress: f64) {
+        let annealed = &mut self.running.annealed;
+        if self.annealing.is_set() {
+            let annealed = annealed.get_or_insert_with(|| model.objective().clone());
+            self.annealing.apply(progress, model.objective(), annealed);
+        } else {
+            *annealed = None;
+        }
+    }
+
     fn check_settings(&self) -> Result<(), Error> {
         let at_least_one =
             |name, value: usize| require(value >= 1, name, "at least 1", f64::of_count(value));
         at_least_one("epochs", self.epochs)?;
         at_least_one("batch_size", self.batch_size.unwrap_or(1))?;
+        at_least_one("steps", self.steps.unwrap_or(1))?;
         at_least_one("patience", self.patience.unwrap_or(1))?;
         let split = self.validation_split;
         require(
@@ -556,14 +598,33 @@ impl<T: Real> Trainer<T> {
             .map_or(Ok(()), |dead_units| dead_units.check(objective, layout))
     }
 
+    /// Refuses samples of another size, and, as far as they are in memory, unfit values. All others
+    /// are checked as they are read.
+    fn check_source(
+        &self,
+        model: &SparseAutoencoder<T>,
+        samples: &dyn Samples<T>,
+    ) -> Result<(), Error> {
+        model.check_size(samples.visible(), samples.count())?;
+        match samples.in_memory() {
+            Some(samples) => model.check_training_samples(samples),
+            None if self.optimizer.needs_full_batch() => Err(Error::Incompatible {
+                what: "samples that are not in memory",
+                other: "a full-batch optimizer",
+            }),
+            None => Ok(()),
+        }
+    }
+
     /// The samples to learn from, by index, and a copy of those held out.
     #[allow(clippy::type_complexity)]
     fn split(
-        &self,
-        samples: DMatrixView<'_, T>,
+        &mut self,
+        model: &SparseAutoencoder<T>,
+        samples: &dyn Samples<T>,
         rng: &mut Xoshiro256PlusPlus,
     ) -> Result<(Vec<usize>, Option<DMatrix<T>>), Error> {
-        let mut order: Vec<usize> = (0..samples.ncols()).collect();
+        let mut order: Vec<usize> = (0..samples.count()).collect();
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // in 0..=ncols
         let count = (self.validation_split * f64::of_count(order.len())).round() as usize;
         if self.validation_split <= 0.0 {
@@ -576,7 +637,15 @@ impl<T: Real> Trainer<T> {
             });
         }
         order.shuffle(rng);
-        let held_out = samples.select_columns(&order[..count]);
+        let mut held_out = DMatrix::zeros(model.layout().visible(), count);
+        let threads = self.running.workspace.scratch.take_threads();
+        reading::read(
+            model,
+            samples,
+            &order[..count],
+            held_out.as_mut_slice(),
+            threads,
+        )?;
         order.drain(..count);
         Ok((order, Some(held_out)))
     }
@@ -597,17 +666,16 @@ impl<T: Real> Trainer<T> {
     fn gathered_step(
         &mut self,
         model: &mut SparseAutoencoder<T>,
-        samples: DMatrixView<'_, T>,
+        samples: &dyn Samples<T>,
         chosen: &[usize],
         epoch: usize,
     ) -> Result<(Loss<T>, bool), Error> {
-        let rows = samples.nrows();
+        let rows = model.layout().visible();
         let mut batch = std::mem::take(&mut self.running.batch);
         batch.resize(rows * chosen.len().max(batch.len() / rows), T::zero());
-        for (to, &from) in batch.chunks_exact_mut(rows).zip(chosen) {
-            to.copy_from_slice(samples.column(from).as_slice());
-        }
-        let gathered = &batch[..rows * chosen.len()];
+        let gathered = &mut batch[..rows * chosen.len()];
+        let threads = self.running.workspace.scratch.take_threads();
+        reading::read(model, samples, chosen, gathered, threads)?;
         let view = DMatrixView::from_slice(gathered, rows, chosen.len());
         let step = self.step(model, view, epoch);
         self.running.batch = batch;

@@ -6,6 +6,9 @@
 // A global allocator cannot be implemented without it; everything is handed on to the system's.
 #![allow(unsafe_code)]
 
+#[path = "stored/mod.rs"]
+mod stored;
+
 use std::alloc::{GlobalAlloc, System};
 use std::backtrace::Backtrace;
 use std::cell::Cell;
@@ -16,9 +19,9 @@ use sparse_autoencoder::metrics::UnitStatistics;
 use sparse_autoencoder::nalgebra::{DMatrix, DVector};
 use sparse_autoencoder::penalty::Scaled;
 use sparse_autoencoder::{
-    Activation, Adam, Corruption, DeadUnits, KlDivergence, L1, Lbfgs, Optimizer, Penalty,
-    Proportion, Real, Reconstruction, Schedule, Sgd, SparseAutoencoder, SparseAutoencoderBuilder,
-    SparseHidden, SquaredDeviation, TargetL0, Trainer, Workspace,
+    Activation, Adam, Corruption, DeadUnits, KlDivergence, L1, Lbfgs, NpyFile, Optimizer, Penalty,
+    Proportion, Real, Reconstruction, Samples, Schedule, Sgd, SparseAutoencoder,
+    SparseAutoencoderBuilder, SparseHidden, SquaredDeviation, TargetL0, Trainer, Workspace,
 };
 
 thread_local! {
@@ -438,32 +441,72 @@ fn epochs_of_a_fit_do_not_allocate() {
         if name == "Adam" {
             trainer = trainer.schedule(Schedule::cosine(0.1).warm_up(0.2));
         }
-        let mut model = SparseAutoencoder::builder()
-            .layers([8, 12])
-            .build()
-            .unwrap();
-        let (mut own, mut epochs) = (Vec::new(), 0);
-        let fit = trainer.fit_with(&mut model, &x, |epoch| {
-            COUNTED.set(false);
-            // From the end of the second epoch to the end of the last.
-            if let Some(stacks) = stacks().take() {
-                own.extend(stacks.into_iter().filter(|stack| !is_below(stack)));
-            }
-            epochs = epoch.number;
-            COUNTED.set((2..7).contains(&epochs));
-            *stacks() = COUNTED.get().then(Vec::new);
-            ControlFlow::Continue(())
-        });
-        COUNTED.set(false);
-        assert_eq!(fit.unwrap().epochs, 7, "{name}");
-        assert_eq!(epochs, 7);
-        assert!(
-            own.is_empty(),
-            "{name}: {} allocations, the first\n{}",
-            own.len(),
-            own[0]
-        );
+        assert_epochs_do_not_allocate(name, trainer, &x);
     }
+}
+
+#[test]
+fn epochs_over_a_file_do_not_allocate() {
+    let _alone = alone();
+    // Read by one thread, and by several.
+    for (visible, count, batch_size) in [(8, 125, 34), (64, 1000, 300)] {
+        let x = samples::<f64>(visible, count);
+        let path = std::env::temp_dir().join(format!(
+            "sparse-autoencoder-allocations-{}-{visible}.npy",
+            std::process::id()
+        ));
+        std::fs::write(&path, stored::npy_f64(&x)).unwrap();
+        let file = NpyFile::open(&path);
+        std::fs::remove_file(&path).unwrap();
+        let trainer = Trainer::new(Adam::new(1e-3).unwrap()).epochs(7);
+        let trainer = trainer.batch_size(batch_size).validation_split(0.2);
+        assert_epochs_do_not_allocate("a file", trainer, file.unwrap());
+    }
+}
+
+fn assert_epochs_do_not_allocate(name: &str, mut trainer: Trainer<f32>, x: impl Samples<f32>) {
+    let builder = SparseAutoencoder::builder().layers([x.visible(), 12]);
+    let mut model = builder.build().unwrap();
+    let (mut own, mut epochs) = (Vec::new(), 0);
+    let fit = trainer.fit_with(&mut model, x, |epoch| {
+        COUNTED.set(false);
+        // From the end of the second epoch to the end of the last.
+        if let Some(stacks) = stacks().take() {
+            own.extend(stacks.into_iter().filter(|stack| !is_below(stack)));
+        }
+        epochs = epoch.number;
+        COUNTED.set((2..7).contains(&epochs));
+        *stacks() = COUNTED.get().then(Vec::new);
+        ControlFlow::Continue(())
+    });
+    COUNTED.set(false);
+    assert_eq!(fit.unwrap().epochs, 7, "{name}");
+    assert_eq!(epochs, 7);
+    assert!(
+        own.is_empty(),
+        "{name}: {} allocations, the first\n{}",
+        own.len(),
+        own[0]
+    );
+}
+
+#[test]
+fn annealed_steps_of_partial_fit_do_not_allocate() {
+    let _alone = alone();
+    let x = samples(8, 20);
+    let builder = SparseAutoencoder::<f32>::builder()
+        .layers([8, 12])
+        .hidden_activation(Activation::TopK(2));
+    let mut model = builder.build().unwrap();
+    let mut trainer = Trainer::new(Adam::new(1e-3).unwrap())
+        .schedule(Schedule::cosine(0.1).warm_up(0.2))
+        .anneal_k(2, 0.5)
+        .sparsity_warm_up(0.5)
+        .steps(10)
+        .threads(1);
+    assert_no_allocation("annealing", || {
+        trainer.partial_fit(&mut model, &x).unwrap();
+    });
 }
 
 #[test]

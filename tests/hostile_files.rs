@@ -3,6 +3,9 @@
 // A global allocator cannot be implemented without it; everything is handed on to the system's.
 #![allow(unsafe_code)]
 
+#[path = "stored/mod.rs"]
+mod stored;
+
 use std::alloc::{GlobalAlloc, System};
 use std::cell::Cell;
 use std::fs;
@@ -13,7 +16,7 @@ use proptest::test_runner::RngSeed;
 use sparse_autoencoder::format::{
     self, TensorFile, dictionary_learning, gemma_scope, llama_scope, sae_lens, sparsify,
 };
-use sparse_autoencoder::{Activation, Error, SparseAutoencoder};
+use sparse_autoencoder::{Activation, Error, IdxFile, NpyFile, Samples, SparseAutoencoder};
 
 thread_local! {
     /// Bytes that this thread holds, and the most that it held.
@@ -277,17 +280,12 @@ fn valid() -> Vec<Vec<u8>> {
     sae_lens::save(&lens, &folder).unwrap();
     let weights = fs::read(folder.join("sae_weights.safetensors")).unwrap();
     fs::remove_dir_all(&folder).unwrap();
-    let mut array = b"\x93NUMPY\x01\x00\x46\x00".to_vec();
-    array.extend_from_slice(b"{'descr': '<f4', 'fortran_order': False, 'shape': (3, 4), }");
-    array.resize(80, b' ');
-    array.resize(80 + 48, 0);
     let files = vec![
         fs::read(&own.0).unwrap(),
         weights,
         fs::read(fixture("gemma_scope/stored/params.npz")).unwrap(),
         fs::read(fixture("gemma_scope/deflated/params.npz")).unwrap(),
         fs::read(fixture("gemma_scope/second/params.safetensors")).unwrap(),
-        array,
     ];
     for (index, file) in files.iter().enumerate() {
         let scratch = Scratch::new("valid", file);
@@ -394,6 +392,77 @@ proptest! {
         let scratch = Scratch::new("damaged", &file);
         let (_, most) = measured(|| read_all(&scratch.0));
         // Halves become eight times as many bytes; and deflate may inflate by 16.
+        prop_assert!(most < ALLOWANCE + 16 * file.len(), "{most} of {} bytes", file.len());
+    }
+}
+
+/// Valid files of samples.
+fn samples() -> Vec<Vec<u8>> {
+    vec![
+        stored::npy_with(&stored::header("<f4", false, &[3, 4]), &[0; 48]),
+        stored::npy_with(&stored::header("|u1", true, &[3, 4]), &[7; 12]),
+        stored::npy_with(&stored::header("<f8", false, &[2, 1, 3]), &[0; 48]),
+        stored::idx(&[3, 2, 2], &[9; 12]),
+        stored::idx(&[12], &[9; 12]),
+    ]
+}
+
+/// Opens a file of samples, as either format, and reads all.
+fn read_samples(path: &Path) -> Result<(), Error> {
+    fn both(samples: impl Samples<f64>) -> Result<(), Error> {
+        samples.to_matrix()?;
+        samples.batches(2).try_for_each(|batch| batch.map(|_| ()))
+    }
+    match NpyFile::open(path) {
+        Ok(file) => both(file),
+        Err(_) => both(IdxFile::open(path)?),
+    }
+}
+
+#[test]
+fn headers_of_samples_that_lie_are_refused() {
+    let huge = usize::MAX;
+    let npy = |shape: &[usize]| stored::npy_with(&stored::header("<f4", false, shape), &[0; 48]);
+    let mut long = b"\x93NUMPY\x02\x00".to_vec();
+    long.extend_from_slice(&u32::MAX.to_le_bytes());
+    for (name, bytes) in [
+        ("more", npy(&[4, 4])),
+        ("fewer", npy(&[2, 4])),
+        ("product", npy(&[1 << 32, 1 << 32])),
+        ("wrapping", npy(&[huge, 4])),
+        ("hidden-by-zero", npy(&[0, huge])),
+        ("entries-of-none", npy(&[0, 1 << 59, 1 << 59])),
+        ("without-entries", npy(&[huge, 0])),
+        ("long", long),
+        ("idx", stored::idx(&[u32::MAX; 4], &[0; 12])),
+        ("idx-dimensions", vec![0, 0, 8, 255, 0, 0, 0, 1]),
+    ] {
+        let scratch = Scratch::new(name, &bytes);
+        let (result, most) = measured(|| read_samples(&scratch.0));
+        assert!(
+            matches!(result, Err(Error::Malformed { .. })),
+            "{name}: {result:?}"
+        );
+        assert!(most < ALLOWANCE, "{name}: {most} bytes");
+    }
+}
+
+proptest! {
+    #![proptest_config(config(4096))]
+
+    #[test]
+    fn damaged_samples_are_an_error_or_read_within_their_size(
+        file in prop::sample::select(samples()),
+        damages in prop::collection::vec(damage(), 1..4),
+    ) {
+        let scratch = Scratch::new("samples", &file);
+        prop_assert_eq!(read_samples(&scratch.0), Ok(()));
+        let mut file = file;
+        for damage in &damages {
+            damage.apply(&mut file);
+        }
+        fs::write(&scratch.0, &file).unwrap();
+        let (_, most) = measured(|| read_samples(&scratch.0));
         prop_assert!(most < ALLOWANCE + 16 * file.len(), "{most} of {} bytes", file.len());
     }
 }

@@ -5,9 +5,8 @@ use std::error::Error;
 
 use sparse_autoencoder::metrics::{ReconstructionMetrics, SparsityMetrics};
 use sparse_autoencoder::nalgebra::{DMatrix, DMatrixView, DVector};
-use sparse_autoencoder::optimizer::{Objective, Step};
 use sparse_autoencoder::{
-    Activation, Adam, DeadUnits, Initialization, L1, Optimizer, Scaling, Schedule, SetPoint,
+    Activation, Adam, DeadUnits, Initialization, L1, Scaling, Schedule, SetPoint,
     SparseAutoencoder, SparseAutoencoderBuilder, TargetL0, Trainer, geometric_median,
 };
 
@@ -124,13 +123,10 @@ impl Learner {
             let parameters = model.into_parameters().with_thresholds(&[thresholds])?;
             model = variant.builder(&setting).parameters(parameters).build()?;
         }
-        let optimizer = Scheduled {
-            adam: Adam::new(setting.learning_rate)?,
-            schedule: Schedule::linear(0.0).warm_up(0.02),
-            taken: 0,
-            steps: setting.steps,
-        };
-        let mut trainer = Trainer::new(optimizer).unit_norm_decoder(variant != Variant::L1);
+        let mut trainer = Trainer::new(Adam::new(setting.learning_rate)?)
+            .schedule(Schedule::linear(0.0).warm_up(0.02))
+            .steps(setting.steps)
+            .unit_norm_decoder(variant != Variant::L1);
         if let Some(dead_units) = setting.dead_units {
             trainer = trainer.dead_units(dead_units);
         }
@@ -182,38 +178,6 @@ impl Scores {
                 .ok_or("all samples are equal")?,
             dead: 100.0 * ratio(sparsity.dead_units().len(), hidden),
         })
-    }
-}
-
-/// Adam with a schedule over a number of steps: `partial_fit` knows of no end.
-#[derive(Debug)]
-struct Scheduled {
-    adam: Adam<f32>,
-    schedule: Schedule,
-    taken: usize,
-    steps: usize,
-}
-
-impl Optimizer<f32> for Scheduled {
-    fn reset(&mut self, len: usize) {
-        self.adam.reset(len);
-        self.taken = 0;
-    }
-
-    fn step(&mut self, theta: &mut [f32], objective: &mut Objective<'_, f32>) -> Step<f32> {
-        // The first step of a warm-up should not be lost.
-        let progress = (ratio(self.taken, 1) + 0.5) / ratio(self.steps, 1);
-        #[allow(clippy::cast_possible_truncation)] // a factor
-        let factor = self.schedule.factor(progress.min(1.0)) as f32;
-        if let Err(error) = self.adam.scale_learning_rate(factor) {
-            unreachable!("Adam has a learning rate: {error}");
-        }
-        self.taken += 1;
-        self.adam.step(theta, objective)
-    }
-
-    fn limit_threads(&mut self, threads: usize) {
-        self.adam.limit_threads(threads);
     }
 }
 

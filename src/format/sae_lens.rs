@@ -23,13 +23,13 @@ use std::path::Path;
 
 use serde_json::json;
 
-use super::element::Element;
 use super::json::Object;
 use super::one_layer::OneLayer;
 use super::published::{Matrix, Published, Selection, Threshold};
 use super::safetensors::{Part, write};
 use super::tensors::Tensors;
 use super::{Loaded, Note, malformed, unsupported, write_both};
+use crate::element::Element;
 use crate::{Activation, Error, Real, SparseAutoencoder};
 
 const CONFIG: &str = "cfg.json";

@@ -17,10 +17,10 @@ use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
-use super::element::Element;
 use super::json::{MOST_BYTES, Object, short};
-use super::tensors::{Entry, Place, Rows, Tensors, count, gather, panel_rows};
+use super::tensors::{Entry, Place, Rows, Tensors, gather, panel_rows};
 use super::{io_error, malformed, pickle};
+use crate::element::{Element, count};
 use crate::{Error, Real};
 
 /// Reads the header, after the `length` of it has been read.

@@ -8,7 +8,8 @@ use super::malformed;
 use super::tensors::{Rows, Tensors};
 use crate::{Error, Real};
 
-/// The named tensors of a `safetensors`, `npz`, or `npy` file, for samples that are to be encoded.
+/// The named tensors of a `safetensors` or `npz` file, for samples that are to be encoded. An `npy`
+/// file is an [`NpyFile`](crate::NpyFile).
 ///
 /// ```no_run
 /// use sparse_autoencoder::format::TensorFile;
@@ -23,7 +24,7 @@ pub struct TensorFile {
 }
 
 impl TensorFile {
-    /// Opens a file and checks its directory. The one array of an `npy` file is named `array`.
+    /// Opens a file and checks its directory.
     ///
     /// # Errors
     ///
@@ -53,7 +54,7 @@ impl TensorFile {
     ///
     /// [`Error::Malformed`] if there is no tensor of this name, if it has another number of
     /// dimensions, and for NaN and infinities; [`Error::Unsupported`] for a type of number that is
-    /// not among `f16`, `bf16`, `f32`, `f64`, `i32`, and `i64`; [`Error::Io`].
+    /// not among `u8`, `i8`, `f16`, `bf16`, `f32`, `f64`, `i32`, and `i64`; [`Error::Io`].
     pub fn samples<T: Real>(&mut self, name: &str) -> Result<DMatrix<T>, Error> {
         let (samples, entries) = match *self.tensors.shape(name)? {
             [entries] => (1, entries),

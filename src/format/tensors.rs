@@ -9,8 +9,8 @@ use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
-use super::element::Element;
-use super::{io_error, malformed, npy, npz, safetensors, unsupported};
+use super::{io_error, malformed, npz, safetensors, unsupported};
+use crate::element::{Element, count};
 use crate::{Error, Real};
 use flate2::Crc;
 use flate2::read::DeflateDecoder;
@@ -66,14 +66,6 @@ pub(super) struct Place {
     pub(super) checksum: Option<u32>,
 }
 
-/// The number of entries of a tensor, `None` if nothing has so many.
-pub(super) fn count(shape: &[usize]) -> Option<usize> {
-    let count = shape.iter().try_fold(1_usize, |n, &d| n.checked_mul(d))?;
-    // A dimension of 0 would let the others claim anything.
-    (shape.iter().all(|&d| d <= isize::MAX as usize / 8) && count <= isize::MAX as usize / 8)
-        .then_some(count)
-}
-
 impl Tensors<BufReader<File>> {
     pub(super) fn open(path: &Path) -> Result<Self, Error> {
         let file = File::open(path).map_err(|error| io_error(path, &error))?;
@@ -96,7 +88,7 @@ impl<R: Read + Seek> Tensors<R> {
         if magic.starts_with(b"PK\x03\x04") {
             npz::archive(path, source, length)
         } else if magic.starts_with(b"\x93NUMPY") {
-            npy::array(path, source, length)
+            Err(unsupported(path, "one array without a name: see NpyFile"))
         } else {
             safetensors::directory(path, source, length, magic)
         }

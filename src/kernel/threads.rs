@@ -77,7 +77,7 @@ impl Threads {
 ///
 /// Behind `dyn`, so that what rayon needs for it is compiled once, and not for every pair of closures
 /// in every crate that trains a model.
-pub(super) fn join(first: impl FnOnce() + Send, second: impl FnOnce() + Send) {
+pub(crate) fn join(first: impl FnOnce() + Send, second: impl FnOnce() + Send) {
     #[inline(never)]
     fn both(first: &mut (dyn FnMut() + Send), second: &mut (dyn FnMut() + Send)) {
         #[cfg(feature = "rayon")]

@@ -49,13 +49,14 @@ impl Annealing {
         )
     }
 
-    /// Makes `annealed`, a copy of `objective`, what it is to be after this part of all steps.
+    /// Makes `annealed` what `objective` is to be after this part of all steps.
     pub(super) fn apply<T: Real>(
         &self,
         progress: f64,
         objective: &Objective<T>,
         annealed: &mut Objective<T>,
     ) {
+        annealed.copy_from(objective);
         let rise = |of_steps: f64| (progress / of_steps).min(1.0);
         let factor = self.sparsity.map_or(1.0, rise);
         annealed.penalty_weight = T::of(factor) * objective.penalty_weight;

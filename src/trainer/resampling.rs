@@ -8,14 +8,14 @@
 //! Bricken et al. (2023), *Towards Monosemanticity*, appendix *Neuron Resampling*; c is 0 without a
 //! pre-encoder bias.
 
-use nalgebra::{DMatrixView, DVector};
+use nalgebra::{DMatrix, DVector};
 use rand::RngExt;
 use rand::rngs::Xoshiro256PlusPlus;
 
 use crate::error::Error;
 use crate::optimizer::Optimizer;
 use crate::workspace::Workspace;
-use crate::{Real, SparseAutoencoder, kernel};
+use crate::{Real, Samples, SparseAutoencoder, kernel};
 
 /// Of so many samples at most are the errors computed.
 const CANDIDATES: usize = 1 << 16;
@@ -28,7 +28,7 @@ const SHARE: f64 = 0.2;
 pub(super) fn resample<T: Real>(
     dead: &[usize],
     model: &mut SparseAutoencoder<T>,
-    samples: DMatrixView<'_, T>,
+    samples: &dyn Samples<T>,
     chosen: &[usize],
     optimizer: &mut dyn Optimizer<T>,
     rng: &mut Xoshiro256PlusPlus,
@@ -39,8 +39,9 @@ pub(super) fn resample<T: Real>(
     let mut cumulated = Vec::with_capacity(candidates.len());
     for chunk in candidates.chunks(CHUNK) {
         let mut errors = DVector::zeros(chunk.len());
-        let chunk = samples.select_columns(chunk);
-        model.reconstruction_errors_into(&chunk, &mut errors, workspace)?;
+        let mut batch = DMatrix::zeros(model.layout().visible(), chunk.len());
+        samples.read(chunk, batch.as_mut_slice())?;
+        model.reconstruction_errors_into(&batch, &mut errors, workspace)?;
         cumulated.extend(errors.iter().map(|error| {
             total += error.to_f64().powi(2);
             total
@@ -71,7 +72,8 @@ pub(super) fn resample<T: Real>(
         let threshold = rng.random::<f64>() * total;
         let drawn = cumulated.partition_point(|&sum| sum <= threshold);
         let sample = candidates[drawn.min(candidates.len() - 1)];
-        let mut v = samples.column(sample).into_owned();
+        let mut v = DVector::zeros(rows);
+        samples.read(&[sample], v.as_mut_slice())?;
         if centred {
             for (v, &c) in v.iter_mut().zip(&theta[blocks.decoder_bias.clone()]) {
                 *v -= c;

@@ -15,10 +15,10 @@ use sparse_autoencoder::nalgebra::DMatrix;
 use sparse_autoencoder::optimizer::Step;
 use sparse_autoencoder::penalty::{HiddenBatch, HiddenGradient, Scaled};
 use sparse_autoencoder::{
-    Activation, Adam, Corruption, Epoch, Error, Initialization, KlDivergence, L1, Layer, LayerView,
-    Layout, Lbfgs, Loss, Optimizer, Parameters, Penalty, Proportion, Reconstruction, Report,
-    Schedule, Sgd, SparseAutoencoder, SparseAutoencoderBuilder, SparseHidden, SquaredDeviation,
-    StopReason, Trainer, Workspace,
+    Activation, Adam, Batches, Corruption, Epoch, Error, IdxFile, Initialization, KlDivergence, L1,
+    Layer, LayerView, Layout, Lbfgs, Loss, NpyFile, Optimizer, Parameters, Penalty, Proportion,
+    Reconstruction, Report, Samples, Schedule, Sgd, ShuffleBuffer, SparseAutoencoder,
+    SparseAutoencoderBuilder, SparseHidden, SquaredDeviation, StopReason, Trainer, Workspace,
 };
 
 fn shared<T: Send + Sync + Unpin + Debug>() {}
@@ -101,6 +101,8 @@ fn what_is_lent_can_be_shared() {
     shared::<HiddenBatch<'_, f32>>();
     shared::<HiddenGradient<'_, f64>>();
     shared::<LayerView<'_, f64>>();
+    fn both<T: Send + Sync>() {}
+    both::<Batches<'_, f32>>();
 }
 
 #[test]
@@ -121,6 +123,18 @@ fn penalties_and_optimizers_are_objects() {
     for optimizer in &mut optimizers {
         optimizer.reset(3);
     }
+}
+
+#[test]
+fn samples_are_objects_and_files_can_be_shared() {
+    fn samples<S: Samples<f32> + ?Sized>() {}
+    samples::<dyn Samples<f32>>();
+    samples::<Box<dyn Samples<f32> + Send>>();
+    samples::<&dyn Samples<f32>>();
+    samples::<Arc<dyn Samples<f32> + Send>>();
+    shared::<NpyFile<f32>>();
+    shared::<IdxFile<f64>>();
+    shared::<ShuffleBuffer<f32, std::vec::IntoIter<Result<DMatrix<f32>, Error>>>>();
 }
 
 #[test]

@@ -1116,6 +1116,7 @@ fn assert_numeric_settings_of_training<T: Real>() {
         0.0,
     );
     assert_refused_settings(trainer::<T>().patience(0), "patience", "at least 1", 0.0);
+    assert_refused_settings(trainer::<T>().steps(0), "steps", "at least 1", 0.0);
     for value in [&NEVER[..], &[-0.1, 1.0, 1.5]].concat() {
         let trainer = trainer::<T>().validation_split(value);
         assert_refused_settings(trainer, "validation_split", "in [0, 1)", value);
@@ -1222,7 +1223,7 @@ fn the_ends_of_the_ranges_of_training_are_accepted() {
     ];
     for mut trainer in accepted {
         let mut model = small::<f32>().build().unwrap();
-        let fit = trainer.fit(&mut model, &samples(60));
+        let fit = trainer.fit(&mut model, samples(60));
         assert!(fit.is_ok(), "{fit:?} of {trainer:?}");
     }
 }
@@ -1235,7 +1236,7 @@ fn epochs_without_end_are_ended_by_the_observer() {
         .epochs(usize::MAX)
         .batch_size(4)
         .schedule(Schedule::cosine(0.1).warm_up(0.5));
-    let report = trainer.fit_with(&mut model, &samples(20), |epoch| {
+    let report = trainer.fit_with(&mut model, samples(20), |epoch| {
         if epoch.number == 3 {
             ControlFlow::Break(())
         } else {
@@ -1252,7 +1253,7 @@ fn a_validation_split_that_leaves_one_side_empty_is_refused() {
         let before = bits(&model);
         let fit = trainer()
             .validation_split(split)
-            .fit(&mut model, &samples(count));
+            .fit(&mut model, samples(count));
         let other = "so few samples: one side would be empty";
         assert_incompatible(fit, "a validation split", other);
         assert_eq!(bits(&model), before);
@@ -1370,7 +1371,7 @@ fn with_patience_divergence_leaves_the_best_epoch() {
         .batch_size(usize::MAX)
         .validation_split(0.5)
         .patience(50)
-        .fit_with(&mut model, &DMatrix::zeros(3, 10), |epoch| {
+        .fit_with(&mut model, DMatrix::zeros(3, 10), |epoch| {
             seen.push((epoch.validation.unwrap().total(), bits(epoch.model)));
             ControlFlow::Continue(())
         });
@@ -1491,7 +1492,7 @@ fn a_validation_loss_that_is_not_finite_is_divergence() {
         if let Some(patience) = patience {
             trainer = trainer.patience(patience);
         }
-        let fit = trainer.fit_with(&mut model, &samples(25), |epoch| {
+        let fit = trainer.fit_with(&mut model, samples(25), |epoch| {
             first = bits(epoch.model);
             ControlFlow::Continue(())
         });

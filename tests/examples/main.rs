@@ -1,5 +1,4 @@
 //! What the examples share: readers of data, pictures, and the methods for comparison.
 
-mod idx_files;
-mod npy_files;
+mod mnist_files;
 mod support;

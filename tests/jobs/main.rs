@@ -5,5 +5,6 @@ mod classifier;
 mod dictionary;
 mod location;
 mod metrics;
+mod samples;
 mod stack;
 mod unit_statistics;

@@ -29,7 +29,7 @@ fn trained(
     Trainer::new(Adam::new(1e-2).unwrap())
         .epochs(20)
         .batch_size(20)
-        .fit(&mut model, &scaler.apply(&samples()).unwrap())
+        .fit(&mut model, scaler.apply(&samples()).unwrap())
         .unwrap();
     model
 }

@@ -43,7 +43,7 @@ fn a_fit_that_anneals_is_the_loop_that_one_would_write() {
         if selects {
             by_fit = by_fit.anneal_k(8, 0.5);
         }
-        let report = by_fit.fit(&mut annealed, &samples()).unwrap();
+        let report = by_fit.fit(&mut annealed, samples()).unwrap();
         assert_eq!(annealed.hidden_activations(), [hidden]);
 
         let mut parameters = builder(hidden).build().unwrap().into_parameters();

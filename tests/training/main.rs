@@ -5,5 +5,6 @@ mod dead_units;
 mod determinism;
 mod learning;
 mod optimizers;
+mod samples;
 mod set_point;
 mod unit_norm;

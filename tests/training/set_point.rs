@@ -45,7 +45,7 @@ fn fit(
         .epochs(epochs)
         .batch_size(32)
         .set_point(set_point)
-        .fit_with(model, &samples(), |epoch| {
+        .fit_with(model, samples(), |epoch| {
             last = epoch.set_point;
             std::ops::ControlFlow::Continue(())
         })

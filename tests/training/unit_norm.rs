@@ -34,7 +34,7 @@ fn every_column_has_norm_one_after_every_step() {
             .epochs(20)
             .batch_size(20)
             .unit_norm_decoder(true)
-            .fit_with(&mut model, &samples(6, 60), |epoch| {
+            .fit_with(&mut model, samples(6, 60), |epoch| {
                 for layer in epoch.model.parameters().layers() {
                     for d in layer.decoder_weights.column_iter() {
                         // The square root and six quotients are rounded.
