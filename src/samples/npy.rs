@@ -27,9 +27,10 @@ const MOST_HEADER: u32 = 1 << 16;
 /// of the format are read. An array of two dimensions in Fortran's order is read, too, but well only
 /// in its order, by [`batches`](Samples::batches): each entry of a sample is in a place of its own.
 ///
-/// A fit reads every batch from the file, in a random order, which is fast where the system keeps
-/// the file in its cache. Where it is much larger than the memory, its batches in their order and a
-/// [`ShuffleBuffer`](crate::ShuffleBuffer) are.
+/// A fit reads every batch from the file, in a random order, by a call of the system for each sample.
+/// Where the file is in the system's cache this takes a microsecond or so per sample, little beside a
+/// step on hundreds of entries. Where it is much larger than the memory, every one waits for the disk:
+/// its batches in their order and a [`ShuffleBuffer`](crate::ShuffleBuffer) are better then.
 ///
 /// ```
 /// use sparse_autoencoder::{Adam, NpyFile, Samples, SparseAutoencoder, Trainer};
