@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::Real;
+use crate::{Error, Real};
 
 /// A sum over the processes that train one model together, each on samples of its own.
 ///
@@ -43,16 +43,27 @@ pub(crate) struct Shares<'a, T> {
 }
 
 impl<'a, T: Real> Shares<'a, T> {
-    /// For a process with so many samples.
-    pub(crate) fn new(all: &'a dyn AllReduce<T>, own: usize) -> Self {
+    /// For a process with so many samples; an error if another has [refused](Self::refuse).
+    pub(crate) fn new(all: &'a dyn AllReduce<T>, own: usize) -> Result<Self, Error> {
         let own = T::of_count(own);
         let mut samples = [own];
         all.sum(&mut samples);
-        Self {
+        if !samples[0].is_finite() {
+            return Err(Error::Incompatible {
+                what: "a step of this process",
+                other: "an error in another",
+            });
+        }
+        Ok(Self {
             all,
             share: own / samples[0],
             samples: samples[0],
-        }
+        })
+    }
+
+    /// For a process that cannot take the next step.
+    pub(crate) fn refuse(all: &dyn AllReduce<T>) {
+        all.sum(&mut [T::of(f64::NAN)]);
     }
 
     /// The samples of all processes.

@@ -17,7 +17,9 @@
 use nalgebra::DMatrixView;
 
 use crate::objective::Pass;
-use crate::penalty::{HiddenBatch, HiddenGradient, Penalty, evaluate, mean_activations};
+use crate::penalty::{
+    HiddenBatch, HiddenGradient, Penalty, evaluate, mean_activations, mean_active,
+};
 use crate::{Activation, Error, Real, SparseAutoencoder, Workspace};
 
 /// An analytic gradient beside a numeric one.
@@ -132,8 +134,10 @@ pub fn penalty<'a, T: Real>(
     let (units, samples) = hidden.shape();
     let mut scratch = (vec![T::zero(); units], vec![T::zero(); units], Vec::new());
     let numeric = central_differences(hidden.as_mut_slice(), |activations| {
-        let mean = mean_activations(DMatrixView::from_slice(activations, units, samples));
-        let batch = HiddenBatch::new(activations, mean.as_slice(), T::of(target), activation);
+        let hidden = DMatrixView::from_slice(activations, units, samples);
+        let (mean, active) = (mean_activations(hidden), mean_active(hidden));
+        let means = (mean.as_slice(), active);
+        let batch = HiddenBatch::new(activations, means, T::of(target), activation);
         let (per_unit, per_frequency, per_activation) =
             (&mut scratch.0, &mut scratch.1, &mut scratch.2);
         let mut unused =

@@ -159,6 +159,7 @@
 #![forbid(unsafe_code)]
 
 mod activation;
+mod all_reduce;
 mod anomaly;
 mod autoencoder;
 mod batch;
@@ -191,6 +192,7 @@ mod trainer;
 mod workspace;
 
 pub use activation::Activation;
+pub use all_reduce::AllReduce;
 pub use anomaly::{AnomalyDetector, AnomalyDetectorBuilder, Threshold};
 pub use autoencoder::SparseAutoencoder;
 pub use builder::SparseAutoencoderBuilder;

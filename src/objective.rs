@@ -45,6 +45,7 @@ use std::sync::Arc;
 
 use nalgebra::{DMatrixView, DMatrixViewMut};
 
+use crate::all_reduce::Shares;
 use crate::error::require;
 use crate::parameters::Layout;
 use crate::penalty::Penalty;
@@ -232,6 +233,8 @@ impl<T: Real> Objective<T> {
 pub(crate) struct Batch<'a, T: Real> {
     pub(crate) input: DMatrixView<'a, T>,
     pub(crate) target: DMatrixView<'a, T>,
+    /// Where other processes have more of it.
+    pub(crate) shares: Option<Shares<'a, T>>,
 }
 
 impl<'a, T: Real> From<DMatrixView<'a, T>> for Batch<'a, T> {
@@ -239,6 +242,7 @@ impl<'a, T: Real> From<DMatrixView<'a, T>> for Batch<'a, T> {
         Self {
             input: samples,
             target: samples,
+            shares: None,
         }
     }
 }
@@ -276,6 +280,7 @@ impl<T: Real> Pass<'_, T> {
                 .as_ref()
                 .map_or(batch.input, |x| matrix(x, visible, m));
             let sparse = self.encode(input, ws);
+            self.average_means(batch.shares, ws);
             let auxiliary = self.reconstruct_frozen(batch.target, ws);
             let reconstruction = self.reconstruct(batch.target, sparse, ws);
             let weight_decay = self.decay(ws);

@@ -103,15 +103,17 @@ pub trait Penalty<T: Real>: fmt::Debug + Send + Sync {
 pub struct HiddenBatch<'a, T> {
     activations: &'a [T],
     mean: &'a [T],
+    active: T,
     target: T,
     activation: Activation,
 }
 
 impl<'a, T: Real> HiddenBatch<'a, T> {
-    /// `activations` sample after sample, `mean.len()` units each, of which `mean` is the mean.
+    /// `activations` sample after sample, `mean.len()` units each, of which `mean` is the mean and
+    /// `active` of a sample are not 0, on average.
     pub(crate) fn new(
         activations: &'a [T],
-        mean: &'a [T],
+        (mean, active): (&'a [T], T),
         target: T,
         activation: Activation,
     ) -> Self {
@@ -119,6 +121,7 @@ impl<'a, T: Real> HiddenBatch<'a, T> {
         Self {
             activations,
             mean,
+            active,
             target,
             activation,
         }
@@ -147,10 +150,18 @@ impl<'a, T: Real> HiddenBatch<'a, T> {
         self.activations.chunks_exact(self.mean.len())
     }
 
-    /// The mean activation ρ̂ of each unit over the batch, ready-made.
+    /// The mean activation ρ̂ of each unit over the batch, ready-made. Where
+    /// [several processes](crate::AllReduce) train, over the batches of all of them.
     #[must_use]
     pub fn mean(&self) -> &'a [T] {
         self.mean
+    }
+
+    /// The mean number of active units of a sample, `L₀ = 1/m Σᵢ ‖hᵢ‖₀`, ready-made as
+    /// [`mean`](Self::mean) is.
+    #[must_use]
+    pub fn mean_active(&self) -> T {
+        self.active
     }
 
     /// The sparsity target ρ of the model.
@@ -267,7 +278,7 @@ pub fn evaluate<'a, T: Real>(
     let mut per_activation = vec![T::zero(); hidden.len()];
     let batch = HiddenBatch::new(
         hidden.as_slice(),
-        mean.as_slice(),
+        (mean.as_slice(), mean_active(hidden.as_view())),
         T::of(target),
         activation,
     );
@@ -290,6 +301,12 @@ pub fn evaluate<'a, T: Real>(
 /// ones is not one, and a penalty that is clamped near the ends of a range would miss them.)
 pub(crate) fn mean_activations<T: Real>(hidden: DMatrixView<'_, T>) -> DVector<T> {
     hidden.column_sum() * (T::one() / T::of_count(hidden.ncols()))
+}
+
+/// `L₀` as the passes compute it.
+pub(crate) fn mean_active<T: Real>(hidden: DMatrixView<'_, T>) -> T {
+    let active = hidden.iter().filter(|&&h| h != T::zero()).count();
+    T::of_count(active) / T::of_count(hidden.ncols())
 }
 
 /// No penalty.

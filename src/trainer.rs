@@ -2,6 +2,7 @@ mod annealing;
 mod auxiliary;
 mod classifier;
 mod dead_units;
+mod processes;
 mod progress;
 mod reading;
 mod report;
@@ -22,10 +23,10 @@ use rand::rngs::Xoshiro256PlusPlus;
 use rand::seq::SliceRandom;
 
 use crate::error::{Error, require};
-use crate::objective::{Batch, Loss, Objective};
+use crate::objective::{Loss, Objective};
 use crate::optimizer::Optimizer;
 use crate::workspace::Workspace;
-use crate::{Corruption, Real, Samples, Schedule, SparseAutoencoder};
+use crate::{AllReduce, Corruption, Real, Samples, Schedule, SparseAutoencoder};
 use annealing::Annealing;
 use auxiliary::Auxiliary;
 use dead_units::Idle;
@@ -89,6 +90,7 @@ pub struct Trainer<T> {
     set_point: Option<SetPoint>,
     dead_units: Option<DeadUnits>,
     corruption: Option<Corruption>,
+    all_reduce: Option<Box<dyn AllReduce<T>>>,
     running: Running<T>,
 }
 
@@ -114,6 +116,8 @@ struct Running<T> {
     /// Where dead units are counted, and where they have a loss of their own.
     idle: Idle,
     auxiliary: Option<Auxiliary<T>>,
+    /// Which units were active in the batches of several processes.
+    activity: Vec<T>,
 }
 
 impl<T: Real> Trainer<T> {
@@ -134,6 +138,7 @@ impl<T: Real> Trainer<T> {
             set_point: None,
             dead_units: None,
             corruption: None,
+            all_reduce: None,
             running: Running {
                 prepared: None,
                 steps: 0,
@@ -147,6 +152,7 @@ impl<T: Real> Trainer<T> {
                 controller: Controller::default(),
                 idle: Idle::default(),
                 auxiliary: None,
+                activity: Vec::new(),
             },
         }
     }
@@ -260,6 +266,22 @@ impl<T: Real> Trainer<T> {
         self
     }
 
+    /// Trains one model by several processes, each of which has samples of its own: the step is that of
+    /// one process with the batches of all of them, up to rounding.
+    ///
+    /// Each process makes the same model and the same trainer, and calls the same methods in the same
+    /// order; the samples may differ in number, but not the batches, nor the settings. `ρ̂` is averaged
+    /// over all samples before the penalty sees it, losses and gradients after the backward pass; what
+    /// follows is the same everywhere, so the models stay the same, to the bit. A validation split is
+    /// one of each process's samples. An observer that stops the training stops it everywhere.
+    ///
+    /// Refused with activations that select over a batch, which would be that of each process, and
+    /// with dead units that start again.
+    pub fn all_reduce(mut self, all_reduce: impl AllReduce<T> + 'static) -> Self {
+        self.all_reduce = Some(Box::new(all_reduce));
+        self
+    }
+
     /// Fits `model` to [`Samples`]: a matrix or a view, visible × samples, a file, or a source of your
     /// own. The same samples give the same bits, wherever they are.
     ///
@@ -298,16 +320,10 @@ impl<T: Real> Trainer<T> {
         mut observer: impl FnMut(&Epoch<'_, T>) -> ControlFlow<()>,
     ) -> Result<Report<T>, Error> {
         let samples: &dyn Samples<T> = &samples;
-        self.check_settings()?;
-        self.check_for(model)?;
-        self.check_source(model, samples)?;
-        let mut rng = Xoshiro256PlusPlus::seed_from_u64(self.seed);
-        let (order, held_out) = self.split(model, samples, &mut rng)?;
-        let batches = order.len().div_ceil(self.batch_size_for(order.len())?);
-        if self.schedule.is_some() {
-            self.optimizer.scale_learning_rate(T::one())?; // refused before anything is learned
-        }
-        let mut progress = self.begin(model, order, batches, rng)?;
+        let begun = self.begin(model, samples);
+        let batches = begun.as_ref().map_or(0, |(progress, _)| progress.batches);
+        self.check_processes(&begun, model, &[batches, self.epochs])?;
+        let (mut progress, held_out) = begun?;
         let mut stop = progress.stop();
         while stop == StopReason::EpochLimit && progress.report.epochs < self.epochs {
             let number = progress.report.epochs + 1;
@@ -318,8 +334,8 @@ impl<T: Real> Trainer<T> {
                 }
                 progress.begin_epoch(&mut self.running.rng);
             }
-            while progress.done < batches {
-                let so_far = self.progress(number, progress.done, batches);
+            while progress.done < progress.batches {
+                let so_far = self.progress(number, progress.done, progress.batches);
                 self.scale_learning_rate(so_far)?;
                 self.anneal(model, so_far);
                 let chosen = progress.batch();
@@ -333,10 +349,10 @@ impl<T: Real> Trainer<T> {
                 let step = step.inspect_err(|_| progress.best.restore(model))?;
                 progress.see_batch(step);
             }
-            let validation = held_out.as_ref().map(|samples| {
-                let batch = Batch::from(samples.as_view());
-                model.evaluate(batch, None, &mut self.running.workspace)
-            });
+            let validation = held_out
+                .as_ref()
+                .map(|samples| self.validate(model, samples));
+            let validation = validation.transpose()?;
             if let Some(loss) = validation.map(|loss| loss.total())
                 && !loss.is_finite()
             {
@@ -356,7 +372,7 @@ impl<T: Real> Trainer<T> {
                 set_point,
                 model,
             };
-            let stopped = observer(&epoch).is_break();
+            let stopped = self.anywhere(observer(&epoch).is_break());
             progress.see_epoch(&epoch, self.patience);
             stop = if stopped {
                 StopReason::Observer
@@ -370,28 +386,36 @@ impl<T: Real> Trainer<T> {
         Ok(progress.into_report(stop))
     }
 
-    /// Where a fit begins: at its start, or where the one that is paused stopped.
+    /// Where a fit begins: at its start, or where the one that is paused stopped; with the samples that
+    /// are held out.
+    #[allow(clippy::type_complexity)]
     fn begin(
         &mut self,
         model: &SparseAutoencoder<T>,
-        order: Vec<usize>,
-        batches: usize,
-        rng: Xoshiro256PlusPlus,
-    ) -> Result<Progress<T>, Error> {
+        samples: &dyn Samples<T>,
+    ) -> Result<(Progress<T>, Option<DMatrix<T>>), Error> {
+        self.check_settings()?;
+        self.check_for(model)?;
+        self.check_source(model, samples)?;
+        let mut rng = Xoshiro256PlusPlus::seed_from_u64(self.seed);
+        let (order, held_out) = self.split(model, samples, &mut rng)?;
+        let batches = order.len().div_ceil(self.batch_size_for(order.len())?);
+        if self.schedule.is_some() {
+            self.optimizer.scale_learning_rate(T::one())?; // refused before anything is learned
+        }
+        let parameters = model.layout().len();
         if let Some(paused) = &self.running.paused {
-            paused.check(model.layout().len(), &order, batches)?;
+            paused.check(parameters, &order, batches)?;
         } else {
             self.running.rng = rng;
             self.prepare(model);
         }
         self.prepare_dead_units(model)?;
-        let mut progress = self.running.paused.take().unwrap_or_else(|| {
-            let parameters = model.layout().len();
-            Progress::new(parameters, order, batches)
-        });
+        let paused = self.running.paused.take();
+        let mut progress = paused.unwrap_or_else(|| Progress::new(parameters, order, batches));
         let [validated, counted] = [self.validation_split > 0.0, self.dead_units.is_some()];
         progress.reserve(self.epochs, validated, counted);
-        Ok(progress)
+        Ok((progress, held_out))
     }
 
     /// One step on one batch, for streams and loops of your own. The optimizer's state goes on from
@@ -413,15 +437,10 @@ impl<T: Real> Trainer<T> {
         batch: impl Into<DMatrixView<'a, T>>,
     ) -> Result<Loss<T>, Error> {
         let batch = batch.into();
-        self.check_settings()?;
-        self.check_for(model)?;
-        model.check_training_samples(batch)?;
-        if self.optimizer.needs_full_batch() {
-            return Err(Error::Incompatible {
-                what: "partial_fit",
-                other: "a full-batch optimizer",
-            });
-        }
+        self.check_settings()
+            .and_then(|()| self.check_for(model))
+            .and_then(|()| self.check_partial(model, batch))
+            .inspect_err(|_| self.give_up())?;
         if self.schedule.is_some() && self.steps.is_none() {
             self.optimizer.scale_learning_rate(T::one())?; // a fit leaves the end of its schedule
         }
@@ -440,6 +459,21 @@ impl<T: Real> Trainer<T> {
             None => self.running.annealed = None,
         }
         self.step(model, batch, 1).map(|(loss, _)| loss)
+    }
+
+    fn check_partial(
+        &self,
+        model: &SparseAutoencoder<T>,
+        batch: DMatrixView<'_, T>,
+    ) -> Result<(), Error> {
+        model.check_training_samples(batch)?;
+        if self.optimizer.needs_full_batch() {
+            return Err(Error::Incompatible {
+                what: "partial_fit",
+                other: "a full-batch optimizer",
+            });
+        }
+        Ok(())
     }
 
     /// The number of steps that were taken since the optimizer last began afresh, which it does in a
@@ -594,6 +628,7 @@ impl<T: Real> Trainer<T> {
             }
             set_point.check(objective)?;
         }
+        self.check_shared(objective)?;
         self.dead_units
             .map_or(Ok(()), |dead_units| dead_units.check(objective, layout))
     }
@@ -675,7 +710,7 @@ impl<T: Real> Trainer<T> {
         batch.resize(rows * chosen.len().max(batch.len() / rows), T::zero());
         let gathered = &mut batch[..rows * chosen.len()];
         let threads = self.running.workspace.scratch.take_threads();
-        reading::read(model, samples, chosen, gathered, threads)?;
+        reading::read(model, samples, chosen, gathered, threads).inspect_err(|_| self.give_up())?;
         let view = DMatrixView::from_slice(gathered, rows, chosen.len());
         let step = self.step(model, view, epoch);
         self.running.batch = batch;

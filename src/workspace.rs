@@ -28,8 +28,8 @@ pub struct Workspace<T> {
     pub(crate) delta: Vec<Vec<T>>,
     /// `ρ̂` of level `l + 1` at index `l`
     pub(crate) mean: Vec<Vec<T>>,
-    /// How many activations of the innermost layer were not zero in the last batch
-    pub(crate) active: T,
+    /// The mean number of active units of level `l + 1` at index `l`
+    pub(crate) active: Vec<T>,
     /// `β ∂Ω`, the channel of the units
     pub(crate) per_unit: Vec<T>,
     /// `β ∂Ω`, the channel of the frequencies
@@ -73,7 +73,7 @@ impl<T: Real> Workspace<T> {
             reconstruction: Vec::new(),
             delta: Vec::new(),
             mean: Vec::new(),
-            active: T::zero(),
+            active: Vec::new(),
             per_unit: Vec::new(),
             per_frequency: Vec::new(),
             norms: Vec::new(),
@@ -161,6 +161,7 @@ impl<T: Real> Workspace<T> {
         ] {
             buffers.resize_with(depth.max(buffers.len()), Vec::new);
         }
+        self.active.resize(depth.max(self.active.len()), T::zero());
         self.smallest_kept.clear();
         self.smallest_kept.resize(depth, None);
         for (mean, blocks) in self.mean.iter_mut().zip(layout.blocks()) {

@@ -95,7 +95,7 @@ impl<T: Real> Pass<'_, T> {
         let beta = objective.penalty_weight;
         let hidden = HiddenBatch::new(
             &self.penalized_of(l, &ws.hidden, &ws.gates)[..n * m],
-            &ws.mean[l][..n],
+            (&ws.mean[l][..n], ws.active[l]),
             objective.sparsity_target,
             objective.encoder[l],
         );

@@ -4,6 +4,7 @@ use nalgebra::DMatrixView;
 
 use super::{Pass, Reconstruction, matrix, matrix_mut};
 use crate::activation::{Function, with_function};
+use crate::all_reduce::Shares;
 use crate::kernel::{self, Scalar, Scratch, Write, product, transpose};
 use crate::workspace::{Workspace, grow};
 use crate::{Activation, Real};
@@ -18,7 +19,6 @@ impl<T: Real> Pass<'_, T> {
         }
         let m = input.ncols();
         let per_sample = T::one() / T::of_count(m);
-        let mut active = T::zero();
         for (l, blocks) in self.layout.blocks().iter().enumerate() {
             let (below, above) = ws.hidden.split_at_mut(l);
             let below = below.last().map_or(input, |h| matrix(h, blocks.below, m));
@@ -43,10 +43,20 @@ impl<T: Real> Pass<'_, T> {
             for (mean, &sum) in ws.mean[l].iter_mut().zip(&sums[..blocks.above]) {
                 *mean = sum * per_sample;
             }
-            active = sums[blocks.above];
+            ws.active[l] = sums[blocks.above] * per_sample;
         }
-        ws.active = active;
-        self.compress_if_sparse(active, m, ws)
+        self.compress_if_sparse(m, ws)
+    }
+
+    /// The means of all processes, where there are several.
+    pub(super) fn average_means(&self, shares: Option<Shares<'_, T>>, ws: &mut Workspace<T>) {
+        let Some(shares) = shares.filter(|_| self.selects_only().is_none()) else {
+            return;
+        };
+        for (mean, blocks) in ws.mean.iter_mut().zip(self.layout.blocks()) {
+            shares.average(&mut mean[..blocks.above]);
+        }
+        shares.average(&mut ws.active[..self.layout.depth()]);
     }
 
     /// `Wᵀ X`

@@ -51,7 +51,7 @@ impl<T: Real> Pass<'_, T> {
 
         let hidden = HiddenBatch::new(
             weighted,
-            weighted_mean,
+            (weighted_mean, ws.active[l]),
             objective.sparsity_target,
             objective.encoder[l],
         );

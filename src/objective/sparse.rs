@@ -107,13 +107,13 @@ impl<T: Real> Pass<'_, T> {
         });
     }
 
-    /// Turns the hidden layer into codes, if it is the only one and few of its activations, `active`
-    /// of all `m` samples together, are not zero.
-    pub(super) fn compress_if_sparse(&self, active: T, m: usize, ws: &mut Workspace<T>) -> bool {
+    /// Turns the hidden layer into codes, if it is the only one and few of the activations of its `m`
+    /// samples are not zero.
+    pub(super) fn compress_if_sparse(&self, m: usize, ws: &mut Workspace<T>) -> bool {
         let units = self.layout.hidden();
         // The gates want what is inactive, too.
         let vanishes = self.objective.encoder[0].vanishes() && !self.gated();
-        let few = active.to_f64() * f64::of_count(SPARSE) <= f64::of_count(units * m);
+        let few = ws.active[0].to_f64() * f64::of_count(SPARSE) <= f64::of_count(units);
         if self.layout.depth() != 1 || !vanishes || !few {
             return false;
         }

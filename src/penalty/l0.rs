@@ -1,4 +1,3 @@
-use crate::kernel;
 use crate::penalty::{Description, HiddenBatch, HiddenGradient, Penalty};
 use crate::{Activation, Error, Real};
 
@@ -40,7 +39,7 @@ impl<T: Real> Penalty<T> for L0 {
             .per_frequency()
             .iter_mut()
             .for_each(|g| *g += scale);
-        T::of(mean_active(hidden))
+        hidden.mean_active()
     }
 
     fn check(&self, activation: &Activation, _target: T) -> Result<(), Error> {
@@ -74,7 +73,7 @@ impl<T: Real> Penalty<T> for TargetL0 {
         gradient: &mut HiddenGradient<'_, T>,
     ) -> T {
         let wanted = hidden.target().to_f64() * f64::of_count(hidden.units());
-        let excess = mean_active(hidden) / wanted - 1.0;
+        let excess = hidden.mean_active().to_f64() / wanted - 1.0;
         let slope = scale * T::of(2.0 * excess / wanted);
         gradient
             .per_frequency()
@@ -90,19 +89,6 @@ impl<T: Real> Penalty<T> for TargetL0 {
     fn description(&self) -> Description {
         Description::TargetL0
     }
-}
-
-/// `L₀`
-fn mean_active<T: Real>(hidden: &HiddenBatch<'_, T>) -> f64 {
-    let one_where_active = |h| if h == T::zero() { T::zero() } else { T::one() };
-    let count = |h: &[T]| {
-        kernel::vectorize(
-            #[inline(always)]
-            || kernel::sum(h, one_where_active),
-        )
-    };
-    let active: f64 = hidden.columns().map(|h| count(h).to_f64()).sum();
-    active / f64::of_count(hidden.samples())
 }
 
 fn needs_thresholds(penalty: &'static str, activation: &Activation) -> Result<(), Error> {

@@ -94,6 +94,7 @@ impl<T: Real> Auxiliary<T> {
                 input
             },
             target: columns(&self.residual[..visible * m]),
+            shares: None,
         };
         let of_dead = Pass {
             objective: &self.objective,

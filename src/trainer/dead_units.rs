@@ -84,6 +84,11 @@ impl DeadUnits {
         self
     }
 
+    /// Whether dead units start again at times.
+    pub(super) fn are_resampled(&self) -> bool {
+        self.resampled.is_some()
+    }
+
     /// Whether dead units start again after this epoch.
     pub(super) fn resamples_after(&self, epoch: usize) -> bool {
         self.resampled

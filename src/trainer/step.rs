@@ -3,6 +3,7 @@
 use nalgebra::DMatrixView;
 
 use super::{Running, Trainer, unit_norm};
+use crate::all_reduce::Shares;
 use crate::error::Error;
 use crate::kernel::{self, Threads};
 use crate::objective::{Batch, Loss, Pass, follow_thresholds};
@@ -27,9 +28,14 @@ impl<T: Real> Trainer<T> {
             controller,
             idle,
             auxiliary,
+            activity,
             ..
         } = &mut self.running;
         let mut batch = Batch::from(target);
+        let all_reduce = self.all_reduce.as_deref();
+        let shares = all_reduce.map(|all| Shares::new(all, target.ncols()));
+        let shares = shares.transpose()?;
+        batch.shares = shares;
         if let Some(corruption) = self.corruption {
             noisy.clear();
             for column in target.column_iter() {
@@ -61,6 +67,9 @@ impl<T: Real> Trainer<T> {
                 loss.auxiliary +=
                     auxiliary.add(loss_of_dead, dead, &pass, input, gradient, workspace);
             }
+            if let Some(shares) = &shares {
+                average(shares, &mut loss, gradient.as_deref_mut());
+            }
             if let Some(gradient) = gradient.filter(|_| unit_norm) {
                 unit_norm::project(layout, theta, gradient, &mut workspace.scratch);
             }
@@ -83,7 +92,15 @@ impl<T: Real> Trainer<T> {
                 theta,
             };
             let was_active = |j| pass.was_active(j, workspace);
-            idle.see(target.ncols(), dead_units, was_active);
+            if let Some(shares) = &shares {
+                activity.clear();
+                let one_where = |active| if active { T::one() } else { T::zero() };
+                activity.extend((0..layout.hidden()).map(|j| one_where(was_active(j))));
+                shares.average(activity);
+                idle.see(shares.samples(), dead_units, |j| activity[j] > T::zero());
+            } else {
+                idle.see(target.ncols(), dead_units, was_active);
+            }
         }
         follow_thresholds(objective, layout, theta, before, workspace);
         if unit_norm {
@@ -92,7 +109,7 @@ impl<T: Real> Trainer<T> {
         if let Some(set_point) = &self.set_point {
             let innermost = &workspace.mean[layout.depth() - 1][..layout.hidden()];
             let measured = if set_point.measures_active_units() {
-                workspace.active.to_f64() / f64::of_count(target.ncols())
+                workspace.active[layout.depth() - 1].to_f64()
             } else {
                 kernel::sum(innermost, |mean| mean).to_f64() / f64::of_count(innermost.len())
             };
@@ -100,6 +117,20 @@ impl<T: Real> Trainer<T> {
             *weight = controller.weight(set_point, measured, *weight);
         }
         Ok(step)
+    }
+}
+
+/// A loss and its gradient become those of all processes.
+pub(super) fn average<T: Real>(
+    shares: &Shares<'_, T>,
+    loss: &mut Loss<T>,
+    gradient: Option<&mut [T]>,
+) {
+    let mut terms = [loss.reconstruction, loss.sparsity, loss.auxiliary];
+    shares.average(&mut terms);
+    [loss.reconstruction, loss.sparsity, loss.auxiliary] = terms;
+    if let Some(gradient) = gradient {
+        shares.average(gradient);
     }
 }
 

@@ -5,6 +5,7 @@ mod dead_units;
 mod determinism;
 mod learning;
 mod optimizers;
+mod processes;
 mod samples;
 mod set_point;
 mod unit_norm;

@@ -1,0 +1,371 @@
+//! Several processes that train one model: threads here, which add up in the order of their ranks.
+//!
+//! Tolerance: the sums over samples are those of one process in another order, so the gradients differ by
+//! some ε, 2e-16 times terms of order one. A few steps of gradient descent with a rate below 1 add up such
+//! differences: 1e-12 has three digits to spare, and a term that is forgotten or counted twice is off by
+//! 1e-3 and more.
+
+use std::sync::{Arc, Barrier, Mutex};
+
+use sparse_autoencoder::nalgebra::{DMatrix, DVector};
+use sparse_autoencoder::{
+    Activation, Adam, AllReduce, DeadUnits, Error, Initialization, KlDivergence, L1, Lbfgs,
+    Proportion, Real, Report, SetPoint, Sgd, SparseAutoencoder, SquaredDeviation, StopReason,
+    TargetL0, Trainer,
+};
+
+const VISIBLE: usize = 6;
+const SAMPLES: usize = 40;
+const TOLERANCE: f64 = 1e-12;
+
+#[derive(Debug)]
+struct Process<T> {
+    rank: usize,
+    values: Arc<Mutex<Vec<Vec<T>>>>,
+    barrier: Arc<Barrier>,
+}
+
+impl<T: Real> Process<T> {
+    fn all(count: usize) -> Vec<Self> {
+        let values = Arc::new(Mutex::new(vec![Vec::new(); count]));
+        let barrier = Arc::new(Barrier::new(count));
+        (0..count)
+            .map(|rank| Self {
+                rank,
+                values: Arc::clone(&values),
+                barrier: Arc::clone(&barrier),
+            })
+            .collect()
+    }
+}
+
+impl<T: Real> AllReduce<T> for Process<T> {
+    fn sum(&self, values: &mut [T]) {
+        self.values.lock().unwrap()[self.rank] = values.to_vec();
+        self.barrier.wait();
+        values.fill(T::zero());
+        for other in &*self.values.lock().unwrap() {
+            assert_eq!(other.len(), values.len());
+            for (sum, &value) in values.iter_mut().zip(other) {
+                *sum += value;
+            }
+        }
+        self.barrier.wait();
+    }
+}
+
+/// What each of so many processes returns.
+fn together<R: Send>(count: usize, run: impl Fn(Process<f64>) -> R + Sync) -> Vec<R> {
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = Process::all(count)
+            .into_iter()
+            .map(|process| scope.spawn(|| run(process)))
+            .collect();
+        threads
+            .into_iter()
+            .map(|thread| thread.join().unwrap())
+            .collect()
+    })
+}
+
+fn samples() -> DMatrix<f64> {
+    DMatrix::from_fn(VISIBLE, SAMPLES, |i, j| {
+        0.5 + 0.4 * ((i * 5 + j * 3) as f64 * 0.7).sin() * ((j / 4 + i) as f64).cos()
+    })
+}
+
+/// What process `rank` of `count` has: more or fewer than the others.
+fn share(samples: &DMatrix<f64>, rank: usize, count: usize) -> DMatrix<f64> {
+    let cut = |rank: usize| (rank * rank + rank) * samples.ncols() / (count * count + count);
+    samples
+        .columns(cut(rank), cut(rank + 1) - cut(rank))
+        .into_owned()
+}
+
+fn models() -> Vec<(&'static str, SparseAutoencoder<f64>)> {
+    let builder = || {
+        SparseAutoencoder::builder()
+            .layers([VISIBLE, 9])
+            .weight_decay(1e-2)
+            .seed(3)
+    };
+    let linear = || {
+        builder()
+            .hidden_activation(Activation::Relu)
+            .output_activation(Activation::Identity)
+    };
+    [
+        ("KL", builder().penalty(KlDivergence).penalty_weight(0.4)),
+        (
+            "deep",
+            builder()
+                .layers([VISIBLE, 7, 5])
+                .penalty(SquaredDeviation)
+                .penalty_weight(2.0)
+                .penalized_layers([0, 1]),
+        ),
+        (
+            "L1",
+            linear().penalty(L1).penalty_weight(0.1).norm_weighted(true),
+        ),
+        (
+            "proportion",
+            linear()
+                .penalty(Proportion)
+                .sparsity_target(0.3)
+                .penalty_weight(0.2),
+        ),
+        (
+            "TopK",
+            linear()
+                .hidden_activation(Activation::TopK(2))
+                .pre_encoder_bias(true)
+                .initialization(Initialization::TransposedDecoder)
+                .penalty(()),
+        ),
+        (
+            "thresholds",
+            linear()
+                .hidden_activation(Activation::JumpRelu)
+                .bandwidth(0.5)
+                .penalty(TargetL0)
+                .sparsity_target(0.2)
+                .penalty_weight(0.5),
+        ),
+        (
+            "gated",
+            linear()
+                .hidden_activation(Activation::Gated)
+                .penalty(L1)
+                .penalty_weight(0.1),
+        ),
+        (
+            "nested",
+            linear().matryoshka([3]).penalty(L1).penalty_weight(0.1),
+        ),
+    ]
+    .into_iter()
+    .map(|(name, builder)| (name, builder.build().unwrap()))
+    .collect()
+}
+
+fn trainer(name: &str) -> Trainer<f64> {
+    let trainer = Trainer::new(Sgd::new(0.1).unwrap().momentum(0.5).unwrap());
+    match name {
+        "TopK" => trainer
+            .unit_norm_decoder(true)
+            .dead_units(DeadUnits::after(SAMPLES).auxiliary(2, 0.5)),
+        "L1" => trainer
+            .set_point(SetPoint::active_units(3.0))
+            .clip_gradient(0.3),
+        _ => trainer,
+    }
+}
+
+fn assert_close(name: &str, a: &SparseAutoencoder<f64>, b: &SparseAutoencoder<f64>, bound: f64) {
+    let theta =
+        |model: &SparseAutoencoder<f64>| DVector::from_column_slice(model.parameters().as_slice());
+    let difference = (theta(a) - theta(b)).amax();
+    assert!(difference <= bound, "{name}: {difference}");
+}
+
+#[test]
+fn steps_are_those_of_one_process_with_all_samples() {
+    let samples = samples();
+    for (name, model) in models() {
+        let mut one = model.clone();
+        let mut alone = trainer(name);
+        let mut loss = 0.0;
+        for _ in 0..6 {
+            loss = alone.partial_fit(&mut one, &samples).unwrap().total();
+        }
+        assert!((&model.parameters().as_slice()[..4]) != &one.parameters().as_slice()[..4]);
+        for count in [1, 2, 4] {
+            let results = together(count, |process| {
+                let own = share(&samples, process.rank, count);
+                let mut model = model.clone();
+                let mut trainer = trainer(name).all_reduce(process);
+                let mut loss = 0.0;
+                for _ in 0..6 {
+                    loss = trainer.partial_fit(&mut model, &own).unwrap().total();
+                }
+                (model, loss)
+            });
+            for (model, total) in &results {
+                assert_close(name, model, &one, TOLERANCE);
+                assert!((total - loss).abs() <= TOLERANCE, "{name}: {total} {loss}");
+                assert_eq!(model.parameters(), results[0].0.parameters(), "{name}");
+            }
+        }
+    }
+}
+
+/// 400 iterations amplify differences of rounding; at the optimum they vanish again.
+#[test]
+fn a_line_search_decides_the_same_everywhere() {
+    let samples = samples();
+    let (_, model) = models().swap_remove(0);
+    let mut one = model.clone();
+    Trainer::new(Lbfgs::new())
+        .epochs(20)
+        .fit(&mut one, &samples)
+        .unwrap();
+    let results = together(3, |process| {
+        let own = share(&samples, process.rank, 3);
+        let mut model = model.clone();
+        let mut trainer = Trainer::new(Lbfgs::new()).epochs(20).all_reduce(process);
+        trainer.fit(&mut model, &own).unwrap();
+        model
+    });
+    for model in &results {
+        assert_close("L-BFGS", model, &one, 1e-8);
+        assert_eq!(model.parameters(), results[0].parameters());
+    }
+}
+
+fn fit(process: Process<f64>, samples: &DMatrix<f64>) -> (SparseAutoencoder<f64>, Report<f64>) {
+    let (_, mut model) = models().swap_remove(0);
+    let mut trainer = Trainer::new(Adam::new(0.05).unwrap())
+        .epochs(60)
+        .batch_size(5)
+        .validation_split(0.25)
+        .patience(3)
+        .all_reduce(process);
+    let report = trainer.fit(&mut model, samples).unwrap();
+    (model, report)
+}
+
+#[test]
+fn a_whole_fit_ends_alike_everywhere() {
+    let samples = samples();
+    let half = |rank: usize| samples.columns(rank * 20, 20).into_owned();
+    let results = together(2, |process| {
+        let own = half(process.rank);
+        fit(process, &own)
+    });
+    let [(model, report), (other, other_report)] = &results[..] else {
+        panic!("two processes");
+    };
+    assert_eq!(model.parameters(), other.parameters());
+    assert_eq!(report.stop, StopReason::NoImprovement, "{}", report.epochs);
+    assert_eq!(report.epochs, other_report.epochs);
+    assert_eq!(report.validation, other_report.validation);
+    // It has learned something that neither half alone teaches.
+    let alone = together(1, |process| fit(process, &half(0)))
+        .swap_remove(0)
+        .0;
+    assert_ne!(alone.parameters(), model.parameters());
+}
+
+#[test]
+fn an_observer_stops_all() {
+    let samples = samples();
+    let epochs = together(3, |process| {
+        let (_, mut model) = models().swap_remove(0);
+        let rank = process.rank;
+        let mut trainer = Trainer::new(Adam::new(0.01).unwrap())
+            .epochs(50)
+            .all_reduce(process);
+        let report = trainer.fit_with(&mut model, &samples, |epoch| {
+            if rank == 1 && epoch.number == 4 {
+                std::ops::ControlFlow::Break(())
+            } else {
+                std::ops::ControlFlow::Continue(())
+            }
+        });
+        report.unwrap().epochs
+    });
+    assert_eq!(epochs, [4; 3]);
+}
+
+#[test]
+fn an_error_of_one_ends_all() {
+    let samples = samples();
+    let mut broken = samples.clone();
+    broken[(2, 7)] = f64::NAN;
+    for stream in [true, false] {
+        let errors = together(2, |process| {
+            let own = if process.rank == 0 { &samples } else { &broken };
+            let (_, mut model) = models().swap_remove(0);
+            let before = model.parameters().clone();
+            let mut trainer = trainer("").epochs(2).all_reduce(process);
+            let error = if stream {
+                trainer.partial_fit(&mut model, own).map(drop)
+            } else {
+                trainer.fit(&mut model, own).map(drop)
+            };
+            assert_eq!(model.parameters(), &before);
+            error.unwrap_err()
+        });
+        assert!(
+            matches!(errors[0], Error::Incompatible { .. }),
+            "{errors:?}"
+        );
+        assert!(matches!(errors[1], Error::NonFinite { .. }), "{errors:?}");
+    }
+}
+
+#[test]
+fn processes_that_differ_are_refused() {
+    let samples = samples();
+    let run = |differs: &str, process: Process<f64>| {
+        let second = process.rank == 1;
+        let seed = u64::from(second && differs == "model");
+        let mut model = SparseAutoencoder::<f64>::builder()
+            .layers([VISIBLE, 9])
+            .seed(seed)
+            .build()
+            .unwrap();
+        let count = if second && differs == "batches" {
+            9
+        } else {
+            40
+        };
+        let epochs = if second && differs == "epochs" { 3 } else { 2 };
+        trainer("")
+            .epochs(epochs)
+            .batch_size(10)
+            .all_reduce(process)
+            .fit(&mut model, samples.columns(0, count).into_owned())
+            .map(drop)
+    };
+    for differs in ["model", "batches", "epochs", ""] {
+        for result in together(2, |process| run(differs, process)) {
+            assert_eq!(result.is_ok(), differs.is_empty(), "{differs}: {result:?}");
+        }
+    }
+}
+
+#[test]
+fn what_processes_cannot_do_together_is_refused() {
+    let samples = samples();
+    let results = together(1, |process| {
+        let mut model = SparseAutoencoder::<f64>::builder()
+            .layers([VISIBLE, 9])
+            .hidden_activation(Activation::BatchTopK(2))
+            .output_activation(Activation::Identity)
+            .penalty(())
+            .build()
+            .unwrap();
+        trainer("")
+            .all_reduce(process)
+            .fit(&mut model, &samples)
+            .unwrap_err()
+    });
+    assert!(
+        results[0].to_string().contains("several processes"),
+        "{results:?}"
+    );
+    let results = together(1, |process| {
+        let (_, mut model) = models().swap_remove(2);
+        Trainer::new(Adam::new(0.1).unwrap())
+            .dead_units(DeadUnits::after(10).resampled(1))
+            .all_reduce(process)
+            .fit(&mut model, &samples)
+            .unwrap_err()
+    });
+    assert!(
+        results[0].to_string().contains("resampled units"),
+        "{results:?}"
+    );
+}
