@@ -1,6 +1,7 @@
 //! Training by several processes: what they tell each other.
 
 use std::fmt;
+use std::sync::Arc;
 
 use crate::{Error, Real};
 
@@ -31,6 +32,13 @@ pub trait AllReduce<T>: fmt::Debug + Send + Sync {
     /// values to NaN: training then ends with [`Error::Diverged`](crate::Error::Diverged), and the model
     /// keeps the parameters of the step before.
     fn sum(&self, values: &mut [T]);
+}
+
+/// So that a program can look at what it has given away.
+impl<T, A: AllReduce<T> + ?Sized> AllReduce<T> for Arc<A> {
+    fn sum(&self, values: &mut [T]) {
+        (**self).sum(values);
+    }
 }
 
 /// What one process has of a batch, and how it learns of the rest.

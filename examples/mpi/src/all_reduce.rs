@@ -1,0 +1,53 @@
+//! The library's all-reduce, over MPI.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use mpi::collective::SystemOperation;
+use mpi::topology::SimpleCommunicator;
+use mpi::traits::*;
+use sparse_autoencoder::AllReduce;
+
+/// The sum over all processes of a communicator.
+#[derive(Debug, Default)]
+pub struct World {
+    /// What the calls so far have cost.
+    spent: Mutex<Duration>,
+    bytes: AtomicU64,
+    received: Mutex<Vec<f32>>,
+}
+
+impl World {
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Bytes that this process has given to sums, and how long they took.
+    pub fn cost(&self) -> (u64, Duration) {
+        let spent = self.spent.lock().map_or(Duration::ZERO, |spent| *spent);
+        (self.bytes.load(Ordering::Relaxed), spent)
+    }
+}
+
+impl AllReduce<f32> for World {
+    fn sum(&self, values: &mut [f32]) {
+        let start = Instant::now();
+        let (Ok(mut received), Ok(mut spent)) = (self.received.lock(), self.spent.lock()) else {
+            values.fill(f32::NAN); // which ends the training
+            return;
+        };
+        received.resize(values.len(), 0.0);
+        // All ranks get the same bits: MPI advises it, and Open MPI and MPICH do it for the same
+        // number of values and of processes.
+        SimpleCommunicator::world().all_reduce_into(
+            values,
+            &mut received[..],
+            SystemOperation::sum(),
+        );
+        values.copy_from_slice(&received);
+        self.bytes
+            .fetch_add(size_of_val(values) as u64, Ordering::Relaxed);
+        *spent += start.elapsed();
+    }
+}
