@@ -59,10 +59,11 @@ const FULL: Budget = Budget {
     width: 4,
     overcomplete: 16,
     active: &[16, 32, 64],
-    steps: 1000,
+    steps: 2000,
 };
 const PATCHES: Budget = Budget {
     active: &[4, 8, 16],
+    steps: 1000,
     ..FULL
 };
 

@@ -54,13 +54,14 @@
 //! # What is guaranteed
 //!
 //! - Numbers may be `f16`, `bf16`, `f32`, or `f64` in the file; they stream from it into their place
-//!   in the model, transposed on the way where need be.
+//!   in the model, transposed on the way where need be. [`convert`] narrows what was written.
 //! - A damaged or forged file is an [`Error::Malformed`], found before room is made for more than
 //!   the file holds. NaN and infinities are refused.
 //! - A file that is written replaces an older one in one step, once it is whole and on the disk.
 //! - No pickle is read: `.pt` files can run any program. The error says how to convert them.
 
 mod atomic;
+mod conversion;
 pub mod dictionary_learning;
 mod element;
 pub mod gemma_scope;
@@ -82,6 +83,7 @@ use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
+pub use conversion::{Number, convert};
 pub use own::{load, save};
 pub use tensor_file::TensorFile;
 

@@ -260,7 +260,7 @@ fn write_numbers<T: Real>(
     for values in values.chunks(1 << 13) {
         bytes.clear();
         for &value in values {
-            Element::encode(value, bytes);
+            Element::of::<T>().encode(value, bytes);
         }
         out.write_all(bytes)?;
     }

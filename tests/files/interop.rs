@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use sparse_autoencoder::format::dictionary_learning::{self, Dictionary};
 use sparse_autoencoder::format::{
-    Loaded, Note, TensorFile, gemma_scope, llama_scope, sae_lens, sparsify,
+    self, Loaded, Note, Number, TensorFile, gemma_scope, llama_scope, sae_lens, sparsify,
 };
 use sparse_autoencoder::nalgebra::DMatrix;
 use sparse_autoencoder::{Activation, Error, Real, SparseAutoencoder};
@@ -398,6 +398,52 @@ fn a_dictionary_of_batch_top_k_keeps_its_k() {
     let again = dictionary_learning::load::<f64>(&scratch.0).unwrap().model;
     assert_eq!(again.hidden_activations(), [Activation::BatchTopK(3)]);
     assert_eq!(again.parameters(), saved.parameters());
+}
+
+#[test]
+fn numbers_are_narrowed_and_whole_ones_kept() {
+    let scratch = Scratch::new("narrow");
+    let saved = model::<f64>(Activation::TopK(3), true);
+    dictionary_learning::save(&saved, &scratch.0).unwrap();
+    let weights = scratch.0.join("ae.safetensors");
+    let length = || fs::metadata(&weights).unwrap().len();
+    let whole = length();
+    for (number, precision, bytes) in [
+        (Number::F32, 1e-7, 4),
+        (Number::F16, 1e-3, 2),
+        (Number::F64, 1e-3, 8),
+        (Number::BF16, 1e-2, 2),
+    ] {
+        format::convert(&weights, &weights, number).unwrap();
+        // The parameters and a threshold; the header is a few bytes longer or shorter.
+        let numbers = saved.parameters().as_slice().len() as u64 + 1;
+        assert!(whole.abs_diff(length()).abs_diff(numbers * (8 - bytes)) < 32);
+        let again = dictionary_learning::load::<f64>(&scratch.0).unwrap().model;
+        assert_eq!(again.hidden_activations(), [Activation::TopK(3)]);
+        let pairs = again
+            .parameters()
+            .as_slice()
+            .iter()
+            .zip(saved.parameters().as_slice());
+        assert!(
+            pairs
+                .clone()
+                .all(|(a, b)| (a - b).abs() <= precision * b.abs().max(1e-4))
+        );
+        assert!(pairs.clone().any(|(a, b)| (a - b).abs() > 0.0));
+    }
+    let mut large = model::<f64>(Activation::TopK(3), true);
+    let mut theta = large.parameters().as_slice().to_vec();
+    theta[5] = 7e4;
+    large.set_theta(&theta).unwrap();
+    dictionary_learning::save(&large, &scratch.0).unwrap();
+    let before = fs::read(&weights).unwrap();
+    let error = unsupported(format::convert(&weights, &weights, Number::F16));
+    assert!(
+        error.contains("70000") && error.contains("too large"),
+        "{error}"
+    );
+    assert_eq!(fs::read(&weights).unwrap(), before);
 }
 
 #[test]
