@@ -204,6 +204,8 @@ pub use scaling::{Scaler, Scaling};
 pub use schedule::Schedule;
 pub use sparse_hidden::SparseHidden;
 pub use stack::Stack;
+#[cfg(feature = "serde")]
+pub use trainer::Every;
 pub use trainer::{DeadUnits, Epoch, Report, SetPoint, SetPointState, StopReason, Trainer};
 pub use workspace::Workspace;
 

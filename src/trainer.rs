@@ -1,5 +1,7 @@
 mod annealing;
 mod auxiliary;
+#[cfg(feature = "serde")]
+mod checkpoint;
 mod classifier;
 mod dead_units;
 mod progress;
@@ -9,6 +11,8 @@ mod set_point;
 mod step;
 mod unit_norm;
 
+#[cfg(feature = "serde")]
+pub use checkpoint::Every;
 pub use dead_units::DeadUnits;
 pub use report::{Epoch, Report, StopReason};
 pub use set_point::{SetPoint, SetPointState};
@@ -86,6 +90,8 @@ pub struct Trainer<T> {
     set_point: Option<SetPoint>,
     dead_units: Option<DeadUnits>,
     corruption: Option<Corruption>,
+    #[cfg(feature = "serde")]
+    checkpoints: Option<checkpoint::Checkpoints>,
     running: Running<T>,
 }
 
@@ -130,6 +136,8 @@ impl<T: Real> Trainer<T> {
             set_point: None,
             dead_units: None,
             corruption: None,
+            #[cfg(feature = "serde")]
+            checkpoints: None,
             running: Running {
                 prepared: None,
                 steps: 0,
@@ -287,6 +295,8 @@ impl<T: Real> Trainer<T> {
         if self.schedule.is_some() {
             self.optimizer.scale_learning_rate(T::one())?; // refused before anything is learned
         }
+        #[cfg(feature = "serde")]
+        self.check_checkpoints()?;
         let mut progress = self.begin(model, order, batches, rng)?;
         self.running.annealed = self.annealing.is_set().then(|| model.objective().clone());
         let mut stop = progress.stop();
@@ -313,6 +323,10 @@ impl<T: Real> Trainer<T> {
                 };
                 let step = step.inspect_err(|_| progress.best.restore(model))?;
                 progress.see_batch(step);
+                #[cfg(feature = "serde")]
+                if progress.done < batches {
+                    progress = self.keep(model, progress, false)?;
+                }
             }
             let validation = held_out.as_ref().map(|samples| {
                 let batch = Batch::from(samples.as_view());
@@ -344,6 +358,11 @@ impl<T: Real> Trainer<T> {
             } else {
                 progress.stop()
             };
+            #[cfg(feature = "serde")]
+            {
+                let last = stop != StopReason::EpochLimit || number == self.epochs;
+                progress = self.keep(model, progress, last)?;
+            }
         }
         if self.patience.is_some() {
             progress.best.restore(model);
@@ -495,6 +514,21 @@ impl<T: Real> Trainer<T> {
             let factor = T::of(schedule.factor(progress));
             self.optimizer.scale_learning_rate(factor)
         })
+    }
+
+    /// Refuses what belongs to the fit of one model, where several are to be fitted.
+    pub(crate) fn check_for_several(&self) -> Result<(), Error> {
+        #[cfg(feature = "serde")]
+        let kept = self.checkpoints.is_some();
+        #[cfg(not(feature = "serde"))]
+        let kept = false;
+        if kept || self.running.paused.is_some() {
+            return Err(Error::Incompatible {
+                what: "a checkpoint",
+                other: "several models in one call: fit them in turn",
+            });
+        }
+        Ok(())
     }
 
     fn check_settings(&self) -> Result<(), Error> {

@@ -7,6 +7,7 @@ use crate::penalty::{
 
 /// What a file says of a penalty.
 #[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub enum Description {
     /// `()`
