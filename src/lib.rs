@@ -153,6 +153,8 @@
 //! - `safetensors`: the module `format`, which saves and loads models, and reads and writes the
 //!   files in which sparse autoencoders are published: those of SAELens, sparsify, Gemma Scope,
 //!   Llama Scope, and dictionary_learning.
+//! - `serde`: `Trainer::checkpoint`, `save`, and `resume`, by which a training that was interrupted
+//!   goes on, bit for bit; and the traits of serde for settings and reports. Includes `safetensors`.
 
 #![forbid(unsafe_code)]
 

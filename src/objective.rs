@@ -53,6 +53,7 @@ use crate::{Activation, Error, Real};
 /// What the difference between a sample and its reconstruction costs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum Reconstruction {
     /// `ℓ(x̂, x) = ½ ‖x̂ − x‖²`

@@ -52,6 +52,10 @@ use set_point::Controller;
 /// | [`set_point`](Self::set_point) | none | | the sparsity that is wanted, at whatever β |
 /// | [`dead_units`](Self::dead_units) | not counted | | which units count as dead, and what brings them back |
 /// | [`corruption`](Self::corruption) | none | | noise of the input, for denoising |
+#[cfg_attr(
+    feature = "serde",
+    doc = "| [`checkpoint`](Self::checkpoint) | none | every ≥ 1 | the file from which an interrupted fit goes on |"
+)]
 /// | [`threads`](Self::threads) | rayon's pool | | never changes a bit of the result |
 ///
 /// Samples are shuffled in every epoch, by the seed. Batches of an epoch differ in size by at most
@@ -279,6 +283,7 @@ impl<T: Real> Trainer<T> {
     ///
     /// [`Error::Diverged`] if a loss or its gradient stops being finite. The model then has its
     /// last finite parameters, or, with [`patience`](Self::patience), those of the best epoch.
+    /// [`Error::Io`] if a checkpoint cannot be written; the model then has those of the last step.
     pub fn fit_with<'a>(
         &mut self,
         model: &mut SparseAutoencoder<T>,

@@ -26,6 +26,7 @@ use crate::{Real, SparseAutoencoder};
 
 /// How often a [`Trainer`] writes a checkpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Every {
     /// After every so many steps, at least 1, also within an epoch.

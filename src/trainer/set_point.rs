@@ -53,6 +53,7 @@ pub struct SetPoint {
 
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 enum Measure {
     ActiveUnits,
     MeanActivation,

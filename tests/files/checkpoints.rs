@@ -288,7 +288,10 @@ fn every_setting_of_a_trainer_goes_on_from_every_batch() {
                 .clip_gradient(0.3)
         }),
         ("patience", relu(), |t| t.validation_split(0.2).patience(1)),
-        ("best epoch", relu(), |t| t.patience(5)),
+        // The best epoch is the first: the loss rises with β.
+        ("best epoch", relu().penalty_weight(50.0), |t| {
+            t.patience(5).sparsity_warm_up(1.0)
+        }),
         ("unit norm", relu(), |t| t.unit_norm_decoder(true)),
         ("warm-up", relu(), |t| t.sparsity_warm_up(0.7)),
         ("set point", relu(), |t| {
@@ -312,7 +315,7 @@ fn every_setting_of_a_trainer_goes_on_from_every_batch() {
         ("noise", relu(), |t| t),
     ];
     for (name, model, trainer) in settings {
-        Program {
+        let program = Program {
             name,
             model,
             optimizer: &adam,
@@ -324,8 +327,11 @@ fn every_setting_of_a_trainer_goes_on_from_every_batch() {
                     t
                 }
             },
+        };
+        if name == "best epoch" {
+            assert_eq!(program.straight().2.best_epoch, 1);
         }
-        .check(&scratch, 1..=STEPS);
+        program.check(&scratch, 1..=STEPS);
     }
 }
 
@@ -421,7 +427,8 @@ fn a_stream_goes_on_from_every_batch() {
         assert_eq!(trainer.steps(), boundary as u64);
         let (model, trainer) = learn((model, trainer), 10);
         assert_eq!(bits(&model), bits(&expected), "after batch {boundary}");
-        assert_eq!(model.penalty_weight(), expected.penalty_weight());
+        let weights = [&model, &expected].map(|model| model.penalty_weight().to_bits());
+        assert_eq!(weights[0], weights[1]);
         assert_eq!(trainer.steps(), 10);
     }
 }
@@ -781,4 +788,40 @@ fn what_no_checkpoint_is_for_is_refused() {
     format::save(&model, scratch.file()).unwrap();
     let error = trainer.resume(&mut model, scratch.file()).unwrap_err();
     assert!(matches!(error, Error::Malformed { .. }));
+}
+
+#[test]
+fn settings_and_reports_are_the_same_after_json() {
+    fn there_and_back<V>(value: &V) -> String
+    where
+        V: serde::Serialize + serde::de::DeserializeOwned + PartialEq + std::fmt::Debug,
+    {
+        let text = serde_json::to_string(value).unwrap();
+        assert_eq!(&serde_json::from_str::<V>(&text).unwrap(), value);
+        text
+    }
+    // As in the files of models.
+    assert_eq!(
+        there_and_back(&Activation::BatchTopK(3)),
+        r#"{"batch_top_k":3}"#
+    );
+    assert_eq!(there_and_back(&Activation::JumpRelu), r#""jump_relu""#);
+    let pair = (KlDivergence, Scaled::new(0.1, L1));
+    assert_eq!(
+        there_and_back(&Penalty::<f64>::description(&pair)),
+        r#"{"sum":["kl_divergence",{"scaled":[0.1,"l1"]}]}"#
+    );
+    there_and_back(&Schedule::cosine(0.1).warm_up(0.2));
+    there_and_back(&Corruption::Masking { fraction: 0.3 });
+    there_and_back(&DeadUnits::after(9).auxiliary(2, 0.1));
+    there_and_back(&SetPoint::mean_activation(0.1));
+    there_and_back(&Initialization::TransposedDecoder);
+    there_and_back(&Every::Steps(5));
+    let mut model = relu::<f32>().build().unwrap();
+    let report = Trainer::new(Adam::new(0.01).unwrap())
+        .epochs(2)
+        .set_point(SetPoint::active_units(2.0))
+        .fit(&mut model, &samples())
+        .unwrap();
+    there_and_back(&report);
 }
