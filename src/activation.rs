@@ -32,6 +32,8 @@ use crate::kernel::Scalar;
 ///
 /// An enum, because it is written to files; it may grow in a minor version.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum Activation {
     /// The logistic function, with values in (0, 1).

@@ -125,6 +125,8 @@ pub struct AnomalyDetector<T> {
 /// The numbers lie in (0, 1). Quantiles between two scores are interpolated, as by NumPy's
 /// `percentile`, so that `Contamination` is PyOD's rule on the same scores.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum Threshold {
     /// A quantile of the calibration scores: 0.99 is above 99 % of them.

@@ -10,6 +10,8 @@ use crate::error::{Error, require};
 /// Noise that the trainer adds to its input, while the loss still compares with the clean samples
 /// (Vincent et al. 2010, *Stacked Denoising Autoencoders*). Fresh in every step.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum Corruption {
     /// Adds normal noise with this standard deviation, finite and at least 0, in units of the data.

@@ -149,6 +149,18 @@ pub enum Error {
         /// The requirement, and what was found instead.
         reason: String,
     },
+    /// A checkpoint was made with another setting than that which it is to go on with.
+    #[error("{}: {setting} was {saved} in the training that is to go on, and is {given} now", path.display())]
+    OtherSetting {
+        /// The checkpoint.
+        path: PathBuf,
+        /// The setting of the model, the trainer, or the optimizer.
+        setting: String,
+        /// What it was then.
+        saved: String,
+        /// What it is now.
+        given: String,
+    },
     /// A file holds, or a file would have to hold, what the other side cannot represent.
     #[error("{}: {reason}", path.display())]
     Unsupported {

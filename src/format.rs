@@ -60,17 +60,19 @@
 //! - A file that is written replaces an older one in one step, once it is whole and on the disk.
 //! - No pickle is read: `.pt` files can run any program. The error says how to convert them.
 
-mod atomic;
+pub(crate) mod atomic;
+#[cfg(feature = "serde")]
+pub(crate) mod checkpoint;
 mod conversion;
 pub mod dictionary_learning;
 mod element;
 pub mod gemma_scope;
-mod json;
+pub(crate) mod json;
 pub mod llama_scope;
 mod npy;
 mod npz;
 mod one_layer;
-mod own;
+pub(crate) mod own;
 mod published;
 pub mod sae_lens;
 mod safetensors;

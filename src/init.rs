@@ -13,6 +13,8 @@ use crate::parameters::Layout;
 /// Numbers are drawn in `f64` from a seeded, portable generator and then converted, so that models
 /// in `f32` and `f64` start alike.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum Initialization {
     /// Uniform in `[−r, r]`, `r = √6 / √(below + above + 1)`: CS294A's form of Glorot & Bengio

@@ -155,6 +155,8 @@
 //! - `safetensors`: the module `format`, which saves and loads models, and reads and writes the
 //!   files in which sparse autoencoders are published: those of SAELens, sparsify, Gemma Scope,
 //!   Llama Scope, and dictionary_learning.
+//! - `serde`: `Trainer::checkpoint`, `save`, and `resume`, by which a training that was interrupted
+//!   goes on, bit for bit; and the traits of serde for settings and reports. Includes `safetensors`.
 
 #![forbid(unsafe_code)]
 
@@ -215,6 +217,8 @@ pub use scaling::{Scaler, Scaling};
 pub use schedule::Schedule;
 pub use sparse_hidden::SparseHidden;
 pub use stack::Stack;
+#[cfg(feature = "serde")]
+pub use trainer::Every;
 pub use trainer::{DeadUnits, Epoch, Report, SetPoint, SetPointState, StopReason, Trainer};
 pub use workspace::Workspace;
 

@@ -54,6 +54,8 @@ use crate::{Activation, Error, Real};
 
 /// What the difference between a sample and its reconstruction costs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum Reconstruction {
     /// `ℓ(x̂, x) = ½ ‖x̂ − x‖²`
@@ -68,6 +70,7 @@ pub enum Reconstruction {
 
 /// The terms of the objective, kept apart.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct Loss<T> {
     /// `1/m Σᵢ ℓ(x̂ᵢ, xᵢ)`; the sum of those of all prefixes, where hidden units are

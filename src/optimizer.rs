@@ -4,10 +4,14 @@ mod adam;
 mod lbfgs;
 mod learning_rate;
 mod sgd;
+mod state;
 
 pub use adam::Adam;
 pub use lbfgs::Lbfgs;
 pub use sgd::Sgd;
+#[cfg(feature = "serde")]
+pub(crate) use state::Entry;
+pub use state::State;
 
 use std::fmt;
 use std::ops::Range;
@@ -91,9 +95,37 @@ pub trait Optimizer<T: Real>: fmt::Debug + Send {
         let _ = threads;
     }
 
+    /// What a checkpoint must keep for the steps to come to be the same, bit for bit.
+    ///
+    /// # Errors
+    ///
+    /// The default is [`Error::Incompatible`], which names the type: a state that is not kept must
+    /// not be lost silently.
+    fn state(&self) -> Result<State<'_, T>, Error> {
+        Err(not_kept::<Self>())
+    }
+
+    /// Puts an optimizer of the same settings into a [`state`](Self::state), for `len` parameters.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Malformed`] for a state that cannot be; the optimizer must then be as it was. The
+    /// default is [`Error::Incompatible`].
+    fn restore(&mut self, len: usize, state: State<'_, T>) -> Result<(), Error> {
+        let _ = (len, state);
+        Err(not_kept::<Self>())
+    }
+
     /// Whether every step must see the same, whole set of samples. The default is `false`.
     fn needs_full_batch(&self) -> bool {
         false
+    }
+}
+
+fn not_kept<O: ?Sized>() -> Error {
+    Error::Incompatible {
+        what: "a checkpoint",
+        other: std::any::type_name::<O>(),
     }
 }
 

@@ -48,6 +48,7 @@ use crate::{Activation, Real};
 /// # Ok::<(), sparse_autoencoder::Error>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[must_use]
 pub struct Scaling {
     target: Target,
@@ -55,6 +56,8 @@ pub struct Scaling {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 enum Target {
     Identity,
     Standard,

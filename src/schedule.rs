@@ -16,6 +16,7 @@ use crate::error::{Error, require};
 /// assert!((schedule.factor(1.0) - 0.1).abs() < 1e-12);
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Schedule {
     decay: Decay,
     floor: f64,
@@ -23,6 +24,8 @@ pub struct Schedule {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 enum Decay {
     Constant,
     Linear,

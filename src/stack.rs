@@ -110,6 +110,9 @@ impl<T: Real> Stack<T> {
     ) -> Result<Vec<Report<T>>, Error> {
         let samples = samples.into();
         let last = self.layers.len() - 1;
+        if last > 0 {
+            trainer.check_for_several()?;
+        }
         let mut reports = Vec::with_capacity(self.layers.len());
         let mut hidden: Option<DMatrix<T>> = None;
         for (index, layer) in self.layers.iter_mut().enumerate() {

@@ -1,5 +1,7 @@
 mod annealing;
 mod auxiliary;
+#[cfg(feature = "serde")]
+mod checkpoint;
 mod classifier;
 mod dead_units;
 mod processes;
@@ -11,6 +13,8 @@ mod set_point;
 mod step;
 mod unit_norm;
 
+#[cfg(feature = "serde")]
+pub use checkpoint::Every;
 pub use dead_units::DeadUnits;
 pub use report::{Epoch, Report, StopReason};
 pub use set_point::{SetPoint, SetPointState};
@@ -51,6 +55,10 @@ use set_point::Controller;
 /// | [`set_point`](Self::set_point) | none | | the sparsity that is wanted, at whatever β |
 /// | [`dead_units`](Self::dead_units) | not counted | | which units count as dead, and what brings them back |
 /// | [`corruption`](Self::corruption) | none | | noise of the input, for denoising |
+#[cfg_attr(
+    feature = "serde",
+    doc = "| [`checkpoint`](Self::checkpoint) | none | every ≥ 1 | the file from which an interrupted fit goes on |"
+)]
 /// | [`threads`](Self::threads) | rayon's pool | | never changes a bit of the result |
 ///
 /// Samples are shuffled in every epoch, by the seed. Batches of an epoch differ in size by at most
@@ -91,6 +99,8 @@ pub struct Trainer<T> {
     dead_units: Option<DeadUnits>,
     corruption: Option<Corruption>,
     all_reduce: Option<Box<dyn AllReduce<T>>>,
+    #[cfg(feature = "serde")]
+    checkpoints: Option<checkpoint::Checkpoints>,
     running: Running<T>,
 }
 
@@ -139,6 +149,8 @@ impl<T: Real> Trainer<T> {
             dead_units: None,
             corruption: None,
             all_reduce: None,
+            #[cfg(feature = "serde")]
+            checkpoints: None,
             running: Running {
                 prepared: None,
                 steps: 0,
@@ -313,6 +325,7 @@ impl<T: Real> Trainer<T> {
     /// last finite parameters, or, with [`patience`](Self::patience), those of the best epoch. So it
     /// has after [`Error::Io`], [`Error::Unreadable`], or whatever else ends a read of samples that are
     /// not in memory, and where these turn out to be unfit, for they are checked as they are read.
+    /// [`Error::Io`] also if a checkpoint cannot be written; the model then has those of the last step.
     pub fn fit_with(
         &mut self,
         model: &mut SparseAutoencoder<T>,
@@ -348,6 +361,10 @@ impl<T: Real> Trainer<T> {
                 };
                 let step = step.inspect_err(|_| progress.best.restore(model))?;
                 progress.see_batch(step);
+                #[cfg(feature = "serde")]
+                if progress.done < progress.batches {
+                    progress = self.keep(model, progress, false)?;
+                }
             }
             let validation = held_out
                 .as_ref()
@@ -379,6 +396,11 @@ impl<T: Real> Trainer<T> {
             } else {
                 progress.stop()
             };
+            #[cfg(feature = "serde")]
+            {
+                let last = stop != StopReason::EpochLimit || number == self.epochs;
+                progress = self.keep(model, progress, last)?;
+            }
         }
         if self.patience.is_some() {
             progress.best.restore(model);
@@ -403,6 +425,8 @@ impl<T: Real> Trainer<T> {
         if self.schedule.is_some() {
             self.optimizer.scale_learning_rate(T::one())?; // refused before anything is learned
         }
+        #[cfg(feature = "serde")]
+        self.check_checkpoints()?;
         let parameters = model.layout().len();
         if let Some(paused) = &self.running.paused {
             paused.check(parameters, &order, batches)?;
@@ -570,6 +594,21 @@ impl<T: Real> Trainer<T> {
         } else {
             *annealed = None;
         }
+    }
+
+    /// Refuses what belongs to the fit of one model, where several are to be fitted.
+    pub(crate) fn check_for_several(&self) -> Result<(), Error> {
+        #[cfg(feature = "serde")]
+        let kept = self.checkpoints.is_some();
+        #[cfg(not(feature = "serde"))]
+        let kept = false;
+        if kept || self.running.paused.is_some() {
+            return Err(Error::Incompatible {
+                what: "a checkpoint",
+                other: "several models in one call: fit them in turn",
+            });
+        }
+        Ok(())
     }
 
     fn check_settings(&self) -> Result<(), Error> {

@@ -429,6 +429,15 @@ fn epochs_of_a_fit_do_not_allocate() {
     let x = samples(8, 125);
     let mut cases = trainers();
     cases.push(("L-BFGS", Trainer::new(Lbfgs::new().history(3).unwrap())));
+    #[cfg(feature = "serde")]
+    let path = std::env::temp_dir().join(format!("allocations-{}.ckpt", std::process::id()));
+    #[cfg(feature = "serde")]
+    {
+        // Between checkpoints: the only one is that of the end.
+        let trainer = Trainer::new(Adam::new(1e-3).unwrap());
+        let every = sparse_autoencoder::Every::Steps(1000);
+        cases.push(("checkpoints", trainer.checkpoint(&path, every)));
+    }
     for (name, trainer) in cases {
         let mut trainer = trainer
             .epochs(7)
@@ -443,6 +452,8 @@ fn epochs_of_a_fit_do_not_allocate() {
         }
         assert_epochs_do_not_allocate(name, trainer, &x);
     }
+    #[cfg(feature = "serde")]
+    std::fs::remove_file(path).unwrap();
 }
 
 #[test]

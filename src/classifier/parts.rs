@@ -11,6 +11,7 @@ use crate::{Activation, Error, Real, StopReason};
 
 /// The terms of a classifier's objective, kept apart.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct ClassifierLoss<T> {
     /// `−1/m Σᵢ ln P(yᵢ | xᵢ)`
@@ -53,6 +54,7 @@ pub struct ClassifierEpoch<'a, T> {
 
 /// How fitting a classifier went.
 #[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct ClassifierReport<T> {
     /// Why it stopped.

@@ -29,7 +29,7 @@ impl Draft {
     ) -> Result<Self, Error> {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
-        let draft = format!(".{name}.{}-{number}.tmp", std::process::id());
+        let draft = format!("{}{}-{number}{END}", beginning(&name), std::process::id());
         let temporary = path.with_file_name(draft);
         let file = OpenOptions::new()
             .write(true)
@@ -59,6 +59,37 @@ impl Draft {
             let _ = folder.sync_all();
         }
         Ok(())
+    }
+}
+
+/// Drafts of the file `name` begin and end so; between is the process, and a number.
+fn beginning(name: &str) -> String {
+    format!(".{name}.")
+}
+const END: &str = ".tmp";
+
+/// Removes what other processes that were killed have left of a file which only one process writes.
+#[cfg(feature = "serde")]
+pub(crate) fn remove_abandoned(path: &Path) {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let beginning = beginning(&name);
+    let own = std::process::id().to_string();
+    let folder = path.parent().filter(|folder| *folder != Path::new(""));
+    let Ok(entries) = fs::read_dir(folder.unwrap_or(Path::new("."))) else {
+        return; // the first draft will say why
+    };
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    for entry in entries.flatten() {
+        let file = entry.file_name();
+        let between = file.to_str().and_then(|file| {
+            let between = file.strip_prefix(&beginning)?.strip_suffix(END)?;
+            between.split_once('-')
+        });
+        if between
+            .is_some_and(|(process, number)| digits(process) && digits(number) && process != own)
+        {
+            let _ = fs::remove_file(entry.path());
+        }
     }
 }
 

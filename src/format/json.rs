@@ -15,7 +15,7 @@ pub(super) const MOST_BYTES: u64 = 1 << 20;
 
 /// A JSON object, and the file that it comes from, for errors.
 #[derive(Debug, Clone)]
-pub(super) struct Object {
+pub(crate) struct Object {
     path: PathBuf,
     fields: Map<String, Value>,
 }
@@ -52,36 +52,41 @@ impl Object {
         &self.path
     }
 
-    pub(super) fn into_fields(self) -> Map<String, Value> {
+    pub(crate) fn into_fields(self) -> Map<String, Value> {
         self.fields
     }
 
+    #[cfg(feature = "serde")]
+    pub(crate) fn fields(&self) -> &Map<String, Value> {
+        &self.fields
+    }
+
     /// The value at `key`; `null` counts as absent.
-    pub(super) fn get(&self, key: &str) -> Option<&Value> {
+    pub(crate) fn get(&self, key: &str) -> Option<&Value> {
         self.fields.get(key).filter(|value| !value.is_null())
     }
 
-    pub(super) fn text(&self, key: &str) -> Result<Option<&str>, Error> {
+    pub(crate) fn text(&self, key: &str) -> Result<Option<&str>, Error> {
         self.typed(key, "a string", Value::as_str)
     }
 
-    pub(super) fn flag(&self, key: &str) -> Result<Option<bool>, Error> {
+    pub(crate) fn flag(&self, key: &str) -> Result<Option<bool>, Error> {
         self.typed(key, "true or false", Value::as_bool)
     }
 
-    pub(super) fn number(&self, key: &str) -> Result<Option<f64>, Error> {
+    pub(crate) fn number(&self, key: &str) -> Result<Option<f64>, Error> {
         self.typed(key, "a number", Value::as_f64)
     }
 
-    pub(super) fn list(&self, key: &str) -> Result<Option<&[Value]>, Error> {
+    pub(crate) fn list(&self, key: &str) -> Result<Option<&[Value]>, Error> {
         self.typed(key, "a list", |value| value.as_array().map(Vec::as_slice))
     }
 
-    pub(super) fn count(&self, key: &str) -> Result<Option<usize>, Error> {
+    pub(crate) fn count(&self, key: &str) -> Result<Option<usize>, Error> {
         self.typed(key, "a whole number", as_count)
     }
 
-    pub(super) fn object(&self, key: &str) -> Result<Option<Self>, Error> {
+    pub(crate) fn object(&self, key: &str) -> Result<Option<Self>, Error> {
         let fields = self.typed(key, "an object", Value::as_object)?;
         Ok(fields.map(|fields| Self {
             path: self.path.clone(),
@@ -90,7 +95,7 @@ impl Object {
     }
 
     /// What a getter found, which must be there.
-    pub(super) fn required<V>(&self, key: &str, value: Option<V>) -> Result<V, Error> {
+    pub(crate) fn required<V>(&self, key: &str, value: Option<V>) -> Result<V, Error> {
         value.ok_or_else(|| malformed(&self.path, format!("{key} is missing")))
     }
 
@@ -125,6 +130,6 @@ pub(super) fn as_count(value: &Value) -> Option<usize> {
 }
 
 /// The beginning of a value, for a message.
-pub(super) fn short(value: &Value) -> String {
+pub(crate) fn short(value: &Value) -> String {
     value.to_string().chars().take(60).collect()
 }

@@ -116,19 +116,7 @@ pub fn load<T: Real>(path: impl AsRef<Path>) -> Result<Loaded<T>, Error> {
 }
 
 pub(super) fn read<T: Real, R: Read + Seek>(mut tensors: Tensors<R>) -> Result<Loaded<T>, Error> {
-    let path = tensors.path.clone();
-    let metadata = |key: &str| tensors.metadata.get(key).map(String::as_str);
-    if metadata("format") != Some(FORMAT) {
-        let reason = "not a model of this crate; published models have loaders of their own";
-        return Err(malformed(&path, reason));
-    }
-    if metadata("version") != Some(VERSION) {
-        let version = metadata("version").unwrap_or("none");
-        let reason = format!("version {version} of the format, this crate reads {VERSION}");
-        return Err(unsupported(&path, reason));
-    }
-    let text = metadata("model").unwrap_or_default();
-    let object = Object::parse(&path, text.as_bytes())?;
+    let object = description(&tensors)?;
     let mut notes = Vec::new();
     let (layout, objective) = interpret(&object, tensors.entries.len(), &mut notes)?;
 
@@ -138,6 +126,22 @@ pub(super) fn read<T: Real, R: Read + Seek>(mut tensors: Tensors<R>) -> Result<L
         model: SparseAutoencoder::from_parts(parameters, objective),
         notes,
     })
+}
+
+/// What a file says of its model.
+pub(super) fn description<R>(tensors: &Tensors<R>) -> Result<Object, Error> {
+    let path = &tensors.path;
+    let metadata = |key: &str| tensors.metadata.get(key).map(String::as_str);
+    if metadata("format") != Some(FORMAT) {
+        let reason = "not a model of this crate; published models have loaders of their own";
+        return Err(malformed(path, reason));
+    }
+    if metadata("version") != Some(VERSION) {
+        let version = metadata("version").unwrap_or("none");
+        let reason = format!("version {version} of the format, this crate reads {VERSION}");
+        return Err(unsupported(path, reason));
+    }
+    Object::parse(path, metadata("model").unwrap_or_default().as_bytes())
 }
 
 /// θ, of a model of this layout.
@@ -158,7 +162,7 @@ pub(super) fn read_theta<T: Real, R: Read + Seek>(
 }
 
 /// Everything of a model but its parameters.
-pub(super) fn describe<T: Real>(model: &SparseAutoencoder<T>) -> Value {
+pub(crate) fn describe<T: Real>(model: &SparseAutoencoder<T>) -> Value {
     let objective = model.objective();
     let names = |activations: &[Activation]| -> Vec<Value> {
         activations

@@ -252,7 +252,7 @@ pub(super) fn write_parts<T: Real>(out: &mut impl Write, parts: &[Part<'_, T>]) 
     Ok(())
 }
 
-fn write_numbers<T: Real>(
+pub(super) fn write_numbers<T: Real>(
     out: &mut impl Write,
     values: &[T],
     bytes: &mut Vec<u8>,

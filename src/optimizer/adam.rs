@@ -1,7 +1,7 @@
 use std::ops::Range;
 
 use super::learning_rate::LearningRate;
-use super::{Objective, Optimizer, Step, saturate};
+use super::{Objective, Optimizer, State, Step, saturate};
 use crate::Real;
 use crate::error::{Error, require};
 use crate::kernel::{Threads, update};
@@ -205,6 +205,40 @@ impl<T: Real> Optimizer<T> for Adam<T> {
                 moment.fill(T::zero());
             }
         }
+    }
+
+    fn state(&self) -> Result<State<'_, T>, Error> {
+        Ok(self
+            .learning_rate
+            .keep(State::new("Adam"))
+            .setting("beta1", self.beta1)
+            .setting("beta2", self.beta2)
+            .setting("epsilon", self.epsilon)
+            .setting("weight_decay", self.weight_decay)
+            .number("beta1_power", self.beta1_power)
+            .number("beta2_power", self.beta2_power)
+            .vector("first_moment", &self.first_moment)
+            .vector("second_moment", &self.second_moment))
+    }
+
+    fn restore(&mut self, len: usize, mut state: State<'_, T>) -> Result<(), Error> {
+        let learning_rate = self.learning_rate.restored(&mut state)?;
+        let mut power = |name| -> Result<f64, Error> {
+            let power = state.take_number(name)?;
+            let accepted = (0.0..=1.0).contains(&power);
+            state.require(accepted, name, "in [0, 1]")?;
+            Ok(power)
+        };
+        let (beta1_power, beta2_power) = (power("beta1_power")?, power("beta2_power")?);
+        let first_moment = state.take_finite("first_moment", len)?;
+        let second_moment = state.take_finite("second_moment", len)?;
+        let accepted = second_moment.iter().all(|&v| v >= T::zero());
+        state.require(accepted, "second_moment", ">= 0")?;
+        self.reset(len);
+        self.learning_rate = learning_rate;
+        (self.beta1_power, self.beta2_power) = (beta1_power, beta2_power);
+        (self.first_moment, self.second_moment) = (first_moment, second_moment);
+        Ok(())
     }
 
     fn limit_threads(&mut self, threads: usize) {

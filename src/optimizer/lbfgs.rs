@@ -5,7 +5,7 @@ mod vector;
 use self::history::History;
 use self::line_search::{Trial, strong_wolfe};
 use self::vector::{dot, largest_magnitude, move_along, sum_of_magnitudes};
-use super::{Objective, Optimizer, Step};
+use super::{Objective, Optimizer, State, Step};
 use crate::Real;
 use crate::error::{Error, require};
 
@@ -236,6 +236,41 @@ impl<T: Real> Optimizer<T> for Lbfgs<T> {
         } else {
             Step::moved(new_loss)
         }
+    }
+
+    /// The accepted point and the history; nothing where no point was accepted.
+    fn state(&self) -> Result<State<'_, T>, Error> {
+        let state = State::new("Lbfgs")
+            .setting("history", f64::of_count(self.history.capacity()))
+            .setting("tolerance", self.tolerance)
+            .setting("relative_change", self.relative_change);
+        Ok(match self.loss {
+            None => state,
+            Some(loss) => self.history.keep(
+                state
+                    .number("loss", loss.to_f64())
+                    .vector("point", &self.point)
+                    .vector("gradient", &self.gradient),
+            ),
+        })
+    }
+
+    fn restore(&mut self, len: usize, mut state: State<'_, T>) -> Result<(), Error> {
+        if !state.has("loss") {
+            self.reset(len);
+            return Ok(());
+        }
+        let loss = T::of(state.take_number("loss")?);
+        state.require(loss.is_finite(), "loss", "finite")?;
+        let point = state.take_finite("point", len)?;
+        let gradient = state.take_finite("gradient", len)?;
+        let mut history = History::new(self.history.capacity());
+        history.reset(len);
+        history.restore(len, &mut state)?;
+        self.reset(len);
+        self.loss = Some(loss);
+        (self.point, self.gradient, self.history) = (point, gradient, history);
+        Ok(())
     }
 
     /// `true`: a line search compares values of one function.

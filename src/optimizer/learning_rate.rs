@@ -1,3 +1,5 @@
+use super::State;
+use crate::Real;
 use crate::error::{Error, require};
 
 /// A base rate, and the factor that a schedule puts on it.
@@ -28,6 +30,22 @@ impl LearningRate {
         )?;
         self.factor = factor;
         Ok(())
+    }
+
+    /// In the state of an optimizer: the base rate as a setting, the factor as a number.
+    pub(super) fn keep<T: Real>(self, state: State<'_, T>) -> State<'_, T> {
+        state
+            .setting("learning_rate", self.base)
+            .number("factor", self.factor)
+    }
+
+    /// With the factor of a state.
+    pub(super) fn restored<T: Real>(mut self, state: &mut State<'_, T>) -> Result<Self, Error> {
+        let factor = state.take_number("factor")?;
+        let accepted = factor >= 0.0 && factor.is_finite();
+        state.require(accepted, "factor", ">= 0 and finite")?;
+        self.factor = factor;
+        Ok(self)
     }
 
     pub(super) fn current(self) -> f64 {

@@ -1,7 +1,7 @@
 use std::ops::Range;
 
 use super::learning_rate::LearningRate;
-use super::{Objective, Optimizer, Step, saturate};
+use super::{Objective, Optimizer, State, Step, saturate};
 use crate::Real;
 use crate::error::{Error, require};
 use crate::kernel::{Threads, update};
@@ -155,6 +155,32 @@ impl<T: Real> Optimizer<T> for Sgd<T> {
         if let Some(velocity) = self.velocity.get_mut(parameters) {
             velocity.fill(T::zero());
         }
+    }
+
+    fn state(&self) -> Result<State<'_, T>, Error> {
+        let state = self
+            .learning_rate
+            .keep(State::new("Sgd"))
+            .setting("momentum", self.momentum)
+            .setting("nesterov", f64::from(u8::from(self.nesterov)));
+        Ok(if self.momentum > 0.0 {
+            state.vector("velocity", &self.velocity)
+        } else {
+            state
+        })
+    }
+
+    fn restore(&mut self, len: usize, mut state: State<'_, T>) -> Result<(), Error> {
+        let learning_rate = self.learning_rate.restored(&mut state)?;
+        let velocity = if self.momentum > 0.0 {
+            state.take_finite("velocity", len)?
+        } else {
+            vec![T::zero(); len]
+        };
+        self.reset(len);
+        self.learning_rate = learning_rate;
+        self.velocity = velocity;
+        Ok(())
     }
 
     fn limit_threads(&mut self, threads: usize) {

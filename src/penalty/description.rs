@@ -7,6 +7,8 @@ use crate::penalty::{
 
 /// What a file says of a penalty.
 #[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum Description {
     /// `()`

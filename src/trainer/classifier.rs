@@ -31,6 +31,9 @@ impl<T: Real> Trainer<T> {
             ("dead units", self.dead_units.is_some()),
             ("annealing", self.annealing.is_set()),
             ("a set point", self.set_point.is_some()),
+            ("several processes", self.all_reduce.is_some()),
+            #[cfg(feature = "serde")]
+            ("a checkpoint", self.checkpoints.is_some()),
         ];
         for (what, is_set) in of_autoencoders {
             if is_set {

@@ -30,6 +30,7 @@ use crate::{Activation, Real};
 /// # Ok::<(), sparse_autoencoder::Error>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[must_use]
 pub struct DeadUnits {
     after: usize,
@@ -155,6 +156,21 @@ impl Idle {
             samples: vec![0; units],
             dead: Vec::with_capacity(units),
         }
+    }
+
+    /// Of units that have not been active for so many samples.
+    #[cfg(feature = "serde")]
+    pub(super) fn restored(samples: Vec<usize>, dead_units: &DeadUnits) -> Self {
+        let mut idle = Self::new(samples.len());
+        let dead = |&j: &usize| samples[j] >= dead_units.after;
+        idle.dead.extend((0..samples.len()).filter(dead));
+        Self { samples, ..idle }
+    }
+
+    /// How many samples it is for each unit.
+    #[cfg(feature = "serde")]
+    pub(super) fn samples(&self) -> &[usize] {
+        &self.samples
     }
 
     pub(super) fn units(&self) -> usize {

@@ -12,7 +12,7 @@ use crate::{Error, Real, SparseAutoencoder};
 #[derive(Debug)]
 pub(super) struct Progress<T> {
     /// The number of parameters of the model.
-    parameters: usize,
+    pub(super) parameters: usize,
     /// The samples to learn from, by index, as they are shuffled in the epoch that is under way, or
     /// were in the last.
     pub(super) order: Vec<usize>,
@@ -91,6 +91,18 @@ impl<T: Real> Progress<T> {
                     actual,
                 });
             }
+        }
+        // What a file says is an order need not be one.
+        let sorted = |order: &[usize]| {
+            let mut order = order.to_vec();
+            order.sort_unstable();
+            order
+        };
+        if sorted(&self.order) != sorted(samples) {
+            return Err(Error::Incompatible {
+                what: "the fit that goes on",
+                other: "other samples, or an order that is none",
+            });
         }
         Ok(())
     }

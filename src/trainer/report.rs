@@ -24,6 +24,8 @@ pub struct Epoch<'a, T> {
 
 /// Why training stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum StopReason {
     /// All epochs were run.
@@ -38,6 +40,7 @@ pub enum StopReason {
 
 /// How training went.
 #[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct Report<T> {
     /// Why it stopped.

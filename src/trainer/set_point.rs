@@ -43,6 +43,7 @@ use crate::{Activation, Real};
 /// # Ok::<(), sparse_autoencoder::Error>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[must_use]
 pub struct SetPoint {
     measure: Measure,
@@ -51,6 +52,8 @@ pub struct SetPoint {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 enum Measure {
     ActiveUnits,
     MeanActivation,
@@ -58,6 +61,7 @@ enum Measure {
 
 /// Where a controller has got to.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct SetPointState<T> {
     /// The sparsity, a mean over the last batches.
@@ -188,6 +192,27 @@ impl Controller {
             return weight;
         }
         moved
+    }
+
+    /// What a checkpoint keeps of a controller that has begun.
+    #[cfg(feature = "serde")]
+    pub(super) fn kept(&self) -> Option<[f64; 4]> {
+        let (distance, log) = self.nearest?;
+        let exhausted = f64::from(u8::from(self.exhausted));
+        Some([self.measured?, distance, log, exhausted])
+    }
+
+    /// The controller of which that was kept; one that has not begun of anything else.
+    #[cfg(feature = "serde")]
+    pub(super) fn restored(kept: &[f64]) -> Self {
+        let &[measured, distance, log, exhausted] = kept else {
+            return Self::default();
+        };
+        Self {
+            measured: Some(measured),
+            nearest: Some((distance, log)),
+            exhausted: exhausted > 0.0,
+        }
     }
 
     pub(super) fn state<T: Real>(&self, penalty_weight: T) -> Option<SetPointState<T>> {

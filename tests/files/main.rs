@@ -1,4 +1,10 @@
 //! Files: of the crate itself, and of other libraries.
 
+#[cfg(feature = "serde")]
+mod checkpoints;
+#[cfg(feature = "serde")]
+mod damaged_checkpoints;
 mod interop;
+#[cfg(feature = "serde")]
+mod killed;
 mod saved_models;

@@ -4,8 +4,8 @@
 
 use sparse_autoencoder::nalgebra::DMatrix;
 use sparse_autoencoder::{
-    Activation, Adam, ClassifierWorkspace, Corruption, Error, Initialization, Lbfgs, Schedule, Sgd,
-    SoftmaxClassifier, SparseAutoencoder, Stack, StopReason, Trainer,
+    Activation, Adam, AllReduce, ClassifierWorkspace, Corruption, Error, Initialization, Lbfgs,
+    Schedule, Sgd, SoftmaxClassifier, SparseAutoencoder, Stack, StopReason, Trainer,
 };
 use std::ops::ControlFlow;
 
@@ -495,6 +495,13 @@ fn a_head_must_fit_onto_the_layers_and_they_onto_each_other() {
     assert_eq!(regression().on_top_of(&[]).unwrap(), regression());
 }
 
+#[derive(Debug)]
+struct Alone;
+
+impl AllReduce<f64> for Alone {
+    fn sum(&self, _: &mut [f64]) {}
+}
+
 #[test]
 fn settings_that_belong_to_autoencoders_are_refused() {
     let x = samples(2, 4);
@@ -504,6 +511,7 @@ fn settings_that_belong_to_autoencoders_are_refused() {
         }),
         adam().validation_split(0.5),
         adam().patience(3),
+        adam().all_reduce(Alone),
         Trainer::new(Lbfgs::new()).batch_size(2),
         Trainer::new(Lbfgs::new()).schedule(Schedule::cosine(0.0)),
     ];

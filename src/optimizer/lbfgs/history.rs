@@ -1,7 +1,8 @@
 //! The inverse Hessian of L-BFGS, as the last few changes of θ and of the gradient.
 
+use super::super::State;
 use super::vector::{add_scaled, dot, scale, subtract};
-use crate::Real;
+use crate::{Error, Real};
 
 /// One curvature pair: `s` the change of θ, `y` the change of the gradient.
 #[derive(Debug, Clone)]
@@ -41,6 +42,42 @@ impl<T: Real> History<T> {
 
     pub(super) fn is_empty(&self) -> bool {
         self.len == 0
+    }
+
+    /// The most pairs that are kept.
+    pub(super) fn capacity(&self) -> usize {
+        self.pairs.len() - 1
+    }
+
+    /// In the state of the optimizer: the pairs, from the newest on.
+    pub(super) fn keep<'a>(&'a self, state: State<'a, T>) -> State<'a, T> {
+        let pairs = self.pairs[..self.len].iter().enumerate();
+        pairs.fold(state, |state, (index, pair)| {
+            state
+                .vector(&format!("s.{index}"), &pair.s)
+                .vector(&format!("y.{index}"), &pair.y)
+                .number(&format!("rho.{index}"), pair.rho)
+                .number(&format!("gamma.{index}"), pair.gamma)
+        })
+    }
+
+    /// Takes the pairs of a state, of vectors of `len` elements.
+    pub(super) fn restore(&mut self, len: usize, state: &mut State<'_, T>) -> Result<(), Error> {
+        let capacity = self.capacity();
+        self.len = 0;
+        for (index, pair) in self.pairs[..capacity].iter_mut().enumerate() {
+            if !state.has(&format!("s.{index}")) {
+                break;
+            }
+            pair.s = state.take_finite(&format!("s.{index}"), len)?;
+            pair.y = state.take_finite(&format!("y.{index}"), len)?;
+            pair.rho = state.take_number(&format!("rho.{index}"))?;
+            pair.gamma = state.take_number(&format!("gamma.{index}"))?;
+            let accepted = pair.rho.is_finite() && pair.gamma.is_finite();
+            state.require(accepted, &format!("pair {index}"), "finite")?;
+            self.len = index + 1;
+        }
+        Ok(())
     }
 
     pub(super) fn clear(&mut self) {

@@ -1,0 +1,88 @@
+//! A checkpoint that is damaged, cut off, or of another version is refused, and nothing is lost.
+
+use std::fs;
+use std::path::Path;
+
+use sparse_autoencoder::nalgebra::DMatrix;
+use sparse_autoencoder::{Adam, Error, Every, SparseAutoencoder, Trainer};
+
+use crate::checkpoints::Scratch;
+
+fn start() -> (SparseAutoencoder<f32>, Trainer<f32>) {
+    let model = SparseAutoencoder::builder().layers([3, 4]).build().unwrap();
+    let trainer = Trainer::new(Adam::new(0.01).unwrap())
+        .epochs(2)
+        .batch_size(4)
+        .patience(9);
+    (model, trainer)
+}
+
+/// The bytes of a small one.
+fn checkpoint(path: &Path) -> Vec<u8> {
+    let (mut model, trainer) = start();
+    let x = DMatrix::from_fn(3, 10, |i, j| ((i + 2 * j) % 5) as f32 / 4.0);
+    let mut trainer = trainer.checkpoint(path, Every::Steps(4));
+    trainer.fit(&mut model, &x).unwrap();
+    fs::read(path).unwrap()
+}
+
+/// What is said of these bytes, which must be an error that leaves model and trainer alone.
+fn refused(path: &Path, bytes: &[u8], what: &str) -> Error {
+    fs::write(path, bytes).unwrap();
+    let (mut model, mut trainer) = start();
+    let before = model.clone();
+    let error = trainer.resume(&mut model, path).expect_err(what);
+    assert_eq!(model.parameters(), before.parameters(), "{what}");
+    assert_eq!(trainer.steps_taken(), 0, "{what}");
+    error
+}
+
+#[test]
+fn damage_of_any_byte_is_found() {
+    let scratch = Scratch::new("damaged");
+    let path = scratch.file();
+    let whole = checkpoint(&path);
+    for index in 0..whole.len() {
+        let mut bytes = whole.clone();
+        bytes[index] ^= 1 << (index % 8);
+        let error = refused(&path, &bytes, &format!("byte {index}"));
+        // One of them is the version.
+        let typed = matches!(error, Error::Malformed { .. } | Error::Unsupported { .. });
+        assert!(typed, "byte {index}: {error}");
+    }
+}
+
+#[test]
+fn a_file_that_is_cut_off_or_too_long_is_refused() {
+    let scratch = Scratch::new("cut");
+    let path = scratch.file();
+    let whole = checkpoint(&path);
+    for length in 0..whole.len() {
+        let error = refused(&path, &whole[..length], &format!("{length} bytes"));
+        assert!(
+            matches!(error, Error::Malformed { .. }),
+            "{length}: {error}"
+        );
+    }
+    let longer = [&whole[..], &[0]].concat();
+    assert!(matches!(
+        refused(&path, &longer, "longer"),
+        Error::Malformed { .. }
+    ));
+}
+
+#[test]
+fn another_version_is_refused_by_its_number() {
+    let scratch = Scratch::new("version");
+    let path = scratch.file();
+    let mut bytes = checkpoint(&path);
+    let version = br#""checkpoint":"1""#;
+    let at = bytes
+        .windows(version.len())
+        .position(|part| part == version);
+    bytes[at.unwrap() + version.len() - 2] = b'7';
+    match refused(&path, &bytes, "version 7") {
+        Error::Unsupported { reason, .. } => assert!(reason.contains("version 7"), "{reason}"),
+        other => panic!("{other}"),
+    }
+}
