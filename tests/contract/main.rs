@@ -1,6 +1,7 @@
 //! What the crate promises to those who build on it.
 
 mod auto_traits;
+mod concurrency;
 mod convention;
 mod custom_penalty;
 mod errors;

@@ -3,6 +3,7 @@
 mod annealing;
 mod dead_units;
 mod determinism;
+mod extreme;
 mod learning;
 mod optimizers;
 mod processes;
