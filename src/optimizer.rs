@@ -122,6 +122,41 @@ pub trait Optimizer<T: Real>: fmt::Debug + Send {
     }
 }
 
+/// So that an optimizer can be chosen at run time.
+impl<T: Real, O: Optimizer<T> + ?Sized> Optimizer<T> for Box<O> {
+    fn reset(&mut self, len: usize) {
+        (**self).reset(len);
+    }
+
+    fn step(&mut self, theta: &mut [T], objective: &mut Objective<'_, T>) -> Step<T> {
+        (**self).step(theta, objective)
+    }
+
+    fn scale_learning_rate(&mut self, factor: T) -> Result<(), Error> {
+        (**self).scale_learning_rate(factor)
+    }
+
+    fn forget(&mut self, parameters: Range<usize>) {
+        (**self).forget(parameters);
+    }
+
+    fn limit_threads(&mut self, threads: usize) {
+        (**self).limit_threads(threads);
+    }
+
+    fn state(&self) -> Result<State<'_, T>, Error> {
+        (**self).state()
+    }
+
+    fn restore(&mut self, len: usize, state: State<'_, T>) -> Result<(), Error> {
+        (**self).restore(len, state)
+    }
+
+    fn needs_full_batch(&self) -> bool {
+        (**self).needs_full_batch()
+    }
+}
+
 fn not_kept<O: ?Sized>() -> Error {
     Error::Incompatible {
         what: "a checkpoint",

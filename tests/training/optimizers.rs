@@ -1,7 +1,10 @@
 //! The update rules against their formulas, and L-BFGS against problems that are known to be hard.
 
+use sparse_autoencoder::nalgebra::DMatrix;
 use sparse_autoencoder::optimizer::Step;
-use sparse_autoencoder::{Adam, Error, Lbfgs, Optimizer, Real, Sgd};
+use sparse_autoencoder::{
+    Adam, Error, Lbfgs, Optimizer, Real, Schedule, Sgd, SparseAutoencoder, Trainer,
+};
 
 /// `f(x) = x₀² + 3 x₁²`
 fn bowl<T: Real>(x: &[T], gradient: &mut [T]) -> T {
@@ -627,4 +630,31 @@ fn a_longer_history_set_on_a_used_optimizer_takes_effect() {
     let mut lbfgs = lbfgs.history(3).unwrap();
     while !lbfgs.step(&mut theta, &mut bowl).converged {}
     assert_close(&theta, &[0.0, 0.0], 1e-5);
+}
+
+#[test]
+fn an_optimizer_chosen_at_run_time_is_the_same_one() {
+    let samples = DMatrix::from_fn(4, 30, |i, j| 0.5 + 0.4 * ((i * 3 + j) as f64).sin());
+    let fit = |mut trainer: Trainer<f64>| {
+        let mut model = SparseAutoencoder::builder().layers([4, 6]).build().unwrap();
+        trainer.fit(&mut model, &samples).unwrap();
+        model.parameters().clone()
+    };
+    let boxed = |name: &str| -> Box<dyn Optimizer<f64>> {
+        match name {
+            "Adam" => Box::new(Adam::new(1e-2).unwrap()),
+            _ => Box::new(Lbfgs::new()),
+        }
+    };
+    let cosine = Schedule::cosine(0.1);
+    let adam = |trainer: Trainer<f64>| fit(trainer.epochs(5).batch_size(8).schedule(cosine));
+    assert_eq!(
+        adam(Trainer::new(boxed("Adam"))),
+        adam(Trainer::new(Adam::new(1e-2).unwrap()))
+    );
+    let full = |trainer: Trainer<f64>| fit(trainer.epochs(5));
+    assert_eq!(
+        full(Trainer::new(boxed(""))),
+        full(Trainer::new(Lbfgs::new()))
+    );
 }
