@@ -189,8 +189,7 @@ class Contest:
         self.options = options
         self.ours = build()
         self.shim = options.avx512 and shim()
-        cpus = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else [0]
-        self.cpus = cpus
+        self.cpus = cpus()
         self.servers = {}
         self.agreed = set()
 
@@ -302,6 +301,21 @@ def numbers(answer):
     return [float(word) for word in answer.split()]
 
 
+def cpus():
+    """Those that we may use, one of each core first."""
+    if not hasattr(os, "sched_getaffinity"):
+        return [0]
+    seen = {}
+
+    def turn(cpu):
+        path = Path(f"/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list")
+        core = path.read_text() if path.exists() else str(cpu)
+        seen[core] = seen.get(core, 0) + 1
+        return seen[core]
+
+    return [cpu for _, cpu in sorted((turn(cpu), cpu) for cpu in sorted(os.sched_getaffinity(0)))]
+
+
 def build():
     """Our server, built with the flags that everyone gets."""
     env = {name: value for name, value in os.environ.items() if name != "RUSTFLAGS"}
@@ -390,17 +404,15 @@ def report(contest, rows, memory, options):
 def heading(contest, rows, options):
     info = cpuinfo()
     packages = ("torch", "jax", "jaxlib", "numpy", "eai-sparsify")
-    rustc = subprocess.run(["rustc", "--version"], capture_output=True, text=True).stdout.strip()
+    rustc = output_of("rustc", "--version")
     yield f"- date: {datetime.date.today().isoformat()}"
     name = info.get("model name", platform.processor())
     family = f"family {info.get('cpu family')}, model {info.get('model')}"
     avx512 = "AVX-512" if "avx512f" in info.get("flags", "") else "no AVX-512"
     count = len(contest.cpus)
-    yield f"- processor: {name} ({info.get('vendor_id')}, {family}), {count} cores used, {avx512}"
+    yield f"- processor: {name} ({info.get('vendor_id')}, {family}), {count} processors used, {avx512}"
     versions = ", ".join(f"{p} {version(options.python, p)}" for p in packages)
-    python = subprocess.run(
-        [options.python, "--version"], capture_output=True, text=True
-    ).stdout.strip()
+    python = output_of(options.python, "--version")
     yield f"- versions: {rustc}; {python}, {versions}"
     for threads in options.threads:
         peaks = [row.peak for row in rows if row.threads == threads]
@@ -415,14 +427,17 @@ def heading(contest, rows, options):
         yield "- the peers' allocator keeps its memory between steps"
 
 
+def output_of(*command):
+    return subprocess.run(command, capture_output=True, text=True).stdout.strip()
+
+
 def version(python, package):
     if python == sys.executable:
         with contextlib.suppress(metadata.PackageNotFoundError):
             return metadata.version(package)
         return "absent"
     code = f"from importlib import metadata as m; print(m.version({package!r}))"
-    out = subprocess.run([python, "-c", code], capture_output=True, text=True)
-    return out.stdout.strip() or "absent"
+    return output_of(python, "-c", code) or "absent"
 
 
 COLUMNS = [
