@@ -1,10 +1,10 @@
-//! The dot product, written with vectors: what the compiler makes of a plain loop reads the cache at
-//! half its speed.
+//! Dot products, written with vectors: what the compiler makes of a plain loop reads the cache at half
+//! its speed.
 
 use pulp::{Simd, WithSimd};
 
 macro_rules! dot {
-    ($name:ident, $float:ident, $splat:ident, $mul_add:ident, $add:ident, $reduce:ident, $as_simd:ident) => {
+    ($name:ident, $many:ident, $float:ident, $splat:ident, $mul_add:ident, $add:ident, $reduce:ident, $as_simd:ident, $partial:ident) => {
         /// `a · b` on the vectors of this machine, in an order that depends on the length alone.
         pub(super) struct $name<'a>(pub(super) &'a [$float], pub(super) &'a [$float]);
 
@@ -37,24 +37,79 @@ macro_rules! dot {
                 sum
             }
         }
+
+        /// `out[j] = column(j) · x`, each in an order that depends on the lengths alone, where the
+        /// number of columns is even or the last of all are among them.
+        ///
+        /// Two columns share what is read of `x`. They are half of the columns apart, so that the
+        /// processor reads ahead in both: of two in one page of memory it does in neither.
+        pub(super) struct $many<'a, C> {
+            pub(super) out: &'a mut [$float],
+            pub(super) column: C,
+            pub(super) x: &'a [$float],
+        }
+
+        impl<'a, C: Fn(usize) -> &'a [$float]> WithSimd for $many<'_, C> {
+            type Output = ();
+
+            #[inline(always)]
+            fn with_simd<S: Simd>(self, simd: S) {
+                let Self { out, column, x } = self;
+                let half = out.len() / 2;
+                let (first, rest) = out.split_at_mut(half);
+                let (second, last) = rest.split_at_mut(half);
+                for (j, (first, second)) in first.iter_mut().zip(second).enumerate() {
+                    let (a, a_tail) = S::$as_simd(column(j));
+                    let (b, b_tail) = S::$as_simd(column(half + j));
+                    let (x, x_tail) = S::$as_simd(x);
+                    let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<2>(), b.as_chunks::<2>());
+                    let (x, x_rest) = x.as_chunks::<2>();
+                    let mut sums = [simd.$splat(0.0); 4];
+                    for ((a, b), x) in a.iter().zip(b).zip(x) {
+                        sums[0] = simd.$mul_add(a[0], x[0], sums[0]);
+                        sums[1] = simd.$mul_add(b[0], x[0], sums[1]);
+                        sums[2] = simd.$mul_add(a[1], x[1], sums[2]);
+                        sums[3] = simd.$mul_add(b[1], x[1], sums[3]);
+                    }
+                    for ((&a, &b), &x) in a_rest.iter().zip(b_rest).zip(x_rest) {
+                        sums[0] = simd.$mul_add(a, x, sums[0]);
+                        sums[1] = simd.$mul_add(b, x, sums[1]);
+                    }
+                    if !x_tail.is_empty() {
+                        let x = simd.$partial(x_tail);
+                        sums[2] = simd.$mul_add(simd.$partial(a_tail), x, sums[2]);
+                        sums[3] = simd.$mul_add(simd.$partial(b_tail), x, sums[3]);
+                    }
+                    *first = simd.$reduce(simd.$add(sums[0], sums[2]));
+                    *second = simd.$reduce(simd.$add(sums[1], sums[3]));
+                }
+                if let [last] = last {
+                    *last = $name(column(2 * half), x).with_simd(simd);
+                }
+            }
+        }
     };
 }
 
 dot!(
     DotF32,
+    DotsF32,
     f32,
     splat_f32s,
     mul_add_f32s,
     add_f32s,
     reduce_sum_f32s,
-    as_simd_f32s
+    as_simd_f32s,
+    partial_load_f32s
 );
 dot!(
     DotF64,
+    DotsF64,
     f64,
     splat_f64s,
     mul_add_f64s,
     add_f64s,
     reduce_sum_f64s,
-    as_simd_f64s
+    as_simd_f64s,
+    partial_load_f64s
 );

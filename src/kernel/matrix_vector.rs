@@ -18,19 +18,14 @@ pub(super) fn matrix_vector<T: Real>(
 ) {
     let depth = threads.depth_for_reading(matrix.len());
     divide(Rows { first: 0, out }, depth, &|rows: Rows<'_, T>| {
+        let column = |j: usize| matrix.column(j).data.into_slice();
+        if transposed {
+            return T::dots(rows.out, |j| column(rows.first + j), v);
+        }
+        let part = rows.first..rows.first + rows.out.len();
         vectorize(
             #[inline(always)]
-            || {
-                if transposed {
-                    for (j, out) in rows.out.iter_mut().enumerate() {
-                        *out = T::dot(matrix.column(rows.first + j).data.into_slice(), v);
-                    }
-                } else {
-                    let part = rows.first..rows.first + rows.out.len();
-                    let column = |j: usize| &matrix.column(j).data.into_slice()[part.clone()];
-                    combine(rows.out, v.len(), |j| (column(j), v[j]));
-                }
-            },
+            || combine(rows.out, v.len(), |j| (&column(j)[part.clone()], v[j])),
         );
     });
 }
@@ -43,7 +38,7 @@ struct Rows<'a, T> {
 
 impl<T: Real> Divide for Rows<'_, T> {
     fn halves(self) -> Result<(Self, Self), Self> {
-        let half = (self.out.len() / 2).next_multiple_of(64);
+        let half = (self.out.len() / 2).next_multiple_of(64); // even, so that pairs stay pairs
         if half >= self.out.len() {
             return Err(self);
         }

@@ -1,7 +1,7 @@
 //! What the kernels know of a scalar: fused multiply-add, and the exponentials behind the smooth
 //! activations, branch-free so that loops over them become vector code.
 
-use super::dot::{DotF32, DotF64};
+use super::dot::{DotF32, DotF64, DotsF32, DotsF64};
 use super::product::Task;
 use super::tile::{Copies, MultiplyF32, MultiplyF64};
 
@@ -21,6 +21,9 @@ pub trait Scalar: Sized + Copy + Send + Sync + 'static {
 
     /// `a · b`, summed in a fixed order.
     fn dot(a: &[Self], b: &[Self]) -> Self;
+
+    /// `out[j] = column(j) · x`, each summed in a fixed order.
+    fn dots<'a>(out: &mut [Self], column: impl Fn(usize) -> &'a [Self], x: &[Self]);
 
     /// The bits of infinity. Those of the finite magnitudes lie below, in the order of the
     /// magnitudes.
@@ -47,7 +50,7 @@ macro_rules! scalar {
         $float:ident, $bits:ident, $mantissa:literal, bias: $bias:literal, lowest: $lowest:literal,
         ln2: ($ln2_high:literal, $ln2_low:literal),
         exp: [$($inverse_factorial:expr),*], atanh: [$($inverse_odd:expr),*],
-        multiply: $multiply:ident, dot: $dot:ident
+        multiply: $multiply:ident, dot: $dot:ident, dots: $dots:ident
     ) => {
         const _: () = {
             /// `(2ⁿ, eʳ − 1)` for `x ≤ 0`
@@ -116,6 +119,10 @@ macro_rules! scalar {
                     pulp::Arch::new().dispatch($dot(a, b))
                 }
 
+                fn dots<'a>(out: &mut [Self], column: impl Fn(usize) -> &'a [Self], x: &[Self]) {
+                    pulp::Arch::new().dispatch($dots { out, column, x });
+                }
+
                 #[inline(always)]
                 fn infinity_bits() -> u64 {
                     u64::from($float::INFINITY.to_bits())
@@ -145,7 +152,7 @@ scalar!(
         1.0 / 19.0, 1.0 / 17.0, 1.0 / 15.0, 1.0 / 13.0, 1.0 / 11.0, 1.0 / 9.0, 1.0 / 7.0,
         1.0 / 5.0, 1.0 / 3.0, 1.0
     ],
-    multiply: MultiplyF32, dot: DotF32
+    multiply: MultiplyF32, dot: DotF32, dots: DotsF32
 );
 
 scalar!(
@@ -161,7 +168,7 @@ scalar!(
         1.0 / 23.0, 1.0 / 21.0, 1.0 / 19.0, 1.0 / 17.0, 1.0 / 15.0, 1.0 / 13.0, 1.0 / 11.0,
         1.0 / 9.0, 1.0 / 7.0, 1.0 / 5.0, 1.0 / 3.0, 1.0
     ],
-    multiply: MultiplyF64, dot: DotF64
+    multiply: MultiplyF64, dot: DotF64, dots: DotsF64
 );
 
 #[cfg(test)]

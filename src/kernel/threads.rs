@@ -13,7 +13,7 @@ const PARALLEL_FROM: usize = 1 << 23;
 const PARALLEL_PASS_FROM: usize = 1 << 16;
 /// The same for the entries of a pass that only reads them, and of which nothing else in the step
 /// has woken the threads.
-const PARALLEL_READING_FROM: usize = 1 << 20;
+const PARALLEL_READING_FROM: usize = 1 << 21;
 
 impl Threads {
     /// As many as rayon's current pool has, 1 without rayon.
