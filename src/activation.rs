@@ -306,6 +306,7 @@ mod tests {
     fn a_proportion_is_rounded_up_but_not_by_its_own_rounding_error() {
         assert_eq!(proportion_of(100, 0.05), 5);
         assert_eq!(proportion_of(100, f64::from(0.05_f32)), 5);
+        assert_eq!(proportion_of(100_000, f64::from(0.05_f32)), 5_000);
         assert_eq!(proportion_of(100, 0.051), 6);
         assert_eq!(proportion_of(3, 0.01), 1);
         assert_eq!(proportion_of(3, 1.0), 3);

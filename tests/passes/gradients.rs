@@ -8,7 +8,7 @@ use sparse_autoencoder::nalgebra::DMatrix;
 use sparse_autoencoder::penalty::Scaled;
 use sparse_autoencoder::{
     Activation, KlDivergence, L1, Penalty, Proportion, Real, Reconstruction, SparseAutoencoder,
-    SquaredDeviation, gradient_check,
+    SquaredDeviation, Workspace, gradient_check,
 };
 
 const TOLERANCE: f64 = 1e-7;
@@ -203,6 +203,33 @@ fn nested_units_meet_the_residuals_of_every_prefix_that_has_them() {
             }
         }
     }
+}
+
+#[test]
+fn the_norm_of_a_column_of_zeros_counts_as_flat() {
+    let builder = SparseAutoencoder::<f64>::builder()
+        .layers([5, 7])
+        .hidden_activation(Activation::Relu)
+        .output_activation(Activation::Identity)
+        .penalty(L1);
+    let mut gradients = [true, false].map(|norm_weighted| {
+        let builder = builder.clone().norm_weighted(norm_weighted).seed(3);
+        let mut model = builder.build().unwrap();
+        let mut theta = model.parameters().as_slice().to_vec();
+        theta[35..42].fill(2.0); // all units are active
+        let column = 42..47;
+        theta[column.clone()].fill(0.0);
+        model.set_theta(&theta).unwrap();
+        let mut gradient = vec![0.0; theta.len()];
+        let workspace = &mut Workspace::new();
+        model
+            .loss_and_gradient(&samples(5, 6), &mut gradient, workspace)
+            .unwrap();
+        assert!(gradient.iter().all(|g| g.is_finite()), "{gradient:?}");
+        gradient.drain(column).collect::<Vec<_>>()
+    });
+    let [weighted, plain] = &mut gradients;
+    assert_eq!(weighted, plain); // what the penalty adds to that column is nothing
 }
 
 #[test]

@@ -127,28 +127,31 @@ fn gradients_agree_with_central_differences() {
 #[test]
 fn selection_agrees_with_the_dense_passes() {
     // A penalty that is there but weighs next to nothing makes the model take the dense passes.
-    let x = samples(6, 70);
-    let gradient = |weight: f64| {
-        let model = SparseAutoencoder::<f64>::builder()
-            .layers([6, 2000])
-            .hidden_activation(Activation::TopK(7))
-            .output_activation(Activation::Identity)
-            .penalty(SquaredDeviation)
-            .penalty_weight(weight)
-            .seed(1)
-            .build()
-            .unwrap();
-        let mut gradient = vec![0.0; model.layout().len()];
-        let loss = model
-            .loss_and_gradient(&x, &mut gradient, &mut Workspace::new())
-            .unwrap();
-        (loss.reconstruction, gradient)
-    };
-    let (sparse, dense) = (gradient(0.0), gradient(1e-300));
-    assert!((sparse.0 - dense.0).abs() <= 1e-13 * dense.0);
-    let norm = dense.1.iter().map(|g| g * g).sum::<f64>().sqrt();
-    for (a, b) in sparse.1.iter().zip(&dense.1) {
-        assert!((a - b).abs() <= 1e-14 * norm, "{a} {b}");
+    // The units of many samples are selected in parts.
+    for (units, k, count) in [(2000, 7, 70), (64, 3, 1500)] {
+        let x = samples(6, count);
+        let gradient = |weight: f64| {
+            let model = SparseAutoencoder::<f64>::builder()
+                .layers([6, units])
+                .hidden_activation(Activation::TopK(k))
+                .output_activation(Activation::Identity)
+                .penalty(SquaredDeviation)
+                .penalty_weight(weight)
+                .seed(1)
+                .build()
+                .unwrap();
+            let mut gradient = vec![0.0; model.layout().len()];
+            let loss = model
+                .loss_and_gradient(&x, &mut gradient, &mut Workspace::new())
+                .unwrap();
+            (loss.reconstruction, gradient)
+        };
+        let (sparse, dense) = (gradient(0.0), gradient(1e-300));
+        assert!((sparse.0 - dense.0).abs() <= 1e-13 * dense.0);
+        let norm = dense.1.iter().map(|g| g * g).sum::<f64>().sqrt();
+        for (a, b) in sparse.1.iter().zip(&dense.1) {
+            assert!((a - b).abs() <= 1e-14 * norm, "{a} {b}");
+        }
     }
 }
 

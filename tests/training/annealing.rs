@@ -133,3 +133,23 @@ fn what_cannot_be_annealed_is_refused() {
     let refused = classifier.fit(&mut trainer().sparsity_warm_up(0.5), &x, &labels);
     assert!(matches!(refused, Err(Error::Incompatible { .. })));
 }
+
+#[test]
+fn what_is_annealed_is_the_objective_of_the_model_at_hand() {
+    let model = |decay| {
+        builder(Activation::Relu)
+            .weight_decay(decay)
+            .build()
+            .unwrap()
+    };
+    let after_three_of = |mut other: SparseAutoencoder<f64>| {
+        let mut trainer = trainer().steps(10).sparsity_warm_up(0.5);
+        for _ in 0..3 {
+            trainer.partial_fit(&mut other, &samples()).unwrap();
+        }
+        let mut model = model(0.1);
+        trainer.partial_fit(&mut model, &samples()).unwrap();
+        model.parameters().as_slice().to_vec()
+    };
+    assert_eq!(after_three_of(model(0.0)), after_three_of(model(0.1)));
+}
