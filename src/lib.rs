@@ -159,6 +159,16 @@
 //!   goes on, bit for bit; and the traits of serde for settings and reports. Includes `safetensors`.
 
 #![forbid(unsafe_code)]
+#![cfg_attr(
+    not(test),
+    warn(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::unreachable,
+        clippy::todo
+    )
+)]
 
 mod activation;
 mod all_reduce;

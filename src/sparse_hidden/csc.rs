@@ -8,6 +8,7 @@ use crate::error::Error;
 
 impl<T: Real> From<SparseHidden<T>> for CscMatrix<T> {
     /// The same matrix, units × samples. The values are moved, not copied.
+    #[expect(clippy::expect_used)] // the two types ask for the same
     fn from(hidden: SparseHidden<T>) -> Self {
         let (rows, columns) = hidden.shape();
         let (offsets, units, values) = hidden.into_parts();

@@ -692,15 +692,17 @@ fn the_proportion_is_zero_exactly_where_few_units_are_active() {
 
 #[test]
 fn the_number_of_active_units_is_the_mean_over_the_samples() {
-    // Three and one of four units: two in the mean, where 0.25 of four is one.
-    let hidden = rows(&[[0.5, 0.0], [2.0, 0.0], [0.0, 1e-9], [1.0, 0.0]]);
+    // Three and one of five units: two in the mean, where a fifth of five is one.
+    let hidden = rows(&[[0.5, 0.0], [2.0, 0.0], [0.0, 1e-9], [1.0, 0.0], [0.0, 0.0]]);
     let of = |penalty: &dyn Penalty<f64>, target| {
-        evaluate(penalty, Activation::JumpRelu, target, &hidden).unwrap()
+        evaluate(penalty, Activation::JumpRelu, target, &hidden)
+            .unwrap()
+            .0
     };
-    assert_eq!(of(&L0, 0.25).0, 2.0);
-    assert_eq!(of(&TargetL0, 0.25).0, 1.0);
-    assert_eq!(of(&TargetL0, 0.125).0, 9.0);
-    assert_eq!(of(&TargetL0, 0.5).0, 0.0);
+    assert_eq!(of(&L0, 0.2), 2.0);
+    assert_eq!(of(&TargetL0, 0.2), 1.0);
+    assert_eq!(of(&TargetL0, 0.1), 9.0);
+    assert_eq!(of(&TargetL0, 0.4), 0.0);
 }
 
 #[test]
