@@ -2,6 +2,7 @@
 //! behind them.
 
 mod compressed;
+mod copy;
 mod dot;
 mod elementwise;
 mod gated;

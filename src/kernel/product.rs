@@ -19,9 +19,10 @@ use std::ops::Range;
 use nalgebra::{DMatrixView, DMatrixViewMut};
 
 use super::Scratch;
+use super::copy::{CACHE_LINE, Copies};
 use super::matrix_vector::matrix_vector;
 use super::threads::join;
-use super::tile::{CACHE_LINE, Copies};
+use super::tile::multiply;
 use crate::Real;
 
 /// A matrix, or its transpose, as a factor of a product.
@@ -186,7 +187,7 @@ impl<T: Real> Task<'_, T> {
         // At whole vectors, so that of a column no two threads write the same cache line.
         let middle = (len * (threads / 2) / threads).next_multiple_of(CACHE_LINE / size_of::<T>());
         if threads <= 1 || middle >= len {
-            T::multiply(self, &mut copies[0]);
+            multiply(self, &mut copies[0]);
             return;
         }
         let (whole_vector, whole_broadcast) = (self.vector, self.broadcast);

@@ -1,9 +1,9 @@
 //! What the kernels know of a scalar: fused multiply-add, and the exponentials behind the smooth
 //! activations, branch-free so that loops over them become vector code.
 
+use super::copy::{SQUARE, TransposeF32, TransposeF64};
 use super::dot::{DotF32, DotF64, DotsF32, DotsF64};
-use super::product::Task;
-use super::tile::{Copies, MultiplyF32, MultiplyF64};
+use super::tile::{Block, ShapeF32, ShapeF64, TilesF32, TilesF64};
 
 /// The arithmetic that the kernels need of a scalar. Implemented for `f32` and `f64` only.
 pub trait Scalar: Sized + Copy + Send + Sync + 'static {
@@ -32,9 +32,18 @@ pub trait Scalar: Sized + Copy + Send + Sync + 'static {
     /// The magnitude with these bits, up to [`Scalar::infinity_bits`].
     fn from_magnitude_bits(bits: u64) -> Self;
 
+    /// `to[p · width + j] = from[j][p]`
+    #[doc(hidden)]
+    fn transpose(from: [&[Self]; SQUARE], to: &mut [Self], width: usize);
+
+    /// The rows and the columns of a tile of a product.
+    #[doc(hidden)]
+    fn tile() -> (usize, usize);
+
+    /// All tiles of a block of a product.
     #[doc(hidden)]
     #[allow(private_interfaces)]
-    fn multiply(task: Task<'_, Self>, copies: &mut Copies<Self>)
+    fn tiles(block: Block<'_, Self>)
     where
         Self: crate::Real;
 }
@@ -50,7 +59,7 @@ macro_rules! scalar {
         $float:ident, $bits:ident, $mantissa:literal, bias: $bias:literal, lowest: $lowest:literal,
         ln2: ($ln2_high:literal, $ln2_low:literal),
         exp: [$($inverse_factorial:expr),*], atanh: [$($inverse_odd:expr),*],
-        multiply: $multiply:ident, dot: $dot:ident, dots: $dots:ident
+        tile: ($shape:ident, $tiles:ident, $transpose:ident), dot: $dot:ident, dots: $dots:ident
     ) => {
         const _: () = {
             /// `(2ⁿ, eʳ − 1)` for `x ≤ 0`
@@ -134,9 +143,17 @@ macro_rules! scalar {
                     $float::from_bits(bits as $bits)
                 }
 
+                fn transpose(from: [&[Self]; SQUARE], to: &mut [Self], width: usize) {
+                    pulp::Arch::new().dispatch($transpose { from, to, width });
+                }
+
+                fn tile() -> (usize, usize) {
+                    pulp::Arch::new().dispatch($shape)
+                }
+
                 #[allow(private_interfaces)]
-                fn multiply(task: Task<'_, Self>, copies: &mut Copies<Self>) {
-                    pulp::Arch::new().dispatch($multiply { task, copies });
+                fn tiles(block: Block<'_, Self>) {
+                    pulp::Arch::new().dispatch($tiles(block));
                 }
             }
         };
@@ -152,7 +169,7 @@ scalar!(
         1.0 / 19.0, 1.0 / 17.0, 1.0 / 15.0, 1.0 / 13.0, 1.0 / 11.0, 1.0 / 9.0, 1.0 / 7.0,
         1.0 / 5.0, 1.0 / 3.0, 1.0
     ],
-    multiply: MultiplyF32, dot: DotF32, dots: DotsF32
+    tile: (ShapeF32, TilesF32, TransposeF32), dot: DotF32, dots: DotsF32
 );
 
 scalar!(
@@ -168,7 +185,7 @@ scalar!(
         1.0 / 23.0, 1.0 / 21.0, 1.0 / 19.0, 1.0 / 17.0, 1.0 / 15.0, 1.0 / 13.0, 1.0 / 11.0,
         1.0 / 9.0, 1.0 / 7.0, 1.0 / 5.0, 1.0 / 3.0, 1.0
     ],
-    multiply: MultiplyF64, dot: DotF64, dots: DotsF64
+    tile: (ShapeF64, TilesF64, TransposeF64), dot: DotF64, dots: DotsF64
 );
 
 #[cfg(test)]

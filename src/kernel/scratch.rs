@@ -1,9 +1,9 @@
 //! The threads and the buffers that kernels work with.
 
 use super::Threads;
+use super::copy::Copies;
 use super::over_batch::Cuts;
 use super::panels::Partials;
-use super::tile::Copies;
 
 /// What a kernel needs beside its operands. Once grown, none of them allocates.
 #[derive(Debug, Clone)]

@@ -1,0 +1,231 @@
+//! Blocks of a factor, copied in the order in which tiles read them.
+
+use std::ops::Range;
+
+use pulp::{Simd, WithSimd};
+
+use super::product::Side;
+use super::vectorize;
+use crate::Real;
+
+/// Bytes of a cache line, and at least its number of entries.
+pub(super) const CACHE_LINE: usize = 64;
+
+/// Entries that are transposed at a time, along the depth and along the result.
+pub(super) const SQUARE: usize = 16;
+
+/// The copies, which outlive a product so that the next does not allocate.
+#[derive(Debug, Clone)]
+pub(super) struct Copies<T> {
+    pub(super) vector: Vec<T>,
+    pub(super) broadcast: Vec<T>,
+}
+
+impl<T> Copies<T> {
+    pub(super) const fn new() -> Self {
+        Self {
+            vector: Vec::new(),
+            broadcast: Vec::new(),
+        }
+    }
+}
+
+/// Copies a block of `side` in the order of its use: strips of `width` entries along the result,
+/// each strip position by position of the depth. Entries beyond the end are 0.
+///
+/// Where the columns of the matrix run along the result, `together` strips are written at a time,
+/// to use what a column brings into the cache.
+pub(super) fn copy_strips<'b, T: Real>(
+    side: &Side<'_, T>,
+    (width, together): (usize, usize),
+    along: Range<usize>,
+    depth: Range<usize>,
+    buffer: &'b mut Vec<T>,
+) -> &'b [T] {
+    let needed = along.len().next_multiple_of(width) * depth.len();
+    if buffer.len() < needed + CACHE_LINE {
+        buffer.resize(needed + CACHE_LINE, T::zero());
+    }
+    // A vector that crosses a cache line costs two reads.
+    let aligned = buffer.as_ptr().align_offset(CACHE_LINE).min(CACHE_LINE);
+    let copied = &mut buffer[aligned..aligned + needed];
+    let strip = width * depth.len();
+    let mut first = along.start;
+    for strips in copied.chunks_mut(strip * together) {
+        let filled = (width * together).min(along.end - first);
+        if filled < strips.len() / depth.len() {
+            strips.fill(T::zero());
+        }
+        if side.along_depth {
+            for (index, strip) in strips.chunks_exact_mut(strip).enumerate() {
+                let columns = first + index * width..first + ((index + 1) * width).min(filled);
+                transpose_strip(side, columns, depth.clone(), strip);
+            }
+        } else {
+            let (rows, depth) = (first..first + filled, depth.clone());
+            vectorize(
+                #[inline(always)]
+                || match width {
+                    6 => copy_rows::<T, 6>(side, rows, depth, strips),
+                    8 => copy_rows::<T, 8>(side, rows, depth, strips),
+                    _ => copy_long_rows(side, rows, depth, width, strips),
+                },
+            );
+        }
+        first += filled;
+    }
+    copied
+}
+
+/// Parts of columns that run along the result become positions of strips of `WIDTH` entries.
+#[inline(always)]
+fn copy_rows<T: Real, const WIDTH: usize>(
+    side: &Side<'_, T>,
+    rows: Range<usize>,
+    depth: Range<usize>,
+    strips: &mut [T],
+) {
+    let strip = WIDTH * depth.len();
+    for (p, position) in depth.enumerate() {
+        let (from, rest) = side.column(position)[rows.clone()].as_chunks::<WIDTH>();
+        let mut to = p * WIDTH;
+        for from in from {
+            strips[to..to + WIDTH].copy_from_slice(from);
+            to += strip;
+        }
+        if !rest.is_empty() {
+            strips[to..to + rest.len()].copy_from_slice(rest);
+        }
+    }
+}
+
+/// The same for strips of any width, which for a short one costs more than it copies.
+#[inline(always)]
+fn copy_long_rows<T: Real>(
+    side: &Side<'_, T>,
+    rows: Range<usize>,
+    depth: Range<usize>,
+    width: usize,
+    strips: &mut [T],
+) {
+    let strip = width * depth.len();
+    for (p, position) in depth.enumerate() {
+        let mut to = p * width;
+        for from in side.column(position)[rows.clone()].chunks(width) {
+            strips[to..to + from.len()].copy_from_slice(from);
+            to += strip;
+        }
+    }
+}
+
+/// Columns that run along the depth become entries of a strip: a square at a time, and what does
+/// not fill one entry by entry.
+fn transpose_strip<T: Real>(
+    side: &Side<'_, T>,
+    columns: Range<usize>,
+    depth: Range<usize>,
+    strip: &mut [T],
+) {
+    let width = strip.len() / depth.len();
+    let whole = columns.start + columns.len() / SQUARE * SQUARE;
+    for first in (columns.start..whole).step_by(SQUARE) {
+        let mut from: [&[T]; SQUARE] = [&[]; SQUARE];
+        for (j, from) in from.iter_mut().enumerate() {
+            *from = &side.column(first + j)[depth.clone()];
+        }
+        T::transpose(from, &mut strip[first - columns.start..], width);
+    }
+    for column in whole..columns.end {
+        let from = &side.column(column)[depth.clone()];
+        for (to, &value) in strip.chunks_exact_mut(width).zip(from) {
+            to[column - columns.start] = value;
+        }
+    }
+}
+
+macro_rules! transpose {
+    ($name:ident, $float:ident, $floats:ident, $splat_int:ident, $int:ident, $splat:ident, $and:ident, $equal:ident, $select:ident,
+     $rotate_left:ident, $rotate_right:ident, $as_simd:ident, $as_mut_simd:ident, $as_simd_ints:ident, $lanes:literal,
+     [$($distance:literal: $(($i:literal $j:literal))*),*]) => {
+        /// `to[p · width + j] = from[j][p]`, without intermediate steps through memory where the
+        /// vectors of this machine have as many entries as the network below expects.
+        pub(super) struct $name<'a> {
+            pub(super) from: [&'a [$float]; SQUARE],
+            pub(super) to: &'a mut [$float],
+            pub(super) width: usize,
+        }
+
+        const _: () = {
+            impl WithSimd for $name<'_> {
+                type Output = ();
+
+                #[inline(always)]
+                fn with_simd<S: Simd>(self, simd: S) {
+                    let Self { from, to, width } = self;
+                    let depth = from[0].len();
+                    let lanes = size_of::<S::$floats>() / size_of::<$float>();
+                    let squares = if lanes == $lanes { depth / $lanes * $lanes } else { 0 };
+                    for j in (0..SQUARE).step_by($lanes) {
+                        for p in (0..squares).step_by($lanes) {
+                            square(simd, &from[j..], p, &mut to[p * width + j..], width);
+                        }
+                    }
+                    let (from, rest) = (from.map(|from| &from[squares..depth]), depth - squares);
+                    for p in 0..rest {
+                        let to = &mut to[(squares + p) * width..][..SQUARE];
+                        for j in 0..SQUARE {
+                            to[j] = from[j][p];
+                        }
+                    }
+                }
+            }
+
+            /// Exchanges, for every distance d = 1, 2, 4, …, the entries (i, j + d) and (i + d, j) of
+            /// a square, for all i and j that do not have the bit d: together that is its transpose.
+            #[inline(always)]
+            fn square<S: Simd>(simd: S, from: &[&[$float]], p: usize, to: &mut [$float], width: usize) {
+                let ascending: [$int; $lanes] = std::array::from_fn(|i| i as $int);
+                let index = S::$as_simd_ints(&ascending).0[0];
+                let mut rows = [simd.$splat(0.0); $lanes];
+                for i in 0..$lanes {
+                    rows[i] = S::$as_simd(&from[i][p..p + $lanes]).0[0];
+                }
+                $(
+                    let bit = simd.$splat_int($distance);
+                    let has_bit = simd.$equal(simd.$and(index, bit), bit);
+                    // Written out, so that the rows stay in registers: in an array that a variable
+                    // indexes they do not.
+                    $(
+                        let (upper, lower) = (rows[$i], rows[$j]);
+                        rows[$i] = simd.$select(has_bit, simd.$rotate_right(lower, $distance), upper);
+                        rows[$j] = simd.$select(has_bit, lower, simd.$rotate_left(upper, $distance));
+                    )*
+                )*
+                let rows = &rows;
+                for i in 0..$lanes {
+                    S::$as_mut_simd(&mut to[i * width..][..$lanes]).0[0] = rows[i];
+                }
+            }
+        };
+    };
+}
+
+transpose!(
+    TransposeF32, f32, f32s, splat_u32s, u32, splat_f32s, and_u32s, equal_u32s, select_f32s,
+    rotate_left_f32s, rotate_right_f32s, as_simd_f32s, as_mut_simd_f32s, as_simd_u32s, 16,
+    [
+        1: (0 1) (2 3) (4 5) (6 7) (8 9) (10 11) (12 13) (14 15),
+        2: (0 2) (1 3) (4 6) (5 7) (8 10) (9 11) (12 14) (13 15),
+        4: (0 4) (1 5) (2 6) (3 7) (8 12) (9 13) (10 14) (11 15),
+        8: (0 8) (1 9) (2 10) (3 11) (4 12) (5 13) (6 14) (7 15)
+    ]
+);
+transpose!(
+    TransposeF64, f64, f64s, splat_u64s, u64, splat_f64s, and_u64s, equal_u64s, select_f64s,
+    rotate_left_f64s, rotate_right_f64s, as_simd_f64s, as_mut_simd_f64s, as_simd_u64s, 8,
+    [
+        1: (0 1) (2 3) (4 5) (6 7),
+        2: (0 2) (1 3) (4 6) (5 7),
+        4: (0 4) (1 5) (2 6) (3 7)
+    ]
+);
