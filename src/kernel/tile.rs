@@ -10,10 +10,13 @@ use super::copy::{Copies, SQUARE, copy_strips};
 use super::product::{Side, Task, Write};
 use crate::Real;
 
-/// Depth of a block, at most: a tile's share of the broadcast side then fits the first cache.
-const DEPTH: usize = 640;
-/// Extent of a block of the vector side: with `DEPTH`, half of the second cache.
-const VECTOR: usize = 288;
+/// Bytes along the depth of a block, at most: a tile's share of the broadcast side, eight times as
+/// much, then fits the first cache.
+const DEPTH: usize = 3200;
+/// Bytes of a block of the vector side, at most: they stay in the second cache.
+const VECTOR: usize = 720 << 10;
+/// Extent of such a block, at most.
+const ROWS: usize = 288;
 /// Extent of a block of a broadcast side that has to be copied.
 const BROADCAST: usize = 2048;
 
@@ -31,17 +34,18 @@ pub(super) fn multiply<T: Real>(mut task: Task<'_, T>, copies: &mut Copies<T>) {
     let (width, together) = T::tile();
     let (vector, broadcast) = (task.vector, task.broadcast);
     let (rows, columns, depth) = (vector.len(), broadcast.len(), vector.depth());
-    let vector_block = (VECTOR / width).max(1) * width;
     let broadcast_block = if broadcast.along_depth {
         columns
     } else {
         BROADCAST
     };
-    let blocks = depth.div_ceil(DEPTH);
+    let blocks = depth.div_ceil(DEPTH / size_of::<T>());
     // At whole squares, which are what is transposed fast.
     let bound = |block: usize| (block * depth / blocks).next_multiple_of(SQUARE).min(depth);
     for block in 0..blocks {
         let depth = bound(block)..bound(block + 1);
+        let rows_of_block = VECTOR / (depth.len() * size_of::<T>());
+        let rows_of_block = rows_of_block.clamp(width, ROWS) / width * width;
         let write = if block == 0 { task.write } else { Write::Add };
         for column in (0..columns).step_by(broadcast_block) {
             let columns = column..(column + broadcast_block).min(columns);
@@ -52,8 +56,8 @@ pub(super) fn multiply<T: Real>(mut task: Task<'_, T>, copies: &mut Copies<T>) {
                 let copied = copy_strips(&broadcast, shape, columns.clone(), depth.clone(), buffer);
                 Panels::Copied(copied)
             };
-            for row in (0..rows).step_by(vector_block) {
-                let rows = row..(row + vector_block).min(rows);
+            for row in (0..rows).step_by(rows_of_block) {
+                let rows = row..(row + rows_of_block).min(rows);
                 let (shape, buffer) = ((width, 1), &mut copies.vector);
                 let strips = copy_strips(&vector, shape, rows.clone(), depth.clone(), buffer);
                 T::tiles(Block {
