@@ -1,6 +1,8 @@
 //! The inner loops: matrix products and elementwise passes. The only place that names the library
 //! behind them.
 
+mod codes;
+mod combine;
 mod compressed;
 mod copy;
 mod dot;
@@ -14,11 +16,12 @@ mod panels;
 mod product;
 mod scalar;
 mod scratch;
-mod sparse;
 mod threads;
 mod tile;
+mod unit_gradients;
 mod update;
 
+pub(crate) use codes::Codes;
 pub(crate) use compressed::Compressed;
 pub(crate) use elementwise::{
     activate, add_products, add_scaled, all_finite, backpropagate, distance_squared, divide_by,
@@ -31,8 +34,8 @@ pub(crate) use over_batch::{keep_largest_of_batch, keep_largest_of_units};
 pub(crate) use product::{Write, product, transpose};
 pub(crate) use scalar::Scalar;
 pub(crate) use scratch::Scratch;
-pub(crate) use sparse::{Codes, UnitGradients, UnitOperands};
 pub(crate) use threads::{Threads, join};
+pub(crate) use unit_gradients::{UnitGradients, UnitOperands};
 pub(crate) use update::update;
 
 /// Runs a loop compiled for the widest vectors of this machine, chosen at run time.

@@ -5,8 +5,8 @@ use std::ops::Range;
 
 use nalgebra::DMatrixView;
 
-use super::matrix_vector::combine;
-use super::sparse::{Codes, index};
+use super::codes::{Codes, index};
+use super::combine::Start;
 use super::threads::{Divide, divide};
 use super::{Scratch, vectorize};
 use crate::Real;
@@ -103,10 +103,9 @@ impl<T: Real> Compressed<T> {
                 let rows = &self.rows[ends[0]..ends[1]];
                 let values = &self.values[ends[0]..ends[1]];
                 let of = |row: u32| d.column(row as usize).data.into_slice();
-                vectorize(
-                    #[inline(always)]
-                    || combine(out, rows.len(), |slot| (of(rows[slot]), values[slot])),
-                );
+                T::combine(out, Start::Zero, rows.len(), |slot| {
+                    (of(rows[slot]), values[slot])
+                });
             }
         });
     }

@@ -136,7 +136,7 @@ pub(super) fn select<T: Real>(
     kept.sort_unstable_by_key(|&(position, _)| position);
     for (&mut (position, value), (to, out)) in kept.iter_mut().zip(positions.iter_mut().zip(values))
     {
-        *to = super::sparse::index(position);
+        *to = super::codes::index(position);
         *out = value;
     }
     count.min(k)
@@ -173,7 +173,7 @@ fn select_from_few<T: Real>(
         }
     }
     if let Some(position) = z.iter().position(|z| !z.is_finite()) {
-        positions[0] = super::sparse::index(position);
+        positions[0] = super::codes::index(position);
         values[0] = z[position];
         return 1;
     }
@@ -181,7 +181,7 @@ fn select_from_few<T: Real>(
     let kept = z.iter().enumerate().filter(|(_, z)| **z > T::zero());
     let mut count = 0;
     for ((position, &value), (to, out)) in kept.zip(positions.iter_mut().zip(values)) {
-        *to = super::sparse::index(position);
+        *to = super::codes::index(position);
         *out = value;
         count += 1;
     }

@@ -25,7 +25,7 @@ pub(super) fn matrix_vector<T: Real>(
         let part = rows.first..rows.first + rows.out.len();
         vectorize(
             #[inline(always)]
-            || combine(rows.out, v.len(), |j| (&column(j)[part.clone()], v[j])),
+            || combine_in_order(rows.out, v.len(), |j| (&column(j)[part.clone()], v[j])),
         );
     });
 }
@@ -56,24 +56,15 @@ impl<T: Real> Divide for Rows<'_, T> {
     }
 }
 
-/// `column ← Σ value · d` over `count` pairs of a column `d` and a value.
+/// `out ← Σ vⱼ columnⱼ` over `count` columns, four at a time so that the result is read and written
+/// less, and each from its beginning to its end, as memory is read fastest.
 #[inline(always)]
-pub(super) fn combine<'a, T: Real>(
-    column: &mut [T],
+fn combine_in_order<'a, T: Real>(
+    out: &mut [T],
     count: usize,
     pair: impl Fn(usize) -> (&'a [T], T),
 ) {
-    column.fill(T::zero());
-    add_combination(column, count, pair);
-}
-
-/// `column ← column + Σ value · d`, four pairs at a time so that the column is read and written less.
-#[inline(always)]
-pub(super) fn add_combination<'a, T: Real>(
-    column: &mut [T],
-    count: usize,
-    pair: impl Fn(usize) -> (&'a [T], T),
-) {
+    out.fill(T::zero());
     let whole = count - count % 4;
     for first in (0..whole).step_by(4) {
         let [(a, va), (b, vb), (c, vc), (d, vd)] = [
@@ -82,7 +73,7 @@ pub(super) fn add_combination<'a, T: Real>(
             pair(first + 2),
             pair(first + 3),
         ];
-        for (x, (((&a, &b), &c), &d)) in column.iter_mut().zip(a.iter().zip(b).zip(c).zip(d)) {
+        for (x, (((&a, &b), &c), &d)) in out.iter_mut().zip(a.iter().zip(b).zip(c).zip(d)) {
             *x = Scalar::fma(
                 vd,
                 d,
@@ -92,7 +83,7 @@ pub(super) fn add_combination<'a, T: Real>(
     }
     for index in whole..count {
         let (d, value) = pair(index);
-        for (x, &d) in column.iter_mut().zip(d) {
+        for (x, &d) in out.iter_mut().zip(d) {
             *x = Scalar::fma(value, d, *x);
         }
     }

@@ -60,7 +60,7 @@ pub(crate) fn keep_largest_of_units<T: Real>(
     let (thresholds, last) = (&cuts.thresholds[..units], &cuts.last[..units]);
     scratch.run(h, units, sums, |first, panel, sums| {
         for (offset, column) in panel.chunks_exact_mut(units).enumerate() {
-            let sample = super::sparse::index(first + offset);
+            let sample = super::codes::index(first + offset);
             vectorize(
                 #[inline(always)]
                 || keep(column, sample, thresholds, last, sums),
@@ -244,7 +244,7 @@ impl<T: Real> Rows<'_, T> {
                 *threshold = largest.threshold;
                 let mut equal = row.iter().enumerate().filter(|(_, h)| **h == *threshold);
                 let nth = largest.ties.checked_sub(1).and_then(|nth| equal.nth(nth));
-                *last = nth.map_or(0, |(sample, _)| super::sparse::index(sample));
+                *last = nth.map_or(0, |(sample, _)| super::codes::index(sample));
             }
         }
     }

@@ -1,6 +1,7 @@
 //! What the kernels know of a scalar: fused multiply-add, and the exponentials behind the smooth
 //! activations, branch-free so that loops over them become vector code.
 
+use super::combine::{CombineF32, CombineF64, Start};
 use super::copy::{SQUARE, TransposeF32, TransposeF64};
 use super::dot::{DotF32, DotF64, DotsF32, DotsF64};
 use super::tile::{Block, ShapeF32, ShapeF64, TilesF32, TilesF64};
@@ -24,6 +25,16 @@ pub trait Scalar: Sized + Copy + Send + Sync + 'static {
 
     /// `out[j] = column(j) · x`, each summed in a fixed order.
     fn dots<'a>(out: &mut [Self], column: impl Fn(usize) -> &'a [Self], x: &[Self]);
+
+    /// `out ← start + Σ value · column` over `count` pairs, added in their order.
+    #[doc(hidden)]
+    #[allow(private_interfaces)]
+    fn combine<'a>(
+        out: &mut [Self],
+        start: Start<'a, Self>,
+        count: usize,
+        pair: impl Fn(usize) -> (&'a [Self], Self),
+    );
 
     /// The bits of infinity. Those of the finite magnitudes lie below, in the order of the
     /// magnitudes.
@@ -59,7 +70,7 @@ macro_rules! scalar {
         $float:ident, $bits:ident, $mantissa:literal, bias: $bias:literal, lowest: $lowest:literal,
         ln2: ($ln2_high:literal, $ln2_low:literal),
         exp: [$($inverse_factorial:expr),*], atanh: [$($inverse_odd:expr),*],
-        tile: ($shape:ident, $tiles:ident, $transpose:ident), dot: $dot:ident, dots: $dots:ident
+        tile: ($shape:ident, $tiles:ident, $transpose:ident), dot: $dot:ident, dots: $dots:ident, combine: $combine:ident
     ) => {
         const _: () = {
             /// `(2ⁿ, eʳ − 1)` for `x ≤ 0`
@@ -132,6 +143,21 @@ macro_rules! scalar {
                     pulp::Arch::new().dispatch($dots { out, column, x });
                 }
 
+                #[allow(private_interfaces)]
+                fn combine<'a>(
+                    out: &mut [Self],
+                    start: Start<'a, Self>,
+                    count: usize,
+                    pair: impl Fn(usize) -> (&'a [Self], Self),
+                ) {
+                    pulp::Arch::new().dispatch($combine {
+                        out,
+                        start,
+                        count,
+                        pair,
+                    });
+                }
+
                 #[inline(always)]
                 fn infinity_bits() -> u64 {
                     u64::from($float::INFINITY.to_bits())
@@ -169,7 +195,7 @@ scalar!(
         1.0 / 19.0, 1.0 / 17.0, 1.0 / 15.0, 1.0 / 13.0, 1.0 / 11.0, 1.0 / 9.0, 1.0 / 7.0,
         1.0 / 5.0, 1.0 / 3.0, 1.0
     ],
-    tile: (ShapeF32, TilesF32, TransposeF32), dot: DotF32, dots: DotsF32
+    tile: (ShapeF32, TilesF32, TransposeF32), dot: DotF32, dots: DotsF32, combine: CombineF32
 );
 
 scalar!(
@@ -185,7 +211,7 @@ scalar!(
         1.0 / 23.0, 1.0 / 21.0, 1.0 / 19.0, 1.0 / 17.0, 1.0 / 15.0, 1.0 / 13.0, 1.0 / 11.0,
         1.0 / 9.0, 1.0 / 7.0, 1.0 / 5.0, 1.0 / 3.0, 1.0
     ],
-    tile: (ShapeF64, TilesF64, TransposeF64), dot: DotF64, dots: DotsF64
+    tile: (ShapeF64, TilesF64, TransposeF64), dot: DotF64, dots: DotsF64, combine: CombineF64
 );
 
 #[cfg(test)]

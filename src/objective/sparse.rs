@@ -152,8 +152,6 @@ impl<T: Real> Pass<'_, T> {
             &[]
         };
         let mut gradients = UnitGradients {
-            first: 0,
-            rows,
             encoder,
             decoder,
             bias,
@@ -170,7 +168,7 @@ impl<T: Real> Pass<'_, T> {
             per_activation,
             units: n,
         };
-        let (codes, scratch) = (&ws.codes, &ws.scratch);
+        let (codes, scratch) = (&mut ws.codes, &ws.scratch);
         if self.objective.encoder[0] == Activation::JumpRelu {
             let jump = self.jump_of(0, m, &penalized, &mut ws.per_frequency);
             let back = move |j, h, g| jump.backpropagate(j, h, g);

@@ -5,11 +5,11 @@ use std::ops::Range;
 
 use nalgebra::DMatrixView;
 
+use super::combine::Start;
 use super::elementwise::residual_column;
 use super::largest::select;
-use super::matrix_vector::{add_combination, combine};
 use super::threads::{Divide, divide};
-use super::{Scalar, Scratch, vectorize};
+use super::{Scratch, vectorize};
 use crate::Real;
 
 /// The active units of each sample, and the samples of each unit in which it is active.
@@ -27,6 +27,8 @@ pub(crate) struct Codes<T> {
     /// The samples of each unit, ascending, and its activations in them.
     samples: Vec<u32>,
     activations: Vec<T>,
+    /// One for each of these.
+    slopes: Vec<T>,
 }
 
 impl<T> Default for Codes<T> {
@@ -39,6 +41,7 @@ impl<T> Default for Codes<T> {
             starts: Vec::new(),
             samples: Vec::new(),
             activations: Vec::new(),
+            slopes: Vec::new(),
         }
     }
 }
@@ -212,6 +215,7 @@ impl<T: Real> Codes<T> {
         if self.samples.len() < total {
             self.samples.resize(total, 0);
             self.activations.resize(total, T::zero());
+            self.slopes.resize(total, T::zero());
         }
         // Each start moves to its end while its unit is filled, and is then the next unit's.
         for i in 0..count {
@@ -229,6 +233,18 @@ impl<T: Real> Codes<T> {
     /// Whether unit `j` is active in one of the samples that were last sorted by unit.
     pub(crate) fn is_active(&self, j: usize) -> bool {
         self.starts[j] < self.starts[j + 1]
+    }
+
+    /// What was last sorted by unit: where each unit starts, its samples, its activations in them, and
+    /// room for a number of each.
+    pub(super) fn by_unit(&mut self) -> (&[u32], &[u32], &[T], &mut [T]) {
+        let total = self.starts[self.starts.len() - 1] as usize;
+        (
+            &self.starts,
+            &self.samples[..total],
+            &self.activations[..total],
+            &mut self.slopes[..total],
+        )
     }
 
     /// `z ← δ`, where `(loss, δ) = term(D h + c, x)` entry by entry; the sums as
@@ -250,10 +266,9 @@ impl<T: Real> Codes<T> {
                 let i = first + offset;
                 let (units, values) = self.of_sample(i);
                 let of = |unit: u32| &d[unit as usize * rows..(unit as usize + 1) * rows];
-                vectorize(
-                    #[inline(always)]
-                    || combine(column, units.len(), |slot| (of(units[slot]), values[slot])),
-                );
+                T::combine(column, Start::Zero, units.len(), |slot| {
+                    (of(units[slot]), values[slot])
+                });
                 residual_column(column, bias, x.column(i).as_slice(), &term, sums);
             }
         });
@@ -280,191 +295,11 @@ impl<T: Real> Codes<T> {
                 let start = units.partition_point(|&unit| (unit as usize) < range.start);
                 let end = units.partition_point(|&unit| (unit as usize) < range.end);
                 let of = |unit: u32| d.column(unit as usize).data.into_slice();
-                vectorize(
-                    #[inline(always)]
-                    || {
-                        add_combination(column, end - start, |slot| {
-                            (of(units[start + slot]), values[start + slot])
-                        });
-                    },
-                );
+                T::combine(column, Start::Present, end - start, |slot| {
+                    (of(units[start + slot]), values[start + slot])
+                });
             }
         });
-    }
-
-    /// The gradients of the weights, of the encoder's bias, and of the thresholds, unit by unit: with
-    /// `(δ, τ) = back(j, hⱼᵢ, g)` for `g = ∂J/∂hⱼᵢ = dⱼ · eᵢ + per_unitⱼ + per_activationⱼᵢ`,
-    ///
-    /// ```text
-    /// ∂dⱼ = Σᵢ hⱼᵢ eᵢ + λ dⱼ,     ∂wⱼ = Σᵢ δ xᵢ + λ wⱼ,     ∂bⱼ = Σᵢ δ,     ∂tⱼ = Σᵢ τ
-    /// ```
-    ///
-    /// over the samples in which unit `j` is active.
-    pub(crate) fn gradients(
-        &self,
-        gradients: UnitGradients<'_, T>,
-        operands: &UnitOperands<'_, T>,
-        back: impl Fn(usize, T, T) -> (T, T) + Sync,
-        scratch: &Scratch<T>,
-    ) {
-        let rows = operands.x.nrows();
-        let work = self.starts[self.starts.len() - 1] as usize * rows;
-        let depth = scratch.threads.depth_for(work.max(operands.d.len()));
-        divide(gradients, depth, &|mut part: UnitGradients<'_, T>| {
-            for unit in 0..part.bias.len() {
-                let j = part.first + unit;
-                let range = self.starts[j] as usize..self.starts[j + 1] as usize;
-                let column = unit * rows..(unit + 1) * rows;
-                let encoder = &mut part.encoder[column.clone()];
-                let decoder = part
-                    .decoder
-                    .as_deref_mut()
-                    .map(|decoder| &mut decoder[column]);
-                let entries = (&self.samples[range.clone()], &self.activations[range]);
-                let (bias, threshold) = vectorize(
-                    #[inline(always)]
-                    || unit_gradient(j, entries, operands, encoder, decoder, &back),
-                );
-                part.bias[unit] = bias;
-                if let Some(gradient) = part.thresholds.get_mut(unit) {
-                    *gradient = threshold;
-                }
-            }
-        });
-    }
-}
-
-/// What the gradients of all units are written to, cut by units.
-pub(crate) struct UnitGradients<'a, T> {
-    pub(crate) first: usize,
-    pub(crate) rows: usize,
-    pub(crate) encoder: &'a mut [T],
-    /// `None` where the weights are tied: all goes to the encoder's.
-    pub(crate) decoder: Option<&'a mut [T]>,
-    pub(crate) bias: &'a mut [T],
-    /// Empty where there are none.
-    pub(crate) thresholds: &'a mut [T],
-}
-
-impl<T: Real> Divide for UnitGradients<'_, T> {
-    fn halves(self) -> Result<(Self, Self), Self> {
-        let half = self.bias.len() / 2;
-        if half == 0 {
-            return Err(self);
-        }
-        let rows = self.rows;
-        let encoder = self.encoder.split_at_mut(half * rows);
-        let (decoder, decoder_rest) = match self.decoder {
-            Some(decoder) => {
-                let (first, second) = decoder.split_at_mut(half * rows);
-                (Some(first), Some(second))
-            }
-            None => (None, None),
-        };
-        let bias = self.bias.split_at_mut(half);
-        let thresholds = self
-            .thresholds
-            .split_at_mut(half.min(self.thresholds.len()));
-        let part = |first, encoder, decoder, bias, thresholds| Self {
-            first,
-            rows,
-            encoder,
-            decoder,
-            bias,
-            thresholds,
-        };
-        Ok((
-            part(self.first, encoder.0, decoder, bias.0, thresholds.0),
-            part(
-                self.first + half,
-                encoder.1,
-                decoder_rest,
-                bias.1,
-                thresholds.1,
-            ),
-        ))
-    }
-}
-
-/// What the gradients of a unit are made of.
-pub(crate) struct UnitOperands<'a, T: Real> {
-    /// W and D, one unit per column.
-    pub(crate) w: &'a [T],
-    pub(crate) d: &'a [T],
-    /// λ
-    pub(crate) weight_decay: T,
-    /// `Δ(R₀)`, one sample per column; that of the whole, and then those of the prefixes, the largest
-    /// first.
-    pub(crate) e: &'a [T],
-    /// The sizes of the prefixes, where units are nested.
-    pub(crate) prefixes: &'a [usize],
-    pub(crate) x: DMatrixView<'a, T>,
-    /// Empty where there is none.
-    pub(crate) per_unit: &'a [T],
-    /// Units × samples; empty where there is none.
-    pub(crate) per_activation: &'a [T],
-    pub(crate) units: usize,
-}
-
-#[inline(always)]
-fn unit_gradient<T: Real>(
-    j: usize,
-    (samples, activations): (&[u32], &[T]),
-    operands: &UnitOperands<'_, T>,
-    encoder: &mut [T],
-    mut decoder: Option<&mut [T]>,
-    back: &impl Fn(usize, T, T) -> (T, T),
-) -> (T, T) {
-    let rows = encoder.len();
-    let w = &operands.w[j * rows..(j + 1) * rows];
-    let d = &operands.d[j * rows..(j + 1) * rows];
-    decay(encoder, w, operands.weight_decay);
-    if let Some(decoder) = decoder.as_deref_mut() {
-        decay(decoder, d, operands.weight_decay);
-    }
-    let per_unit = operands.per_unit.get(j).copied().unwrap_or_else(T::zero);
-    let with_it = operands.prefixes.partition_point(|&end| end <= j);
-    let of_prefix = (operands.prefixes.len() - with_it) * rows * operands.x.ncols();
-    let e = &operands.e[of_prefix..];
-    let (mut bias, mut threshold) = (T::zero(), T::zero());
-    for (&i, &h) in samples.iter().zip(activations) {
-        let i = i as usize;
-        let e = &e[i * rows..(i + 1) * rows];
-        let x = operands.x.column(i);
-        let x = x.as_slice();
-        let mut g = T::dot(d, e) + per_unit;
-        if let Some(&of_activation) = operands.per_activation.get(i * operands.units + j) {
-            g += of_activation;
-        }
-        let (delta, of_threshold) = back(j, h, g);
-        bias += delta;
-        threshold += of_threshold;
-        match decoder.as_deref_mut() {
-            Some(decoder) => {
-                for (((w, g), &e), &x) in encoder.iter_mut().zip(decoder).zip(e).zip(x) {
-                    *w = Scalar::fma(delta, x, *w);
-                    *g = Scalar::fma(h, e, *g);
-                }
-            }
-            None => {
-                for ((w, &e), &x) in encoder.iter_mut().zip(e).zip(x) {
-                    *w = Scalar::fma(delta, x, Scalar::fma(h, e, *w));
-                }
-            }
-        }
-    }
-    (bias, threshold)
-}
-
-/// `gradient ← λ w`
-#[inline(always)]
-fn decay<T: Real>(gradient: &mut [T], w: &[T], lambda: T) {
-    if lambda > T::zero() {
-        for (g, &w) in gradient.iter_mut().zip(w) {
-            *g = lambda * w;
-        }
-    } else {
-        gradient.fill(T::zero());
     }
 }
 

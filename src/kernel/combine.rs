@@ -1,0 +1,129 @@
+//! Sums of multiples of columns that lie anywhere: an entry of the sum stays in its register until all
+//! of them have been added.
+
+use pulp::{Simd, WithSimd};
+
+/// What a combination begins with.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Start<'a, T> {
+    Zero,
+    /// What is there.
+    Present,
+    /// A multiple of another column.
+    Multiple(T, &'a [T]),
+}
+
+macro_rules! combine {
+    ($name:ident, $float:ident, $splat:ident, $mul:ident, $mul_add:ident, $as_simd:ident,
+     $as_mut_simd:ident, $partial_load:ident, $partial_store:ident) => {
+        /// `out ← start + Σ value · column` over `count` pairs, in their order.
+        pub(super) struct $name<'a, P> {
+            pub(super) out: &'a mut [$float],
+            pub(super) start: Start<'a, $float>,
+            pub(super) count: usize,
+            pub(super) pair: P,
+        }
+
+        const _: () = {
+            impl<'a, P: Fn(usize) -> (&'a [$float], $float)> WithSimd for $name<'_, P> {
+                type Output = ();
+
+                #[inline(always)]
+                fn with_simd<S: Simd>(mut self, simd: S) {
+                    let vectors = S::$as_mut_simd(self.out).0.len();
+                    let mut first = 0;
+                    while first + 8 <= vectors {
+                        self.vectors::<S, 8>(simd, first);
+                        first += 8;
+                    }
+                    while first + 2 <= vectors {
+                        self.vectors::<S, 2>(simd, first);
+                        first += 2;
+                    }
+                    while first < vectors {
+                        self.vectors::<S, 1>(simd, first);
+                        first += 1;
+                    }
+                    self.tail::<S>(simd);
+                }
+            }
+
+            impl<'a, P: Fn(usize) -> (&'a [$float], $float)> $name<'_, P> {
+                /// `N` vectors of the result.
+                #[inline(always)]
+                fn vectors<S: Simd, const N: usize>(&mut self, simd: S, first: usize) {
+                    let out = &mut S::$as_mut_simd(self.out).0[first..first + N];
+                    let mut sums = [simd.$splat(0.0); N];
+                    match self.start {
+                        Start::Zero => {}
+                        Start::Present => sums.copy_from_slice(out),
+                        Start::Multiple(factor, column) => {
+                            let column = &S::$as_simd(column).0[first..first + N];
+                            let factor = simd.$splat(factor);
+                            for n in 0..N {
+                                sums[n] = simd.$mul(factor, column[n]);
+                            }
+                        }
+                    }
+                    for index in 0..self.count {
+                        let (column, value) = (self.pair)(index);
+                        let column = &S::$as_simd(column).0[first..first + N];
+                        let value = simd.$splat(value);
+                        for n in 0..N {
+                            sums[n] = simd.$mul_add(value, column[n], sums[n]);
+                        }
+                    }
+                    for n in 0..N {
+                        out[n] = sums[n];
+                    }
+                }
+
+                /// What does not fill a vector.
+                #[inline(always)]
+                fn tail<S: Simd>(&mut self, simd: S) {
+                    let out = S::$as_mut_simd(self.out).1;
+                    if out.is_empty() {
+                        return;
+                    }
+                    let mut sum = match self.start {
+                        Start::Zero => simd.$splat(0.0),
+                        Start::Present => simd.$partial_load(out),
+                        Start::Multiple(factor, column) => {
+                            let column = simd.$partial_load(S::$as_simd(column).1);
+                            simd.$mul(simd.$splat(factor), column)
+                        }
+                    };
+                    for index in 0..self.count {
+                        let (column, value) = (self.pair)(index);
+                        let column = simd.$partial_load(S::$as_simd(column).1);
+                        sum = simd.$mul_add(simd.$splat(value), column, sum);
+                    }
+                    simd.$partial_store(out, sum);
+                }
+            }
+        };
+    };
+}
+
+combine!(
+    CombineF32,
+    f32,
+    splat_f32s,
+    mul_f32s,
+    mul_add_f32s,
+    as_simd_f32s,
+    as_mut_simd_f32s,
+    partial_load_f32s,
+    partial_store_f32s
+);
+combine!(
+    CombineF64,
+    f64,
+    splat_f64s,
+    mul_f64s,
+    mul_add_f64s,
+    as_simd_f64s,
+    as_mut_simd_f64s,
+    partial_load_f64s,
+    partial_store_f64s
+);

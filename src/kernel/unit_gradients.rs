@@ -1,0 +1,246 @@
+//! The gradients of hidden units of which few are active in a sample.
+
+use std::ops::Range;
+
+use nalgebra::DMatrixView;
+
+use super::Scratch;
+use super::codes::Codes;
+use super::combine::Start;
+use super::threads::{Divide, divide};
+use crate::Real;
+
+/// What the gradients of all units are written to.
+pub(crate) struct UnitGradients<'a, T> {
+    pub(crate) encoder: &'a mut [T],
+    /// `None` where the weights are tied: all goes to the encoder's.
+    pub(crate) decoder: Option<&'a mut [T]>,
+    pub(crate) bias: &'a mut [T],
+    /// Empty where there are none.
+    pub(crate) thresholds: &'a mut [T],
+}
+
+/// What the gradients of a unit are made of.
+pub(crate) struct UnitOperands<'a, T: Real> {
+    /// W and D, one unit per column.
+    pub(crate) w: &'a [T],
+    pub(crate) d: &'a [T],
+    /// λ
+    pub(crate) weight_decay: T,
+    /// `Δ(R₀)`, one sample per column; that of the whole, and then those of the prefixes, the largest
+    /// first.
+    pub(crate) e: &'a [T],
+    /// The sizes of the prefixes, where units are nested.
+    pub(crate) prefixes: &'a [usize],
+    pub(crate) x: DMatrixView<'a, T>,
+    /// Empty where there is none.
+    pub(crate) per_unit: &'a [T],
+    /// Units × samples; empty where there is none.
+    pub(crate) per_activation: &'a [T],
+    pub(crate) units: usize,
+}
+
+impl<T: Real> UnitOperands<'_, T> {
+    /// The columns `eᵢ` that unit `j` sees.
+    fn e_of(&self, j: usize) -> &[T] {
+        let with_it = self.prefixes.partition_point(|&end| end <= j);
+        &self.e[(self.prefixes.len() - with_it) * self.x.len()..]
+    }
+}
+
+impl<T: Real> Codes<T> {
+    /// The gradients of the weights, of the encoder's bias, and of the thresholds, unit by unit: with
+    /// `(δ, τ) = back(j, hⱼᵢ, g)` for `g = ∂J/∂hⱼᵢ = dⱼ · eᵢ + per_unitⱼ + per_activationⱼᵢ`,
+    ///
+    /// ```text
+    /// ∂dⱼ = Σᵢ hⱼᵢ eᵢ + λ dⱼ,     ∂wⱼ = Σᵢ δ xᵢ + λ wⱼ,     ∂bⱼ = Σᵢ δ,     ∂tⱼ = Σᵢ τ
+    /// ```
+    ///
+    /// over the samples in which unit `j` is active.
+    pub(crate) fn gradients(
+        &mut self,
+        gradients: UnitGradients<'_, T>,
+        operands: &UnitOperands<'_, T>,
+        back: impl Fn(usize, T, T) -> (T, T) + Sync,
+        scratch: &Scratch<T>,
+    ) {
+        let (starts, samples, activations, slopes) = self.by_unit();
+        let work = (samples.len() * operands.x.nrows()).max(operands.d.len());
+        let whole = Units {
+            first: 0,
+            starts,
+            samples,
+            activations,
+            slopes,
+            gradients,
+        };
+        let body = |part: Units<'_, T>| part.differentiate(operands, &back);
+        divide(whole, scratch.threads.depth_for(work), &body);
+    }
+}
+
+/// Some of the units, from unit `first` on.
+struct Units<'a, T> {
+    first: usize,
+    /// Where each of them starts in what follows, from the first of them on; one more at the end.
+    starts: &'a [u32],
+    /// The samples in which it is active, and its activations in them.
+    samples: &'a [u32],
+    activations: &'a [T],
+    /// `∂J/∂hⱼᵢ`, which becomes δ.
+    slopes: &'a mut [T],
+    gradients: UnitGradients<'a, T>,
+}
+
+impl<T: Real> Units<'_, T> {
+    /// The place of one of them in the samples.
+    fn range(&self, unit: usize) -> Range<usize> {
+        let start = |unit: usize| (self.starts[unit] - self.starts[0]) as usize;
+        start(unit)..start(unit + 1)
+    }
+
+    fn differentiate(
+        mut self,
+        operands: &UnitOperands<'_, T>,
+        back: &impl Fn(usize, T, T) -> (T, T),
+    ) {
+        for unit in 0..self.starts.len() - 1 {
+            self.differentiate_unit(unit, operands, back);
+        }
+    }
+
+    fn differentiate_unit(
+        &mut self,
+        unit: usize,
+        operands: &UnitOperands<'_, T>,
+        back: &impl Fn(usize, T, T) -> (T, T),
+    ) {
+        let (j, range) = (self.first + unit, self.range(unit));
+        let samples = &self.samples[range.clone()];
+        let h = &self.activations[range.clone()];
+        let slopes = &mut self.slopes[range];
+        let rows = operands.x.nrows();
+        let column = unit * rows..(unit + 1) * rows;
+        let of_unit = j * rows..(j + 1) * rows;
+        let (w, d) = (&operands.w[of_unit.clone()], &operands.d[of_unit]);
+        let e = operands.e_of(j);
+        let e = |slot: usize| &e[samples[slot] as usize * rows..][..rows];
+        let x = |slot: usize| operands.x.column(samples[slot] as usize).data.into_slice();
+
+        T::dots(slopes, e, d);
+        let per_unit = operands.per_unit.get(j).copied().unwrap_or_else(T::zero);
+        let (mut bias, mut threshold) = (T::zero(), T::zero());
+        for ((&i, &h), slope) in samples.iter().zip(h).zip(&mut *slopes) {
+            let mut g = *slope + per_unit;
+            if let Some(&p) = operands.per_activation.get(i as usize * operands.units + j) {
+                g += p;
+            }
+            let (delta, of_threshold) = back(j, h, g);
+            *slope = delta;
+            bias += delta;
+            threshold += of_threshold;
+        }
+        self.gradients.bias[unit] = bias;
+        if let Some(gradient) = self.gradients.thresholds.get_mut(unit) {
+            *gradient = threshold;
+        }
+
+        let encoder = &mut self.gradients.encoder[column.clone()];
+        let start = decayed(operands.weight_decay, w);
+        let start = match &mut self.gradients.decoder {
+            Some(decoder) => {
+                let decoder = &mut decoder[column];
+                let start_of_decoder = decayed(operands.weight_decay, d);
+                T::combine(decoder, start_of_decoder, h.len(), |slot| {
+                    (e(slot), h[slot])
+                });
+                start
+            }
+            None => {
+                T::combine(encoder, start, h.len(), |slot| (e(slot), h[slot]));
+                Start::Present
+            }
+        };
+        T::combine(encoder, start, h.len(), |slot| (x(slot), slopes[slot]));
+    }
+}
+
+/// How the gradient of a column that decays begins: `λ w`.
+fn decayed<T: Real>(lambda: T, w: &[T]) -> Start<'_, T> {
+    if lambda > T::zero() {
+        Start::Multiple(lambda, w)
+    } else {
+        Start::Zero
+    }
+}
+
+impl<T: Real> Divide for Units<'_, T> {
+    /// Where half of the work lies on each side: that of a unit is its samples, and to write its
+    /// gradients.
+    fn halves(self) -> Result<(Self, Self), Self> {
+        const TO_WRITE: usize = 2;
+        let count = self.starts.len() - 1;
+        let work = |unit: usize| self.range(unit).start + TO_WRITE * unit;
+        let all = self.samples.len() + TO_WRITE * count;
+        let (mut low, mut high) = (0, count);
+        while low < high {
+            let middle = usize::midpoint(low, high);
+            if 2 * work(middle) < all {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        let half = low;
+        if half == 0 || half == count {
+            return Err(self);
+        }
+        let rows = self.gradients.encoder.len() / count;
+        let at = self.range(half).start;
+        let samples = self.samples.split_at(at);
+        let activations = self.activations.split_at(at);
+        let slopes = self.slopes.split_at_mut(at);
+        let (first, second) = self.gradients.split_at(half, rows);
+        Ok((
+            Self {
+                first: self.first,
+                starts: &self.starts[..=half],
+                samples: samples.0,
+                activations: activations.0,
+                slopes: slopes.0,
+                gradients: first,
+            },
+            Self {
+                first: self.first + half,
+                starts: &self.starts[half..],
+                samples: samples.1,
+                activations: activations.1,
+                slopes: slopes.1,
+                gradients: second,
+            },
+        ))
+    }
+}
+
+impl<T> UnitGradients<'_, T> {
+    /// Those of the first so many units, of `rows` weights each, and those of the others.
+    fn split_at(self, units: usize, rows: usize) -> (Self, Self) {
+        let encoder = self.encoder.split_at_mut(units * rows);
+        let decoder = self.decoder.map(|d| d.split_at_mut(units * rows));
+        let decoder = decoder.map_or((None, None), |(first, second)| (Some(first), Some(second)));
+        let bias = self.bias.split_at_mut(units);
+        let thresholds = self
+            .thresholds
+            .split_at_mut(units.min(self.thresholds.len()));
+        let part = |encoder, decoder, bias, thresholds| Self {
+            encoder,
+            decoder,
+            bias,
+            thresholds,
+        };
+        (
+            part(encoder.0, decoder.0, bias.0, thresholds.0),
+            part(encoder.1, decoder.1, bias.1, thresholds.1),
+        )
+    }
+}
