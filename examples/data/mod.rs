@@ -17,6 +17,7 @@ use sparse_autoencoder::nalgebra::DMatrix;
 
 const DIGITS: &[u8] = include_bytes!("digits.png");
 const LABELS: &[u8] = include_bytes!("digits_labels.txt");
+const PUBLISHED_SPLIT: &[u8] = include_bytes!("digits_published_split.txt");
 const PHOTOGRAPHS: [&[u8]; 3] = [
     include_bytes!("photographs/camera.png"),
     include_bytes!("photographs/chelsea.png"),
@@ -41,12 +42,27 @@ pub(crate) struct Digits {
 impl Digits {
     /// Holds out `held_out` digits drawn by `seed`: the others, and those.
     pub(crate) fn split(&self, held_out: usize, seed: u64) -> Result<(Self, Self), Box<dyn Error>> {
-        let mut order = (0..self.labels.len()).collect::<Vec<_>>();
-        order.shuffle(&mut Xoshiro256PlusPlus::seed_from_u64(seed));
+        let order = self.shuffled(seed);
         let (held_out, rest) = order
             .split_at_checked(held_out)
             .ok_or("more digits held out than there are")?;
         Ok((self.select(rest), self.select(held_out)))
+    }
+
+    /// Holds out the 629 digits of a split that results were published of, see the README beside
+    /// this file: the others, and those. `seed` draws no more than their order.
+    pub(crate) fn published_split(&self, seed: u64) -> (Self, Self) {
+        let (held_out, rest) = self
+            .shuffled(seed)
+            .into_iter()
+            .partition::<Vec<_>, _>(|&index| PUBLISHED_SPLIT[index] == b'1');
+        (self.select(&rest), self.select(&held_out))
+    }
+
+    fn shuffled(&self, seed: u64) -> Vec<usize> {
+        let mut order = (0..self.labels.len()).collect::<Vec<_>>();
+        order.shuffle(&mut Xoshiro256PlusPlus::seed_from_u64(seed));
+        order
     }
 
     fn select(&self, indices: &[usize]) -> Self {

@@ -65,6 +65,34 @@ fn digits_are_complete() {
     assert_relative_eq!(sixteenths.cast::<f64>().sum(), 561_718.0);
 }
 
+/// Labels with the bits of the pixels, in an order of their own.
+fn sorted(parts: &[&data::Digits]) -> Vec<(u8, Vec<u32>)> {
+    let mut all = parts
+        .iter()
+        .flat_map(|part| part.samples.column_iter().zip(&part.labels))
+        .map(|(sample, label)| (*label, sample.map(f32::to_bits).as_slice().to_vec()))
+        .collect::<Vec<_>>();
+    all.sort();
+    all
+}
+
+#[test]
+fn the_published_split_is_the_same_for_all_seeds() {
+    let digits = data::digits().unwrap();
+    let (training, held_out) = digits.published_split(7);
+    assert_eq!(training.labels.len(), 1168);
+    assert_eq!(held_out.labels.len(), 629);
+    assert_eq!(sorted(&[&training, &held_out]), sorted(&[&digits]));
+    let of_each = |digit| held_out.labels.iter().filter(|&&l| l == digit).count();
+    // Those of scikit-learn's `train_test_split`.
+    let expected = [49, 65, 65, 59, 55, 74, 70, 60, 70, 62];
+    assert_eq!([0, 1, 2, 3, 4, 5, 6, 7, 8, 9].map(of_each), expected);
+
+    let (_, other) = digits.published_split(8);
+    assert_ne!(held_out, other);
+    assert_eq!(sorted(&[&held_out]), sorted(&[&other]));
+}
+
 #[test]
 fn a_split_is_drawn_by_its_seed_and_loses_nothing() {
     let digits = data::digits().unwrap();
@@ -77,16 +105,6 @@ fn a_split_is_drawn_by_its_seed_and_loses_nothing() {
         digits.split(297, 7).unwrap()
     );
     assert_ne!(held_out, digits.split(297, 8).unwrap().1);
-
-    let sorted = |parts: &[&data::Digits]| {
-        let mut all = parts
-            .iter()
-            .flat_map(|part| part.samples.column_iter().zip(&part.labels))
-            .map(|(sample, label)| (*label, sample.map(f32::to_bits).as_slice().to_vec()))
-            .collect::<Vec<_>>();
-        all.sort();
-        all
-    };
     assert_eq!(sorted(&[&training, &held_out]), sorted(&[&digits]));
     assert!(digits.split(1798, 7).is_err());
 }
