@@ -127,3 +127,39 @@ combine!(
     partial_load_f64s,
     partial_store_f64s
 );
+
+#[cfg(test)]
+#[allow(clippy::float_cmp, clippy::cast_precision_loss)] // the same operations in the same order
+mod tests {
+    use super::*;
+    use crate::kernel::Scalar;
+
+    /// Every length around whole vectors, and none, one, or several columns.
+    #[test]
+    fn agrees_with_one_multiply_add_after_the_other() {
+        for len in (0..80).chain([127, 128, 129, 300]) {
+            for count in [0, 1, 5] {
+                let value = |j: usize| j as f64 - 1.5;
+                let columns: Vec<Vec<f64>> = (0..count)
+                    .map(|j| (0..len).map(|i| ((7 * i + 3 * j) % 11) as f64).collect())
+                    .collect();
+                let other: Vec<f64> = (0..len).map(|i| (i % 5) as f64).collect();
+                let present: Vec<f64> = (0..len).map(|i| (i % 3) as f64).collect();
+                for start in [Start::Zero, Start::Present, Start::Multiple(0.25, &other)] {
+                    let mut out = present.clone();
+                    f64::combine(&mut out, start, count, |j| (&columns[j], value(j)));
+                    for i in 0..len {
+                        let start = match start {
+                            Start::Zero => 0.0,
+                            Start::Present => present[i],
+                            Start::Multiple(factor, column) => factor * column[i],
+                        };
+                        let sum =
+                            (0..count).fold(start, |sum, j| value(j).mul_add(columns[j][i], sum));
+                        assert_eq!(out[i], sum, "entry {i} of {len}, {count} columns");
+                    }
+                }
+            }
+        }
+    }
+}

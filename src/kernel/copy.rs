@@ -229,3 +229,59 @@ transpose!(
         4: (0 4) (1 5) (2 6) (3 7)
     ]
 );
+
+#[cfg(test)]
+#[allow(clippy::float_cmp, clippy::cast_precision_loss)] // entries are moved, not computed
+mod tests {
+    use super::*;
+    use nalgebra::{DMatrix, DMatrixView};
+
+    /// Strips of both orientations against the definition, on shapes around whole squares and strips.
+    fn copies_every_entry_to_its_place<T: Real>() {
+        for width in [1, 6, 8, 16, 24, 48] {
+            for (len, depth) in [(1, 1), (15, 33), (16, 16), (50, 40), (97, 17), (200, 64)] {
+                for along_depth in [false, true] {
+                    let shape = if along_depth {
+                        (depth, len)
+                    } else {
+                        (len, depth)
+                    };
+                    let matrix =
+                        DMatrix::from_fn(shape.0, shape.1, |i, j| T::of_count(1 + i + 1000 * j));
+                    let side = Side {
+                        matrix: DMatrixView::from(&matrix),
+                        along_depth,
+                    };
+                    let (along, positions) = (len / 4..len, depth / 3..depth);
+                    let mut buffer = Vec::new();
+                    let (along, of_depth) = (along.clone(), positions.clone());
+                    let copied =
+                        copy_strips(&side, (width, 3), along.clone(), of_depth, &mut buffer);
+                    let depth = positions.len();
+                    assert_eq!(copied.len(), along.len().next_multiple_of(width) * depth);
+                    for (index, &value) in copied.iter().enumerate() {
+                        let (strip, rest) = (index / (width * depth), index % (width * depth));
+                        let (p, i) = (positions.start + rest / width, strip * width + rest % width);
+                        let i = along.start + i;
+                        let expected = match along_depth {
+                            _ if i >= along.end => T::zero(),
+                            true => matrix[(p, i)],
+                            false => matrix[(i, p)],
+                        };
+                        assert_eq!(value, expected, "{width}: ({i}, {p}) of {len} x {depth}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn copies_every_f32_to_its_place() {
+        copies_every_entry_to_its_place::<f32>();
+    }
+
+    #[test]
+    fn copies_every_f64_to_its_place() {
+        copies_every_entry_to_its_place::<f64>();
+    }
+}
