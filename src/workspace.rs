@@ -108,7 +108,7 @@ impl<T: Real> Workspace<T> {
         multiplications: usize,
         pass: impl FnOnce(&mut Self) -> R + Send,
     ) -> R {
-        let threads = self.scratch.take_threads();
+        let threads = self.scratch.take_threads_for(multiplications);
         threads.worth(multiplications).enter(|| pass(self))
     }
 

@@ -21,7 +21,7 @@ impl<T> Default for Scratch<T> {
     fn default() -> Self {
         Self {
             limit: None,
-            threads: Threads(1),
+            threads: Threads::at_most(1),
             partials: Partials::default(),
             copies: Vec::new(),
             cuts: Cuts::default(),
@@ -42,8 +42,14 @@ impl<T> Scratch<T> {
 
     /// The threads that a pass which begins now may use.
     pub(crate) fn take_threads(&mut self) -> Threads {
-        let available = Threads::available().0;
-        self.threads = Threads(self.limit.map_or(available, |limit| limit.min(available)));
+        let available = Threads::available().count;
+        self.threads = Threads::at_most(self.limit.map_or(available, |limit| limit.min(available)));
+        self.threads
+    }
+
+    /// The same for a pass of so many multiplications.
+    pub(crate) fn take_threads_for(&mut self, multiplications: usize) -> Threads {
+        self.threads = self.take_threads().during(multiplications);
         self.threads
     }
 }

@@ -5,12 +5,18 @@
 /// The number never changes a bit of the result: work is split over the entries of a result, never
 /// over the terms of a sum.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Threads(pub(super) usize);
+pub(crate) struct Threads {
+    pub(super) count: usize,
+    /// Whether the products of the pass keep them awake, so that none has to be woken for less.
+    awake: bool,
+}
 
 /// Below this many multiplications, waking a second thread costs more than it saves.
 const PARALLEL_FROM: usize = 1 << 23;
 /// The same for the entries of an elementwise pass.
 const PARALLEL_PASS_FROM: usize = 1 << 16;
+/// The same where the threads are awake: the entries that are worth a part of their own, twice.
+const PARALLEL_PART_FROM: usize = 1 << 14;
 /// The same for the entries of a pass that only reads them, and of which nothing else in the step
 /// has woken the threads.
 const PARALLEL_READING_FROM: usize = 1 << 21;
@@ -22,51 +28,71 @@ impl Threads {
         let count = rayon::current_num_threads();
         #[cfg(not(feature = "rayon"))]
         let count = 1;
-        Self(count)
+        Self::at_most(count)
     }
 
     /// At most so many; 0 and 1 both mean one.
     pub(crate) fn at_most(count: usize) -> Self {
-        Self(count.max(1))
+        Self {
+            count: count.max(1),
+            awake: false,
+        }
     }
 
     /// Their number.
     pub(crate) fn count(self) -> usize {
-        self.0
+        self.count
+    }
+
+    /// These threads during a pass of so many multiplications.
+    pub(crate) fn during(self, multiplications: usize) -> Self {
+        Self {
+            awake: self.worth(multiplications).count > 1,
+            ..self
+        }
     }
 
     /// As many of them as so many multiplications are worth waking.
     pub(crate) fn worth(self, multiplications: usize) -> Self {
-        Self(self.0.min(multiplications / (PARALLEL_FROM / 2)).max(1))
+        Self {
+            count: self.count.min(multiplications / (PARALLEL_FROM / 2)).max(1),
+            ..self
+        }
     }
 
     /// Whether an elementwise pass over so many entries is worth a second thread.
     pub(super) fn for_pass(self, entries: usize) -> bool {
-        self.0 > 1 && entries >= PARALLEL_PASS_FROM
+        let enough = if self.awake {
+            PARALLEL_PART_FROM
+        } else {
+            PARALLEL_PASS_FROM
+        };
+        self.count > 1 && entries >= enough
     }
 
     /// How often to halve a pass that reads so many entries and does little with them.
     pub(super) fn depth_for_reading(self, entries: usize) -> u32 {
-        if self.0 <= 1 || entries < PARALLEL_READING_FROM {
+        if self.count <= 1 || entries < PARALLEL_READING_FROM {
             return 0;
         }
-        self.0.next_power_of_two().ilog2()
+        self.count.next_power_of_two().ilog2()
     }
 
     /// How often to halve a pass over so many entries: into a few parts per thread, as they need
-    /// not take the same time.
+    /// not take the same time, but not into parts that are not worth it.
     pub(super) fn depth_for(self, entries: usize) -> u32 {
         if !self.for_pass(entries) {
             return 0;
         }
-        self.0.next_power_of_two().ilog2() + 3
+        let parts = 2 * entries / PARALLEL_PART_FROM;
+        (self.count.next_power_of_two().ilog2() + 3).min(parts.ilog2())
     }
 
     /// Runs a whole pass inside rayon's pool, if there are several, so that its parts do not have
     /// to enter the pool one by one.
     pub(crate) fn enter<R: Send>(self, pass: impl FnOnce() -> R + Send) -> R {
         #[cfg(feature = "rayon")]
-        if self.0 > 1 && rayon::current_thread_index().is_none() {
+        if self.count > 1 && rayon::current_thread_index().is_none() {
             return rayon::scope(|_| pass());
         }
         pass()
