@@ -12,6 +12,7 @@ import json
 import math
 import os
 import platform
+import re
 import statistics
 import subprocess
 import sys
@@ -27,6 +28,8 @@ SMALLEST = "100x64x196"
 SMALL = [SMALLEST, "128x784x256"]
 LARGE = ["256x784x1000", "1024x784x2048", "2048x512x16384"]
 LARGEST = LARGE[-1]
+# With peers in Rust: without the largest, of which their steps take many seconds.
+RUST_SHAPES = SMALL + LARGE[:2]
 ENCODERS = ["784x256", "784x2048", "512x16384"]
 # Ours alone: more hidden units, and more samples in a step.
 WIDER = [f"256x256x{1024 * 4**i}" for i in range(4)]
@@ -53,7 +56,7 @@ NAMES = {
 # Cores that other processes may take without a row being called disturbed.
 QUIET = 0.1
 
-# A peer: the kind of server in peers.py, and whether MKL is told to use AVX-512.
+# A peer: the kind of server, in peers.py or rust_peers, and whether MKL is told to use AVX-512.
 PEERS = {
     "torch": ("eager", False),
     "torch compile": ("compile", False),
@@ -62,12 +65,16 @@ PEERS = {
     "sparse torch": ("sparse", False),
     "sparse torch, AVX-512": ("sparse", True),
     "JAX": ("jax", False),
+    "candle": ("candle", False),
+    "burn": ("burn", False),
     "our dense step": ("ours", False),
 }
 STOCK = ["torch", "torch compile"]
 AVX512 = ["torch, AVX-512", "torch compile, AVX-512"]
 SPARSE = ["sparse torch"]
 SPARSE_AVX512 = ["sparse torch, AVX-512"]
+# A peer in Rust, which is the name of its kind too: the crate that has its version, and its floor.
+RUST = {"candle": ("candle-core", 5.0), "burn": ("burn", 2.0)}
 
 
 def peers_of(step, shape, shim):
@@ -76,6 +83,8 @@ def peers_of(step, shape, shim):
     if step == "relu-sparse":
         return ["our dense step"]
     peers = STOCK + ["JAX"] + (AVX512 if shim else [])
+    if step == "kl" and shape in RUST_SHAPES:
+        peers += list(RUST)
     if step == "topk":
         peers += SPARSE + (SPARSE_AVX512 if shim else [])
     return peers
@@ -111,6 +120,8 @@ def floors(step, shape, threads, row):
             yield from at_least(peer, ratio.get(peer), 4.0 if smallest else 2.0)
         yield from at_least("JAX", ratio.get("JAX"), 2.0 if smallest else 1.0)
         yield from at_least("AVX-512", best(AVX512), 1.0)
+        for peer, (_, wanted) in RUST.items():
+            yield from at_least(peer, ratio.get(peer), wanted)
         if not smallest:
             wanted = 0.85 if threads == 1 else 0.65 if shape == SMALL[1] else 0.80
             yield from at_least("of peak", row.of_peak, wanted)
@@ -191,6 +202,7 @@ class Contest:
         self.shim = options.avx512 and shim()
         self.cpus = cpus()
         self.servers = {}
+        self.rust_peers = {}
         self.agreed = set()
 
     def server(self, peer, threads):
@@ -209,8 +221,16 @@ class Contest:
             env["LD_PRELOAD"] = " ".join(filter(None, [str(self.shim), env.get("LD_PRELOAD")]))
         if self.options.keep_memory:  # glibc then returns nothing to the system between steps
             env |= {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "100000000000"}
-        command = [self.options.python, str(HERE / "peers.py"), kind, str(threads)]
+        if kind in RUST:
+            command = [self.rust_peer(kind)]
+        else:
+            command = [self.options.python, str(HERE / "peers.py"), kind, str(threads)]
         return Server(command, self.cpus[:threads], env)
+
+    def rust_peer(self, kind):
+        if kind not in self.rust_peers:
+            self.rust_peers[kind] = build_rust_peer(kind)
+        return self.rust_peers[kind]
 
     def close(self):
         for server in self.servers.values():
@@ -317,15 +337,29 @@ def cpus():
 
 
 def build():
-    """Our server, built with the flags that everyone gets."""
-    env = {name: value for name, value in os.environ.items() if name != "RUSTFLAGS"}
-    command = ["cargo", "bench", "--bench", "compare", "--no-run", "--message-format=json"]
+    """Our server."""
+    command = ["cargo", "bench", "--bench", "compare", "--no-run"]
+    return built(command, "compare")
+
+
+def build_rust_peer(kind):
+    """Alone, so that none has the features of the other in the crates that they share."""
+    command = ["cargo", "build", "--release", "--locked", "--bin", kind, "--features", kind]
+    command += ["--manifest-path", HERE / "rust_peers" / "Cargo.toml"]
+    command += ["--target-dir", ROOT / "target" / "rust_peers"]
+    return built(command, kind)
+
+
+def built(command, name):
+    """The path of what cargo builds, with the flags that everyone gets."""
+    env = {key: value for key, value in os.environ.items() if key != "RUSTFLAGS"}
+    command = [*command, "--message-format=json"]
     out = subprocess.run(command, cwd=ROOT, env=env, check=True, stdout=subprocess.PIPE, text=True)
     for line in out.stdout.splitlines():
         message = json.loads(line)
-        if message.get("executable") and message["target"]["name"] == "compare":
+        if message.get("executable") and message["target"]["name"] == name:
             return message["executable"]
-    raise SystemExit("cargo built no bench 'compare'")
+    raise SystemExit(f"cargo built no '{name}'")
 
 
 def shim():
@@ -411,7 +445,9 @@ def heading(contest, rows, options):
     avx512 = "AVX-512" if "avx512f" in info.get("flags", "") else "no AVX-512"
     count = len(contest.cpus)
     yield f"- processor: {name} ({info.get('vendor_id')}, {family}), {count} processors used, {avx512}"
-    versions = ", ".join(f"{p} {version(options.python, p)}" for p in packages)
+    versions = [f"{p} {version(options.python, p)}" for p in packages]
+    versions += [f"{peer} {rust_version(crate)}" for peer, (crate, _) in RUST.items()]
+    versions = ", ".join(versions)
     python = output_of(options.python, "--version")
     yield f"- versions: {rustc}; {python}, {versions}"
     for threads in options.threads:
@@ -440,11 +476,18 @@ def version(python, package):
     return output_of(python, "-c", code) or "absent"
 
 
+def rust_version(crate):
+    lock = (HERE / "rust_peers" / "Cargo.lock").read_text()
+    return re.search(f'name = "{crate}"\nversion = "(.*)"', lock)[1]
+
+
 COLUMNS = [
     ("torch", ["torch"]),
     ("torch compile", ["torch compile"]),
     ("torch, AVX-512", AVX512),
     ("JAX", ["JAX"]),
+    ("candle", ["candle"]),
+    ("burn", ["burn"]),
     ("sparse torch", SPARSE),
     ("sparse torch, AVX-512", SPARSE_AVX512),
     ("our dense step", ["our dense step"]),
@@ -571,7 +614,7 @@ def choice(names):
 
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    kinds = ["eager", "compile", "sparse", "jax"]
+    kinds = ["eager", "compile", "sparse", "jax", *RUST]
     groups = ",".join(ROWS)
     parser.add_argument("--rows", type=choice(ROWS), default=list(ROWS), help=groups)
     parser.add_argument("--steps", type=choice(NAMES), default=[], help="only these of the rows")
