@@ -19,7 +19,7 @@ const PARALLEL_PASS_FROM: usize = 1 << 16;
 const PARALLEL_PART_FROM: usize = 1 << 14;
 /// The same for the entries of a pass that only reads them, and of which nothing else in the step
 /// has woken the threads.
-const PARALLEL_READING_FROM: usize = 1 << 21;
+const PARALLEL_READING_FROM: usize = 3 << 19;
 
 impl Threads {
     /// As many as rayon's current pool has, 1 without rayon.
