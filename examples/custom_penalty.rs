@@ -150,21 +150,23 @@ fn main() -> Result<(), Box<dyn Error>> {
 }
 
 fn draw(trained: &[(f64, Measured)]) -> Result<(), Box<dyn Error>> {
-    let panel = |name, quantity: fn(&Measured) -> f64| Panel {
+    let panel = |name, names, quantity: fn(&Measured) -> f64| Panel {
         axis: Axis::linear(name),
         curves: vec![Curve::new(
             name,
             trained.iter().map(|(weight, m)| (*weight, quantity(m))),
         )],
-        names: Place::LowerRight,
+        names,
     };
     chart::curves::panels(
         Path::new("out/custom_penalty.svg"),
         "Hoyer's sparseness as a penalty, on unseen digits",
         Axis::linear("weight β of the penalty"),
         &[
-            panel("sparseness", |m| m.sparseness),
-            panel("explained variance", |m| m.explained_variance),
+            panel("sparseness", Place::LowerRight, |m| m.sparseness),
+            panel("explained variance", Place::UpperRight, |m| {
+                m.explained_variance
+            }),
         ],
     )
 }
