@@ -4,9 +4,14 @@
 //! ```text
 //! cargo run --release --example custom_penalty
 //! ```
+//!
+//! It writes `out/custom_penalty.svg`: what the weight of the penalty does to the sparseness of the
+//! activations, and to the reconstructions.
 
 use std::error::Error;
+use std::path::Path;
 
+use chart::curves::{Axis, Curve, Panel, Place};
 use sparse_autoencoder::metrics::{ReconstructionMetrics, SparsityIndex, SparsityMetrics};
 use sparse_autoencoder::nalgebra::DMatrix;
 use sparse_autoencoder::penalty::{HiddenBatch, HiddenGradient};
@@ -14,6 +19,7 @@ use sparse_autoencoder::{
     Activation, Adam, Error as ModelError, Penalty, Real, SparseAutoencoder, Trainer,
 };
 
+mod chart;
 #[path = "data/mod.rs"]
 mod data;
 
@@ -62,7 +68,7 @@ impl<T: Real> Penalty<T> for Hoyer {
             return Ok(());
         }
         Err(ModelError::UnsupportedActivation {
-            penalty: "Hoyer",
+            what: "Hoyer",
             activation: *activation,
             requirement: "its values must not be negative",
         })
@@ -131,12 +137,36 @@ fn main() -> Result<(), Box<dyn Error>> {
             m.l0, m.sparseness, m.explained_variance
         );
     };
-    for (index, penalty_weight) in [0.0, 0.3, 1.0].into_iter().enumerate() {
+    let mut trained = Vec::new();
+    for penalty_weight in [0.0, 0.1, 0.3, 0.6, 1.0] {
         let (before, after) = train(penalty_weight, epochs)?;
-        if index == 0 {
+        if trained.is_empty() {
             print("before training", before);
         }
         print(&format!("trained, β = {penalty_weight}"), after);
+        trained.push((penalty_weight, after));
     }
-    Ok(())
+    draw(&trained)
+}
+
+fn draw(trained: &[(f64, Measured)]) -> Result<(), Box<dyn Error>> {
+    let panel = |name, names, quantity: fn(&Measured) -> f64| Panel {
+        axis: Axis::linear(name),
+        curves: vec![Curve::new(
+            name,
+            trained.iter().map(|(weight, m)| (*weight, quantity(m))),
+        )],
+        names,
+    };
+    chart::curves::panels(
+        Path::new("out/custom_penalty.svg"),
+        "Hoyer's sparseness as a penalty, on unseen digits",
+        Axis::linear("weight β of the penalty"),
+        &[
+            panel("sparseness", Place::LowerRight, |m| m.sparseness),
+            panel("explained variance", Place::UpperRight, |m| {
+                m.explained_variance
+            }),
+        ],
+    )
 }

@@ -11,7 +11,11 @@
 //!
 //! At the end the file is encoded, batch by batch, and a stream of its batches is trained on through
 //! a shuffle buffer, as one would train on samples that come from elsewhere and only once.
+//!
+//! It writes `out/larger_than_memory.svg`: the loss on the batches of the stream, before each is
+//! learned from.
 
+mod chart;
 #[path = "data/mod.rs"]
 mod data;
 
@@ -21,6 +25,7 @@ use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use chart::curves::{Axis, Curve, Panel, Place};
 use sparse_autoencoder::metrics::SparsityMetrics;
 use sparse_autoencoder::{
     Adam, KlDivergence, NpyFile, Samples, Schedule, ShuffleBuffer, SparseAutoencoder, Trainer,
@@ -73,12 +78,16 @@ fn run(path: &Path, compare: bool) -> Result<(), Box<dyn Error>> {
     }
 
     let mut sae = model(visible)?;
+    let steps = count.div_ceil(BATCH);
     let mut trainer = Trainer::new(Adam::new(1e-3)?)
         .schedule(Schedule::linear(0.0))
-        .steps(count.div_ceil(BATCH));
+        .steps(steps);
+    let mut losses = Vec::new();
     for batch in ShuffleBuffer::new(file.batches(1024), 20 * BATCH)?.batch_size(BATCH)? {
-        trainer.partial_fit(&mut sae, &batch?)?;
+        let loss = trainer.partial_fit(&mut sae, &batch?)?;
+        losses.push(f64::from(loss.reconstruction));
     }
+    draw(&losses)?;
     let mut sparsity = SparsityMetrics::new(HIDDEN);
     for batch in file.batches(1024) {
         sparsity.add(&sae.encode(&batch?)?)?;
@@ -86,6 +95,26 @@ fn run(path: &Path, compare: bool) -> Result<(), Box<dyn Error>> {
     let mean = sparsity.mean_activation().ok_or("no sample")?.mean();
     println!("after one pass over a stream: a mean activation of {mean:.3}");
     Ok(())
+}
+
+/// The losses of the steps, a hundred points of them: each the mean of some steps in a row.
+fn draw(losses: &[f64]) -> Result<(), Box<dyn Error>> {
+    let steps = losses.len().div_ceil(100).max(1);
+    let points = losses.chunks(steps).enumerate().map(|(index, losses)| {
+        #[allow(clippy::cast_precision_loss)] // counts
+        let [samples, count] = [(index * steps * BATCH) as f64, losses.len() as f64];
+        (samples / 1000.0, losses.iter().sum::<f64>() / count)
+    });
+    chart::curves::panels(
+        Path::new("out/larger_than_memory.svg"),
+        "One pass over a file, through a shuffle buffer",
+        Axis::linear("thousands of samples"),
+        &[Panel {
+            axis: Axis::linear("reconstruction loss"),
+            curves: vec![Curve::new("batches, before they are learned from", points)],
+            names: Place::UpperRight,
+        }],
+    )
 }
 
 fn model(visible: usize) -> Result<SparseAutoencoder<f32>, sparse_autoencoder::Error> {

@@ -18,12 +18,16 @@
 //!
 //! All optimization is L-BFGS over the full batch. The example `few_labels` is about pretraining
 //! where most samples have no label.
+//!
+//! It writes `out/pretraining.png`: what the units of the first layer look for, as learned without
+//! labels, and below it the same units after fine-tuning.
 
 #[path = "data/mod.rs"]
 mod data;
 mod experiment;
 #[path = "data/mnist.rs"]
 mod mnist;
+mod picture;
 
 use std::error::Error;
 use std::path::Path;
@@ -31,6 +35,8 @@ use std::time::Instant;
 
 use experiment::{Table, progress};
 use mnist::Labelled;
+use picture::{Contrast, Layout, Picture};
+use sparse_autoencoder::nalgebra::DMatrix;
 use sparse_autoencoder::{Lbfgs, SoftmaxClassifier, SparseAutoencoder, Stack, Trainer};
 
 /// The settings of an experiment.
@@ -171,9 +177,25 @@ fn stacked(
         measure(&mut over_seeds, "before fine-tuning", &deep, test, start)?;
         fit_classifier(&mut deep, training, settings, "fine-tuning")?;
         measure(&mut over_seeds, "after fine-tuning", &deep, test, start)?;
+        let learned = stack.layers()[0].parameters().layer(0).ok_or("no layer")?;
+        let tuned = deep.layers().next().ok_or("no layer")?;
+        draw([learned.encoder_weights, tuned.weights].map(|weights| weights.into_owned()))?;
     }
     print!("{over_seeds}");
     Ok(())
+}
+
+/// The weights of the first layer before and after fine-tuning, 16 units in a row.
+fn draw(weights: [DMatrix<f32>; 2]) -> Result<(), Box<dyn Error>> {
+    let side = weights[0].nrows().isqrt();
+    let tiles = Layout {
+        tile: (side, side),
+        columns: 16,
+        zoom: (40 / side).max(1),
+        contrast: Contrast::Symmetric,
+    };
+    let [learned, tuned] = weights.map(|weights| Picture::tiles(&weights, tiles));
+    Picture::stack(&[learned?, tuned?]).save("out/pretraining.png")
 }
 
 /// The yardstick. Its weights start at 0: no seed changes it.

@@ -20,11 +20,11 @@ pub enum Error {
         /// The value given.
         value: f64,
     },
-    /// The penalty has no meaning for the range of this activation.
-    #[error("{penalty} is not defined for {activation:?} activations: {requirement}")]
+    /// A penalty, a loss, or another setting has no meaning for this activation.
+    #[error("{what} is not defined for {activation:?} activations: {requirement}")]
     UnsupportedActivation {
-        /// The penalty, loss, or layer that refuses.
-        penalty: &'static str,
+        /// What refuses the activation, such as a penalty.
+        what: &'static str,
         /// The activation refused.
         activation: Activation,
         /// What an activation must offer here.

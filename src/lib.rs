@@ -33,7 +33,8 @@
 //! [`SparseHidden`] holds hidden activations without their zeros, and
 //! [`metrics::UnitStatistics`] tells what each unit does over a stream of samples.
 //! [`Samples`] that do not fit into memory are read as they are needed, from an [`NpyFile`], an
-//! [`IdxFile`], or a source of your own; a [`ShuffleBuffer`] makes batches of a stream.
+//! [`IdxFile`], or a source of your own; a [`ShuffleBuffer`] makes batches
+//! of a stream of [`Chunk`]s.
 //! A [`Stack`] fits one autoencoder on the codes of another, and a [`SoftmaxClassifier`] on top of
 //! it fine-tunes them all.
 //!
@@ -140,6 +141,8 @@
 //!
 //! [`JumpRelu`](Activation::JumpRelu) with [`L0`] and [`Gated`](Activation::Gated) with [`L1`] need a
 //! weight of the penalty: a [`SetPoint`] finds it from the number of active units that is wanted.
+//! Thresholds should start near that number:
+//! [`calibrate_thresholds`](SparseAutoencoder::calibrate_thresholds).
 //!
 //! # Writing a penalty
 //!
@@ -222,7 +225,7 @@ pub use optimizer::{Adam, Lbfgs, Optimizer, Sgd};
 pub use parameters::{Layer, LayerView, Layout, Parameters};
 pub use penalty::{KlDivergence, L0, L1, Penalty, Proportion, SquaredDeviation, TargetL0};
 pub use real::Real;
-pub use samples::{Batches, IdxFile, NpyFile, Samples, ShuffleBuffer};
+pub use samples::{Batches, Chunk, IdxFile, NpyFile, Samples, ShuffleBuffer};
 pub use scaling::{Scaler, Scaling};
 pub use schedule::Schedule;
 pub use sparse_hidden::SparseHidden;

@@ -152,7 +152,7 @@ impl<T: Real> Objective<T> {
         self.check_depth()?;
         if let Some(&activation) = self.decoder.iter().find(|g| g.selects()) {
             return Err(Error::UnsupportedActivation {
-                penalty: "the output",
+                what: "the output",
                 activation,
                 requirement: "a reconstruction cannot select units",
             });
@@ -161,14 +161,14 @@ impl<T: Real> Objective<T> {
             && self.decoder[0] != Activation::Sigmoid
         {
             return Err(Error::UnsupportedActivation {
-                penalty: "BinaryCrossEntropy",
+                what: "BinaryCrossEntropy",
                 activation: self.decoder[0],
                 requirement: "the output must be Sigmoid",
             });
         }
         if self.pre_encoder_bias && self.decoder[0] != Activation::Identity {
             return Err(Error::UnsupportedActivation {
-                penalty: "pre_encoder_bias",
+                what: "pre_encoder_bias",
                 activation: self.decoder[0],
                 requirement: "the output must be Identity",
             });

@@ -36,17 +36,21 @@
 //! allocated. Penalties then combine: `(a, b)` is their sum, [`Scaled`] a multiple, `()` none.
 
 mod description;
+mod hidden;
 mod kl_divergence;
 mod l0;
 mod l1;
 mod proportion;
+mod scaled;
 mod squared_deviation;
 
 pub use description::Description;
+pub use hidden::{HiddenBatch, HiddenGradient};
 pub use kl_divergence::KlDivergence;
 pub use l0::{L0, TargetL0};
 pub use l1::L1;
 pub use proportion::Proportion;
+pub use scaled::Scaled;
 pub use squared_deviation::SquaredDeviation;
 
 use std::{fmt, sync::Arc};
@@ -54,8 +58,7 @@ use std::{fmt, sync::Arc};
 use nalgebra::{DMatrix, DMatrixView, DVector};
 
 use crate::batch::check_batch;
-use crate::error::{Error, require};
-use crate::workspace::grow;
+use crate::error::Error;
 use crate::{Activation, Real};
 
 /// A sparsity penalty Ω on one batch of one hidden layer's activations.
@@ -92,152 +95,6 @@ pub trait Penalty<T: Real>: fmt::Debug + Send + Sync {
     /// says, for people: a model with such a penalty is loaded without it.
     fn description(&self) -> Description {
         Description::Custom(format!("{self:?}"))
-    }
-}
-
-/// The activations of one hidden layer on one batch, as a penalty sees them: of
-/// [`Activation::Gated`] units, what their gates let through, `max(π, 0)`.
-///
-/// Slices and numbers: a penalty depends on no version of a matrix library.
-#[derive(Debug, Clone, Copy)]
-pub struct HiddenBatch<'a, T> {
-    activations: &'a [T],
-    mean: &'a [T],
-    active: T,
-    target: T,
-    activation: Activation,
-}
-
-impl<'a, T: Real> HiddenBatch<'a, T> {
-    /// `activations` sample after sample, `mean.len()` units each, of which `mean` is the mean and
-    /// `active` of a sample are not 0, on average.
-    pub(crate) fn new(
-        activations: &'a [T],
-        (mean, active): (&'a [T], T),
-        target: T,
-        activation: Activation,
-    ) -> Self {
-        debug_assert_eq!(activations.len() % mean.len(), 0);
-        Self {
-            activations,
-            mean,
-            active,
-            target,
-            activation,
-        }
-    }
-
-    /// The number of units of the layer.
-    #[must_use]
-    pub fn units(&self) -> usize {
-        self.mean.len()
-    }
-
-    /// The number of samples m of the batch, at least 1.
-    #[must_use]
-    pub fn samples(&self) -> usize {
-        self.activations.len() / self.mean.len()
-    }
-
-    /// All activations, sample after sample: `units · samples` values.
-    #[must_use]
-    pub fn activations(&self) -> &'a [T] {
-        self.activations
-    }
-
-    /// The activations of each sample in turn, `units` values each.
-    pub fn columns(&self) -> impl ExactSizeIterator<Item = &'a [T]> {
-        self.activations.chunks_exact(self.mean.len())
-    }
-
-    /// The mean activation ρ̂ of each unit over the batch, ready-made. Where
-    /// [several processes](crate::AllReduce) train, over the batches of all of them.
-    #[must_use]
-    pub fn mean(&self) -> &'a [T] {
-        self.mean
-    }
-
-    /// The mean number of active units of a sample, `L₀ = 1/m Σᵢ ‖hᵢ‖₀`, ready-made as
-    /// [`mean`](Self::mean) is.
-    #[must_use]
-    pub fn mean_active(&self) -> T {
-        self.active
-    }
-
-    /// The sparsity target ρ of the model.
-    #[must_use]
-    pub fn target(&self) -> T {
-        self.target
-    }
-
-    /// The activation function that made the activations, for its range and its sign.
-    #[must_use]
-    pub fn activation(&self) -> Activation {
-        self.activation
-    }
-}
-
-/// Where a penalty adds its gradient: three channels, of which it touches what it needs.
-///
-/// A penalty on the mean activations costs O(units) by the first; what is written there is added
-/// to the gradient of *every* activation of that unit. A penalty on how often units are active has
-/// no gradient by the activations at all, and uses the last.
-#[derive(Debug)]
-pub struct HiddenGradient<'a, T> {
-    per_unit: &'a mut [T],
-    per_frequency: &'a mut [T],
-    per_activation: &'a mut Vec<T>,
-    activations: usize,
-    per_activation_used: bool,
-}
-
-impl<'a, T: Real> HiddenGradient<'a, T> {
-    /// `per_unit` and `per_frequency` are used as they are; `per_activation` is made room in for that many activations, and
-    /// cleared, if it is asked for.
-    pub(crate) fn new(
-        per_unit: &'a mut [T],
-        per_frequency: &'a mut [T],
-        per_activation: &'a mut Vec<T>,
-        activations: usize,
-    ) -> Self {
-        Self {
-            per_unit,
-            per_frequency,
-            per_activation,
-            activations,
-            per_activation_used: false,
-        }
-    }
-
-    /// One value per unit, to be added to: it counts for every sample of the batch.
-    pub fn per_unit(&mut self) -> &mut [T] {
-        self.per_unit
-    }
-
-    /// One value per unit, to be added to: `scale · ∂Ω/∂φⱼ` for the frequency
-    /// `φⱼ = 1/m Σᵢ 1[hⱼᵢ ≠ 0]` with which the unit is active.
-    ///
-    /// A frequency is a step of the activations, whose derivative is 0 almost everywhere. But
-    /// [`Activation::JumpRelu`] has thresholds, which learn of it by their pseudo-gradient; for
-    /// other activations what is written here is lost, so a penalty that uses it should
-    /// [refuse](Penalty::check) them.
-    pub fn per_frequency(&mut self) -> &mut [T] {
-        self.per_frequency
-    }
-
-    /// One value per activation, sample after sample, to be added to. Asking for it costs a pass
-    /// over the batch.
-    pub fn per_activation(&mut self) -> &mut [T] {
-        if !self.per_activation_used {
-            grow(self.per_activation, self.activations);
-            self.per_activation[..self.activations].fill(T::zero());
-            self.per_activation_used = true;
-        }
-        &mut self.per_activation[..self.activations]
-    }
-
-    pub(crate) fn per_activation_used(&self) -> bool {
-        self.per_activation_used
     }
 }
 
@@ -378,61 +235,5 @@ impl<T: Real, A: Penalty<T>, B: Penalty<T>> Penalty<T> for (A, B) {
     fn description(&self) -> Description {
         let [a, b] = [self.0.description(), self.1.description()].map(Box::new);
         Description::Sum(a, b)
-    }
-}
-
-/// A multiple of a penalty: `Ω = factor · Ω_inner`.
-///
-/// ```
-/// use sparse_autoencoder::{KlDivergence, L1, SparseAutoencoder, penalty::Scaled};
-///
-/// let sae = SparseAutoencoder::<f32>::builder()
-///     .layers([64, 100])
-///     .penalty((KlDivergence, Scaled::new(0.01, L1)))
-///     .build()?;
-/// # Ok::<(), sparse_autoencoder::Error>(())
-/// ```
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Scaled<P> {
-    factor: f64,
-    penalty: P,
-}
-
-impl<P> Scaled<P> {
-    /// `factor` times `penalty`. The factor must be finite and at least 0, which is checked when a
-    /// model is built.
-    pub const fn new(factor: f64, penalty: P) -> Self {
-        Self { factor, penalty }
-    }
-}
-
-#[warn(clippy::missing_trait_methods)]
-impl<T: Real, P: Penalty<T>> Penalty<T> for Scaled<P> {
-    fn accumulate(
-        &self,
-        hidden: &HiddenBatch<'_, T>,
-        scale: T,
-        gradient: &mut HiddenGradient<'_, T>,
-    ) -> T {
-        let factor = T::of(self.factor);
-        factor * self.penalty.accumulate(hidden, scale * factor, gradient)
-    }
-
-    fn check(&self, activation: &Activation, target: T) -> Result<(), Error> {
-        require(
-            self.factor >= 0.0 && T::of(self.factor).is_finite(),
-            "factor of Scaled",
-            "finite and at least 0",
-            self.factor,
-        )?;
-        self.penalty.check(activation, target)
-    }
-
-    fn is_zero(&self) -> bool {
-        self.factor <= 0.0 || self.penalty.is_zero()
-    }
-
-    fn description(&self) -> Description {
-        Description::Scaled(self.factor, Box::new(self.penalty.description()))
     }
 }

@@ -8,7 +8,7 @@ mod stored;
 
 pub use idx::IdxFile;
 pub use npy::NpyFile;
-pub use shuffle::ShuffleBuffer;
+pub use shuffle::{Chunk, ShuffleBuffer};
 
 use std::sync::Arc;
 

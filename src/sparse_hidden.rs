@@ -17,8 +17,8 @@ use crate::kernel::{Compressed, all_finite};
 ///
 /// It is made by [`encode_sparse`](crate::SparseAutoencoder::encode_sparse) or
 /// [`from_parts`](Self::from_parts), and read by
-/// [`decode_sparse`](crate::SparseAutoencoder::decode_sparse) and
-/// [`UnitStatistics`](crate::metrics::UnitStatistics).
+/// [`decode_sparse`](crate::SparseAutoencoder::decode_sparse) and by the accumulators of
+/// [`metrics`](crate::metrics).
 ///
 /// ```
 /// use sparse_autoencoder::SparseHidden;

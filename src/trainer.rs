@@ -1,11 +1,14 @@
-mod annealing;
-mod auxiliary;
+// First, as documentation shows the methods of these in this order.
+mod fitting;
+
 #[cfg(feature = "serde")]
 mod checkpoint;
+
+mod annealing;
+mod auxiliary;
 mod checks;
 mod classifier;
 mod dead_units;
-mod fitting;
 mod processes;
 mod progress;
 mod reading;

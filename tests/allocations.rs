@@ -15,7 +15,7 @@ use std::cell::Cell;
 use std::ops::ControlFlow;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
-use sparse_autoencoder::metrics::UnitStatistics;
+use sparse_autoencoder::metrics::{SparsityMetrics, UnitStatistics};
 use sparse_autoencoder::nalgebra::{DMatrix, DVector};
 use sparse_autoencoder::penalty::Scaled;
 use sparse_autoencoder::{
@@ -256,6 +256,11 @@ fn assert_passes<T: Real>(
     assert_never_allocates("UnitStatistics", || {
         statistics.add(&hidden).unwrap();
         statistics.add_sparse(&sparse).unwrap();
+    });
+    let mut sparsity = SparsityMetrics::new(hidden.nrows());
+    assert_never_allocates("SparsityMetrics", || {
+        sparsity.add(&hidden).unwrap();
+        sparsity.add_sparse(&sparse).unwrap();
     });
     let mut decoded = DMatrix::zeros(x.nrows(), x.ncols());
     assert_no_allocation("decode_sparse_into", || {

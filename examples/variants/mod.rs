@@ -4,7 +4,7 @@
 use std::error::Error;
 
 use sparse_autoencoder::metrics::{ReconstructionMetrics, SparsityMetrics};
-use sparse_autoencoder::nalgebra::{DMatrix, DMatrixView, DVector};
+use sparse_autoencoder::nalgebra::{DMatrix, DMatrixView};
 use sparse_autoencoder::{
     Activation, Adam, DeadUnits, Initialization, L1, Scaling, Schedule, SetPoint,
     SparseAutoencoder, SparseAutoencoderBuilder, TargetL0, Trainer, geometric_median,
@@ -118,10 +118,7 @@ impl Learner {
         let mut model = variant.builder(&setting).build()?;
         model.set_decoder_bias(&geometric_median(first)?)?;
         if variant == Variant::JumpRelu {
-            let threshold = smallest_kept(model.encode(first)?, setting.active);
-            let thresholds = DVector::repeat(setting.hidden, threshold);
-            let parameters = model.into_parameters().with_thresholds(&[thresholds])?;
-            model = variant.builder(&setting).parameters(parameters).build()?;
+            model.calibrate_thresholds(first, ratio(setting.active, 1))?;
         }
         let mut trainer = Trainer::new(Adam::new(setting.learning_rate)?)
             .schedule(Schedule::linear(0.0).warm_up(0.02))
@@ -186,14 +183,6 @@ impl Scores {
 pub(crate) fn scale_to_unit_entries(samples: &DMatrix<f32>) -> Result<f32, Box<dyn Error>> {
     let scaling = Scaling::mean_norm(ratio(samples.nrows(), 1).sqrt());
     Ok(scaling.fit(samples)?.factors()[0])
-}
-
-/// The threshold above which `active` units per sample are.
-fn smallest_kept(hidden: DMatrix<f32>, active: usize) -> f32 {
-    let kept = active * hidden.ncols();
-    let mut hidden = Vec::from(hidden.data);
-    let (_, threshold, _) = hidden.select_nth_unstable_by(kept, |a, b| b.total_cmp(a));
-    *threshold
 }
 
 #[allow(clippy::cast_precision_loss)] // counts

@@ -2,7 +2,8 @@
 
 use nalgebra::{DMatrix, DMatrixView};
 
-use super::{CHUNK, SparseAutoencoder};
+use super::SparseAutoencoder;
+use super::inference::CHUNK;
 use crate::error::{Error, check_shape};
 use crate::{Real, SparseHidden, Workspace};
 

@@ -2,9 +2,9 @@ use nalgebra::{DMatrixView, DVector};
 
 use super::sparsity_index::{Magnitudes, SparsityIndex};
 use super::{float, mean_per_unit, ratio};
-use crate::Real;
 use crate::batch::check_batch;
 use crate::error::{Error, require};
+use crate::{Real, SparseHidden};
 
 /// Accumulates how sparse hidden activations `h` are, by unit (over the samples) and by sample
 /// (over the units).
@@ -80,24 +80,43 @@ impl SparsityMetrics {
             ["hidden activations", "rows of the hidden activations"],
         )?;
         for sample in hidden.column_iter() {
-            let mut of_sample = Magnitudes::default();
-            for (unit, activation) in self.units.iter_mut().zip(&sample) {
-                let activation = activation.to_f64();
-                of_sample.add(activation);
-                unit.sum += activation;
-                unit.magnitudes.add(activation);
-                unit.active += usize::from(activation.abs() > self.threshold);
-            }
-            let indices = of_sample.indices(self.units.len());
-            for (mean, index) in self.population.iter_mut().zip(indices) {
-                if let Some(index) = index {
-                    mean.sum += index;
-                    mean.count += 1;
-                }
+            self.add_sample(sample.iter().enumerate());
+        }
+        Ok(())
+    }
+
+    /// [`add`](Self::add) for sparse hidden activations, by their active units alone: the same bits.
+    ///
+    /// # Errors
+    /// [`Error::DimensionMismatch`] or [`Error::EmptyBatch`], and then nothing has been added.
+    pub fn add_sparse<T: Real>(&mut self, hidden: &SparseHidden<T>) -> Result<(), Error> {
+        hidden.check(self.units.len())?;
+        for (units, activations) in hidden.iter() {
+            self.add_sample(units.iter().map(|&unit| unit as usize).zip(activations));
+        }
+        Ok(())
+    }
+
+    /// Adds a sample by its units and their activations. What is 0 may be left out: it adds 0 to
+    /// every sum, and is above no threshold.
+    fn add_sample<'a, T: Real>(&mut self, activations: impl Iterator<Item = (usize, &'a T)>) {
+        let mut of_sample = Magnitudes::default();
+        for (unit, activation) in activations {
+            let unit = &mut self.units[unit];
+            let activation = activation.to_f64();
+            of_sample.add(activation);
+            unit.sum += activation;
+            unit.magnitudes.add(activation);
+            unit.active += usize::from(activation.abs() > self.threshold);
+        }
+        let indices = of_sample.indices(self.units.len());
+        for (mean, index) in self.population.iter_mut().zip(indices) {
+            if let Some(index) = index {
+                mean.sum += index;
+                mean.count += 1;
             }
         }
-        self.samples += hidden.ncols();
-        Ok(())
+        self.samples += 1;
     }
 
     /// The number of samples added.

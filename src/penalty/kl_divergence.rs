@@ -54,7 +54,7 @@ impl<T: Real> Penalty<T> for KlDivergence {
         match activation.range() {
             Some(_) => Ok(()),
             None => Err(Error::UnsupportedActivation {
-                penalty: "KlDivergence",
+                what: "KlDivergence",
                 activation: *activation,
                 requirement: "its values must be bounded, as those of Sigmoid, Tanh, or SaturatingLinear",
             }),

@@ -91,12 +91,12 @@ impl<T: Real> Penalty<T> for TargetL0 {
     }
 }
 
-fn needs_thresholds(penalty: &'static str, activation: &Activation) -> Result<(), Error> {
+fn needs_thresholds(what: &'static str, activation: &Activation) -> Result<(), Error> {
     if *activation == Activation::JumpRelu {
         return Ok(());
     }
     Err(Error::UnsupportedActivation {
-        penalty,
+        what,
         activation: *activation,
         requirement: "only the thresholds of JumpRelu learn from the number of active units",
     })

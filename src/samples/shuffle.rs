@@ -16,14 +16,17 @@ use crate::{Real, batch};
 /// whole stream shuffles it perfectly. All that is held in memory is the buffer, one chunk, and one
 /// batch.
 ///
-/// The same seed gives the same batches, however the stream is cut into chunks.
+/// The same seed gives the same batches, however the stream is cut into chunks. A chunk is a
+/// `DMatrix`, or a `Result` of one where reading can fail, as it can in the
+/// [batches of a file](crate::Samples::batches): see [`Chunk`]. An error is passed on in place of a
+/// batch, and the stream goes on behind it.
 ///
 /// ```
 /// use sparse_autoencoder::nalgebra::DMatrix;
 /// use sparse_autoencoder::{Adam, Schedule, ShuffleBuffer, SparseAutoencoder, Trainer};
 ///
 /// // Whatever makes chunks, each of any number of samples: here 50 of 30.
-/// let chunks = (0..50).map(|c| Ok(DMatrix::from_fn(8, 30, |i, j| ((i + 3 * j + c) % 8) as f32 / 8.0)));
+/// let chunks = (0..50).map(|c| DMatrix::from_fn(8, 30, |i, j| ((i + 3 * j + c) % 8) as f32 / 8.0));
 ///
 /// let mut sae = SparseAutoencoder::builder().layers([8, 12]).build()?;
 /// let mut trainer = Trainer::new(Adam::new(1e-2)?).schedule(Schedule::linear(0.0)).steps(15);
@@ -32,8 +35,6 @@ use crate::{Real, batch};
 /// }
 /// # Ok::<(), sparse_autoencoder::Error>(())
 /// ```
-///
-/// [`Samples::batches`](crate::Samples::batches) gives the chunks of a file.
 #[derive(Debug, Clone)]
 #[must_use]
 pub struct ShuffleBuffer<T, I> {
@@ -51,7 +52,30 @@ pub struct ShuffleBuffer<T, I> {
     taken: usize,
 }
 
-impl<T: Real, I: Iterator<Item = Result<DMatrix<T>, Error>>> ShuffleBuffer<T, I> {
+/// What a stream for a [`ShuffleBuffer`] consists of: samples, visible × samples, or the error that
+/// was met in their place.
+pub trait Chunk<T> {
+    /// The samples, or why there are none.
+    ///
+    /// # Errors
+    ///
+    /// The error that the chunk is, if it is one.
+    fn into_samples(self) -> Result<DMatrix<T>, Error>;
+}
+
+impl<T> Chunk<T> for DMatrix<T> {
+    fn into_samples(self) -> Result<DMatrix<T>, Error> {
+        Ok(self)
+    }
+}
+
+impl<T> Chunk<T> for Result<DMatrix<T>, Error> {
+    fn into_samples(self) -> Result<DMatrix<T>, Error> {
+        self
+    }
+}
+
+impl<T: Real, I: Iterator<Item: Chunk<T>>> ShuffleBuffer<T, I> {
     /// A buffer for so many samples of `chunks`, visible × samples each, which makes batches of 256
     /// by the seed 0.
     ///
@@ -100,9 +124,10 @@ impl<T: Real, I: Iterator<Item = Result<DMatrix<T>, Error>>> ShuffleBuffer<T, I>
                 return Ok(true);
             }
             self.chunk = None;
-            let Some(chunk) = self.chunks.next().transpose()? else {
+            let Some(chunk) = self.chunks.next() else {
                 return Ok(false);
             };
+            let chunk = chunk.into_samples()?;
             require(chunk.nrows() > 0, "rows of a chunk", "at least 1", 0.0)?;
             let visible = *self.visible.get_or_insert(chunk.nrows());
             batch::check_rows(chunk.as_view(), visible, "rows of a chunk")?;
@@ -146,7 +171,7 @@ impl<T: Real, I: Iterator<Item = Result<DMatrix<T>, Error>>> ShuffleBuffer<T, I>
     }
 }
 
-impl<T: Real, I: Iterator<Item = Result<DMatrix<T>, Error>>> Iterator for ShuffleBuffer<T, I> {
+impl<T: Real, I: Iterator<Item: Chunk<T>>> Iterator for ShuffleBuffer<T, I> {
     type Item = Result<DMatrix<T>, Error>;
 
     fn next(&mut self) -> Option<Self::Item> {

@@ -130,7 +130,7 @@ fn combined_it_is_a_sum() {
 fn it_refuses_what_it_is_not_defined_for() {
     for activation in [Activation::Tanh, Activation::Identity] {
         let expected = Error::UnsupportedActivation {
-            penalty: "Hoyer",
+            what: "Hoyer",
             activation,
             requirement: "its values must not be negative",
         };

@@ -83,25 +83,25 @@ fn assert_incompatible<R: Debug>(
 #[track_caller]
 fn assert_unsupported<R: Debug>(
     result: Result<R, Error>,
-    penalty: &str,
+    what: &str,
     activation: Activation,
     requirement: &str,
 ) {
-    let error = result.expect_err(penalty);
+    let error = result.expect_err(what);
     let Error::UnsupportedActivation {
-        penalty: actual_penalty,
+        what: actual_what,
         activation: actual_activation,
         requirement: actual_requirement,
     } = error
     else {
         panic!("{error:?} instead of an unsupported {activation:?}");
     };
-    assert_eq!((actual_penalty, actual_activation), (penalty, activation));
+    assert_eq!((actual_what, actual_activation), (what, activation));
     assert!(
         actual_requirement.contains(requirement),
         "{actual_requirement}"
     );
-    display(&error, &[penalty, &format!("{activation:?}"), requirement]);
+    display(&error, &[what, &format!("{activation:?}"), requirement]);
 }
 
 #[track_caller]

@@ -8,9 +8,11 @@ use rand::rngs::Xoshiro256PlusPlus;
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
 use rand_distr::StandardNormal;
+use sparse_autoencoder::Error;
 use sparse_autoencoder::metrics::DictionaryMetrics;
 use sparse_autoencoder::nalgebra::{DMatrix, DMatrixView};
-use sparse_autoencoder::{Error, SparseHidden};
+
+use crate::compressed::compress;
 
 fn normal(rows: usize, columns: usize, seed: u64) -> DMatrix<f64> {
     let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
@@ -20,18 +22,6 @@ fn normal(rows: usize, columns: usize, seed: u64) -> DMatrix<f64> {
 /// About a third of the entries other than 0.
 fn sparse(rows: usize, columns: usize, seed: u64) -> DMatrix<f64> {
     normal(rows, columns, seed).map(|x| if x > 0.4 { x } else { 0.0 })
-}
-
-fn compress(hidden: &DMatrix<f64>) -> SparseHidden<f64> {
-    let (mut offsets, mut units, mut values) = (vec![0], Vec::new(), Vec::new());
-    for sample in hidden.column_iter() {
-        for (unit, &value) in sample.iter().enumerate().filter(|(_, h)| **h != 0.0) {
-            units.push(u32::try_from(unit).unwrap());
-            values.push(value);
-        }
-        offsets.push(units.len());
-    }
-    SparseHidden::from_parts(hidden.nrows(), offsets, units, values).unwrap()
 }
 
 #[test]
@@ -166,7 +156,7 @@ proptest! {
             metrics.add(activations.columns(start, count), hidden.columns(start, count)).unwrap();
         }
         let mut by_sparse = empty;
-        by_sparse.add_sparse(&activations, &compress(&hidden)).unwrap();
+        by_sparse.add_sparse(&activations, &compress(hidden.as_view())).unwrap();
         prop_assert_eq!(&by_sparse, &metrics);
 
         let mut sums = [0.0; 3];

@@ -2,6 +2,7 @@
 
 mod anomaly;
 mod classifier;
+mod compressed;
 mod dictionary;
 mod location;
 mod metrics;

@@ -7,7 +7,9 @@ use sparse_autoencoder::metrics::{
     ReconstructionMetrics, SparsityIndex, SparsityMetrics, hoyer, treves_rolls, vinje_gallant,
 };
 use sparse_autoencoder::nalgebra::DMatrix;
-use sparse_autoencoder::{Error, Real};
+use sparse_autoencoder::{Error, Real, SparseHidden};
+
+use crate::compressed::compress;
 
 const INDICES: [SparsityIndex; 3] = [
     SparsityIndex::Hoyer,
@@ -524,6 +526,40 @@ fn nan_and_infinities_are_refused() {
             expected("hidden activations")
         );
     }
+}
+
+#[test]
+fn sparse_activations_count_as_dense_ones() {
+    let mut hidden = random_hidden(7, 90, 11);
+    hidden.column_mut(40).fill(0.0);
+    for threshold in [0.0, 0.2] {
+        let empty = SparsityMetrics::with_threshold(7, threshold).unwrap();
+        let [mut dense, mut mixed] = [empty.clone(), empty];
+        dense.add(&hidden).unwrap();
+        mixed.add(hidden.columns(0, 20)).unwrap();
+        mixed.add_sparse(&compress(hidden.columns(20, 70))).unwrap();
+        assert_eq!(mixed, dense);
+    }
+}
+
+#[test]
+fn sparse_activations_that_do_not_fit_are_refused() {
+    let mut metrics = SparsityMetrics::new(3);
+    metrics.add(&random_hidden(3, 5, 1)).unwrap();
+    let before = metrics.clone();
+    let other = SparseHidden::from_parts(2, vec![0, 1], vec![1], vec![1.0_f32]).unwrap();
+    let expected = Error::DimensionMismatch {
+        what: "units of sparse hidden activations",
+        expected: 3,
+        actual: 2,
+    };
+    assert_eq!(metrics.add_sparse(&other), Err(expected));
+    let none = SparseHidden::<f64>::from_parts(3, vec![0], vec![], vec![]).unwrap();
+    let expected = Error::EmptyBatch {
+        what: "sparse hidden activations",
+    };
+    assert_eq!(metrics.add_sparse(&none), Err(expected));
+    assert_eq!(metrics, before);
 }
 
 #[test]

@@ -335,6 +335,16 @@ fn a_stream_goes_on_after_an_error_without_a_loss() {
 }
 
 #[test]
+fn chunks_that_cannot_fail_need_no_result() {
+    let samples = numbered(2, 100);
+    let parts = [samples.columns(0, 12), samples.columns(12, 88)];
+    let chunks = parts.map(|part| part.into_owned());
+    let buffer = ShuffleBuffer::new(chunks, 10).unwrap().seed(3);
+    let batches = buffer.batch_size(7).unwrap().map(Result::unwrap);
+    assert_eq!(batches.collect::<Vec<_>>(), shuffled(30, 10, 7, 3));
+}
+
+#[test]
 fn a_shuffle_buffer_without_room_is_refused() {
     let chunks = || std::iter::empty::<Result<DMatrix<f32>, Error>>();
     assert!(ShuffleBuffer::new(chunks(), 0).is_err());

@@ -4,22 +4,10 @@
 
 use proptest::prelude::*;
 use sparse_autoencoder::metrics::UnitStatistics;
-use sparse_autoencoder::nalgebra::{DMatrix, DMatrixView};
+use sparse_autoencoder::nalgebra::DMatrix;
 use sparse_autoencoder::{Error, Real, SparseHidden};
 
-fn compress<T: Real>(hidden: DMatrixView<'_, T>) -> SparseHidden<T> {
-    let (mut offsets, mut units, mut values) = (vec![0], Vec::new(), Vec::new());
-    for sample in hidden.column_iter() {
-        for (unit, &value) in sample.iter().enumerate() {
-            if value != T::zero() {
-                units.push(u32::try_from(unit).unwrap());
-                values.push(value);
-            }
-        }
-        offsets.push(units.len());
-    }
-    SparseHidden::from_parts(hidden.nrows(), offsets, units, values).unwrap()
-}
+use crate::compressed::compress;
 
 fn assert_naive<T: Real>(statistics: &UnitStatistics, hidden: &DMatrix<T>, top: usize) {
     let m = hidden.ncols() as f64;

@@ -418,7 +418,7 @@ impl<T: Real> Penalty<T> for Particular {
         match self.refuses {
             false => Ok(()),
             true => Err(Error::UnsupportedActivation {
-                penalty: "Particular",
+                what: "Particular",
                 activation: *activation,
                 requirement: if target > T::of(0.5) {
                     "above"

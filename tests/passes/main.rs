@@ -1,5 +1,6 @@
 //! The passes of a model: gradients, values, and the laws that both keep.
 
+mod calibration;
 mod folding;
 mod gated;
 mod golden;

@@ -1,0 +1,59 @@
+use super::{Description, HiddenBatch, HiddenGradient, Penalty};
+use crate::error::{Error, require};
+use crate::{Activation, Real};
+
+/// A multiple of a penalty: `Ω = factor · Ω_inner`.
+///
+/// ```
+/// use sparse_autoencoder::{KlDivergence, L1, SparseAutoencoder, penalty::Scaled};
+///
+/// let sae = SparseAutoencoder::<f32>::builder()
+///     .layers([64, 100])
+///     .penalty((KlDivergence, Scaled::new(0.01, L1)))
+///     .build()?;
+/// # Ok::<(), sparse_autoencoder::Error>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Scaled<P> {
+    factor: f64,
+    penalty: P,
+}
+
+impl<P> Scaled<P> {
+    /// `factor` times `penalty`. The factor must be finite and at least 0, which is checked when a
+    /// model is built.
+    pub const fn new(factor: f64, penalty: P) -> Self {
+        Self { factor, penalty }
+    }
+}
+
+#[warn(clippy::missing_trait_methods)]
+impl<T: Real, P: Penalty<T>> Penalty<T> for Scaled<P> {
+    fn accumulate(
+        &self,
+        hidden: &HiddenBatch<'_, T>,
+        scale: T,
+        gradient: &mut HiddenGradient<'_, T>,
+    ) -> T {
+        let factor = T::of(self.factor);
+        factor * self.penalty.accumulate(hidden, scale * factor, gradient)
+    }
+
+    fn check(&self, activation: &Activation, target: T) -> Result<(), Error> {
+        require(
+            self.factor >= 0.0 && T::of(self.factor).is_finite(),
+            "factor of Scaled",
+            "finite and at least 0",
+            self.factor,
+        )?;
+        self.penalty.check(activation, target)
+    }
+
+    fn is_zero(&self) -> bool {
+        self.factor <= 0.0 || self.penalty.is_zero()
+    }
+
+    fn description(&self) -> Description {
+        Description::Scaled(self.factor, Box::new(self.penalty.description()))
+    }
+}

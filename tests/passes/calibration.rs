@@ -1,0 +1,154 @@
+//! The thresholds that give a number of active units, counted.
+
+#![allow(clippy::float_cmp)] // thresholds are pre-activations, bit for bit
+
+use sparse_autoencoder::nalgebra::{DMatrix, DVector};
+use sparse_autoencoder::{Activation, Error, Real, SparseAutoencoder, SparseAutoencoderBuilder};
+
+fn samples<T: Real>(visible: usize, count: usize) -> DMatrix<T> {
+    DMatrix::from_fn(visible, count, |i, j| {
+        let phase = (i * 31 + j * 17 + 1) as f64 * 0.618_033_988_749_895;
+        T::of(phase.fract() - 0.4)
+    })
+}
+
+fn builder<T: Real>(layers: &[usize]) -> SparseAutoencoderBuilder<T> {
+    SparseAutoencoder::builder()
+        .layers(layers)
+        .hidden_activation(Activation::JumpRelu)
+        .output_activation(Activation::Identity)
+        .penalty(())
+        .seed(5)
+}
+
+fn active<T: Real>(model: &SparseAutoencoder<T>, samples: &DMatrix<T>) -> usize {
+    let hidden = model.encode(samples).unwrap();
+    hidden.iter().filter(|h| **h != T::zero()).count()
+}
+
+fn thresholds<T: Real>(model: &SparseAutoencoder<T>) -> Vec<T> {
+    let innermost = model.layout().depth() - 1;
+    let layer = model.parameters().layer(innermost).unwrap();
+    layer.thresholds.unwrap().iter().copied().collect()
+}
+
+fn assert_counts<T: Real>(layers: &[usize]) {
+    let x = samples::<T>(layers[0], 1500); // more than are encoded together
+    let units = layers[layers.len() - 1];
+    let mut model = builder::<T>(layers).build().unwrap();
+    let positive = active(&model, &x);
+    for wanted in [0.001, 0.5, 1.0, 2.75, 4.0] {
+        let threshold = model.calibrate_thresholds(&x, wanted).unwrap();
+        assert_eq!(active(&model, &x), (wanted * 1500.0).round() as usize);
+        assert!(threshold > T::zero());
+        assert_eq!(thresholds(&model), vec![threshold; units]);
+    }
+    // Thresholds that were there make no difference, and all that are positive is the most.
+    let all = positive as f64 / 1500.0;
+    assert_eq!(model.calibrate_thresholds(&x, all), Ok(T::zero()));
+    assert_eq!(active(&model, &x), positive);
+}
+
+#[test]
+fn so_many_units_are_active() {
+    assert_counts::<f32>(&[6, 20]);
+    assert_counts::<f64>(&[6, 20]);
+    assert_counts::<f64>(&[6, 9, 20]);
+}
+
+#[test]
+fn of_equal_pre_activations_none_is_active() {
+    let mut model = builder::<f64>(&[3, 8]).build().unwrap();
+    let x = samples(3, 1);
+    let twice = DMatrix::from_fn(3, 2, |i, _| x[i]);
+    model.calibrate_thresholds(&twice, 1.5).unwrap(); // 3 of values that come in pairs
+    assert_eq!(active(&model, &twice), 2);
+}
+
+#[test]
+fn what_cannot_be_reached_is_refused_and_changes_nothing() {
+    let x = samples::<f64>(6, 200);
+    let mut model = builder(&[6, 20]).build().unwrap();
+    model.calibrate_thresholds(&x, 3.0).unwrap();
+    let before = model.parameters().clone();
+    let mut refused = |x: &DMatrix<f64>, active_units: f64| {
+        let error = model.calibrate_thresholds(x, active_units).unwrap_err();
+        assert_eq!(model.parameters(), &before);
+        error
+    };
+    for wanted in [f64::NAN, 0.0, -1.0, 20.1, f64::INFINITY] {
+        let error = refused(&x, wanted).to_string();
+        assert!(
+            error.contains("at most the number of hidden units"),
+            "{error}"
+        );
+    }
+    let expected = Error::InvalidParameter {
+        name: "active_units",
+        requirement: "at most the mean number of positive pre-activations",
+        value: 20.0,
+    };
+    assert_eq!(refused(&x, 20.0), expected);
+    let expected = Error::TooFewSamples {
+        what: "samples for so few active units",
+        needed: 500,
+        actual: 200,
+    };
+    assert_eq!(refused(&x, 0.001), expected);
+    let other = refused(&samples(5, 200), 3.0);
+    assert!(
+        matches!(other, Error::DimensionMismatch { .. }),
+        "{other:?}"
+    );
+    let none = refused(&DMatrix::zeros(6, 0), 3.0);
+    assert!(matches!(none, Error::EmptyBatch { .. }), "{none:?}");
+    let nan = refused(&DMatrix::from_element(6, 9, f64::NAN), 3.0);
+    assert!(matches!(nan, Error::NonFinite { .. }), "{nan:?}");
+}
+
+#[test]
+fn pre_activations_that_overflow_are_refused() {
+    let mut model = builder::<f64>(&[2, 3]).build().unwrap();
+    let theta = vec![1e200; model.layout().len()];
+    model.set_theta(&theta).unwrap();
+    let error = model.calibrate_thresholds(&DMatrix::from_element(2, 4, 1e200), 1.0);
+    let Err(Error::NonFinite { what, .. }) = error else {
+        panic!("{error:?}");
+    };
+    assert_eq!(what, "hidden activations");
+    assert_eq!(model.parameters().as_slice(), theta);
+}
+
+#[test]
+fn other_units_have_no_thresholds_to_calibrate() {
+    for activation in [
+        Activation::Relu,
+        Activation::BatchTopK(2),
+        Activation::Gated,
+    ] {
+        let builder = builder::<f64>(&[6, 20]).hidden_activation(activation);
+        let mut model = builder.build().unwrap();
+        let error = model.calibrate_thresholds(&samples(6, 9), 2.0).unwrap_err();
+        let Error::UnsupportedActivation { activation: of, .. } = error else {
+            panic!("{error:?}");
+        };
+        assert_eq!(of, activation);
+    }
+}
+
+#[test]
+fn only_the_innermost_layer_is_calibrated() {
+    let x = samples::<f64>(6, 300);
+    let parameters = builder::<f64>(&[6, 9, 20])
+        .build()
+        .unwrap()
+        .into_parameters();
+    let outer = DVector::from_element(9, 0.05);
+    let parameters = parameters.with_thresholds(&[outer.clone(), DVector::zeros(20)]);
+    let builder = builder(&[6, 9, 20]);
+    let mut model = builder.parameters(parameters.unwrap()).build().unwrap();
+    model.calibrate_thresholds(&x, 1.0).unwrap();
+    assert_eq!(active(&model, &x), 300);
+    let kept = model.parameters().layer(0).unwrap().thresholds.unwrap();
+    assert_eq!(kept, outer);
+}
