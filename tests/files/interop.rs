@@ -20,7 +20,7 @@ fn fixtures(project: &str) -> PathBuf {
 }
 
 /// A folder of this test's own, which is gone when the test ends.
-struct Scratch(PathBuf);
+pub(crate) struct Scratch(pub(crate) PathBuf);
 
 impl Scratch {
     fn new(name: &str) -> Self {
@@ -31,20 +31,31 @@ impl Scratch {
     }
 
     /// A copy of the files of a fixture, to be changed.
-    fn copy_of(project: &str, case: &str, name: &str) -> Self {
+    pub(crate) fn copy_of(project: &str, case: &str, name: &str) -> Self {
         let scratch = Self::new(name);
-        for entry in fs::read_dir(fixtures(project).join(case)).unwrap() {
-            let entry = entry.unwrap();
-            fs::copy(entry.path(), scratch.0.join(entry.file_name())).unwrap();
-        }
+        copy(&fixtures(project).join(case), &scratch.0);
         scratch
     }
 
-    fn replace(&self, file: &str, old: &str, new: &str) {
+    pub(crate) fn replace(&self, file: &str, old: &str, new: &str) {
         let path = self.0.join(file);
         let text = fs::read_to_string(&path).unwrap();
         assert!(text.contains(old), "{text}");
         fs::write(path, text.replace(old, new)).unwrap();
+    }
+}
+
+/// Copies a folder and those in it.
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let to = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &to);
+        } else {
+            fs::copy(entry.path(), to).unwrap();
+        }
     }
 }
 
@@ -170,14 +181,14 @@ fn notes_say_what_is_left_to_the_caller() {
 }
 
 /// The message of an error of the kind `Unsupported`.
-fn unsupported<T: std::fmt::Debug>(result: Result<T, Error>) -> String {
+pub(crate) fn unsupported<T: std::fmt::Debug>(result: Result<T, Error>) -> String {
     match result {
         Err(error @ Error::Unsupported { .. }) => error.to_string(),
         other => panic!("{other:?}"),
     }
 }
 
-fn malformed<T: std::fmt::Debug>(result: Result<T, Error>) -> String {
+pub(crate) fn malformed<T: std::fmt::Debug>(result: Result<T, Error>) -> String {
     match result {
         Err(error @ Error::Malformed { .. }) => error.to_string(),
         other => panic!("{other:?}"),

@@ -4,6 +4,7 @@
 mod checkpoints;
 #[cfg(feature = "serde")]
 mod damaged_checkpoints;
+mod edited;
 mod interop;
 #[cfg(feature = "serde")]
 mod killed;

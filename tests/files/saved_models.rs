@@ -344,6 +344,28 @@ fn what_a_builder_refuses_is_refused_in_a_file() {
 }
 
 #[test]
+fn descriptions_without_sense_are_refused() {
+    let quoted = |text: &str| text.replace('\'', "\\\"");
+    for (old, new, says) in [
+        (
+            "'layers':[5,7]",
+            "'layers':[{} ]",
+            "layers has the entry {}",
+        ),
+        (
+            "'hidden_activations':['sigmoid']",
+            "'hidden_activations':[           ]",
+            "hidden_activations must have one entry for each hidden layer",
+        ),
+    ] {
+        match forged(&quoted(old), &quoted(new)) {
+            Err(Error::Malformed { reason, .. }) => assert!(reason.contains(says), "{reason}"),
+            other => panic!("{new}: {other:?}"),
+        }
+    }
+}
+
+#[test]
 fn later_versions_and_other_files_are_refused() {
     let version = forged("\"version\":\"1\"", "\"version\":\"2\"");
     assert!(version.is_err_and(|error| {

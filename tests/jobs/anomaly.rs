@@ -39,6 +39,46 @@ fn with_scores(scores: &[f64], rule: Threshold) -> Result<AnomalyDetector<f64>, 
     AnomalyDetector::from_scores(&model(4), &identity(4), scores, rule)
 }
 
+#[test]
+fn a_detector_scales_as_it_is_told() {
+    let normal = random::<f64>(4, 60, 5).map(|x| 10.0 * x + 3.0);
+    let scaling = Scaling::mean_norm(2.0);
+    let detector = AnomalyDetector::builder(&mut model(4))
+        .scaling(scaling)
+        .calibration_split(0.0) // so that the scaling sees all samples
+        .threshold(Threshold::Contamination(0.1))
+        .fit(
+            &mut Trainer::new(Adam::new(1e-2).unwrap()).epochs(1),
+            &normal,
+        )
+        .unwrap();
+    assert_eq!(*detector.scaler(), scaling.fit(&normal).unwrap());
+}
+
+#[test]
+fn a_sample_beyond_all_numbers_is_an_anomaly() {
+    // Two units that overflow, and their difference: no number.
+    let mut model = SparseAutoencoder::<f64>::builder()
+        .layers([1, 2])
+        .hidden_activation(Activation::Relu)
+        .output_activation(Activation::Identity)
+        .penalty(())
+        .build()
+        .unwrap();
+    let theta = [1e200, 1e200, 0.0, 0.0, 1.0, -1.0, 0.0];
+    model.set_theta(&theta).unwrap();
+    let scores = [1.0, 2.0, 3.0];
+    let rule = Threshold::Quantile(0.9);
+    let detector = AnomalyDetector::from_scores(&model, &identity(1), &scores, rule).unwrap();
+    let beyond = DMatrix::from_element(1, 1, 1e200);
+    assert!(model.reconstruct(&beyond).unwrap()[0].is_nan());
+    let infinity = DVector::from_element(1, f64::INFINITY);
+    assert_eq!(detector.scores(&beyond).unwrap(), infinity);
+    assert_eq!(detector.contributions(&beyond).unwrap(), infinity);
+    assert_eq!(detector.is_anomaly(&beyond).unwrap(), [true]);
+    assert_eq!(detector.p_values(&beyond).unwrap().as_slice(), [0.25]);
+}
+
 fn calibrated(samples: usize) -> AnomalyDetector<f64> {
     let normal = random(4, samples, 1);
     let scaler = Scaling::standard().fit(&normal).unwrap();

@@ -53,6 +53,26 @@ fn gradient_error(classifier: &SoftmaxClassifier<f64>, x: &DMatrix<f64>, labels:
 }
 
 #[test]
+fn a_pre_encoder_bias_goes_into_the_bias_of_the_first_layer() {
+    let mut sae = SparseAutoencoder::builder()
+        .layers([5, 8])
+        .hidden_activation(Activation::Relu)
+        .output_activation(Activation::Identity)
+        .penalty(())
+        .pre_encoder_bias(true)
+        .build()
+        .unwrap();
+    sae.set_theta(&scattered(sae.layout().len())).unwrap();
+    let mut head = SoftmaxClassifier::new(8, 3).unwrap();
+    head.set_theta(&scattered(head.theta().len())).unwrap();
+    let deep = head.on_top_of(std::slice::from_ref(&sae)).unwrap();
+    let x = samples(5, 20);
+    let expected = head.probabilities(&sae.encode(&x).unwrap()).unwrap();
+    // Two orders of the same sums of at most ten terms of order one.
+    assert!((deep.probabilities(&x).unwrap() - expected).amax() < 1e-13);
+}
+
+#[test]
 fn softmax_regression_has_the_gradient_of_its_loss() {
     for (features, classes, count) in [(1, 2, 3), (4, 3, 7), (5, 10, 40)] {
         for decay in [0.0, 0.3] {
