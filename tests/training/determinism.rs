@@ -224,10 +224,10 @@ fn the_number_of_threads_changes_no_bit_of_large_batches() {
 
 #[test]
 fn the_number_of_threads_changes_no_bit_of_a_few_samples() {
-    // Products with matrices of 1.1 million entries, read by several threads.
+    // Products with matrices of 2.1 million entries, read by several threads.
     let x = samples::<f32>(1031, 3);
     let builder = SparseAutoencoder::builder()
-        .layers([1031, 1067])
+        .layers([1031, 2053])
         .weight_decay(1e-3);
     let trainer = || adam().epochs(2).batch_size(1);
     assert_same_for_any_number_of_threads(&builder, &trainer, &x);

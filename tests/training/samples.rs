@@ -200,6 +200,30 @@ fn a_read_that_fails_leaves_what_was_learned() {
 }
 
 #[test]
+fn a_batch_is_read_by_any_number_of_threads() {
+    // 64 · 300 entries: enough for a thread to read a part of them.
+    let mut x = samples(64, 600);
+    let builder = SparseAutoencoder::<f64>::builder().layers([64, 8]);
+    let trainer = |threads| {
+        Trainer::new(Adam::new(0.01).unwrap())
+            .epochs(2)
+            .batch_size(300)
+            .threads(threads)
+    };
+    let expected = fit(&builder, trainer(1), &x);
+    for threads in 1..=4 {
+        assert!(fit(&builder, trainer(threads), file::<f64>(&x)) == expected);
+    }
+    x[(5, 517)] = f64::NAN;
+    let mut model = builder.build().unwrap();
+    let error = trainer(4).fit(&mut model, Own::new(x)).unwrap_err();
+    let Error::NonFinite { row, column, .. } = error else {
+        panic!("{error:?}");
+    };
+    assert_eq!((row, column), (5, 517));
+}
+
+#[test]
 fn a_number_that_is_none_is_named_by_its_sample() {
     let builder = SparseAutoencoder::<f32>::builder().layers([64, 12]);
     let mut x = samples(64, 1000);
