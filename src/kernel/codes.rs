@@ -287,15 +287,16 @@ impl<T: Real> Codes<T> {
         scratch.run(out, rows, &mut [], |first, panel, _| {
             for (offset, column) in panel.chunks_exact_mut(rows).enumerate() {
                 let i = first + offset;
-                match before.get(i * rows..(i + 1) * rows) {
-                    Some(before) => column.copy_from_slice(before),
-                    None => column.fill(T::zero()),
+                let mut begin = Start::Zero;
+                if let Some(before) = before.get(i * rows..(i + 1) * rows) {
+                    column.copy_from_slice(before);
+                    begin = Start::Present;
                 }
                 let (units, values) = self.of_sample(i);
                 let start = units.partition_point(|&unit| (unit as usize) < range.start);
                 let end = units.partition_point(|&unit| (unit as usize) < range.end);
                 let of = |unit: u32| d.column(unit as usize).data.into_slice();
-                T::combine(column, Start::Present, end - start, |slot| {
+                T::combine(column, begin, end - start, |slot| {
                     (of(units[start + slot]), values[start + slot])
                 });
             }

@@ -66,9 +66,10 @@ pub(super) fn copy_strips<'b, T: Real>(
             vectorize(
                 #[inline(always)]
                 || match width {
-                    6 => copy_rows::<T, 6>(side, rows, depth, strips),
-                    8 => copy_rows::<T, 8>(side, rows, depth, strips),
-                    _ => copy_long_rows(side, rows, depth, width, strips),
+                    // As constants, so that a short row is moved without a call.
+                    6 => copy_rows(side, rows, depth, 6, strips),
+                    8 => copy_rows(side, rows, depth, 8, strips),
+                    _ => copy_rows(side, rows, depth, width, strips),
                 },
             );
         }
@@ -77,31 +78,9 @@ pub(super) fn copy_strips<'b, T: Real>(
     copied
 }
 
-/// Parts of columns that run along the result become positions of strips of `WIDTH` entries.
+/// Parts of columns that run along the result become positions of strips of `width` entries.
 #[inline(always)]
-fn copy_rows<T: Real, const WIDTH: usize>(
-    side: &Side<'_, T>,
-    rows: Range<usize>,
-    depth: Range<usize>,
-    strips: &mut [T],
-) {
-    let strip = WIDTH * depth.len();
-    for (p, position) in depth.enumerate() {
-        let (from, rest) = side.column(position)[rows.clone()].as_chunks::<WIDTH>();
-        let mut to = p * WIDTH;
-        for from in from {
-            strips[to..to + WIDTH].copy_from_slice(from);
-            to += strip;
-        }
-        if !rest.is_empty() {
-            strips[to..to + rest.len()].copy_from_slice(rest);
-        }
-    }
-}
-
-/// The same for strips of any width, which for a short one costs more than it copies.
-#[inline(always)]
-fn copy_long_rows<T: Real>(
+fn copy_rows<T: Real>(
     side: &Side<'_, T>,
     rows: Range<usize>,
     depth: Range<usize>,
@@ -110,10 +89,15 @@ fn copy_long_rows<T: Real>(
 ) {
     let strip = width * depth.len();
     for (p, position) in depth.enumerate() {
+        let whole = side.column(position)[rows.clone()].chunks_exact(width);
+        let rest = whole.remainder();
         let mut to = p * width;
-        for from in side.column(position)[rows.clone()].chunks(width) {
-            strips[to..to + from.len()].copy_from_slice(from);
+        for from in whole {
+            strips[to..to + width].copy_from_slice(from);
             to += strip;
+        }
+        if !rest.is_empty() {
+            strips[to..to + rest.len()].copy_from_slice(rest);
         }
     }
 }
