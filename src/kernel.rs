@@ -1,6 +1,7 @@
 //! The inner loops: matrix products and elementwise passes. The only place that names the library
 //! behind them.
 
+mod blocks;
 mod codes;
 mod combine;
 mod compressed;

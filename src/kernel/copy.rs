@@ -30,55 +30,86 @@ impl<T> Copies<T> {
     }
 }
 
-/// Copies a block of `side` in the order of its use: strips of `width` entries along the result,
-/// each strip position by position of the depth. Entries beyond the end are 0.
-///
-/// Where the columns of the matrix run along the result, `together` strips are written at a time,
-/// to use what a column brings into the cache.
+/// A block of a factor in the order of its use: strips of `width` entries along the result, each
+/// strip position by position of the depth. Entries beyond the end are 0.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Strips<'a, T> {
+    entries: &'a [T],
+    width: usize,
+    depth: usize,
+}
+
+impl<'a, T> Strips<'a, T> {
+    /// From the beginning of a strip to that of the next: a cache line further than its end, because
+    /// lines that are a power of two apart push each other out of the cache, and strips are written
+    /// side by side.
+    const fn stride(width: usize, depth: usize) -> usize {
+        width * depth + CACHE_LINE / size_of::<T>()
+    }
+
+    pub(super) fn get(&self, index: usize) -> &'a [T] {
+        let start = index * Self::stride(self.width, self.depth);
+        &self.entries[start..start + self.width * self.depth]
+    }
+
+    /// One of them alone.
+    pub(super) fn only(&self, index: usize) -> Self {
+        Self {
+            entries: self.get(index),
+            ..*self
+        }
+    }
+}
+
+/// Copies a block of `side` into strips.
 pub(super) fn copy_strips<'b, T: Real>(
     side: &Side<'_, T>,
-    (width, together): (usize, usize),
+    width: usize,
     along: Range<usize>,
     depth: Range<usize>,
     buffer: &'b mut Vec<T>,
-) -> &'b [T] {
-    let needed = along.len().next_multiple_of(width) * depth.len();
+) -> Strips<'b, T> {
+    let stride = Strips::<T>::stride(width, depth.len());
+    let needed = along.len().div_ceil(width) * stride;
     if buffer.len() < needed + CACHE_LINE {
         buffer.resize(needed + CACHE_LINE, T::zero());
     }
     // A vector that crosses a cache line costs two reads.
     let aligned = buffer.as_ptr().align_offset(CACHE_LINE).min(CACHE_LINE);
-    let copied = &mut buffer[aligned..aligned + needed];
-    let strip = width * depth.len();
-    let mut first = along.start;
-    for strips in copied.chunks_mut(strip * together) {
-        let filled = (width * together).min(along.end - first);
-        if filled < strips.len() / depth.len() {
-            strips.fill(T::zero());
-        }
-        if side.along_depth {
-            for (index, strip) in strips.chunks_exact_mut(strip).enumerate() {
-                let columns = first + index * width..first + ((index + 1) * width).min(filled);
-                transpose_strip(side, columns, depth.clone(), strip);
-            }
-        } else {
-            let (rows, depth) = (first..first + filled, depth.clone());
-            vectorize(
-                #[inline(always)]
-                || match width {
-                    // As constants, so that a short row is moved without a call.
-                    6 => copy_rows(side, rows, depth, 6, strips),
-                    8 => copy_rows(side, rows, depth, 8, strips),
-                    _ => copy_rows(side, rows, depth, width, strips),
-                },
-            );
-        }
-        first += filled;
+    let strips = &mut buffer[aligned..aligned + needed];
+    if !along.len().is_multiple_of(width) {
+        strips[needed - stride..].fill(T::zero());
     }
-    copied
+    if side.along_depth {
+        let firsts = along.clone().step_by(width);
+        for (first, strip) in firsts.zip(strips.chunks_exact_mut(stride)) {
+            let columns = first..(first + width).min(along.end);
+            let strip = &mut strip[..width * depth.len()];
+            transpose_strip(side, columns, depth.clone(), strip);
+        }
+    } else {
+        let depth = depth.clone();
+        vectorize(
+            #[inline(always)]
+            || match width {
+                // As constants, so that a part of a column is moved without a call.
+                6 => copy_rows(side, along, depth, 6, strips),
+                8 => copy_rows(side, along, depth, 8, strips),
+                24 => copy_rows(side, along, depth, 24, strips),
+                48 => copy_rows(side, along, depth, 48, strips),
+                _ => copy_rows(side, along, depth, width, strips),
+            },
+        );
+    }
+    Strips {
+        entries: strips,
+        width,
+        depth: depth.len(),
+    }
 }
 
-/// Parts of columns that run along the result become positions of strips of `width` entries.
+/// Parts of columns that run along the result become positions of strips of `width` entries: of all
+/// strips at once, so that a column is read from one end to the other.
 #[inline(always)]
 fn copy_rows<T: Real>(
     side: &Side<'_, T>,
@@ -87,14 +118,14 @@ fn copy_rows<T: Real>(
     width: usize,
     strips: &mut [T],
 ) {
-    let strip = width * depth.len();
+    let stride = Strips::<T>::stride(width, depth.len());
     for (p, position) in depth.enumerate() {
         let whole = side.column(position)[rows.clone()].chunks_exact(width);
         let rest = whole.remainder();
         let mut to = p * width;
         for from in whole {
             strips[to..to + width].copy_from_slice(from);
-            to += strip;
+            to += stride;
         }
         if !rest.is_empty() {
             strips[to..to + rest.len()].copy_from_slice(rest);
@@ -238,21 +269,21 @@ mod tests {
                     };
                     let (along, positions) = (len / 4..len, depth / 3..depth);
                     let mut buffer = Vec::new();
-                    let (along, of_depth) = (along.clone(), positions.clone());
-                    let copied =
-                        copy_strips(&side, (width, 3), along.clone(), of_depth, &mut buffer);
-                    let depth = positions.len();
-                    assert_eq!(copied.len(), along.len().next_multiple_of(width) * depth);
-                    for (index, &value) in copied.iter().enumerate() {
-                        let (strip, rest) = (index / (width * depth), index % (width * depth));
-                        let (p, i) = (positions.start + rest / width, strip * width + rest % width);
-                        let i = along.start + i;
-                        let expected = match along_depth {
-                            _ if i >= along.end => T::zero(),
-                            true => matrix[(p, i)],
-                            false => matrix[(i, p)],
-                        };
-                        assert_eq!(value, expected, "{width}: ({i}, {p}) of {len} x {depth}");
+                    let (of_along, of_depth) = (along.clone(), positions.clone());
+                    let strips = copy_strips(&side, width, of_along, of_depth, &mut buffer);
+                    for index in 0..along.len().div_ceil(width) {
+                        let strip = strips.get(index);
+                        assert_eq!(strip.len(), width * positions.len());
+                        for (rest, &value) in strip.iter().enumerate() {
+                            let p = positions.start + rest / width;
+                            let i = along.start + index * width + rest % width;
+                            let expected = match along_depth {
+                                _ if i >= along.end => T::zero(),
+                                true => matrix[(p, i)],
+                                false => matrix[(i, p)],
+                            };
+                            assert_eq!(value, expected, "{width}: ({i}, {p}) of {len} x {depth}");
+                        }
                     }
                 }
             }

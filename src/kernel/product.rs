@@ -19,10 +19,10 @@ use std::ops::Range;
 use nalgebra::{DMatrixView, DMatrixViewMut};
 
 use super::Scratch;
+use super::blocks::multiply;
 use super::copy::{CACHE_LINE, Copies};
 use super::matrix_vector::matrix_vector;
 use super::threads::join;
-use super::tile::multiply;
 use crate::Real;
 
 /// A matrix, or its transpose, as a factor of a product.

@@ -1,24 +1,13 @@
-//! A product on one thread: blocks of the depth, copies of both sides in the order of their use,
-//! and tiles of the result in registers.
+//! Tiles of a result, in registers.
 
 use std::ops::Range;
 
 use nalgebra::DMatrixViewMut;
 use pulp::{Simd, WithSimd};
 
-use super::copy::{Copies, SQUARE, copy_strips};
-use super::product::{Side, Task, Write};
+use super::copy::Strips;
+use super::product::{Side, Write};
 use crate::Real;
-
-/// Bytes along the depth of a block, at most: a tile's share of the broadcast side, eight times as
-/// much, then fits the first cache.
-const DEPTH: usize = 3200;
-/// Bytes of a block of the vector side, at most: they stay in the second cache.
-const VECTOR: usize = 720 << 10;
-/// Extent of such a block, at most.
-const ROWS: usize = 288;
-/// Extent of a block of a broadcast side that has to be copied.
-const BROADCAST: usize = 2048;
 
 /// Positions of the depth that a turn of the innermost loop takes: the more, the less a turn costs.
 const TURN: usize = 4;
@@ -29,69 +18,24 @@ const fn vectors_and_columns(registers: usize) -> (usize, usize) {
     if registers >= 32 { (3, 8) } else { (2, 6) }
 }
 
-/// Runs a task block by block.
-pub(super) fn multiply<T: Real>(mut task: Task<'_, T>, copies: &mut Copies<T>) {
-    let (width, together) = T::tile();
-    let (vector, broadcast) = (task.vector, task.broadcast);
-    let (rows, columns, depth) = (vector.len(), broadcast.len(), vector.depth());
-    let broadcast_block = if broadcast.along_depth {
-        columns
-    } else {
-        BROADCAST
-    };
-    let blocks = depth.div_ceil(DEPTH / size_of::<T>());
-    // At whole squares, which are what is transposed fast.
-    let bound = |block: usize| (block * depth / blocks).next_multiple_of(SQUARE).min(depth);
-    for block in 0..blocks {
-        let depth = bound(block)..bound(block + 1);
-        let rows_of_block = VECTOR / (depth.len() * size_of::<T>());
-        let rows_of_block = rows_of_block.clamp(width, ROWS) / width * width;
-        let write = if block == 0 { task.write } else { Write::Add };
-        for column in (0..columns).step_by(broadcast_block) {
-            let columns = column..(column + broadcast_block).min(columns);
-            let panels = if broadcast.along_depth {
-                Panels::InPlace(&broadcast)
-            } else {
-                let (shape, buffer) = ((together, 8), &mut copies.broadcast);
-                let copied = copy_strips(&broadcast, shape, columns.clone(), depth.clone(), buffer);
-                Panels::Copied(copied)
-            };
-            for row in (0..rows).step_by(rows_of_block) {
-                let rows = row..(row + rows_of_block).min(rows);
-                let (shape, buffer) = ((width, 1), &mut copies.vector);
-                let strips = copy_strips(&vector, shape, rows.clone(), depth.clone(), buffer);
-                T::tiles(Block {
-                    out: task.out.as_view_mut(),
-                    write,
-                    rows,
-                    columns: columns.clone(),
-                    depth: depth.clone(),
-                    strips,
-                    panels,
-                });
-            }
-        }
-    }
-}
-
 /// A block of a product: all tiles of these rows and columns of the result, for this part of the
 /// depth.
 #[derive(Debug)]
 pub(super) struct Block<'a, T: Real> {
-    out: DMatrixViewMut<'a, T>,
-    write: Write<'a, T>,
-    rows: Range<usize>,
-    columns: Range<usize>,
-    depth: Range<usize>,
+    pub(super) out: DMatrixViewMut<'a, T>,
+    pub(super) write: Write<'a, T>,
+    pub(super) rows: Range<usize>,
+    pub(super) columns: Range<usize>,
+    pub(super) depth: Range<usize>,
     /// The copy of the vector side.
-    strips: &'a [T],
-    panels: Panels<'a, T>,
+    pub(super) strips: Strips<'a, T>,
+    pub(super) panels: Panels<'a, T>,
 }
 
 /// The broadcast side of a block.
 #[derive(Debug, Clone, Copy)]
-enum Panels<'a, T: Real> {
-    Copied(&'a [T]),
+pub(super) enum Panels<'a, T: Real> {
+    Copied(Strips<'a, T>),
     /// Columns that run along the depth are read where they are.
     InPlace(&'a Side<'a, T>),
 }
@@ -142,19 +86,18 @@ macro_rules! tiles {
                 mut block: Block<'_, $float>,
             ) {
                 let depth = block.depth.len();
-                let mut tile = [[simd.$splat(0.0); V]; N];
                 for j in block.columns.clone().step_by(N) {
                     let columns = N.min(block.columns.end - j);
                     match block.panels {
                         Panels::Copied(panels) => {
-                            let panel = &panels[(j - block.columns.start) * depth..];
-                            let (panel, _) = panel[..N * depth].as_chunks::<N>();
+                            let panel = panels.get((j - block.columns.start) / N);
+                            let (panel, _) = panel.as_chunks::<N>();
                             let (turns, rest) = panel.as_chunks::<TURN>();
                             let b = (
                                 |turn: usize, p: usize, n: usize| turns[turn][p][n],
                                 |p: usize, n: usize| rest[p][n],
                             );
-                            column_of_tiles(simd, &mut block, (j, columns), b, &mut tile);
+                            column_of_tiles::<S, V, N>(simd, &mut block, (j, columns), b);
                         }
                         Panels::InPlace(side) => {
                             let mut turns: [&[[$float; TURN]]; N] = [&[]; N];
@@ -169,7 +112,7 @@ macro_rules! tiles {
                                 |turn: usize, p: usize, n: usize| turns[n][turn][p],
                                 |p: usize, n: usize| rest[n][p],
                             );
-                            column_of_tiles(simd, &mut block, (j, columns), b, &mut tile);
+                            column_of_tiles::<S, V, N>(simd, &mut block, (j, columns), b);
                         }
                     }
                 }
@@ -186,29 +129,37 @@ macro_rules! tiles {
                     impl Fn(usize, usize, usize) -> $float + Copy,
                     impl Fn(usize, usize) -> $float + Copy,
                 ),
-                tile: &mut [[S::$vectors; V]; N],
             ) {
-                let (width, depth) = (V * lanes::<S>(), block.depth.len());
-                let strips = block.strips.chunks_exact(width * depth);
-                for (i, strip) in block.rows.clone().step_by(width).zip(strips) {
-                    let left = block.rows.end - i;
-                    let (strip, _) = S::$as_simd(strip);
-                    let (strip, _) = strip.as_chunks::<V>();
-                    let strip = &strip[..depth];
-                    match left.div_ceil(lanes::<S>()) {
-                        1 => accumulate::<S, 1, V, N>(simd, strip, b, tile),
-                        2 => accumulate::<S, 2, V, N>(simd, strip, b, tile),
-                        _ => accumulate::<S, V, V, N>(simd, strip, b, tile),
+                let (rows, width) = (block.rows.clone(), V * lanes::<S>());
+                // Where there is no column, there is no room either.
+                let mut out: [&mut [$float]; N] = std::array::from_fn(|_| &mut [][..]);
+                let mut from: [&[$float]; N] = [&[]; N];
+                let write = block.write;
+                let mut view = block.out.columns_range_mut(j..j + columns);
+                for (n, column) in view.column_iter_mut().enumerate() {
+                    out[n] = &mut column.data.into_slice_mut()[rows.clone()];
+                    if let Write::Onto(_, matrix) = &write {
+                        from[n] = &matrix.column(j + n).data.into_slice()[rows.clone()];
                     }
-                    let rows = left.min(width);
-                    put(
-                        simd,
-                        tile,
-                        &mut block.out,
-                        (i, j),
-                        (rows, columns),
-                        block.write,
-                    );
+                }
+                for (index, i) in (0..rows.len()).step_by(width).enumerate() {
+                    let (strip, _) = S::$as_simd(block.strips.get(index));
+                    let (strip, _) = strip.as_chunks::<V>();
+                    let onto = (write, &from);
+                    match (rows.len() - i).div_ceil(lanes::<S>()) {
+                        1 => {
+                            let tile = accumulate::<S, 1, V, N>(simd, strip, b);
+                            put(simd, tile, i, &mut out, onto);
+                        }
+                        2 => {
+                            let tile = accumulate::<S, 2, V, N>(simd, strip, b);
+                            put(simd, tile, i, &mut out, onto);
+                        }
+                        _ => {
+                            let tile = accumulate::<S, V, V, N>(simd, strip, b);
+                            put(simd, tile, i, &mut out, onto);
+                        }
+                    }
                 }
             }
 
@@ -222,8 +173,7 @@ macro_rules! tiles {
                     impl Fn(usize, usize, usize) -> $float,
                     impl Fn(usize, usize) -> $float,
                 ),
-                out: &mut [[S::$vectors; V]; N],
-            ) {
+            ) -> [[S::$vectors; U]; N] {
                 let mut tile = [[simd.$splat(0.0); U]; N];
                 let (turns, last) = strip.as_chunks::<TURN>();
                 for (turn, a) in turns.iter().enumerate() {
@@ -244,54 +194,84 @@ macro_rules! tiles {
                         }
                     }
                 }
-                // Entry by entry: an array that is indexed by variables anywhere cannot live in
-                // registers, so the tile itself never is.
-                for n in 0..N {
-                    for v in 0..U {
-                        out[n][v] = tile[n][v];
+                tile
+            }
+
+            /// Writes a tile to columns of the result, from row `i` on, added to what `write` says: to
+            /// `from`, if to another matrix.
+            #[inline(always)]
+            fn put<S: Simd, const U: usize, const N: usize>(
+                simd: S,
+                tile: [[S::$vectors; U]; N],
+                i: usize,
+                out: &mut [&mut [$float]; N],
+                (write, from): (Write<'_, $float>, &[&[$float]; N]),
+            ) {
+                let rows = i..i + U * lanes::<S>();
+                if out[0].len() < rows.end {
+                    // Entry by entry: an array whose address a function has, or which a variable
+                    // indexes, cannot live in registers, so the tile itself is never that.
+                    let mut copy = [[simd.$splat(0.0); U]; N];
+                    for n in 0..N {
+                        for v in 0..U {
+                            copy[n][v] = tile[n][v];
+                        }
+                    }
+                    return put_part::<S, U, N>(&copy, i, out, (write, from));
+                }
+                match write {
+                    Write::Over => {
+                        for n in 0..N {
+                            if let Some(out) = out[n].get_mut(rows.clone()) {
+                                let (out, _) = S::$as_mut_simd(out);
+                                for v in 0..U {
+                                    out[v] = tile[n][v];
+                                }
+                            }
+                        }
+                    }
+                    Write::Add => {
+                        for n in 0..N {
+                            if let Some(out) = out[n].get_mut(rows.clone()) {
+                                let (out, _) = S::$as_mut_simd(out);
+                                for v in 0..U {
+                                    out[v] = simd.$add(out[v], tile[n][v]);
+                                }
+                            }
+                        }
+                    }
+                    Write::Onto(factor, _) => {
+                        let factor = simd.$splat(factor);
+                        for n in 0..N {
+                            if let Some(out) = out[n].get_mut(rows.clone())
+                                && let Some(from) = from[n].get(rows.clone())
+                            {
+                                let (out, _) = S::$as_mut_simd(out);
+                                let (from, _) = S::$as_simd(from);
+                                for v in 0..U {
+                                    out[v] = simd.$mul_add(factor, from[v], tile[n][v]);
+                                }
+                            }
+                        }
                     }
                 }
             }
 
-            /// Writes a tile to the result, as much of it as there is room for, added to what
-            /// `write` says.
-            #[inline(always)]
-            fn put<S: Simd, const V: usize, const N: usize>(
-                simd: S,
-                tile: &[[S::$vectors; V]; N],
-                out: &mut DMatrixViewMut<'_, $float>,
-                (i, j): (usize, usize),
-                (rows, columns): (usize, usize),
-                write: Write<'_, $float>,
+            /// The same where the rows end within the tile.
+            fn put_part<S: Simd, const U: usize, const N: usize>(
+                tile: &[[S::$vectors; U]; N],
+                i: usize,
+                out: &mut [&mut [$float]; N],
+                (write, from): (Write<'_, $float>, &[&[$float]; N]),
             ) {
-                for (n, tile) in tile.iter().enumerate().take(columns) {
-                    let mut column = out.column_mut(j + n);
-                    let out = &mut column.as_mut_slice()[i..i + rows];
-                    let (vectors, rest) = S::$as_mut_simd(out);
-                    let entries: &[$float] = pulp::bytemuck::cast_slice(&tile[vectors.len()..]);
+                for ((out, from), tile) in out.iter_mut().zip(from).zip(tile) {
+                    let tile: &[$float] = pulp::bytemuck::cast_slice(tile);
+                    let out = out.iter_mut().skip(i).zip(tile);
                     match write {
-                        Write::Over => {
-                            vectors.copy_from_slice(&tile[..vectors.len()]);
-                            rest.copy_from_slice(&entries[..rest.len()]);
-                        }
-                        Write::Add => {
-                            for (out, &value) in vectors.iter_mut().zip(tile) {
-                                *out = simd.$add(*out, value);
-                            }
-                            for (out, &value) in rest.iter_mut().zip(entries) {
-                                *out += value;
-                            }
-                        }
-                        Write::Onto(factor, matrix) => {
-                            let column = matrix.column(j + n).data.into_slice();
-                            let (from, from_rest) = S::$as_simd(&column[i..i + rows]);
-                            let factors = simd.$splat(factor);
-                            for ((out, &from), &value) in vectors.iter_mut().zip(from).zip(tile) {
-                                *out = simd.$mul_add(factors, from, value);
-                            }
-                            for ((out, &from), &value) in
-                                rest.iter_mut().zip(from_rest).zip(entries)
-                            {
+                        Write::Over => out.for_each(|(out, &value)| *out = value),
+                        Write::Add => out.for_each(|(out, &value)| *out += value),
+                        Write::Onto(factor, _) => {
+                            for ((out, &value), &from) in out.zip(from.iter().skip(i)) {
                                 *out = factor.mul_add(from, value);
                             }
                         }
