@@ -177,12 +177,11 @@ pub(super) struct Task<'a, T: Real> {
 }
 
 impl<T: Real> Task<'_, T> {
-    /// Splits the task among threads. What is split is the side of which otherwise every thread
-    /// would copy more.
+    /// Splits the task among threads, at the longer side: the other is what each reads whole.
     fn run(mut self, copies: &mut [Copies<T>]) {
         let threads = copies.len();
         let (rows, columns) = (self.vector.len(), self.broadcast.len());
-        let by_rows = self.broadcast.along_depth || rows >= columns;
+        let by_rows = rows >= columns;
         let len = if by_rows { rows } else { columns };
         // At whole vectors, so that of a column no two threads write the same cache line.
         let middle = (len * (threads / 2) / threads).next_multiple_of(CACHE_LINE / size_of::<T>());
