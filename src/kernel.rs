@@ -17,6 +17,7 @@ mod panels;
 mod product;
 mod scalar;
 mod scratch;
+mod select;
 mod threads;
 mod tile;
 mod unit_gradients;

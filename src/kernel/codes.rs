@@ -7,7 +7,7 @@ use nalgebra::DMatrixView;
 
 use super::combine::Start;
 use super::elementwise::residual_column;
-use super::largest::select;
+use super::select::select;
 use super::threads::{Divide, divide};
 use super::{Scratch, vectorize};
 use crate::Real;

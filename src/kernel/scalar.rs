@@ -43,6 +43,9 @@ pub trait Scalar: Sized + Copy + Send + Sync + 'static {
     /// The magnitude with these bits, up to [`Scalar::infinity_bits`].
     fn from_magnitude_bits(bits: u64) -> Self;
 
+    /// The bits of `|self|`.
+    fn magnitude_bits(self) -> u64;
+
     /// `to[p · width + j] = from[j][p]`
     #[doc(hidden)]
     fn transpose(from: [&[Self]; SQUARE], to: &mut [Self], width: usize);
@@ -167,6 +170,11 @@ macro_rules! scalar {
                 #[allow(clippy::cast_possible_truncation)] // they came from this type
                 fn from_magnitude_bits(bits: u64) -> Self {
                     $float::from_bits(bits as $bits)
+                }
+
+                #[inline(always)]
+                fn magnitude_bits(self) -> u64 {
+                    u64::from(self.abs().to_bits())
                 }
 
                 fn transpose(from: [&[Self]; SQUARE], to: &mut [Self], width: usize) {
