@@ -108,8 +108,12 @@ pub(super) fn copy_strips<'b, T: Real>(
     }
 }
 
+/// Columns whose parts are copied at the same time.
+const TOGETHER: usize = 4;
+
 /// Parts of columns that run along the result become positions of strips of `width` entries: of all
-/// strips at once, so that a column is read from one end to the other.
+/// strips at once, so that a column is read from one end to the other, and of a few columns at once,
+/// so that whole cache lines are written and the processor waits for several reads at a time.
 #[inline(always)]
 fn copy_rows<T: Real>(
     side: &Side<'_, T>,
@@ -119,16 +123,42 @@ fn copy_rows<T: Real>(
     strips: &mut [T],
 ) {
     let stride = Strips::<T>::stride(width, depth.len());
-    for (p, position) in depth.enumerate() {
-        let whole = side.column(position)[rows.clone()].chunks_exact(width);
-        let rest = whole.remainder();
-        let mut to = p * width;
-        for from in whole {
-            strips[to..to + width].copy_from_slice(from);
-            to += stride;
+    let mut p = 0;
+    while p + TOGETHER <= depth.len() {
+        let from: [&[T]; TOGETHER] =
+            std::array::from_fn(|q| &side.column(depth.start + p + q)[rows.clone()]);
+        copy_positions(from, &mut strips[p * width..], width, stride);
+        p += TOGETHER;
+    }
+    for p in p..depth.len() {
+        let from = [&side.column(depth.start + p)[rows.clone()]];
+        copy_positions(from, &mut strips[p * width..], width, stride);
+    }
+}
+
+#[inline(always)]
+fn copy_positions<T: Real, const N: usize>(
+    from: [&[T]; N],
+    strips: &mut [T],
+    width: usize,
+    stride: usize,
+) {
+    let mut whole = from.map(|from| from.chunks_exact(width));
+    let mut to = 0;
+    for _ in 0..from[0].len() / width {
+        let strip = &mut strips[to..to + N * width];
+        for (to, from) in strip.chunks_exact_mut(width).zip(&mut whole) {
+            if let Some(from) = from.next() {
+                to.copy_from_slice(from);
+            }
         }
-        if !rest.is_empty() {
-            strips[to..to + rest.len()].copy_from_slice(rest);
+        to += stride;
+    }
+    let rest = from[0].len() % width;
+    if rest > 0 {
+        let strip = &mut strips[to..to + N * width];
+        for (to, from) in strip.chunks_exact_mut(width).zip(whole) {
+            to[..rest].copy_from_slice(from.remainder());
         }
     }
 }

@@ -21,23 +21,44 @@ pub(crate) fn activate<T: Real>(
 ) {
     scratch.run(z, bias.len(), sums, |_, panel, sums| {
         for column in panel.chunks_exact_mut(bias.len()) {
+            let Some(kept) = kept else {
+                vectorize(
+                    #[inline(always)]
+                    || activate_and_add(column, bias, &f, sums),
+                );
+                continue;
+            };
             vectorize(
                 #[inline(always)]
-                || {
-                    for (z, &b) in column.iter_mut().zip(bias) {
-                        *z = f(*z + b);
-                    }
-                },
+                || activate_and_add(column, bias, &f, &mut []),
             );
-            if let Some(kept) = kept {
-                keep_largest(column, kept);
-            }
+            keep_largest(column, kept);
             vectorize(
                 #[inline(always)]
                 || add_column(column, sums),
             );
         }
     });
+}
+
+/// `z ← f(z + b)`, and [`add_column`] at the same time.
+#[inline(always)]
+fn activate_and_add<T: Real>(column: &mut [T], bias: &[T], f: &impl Fn(T) -> T, sums: &mut [T]) {
+    let entries = column.iter_mut().zip(bias);
+    let Some((active, sums)) = sums.split_last_mut() else {
+        for (z, &b) in entries {
+            *z = f(*z + b);
+        }
+        return;
+    };
+    let mut count = 0;
+    for ((z, &b), sum) in entries.zip(sums) {
+        let h = f(*z + b);
+        *z = h;
+        *sum += h;
+        count += u32::from(h != T::zero());
+    }
+    *active += T::of_count(count as usize);
 }
 
 /// Adds the entries of a column to `sums`, if that is not empty, and the number of those that are
