@@ -14,6 +14,7 @@ pub use self::parts::{
 };
 use crate::batch::{check_batch, check_rows};
 use crate::error::{Error, require};
+use crate::kernel::Aligned;
 use crate::{Activation, Real, Trainer, kernel};
 
 /// A softmax classifier: softmax regression, or a deep classifier with hidden layers below it.
@@ -53,7 +54,7 @@ use crate::{Activation, Real, Trainer, kernel};
 #[derive(Debug, Clone, PartialEq)]
 pub struct SoftmaxClassifier<T> {
     pub(crate) network: Network<T>,
-    pub(crate) theta: Vec<T>,
+    pub(crate) theta: Aligned<T>,
 }
 
 /// Samples that go through the layers together.

@@ -16,6 +16,7 @@
 
 use nalgebra::DMatrixView;
 
+use crate::kernel::Aligned;
 use crate::objective::Pass;
 use crate::penalty::{
     HiddenBatch, HiddenGradient, Penalty, evaluate, mean_activations, mean_active,
@@ -132,7 +133,11 @@ pub fn penalty<'a, T: Real>(
     let (_, analytic) = evaluate(penalty, activation, target, hidden)?;
     let mut hidden = hidden.into_owned();
     let (units, samples) = hidden.shape();
-    let mut scratch = (vec![T::zero(); units], vec![T::zero(); units], Vec::new());
+    let mut scratch = (
+        vec![T::zero(); units],
+        vec![T::zero(); units],
+        Aligned::new(),
+    );
     let numeric = central_differences(hidden.as_mut_slice(), |activations| {
         let hidden = DMatrixView::from_slice(activations, units, samples);
         let (mean, active) = (mean_activations(hidden), mean_active(hidden));

@@ -1,6 +1,7 @@
 //! The inner loops: matrix products and elementwise passes. The only place that names the library
 //! behind them.
 
+mod aligned;
 mod blocks;
 mod codes;
 mod combine;
@@ -23,6 +24,7 @@ mod tile;
 mod unit_gradients;
 mod update;
 
+pub(crate) use aligned::Aligned;
 pub(crate) use codes::Codes;
 pub(crate) use compressed::Compressed;
 pub(crate) use elementwise::{

@@ -14,6 +14,7 @@ use nalgebra::{DMatrix, DMatrixView, DVector, DVectorView};
 pub use layout::Layout;
 
 use crate::error::{Error, check_shape};
+use crate::kernel::Aligned;
 use crate::{Activation, Real};
 use layout::Blocks;
 
@@ -73,7 +74,7 @@ pub struct LayerView<'a, T: Real> {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Parameters<T> {
     layout: Layout,
-    theta: Vec<T>,
+    theta: Aligned<T>,
 }
 
 impl<T: Real> Parameters<T> {
@@ -85,7 +86,10 @@ impl<T: Real> Parameters<T> {
     /// or an infinity.
     pub fn new(layout: Layout, theta: Vec<T>) -> Result<Self, Error> {
         check_theta(&layout, &theta)?;
-        Ok(Self { layout, theta })
+        Ok(Self {
+            layout,
+            theta: theta.into(),
+        })
     }
 
     /// Parameters from matrices, one [`Layer`] for each hidden layer, the outermost first.
@@ -200,7 +204,7 @@ impl<T: Real> Parameters<T> {
         let (sizes, tied) = (self.layout.sizes(), self.layout.is_tied());
         let without = Layout::new(sizes, tied)?.len();
         let layout = Layout::with_thresholds(sizes, tied, |l, _| of_layers[l].len())?;
-        let mut theta = self.theta;
+        let mut theta = self.theta.into_vec();
         theta.truncate(without);
         of_layers.iter().for_each(|layer| theta.extend(*layer));
         Self::new(layout, theta)
@@ -219,7 +223,7 @@ impl<T: Real> Parameters<T> {
                 other: "hidden activations that have others, or none",
             });
         }
-        let mut theta = self.theta;
+        let mut theta = self.theta.into_vec();
         theta.resize(layout.len(), T::zero());
         Self::new(layout, theta)
     }
@@ -239,7 +243,7 @@ impl<T: Real> Parameters<T> {
     /// The flat vector θ, by value.
     #[must_use]
     pub fn into_vec(self) -> Vec<T> {
-        self.theta
+        self.theta.into_vec()
     }
 
     /// The parameters of layer `index`, 0 being the outermost; `None` beyond the innermost.

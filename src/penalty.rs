@@ -59,6 +59,7 @@ use nalgebra::{DMatrix, DMatrixView, DVector};
 
 use crate::batch::check_batch;
 use crate::error::Error;
+use crate::kernel::Aligned;
 use crate::{Activation, Real};
 
 /// A sparsity penalty Ω on one batch of one hidden layer's activations.
@@ -132,7 +133,7 @@ pub fn evaluate<'a, T: Real>(
     let mean = mean_activations(hidden.as_view());
     let mut per_unit = DVector::zeros(hidden.nrows());
     let mut per_frequency = vec![T::zero(); hidden.nrows()];
-    let mut per_activation = vec![T::zero(); hidden.len()];
+    let mut per_activation = Aligned::zeros(hidden.len());
     let batch = HiddenBatch::new(
         hidden.as_slice(),
         (mean.as_slice(), mean_active(hidden.as_view())),
@@ -147,7 +148,7 @@ pub fn evaluate<'a, T: Real>(
     );
     let value = penalty.accumulate(&batch, T::one(), &mut channels);
     let (units, samples) = hidden.shape();
-    let mut gradient = DMatrix::from_vec(units, samples, per_activation);
+    let mut gradient = DMatrix::from_vec(units, samples, per_activation.into_vec());
     for mut column in gradient.column_iter_mut() {
         column += &per_unit;
     }

@@ -27,6 +27,7 @@ pub use set_point::{SetPoint, SetPointState};
 use rand::SeedableRng;
 use rand::rngs::Xoshiro256PlusPlus;
 
+use crate::kernel::Aligned;
 use crate::objective::Objective;
 use crate::optimizer::Optimizer;
 use crate::workspace::Workspace;
@@ -116,8 +117,8 @@ struct Running<T> {
     rng: Xoshiro256PlusPlus,
     workspace: Workspace<T>,
     /// The samples of a batch, and the same with noise.
-    batch: Vec<T>,
-    noisy: Vec<T>,
+    batch: Aligned<T>,
+    noisy: Aligned<T>,
     /// Those of inference before a step, which the optimizer has no business with.
     thresholds: Vec<T>,
     /// The objective of the model as it is for now, where it is annealed.
@@ -157,8 +158,8 @@ impl<T: Real> Trainer<T> {
                 paused: None,
                 rng: Xoshiro256PlusPlus::seed_from_u64(0),
                 workspace: Workspace::new(),
-                batch: Vec::new(),
-                noisy: Vec::new(),
+                batch: Aligned::new(),
+                noisy: Aligned::new(),
                 thresholds: Vec::new(),
                 annealed: None,
                 controller: Controller::default(),

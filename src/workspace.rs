@@ -1,5 +1,5 @@
 use crate::Real;
-use crate::kernel::{Codes, Scratch};
+use crate::kernel::{Aligned, Codes, Scratch};
 use crate::parameters::Layout;
 
 /// The buffers of a pass, reused from call to call: once grown, no call allocates.
@@ -21,40 +21,40 @@ use crate::parameters::Layout;
 #[derive(Debug, Clone)]
 pub struct Workspace<T> {
     /// `H_{l+1}` at index `l`
-    pub(crate) hidden: Vec<Vec<T>>,
+    pub(crate) hidden: Vec<Aligned<T>>,
     /// `R_l` at index `l`; `R₀` becomes `Δ(R₀)`, and behind it lie those of its prefixes
-    pub(crate) reconstruction: Vec<Vec<T>>,
+    pub(crate) reconstruction: Vec<Aligned<T>>,
     /// `Δ` of level `l + 1` at index `l`, of the decoder first, of the encoder then
-    pub(crate) delta: Vec<Vec<T>>,
+    pub(crate) delta: Vec<Aligned<T>>,
     /// `ρ̂` of level `l + 1` at index `l`
-    pub(crate) mean: Vec<Vec<T>>,
+    pub(crate) mean: Vec<Aligned<T>>,
     /// The mean number of active units of level `l + 1` at index `l`
-    pub(crate) active: Vec<T>,
+    pub(crate) active: Aligned<T>,
     /// `β ∂Ω`, the channel of the units
-    pub(crate) per_unit: Vec<T>,
+    pub(crate) per_unit: Aligned<T>,
     /// `β ∂Ω`, the channel of the frequencies
-    pub(crate) per_frequency: Vec<T>,
+    pub(crate) per_frequency: Aligned<T>,
     /// `‖dⱼ‖`, `Σᵢ hⱼᵢ g̃ⱼᵢ`, `ρ̂ ‖dⱼ‖`, and H̃, where the penalty is weighed by norms
-    pub(crate) norms: Vec<T>,
-    pub(crate) of_norms: Vec<T>,
-    pub(crate) weighted_mean: Vec<T>,
-    pub(crate) weighted: Vec<T>,
+    pub(crate) norms: Aligned<T>,
+    pub(crate) of_norms: Aligned<T>,
+    pub(crate) weighted_mean: Aligned<T>,
+    pub(crate) weighted: Aligned<T>,
     /// of gated units: what the gates let through, and then what reaches what they let through; `e^r`;
     /// and `R₀` of the frozen decoder, which becomes its Δ
-    pub(crate) gates: Vec<T>,
-    pub(crate) gains: Vec<T>,
-    pub(crate) frozen: Vec<T>,
+    pub(crate) gates: Aligned<T>,
+    pub(crate) gains: Aligned<T>,
+    pub(crate) frozen: Aligned<T>,
     /// of each level whose winners are chosen over the batch, the smallest, if there was one
     pub(crate) smallest_kept: Vec<Option<T>>,
-    pub(crate) sums: Vec<T>,
-    pub(crate) prefix_sums: Vec<T>,
+    pub(crate) sums: Aligned<T>,
+    pub(crate) prefix_sums: Aligned<T>,
     /// the hidden layer, where few of its units are active
     pub(crate) codes: Codes<T>,
     /// of inference: `H_L` and `X̂` of a chunk of samples
-    innermost: Vec<T>,
-    output: Vec<T>,
+    innermost: Aligned<T>,
+    output: Aligned<T>,
     /// the input less the pre-encoder bias
-    centred: Vec<T>,
+    centred: Aligned<T>,
     pub(crate) scratch: Scratch<T>,
 }
 
@@ -73,23 +73,23 @@ impl<T: Real> Workspace<T> {
             reconstruction: Vec::new(),
             delta: Vec::new(),
             mean: Vec::new(),
-            active: Vec::new(),
-            per_unit: Vec::new(),
-            per_frequency: Vec::new(),
-            norms: Vec::new(),
-            of_norms: Vec::new(),
-            weighted_mean: Vec::new(),
-            weighted: Vec::new(),
-            gates: Vec::new(),
-            gains: Vec::new(),
-            frozen: Vec::new(),
+            active: Aligned::new(),
+            per_unit: Aligned::new(),
+            per_frequency: Aligned::new(),
+            norms: Aligned::new(),
+            of_norms: Aligned::new(),
+            weighted_mean: Aligned::new(),
+            weighted: Aligned::new(),
+            gates: Aligned::new(),
+            gains: Aligned::new(),
+            frozen: Aligned::new(),
             smallest_kept: Vec::new(),
-            sums: Vec::new(),
-            prefix_sums: Vec::new(),
+            sums: Aligned::new(),
+            prefix_sums: Aligned::new(),
             codes: Codes::default(),
-            innermost: Vec::new(),
-            output: Vec::new(),
-            centred: Vec::new(),
+            innermost: Aligned::new(),
+            output: Aligned::new(),
+            centred: Aligned::new(),
             scratch: Scratch::default(),
         }
     }
@@ -112,33 +112,33 @@ impl<T: Real> Workspace<T> {
         threads.worth(multiplications).enter(|| pass(self))
     }
 
-    pub(crate) fn lend_innermost(&mut self, len: usize) -> Vec<T> {
+    pub(crate) fn lend_innermost(&mut self, len: usize) -> Aligned<T> {
         let mut buffer = std::mem::take(&mut self.innermost);
-        grow(&mut buffer, len);
+        buffer.grow(len);
         buffer
     }
 
-    pub(crate) fn return_innermost(&mut self, buffer: Vec<T>) {
+    pub(crate) fn return_innermost(&mut self, buffer: Aligned<T>) {
         self.innermost = buffer;
     }
 
-    pub(crate) fn lend_output(&mut self, len: usize) -> Vec<T> {
+    pub(crate) fn lend_output(&mut self, len: usize) -> Aligned<T> {
         let mut buffer = std::mem::take(&mut self.output);
-        grow(&mut buffer, len);
+        buffer.grow(len);
         buffer
     }
 
-    pub(crate) fn return_output(&mut self, buffer: Vec<T>) {
+    pub(crate) fn return_output(&mut self, buffer: Aligned<T>) {
         self.output = buffer;
     }
 
-    pub(crate) fn lend_centred(&mut self, len: usize) -> Vec<T> {
+    pub(crate) fn lend_centred(&mut self, len: usize) -> Aligned<T> {
         let mut buffer = std::mem::take(&mut self.centred);
-        grow(&mut buffer, len);
+        buffer.grow(len);
         buffer
     }
 
-    pub(crate) fn return_centred(&mut self, buffer: Option<Vec<T>>) {
+    pub(crate) fn return_centred(&mut self, buffer: Option<Aligned<T>>) {
         if let Some(buffer) = buffer {
             self.centred = buffer;
         }
@@ -159,24 +159,18 @@ impl<T: Real> Workspace<T> {
             &mut self.delta,
             &mut self.mean,
         ] {
-            buffers.resize_with(depth.max(buffers.len()), Vec::new);
+            buffers.resize_with(depth.max(buffers.len()), Aligned::new);
         }
-        self.active.resize(depth.max(self.active.len()), T::zero());
+        self.active.grow(depth);
         self.smallest_kept.clear();
         self.smallest_kept.resize(depth, None);
         for (mean, blocks) in self.mean.iter_mut().zip(layout.blocks()) {
-            grow(mean, blocks.above);
+            mean.grow(blocks.above);
         }
         let widest = layout.sizes().iter().copied().max().unwrap_or(0);
-        grow(&mut self.per_unit, widest);
-        grow(&mut self.per_frequency, widest);
+        self.per_unit.grow(widest);
+        self.per_frequency.grow(widest);
         // of δ and of the losses or the thresholds, or of the activations and their number
-        grow(&mut self.sums, 2 * widest);
-    }
-}
-
-pub(crate) fn grow<T: Real>(buffer: &mut Vec<T>, len: usize) {
-    if buffer.len() < len {
-        buffer.resize(len, T::zero());
+        self.sums.grow(2 * widest);
     }
 }

@@ -123,6 +123,9 @@ impl<T: Real> SoftmaxClassifier<T> {
             layers,
             weight_decay,
         };
-        Ok(Self { network, theta })
+        Ok(Self {
+            network,
+            theta: theta.into(),
+        })
     }
 }

@@ -5,8 +5,7 @@ use nalgebra::{DMatrixView, DVectorView};
 
 use super::{Network, SAMPLES, SoftmaxClassifier};
 use crate::batch::check_batch;
-use crate::kernel::Scratch;
-use crate::workspace::grow;
+use crate::kernel::{Aligned, Scratch};
 use crate::{Activation, Error, Real, StopReason};
 
 /// The terms of a classifier's objective, kept apart.
@@ -69,9 +68,9 @@ pub struct ClassifierReport<T> {
 #[derive(Debug, Clone)]
 pub struct ClassifierWorkspace<T> {
     /// `A_{l+1}` at index `l`; the last is `Z`, and becomes `Δ(Z)`
-    pub(super) activations: Vec<Vec<T>>,
+    pub(super) activations: Vec<Aligned<T>>,
     /// `Δ(A_{l+1})` at index `l`, below the head
-    pub(super) delta: Vec<Vec<T>>,
+    pub(super) delta: Vec<Aligned<T>>,
     pub(super) sums: Vec<f64>,
     pub(super) scratch: Scratch<T>,
 }
@@ -105,15 +104,18 @@ impl<T: Real> ClassifierWorkspace<T> {
     pub(super) fn fit_to(&mut self, network: &Network<T>, samples: usize) {
         let depth = network.layers.len();
         for buffers in [&mut self.activations, &mut self.delta] {
-            buffers.resize_with(depth.max(buffers.len()), Vec::new);
+            buffers.resize_with(depth.max(buffers.len()), Aligned::new);
         }
         for (l, layer) in network.layers.iter().enumerate() {
-            grow(&mut self.activations[l], layer.above * samples);
+            self.activations[l].grow(layer.above * samples);
             if l + 1 < depth {
-                grow(&mut self.delta[l], layer.above * samples);
+                self.delta[l].grow(layer.above * samples);
             }
         }
-        grow(&mut self.sums, network.classes());
+        let classes = network.classes();
+        if self.sums.len() < classes {
+            self.sums.resize(classes, 0.0);
+        }
     }
 }
 

@@ -4,12 +4,10 @@ use std::ops::Range;
 
 use pulp::{Simd, WithSimd};
 
+use super::aligned::{Aligned, CACHE_LINE};
 use super::product::Side;
 use super::vectorize;
 use crate::Real;
-
-/// Bytes of a cache line, and at least its number of entries.
-pub(super) const CACHE_LINE: usize = 64;
 
 /// Entries that are transposed at a time, along the depth and along the result.
 pub(super) const SQUARE: usize = 16;
@@ -17,15 +15,15 @@ pub(super) const SQUARE: usize = 16;
 /// The copies, which outlive a product so that the next does not allocate.
 #[derive(Debug, Clone)]
 pub(super) struct Copies<T> {
-    pub(super) vector: Vec<T>,
-    pub(super) broadcast: Vec<T>,
+    pub(super) vector: Aligned<T>,
+    pub(super) broadcast: Aligned<T>,
 }
 
 impl<T> Copies<T> {
     pub(super) const fn new() -> Self {
         Self {
-            vector: Vec::new(),
-            broadcast: Vec::new(),
+            vector: Aligned::new(),
+            broadcast: Aligned::new(),
         }
     }
 }
@@ -67,16 +65,12 @@ pub(super) fn copy_strips<'b, T: Real>(
     width: usize,
     along: Range<usize>,
     depth: Range<usize>,
-    buffer: &'b mut Vec<T>,
+    buffer: &'b mut Aligned<T>,
 ) -> Strips<'b, T> {
     let stride = Strips::<T>::stride(width, depth.len());
     let needed = along.len().div_ceil(width) * stride;
-    if buffer.len() < needed + CACHE_LINE {
-        buffer.resize(needed + CACHE_LINE, T::zero());
-    }
-    // A vector that crosses a cache line costs two reads.
-    let aligned = buffer.as_ptr().align_offset(CACHE_LINE).min(CACHE_LINE);
-    let strips = &mut buffer[aligned..aligned + needed];
+    buffer.grow(needed);
+    let strips = &mut buffer[..needed];
     if !along.len().is_multiple_of(width) {
         strips[needed - stride..].fill(T::zero());
     }
@@ -298,7 +292,7 @@ mod tests {
                         along_depth,
                     };
                     let (along, positions) = (len / 4..len, depth / 3..depth);
-                    let mut buffer = Vec::new();
+                    let mut buffer = Aligned::new();
                     let (of_along, of_depth) = (along.clone(), positions.clone());
                     let strips = copy_strips(&side, width, of_along, of_depth, &mut buffer);
                     for index in 0..along.len().div_ceil(width) {

@@ -1,6 +1,7 @@
 //! Passes over a matrix by panels of columns, each panel on whichever thread is free.
 
 use super::Scratch;
+use super::aligned::{Aligned, CACHE_LINE};
 use super::threads::{Divide, divide};
 use crate::Real;
 
@@ -11,12 +12,14 @@ const PANEL: usize = 32;
 /// The sums of each panel, before they are added up: reused from pass to pass.
 #[derive(Debug, Clone)]
 pub(super) struct Partials<T> {
-    sums: Vec<T>,
+    sums: Aligned<T>,
 }
 
 impl<T> Default for Partials<T> {
     fn default() -> Self {
-        Self { sums: Vec::new() }
+        Self {
+            sums: Aligned::new(),
+        }
     }
 }
 
@@ -48,11 +51,10 @@ impl<T: Real> Scratch<T> {
         }
         let panels = matrix.len().div_ceil(width);
         let depth = self.threads.depth_for(matrix.len());
-        let (count, stride) = (totals.len(), totals.len().max(1));
+        let count = totals.len();
+        let stride = count.max(1).next_multiple_of(CACHE_LINE / size_of::<T>());
         let sums = &mut self.partials.sums;
-        if sums.len() < panels * stride {
-            sums.resize(panels * stride, T::zero());
-        }
+        sums.grow(panels * stride);
         let sums = &mut sums[..panels * stride];
         let whole = Panels {
             first: 0,

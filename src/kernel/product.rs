@@ -19,8 +19,9 @@ use std::ops::Range;
 use nalgebra::{DMatrixView, DMatrixViewMut};
 
 use super::Scratch;
+use super::aligned::CACHE_LINE;
 use super::blocks::multiply;
-use super::copy::{CACHE_LINE, Copies};
+use super::copy::Copies;
 use super::matrix_vector::matrix_vector;
 use super::threads::join;
 use crate::Real;

@@ -6,7 +6,7 @@ use super::{Pass, matrix, matrix_mut};
 use crate::activation::{Function, with_function};
 use crate::kernel::{self, Write, product, transpose};
 use crate::penalty::{HiddenBatch, HiddenGradient};
-use crate::workspace::{Workspace, grow};
+use crate::workspace::Workspace;
 use crate::{Activation, Real};
 
 /// What a penalty has done: `β Ω`, and which channels of `β ∂Ω` it has filled.
@@ -72,7 +72,7 @@ impl<T: Real> Pass<'_, T> {
             }
             if l + 1 < depth {
                 let delta = matrix(delta, blocks.below, m);
-                grow(&mut next[0], blocks.above * m);
+                next[0].grow(blocks.above * m);
                 let next = matrix_mut(&mut next[0], blocks.above, m);
                 product(next, Write::Over, transpose(d), delta, &mut ws.scratch);
             }
@@ -142,7 +142,7 @@ impl<T: Real> Pass<'_, T> {
             let (before, delta) = ws.delta.split_at_mut(l);
             let (delta, after) = delta.split_at_mut(1);
             let delta = &mut delta[0];
-            grow(delta, n * m);
+            delta.grow(n * m);
             if l + 1 == depth {
                 let d = blocks.decoder_weights(self.theta);
                 let below = if self.gated() {

@@ -14,7 +14,7 @@ use nalgebra::DMatrixView;
 
 use super::Pass;
 use crate::Real;
-use crate::kernel;
+use crate::kernel::{self, Aligned};
 use crate::workspace::Workspace;
 
 impl<T: Real> Pass<'_, T> {
@@ -23,7 +23,7 @@ impl<T: Real> Pass<'_, T> {
         &self,
         input: DMatrixView<'_, T>,
         ws: &mut Workspace<T>,
-    ) -> Option<Vec<T>> {
+    ) -> Option<Aligned<T>> {
         if !self.objective.pre_encoder_bias {
             return None;
         }

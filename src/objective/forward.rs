@@ -6,7 +6,7 @@ use super::{Pass, Reconstruction, matrix, matrix_mut};
 use crate::activation::{Function, with_function};
 use crate::all_reduce::Shares;
 use crate::kernel::{self, Scalar, Scratch, Write, product, transpose};
-use crate::workspace::{Workspace, grow};
+use crate::workspace::Workspace;
 use crate::{Activation, Real};
 
 impl<T: Real> Pass<'_, T> {
@@ -22,7 +22,7 @@ impl<T: Real> Pass<'_, T> {
         for (l, blocks) in self.layout.blocks().iter().enumerate() {
             let (below, above) = ws.hidden.split_at_mut(l);
             let below = below.last().map_or(input, |h| matrix(h, blocks.below, m));
-            grow(&mut above[0], blocks.above * m);
+            above[0].grow(blocks.above * m);
             let h = &mut above[0][..blocks.above * m];
             let sums = &mut ws.sums[..=blocks.above];
             self.encode_product(l, below, h, &mut ws.scratch);
@@ -144,7 +144,7 @@ impl<T: Real> Pass<'_, T> {
         for (l, blocks) in self.layout.blocks().iter().enumerate().rev() {
             let (r, above) = ws.reconstruction.split_at_mut(l + 1);
             let r = &mut r[l];
-            grow(r, blocks.below * m);
+            r.grow(blocks.below * m);
             if sparse {
                 break; // one layer, whose product is taken from the codes
             }
@@ -240,7 +240,7 @@ impl<T: Real> Pass<'_, T> {
                 let h = if l + 1 == depth {
                     &mut *hidden
                 } else {
-                    grow(&mut above[0], blocks.above * m);
+                    above[0].grow(blocks.above * m);
                     &mut above[0]
                 };
                 let h = &mut h[..blocks.above * m];
@@ -283,7 +283,7 @@ impl<T: Real> Pass<'_, T> {
                 let r = if l == 0 {
                     &mut *x_hat
                 } else {
-                    grow(&mut r[l], blocks.below * m);
+                    r[l].grow(blocks.below * m);
                     &mut r[l]
                 };
                 if l + 1 == self.layout.depth() {

@@ -29,8 +29,8 @@ use nalgebra::DMatrixView;
 use super::backward::Penalized;
 use super::{Pass, matrix, matrix_mut};
 use crate::activation::{Function, Relu};
-use crate::kernel::{self, Scratch, Write, product, transpose};
-use crate::workspace::{Workspace, grow};
+use crate::kernel::{self, Aligned, Scratch, Write, product, transpose};
+use crate::workspace::Workspace;
 use crate::{Activation, Real};
 
 impl<T: Real> Pass<'_, T> {
@@ -54,11 +54,11 @@ impl<T: Real> Pass<'_, T> {
     pub(super) fn open_gates(
         &self,
         u: &[T],
-        gates: &mut Vec<T>,
+        gates: &mut Aligned<T>,
         sums: &mut [T],
         scratch: &mut Scratch<T>,
     ) {
-        grow(gates, u.len());
+        gates.grow(u.len());
         kernel::open_gates(&mut gates[..u.len()], u, self.gate_bias(), sums, scratch);
     }
 
@@ -66,13 +66,16 @@ impl<T: Real> Pass<'_, T> {
     pub(super) fn pass_gates(
         &self,
         u: &mut [T],
-        gains: &mut Vec<T>,
+        gains: &mut Aligned<T>,
         active: &mut [T],
         scratch: &mut Scratch<T>,
     ) {
         let [r, magnitude_bias] = self.magnitudes();
-        gains.clear();
-        gains.extend(r.iter().map(|r| r.exp()));
+        gains.grow(r.len());
+        let gains = &mut gains[..r.len()];
+        for (gain, &r) in gains.iter_mut().zip(r) {
+            *gain = r.exp();
+        }
         let gate_bias = self.gate_bias();
         kernel::pass_gates(u, gate_bias, gains, magnitude_bias, active, scratch);
     }
@@ -81,7 +84,7 @@ impl<T: Real> Pass<'_, T> {
     pub(super) fn penalized_of<'a>(
         &self,
         l: usize,
-        hidden: &'a [Vec<T>],
+        hidden: &'a [Aligned<T>],
         gates: &'a [T],
     ) -> &'a [T] {
         if self.gated() { gates } else { &hidden[l] }
@@ -99,7 +102,7 @@ impl<T: Real> Pass<'_, T> {
         }
         let (blocks, m) = (&self.layout.blocks()[0], target.ncols());
         let r = &mut ws.reconstruction[0];
-        grow(r, blocks.below * m);
+        r.grow(blocks.below * m);
         let gates = matrix(&ws.gates, blocks.above, m);
         self.decode_product(0, gates, r, &mut ws.scratch);
         let loss = self.compare(target, 0, false, ws);

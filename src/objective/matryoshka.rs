@@ -20,7 +20,7 @@ use nalgebra::DMatrixView;
 use super::{Pass, matrix, matrix_mut};
 use crate::Real;
 use crate::kernel::{self, Write, product};
-use crate::workspace::{Workspace, grow};
+use crate::workspace::Workspace;
 
 /// The units that a prefix has and the one before has not.
 pub(super) struct Group {
@@ -55,7 +55,7 @@ impl<T: Real> Pass<'_, T> {
         let (blocks, m) = (&self.layout.blocks()[0], target.ncols());
         let (rows, n) = (blocks.below, blocks.above);
         let places = self.objective.prefixes.len() + 1;
-        grow(&mut ws.reconstruction[0], rows * m * places);
+        ws.reconstruction[0].grow(rows * m * places);
         for Group { units, delta } in self.groups(0, m) {
             let (r, smaller) = ws.reconstruction[0].split_at_mut(delta.end);
             let r = &mut r[delta];
@@ -82,12 +82,12 @@ impl<T: Real> Pass<'_, T> {
             }
         }
 
-        grow(&mut ws.prefix_sums, rows);
+        ws.prefix_sums.grow(rows);
         ws.prefix_sums[..rows].fill(T::zero());
         let mut loss = 0.0;
         for place in 0..places {
             loss += self.compare(target, place, false, ws);
-            for (total, &sum) in ws.prefix_sums[..rows].iter_mut().zip(&ws.sums) {
+            for (total, &sum) in ws.prefix_sums[..rows].iter_mut().zip(ws.sums.iter()) {
                 *total += sum;
             }
             if place > 0 {

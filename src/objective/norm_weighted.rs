@@ -14,7 +14,7 @@ use super::backward::Penalized;
 use crate::Real;
 use crate::kernel;
 use crate::penalty::{HiddenBatch, HiddenGradient};
-use crate::workspace::{Workspace, grow};
+use crate::workspace::Workspace;
 
 impl<T: Real> Pass<'_, T> {
     /// `β Ω(H̃)` of layer `l`, and its gradient by H into the channels; that by the norms goes to
@@ -28,9 +28,9 @@ impl<T: Real> Pass<'_, T> {
         let (objective, blocks) = (self.objective, &self.layout.blocks()[l]);
         let n = blocks.above;
         for buffer in [&mut ws.norms, &mut ws.of_norms, &mut ws.weighted_mean] {
-            grow(buffer, n);
+            buffer.grow(n);
         }
-        grow(&mut ws.weighted, n * m);
+        ws.weighted.grow(n * m);
         let norms = &mut ws.norms[..n];
         let columns = self.theta[blocks.decoder_weights.clone()].chunks_exact(blocks.below);
         for (norm, d) in norms.iter_mut().zip(columns) {
@@ -78,7 +78,7 @@ impl<T: Real> Pass<'_, T> {
             of_norms.fill(T::zero());
         }
         let samples = T::of_count(m);
-        for ((sum, &g), &mean) in of_norms.iter_mut().zip(&*per_unit).zip(&ws.mean[l]) {
+        for ((sum, &g), &mean) in of_norms.iter_mut().zip(&*per_unit).zip(ws.mean[l].iter()) {
             *sum += samples * mean * g;
         }
         kernel::multiply(per_unit, norms);

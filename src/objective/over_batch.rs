@@ -15,9 +15,9 @@
 
 use super::{Objective, Pass};
 use crate::activation::{self, Function, proportion_of};
-use crate::kernel::{self, Scratch};
+use crate::kernel::{self, Aligned, Scratch};
 use crate::parameters::Layout;
-use crate::workspace::{Workspace, grow};
+use crate::workspace::Workspace;
 use crate::{Activation, Real};
 
 /// How far the threshold of inference moves towards that of each batch.
@@ -31,7 +31,7 @@ impl<T: Real> Pass<'_, T> {
         &self,
         l: usize,
         z: &mut [T],
-        spare: &mut Vec<T>,
+        spare: &mut Aligned<T>,
         sums: &mut [T],
         scratch: &mut Scratch<T>,
     ) -> Option<T> {
@@ -40,7 +40,7 @@ impl<T: Real> Pass<'_, T> {
         let b = &self.theta[blocks.encoder_bias.clone()];
         let relu = |z| activation::Relu.value(z);
         kernel::activate(z, b, relu, None, &mut [], scratch);
-        grow(spare, z.len());
+        spare.grow(z.len());
         let spare = &mut spare[..z.len()];
         match self.objective.encoder[l] {
             Activation::BatchTopK(k) => {

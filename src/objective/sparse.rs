@@ -13,7 +13,7 @@ use nalgebra::DMatrixView;
 use super::{Pass, matrix, matrix_mut};
 use crate::activation::{Function, with_function};
 use crate::kernel::{self, Compressed, UnitGradients, UnitOperands, Write, product, transpose};
-use crate::workspace::{Workspace, grow};
+use crate::workspace::Workspace;
 use crate::{Activation, Real};
 
 /// The hidden layer is used as codes where at most one unit in `SPARSE` is active.
@@ -52,7 +52,7 @@ impl<T: Real> Pass<'_, T> {
         let n = blocks.above;
         let w = blocks.encoder_weights(self.theta);
         let b = &self.theta[blocks.encoder_bias.clone()];
-        grow(&mut ws.hidden[0], n * m.min(PANEL));
+        ws.hidden[0].grow(n * m.min(PANEL));
         ws.codes.prepare(m, k);
         for first in (0..m).step_by(PANEL) {
             let panel = input.columns(first, PANEL.min(m - first));

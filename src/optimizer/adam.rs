@@ -4,7 +4,7 @@ use super::learning_rate::LearningRate;
 use super::{Objective, Optimizer, State, Step, saturate};
 use crate::Real;
 use crate::error::{Error, require};
-use crate::kernel::{Threads, update};
+use crate::kernel::{Aligned, Threads, update};
 
 /// Adam, and with a weight decay `AdamW`.
 ///
@@ -49,9 +49,9 @@ pub struct Adam<T> {
     /// β₁ᵗ and β₂ᵗ
     beta1_power: f64,
     beta2_power: f64,
-    gradient: Vec<T>,
-    first_moment: Vec<T>,
-    second_moment: Vec<T>,
+    gradient: Aligned<T>,
+    first_moment: Aligned<T>,
+    second_moment: Aligned<T>,
     threads: Threads,
 }
 
@@ -70,9 +70,9 @@ impl<T: Real> Adam<T> {
             weight_decay: 0.0,
             beta1_power: 1.0,
             beta2_power: 1.0,
-            gradient: Vec::new(),
-            first_moment: Vec::new(),
-            second_moment: Vec::new(),
+            gradient: Aligned::new(),
+            first_moment: Aligned::new(),
+            second_moment: Aligned::new(),
             threads: Threads::at_most(1),
         })
     }
@@ -139,8 +139,7 @@ impl<T: Real> Optimizer<T> for Adam<T> {
             &mut self.first_moment,
             &mut self.second_moment,
         ] {
-            state.clear();
-            state.resize(len, T::zero());
+            *state = Aligned::zeros(len);
         }
     }
 
@@ -237,7 +236,7 @@ impl<T: Real> Optimizer<T> for Adam<T> {
         self.reset(len);
         self.learning_rate = learning_rate;
         (self.beta1_power, self.beta2_power) = (beta1_power, beta2_power);
-        (self.first_moment, self.second_moment) = (first_moment, second_moment);
+        (self.first_moment, self.second_moment) = (first_moment.into(), second_moment.into());
         Ok(())
     }
 

@@ -4,7 +4,7 @@ use super::learning_rate::LearningRate;
 use super::{Objective, Optimizer, State, Step, saturate};
 use crate::Real;
 use crate::error::{Error, require};
-use crate::kernel::{Threads, update};
+use crate::kernel::{Aligned, Threads, update};
 
 /// Stochastic gradient descent, with classical or Nesterov momentum.
 ///
@@ -44,8 +44,8 @@ pub struct Sgd<T> {
     learning_rate: LearningRate,
     momentum: f64,
     nesterov: bool,
-    gradient: Vec<T>,
-    velocity: Vec<T>,
+    gradient: Aligned<T>,
+    velocity: Aligned<T>,
     threads: Threads,
 }
 
@@ -60,8 +60,8 @@ impl<T: Real> Sgd<T> {
             learning_rate: LearningRate::new(learning_rate)?,
             momentum: 0.0,
             nesterov: false,
-            gradient: Vec::new(),
-            velocity: Vec::new(),
+            gradient: Aligned::new(),
+            velocity: Aligned::new(),
             threads: Threads::at_most(1),
         })
     }
@@ -95,8 +95,7 @@ impl<T: Real> Optimizer<T> for Sgd<T> {
     /// Forgets the velocity. The factor of a schedule stays.
     fn reset(&mut self, len: usize) {
         for state in [&mut self.gradient, &mut self.velocity] {
-            state.clear();
-            state.resize(len, T::zero());
+            *state = Aligned::zeros(len);
         }
     }
 
@@ -179,7 +178,7 @@ impl<T: Real> Optimizer<T> for Sgd<T> {
         };
         self.reset(len);
         self.learning_rate = learning_rate;
-        self.velocity = velocity;
+        self.velocity = velocity.into();
         Ok(())
     }
 

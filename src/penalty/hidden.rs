@@ -1,6 +1,6 @@
 //! What a penalty sees, and where it adds.
 
-use crate::workspace::grow;
+use crate::kernel::Aligned;
 use crate::{Activation, Real};
 
 /// The activations of one hidden layer on one batch, as a penalty sees them: of
@@ -94,7 +94,7 @@ impl<'a, T: Real> HiddenBatch<'a, T> {
 pub struct HiddenGradient<'a, T> {
     per_unit: &'a mut [T],
     per_frequency: &'a mut [T],
-    per_activation: &'a mut Vec<T>,
+    per_activation: &'a mut Aligned<T>,
     activations: usize,
     per_activation_used: bool,
 }
@@ -105,7 +105,7 @@ impl<'a, T: Real> HiddenGradient<'a, T> {
     pub(crate) fn new(
         per_unit: &'a mut [T],
         per_frequency: &'a mut [T],
-        per_activation: &'a mut Vec<T>,
+        per_activation: &'a mut Aligned<T>,
         activations: usize,
     ) -> Self {
         Self {
@@ -137,7 +137,7 @@ impl<'a, T: Real> HiddenGradient<'a, T> {
     /// over the batch.
     pub fn per_activation(&mut self) -> &mut [T] {
         if !self.per_activation_used {
-            grow(self.per_activation, self.activations);
+            self.per_activation.grow(self.activations);
             self.per_activation[..self.activations].fill(T::zero());
             self.per_activation_used = true;
         }

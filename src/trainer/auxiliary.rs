@@ -14,9 +14,10 @@ use std::sync::Arc;
 
 use nalgebra::DMatrixView;
 
+use crate::kernel::Aligned;
 use crate::objective::{Batch, Objective, Pass, Reconstruction};
 use crate::parameters::Layout;
-use crate::workspace::{Workspace, grow};
+use crate::workspace::Workspace;
 use crate::{Activation, Error, Real, kernel};
 
 /// The autoencoder of the dead units.
@@ -24,9 +25,9 @@ use crate::{Activation, Error, Real, kernel};
 pub(super) struct Auxiliary<T> {
     objective: Objective<T>,
     layout: Layout,
-    theta: Vec<T>,
-    gradient: Vec<T>,
-    residual: Vec<T>,
+    theta: Aligned<T>,
+    gradient: Aligned<T>,
+    residual: Aligned<T>,
     workspace: Workspace<T>,
 }
 
@@ -49,9 +50,9 @@ impl<T: Real> Auxiliary<T> {
                 prefixes: Vec::new(),
             },
             layout: Layout::new(layout.sizes(), layout.is_tied())?,
-            theta: Vec::new(),
-            gradient: Vec::new(),
-            residual: Vec::new(),
+            theta: Aligned::new(),
+            gradient: Aligned::new(),
+            residual: Aligned::new(),
             workspace: Workspace::new(),
         })
     }
@@ -81,9 +82,9 @@ impl<T: Real> Auxiliary<T> {
         self.gather(dead, pass);
 
         let minus_m = -T::of_count(m);
-        grow(&mut self.residual, visible * m);
+        self.residual.grow(visible * m);
         let delta = &workspace.reconstruction[0];
-        for (e, &delta) in self.residual[..visible * m].iter_mut().zip(delta) {
+        for (e, &delta) in self.residual[..visible * m].iter_mut().zip(delta.iter()) {
             *e = minus_m * delta;
         }
         let columns = |entries| DMatrixView::from_slice(entries, visible, m);
@@ -109,9 +110,9 @@ impl<T: Real> Auxiliary<T> {
 
     /// `W_𝒟`, `b_𝒟`, and `D_𝒟`, with a decoder's bias of 0.
     fn gather(&mut self, dead: &[usize], pass: &Pass<'_, T>) {
-        self.theta.clear();
-        self.theta.resize(self.layout.len(), T::zero());
-        self.gradient.resize(self.layout.len(), T::zero());
+        self.theta.resize(self.layout.len());
+        self.theta.fill(T::zero());
+        self.gradient.resize(self.layout.len());
         let (to, from) = (&self.layout.blocks()[0], &pass.layout.blocks()[0]);
         let rows = to.below;
         for (unit, &j) in dead.iter().enumerate() {

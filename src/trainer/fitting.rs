@@ -345,7 +345,7 @@ impl<T: Real> Trainer<T> {
     ) -> Result<(Loss<T>, bool), Error> {
         let rows = model.layout().visible();
         let mut batch = std::mem::take(&mut self.running.batch);
-        batch.resize(rows * chosen.len().max(batch.len() / rows), T::zero());
+        batch.grow(rows * chosen.len());
         let gathered = &mut batch[..rows * chosen.len()];
         let threads = self.running.workspace.scratch.take_threads();
         reading::read(model, samples, chosen, gathered, threads).inspect_err(|_| self.give_up())?;

@@ -37,9 +37,13 @@ impl<T: Real> Trainer<T> {
         let shares = shares.transpose()?;
         batch.shares = shares;
         if let Some(corruption) = self.corruption {
-            noisy.clear();
-            for column in target.column_iter() {
-                noisy.extend_from_slice(column.as_slice());
+            noisy.grow(target.len());
+            let noisy = &mut noisy[..target.len()];
+            for (noisy, column) in noisy
+                .chunks_exact_mut(target.nrows())
+                .zip(target.column_iter())
+            {
+                noisy.copy_from_slice(column.as_slice());
             }
             corruption.spoil(noisy, rng);
             batch.input = DMatrixView::from_slice(noisy, target.nrows(), target.ncols());

@@ -1,0 +1,163 @@
+//! Numbers that begin at a cache line.
+
+use std::fmt;
+use std::ops::{Deref, DerefMut};
+
+use crate::Real;
+
+/// Bytes of a cache line.
+pub(super) const CACHE_LINE: usize = 64;
+
+/// A vector of numbers of which the first lies at the beginning of a cache line.
+///
+/// Where it does not, every vector of the processor's full width crosses from one line to the next,
+/// and costs two reads or two writes; an allocation of many bytes lies so as a rule, behind what the
+/// allocator notes of it.
+pub(crate) struct Aligned<T> {
+    entries: Vec<T>,
+    /// The entries before it are there to fill the line.
+    first: usize,
+}
+
+impl<T> Aligned<T> {
+    pub(crate) const fn new() -> Self {
+        Self {
+            entries: Vec::new(),
+            first: 0,
+        }
+    }
+}
+
+impl<T: Real> Aligned<T> {
+    /// So many zeros.
+    pub(crate) fn zeros(len: usize) -> Self {
+        vec![T::zero(); len].into()
+    }
+
+    /// Makes it so long, with zeros behind what is there.
+    pub(crate) fn resize(&mut self, len: usize) {
+        let room = self.first + len;
+        if !self.entries.is_empty() && room <= self.entries.capacity() {
+            self.entries.resize(room, T::zero());
+        } else {
+            let mut entries = std::mem::take(self).into_vec();
+            entries.resize(len, T::zero());
+            *self = entries.into();
+        }
+    }
+
+    /// Makes it at least so long.
+    pub(crate) fn grow(&mut self, len: usize) {
+        if self.len() < len {
+            self.resize(len);
+        }
+    }
+
+    /// The numbers as a vector of the standard library.
+    pub(crate) fn into_vec(mut self) -> Vec<T> {
+        self.entries.drain(..self.first);
+        self.entries
+    }
+}
+
+impl<T: Clone> From<Vec<T>> for Aligned<T> {
+    /// Moves the numbers to the next cache line, where they do not begin at one.
+    fn from(mut entries: Vec<T>) -> Self {
+        let line = CACHE_LINE / size_of::<T>();
+        let to_line = |entries: &[T]| entries.as_ptr().align_offset(CACHE_LINE).min(line);
+        let Some(filling) = entries.first().cloned() else {
+            return Self { entries, first: 0 };
+        };
+        if to_line(&entries) == 0 {
+            return Self { entries, first: 0 };
+        }
+        entries.reserve_exact(line);
+        let first = to_line(&entries);
+        entries.resize(entries.len() + first, filling);
+        entries.rotate_right(first);
+        Self { entries, first }
+    }
+}
+
+impl<T> Deref for Aligned<T> {
+    type Target = [T];
+
+    fn deref(&self) -> &[T] {
+        &self.entries[self.first..]
+    }
+}
+
+impl<T> DerefMut for Aligned<T> {
+    fn deref_mut(&mut self) -> &mut [T] {
+        &mut self.entries[self.first..]
+    }
+}
+
+impl<T> Default for Aligned<T> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<T: Clone> Clone for Aligned<T> {
+    fn clone(&self) -> Self {
+        self.to_vec().into()
+    }
+}
+
+impl<T: PartialEq> PartialEq for Aligned<T> {
+    fn eq(&self, other: &Self) -> bool {
+        **self == **other
+    }
+}
+
+impl<T: fmt::Debug> fmt::Debug for Aligned<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (**self).fmt(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn begins_at_a_line<T>(numbers: &Aligned<T>) -> bool {
+        numbers.as_ptr().addr().is_multiple_of(CACHE_LINE)
+    }
+
+    /// Of allocations that begin anywhere: each is as long as another, and lies behind it.
+    fn keeps_numbers_and_line<T: Real>() {
+        for len in [1, 15, 16, 17, 1000, 100_000] {
+            let numbers: Vec<T> = (0..len).map(T::of_count).collect();
+            let mut aligned = Aligned::from(numbers.clone());
+            assert!(begins_at_a_line(&aligned) && *aligned == numbers[..]);
+            let copy = aligned.clone();
+            assert!(begins_at_a_line(&copy) && copy == aligned);
+
+            for longer in [len + 1, 3 * len + 40] {
+                aligned.grow(longer);
+                assert!(begins_at_a_line(&aligned) && aligned.len() == longer);
+                assert!(aligned[..len] == numbers[..]);
+                assert!(aligned[len..].iter().all(|&zero| zero == T::zero()));
+            }
+            aligned.grow(len);
+            assert_eq!(aligned.len(), 3 * len + 40);
+            aligned.resize(len);
+            assert!(begins_at_a_line(&aligned) && aligned.into_vec() == numbers);
+        }
+    }
+
+    #[test]
+    fn numbers_and_line_are_kept() {
+        keeps_numbers_and_line::<f32>();
+        keeps_numbers_and_line::<f64>();
+    }
+
+    #[test]
+    fn there_may_be_none() {
+        let mut none = Aligned::<f32>::from(Vec::new());
+        assert!(none.is_empty() && none == Aligned::new() && none.clone().into_vec().is_empty());
+        none.grow(20);
+        assert!(begins_at_a_line(&none) && *none == [0.0; 20]);
+    }
+}
