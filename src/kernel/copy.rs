@@ -130,6 +130,7 @@ fn copy_rows<T: Real>(
     }
 }
 
+/// Consecutive positions of all strips, the first of which is that of the first strip in `strips`.
 #[inline(always)]
 fn copy_positions<T: Real, const N: usize>(
     from: [&[T]; N],
