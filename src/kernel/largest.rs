@@ -70,17 +70,27 @@ pub(crate) fn keep_largest<T: Real>(values: &mut [T], k: usize) {
     if k >= values.len() {
         return;
     }
-    let largest = Largest::of_magnitudes(values, k);
-    if largest.threshold <= T::zero() {
+    let threshold = reached_by(values, k, 1);
+    if threshold <= T::zero() {
         return; // fewer than k are positive, and the rest are 0 already
     }
-    let mut ties = largest.ties;
-    for value in values {
-        if *value == largest.threshold && ties > 0 {
-            ties -= 1;
-        } else if *value <= largest.threshold {
-            *value = T::zero();
-        }
+    let reached = vectorize(
+        #[inline(always)]
+        || {
+            let reached = count_from(values, threshold);
+            for value in &mut *values {
+                *value = if *value < threshold {
+                    T::zero()
+                } else {
+                    *value
+                };
+            }
+            reached
+        },
+    );
+    let equal = values.iter_mut().rev().filter(|v| **v == threshold);
+    for value in equal.take(reached - k) {
+        *value = T::zero();
     }
 }
 
