@@ -98,8 +98,8 @@ fn group_maxima<T: Real>(z: &[T], bias: &[T], block: usize, maxima: &mut [[T; LA
     not_finite.iter().all(|sum| *sum == T::zero())
 }
 
-/// Appends those of `positions` that `count` to the `len` in `list`, and returns how many there are
-/// then; the last place of `list` takes all that there is no room for.
+/// Appends those of `positions` for which `counts` says so to the `len` in `list`, and returns how
+/// many there are then; the last place of `list` takes all that there is no room for.
 #[inline(always)]
 fn collect(
     list: &mut [u32],
