@@ -337,7 +337,7 @@ impl<T: Real> SparseAutoencoderBuilder<T> {
         let Some(parameters) = &self.parameters else {
             let layout = Layout::new(&self.layers, self.tied)?;
             let theta = self.initialization.draw(&layout, self.seed)?;
-            return Parameters::new(layout, theta);
+            return Parameters::from_aligned(layout, theta);
         };
         if !self.layers.is_empty() {
             let sizes = parameters.layout().sizes();

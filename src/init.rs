@@ -6,6 +6,7 @@ use rand_distr::StandardNormal;
 
 use crate::Real;
 use crate::error::{Error, require};
+use crate::kernel::Aligned;
 use crate::parameters::Layout;
 
 /// How the weights start. Biases start at 0.
@@ -30,12 +31,11 @@ pub enum Initialization {
 }
 
 impl Initialization {
-    pub(crate) fn draw<T: Real>(self, layout: &Layout, seed: u64) -> Result<Vec<T>, Error> {
+    pub(crate) fn draw<T: Real>(self, layout: &Layout, seed: u64) -> Result<Aligned<T>, Error> {
         let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
-        let mut theta = Vec::new();
-        let enough = theta.try_reserve_exact(layout.len()).is_ok();
+        let theta = Aligned::try_zeros(layout.len());
         require(
-            enough,
+            theta.is_some(),
             "layers",
             "small enough for the parameters to fit into memory",
             layout
@@ -44,7 +44,7 @@ impl Initialization {
                 .map(|&size| f64::of_count(size))
                 .product(),
         )?;
-        theta.resize(layout.len(), T::zero());
+        let mut theta = theta.unwrap_or_default();
         for blocks in layout.blocks() {
             let fan = (f64::of_count(blocks.below), f64::of_count(blocks.above));
             let mut fill = |weights: &mut [T], inputs: f64| match self {

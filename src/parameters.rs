@@ -85,11 +85,13 @@ impl<T: Real> Parameters<T> {
     /// [`Error::DimensionMismatch`] if θ has another length, [`Error::NonFinite`] if it holds NaN
     /// or an infinity.
     pub fn new(layout: Layout, theta: Vec<T>) -> Result<Self, Error> {
+        Self::from_aligned(layout, theta.into())
+    }
+
+    /// [`new`](Self::new) for a vector that begins at a cache line, as that of parameters does.
+    pub(crate) fn from_aligned(layout: Layout, theta: Aligned<T>) -> Result<Self, Error> {
         check_theta(&layout, &theta)?;
-        Ok(Self {
-            layout,
-            theta: theta.into(),
-        })
+        Ok(Self { layout, theta })
     }
 
     /// Parameters from matrices, one [`Layer`] for each hidden layer, the outermost first.
@@ -132,7 +134,7 @@ impl<T: Real> Parameters<T> {
             }
             check_shape("decoder bias of a layer", (blocks.below, 1), c.shape())?;
         }
-        let mut theta = vec![T::zero(); layout.len()];
+        let mut theta = Aligned::zeros(layout.len());
         for (layer, blocks) in layers.iter().zip(layout.blocks()) {
             let mut fill =
                 |range: &Range<usize>, values: &[T]| theta[range.clone()].copy_from_slice(values);
@@ -143,7 +145,7 @@ impl<T: Real> Parameters<T> {
             }
             fill(&blocks.decoder_bias, layer.decoder_bias.as_slice());
         }
-        Self::new(layout, theta)
+        Self::from_aligned(layout, theta)
     }
 
     /// A number that other parameters hardly have: FNV-1a of the bits.

@@ -2,6 +2,7 @@
 
 use super::{Dense, Network, SoftmaxClassifier};
 use crate::error::{Error, require};
+use crate::kernel::Aligned;
 use crate::{Activation, Real, SparseAutoencoder};
 
 impl<T: Real> SoftmaxClassifier<T> {
@@ -106,10 +107,9 @@ impl<T: Real> SoftmaxClassifier<T> {
                 break;
             }
         }
-        let mut theta = Vec::new();
-        let fits = len.is_some_and(|len| theta.try_reserve_exact(len).is_ok());
+        let theta = len.and_then(Aligned::try_zeros);
         require(
-            fits,
+            theta.is_some(),
             "features and classes",
             "few enough for the parameters to fit into memory",
             sizes
@@ -117,15 +117,12 @@ impl<T: Real> SoftmaxClassifier<T> {
                 .map(|&(below, above, _)| f64::of_count(below) * f64::of_count(above))
                 .sum(),
         )?;
-        theta.resize(len.unwrap_or(0), T::zero());
+        let theta = theta.unwrap_or_default();
         let weight_decay = T::zero();
         let network = Network {
             layers,
             weight_decay,
         };
-        Ok(Self {
-            network,
-            theta: theta.into(),
-        })
+        Ok(Self { network, theta })
     }
 }

@@ -20,6 +20,7 @@ use super::safetensors::{header, write_numbers, write_parts};
 use super::tensors::{CHUNK, Tensors};
 use super::{io_error, malformed, unsupported};
 use crate::element::{Element, count};
+use crate::kernel::Aligned;
 use crate::parameters::Layout;
 use crate::{Error, Real, SparseAutoencoder};
 
@@ -154,7 +155,7 @@ impl Checkpoint {
     }
 
     /// θ, of a model of this layout.
-    pub(crate) fn theta<T: Real>(&mut self, layout: &Layout) -> Result<Vec<T>, Error> {
+    pub(crate) fn theta<T: Real>(&mut self, layout: &Layout) -> Result<Aligned<T>, Error> {
         own::read_theta(&mut self.tensors, layout)
     }
 

@@ -18,6 +18,7 @@ use super::safetensors::{Part, write};
 use super::tensors::{Rows, Tensors};
 use super::{Loaded, Note, malformed, unsupported};
 use crate::builder::check_numbers;
+use crate::kernel::Aligned;
 use crate::objective::{Objective, Reconstruction};
 use crate::parameters::{Layout, Parameters};
 use crate::penalty::{Description, Penalty};
@@ -121,7 +122,7 @@ pub(super) fn read<T: Real, R: Read + Seek>(mut tensors: Tensors<R>) -> Result<L
     let (layout, objective) = interpret(&object, tensors.entries.len(), &mut notes)?;
 
     let theta = read_theta(&mut tensors, &layout)?;
-    let parameters = Parameters::new(layout, theta)?;
+    let parameters = Parameters::from_aligned(layout, theta)?;
     Ok(Loaded {
         model: SparseAutoencoder::from_parts(parameters, objective),
         notes,
@@ -148,13 +149,13 @@ pub(super) fn description<R>(tensors: &Tensors<R>) -> Result<Object, Error> {
 pub(super) fn read_theta<T: Real, R: Read + Seek>(
     tensors: &mut Tensors<R>,
     layout: &Layout,
-) -> Result<Vec<T>, Error> {
+) -> Result<Aligned<T>, Error> {
     let blocks = blocks(layout);
     // All shapes first: room is made for numbers that the file has, not for sizes that are claimed.
     for (name, shape, _) in &blocks {
         tensors.check_shape(name, shape)?;
     }
-    let mut theta = vec![T::zero(); layout.len()];
+    let mut theta = Aligned::zeros(layout.len());
     for (name, _, range) in blocks {
         tensors.read_into(&name, Rows::Contiguous, &mut theta[range])?;
     }

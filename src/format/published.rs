@@ -6,6 +6,7 @@ use std::path::Path;
 
 use super::tensors::{Rows, Tensors};
 use super::{Loaded, Note, malformed, unsupported};
+use crate::kernel::Aligned;
 use crate::parameters::{Layout, Parameters};
 use crate::{Activation, Error, Real, SparseAutoencoder};
 
@@ -160,7 +161,7 @@ impl Published<'_> {
         let (d, n) = sizes;
         let activation = self.selection.activation();
         let layout = Layout::new(&[d, n], false)?.for_activations(&[activation])?;
-        let mut theta = vec![T::zero(); layout.len()];
+        let mut theta = Aligned::zeros(layout.len());
         let at = layout.blocks()[0].clone();
         self.encoder_weights
             .read(tensors, &mut theta[at.encoder_weights.clone()])?;
@@ -200,7 +201,7 @@ impl Published<'_> {
             .output_activation(Activation::Identity)
             .pre_encoder_bias(self.centered)
             .penalty(())
-            .build_with(Parameters::new(layout, theta)?)?;
+            .build_with(Parameters::from_aligned(layout, theta)?)?;
         Ok(Loaded { model, notes })
     }
 

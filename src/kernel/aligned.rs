@@ -31,7 +31,23 @@ impl<T> Aligned<T> {
 impl<T: Real> Aligned<T> {
     /// So many zeros.
     pub(crate) fn zeros(len: usize) -> Self {
-        vec![T::zero(); len].into()
+        Self::zeros_in(Vec::with_capacity(len + line::<T>()), len)
+    }
+
+    /// So many zeros, if there is memory for them.
+    pub(crate) fn try_zeros(len: usize) -> Option<Self> {
+        let mut room = Vec::new();
+        room.try_reserve_exact(len.checked_add(line::<T>())?).ok()?;
+        Some(Self::zeros_in(room, len))
+    }
+
+    fn zeros_in(mut room: Vec<T>, len: usize) -> Self {
+        let first = to_line(room.as_ptr());
+        room.resize(first + len, T::zero());
+        Self {
+            entries: room,
+            first,
+        }
     }
 
     /// Makes it so long, with zeros behind what is there.
@@ -40,9 +56,10 @@ impl<T: Real> Aligned<T> {
         if !self.entries.is_empty() && room <= self.entries.capacity() {
             self.entries.resize(room, T::zero());
         } else {
-            let mut entries = std::mem::take(self).into_vec();
-            entries.resize(len, T::zero());
-            *self = entries.into();
+            let mut longer = Self::zeros(len);
+            let kept = self.len().min(len);
+            longer[..kept].copy_from_slice(&self[..kept]);
+            *self = longer;
         }
     }
 
@@ -61,22 +78,31 @@ impl<T: Real> Aligned<T> {
 }
 
 impl<T: Clone> From<Vec<T>> for Aligned<T> {
-    /// Moves the numbers to the next cache line, where they do not begin at one.
+    /// Moves the numbers to the next cache line, where they do not begin at one. If there is no
+    /// room for that, the allocator may have to move them elsewhere.
     fn from(mut entries: Vec<T>) -> Self {
-        let line = CACHE_LINE / size_of::<T>();
-        let to_line = |entries: &[T]| entries.as_ptr().align_offset(CACHE_LINE).min(line);
         let Some(filling) = entries.first().cloned() else {
             return Self { entries, first: 0 };
         };
-        if to_line(&entries) == 0 {
+        if to_line(entries.as_ptr()) == 0 {
             return Self { entries, first: 0 };
         }
-        entries.reserve_exact(line);
-        let first = to_line(&entries);
+        entries.reserve_exact(line::<T>());
+        let first = to_line(entries.as_ptr());
         entries.resize(entries.len() + first, filling);
         entries.rotate_right(first);
         Self { entries, first }
     }
+}
+
+/// The entries of a cache line.
+const fn line<T>() -> usize {
+    CACHE_LINE / size_of::<T>()
+}
+
+/// From where the entries begin, or will, to the next cache line.
+fn to_line<T>(begin: *const T) -> usize {
+    begin.align_offset(CACHE_LINE).min(line::<T>())
 }
 
 impl<T> Deref for Aligned<T> {
@@ -101,7 +127,9 @@ impl<T> Default for Aligned<T> {
 
 impl<T: Clone> Clone for Aligned<T> {
     fn clone(&self) -> Self {
-        self.to_vec().into()
+        let mut entries = Vec::with_capacity(self.len() + line::<T>());
+        entries.extend_from_slice(self);
+        entries.into()
     }
 }
 
