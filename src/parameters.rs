@@ -206,10 +206,10 @@ impl<T: Real> Parameters<T> {
         let (sizes, tied) = (self.layout.sizes(), self.layout.is_tied());
         let without = Layout::new(sizes, tied)?.len();
         let layout = Layout::with_thresholds(sizes, tied, |l, _| of_layers[l].len())?;
-        let mut theta = self.theta.into_vec();
-        theta.truncate(without);
-        of_layers.iter().for_each(|layer| theta.extend(*layer));
-        Self::new(layout, theta)
+        let mut theta = self.theta;
+        theta.resize(layout.len());
+        theta[without..].copy_from_slice(&of_layers.concat());
+        Self::from_aligned(layout, theta)
     }
 
     /// The same parameters for hidden layers with these activations: what parameters these need and
@@ -225,9 +225,9 @@ impl<T: Real> Parameters<T> {
                 other: "hidden activations that have others, or none",
             });
         }
-        let mut theta = self.theta.into_vec();
-        theta.resize(layout.len(), T::zero());
-        Self::new(layout, theta)
+        let mut theta = self.theta;
+        theta.resize(layout.len());
+        Self::from_aligned(layout, theta)
     }
 
     /// Sizes and places.

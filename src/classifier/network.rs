@@ -154,7 +154,7 @@ impl<T: Real> Network<T> {
     ) {
         let (m, head) = (x.ncols(), self.layers.len() - 1);
         let bias_gradient = &mut gradient[self.layers[head].bias.clone()];
-        for (g, &sum) in bias_gradient.iter_mut().zip(&ws.sums) {
+        for (g, &sum) in bias_gradient.iter_mut().zip(ws.sums.iter()) {
             *g = T::of(sum);
         }
         for (l, layer) in self.layers.iter().enumerate().rev() {

@@ -71,7 +71,7 @@ pub struct ClassifierWorkspace<T> {
     pub(super) activations: Vec<Aligned<T>>,
     /// `Δ(A_{l+1})` at index `l`, below the head
     pub(super) delta: Vec<Aligned<T>>,
-    pub(super) sums: Vec<f64>,
+    pub(super) sums: Aligned<f64>,
     pub(super) scratch: Scratch<T>,
 }
 
@@ -88,7 +88,7 @@ impl<T: Real> ClassifierWorkspace<T> {
         Self {
             activations: Vec::new(),
             delta: Vec::new(),
-            sums: Vec::new(),
+            sums: Aligned::new(),
             scratch: Scratch::default(),
         }
     }
@@ -112,10 +112,7 @@ impl<T: Real> ClassifierWorkspace<T> {
                 self.delta[l].grow(layer.above * samples);
             }
         }
-        let classes = network.classes();
-        if self.sums.len() < classes {
-            self.sums.resize(classes, 0.0);
-        }
+        self.sums.grow(network.classes());
     }
 }
 

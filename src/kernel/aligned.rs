@@ -6,7 +6,7 @@ use std::ops::{Deref, DerefMut};
 use crate::Real;
 
 /// Bytes of a cache line.
-pub(super) const CACHE_LINE: usize = 64;
+const CACHE_LINE: usize = 64;
 
 /// A vector of numbers of which the first lies at the beginning of a cache line.
 ///
@@ -53,7 +53,7 @@ impl<T: Real> Aligned<T> {
     /// Makes it so long, with zeros behind what is there.
     pub(crate) fn resize(&mut self, len: usize) {
         let room = self.first + len;
-        if !self.entries.is_empty() && room <= self.entries.capacity() {
+        if room <= self.entries.capacity() {
             self.entries.resize(room, T::zero());
         } else {
             let mut longer = Self::zeros(len);
@@ -61,6 +61,12 @@ impl<T: Real> Aligned<T> {
             longer[..kept].copy_from_slice(&self[..kept]);
             *self = longer;
         }
+    }
+
+    /// Makes it so many zeros, in the room that there is.
+    pub(crate) fn reset(&mut self, len: usize) {
+        self.resize(len);
+        self.fill(T::zero());
     }
 
     /// Makes it at least so long.
@@ -82,7 +88,7 @@ impl<T: Clone> From<Vec<T>> for Aligned<T> {
     /// room for that, the allocator may have to move them elsewhere.
     fn from(mut entries: Vec<T>) -> Self {
         let Some(filling) = entries.first().cloned() else {
-            return Self { entries, first: 0 };
+            return Self::new();
         };
         if to_line(entries.as_ptr()) == 0 {
             return Self { entries, first: 0 };
@@ -96,7 +102,7 @@ impl<T: Clone> From<Vec<T>> for Aligned<T> {
 }
 
 /// The entries of a cache line.
-const fn line<T>() -> usize {
+pub(super) const fn line<T>() -> usize {
     CACHE_LINE / size_of::<T>()
 }
 

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use pulp::{Simd, WithSimd};
 
-use super::aligned::{Aligned, CACHE_LINE};
+use super::aligned::{Aligned, line};
 use super::product::Side;
 use super::vectorize;
 use crate::Real;
@@ -42,7 +42,7 @@ impl<'a, T> Strips<'a, T> {
     /// lines that are a power of two apart push each other out of the cache, and strips are written
     /// side by side.
     const fn stride(width: usize, depth: usize) -> usize {
-        width * depth + CACHE_LINE / size_of::<T>()
+        width * depth + line::<T>()
     }
 
     pub(super) fn get(&self, index: usize) -> &'a [T] {

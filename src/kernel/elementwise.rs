@@ -21,22 +21,19 @@ pub(crate) fn activate<T: Real>(
 ) {
     scratch.run(z, bias.len(), sums, |_, panel, sums| {
         for column in panel.chunks_exact_mut(bias.len()) {
-            let Some(kept) = kept else {
+            // Where some are yet to be taken away, they are added up only then.
+            let at_once = if kept.is_none() { &mut *sums } else { &mut [] };
+            vectorize(
+                #[inline(always)]
+                || activate_and_add(column, bias, &f, at_once),
+            );
+            if let Some(kept) = kept {
+                keep_largest(column, kept);
                 vectorize(
                     #[inline(always)]
-                    || activate_and_add(column, bias, &f, sums),
+                    || add_column(column, sums),
                 );
-                continue;
-            };
-            vectorize(
-                #[inline(always)]
-                || activate_and_add(column, bias, &f, &mut []),
-            );
-            keep_largest(column, kept);
-            vectorize(
-                #[inline(always)]
-                || add_column(column, sums),
-            );
+            }
         }
     });
 }

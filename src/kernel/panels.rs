@@ -1,7 +1,7 @@
 //! Passes over a matrix by panels of columns, each panel on whichever thread is free.
 
 use super::Scratch;
-use super::aligned::{Aligned, CACHE_LINE};
+use super::aligned::{Aligned, line};
 use super::threads::{Divide, divide};
 use crate::Real;
 
@@ -52,7 +52,7 @@ impl<T: Real> Scratch<T> {
         let panels = matrix.len().div_ceil(width);
         let depth = self.threads.depth_for(matrix.len());
         let count = totals.len();
-        let stride = count.max(1).next_multiple_of(CACHE_LINE / size_of::<T>());
+        let stride = count.max(1).next_multiple_of(line::<T>());
         let sums = &mut self.partials.sums;
         sums.grow(panels * stride);
         let sums = &mut sums[..panels * stride];

@@ -19,7 +19,7 @@ use std::ops::Range;
 use nalgebra::{DMatrixView, DMatrixViewMut};
 
 use super::Scratch;
-use super::aligned::CACHE_LINE;
+use super::aligned::line;
 use super::blocks::multiply;
 use super::copy::Copies;
 use super::matrix_vector::matrix_vector;
@@ -185,7 +185,7 @@ impl<T: Real> Task<'_, T> {
         let by_rows = rows >= columns;
         let len = if by_rows { rows } else { columns };
         // At whole vectors, so that of a column no two threads write the same cache line.
-        let middle = (len * (threads / 2) / threads).next_multiple_of(CACHE_LINE / size_of::<T>());
+        let middle = (len * (threads / 2) / threads).next_multiple_of(line::<T>());
         if threads <= 1 || middle >= len {
             multiply(self, &mut copies[0]);
             return;

@@ -139,7 +139,7 @@ impl<T: Real> Optimizer<T> for Adam<T> {
             &mut self.first_moment,
             &mut self.second_moment,
         ] {
-            *state = Aligned::zeros(len);
+            state.reset(len);
         }
     }
 

@@ -95,7 +95,7 @@ impl<T: Real> Optimizer<T> for Sgd<T> {
     /// Forgets the velocity. The factor of a schedule stays.
     fn reset(&mut self, len: usize) {
         for state in [&mut self.gradient, &mut self.velocity] {
-            *state = Aligned::zeros(len);
+            state.reset(len);
         }
     }
 

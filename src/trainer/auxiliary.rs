@@ -110,8 +110,7 @@ impl<T: Real> Auxiliary<T> {
 
     /// `W_𝒟`, `b_𝒟`, and `D_𝒟`, with a decoder's bias of 0.
     fn gather(&mut self, dead: &[usize], pass: &Pass<'_, T>) {
-        self.theta.resize(self.layout.len());
-        self.theta.fill(T::zero());
+        self.theta.reset(self.layout.len());
         self.gradient.resize(self.layout.len());
         let (to, from) = (&self.layout.blocks()[0], &pass.layout.blocks()[0]);
         let rows = to.below;
