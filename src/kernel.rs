@@ -7,6 +7,7 @@ mod codes;
 mod combine;
 mod compressed;
 mod copy;
+mod decay;
 mod dot;
 mod elementwise;
 mod gated;
@@ -27,9 +28,10 @@ mod update;
 pub(crate) use aligned::Aligned;
 pub(crate) use codes::Codes;
 pub(crate) use compressed::Compressed;
+pub(crate) use decay::{decay, norm_squared};
 pub(crate) use elementwise::{
     activate, add_products, add_scaled, all_finite, backpropagate, distance_squared, divide_by,
-    multiply, norm_squared, residual, subtract, sum, weight_decay,
+    multiply, residual, subtract, sum,
 };
 pub(crate) use gated::{backpropagate_gated, open_gates, pass_gates};
 pub(crate) use jump::{Jump, activate_above, backpropagate_jump, near_below, positive};

@@ -286,8 +286,8 @@ impl<T: Real> Pass<'_, T> {
             self.average_means(batch.shares, ws);
             let auxiliary = self.reconstruct_frozen(batch.target, ws);
             let reconstruction = self.reconstruct(batch.target, sparse, ws);
-            let weight_decay = self.decay(ws);
-            let sparsity = match gradient {
+            let mut gradient = gradient;
+            let sparsity = match gradient.as_deref_mut() {
                 None => (0..self.layout.depth()).rev().fold(T::zero(), |sum, l| {
                     sum + self.penalize(l, m, ws).loss // and the gradient goes unused
                 }),
@@ -307,7 +307,7 @@ impl<T: Real> Pass<'_, T> {
             ws.return_centred(centred);
             Loss {
                 reconstruction,
-                weight_decay,
+                weight_decay: self.decay(gradient, ws),
                 sparsity,
                 auxiliary,
             }

@@ -85,21 +85,21 @@ impl<T: Real> Network<T> {
         theta: &[T],
         x: DMatrixView<'_, T>,
         labels: &[usize],
-        gradient: Option<&mut [T]>,
+        mut gradient: Option<&mut [T]>,
         ws: &mut ClassifierWorkspace<T>,
     ) -> ClassifierLoss<T> {
         self.forward(theta, x, ws);
         let classes = self.classes();
         let z = &mut ws.activations[self.layers.len() - 1][..classes * x.ncols()];
         let cross_entropy = cross_entropy(z, labels, classes, &mut ws.sums);
-        let weights = self.layers.iter().map(|layer| layer.weights.clone());
-        let weight_decay = kernel::weight_decay(self.weight_decay, weights, theta, &ws.scratch);
-        if let Some(gradient) = gradient {
+        if let Some(gradient) = gradient.as_deref_mut() {
             self.backward(theta, x, gradient, ws);
         }
+        let weights = self.layers.iter().map(|layer| layer.weights.clone());
+        let lambda = self.weight_decay;
         ClassifierLoss {
             cross_entropy,
-            weight_decay,
+            weight_decay: kernel::decay(lambda, weights, theta, gradient, &ws.scratch),
         }
     }
 
@@ -169,10 +169,9 @@ impl<T: Real> Network<T> {
                 Some(below) => matrix(&ws.activations[below], layer.below, m),
                 None => x,
             };
-            let write = Write::onto_decay(self.weight_decay, layer.weights(theta));
             product(
                 layer.weights_mut(gradient),
-                write,
+                Write::Over,
                 below,
                 transpose(delta),
                 &mut ws.scratch,

@@ -5,8 +5,8 @@ use std::ops::Range;
 
 use nalgebra::DMatrixView;
 
-use super::combine::Start;
 use super::elementwise::residual_column;
+use super::product::Write;
 use super::select::select;
 use super::threads::{Divide, divide};
 use super::{Scratch, vectorize};
@@ -266,7 +266,7 @@ impl<T: Real> Codes<T> {
                 let i = first + offset;
                 let (units, values) = self.of_sample(i);
                 let of = |unit: u32| &d[unit as usize * rows..(unit as usize + 1) * rows];
-                T::combine(column, Start::Zero, units.len(), |slot| {
+                T::combine(column, Write::Over, units.len(), |slot| {
                     (of(units[slot]), values[slot])
                 });
                 residual_column(column, bias, x.column(i).as_slice(), &term, sums);
@@ -274,11 +274,11 @@ impl<T: Real> Codes<T> {
         });
     }
 
-    /// `out ← before + D h` of these units alone; without `before` where it is empty.
+    /// `out ← D h` of these units alone, added to what `write` says.
     pub(crate) fn decode_units(
         &self,
         out: &mut [T],
-        before: &[T],
+        write: Write,
         d: DMatrixView<'_, T>,
         range: &Range<usize>,
         scratch: &mut Scratch<T>,
@@ -287,16 +287,11 @@ impl<T: Real> Codes<T> {
         scratch.run(out, rows, &mut [], |first, panel, _| {
             for (offset, column) in panel.chunks_exact_mut(rows).enumerate() {
                 let i = first + offset;
-                let mut begin = Start::Zero;
-                if let Some(before) = before.get(i * rows..(i + 1) * rows) {
-                    column.copy_from_slice(before);
-                    begin = Start::Present;
-                }
                 let (units, values) = self.of_sample(i);
                 let start = units.partition_point(|&unit| (unit as usize) < range.start);
                 let end = units.partition_point(|&unit| (unit as usize) < range.end);
                 let of = |unit: u32| d.column(unit as usize).data.into_slice();
-                T::combine(column, begin, end - start, |slot| {
+                T::combine(column, write, end - start, |slot| {
                     (of(units[start + slot]), values[start + slot])
                 });
             }

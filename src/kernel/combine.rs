@@ -3,23 +3,15 @@
 
 use pulp::{Simd, WithSimd};
 
-/// What a combination begins with.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Start<'a, T> {
-    Zero,
-    /// What is there.
-    Present,
-    /// A multiple of another column.
-    Multiple(T, &'a [T]),
-}
+use super::product::Write;
 
 macro_rules! combine {
-    ($name:ident, $float:ident, $splat:ident, $mul:ident, $mul_add:ident, $as_simd:ident,
+    ($name:ident, $float:ident, $splat:ident, $mul_add:ident, $as_simd:ident,
      $as_mut_simd:ident, $partial_load:ident, $partial_store:ident) => {
-        /// `out ← start + Σ value · column` over `count` pairs, in their order.
+        /// `out ← Σ value · column` over `count` pairs, in their order, added to what `write` says.
         pub(super) struct $name<'a, P> {
             pub(super) out: &'a mut [$float],
-            pub(super) start: Start<'a, $float>,
+            pub(super) write: Write,
             pub(super) count: usize,
             pub(super) pair: P,
         }
@@ -54,16 +46,9 @@ macro_rules! combine {
                 fn vectors<S: Simd, const N: usize>(&mut self, simd: S, first: usize) {
                     let out = &mut S::$as_mut_simd(self.out).0[first..first + N];
                     let mut sums = [simd.$splat(0.0); N];
-                    match self.start {
-                        Start::Zero => {}
-                        Start::Present => sums.copy_from_slice(out),
-                        Start::Multiple(factor, column) => {
-                            let column = &S::$as_simd(column).0[first..first + N];
-                            let factor = simd.$splat(factor);
-                            for n in 0..N {
-                                sums[n] = simd.$mul(factor, column[n]);
-                            }
-                        }
+                    match self.write {
+                        Write::Over => {}
+                        Write::Add => sums.copy_from_slice(out),
                     }
                     for index in 0..self.count {
                         let (column, value) = (self.pair)(index);
@@ -85,13 +70,9 @@ macro_rules! combine {
                     if out.is_empty() {
                         return;
                     }
-                    let mut sum = match self.start {
-                        Start::Zero => simd.$splat(0.0),
-                        Start::Present => simd.$partial_load(out),
-                        Start::Multiple(factor, column) => {
-                            let column = simd.$partial_load(S::$as_simd(column).1);
-                            simd.$mul(simd.$splat(factor), column)
-                        }
+                    let mut sum = match self.write {
+                        Write::Over => simd.$splat(0.0),
+                        Write::Add => simd.$partial_load(out),
                     };
                     for index in 0..self.count {
                         let (column, value) = (self.pair)(index);
@@ -109,7 +90,6 @@ combine!(
     CombineF32,
     f32,
     splat_f32s,
-    mul_f32s,
     mul_add_f32s,
     as_simd_f32s,
     as_mut_simd_f32s,
@@ -120,7 +100,6 @@ combine!(
     CombineF64,
     f64,
     splat_f64s,
-    mul_f64s,
     mul_add_f64s,
     as_simd_f64s,
     as_mut_simd_f64s,
@@ -143,16 +122,14 @@ mod tests {
                 let columns: Vec<Vec<f64>> = (0..count)
                     .map(|j| (0..len).map(|i| ((7 * i + 3 * j) % 11) as f64).collect())
                     .collect();
-                let other: Vec<f64> = (0..len).map(|i| (i % 5) as f64).collect();
                 let present: Vec<f64> = (0..len).map(|i| (i % 3) as f64).collect();
-                for start in [Start::Zero, Start::Present, Start::Multiple(0.25, &other)] {
+                for write in [Write::Over, Write::Add] {
                     let mut out = present.clone();
-                    f64::combine(&mut out, start, count, |j| (&columns[j], value(j)));
+                    f64::combine(&mut out, write, count, |j| (&columns[j], value(j)));
                     for i in 0..len {
-                        let start = match start {
-                            Start::Zero => 0.0,
-                            Start::Present => present[i],
-                            Start::Multiple(factor, column) => factor * column[i],
+                        let start = match write {
+                            Write::Over => 0.0,
+                            Write::Add => present[i],
                         };
                         let sum =
                             (0..count).fold(start, |sum, j| value(j).mul_add(columns[j][i], sum));

@@ -6,7 +6,7 @@ use std::ops::Range;
 use nalgebra::DMatrixView;
 
 use super::codes::{Codes, index};
-use super::combine::Start;
+use super::product::Write;
 use super::threads::{Divide, divide};
 use super::{Scratch, vectorize};
 use crate::Real;
@@ -103,7 +103,7 @@ impl<T: Real> Compressed<T> {
                 let rows = &self.rows[ends[0]..ends[1]];
                 let values = &self.values[ends[0]..ends[1]];
                 let of = |row: u32| d.column(row as usize).data.into_slice();
-                T::combine(out, Start::Zero, rows.len(), |slot| {
+                T::combine(out, Write::Over, rows.len(), |slot| {
                     (of(rows[slot]), values[slot])
                 });
             }

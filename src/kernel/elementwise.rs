@@ -1,11 +1,8 @@
 //! The elementwise passes of a training step, fused so that each matrix is read and written once.
 
-use std::ops::Range;
-
 use nalgebra::DMatrixView;
 
-use super::threads::join;
-use super::{Scalar, Scratch, Threads, keep_largest, vectorize};
+use super::{Scalar, Scratch, keep_largest, vectorize};
 use crate::Real;
 
 /// `z ← f(z + b)` for every column, then all but the `kept` largest of each column are set to 0.
@@ -164,22 +161,6 @@ pub(crate) fn backpropagate<T: Real>(
     });
 }
 
-/// `λ/2 Σ‖W‖²` over `weights`, which are ranges of θ.
-pub(crate) fn weight_decay<T: Real>(
-    lambda: T,
-    weights: impl Iterator<Item = Range<usize>>,
-    theta: &[T],
-    scratch: &Scratch<T>,
-) -> T {
-    if lambda <= T::zero() {
-        return T::zero();
-    }
-    let norms: f64 = weights
-        .map(|range| norm_squared(&theta[range], scratch.threads).to_f64())
-        .sum();
-    T::of(0.5 * norms) * lambda
-}
-
 /// `Σ term(v)`, in a fixed order that vector code can keep.
 #[inline(always)]
 pub(crate) fn sum<T: Real>(values: &[T], term: impl Fn(T) -> T) -> T {
@@ -292,29 +273,4 @@ pub(crate) fn add_scaled<T: Real>(to: &mut [T], factor: T, v: &[T]) {
             }
         },
     );
-}
-
-/// `‖v‖²`, the halves of the values on two threads if they are many. Which values are added to which
-/// does not depend on the threads.
-pub(crate) fn norm_squared<T: Real>(values: &[T], threads: Threads) -> T {
-    /// What a thread sums at once.
-    const PART: usize = 1 << 14;
-    if values.len() <= PART {
-        return vectorize(
-            #[inline(always)]
-            || sum(values, |v| Scalar::fma(v, v, T::zero())),
-        );
-    }
-    let half = (values.len() / 2).next_multiple_of(PART);
-    let (first, second) = values.split_at(half);
-    if !threads.for_pass(values.len()) {
-        return norm_squared(first, threads) + norm_squared(second, threads);
-    }
-    let mut sums = [T::zero(); 2];
-    let [of_first, of_second] = &mut sums;
-    join(
-        || *of_first = norm_squared(first, threads),
-        || *of_second = norm_squared(second, threads),
-    );
-    sums[0] + sums[1]
 }

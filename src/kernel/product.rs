@@ -50,34 +50,13 @@ pub(crate) fn transpose<T: Real>(matrix: DMatrixView<'_, T>) -> Factor<'_, T> {
     }
 }
 
-/// What a product is added to.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Write<'a, T: Real> {
+/// What a result is added to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Write {
     /// Nothing: it replaces what the result held.
     Over,
     /// What the result held.
     Add,
-    /// A multiple of another matrix of the same shape, whatever the result held.
-    Onto(T, DMatrixView<'a, T>),
-}
-
-impl<'a, T: Real> Write<'a, T> {
-    /// Onto `λ W`: how the gradient of weights that decay begins.
-    pub(crate) fn onto_decay(lambda: T, weights: DMatrixView<'a, T>) -> Self {
-        if lambda > T::zero() {
-            Self::Onto(lambda, weights)
-        } else {
-            Self::Over
-        }
-    }
-
-    /// The same for a part of the result.
-    fn part(&self, rows: Range<usize>, columns: Range<usize>) -> Write<'_, T> {
-        match self {
-            Write::Onto(factor, matrix) => Write::Onto(*factor, matrix.view_range(rows, columns)),
-            other => *other,
-        }
-    }
 }
 
 /// Up to so many columns of a result, copying a factor costs more than reading it for every column.
@@ -86,13 +65,13 @@ const FEW: usize = 8;
 /// `out = lhs · rhs`, added to what `write` says.
 pub(crate) fn product<'a, T: Real>(
     mut out: DMatrixViewMut<'_, T>,
-    write: Write<'_, T>,
+    write: Write,
     lhs: impl Into<Factor<'a, T>>,
     rhs: impl Into<Factor<'a, T>>,
     scratch: &mut Scratch<T>,
 ) {
     let (lhs, rhs) = (lhs.into(), rhs.into());
-    if matches!(write, Write::Over) && out.ncols() <= FEW && !rhs.transposed {
+    if write == Write::Over && out.ncols() <= FEW && !rhs.transposed {
         for (mut out, v) in out.column_iter_mut().zip(rhs.matrix.column_iter()) {
             let (out, v) = (out.as_mut_slice(), v.data.into_slice());
             matrix_vector(out, lhs.matrix, lhs.transposed, v, scratch.threads);
@@ -172,7 +151,7 @@ impl<T: Real> Side<'_, T> {
 #[derive(Debug)]
 pub(super) struct Task<'a, T: Real> {
     pub(super) out: DMatrixViewMut<'a, T>,
-    pub(super) write: Write<'a, T>,
+    pub(super) write: Write,
     pub(super) vector: Side<'a, T>,
     pub(super) broadcast: Side<'a, T>,
 }
@@ -204,7 +183,7 @@ impl<T: Real> Task<'_, T> {
             };
             Task {
                 out,
-                write: self.write.part(rows.clone(), columns.clone()),
+                write: self.write,
                 vector: whole_vector.part(rows),
                 broadcast: whole_broadcast.part(columns),
             }

@@ -1,9 +1,10 @@
 //! What the kernels know of a scalar: fused multiply-add, and the exponentials behind the smooth
 //! activations, branch-free so that loops over them become vector code.
 
-use super::combine::{CombineF32, CombineF64, Start};
+use super::combine::{CombineF32, CombineF64};
 use super::copy::{SQUARE, TransposeF32, TransposeF64};
 use super::dot::{DotF32, DotF64, DotsF32, DotsF64};
+use super::product::Write;
 use super::tile::{Block, ShapeF32, ShapeF64, TilesF32, TilesF64};
 
 /// The arithmetic that the kernels need of a scalar. Implemented for `f32` and `f64` only.
@@ -26,12 +27,12 @@ pub trait Scalar: Sized + Copy + Send + Sync + 'static {
     /// `out[j] = column(j) · x`, each summed in a fixed order.
     fn dots<'a>(out: &mut [Self], column: impl Fn(usize) -> &'a [Self], x: &[Self]);
 
-    /// `out ← start + Σ value · column` over `count` pairs, added in their order.
+    /// `out ← Σ value · column` over `count` pairs, in their order, added to what `write` says.
     #[doc(hidden)]
     #[allow(private_interfaces)]
     fn combine<'a>(
         out: &mut [Self],
-        start: Start<'a, Self>,
+        write: Write,
         count: usize,
         pair: impl Fn(usize) -> (&'a [Self], Self),
     );
@@ -149,13 +150,13 @@ macro_rules! scalar {
                 #[allow(private_interfaces)]
                 fn combine<'a>(
                     out: &mut [Self],
-                    start: Start<'a, Self>,
+                    write: Write,
                     count: usize,
                     pair: impl Fn(usize) -> (&'a [Self], Self),
                 ) {
                     pulp::Arch::new().dispatch($combine {
                         out,
-                        start,
+                        write,
                         count,
                         pair,
                     });

@@ -23,7 +23,7 @@ const fn vectors_and_columns(registers: usize) -> (usize, usize) {
 #[derive(Debug)]
 pub(super) struct Block<'a, T: Real> {
     pub(super) out: DMatrixViewMut<'a, T>,
-    pub(super) write: Write<'a, T>,
+    pub(super) write: Write,
     pub(super) rows: Range<usize>,
     pub(super) columns: Range<usize>,
     pub(super) depth: Range<usize>,
@@ -133,31 +133,26 @@ macro_rules! tiles {
                 let (rows, width) = (block.rows.clone(), V * lanes::<S>());
                 // Where there is no column, there is no room either.
                 let mut out: [&mut [$float]; N] = std::array::from_fn(|_| &mut [][..]);
-                let mut from: [&[$float]; N] = [&[]; N];
                 let write = block.write;
                 let mut view = block.out.columns_range_mut(j..j + columns);
                 for (n, column) in view.column_iter_mut().enumerate() {
                     out[n] = &mut column.data.into_slice_mut()[rows.clone()];
-                    if let Write::Onto(_, matrix) = &write {
-                        from[n] = &matrix.column(j + n).data.into_slice()[rows.clone()];
-                    }
                 }
                 for (index, i) in (0..rows.len()).step_by(width).enumerate() {
                     let (strip, _) = S::$as_simd(block.strips.get(index));
                     let (strip, _) = strip.as_chunks::<V>();
-                    let onto = (write, &from);
                     match (rows.len() - i).div_ceil(lanes::<S>()) {
                         1 => {
                             let tile = accumulate::<S, 1, V, N>(simd, strip, b);
-                            put(simd, tile, i, &mut out, onto);
+                            put(simd, tile, i, &mut out, write);
                         }
                         2 => {
                             let tile = accumulate::<S, 2, V, N>(simd, strip, b);
-                            put(simd, tile, i, &mut out, onto);
+                            put(simd, tile, i, &mut out, write);
                         }
                         _ => {
                             let tile = accumulate::<S, V, V, N>(simd, strip, b);
-                            put(simd, tile, i, &mut out, onto);
+                            put(simd, tile, i, &mut out, write);
                         }
                     }
                 }
@@ -197,15 +192,14 @@ macro_rules! tiles {
                 tile
             }
 
-            /// Writes a tile to columns of the result, from row `i` on, added to what `write` says: to
-            /// `from`, if to another matrix.
+            /// Writes a tile to columns of the result, from row `i` on, added to what `write` says.
             #[inline(always)]
             fn put<S: Simd, const U: usize, const N: usize>(
                 simd: S,
                 tile: [[S::$vectors; U]; N],
                 i: usize,
                 out: &mut [&mut [$float]; N],
-                (write, from): (Write<'_, $float>, &[&[$float]; N]),
+                write: Write,
             ) {
                 let rows = i..i + U * lanes::<S>();
                 if out[0].len() < rows.end {
@@ -217,7 +211,7 @@ macro_rules! tiles {
                             copy[n][v] = tile[n][v];
                         }
                     }
-                    return put_part::<S, U, N>(&copy, i, out, (write, from));
+                    return put_part::<S, U, N>(&copy, i, out, write);
                 }
                 match write {
                     Write::Over => {
@@ -240,20 +234,6 @@ macro_rules! tiles {
                             }
                         }
                     }
-                    Write::Onto(factor, _) => {
-                        let factor = simd.$splat(factor);
-                        for n in 0..N {
-                            if let Some(out) = out[n].get_mut(rows.clone())
-                                && let Some(from) = from[n].get(rows.clone())
-                            {
-                                let (out, _) = S::$as_mut_simd(out);
-                                let (from, _) = S::$as_simd(from);
-                                for v in 0..U {
-                                    out[v] = simd.$mul_add(factor, from[v], tile[n][v]);
-                                }
-                            }
-                        }
-                    }
                 }
             }
 
@@ -262,19 +242,14 @@ macro_rules! tiles {
                 tile: &[[S::$vectors; U]; N],
                 i: usize,
                 out: &mut [&mut [$float]; N],
-                (write, from): (Write<'_, $float>, &[&[$float]; N]),
+                write: Write,
             ) {
-                for ((out, from), tile) in out.iter_mut().zip(from).zip(tile) {
+                for (out, tile) in out.iter_mut().zip(tile) {
                     let tile: &[$float] = pulp::bytemuck::cast_slice(tile);
                     let out = out.iter_mut().skip(i).zip(tile);
                     match write {
                         Write::Over => out.for_each(|(out, &value)| *out = value),
                         Write::Add => out.for_each(|(out, &value)| *out += value),
-                        Write::Onto(factor, _) => {
-                            for ((out, &value), &from) in out.zip(from.iter().skip(i)) {
-                                *out = factor.mul_add(from, value);
-                            }
-                        }
                     }
                 }
             }

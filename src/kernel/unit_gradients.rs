@@ -6,7 +6,7 @@ use nalgebra::DMatrixView;
 
 use super::Scratch;
 use super::codes::Codes;
-use super::combine::Start;
+use super::product::Write;
 use super::threads::{Divide, divide};
 use crate::Real;
 
@@ -22,11 +22,8 @@ pub(crate) struct UnitGradients<'a, T> {
 
 /// What the gradients of a unit are made of.
 pub(crate) struct UnitOperands<'a, T: Real> {
-    /// W and D, one unit per column.
-    pub(crate) w: &'a [T],
+    /// D, one unit per column.
     pub(crate) d: &'a [T],
-    /// λ
-    pub(crate) weight_decay: T,
     /// `Δ(R₀)`, one sample per column; that of the whole, and then those of the prefixes, the largest
     /// first.
     pub(crate) e: &'a [T],
@@ -53,7 +50,7 @@ impl<T: Real> Codes<T> {
     /// `(δ, τ) = back(j, hⱼᵢ, g)` for `g = ∂J/∂hⱼᵢ = dⱼ · eᵢ + per_unitⱼ + per_activationⱼᵢ`,
     ///
     /// ```text
-    /// ∂dⱼ = Σᵢ hⱼᵢ eᵢ + λ dⱼ,     ∂wⱼ = Σᵢ δ xᵢ + λ wⱼ,     ∂bⱼ = Σᵢ δ,     ∂tⱼ = Σᵢ τ
+    /// ∂dⱼ = Σᵢ hⱼᵢ eᵢ,     ∂wⱼ = Σᵢ δ xᵢ,     ∂bⱼ = Σᵢ δ,     ∂tⱼ = Σᵢ τ
     /// ```
     ///
     /// over the samples in which unit `j` is active.
@@ -122,7 +119,7 @@ impl<T: Real> Units<'_, T> {
         let rows = operands.x.nrows();
         let column = unit * rows..(unit + 1) * rows;
         let of_unit = j * rows..(j + 1) * rows;
-        let (w, d) = (&operands.w[of_unit.clone()], &operands.d[of_unit]);
+        let d = &operands.d[of_unit];
         let e = operands.e_of(j);
         let e = |slot: usize| &e[samples[slot] as usize * rows..][..rows];
         let x = |slot: usize| operands.x.column(samples[slot] as usize).data.into_slice();
@@ -146,31 +143,12 @@ impl<T: Real> Units<'_, T> {
         }
 
         let encoder = &mut self.gradients.encoder[column.clone()];
-        let start = decayed(operands.weight_decay, w);
-        let start = match &mut self.gradients.decoder {
-            Some(decoder) => {
-                let decoder = &mut decoder[column];
-                let start_of_decoder = decayed(operands.weight_decay, d);
-                T::combine(decoder, start_of_decoder, h.len(), |slot| {
-                    (e(slot), h[slot])
-                });
-                start
-            }
-            None => {
-                T::combine(encoder, start, h.len(), |slot| (e(slot), h[slot]));
-                Start::Present
-            }
+        let (of_decoder, write) = match &mut self.gradients.decoder {
+            Some(decoder) => (&mut decoder[column], Write::Over),
+            None => (&mut *encoder, Write::Add),
         };
-        T::combine(encoder, start, h.len(), |slot| (x(slot), slopes[slot]));
-    }
-}
-
-/// How the gradient of a column that decays begins: `λ w`.
-fn decayed<T: Real>(lambda: T, w: &[T]) -> Start<'_, T> {
-    if lambda > T::zero() {
-        Start::Multiple(lambda, w)
-    } else {
-        Start::Zero
+        T::combine(of_decoder, Write::Over, h.len(), |slot| (e(slot), h[slot]));
+        T::combine(encoder, write, h.len(), |slot| (x(slot), slopes[slot]));
     }
 }
 

@@ -19,15 +19,10 @@ pub(super) struct Penalized<T> {
 }
 
 impl<T: Real> Pass<'_, T> {
-    /// `λ/2 Σ‖W‖²`
-    pub(super) fn decay(&self, ws: &Workspace<T>) -> T {
-        let lambda = self.objective.weight_decay;
-        kernel::weight_decay(lambda, self.layout.weights(), self.theta, &ws.scratch)
-    }
-
-    /// What the gradient of the weights `w` is added to, where it is the first: `λ W`.
-    fn decayed<'w>(&self, w: DMatrixView<'w, T>) -> Write<'w, T> {
-        Write::onto_decay(self.objective.weight_decay, w)
+    /// `λ/2 Σ‖W‖²`; adds `λ W` to the gradient, if there is one.
+    pub(super) fn decay(&self, gradient: Option<&mut [T]>, ws: &Workspace<T>) -> T {
+        let (lambda, weights) = (self.objective.weight_decay, self.layout.weights());
+        kernel::decay(lambda, weights, self.theta, gradient, &ws.scratch)
     }
 
     /// `∂D_l`, `∂c_l`, and `D_lᵀ Δ(R_l)` for every layer, the outermost first.
@@ -64,7 +59,7 @@ impl<T: Real> Pass<'_, T> {
                 let units = group.units;
                 product(
                     weight_gradient.columns_range_mut(units.clone()),
-                    self.decayed(d.columns_range(units.clone())),
+                    Write::Over,
                     matrix(&delta[group.delta], blocks.below, m),
                     transpose(above.rows_range(units)),
                     &mut ws.scratch,
@@ -180,7 +175,7 @@ impl<T: Real> Pass<'_, T> {
                 ));
             }
 
-            // ∂W = H_below Δ(H)ᵀ + λ W
+            // ∂W = H_below Δ(H)ᵀ
             let below = if l == 0 {
                 input
             } else {
@@ -191,7 +186,7 @@ impl<T: Real> Pass<'_, T> {
             let write = if self.layout.is_tied() {
                 Write::Add // to ∂D
             } else {
-                self.decayed(blocks.encoder_weights(self.theta))
+                Write::Over
             };
             product(
                 weight_gradient,

@@ -59,18 +59,16 @@ impl<T: Real> Pass<'_, T> {
         for Group { units, delta } in self.groups(0, m) {
             let (r, smaller) = ws.reconstruction[0].split_at_mut(delta.end);
             let r = &mut r[delta];
-            let first = units.start == 0;
             let d = blocks.decoder_weights(self.theta);
-            if sparse {
-                let smaller = if first { &[] } else { &smaller[..rows * m] };
-                ws.codes
-                    .decode_units(r, smaller, d, &units, &mut ws.scratch);
+            let write = if units.start == 0 {
+                Write::Over
             } else {
-                let write = if first {
-                    Write::Over
-                } else {
-                    Write::Onto(T::one(), matrix(smaller, rows, m))
-                };
+                r.copy_from_slice(&smaller[..rows * m]);
+                Write::Add
+            };
+            if sparse {
+                ws.codes.decode_units(r, write, d, &units, &mut ws.scratch);
+            } else {
                 let h = matrix(&ws.hidden[0], n, m);
                 product(
                     matrix_mut(r, rows, m),

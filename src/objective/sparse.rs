@@ -158,9 +158,7 @@ impl<T: Real> Pass<'_, T> {
             thresholds,
         };
         let operands = UnitOperands {
-            w: &self.theta[blocks.encoder_weights.clone()],
             d: &self.theta[blocks.decoder_weights.clone()],
-            weight_decay: self.objective.weight_decay,
             e: &ws.reconstruction[0],
             prefixes: &self.objective.prefixes,
             x: input,
