@@ -5,7 +5,6 @@ use std::ops::Range;
 
 use nalgebra::DMatrixView;
 
-use super::elementwise::residual_column;
 use super::product::Write;
 use super::select::select;
 use super::threads::{Divide, divide};
@@ -247,35 +246,8 @@ impl<T: Real> Codes<T> {
         )
     }
 
-    /// `z ← δ`, where `(loss, δ) = term(D h + c, x)` entry by entry; the sums as
-    /// [`residual`](super::residual) writes them.
-    #[allow(clippy::too_many_arguments)]
-    pub(crate) fn residual(
-        &self,
-        z: &mut [T],
-        d: &[T],
-        bias: &[T],
-        x: DMatrixView<'_, T>,
-        term: impl Fn(T, T) -> (T, T) + Sync + Send,
-        sums: &mut [T],
-        scratch: &mut Scratch<T>,
-    ) {
-        let rows = bias.len();
-        scratch.run(z, rows, sums, |first, panel, sums| {
-            for (offset, column) in panel.chunks_exact_mut(rows).enumerate() {
-                let i = first + offset;
-                let (units, values) = self.of_sample(i);
-                let of = |unit: u32| &d[unit as usize * rows..(unit as usize + 1) * rows];
-                T::combine(column, Write::Over, units.len(), |slot| {
-                    (of(units[slot]), values[slot])
-                });
-                residual_column(column, bias, x.column(i).as_slice(), &term, sums);
-            }
-        });
-    }
-
     /// `out ← D h` of these units alone, added to what `write` says.
-    pub(crate) fn decode_units(
+    pub(crate) fn decode(
         &self,
         out: &mut [T],
         write: Write,
@@ -286,8 +258,7 @@ impl<T: Real> Codes<T> {
         let rows = d.nrows();
         scratch.run(out, rows, &mut [], |first, panel, _| {
             for (offset, column) in panel.chunks_exact_mut(rows).enumerate() {
-                let i = first + offset;
-                let (units, values) = self.of_sample(i);
+                let (units, values) = self.of_sample(first + offset);
                 let start = units.partition_point(|&unit| (unit as usize) < range.start);
                 let end = units.partition_point(|&unit| (unit as usize) < range.end);
                 let of = |unit: u32| d.column(unit as usize).data.into_slice();

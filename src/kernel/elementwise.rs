@@ -84,31 +84,20 @@ pub(crate) fn residual<T: Real>(
     scratch.run(z, rows, sums, |first, panel, sums| {
         for (offset, column) in panel.chunks_exact_mut(rows).enumerate() {
             let x = x.column(first + offset);
-            residual_column(column, bias, x.as_slice(), &term, sums);
+            let (delta_sums, loss_sums) = sums.split_at_mut(rows);
+            vectorize(
+                #[inline(always)]
+                || residual_column(column, bias, x.as_slice(), &term, delta_sums, loss_sums),
+            );
         }
     });
 }
 
 /// [`residual`] of one sample.
-#[inline(always)]
-pub(super) fn residual_column<T: Real>(
-    column: &mut [T],
-    bias: &[T],
-    x: &[T],
-    term: &impl Fn(T, T) -> (T, T),
-    sums: &mut [T],
-) {
-    let (delta_sums, loss_sums) = sums.split_at_mut(bias.len());
-    vectorize(
-        #[inline(always)]
-        || residual_entries(column, bias, x, term, delta_sums, loss_sums),
-    );
-}
-
 // A function of its own: the compiler knows of its arguments, but not of what a closure holds, that
 // they do not overlap, and five slices are too many to compare before the loop.
 #[inline(always)]
-fn residual_entries<T: Real>(
+fn residual_column<T: Real>(
     column: &mut [T],
     bias: &[T],
     x: &[T],

@@ -54,15 +54,30 @@ impl<T: Real> Codes<T> {
     /// ```
     ///
     /// over the samples in which unit `j` is active.
+    ///
+    /// All of the decoder's are made before the encoder's, so that of the samples' E and X only one
+    /// at a time has to stay in the caches.
     pub(crate) fn gradients(
         &mut self,
-        gradients: UnitGradients<'_, T>,
+        mut gradients: UnitGradients<'_, T>,
         operands: &UnitOperands<'_, T>,
         back: impl Fn(usize, T, T) -> (T, T) + Sync,
         scratch: &Scratch<T>,
     ) {
         let (starts, samples, activations, slopes) = self.by_unit();
         let work = (samples.len() * operands.x.nrows()).max(operands.d.len());
+        let depth = scratch.threads.depth_for(work);
+        let whole = Units {
+            first: 0,
+            starts,
+            samples,
+            activations,
+            slopes: &mut *slopes,
+            gradients: gradients.reborrow(),
+        };
+        divide(whole, depth, &|part: Units<'_, T>| {
+            part.differentiate_decoder(operands, &back)
+        });
         let whole = Units {
             first: 0,
             starts,
@@ -71,8 +86,9 @@ impl<T: Real> Codes<T> {
             slopes,
             gradients,
         };
-        let body = |part: Units<'_, T>| part.differentiate(operands, &back);
-        divide(whole, scratch.threads.depth_for(work), &body);
+        divide(whole, depth, &|part: Units<'_, T>| {
+            part.differentiate_encoder(operands)
+        });
     }
 }
 
@@ -96,17 +112,18 @@ impl<T: Real> Units<'_, T> {
         start(unit)..start(unit + 1)
     }
 
-    fn differentiate(
+    /// All but the gradients of the encoder's weights.
+    fn differentiate_decoder(
         mut self,
         operands: &UnitOperands<'_, T>,
         back: &impl Fn(usize, T, T) -> (T, T),
     ) {
         for unit in 0..self.starts.len() - 1 {
-            self.differentiate_unit(unit, operands, back);
+            self.differentiate_decoder_of(unit, operands, back);
         }
     }
 
-    fn differentiate_unit(
+    fn differentiate_decoder_of(
         &mut self,
         unit: usize,
         operands: &UnitOperands<'_, T>,
@@ -122,7 +139,6 @@ impl<T: Real> Units<'_, T> {
         let d = &operands.d[of_unit];
         let e = operands.e_of(j);
         let e = |slot: usize| &e[samples[slot] as usize * rows..][..rows];
-        let x = |slot: usize| operands.x.column(samples[slot] as usize).data.into_slice();
 
         T::dots(slopes, e, d);
         let per_unit = operands.per_unit.get(j).copied().unwrap_or_else(T::zero);
@@ -142,13 +158,29 @@ impl<T: Real> Units<'_, T> {
             *gradient = threshold;
         }
 
-        let encoder = &mut self.gradients.encoder[column.clone()];
-        let (of_decoder, write) = match &mut self.gradients.decoder {
-            Some(decoder) => (&mut decoder[column], Write::Over),
-            None => (&mut *encoder, Write::Add),
+        let decoder = match &mut self.gradients.decoder {
+            Some(decoder) => decoder,
+            None => &mut self.gradients.encoder,
         };
-        T::combine(of_decoder, Write::Over, h.len(), |slot| (e(slot), h[slot]));
-        T::combine(encoder, write, h.len(), |slot| (x(slot), slopes[slot]));
+        let gradient = &mut decoder[column];
+        T::combine(gradient, Write::Over, h.len(), |slot| (e(slot), h[slot]));
+    }
+
+    fn differentiate_encoder(self, operands: &UnitOperands<'_, T>) {
+        let write = match self.gradients.decoder {
+            Some(_) => Write::Over,
+            None => Write::Add,
+        };
+        let rows = operands.x.nrows();
+        for unit in 0..self.starts.len() - 1 {
+            let range = self.range(unit);
+            let (samples, slopes) = (&self.samples[range.clone()], &self.slopes[range]);
+            let x = |slot: usize| operands.x.column(samples[slot] as usize).data.into_slice();
+            let gradient = &mut self.gradients.encoder[unit * rows..(unit + 1) * rows];
+            T::combine(gradient, write, slopes.len(), |slot| {
+                (x(slot), slopes[slot])
+            });
+        }
     }
 }
 
@@ -201,6 +233,15 @@ impl<T: Real> Divide for Units<'_, T> {
 }
 
 impl<T> UnitGradients<'_, T> {
+    fn reborrow(&mut self) -> UnitGradients<'_, T> {
+        UnitGradients {
+            encoder: self.encoder,
+            decoder: self.decoder.as_deref_mut(),
+            bias: self.bias,
+            thresholds: self.thresholds,
+        }
+    }
+
     /// Those of the first so many units, of `rows` weights each, and those of the others.
     fn split_at(self, units: usize, rows: usize) -> (Self, Self) {
         let encoder = self.encoder.split_at_mut(units * rows);

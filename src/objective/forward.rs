@@ -146,7 +146,13 @@ impl<T: Real> Pass<'_, T> {
             let r = &mut r[l];
             r.grow(blocks.below * m);
             if sparse {
-                break; // one layer, whose product is taken from the codes
+                let (r, d) = (
+                    &mut r[..blocks.below * m],
+                    blocks.decoder_weights(self.theta),
+                );
+                let (all, scratch) = (0..blocks.above, &mut ws.scratch);
+                ws.codes.decode(r, Write::Over, d, &all, scratch);
+                continue; // there is but one layer
             }
             let above = if l + 1 == depth {
                 &ws.hidden[l]
@@ -160,7 +166,7 @@ impl<T: Real> Pass<'_, T> {
                 self.decode_layer(l, above, r, &mut ws.scratch);
             }
         }
-        T::of(self.compare(target, 0, sparse, ws) / f64::of_count(m))
+        T::of(self.compare(target, 0, ws) / f64::of_count(m))
     }
 
     /// What lies at this place of the buffer of `R₀`, before its activation, becomes `Δ(R₀)`, and
@@ -169,13 +175,12 @@ impl<T: Real> Pass<'_, T> {
         &self,
         target: DMatrixView<'_, T>,
         place: usize,
-        sparse: bool,
         ws: &mut Workspace<T>,
     ) -> f64 {
         let (half, per_sample) = (T::of(0.5), T::one() / T::of_count(target.ncols()));
         match self.objective.reconstruction {
             Reconstruction::SquaredError => {
-                with_function!(self.objective.decoder[0], g => self.residual(target, place, sparse, move |z, x| {
+                with_function!(self.objective.decoder[0], g => self.residual(target, place, move |z, x| {
                     let x_hat = g.value(z);
                     let e = x_hat - x;
                     (half * e * e, per_sample * e * g.slope(x_hat))
@@ -186,7 +191,6 @@ impl<T: Real> Pass<'_, T> {
                 self.residual(
                     target,
                     place,
-                    sparse,
                     move |z, x| (z.softplus() - x * z, per_sample * (Scalar::sigmoid(z) - x)),
                     ws,
                 );
@@ -202,7 +206,6 @@ impl<T: Real> Pass<'_, T> {
         &self,
         target: DMatrixView<'_, T>,
         place: usize,
-        sparse: bool,
         term: impl Fn(T, T) -> (T, T) + Send + Sync,
         ws: &mut Workspace<T>,
     ) {
@@ -211,13 +214,7 @@ impl<T: Real> Pass<'_, T> {
         let r = &mut ws.reconstruction[0][place * len..(place + 1) * len];
         let c = &self.theta[blocks.decoder_bias.clone()];
         let sums = &mut ws.sums[..2 * visible];
-        if sparse {
-            let d = &self.theta[blocks.decoder_weights.clone()];
-            ws.codes
-                .residual(r, d, c, target, term, sums, &mut ws.scratch);
-        } else {
-            kernel::residual(r, c, target, term, sums, &mut ws.scratch);
-        }
+        kernel::residual(r, c, target, term, sums, &mut ws.scratch);
     }
 
     /// `H_L` of `x`, into `hidden`.

@@ -105,7 +105,7 @@ impl<T: Real> Pass<'_, T> {
         r.grow(blocks.below * m);
         let gates = matrix(&ws.gates, blocks.above, m);
         self.decode_product(0, gates, r, &mut ws.scratch);
-        let loss = self.compare(target, 0, false, ws);
+        let loss = self.compare(target, 0, ws);
         std::mem::swap(&mut ws.frozen, &mut ws.reconstruction[0]);
         T::of(loss / f64::of_count(m))
     }

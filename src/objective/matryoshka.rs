@@ -67,7 +67,7 @@ impl<T: Real> Pass<'_, T> {
                 Write::Add
             };
             if sparse {
-                ws.codes.decode_units(r, write, d, &units, &mut ws.scratch);
+                ws.codes.decode(r, write, d, &units, &mut ws.scratch);
             } else {
                 let h = matrix(&ws.hidden[0], n, m);
                 product(
@@ -84,7 +84,7 @@ impl<T: Real> Pass<'_, T> {
         ws.prefix_sums[..rows].fill(T::zero());
         let mut loss = 0.0;
         for place in 0..places {
-            loss += self.compare(target, place, false, ws);
+            loss += self.compare(target, place, ws);
             for (total, &sum) in ws.prefix_sums[..rows].iter_mut().zip(ws.sums.iter()) {
                 *total += sum;
             }
