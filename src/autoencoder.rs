@@ -13,8 +13,9 @@ mod settings;
 
 use nalgebra::{DMatrixView, DVector};
 
-use crate::batch::{check_batch, check_size};
+use crate::batch::{check_batch, check_batch_on, check_size};
 use crate::error::Error;
+use crate::kernel::Threads;
 use crate::objective::{Objective, Pass};
 use crate::parameters::{Layout, Parameters, check_theta};
 use crate::{Real, SparseAutoencoderBuilder};
@@ -139,8 +140,8 @@ impl<T: Real> SparseAutoencoder<T> {
         }
     }
 
-    fn check_samples(&self, samples: DMatrixView<'_, T>) -> Result<(), Error> {
-        check_batch(samples, self.layout().visible(), SAMPLES)
+    fn check_samples(&self, samples: DMatrixView<'_, T>, threads: Threads) -> Result<(), Error> {
+        check_batch_on(threads, samples, self.layout().visible(), SAMPLES)
     }
 
     /// As far as can be said of samples that are not in memory.

@@ -2,7 +2,8 @@
 
 use nalgebra::DMatrixView;
 
-use crate::{Error, Real, kernel};
+use crate::kernel::{self, Threads};
+use crate::{Error, Real};
 
 /// Refuses a batch of the wrong height, named `what`.
 pub(crate) fn check_rows<T: Real>(
@@ -44,11 +45,21 @@ pub(crate) fn check_batch<T: Real>(
     rows: usize,
     [what, what_rows]: [&'static str; 2],
 ) -> Result<(), Error> {
+    check_batch_on(Threads::at_most(1), batch, rows, [what, what_rows])
+}
+
+/// The same on several threads, if the batch is large.
+pub(crate) fn check_batch_on<T: Real>(
+    threads: Threads,
+    batch: DMatrixView<'_, T>,
+    rows: usize,
+    [what, what_rows]: [&'static str; 2],
+) -> Result<(), Error> {
     check_size(batch.shape(), rows, [what, what_rows])?;
+    if kernel::all_finite_columns(batch, threads) {
+        return Ok(());
+    }
     for (column, sample) in batch.column_iter().enumerate() {
-        if kernel::all_finite(sample.as_slice()) {
-            continue;
-        }
         if let Some(row) = sample.iter().position(|value| !value.is_finite()) {
             return Err(Error::NonFinite {
                 what,

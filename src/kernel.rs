@@ -10,6 +10,7 @@ mod copy;
 mod decay;
 mod dot;
 mod elementwise;
+mod finite;
 mod gated;
 mod jump;
 mod largest;
@@ -30,9 +31,10 @@ pub(crate) use codes::Codes;
 pub(crate) use compressed::Compressed;
 pub(crate) use decay::{decay, norm_squared};
 pub(crate) use elementwise::{
-    activate, add_products, add_scaled, all_finite, backpropagate, distance_squared, divide_by,
-    multiply, residual, subtract, sum,
+    activate, add_products, add_scaled, backpropagate, distance_squared, divide_by, multiply,
+    residual, subtract, sum,
 };
+pub(crate) use finite::{all_finite, all_finite_columns};
 pub(crate) use gated::{backpropagate_gated, open_gates, pass_gates};
 pub(crate) use jump::{Jump, activate_above, backpropagate_jump, near_below, positive};
 pub(crate) use largest::{Largest, keep_largest};

@@ -1,5 +1,5 @@
 use crate::Real;
-use crate::kernel::{Aligned, Codes, Scratch};
+use crate::kernel::{Aligned, Codes, Scratch, Threads};
 use crate::parameters::Layout;
 
 /// The buffers of a pass, reused from call to call: once grown, no call allocates.
@@ -100,6 +100,11 @@ impl<T: Real> Workspace<T> {
     pub fn with_threads(mut self, threads: usize) -> Self {
         self.scratch.limit_threads(threads);
         self
+    }
+
+    /// The threads that may read what a pass is about to begin with.
+    pub(crate) fn take_threads(&mut self) -> Threads {
+        self.scratch.take_threads()
     }
 
     /// Runs a pass of so many multiplications with the threads that it may use.

@@ -1,7 +1,7 @@
 use nalgebra::{DMatrix, DMatrixView, DVector};
 
 use super::{HIDDEN, SAMPLES, SparseAutoencoder};
-use crate::batch::{check_batch, check_rows};
+use crate::batch::{check_batch_on, check_rows};
 use crate::error::{Error, check_shape};
 use crate::workspace::Workspace;
 use crate::{Real, kernel};
@@ -41,7 +41,7 @@ impl<T: Real> SparseAutoencoder<T> {
         workspace: &mut Workspace<T>,
     ) -> Result<(), Error> {
         let samples = samples.into();
-        self.check_samples(samples)?;
+        self.check_samples(samples, workspace.take_threads())?;
         let units = self.layout().hidden();
         check_shape("hidden", (units, samples.ncols()), hidden.shape())?;
         for_each_chunk(samples, hidden.as_mut_slice(), units, |x, h| {
@@ -78,7 +78,12 @@ impl<T: Real> SparseAutoencoder<T> {
         workspace: &mut Workspace<T>,
     ) -> Result<(), Error> {
         let hidden = hidden.into();
-        check_batch(hidden, self.layout().hidden(), HIDDEN)?;
+        check_batch_on(
+            workspace.take_threads(),
+            hidden,
+            self.layout().hidden(),
+            HIDDEN,
+        )?;
         let visible = self.layout().visible();
         check_shape("samples", (visible, hidden.ncols()), samples.shape())?;
         for_each_chunk(hidden, samples.as_mut_slice(), visible, |h, x_hat| {
@@ -117,7 +122,7 @@ impl<T: Real> SparseAutoencoder<T> {
         workspace: &mut Workspace<T>,
     ) -> Result<(), Error> {
         let samples = samples.into();
-        self.check_samples(samples)?;
+        self.check_samples(samples, workspace.take_threads())?;
         let visible = self.layout().visible();
         check_shape(
             "reconstructions",
@@ -165,7 +170,7 @@ impl<T: Real> SparseAutoencoder<T> {
         workspace: &mut Workspace<T>,
     ) -> Result<(), Error> {
         let samples = samples.into();
-        self.check_samples(samples)?;
+        self.check_samples(samples, workspace.take_threads())?;
         if errors.len() != samples.ncols() {
             return Err(Error::DimensionMismatch {
                 what: "errors",

@@ -3,6 +3,7 @@ use nalgebra::DMatrixView;
 use super::SparseAutoencoder;
 use crate::Real;
 use crate::error::Error;
+use crate::kernel::Threads;
 use crate::objective::{Batch, Loss, Reconstruction};
 use crate::workspace::Workspace;
 
@@ -61,7 +62,7 @@ impl<T: Real> SparseAutoencoder<T> {
 
     /// As for inference, and the range that the loss needs.
     pub(crate) fn check_training_samples(&self, samples: DMatrixView<'_, T>) -> Result<(), Error> {
-        self.check_samples(samples)?;
+        self.check_samples(samples, Threads::at_most(1))?;
         if self.objective.reconstruction != Reconstruction::BinaryCrossEntropy {
             return Ok(());
         }

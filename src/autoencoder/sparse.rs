@@ -59,7 +59,7 @@ impl<T: Real> SparseAutoencoder<T> {
         workspace: &mut Workspace<T>,
     ) -> Result<(), Error> {
         let samples = samples.into();
-        self.check_samples(samples)?;
+        self.check_samples(samples, workspace.take_threads())?;
         hidden.write(self.layout().hidden(), |columns| {
             // The chunks of `encode`, as the bits of a product depend on whether it has few columns.
             for first in (0..samples.ncols()).step_by(CHUNK) {

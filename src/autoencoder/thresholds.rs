@@ -3,6 +3,7 @@ use nalgebra::{DMatrixView, DVector};
 use super::{HIDDEN, SparseAutoencoder};
 use crate::batch::check_batch;
 use crate::error::{Error, require};
+use crate::kernel::Threads;
 use crate::{Activation, Real};
 
 impl<T: Real> SparseAutoencoder<T> {
@@ -68,7 +69,7 @@ impl<T: Real> SparseAutoencoder<T> {
         let accepted = active_units > 0.0 && active_units <= units;
         let requirement = "above 0 and at most the number of hidden units";
         require(accepted, name, requirement, active_units)?;
-        self.check_samples(samples)?;
+        self.check_samples(samples, Threads::at_most(1))?;
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
         // at most all activations
         let kept = (active_units * f64::of_count(samples.ncols())).round() as usize;

@@ -177,16 +177,6 @@ pub(crate) fn sum<T: Real>(values: &[T], term: impl Fn(T) -> T) -> T {
     lanes[0]
 }
 
-/// Whether no value is NaN or infinite.
-pub(crate) fn all_finite<T: Real>(values: &[T]) -> bool {
-    #[allow(clippy::eq_op)] // v − v is 0 for finite v and NaN for all others
-    let sum = vectorize(
-        #[inline(always)]
-        || sum(values, |v| v - v),
-    );
-    sum.is_finite()
-}
-
 /// `‖a − b‖²`
 pub(crate) fn distance_squared<T: Real>(a: &[T], b: &[T]) -> T {
     vectorize(
