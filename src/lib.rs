@@ -58,7 +58,7 @@
 //!   Training that diverges is an error too, and leaves the last finite parameters. (Not this
 //!   crate's: a lack of memory, a penalty or an observer of yours that panics, and nalgebra's own
 //!   constructors, such as that of a view which is longer than its slice.)
-//! - **A step of training allocates nothing** once its buffers have grown, but for blocks of
+//! - **A step of training allocates nothing** once its buffers have grown, but for jobs in
 //!   rayon's queue. Methods that end in `_into` write to your matrices and reuse your
 //!   [`Workspace`].
 //!

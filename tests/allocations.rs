@@ -1,7 +1,7 @@
 //! Once its buffers have grown, no pass and no step of training allocates.
 //!
 //! One thing below the crate does, and is told apart by the stack that it is called from: a pass that
-//! enters rayon's pool from outside takes a block of its queue now and then. Everything else counts.
+//! enters rayon's pool from outside takes a job or a block of its queue. Everything else counts.
 
 // A global allocator cannot be implemented without it; everything is handed on to the system's.
 #![allow(unsafe_code)]

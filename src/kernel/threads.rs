@@ -107,7 +107,16 @@ pub(crate) fn join(first: impl FnOnce() + Send, second: impl FnOnce() + Send) {
     #[inline(never)]
     fn both(first: &mut (dyn FnMut() + Send), second: &mut (dyn FnMut() + Send)) {
         #[cfg(feature = "rayon")]
-        rayon::join(first, second);
+        if rayon::current_thread_index().is_none() {
+            // From outside the pool, the calling thread does its share, instead of waking two of the
+            // pool's and then being woken itself.
+            rayon::in_place_scope(|scope| {
+                scope.spawn(|_| second());
+                first();
+            });
+        } else {
+            rayon::join(first, second);
+        }
         #[cfg(not(feature = "rayon"))]
         {
             first();
