@@ -271,7 +271,7 @@ impl<T: Real> Pass<'_, T> {
     pub(crate) fn evaluate(
         &self,
         batch: Batch<'_, T>,
-        gradient: Option<&mut [T]>,
+        mut gradient: Option<&mut [T]>,
         workspace: &mut Workspace<T>,
     ) -> Loss<T> {
         let m = batch.input.ncols();
@@ -286,7 +286,6 @@ impl<T: Real> Pass<'_, T> {
             self.average_means(batch.shares, ws);
             let auxiliary = self.reconstruct_frozen(batch.target, ws);
             let reconstruction = self.reconstruct(batch.target, sparse, ws);
-            let mut gradient = gradient;
             let sparsity = match gradient.as_deref_mut() {
                 None => (0..self.layout.depth()).rev().fold(T::zero(), |sum, l| {
                     sum + self.penalize(l, m, ws).loss // and the gradient goes unused
