@@ -28,68 +28,43 @@ pub(crate) fn decay<T: Real>(
         .map(|range| {
             let w = &theta[range.clone()];
             let gradient = gradient.as_deref_mut().map(|gradient| &mut gradient[range]);
-            let norm = match gradient {
-                Some(gradient) => decay_part(lambda, w, gradient, scratch.threads),
-                None => norm_squared(w, scratch.threads),
-            };
-            norm.to_f64()
+            squares(lambda, w, gradient, scratch.threads).to_f64()
         })
         .sum();
     T::of(0.5 * norms) * lambda
 }
 
-/// [`norm_squared`] of `w`, and `gradient ← gradient + λ w`.
-fn decay_part<T: Real>(lambda: T, w: &[T], gradient: &mut [T], threads: Threads) -> T {
-    if w.len() <= PART {
-        add_scaled(gradient, lambda, w);
-        return norm_squared(w, threads);
-    }
-    let (first, second) = w.split_at(middle(w.len()));
-    let (of_first, of_second) = gradient.split_at_mut(first.len());
-    add_up(
-        w.len(),
-        threads,
-        || decay_part(lambda, first, of_first, threads),
-        || decay_part(lambda, second, of_second, threads),
-    )
-}
-
 /// `‖v‖²`, the halves of the values on two threads if they are many. Which values are added to which
 /// does not depend on the threads.
 pub(crate) fn norm_squared<T: Real>(values: &[T], threads: Threads) -> T {
-    if values.len() <= PART {
+    squares(T::zero(), values, None, threads)
+}
+
+/// [`norm_squared`] of `w`, and `gradient ← gradient + λ w`, if there is one.
+fn squares<T: Real>(lambda: T, w: &[T], gradient: Option<&mut [T]>, threads: Threads) -> T {
+    if w.len() <= PART {
+        if let Some(gradient) = gradient {
+            add_scaled(gradient, lambda, w);
+        }
         return vectorize(
             #[inline(always)]
-            || sum(values, |v| Scalar::fma(v, v, T::zero())),
+            || sum(w, |v| Scalar::fma(v, v, T::zero())),
         );
     }
-    let (first, second) = values.split_at(middle(values.len()));
-    add_up(
-        values.len(),
-        threads,
-        || norm_squared(first, threads),
-        || norm_squared(second, threads),
-    )
-}
-
-/// Where so many values are halved: at whole parts.
-fn middle(len: usize) -> usize {
-    (len / 2).next_multiple_of(PART)
-}
-
-/// The sums of both halves of so many values.
-fn add_up<T: Real>(
-    len: usize,
-    threads: Threads,
-    first: impl FnOnce() -> T + Send,
-    second: impl FnOnce() -> T + Send,
-) -> T {
-    if !threads.for_pass(len) {
-        return first() + second();
+    let half = (w.len() / 2).next_multiple_of(PART);
+    let (first, second) = w.split_at(half);
+    let (of_first, of_second) = gradient.map(|gradient| gradient.split_at_mut(half)).unzip();
+    let on_first = || squares(lambda, first, of_first, threads);
+    let on_second = || squares(lambda, second, of_second, threads);
+    if !threads.for_pass(w.len()) {
+        return on_first() + on_second();
     }
     let mut sums = [T::zero(); 2];
-    let [of_first, of_second] = &mut sums;
-    join(|| *of_first = first(), || *of_second = second());
+    let [sum_of_first, sum_of_second] = &mut sums;
+    join(
+        || *sum_of_first = on_first(),
+        || *sum_of_second = on_second(),
+    );
     sums[0] + sums[1]
 }
 
