@@ -23,6 +23,7 @@ mod scratch;
 mod select;
 mod threads;
 mod tile;
+mod transpose;
 mod unit_gradients;
 mod update;
 

@@ -2,14 +2,13 @@
 
 use std::ops::Range;
 
-use pulp::{Simd, WithSimd};
-
 use super::aligned::{Aligned, line};
 use super::product::Side;
 use super::vectorize;
 use crate::Real;
 
-/// Entries that are transposed at a time, along the depth and along the result.
+/// Columns that are transposed together; so many positions of the depth are whole squares on every
+/// machine.
 pub(super) const SQUARE: usize = 16;
 
 /// The copies, which outlive a product so that the next does not allocate.
@@ -158,8 +157,7 @@ fn copy_positions<T: Real, const N: usize>(
     }
 }
 
-/// Columns that run along the depth become entries of a strip: a square at a time, and what does
-/// not fill one entry by entry.
+/// Columns that run along the depth become entries of a strip, a few columns at a time.
 fn transpose_strip<T: Real>(
     side: &Side<'_, T>,
     columns: Range<usize>,
@@ -167,108 +165,15 @@ fn transpose_strip<T: Real>(
     strip: &mut [T],
 ) {
     let width = strip.len() / depth.len();
-    let whole = columns.start + columns.len() / SQUARE * SQUARE;
-    for first in (columns.start..whole).step_by(SQUARE) {
+    for first in columns.clone().step_by(SQUARE) {
+        let count = SQUARE.min(columns.end - first);
         let mut from: [&[T]; SQUARE] = [&[]; SQUARE];
-        for (j, from) in from.iter_mut().enumerate() {
+        for (j, from) in from[..count].iter_mut().enumerate() {
             *from = &side.column(first + j)[depth.clone()];
         }
-        T::transpose(from, &mut strip[first - columns.start..], width);
-    }
-    for column in whole..columns.end {
-        let from = &side.column(column)[depth.clone()];
-        for (to, &value) in strip.chunks_exact_mut(width).zip(from) {
-            to[column - columns.start] = value;
-        }
+        T::transpose(&from[..count], &mut strip[first - columns.start..], width);
     }
 }
-
-macro_rules! transpose {
-    ($name:ident, $float:ident, $floats:ident, $splat_int:ident, $int:ident, $splat:ident, $and:ident, $equal:ident, $select:ident,
-     $rotate_left:ident, $rotate_right:ident, $as_simd:ident, $as_mut_simd:ident, $as_simd_ints:ident, $lanes:literal,
-     [$($distance:literal: $(($i:literal $j:literal))*),*]) => {
-        /// `to[p · width + j] = from[j][p]`, without intermediate steps through memory where the
-        /// vectors of this machine have as many entries as the network below expects.
-        pub(super) struct $name<'a> {
-            pub(super) from: [&'a [$float]; SQUARE],
-            pub(super) to: &'a mut [$float],
-            pub(super) width: usize,
-        }
-
-        const _: () = {
-            impl WithSimd for $name<'_> {
-                type Output = ();
-
-                #[inline(always)]
-                fn with_simd<S: Simd>(self, simd: S) {
-                    let Self { from, to, width } = self;
-                    let depth = from[0].len();
-                    let lanes = size_of::<S::$floats>() / size_of::<$float>();
-                    let squares = if lanes == $lanes { depth / $lanes * $lanes } else { 0 };
-                    for j in (0..SQUARE).step_by($lanes) {
-                        for p in (0..squares).step_by($lanes) {
-                            square(simd, &from[j..], p, &mut to[p * width + j..], width);
-                        }
-                    }
-                    let (from, rest) = (from.map(|from| &from[squares..depth]), depth - squares);
-                    for p in 0..rest {
-                        let to = &mut to[(squares + p) * width..][..SQUARE];
-                        for j in 0..SQUARE {
-                            to[j] = from[j][p];
-                        }
-                    }
-                }
-            }
-
-            /// Exchanges, for every distance d = 1, 2, 4, …, the entries (i, j + d) and (i + d, j) of
-            /// a square, for all i and j that do not have the bit d: together that is its transpose.
-            #[inline(always)]
-            fn square<S: Simd>(simd: S, from: &[&[$float]], p: usize, to: &mut [$float], width: usize) {
-                let ascending: [$int; $lanes] = std::array::from_fn(|i| i as $int);
-                let index = S::$as_simd_ints(&ascending).0[0];
-                let mut rows = [simd.$splat(0.0); $lanes];
-                for i in 0..$lanes {
-                    rows[i] = S::$as_simd(&from[i][p..p + $lanes]).0[0];
-                }
-                $(
-                    let bit = simd.$splat_int($distance);
-                    let has_bit = simd.$equal(simd.$and(index, bit), bit);
-                    // Written out, so that the rows stay in registers: in an array that a variable
-                    // indexes they do not.
-                    $(
-                        let (upper, lower) = (rows[$i], rows[$j]);
-                        rows[$i] = simd.$select(has_bit, simd.$rotate_right(lower, $distance), upper);
-                        rows[$j] = simd.$select(has_bit, lower, simd.$rotate_left(upper, $distance));
-                    )*
-                )*
-                let rows = &rows;
-                for i in 0..$lanes {
-                    S::$as_mut_simd(&mut to[i * width..][..$lanes]).0[0] = rows[i];
-                }
-            }
-        };
-    };
-}
-
-transpose!(
-    TransposeF32, f32, f32s, splat_u32s, u32, splat_f32s, and_u32s, equal_u32s, select_f32s,
-    rotate_left_f32s, rotate_right_f32s, as_simd_f32s, as_mut_simd_f32s, as_simd_u32s, 16,
-    [
-        1: (0 1) (2 3) (4 5) (6 7) (8 9) (10 11) (12 13) (14 15),
-        2: (0 2) (1 3) (4 6) (5 7) (8 10) (9 11) (12 14) (13 15),
-        4: (0 4) (1 5) (2 6) (3 7) (8 12) (9 13) (10 14) (11 15),
-        8: (0 8) (1 9) (2 10) (3 11) (4 12) (5 13) (6 14) (7 15)
-    ]
-);
-transpose!(
-    TransposeF64, f64, f64s, splat_u64s, u64, splat_f64s, and_u64s, equal_u64s, select_f64s,
-    rotate_left_f64s, rotate_right_f64s, as_simd_f64s, as_mut_simd_f64s, as_simd_u64s, 8,
-    [
-        1: (0 1) (2 3) (4 5) (6 7),
-        2: (0 2) (1 3) (4 6) (5 7),
-        4: (0 4) (1 5) (2 6) (3 7)
-    ]
-);
 
 #[cfg(test)]
 #[allow(clippy::float_cmp, clippy::cast_precision_loss)] // entries are moved, not computed

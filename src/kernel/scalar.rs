@@ -2,10 +2,10 @@
 //! activations, branch-free so that loops over them become vector code.
 
 use super::combine::{CombineF32, CombineF64};
-use super::copy::{SQUARE, TransposeF32, TransposeF64};
 use super::dot::{DotF32, DotF64, DotsF32, DotsF64};
 use super::product::Write;
 use super::tile::{Block, ShapeF32, ShapeF64, TilesF32, TilesF64};
+use super::transpose::{TransposeF32, TransposeF64};
 
 /// The arithmetic that the kernels need of a scalar. Implemented for `f32` and `f64` only.
 pub trait Scalar: Sized + Copy + Send + Sync + 'static {
@@ -49,7 +49,7 @@ pub trait Scalar: Sized + Copy + Send + Sync + 'static {
 
     /// `to[p · width + j] = from[j][p]`
     #[doc(hidden)]
-    fn transpose(from: [&[Self]; SQUARE], to: &mut [Self], width: usize);
+    fn transpose(from: &[&[Self]], to: &mut [Self], width: usize);
 
     /// The rows and the columns of a tile of a product.
     #[doc(hidden)]
@@ -178,7 +178,7 @@ macro_rules! scalar {
                     u64::from(self.abs().to_bits())
                 }
 
-                fn transpose(from: [&[Self]; SQUARE], to: &mut [Self], width: usize) {
+                fn transpose(from: &[&[Self]], to: &mut [Self], width: usize) {
                     pulp::Arch::new().dispatch($transpose { from, to, width });
                 }
 
