@@ -88,6 +88,8 @@ pub(super) fn copy_strips<'b, T: Real>(
                 // As constants, so that a part of a column is moved without a call.
                 6 => copy_rows(side, along, depth, 6, strips),
                 8 => copy_rows(side, along, depth, 8, strips),
+                12 => copy_rows(side, along, depth, 12, strips),
+                16 => copy_rows(side, along, depth, 16, strips),
                 24 => copy_rows(side, along, depth, 24, strips),
                 48 => copy_rows(side, along, depth, 48, strips),
                 _ => copy_rows(side, along, depth, width, strips),
@@ -183,7 +185,7 @@ mod tests {
 
     /// Strips of both orientations against the definition, on shapes around whole squares and strips.
     fn copies_every_entry_to_its_place<T: Real>() {
-        for width in [1, 6, 8, 16, 24, 48] {
+        for width in [1, 6, 8, 12, 16, 24, 48] {
             for (len, depth) in [(1, 1), (15, 33), (16, 16), (50, 40), (97, 17), (200, 64)] {
                 for along_depth in [false, true] {
                     let shape = if along_depth {

@@ -63,17 +63,28 @@ pub trait Scalar: Sized + Copy + Send + Sync + 'static {
         Self: crate::Real;
 }
 
+/// A polynomial in `x` by Horner's scheme, the coefficient of the highest power first.
+macro_rules! polynomial {
+    ($x:ident: $first:expr $(, $next:expr)*) => {{
+        let value = $first;
+        $(let value = $x.mul_add(value, $next);)*
+        value
+    }};
+}
+
 /// Implements the exponentials for one float type.
 ///
 /// With `x = n ln 2 + r`, `|r| ≤ ½ ln 2`, `eˣ = 2ⁿ(eʳ − 1) + 2ⁿ`, and `eˣ − 1 = 2ⁿ(eʳ − 1) + (2ⁿ − 1)`
 /// keeps every bit also where `x` is near 0. Adding `1.5 · 2^mantissa` rounds `x / ln 2` to
 /// an integer and leaves it in the low bits, from where it is shifted into the exponent: no
-/// conversion, no branch. NaN stays NaN.
+/// conversion, no branch. NaN stays NaN. Of the series for `eʳ − 1`, the even and the odd powers are
+/// two sums of half the length, neither of which waits for the other.
 macro_rules! scalar {
     (
         $float:ident, $bits:ident, $mantissa:literal, bias: $bias:literal, lowest: $lowest:literal,
         ln2: ($ln2_high:literal, $ln2_low:literal),
-        exp: [$($inverse_factorial:expr),*], atanh: [$($inverse_odd:expr),*],
+        exp: ([$even:expr $(, $evens:expr)*], [$odd:expr $(, $odds:expr)*]),
+        atanh: [$atanh:expr $(, $atanhs:expr)*],
         tile: ($shape:ident, $tiles:ident, $transpose:ident), dot: $dot:ident, dots: $dots:ident, combine: $combine:ident
     ) => {
         const _: () = {
@@ -89,9 +100,10 @@ macro_rules! scalar {
                 );
                 let r = n.mul_add(-$ln2_high, x);
                 let r = n.mul_add(-$ln2_low, r);
-                let mut series: $float = 0.0;
-                $(series = series.mul_add(r, $inverse_factorial);)*
-                (power, (r * r).mul_add(series, r))
+                let r2 = r * r;
+                let even = polynomial!(r2: $even $(, $evens)*);
+                let odd = polynomial!(r2: $odd $(, $odds)*);
+                (power, r2.mul_add(odd.mul_add(r, even), r))
             }
 
             /// `eˣ` for `x ≤ 0`
@@ -133,8 +145,7 @@ macro_rules! scalar {
                     let e = exp(-self.abs());
                     let s = e / (2.0 + e);
                     let s2 = s * s;
-                    let mut series: $float = 0.0;
-                    $(series = series.mul_add(s2, $inverse_odd);)*
+                    let series = polynomial!(s2: $atanh $(, $atanhs)*);
                     let positive = if self > 0.0 { self } else { 0.0 };
                     (2.0 * s).mul_add(series, positive)
                 }
@@ -199,7 +210,7 @@ scalar!(
     f32, u32, 23, bias: 127u32, lowest: -87.0,
     // ln 2 in two parts, the first short enough that n times it is exact
     ln2: (0.693_359_4, -2.121_944_4e-4),
-    exp: [1.0 / 40_320.0, 1.0 / 5_040.0, 1.0 / 720.0, 1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 0.5],
+    exp: ([1.0 / 720.0, 1.0 / 24.0, 0.5], [1.0 / 5_040.0, 1.0 / 120.0, 1.0 / 6.0]),
     atanh: [
         1.0 / 19.0, 1.0 / 17.0, 1.0 / 15.0, 1.0 / 13.0, 1.0 / 11.0, 1.0 / 9.0, 1.0 / 7.0,
         1.0 / 5.0, 1.0 / 3.0, 1.0
@@ -210,11 +221,16 @@ scalar!(
 scalar!(
     f64, u64, 52, bias: 1023u64, lowest: -708.0,
     ln2: (6.931_471_803_691_238e-1, 1.908_214_929_270_587_7e-10),
-    exp: [
-        1.0 / 87_178_291_200.0, 1.0 / 6_227_020_800.0, 1.0 / 479_001_600.0, 1.0 / 39_916_800.0,
-        1.0 / 3_628_800.0, 1.0 / 362_880.0, 1.0 / 40_320.0, 1.0 / 5_040.0, 1.0 / 720.0,
-        1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 0.5
-    ],
+    exp: (
+        [
+            1.0 / 87_178_291_200.0, 1.0 / 479_001_600.0, 1.0 / 3_628_800.0, 1.0 / 40_320.0,
+            1.0 / 720.0, 1.0 / 24.0, 0.5
+        ],
+        [
+            1.0 / 6_227_020_800.0, 1.0 / 39_916_800.0, 1.0 / 362_880.0, 1.0 / 5_040.0,
+            1.0 / 120.0, 1.0 / 6.0
+        ]
+    ),
     atanh: [
         1.0 / 37.0, 1.0 / 35.0, 1.0 / 33.0, 1.0 / 31.0, 1.0 / 29.0, 1.0 / 27.0, 1.0 / 25.0,
         1.0 / 23.0, 1.0 / 21.0, 1.0 / 19.0, 1.0 / 17.0, 1.0 / 15.0, 1.0 / 13.0, 1.0 / 11.0,
