@@ -6,9 +6,13 @@ use crate::error::{Error, check_shape};
 use crate::workspace::Workspace;
 use crate::{Real, kernel};
 
-/// Samples that go through the layers together: enough to fill the caches, few enough that what
-/// lies between input and result stays small whatever the number of samples.
-pub(super) const CHUNK: usize = 1024;
+/// Entries of a layer that are held at a time, where that is more than [`FEWEST`] samples.
+const ENTRIES: usize = 1 << 21;
+/// Samples that go through the layers together: enough to fill the caches and to be worth the copies of
+/// the weights, few enough that what lies between input and result stays small whatever the
+/// number of samples.
+const FEWEST: usize = 1024;
+const MOST: usize = 4096;
 
 impl<T: Real> SparseAutoencoder<T> {
     /// The hidden activations of the innermost layer, units × samples. Each sample is encoded by
@@ -44,9 +48,15 @@ impl<T: Real> SparseAutoencoder<T> {
         self.check_samples(samples, workspace.take_threads())?;
         let units = self.layout().hidden();
         check_shape("hidden", (units, samples.ncols()), hidden.shape())?;
-        for_each_chunk(samples, hidden.as_mut_slice(), units, |x, h| {
-            self.pass().encode_into(x, h, workspace);
-        });
+        for_each_chunk(
+            self.chunk(),
+            samples,
+            hidden.as_mut_slice(),
+            units,
+            |x, h| {
+                self.pass().encode_into(x, h, workspace);
+            },
+        );
         Ok(())
     }
 
@@ -86,9 +96,15 @@ impl<T: Real> SparseAutoencoder<T> {
         )?;
         let visible = self.layout().visible();
         check_shape("samples", (visible, hidden.ncols()), samples.shape())?;
-        for_each_chunk(hidden, samples.as_mut_slice(), visible, |h, x_hat| {
-            self.pass().decode_into(h, x_hat, workspace);
-        });
+        for_each_chunk(
+            self.chunk(),
+            hidden,
+            samples.as_mut_slice(),
+            visible,
+            |h, x_hat| {
+                self.pass().decode_into(h, x_hat, workspace);
+            },
+        );
         Ok(())
     }
 
@@ -130,6 +146,7 @@ impl<T: Real> SparseAutoencoder<T> {
             reconstructions.shape(),
         )?;
         for_each_chunk(
+            self.chunk(),
             samples,
             reconstructions.as_mut_slice(),
             visible,
@@ -179,15 +196,21 @@ impl<T: Real> SparseAutoencoder<T> {
             });
         }
         let visible = self.layout().visible();
-        let mut output = workspace.lend_output(visible * samples.ncols().min(CHUNK));
-        for_each_chunk(samples, errors.as_mut_slice(), 1, |x, errors| {
-            let x_hat = &mut output[..visible * x.ncols()];
-            self.reconstruct_chunk(x, x_hat, workspace);
-            let columns = x_hat.chunks_exact(visible).zip(x.column_iter());
-            for (error, (x_hat, x)) in errors.iter_mut().zip(columns) {
-                *error = kernel::distance_squared(x_hat, x.as_slice());
-            }
-        });
+        let mut output = workspace.lend_output(visible * samples.ncols().min(self.chunk()));
+        for_each_chunk(
+            self.chunk(),
+            samples,
+            errors.as_mut_slice(),
+            1,
+            |x, errors| {
+                let x_hat = &mut output[..visible * x.ncols()];
+                self.reconstruct_chunk(x, x_hat, workspace);
+                let columns = x_hat.chunks_exact(visible).zip(x.column_iter());
+                for (error, (x_hat, x)) in errors.iter_mut().zip(columns) {
+                    *error = kernel::distance_squared(x_hat, x.as_slice());
+                }
+            },
+        );
         workspace.return_output(output);
         Ok(())
     }
@@ -231,6 +254,13 @@ impl<T: Real> SparseAutoencoder<T> {
         ws.return_innermost(hidden);
     }
 
+    /// Samples that go through the layers together: as many in every method, as the bits of a product
+    /// depend on whether it has few columns.
+    pub(super) fn chunk(&self) -> usize {
+        let widest = self.layout().sizes().iter().copied().max().unwrap_or(1);
+        (ENTRIES / widest).clamp(FEWEST, MOST)
+    }
+
     /// Before room is made for as many columns as there are samples: a matrix without rows may
     /// claim any number of columns.
     fn check_rows(&self, samples: DMatrixView<'_, T>) -> Result<(), Error> {
@@ -238,14 +268,15 @@ impl<T: Real> SparseAutoencoder<T> {
     }
 }
 
-/// Calls `pass` with columns of `input` and of `output`, `rows` long, a chunk at a time.
+/// Calls `pass` with columns of `input` and of `output`, `rows` long, `chunk` at a time.
 fn for_each_chunk<T: Real>(
+    chunk: usize,
     input: DMatrixView<'_, T>,
     output: &mut [T],
     rows: usize,
     mut pass: impl FnMut(DMatrixView<'_, T>, &mut [T]),
 ) {
-    for (index, output) in output.chunks_mut(rows * CHUNK).enumerate() {
-        pass(input.columns(index * CHUNK, output.len() / rows), output);
+    for (index, output) in output.chunks_mut(rows * chunk).enumerate() {
+        pass(input.columns(index * chunk, output.len() / rows), output);
     }
 }

@@ -3,7 +3,6 @@
 use nalgebra::{DMatrix, DMatrixView};
 
 use super::SparseAutoencoder;
-use super::inference::CHUNK;
 use crate::error::{Error, check_shape};
 use crate::{Real, SparseHidden, Workspace};
 
@@ -61,9 +60,9 @@ impl<T: Real> SparseAutoencoder<T> {
         let samples = samples.into();
         self.check_samples(samples, workspace.take_threads())?;
         hidden.write(self.layout().hidden(), |columns| {
-            // The chunks of `encode`, as the bits of a product depend on whether it has few columns.
-            for first in (0..samples.ncols()).step_by(CHUNK) {
-                let x = samples.columns(first, CHUNK.min(samples.ncols() - first));
+            let chunk = self.chunk();
+            for first in (0..samples.ncols()).step_by(chunk) {
+                let x = samples.columns(first, chunk.min(samples.ncols() - first));
                 self.pass().encode_sparse(x, columns, workspace);
             }
         })
@@ -103,9 +102,10 @@ impl<T: Real> SparseAutoencoder<T> {
         self.check_hidden(hidden)?;
         let visible = self.layout().visible();
         check_shape("samples", (visible, hidden.samples()), samples.shape())?;
-        let chunks = samples.as_mut_slice().chunks_mut(visible * CHUNK);
+        let chunk = self.chunk();
+        let chunks = samples.as_mut_slice().chunks_mut(visible * chunk);
         for (index, x_hat) in chunks.enumerate() {
-            let first = index * CHUNK;
+            let first = index * chunk;
             let range = first..first + x_hat.len() / visible;
             self.pass()
                 .decode_sparse(hidden.columns(), range, x_hat, workspace);

@@ -158,17 +158,17 @@ proptest! {
 #[test]
 fn agrees_with_the_dense_layer_over_many_samples() {
     // Some more than go through inference at a time, and a few more than that.
-    for count in [517, 1029, 2100] {
+    for count in [517, 4101, 8300] {
         let x = samples::<f32>(20, count);
         for activation in activations(300) {
             for layers in [vec![20, 300], vec![20, 7, 300]] {
                 if activation == Activation::Gated && layers.len() > 2 {
                     continue; // refused, as tests/contract/errors.rs shows
                 }
-                let builder = builder(&layers, activation).pre_encoder_bias(count == 1029);
+                let builder = builder(&layers, activation).pre_encoder_bias(count == 4101);
                 let model = model(&builder);
                 let hidden = assert_encodes(&model, &x);
-                if layers.len() == 2 && count == 1029 {
+                if layers.len() == 2 && count == 4101 {
                     assert_decodes(&model, &hidden);
                 }
             }
