@@ -83,19 +83,44 @@ pub(super) fn select<T: Real>(
 fn group_maxima<T: Real>(z: &[T], bias: &[T], block: usize, maxima: &mut [[T; LANES]]) -> bool {
     let mut not_finite = [T::zero(); LANES];
     for ((z, bias), maxima) in z.chunks(block).zip(bias.chunks(block)).zip(maxima) {
-        for (z, bias) in z.chunks(LANES).zip(bias.chunks(LANES)) {
-            let lanes = maxima.iter_mut().zip(&mut not_finite);
-            for ((max, not_finite), (&z, &bias)) in lanes.zip(z.iter().zip(bias)) {
-                let value = z + bias;
-                *max = if value > *max { value } else { *max };
-                #[allow(clippy::eq_op)] // 0, or NaN
-                {
-                    *not_finite += value - value;
-                }
-            }
+        // In an array of its own, which stays in registers.
+        let mut largest = [T::zero(); LANES];
+        let ((z, z_rest), (bias, bias_rest)) = (z.as_chunks(), bias.as_chunks());
+        for (z, bias) in z.iter().zip(bias) {
+            look_at(z, bias, &mut largest, &mut not_finite);
         }
+        if !z_rest.is_empty() {
+            let (mut z, mut bias) = ([T::zero(); LANES], [T::zero(); LANES]);
+            z[..z_rest.len()].copy_from_slice(z_rest);
+            bias[..z_rest.len()].copy_from_slice(bias_rest);
+            look_at(&z, &bias, &mut largest, &mut not_finite);
+        }
+        *maxima = largest;
     }
     not_finite.iter().all(|sum| *sum == T::zero())
+}
+
+/// Makes `largest` those of itself and `z + bias`, and all of `not_finite` NaN that are not 0 for
+/// a finite entry.
+#[inline(always)]
+fn look_at<T: Real>(
+    z: &[T; LANES],
+    bias: &[T; LANES],
+    largest: &mut [T; LANES],
+    not_finite: &mut [T; LANES],
+) {
+    for lane in 0..LANES {
+        let value = z[lane] + bias[lane];
+        largest[lane] = if value > largest[lane] {
+            value
+        } else {
+            largest[lane]
+        };
+        #[allow(clippy::eq_op)] // 0, or NaN
+        {
+            not_finite[lane] += value - value;
+        }
+    }
 }
 
 /// Appends those of `positions` for which `counts` says so to the `len` in `list`, and returns how
