@@ -151,42 +151,40 @@ impl<T: Real> Codes<T> {
         counts: impl Fn(T) -> bool + Sync,
         scratch: &Scratch<T>,
     ) -> bool {
-        const TOO_MANY: usize = u32::MAX as usize;
+        const BLOCK: usize = 16;
         let samples = h.len() / rows;
         self.prepare(samples, rows.div_ceil(8));
         self.fill(h, rows, 0, scratch, |column, units, values| {
-            let mut len = 0;
-            // Blocks first: most hold nothing, and a vector comparison says so.
-            for (block, entries) in column.chunks(64).enumerate() {
-                let any = vectorize(
-                    #[inline(always)]
-                    || {
-                        let mut any = false;
-                        for &h in entries {
-                            any |= counts(h);
+            vectorize(
+                #[inline(always)]
+                || {
+                    let mut len = 0;
+                    let (blocks, rest) = column.as_chunks::<BLOCK>();
+                    let mut collect = |first: usize, entries: &[T]| {
+                        for (offset, &h) in entries.iter().enumerate() {
+                            // Written before it is known to count: a branch would be guessed wrongly
+                            // too often.
+                            if let Some(unit) = units.get_mut(len) {
+                                *unit = index(first + offset);
+                                values[len] = h;
+                            }
+                            len += usize::from(counts(h));
                         }
-                        any
-                    },
-                );
-                if !any {
-                    continue;
-                }
-                for (offset, &h) in entries.iter().enumerate() {
-                    if counts(h) {
-                        let Some(unit) = units.get_mut(len) else {
-                            return TOO_MANY;
-                        };
-                        *unit = index(block * 64 + offset);
-                        values[len] = h;
-                        len += 1;
+                    };
+                    for (block, entries) in blocks.iter().enumerate() {
+                        // Most hold nothing, and a vector comparison says so.
+                        if entries.iter().fold(false, |any, &h| any | counts(h)) {
+                            collect(block * BLOCK, entries);
+                        }
                     }
-                }
-            }
-            len
+                    collect(blocks.len() * BLOCK, rest);
+                    len
+                },
+            )
         });
         self.lens[..samples]
             .iter()
-            .all(|&len| len as usize != TOO_MANY)
+            .all(|&len| len as usize <= self.stride)
     }
 
     /// The active units of a sample and their activations.
