@@ -4,6 +4,7 @@
 mod aligned;
 mod blocks;
 mod codes;
+mod collect;
 mod combine;
 mod compressed;
 mod copy;

@@ -5,10 +5,11 @@ use std::ops::Range;
 
 use nalgebra::DMatrixView;
 
+use super::Scratch;
+use super::collect::collect;
 use super::product::Write;
 use super::select::select;
 use super::threads::{Divide, divide};
-use super::{Scratch, vectorize};
 use crate::Real;
 
 /// The active units of each sample, and the samples of each unit in which it is active.
@@ -151,36 +152,14 @@ impl<T: Real> Codes<T> {
         counts: impl Fn(T) -> bool + Sync,
         scratch: &Scratch<T>,
     ) -> bool {
-        const BLOCK: usize = 16;
         let samples = h.len() / rows;
         self.prepare(samples, rows.div_ceil(8));
         self.fill(h, rows, 0, scratch, |column, units, values| {
-            vectorize(
-                #[inline(always)]
-                || {
-                    let mut len = 0;
-                    let (blocks, rest) = column.as_chunks::<BLOCK>();
-                    let mut collect = |first: usize, entries: &[T]| {
-                        for (offset, &h) in entries.iter().enumerate() {
-                            // Written before it is known to count: a branch would be guessed wrongly
-                            // too often.
-                            if let Some(unit) = units.get_mut(len) {
-                                *unit = index(first + offset);
-                                values[len] = h;
-                            }
-                            len += usize::from(counts(h));
-                        }
-                    };
-                    for (block, entries) in blocks.iter().enumerate() {
-                        // Most hold nothing, and a vector comparison says so.
-                        if entries.iter().fold(false, |any, &h| any | counts(h)) {
-                            collect(block * BLOCK, entries);
-                        }
-                    }
-                    collect(blocks.len() * BLOCK, rest);
-                    len
-                },
-            )
+            collect(column, &counts, |number, position, h| {
+                if let (Some(unit), Some(value)) = (units.get_mut(number), values.get_mut(number)) {
+                    (*unit, *value) = (index(position), h);
+                }
+            })
         });
         self.lens[..samples]
             .iter()

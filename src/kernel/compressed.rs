@@ -6,6 +6,7 @@ use std::ops::Range;
 use nalgebra::DMatrixView;
 
 use super::codes::{Codes, index};
+use super::collect::collect;
 use super::product::Write;
 use super::threads::{Divide, divide};
 use super::{Scratch, vectorize};
@@ -190,15 +191,16 @@ impl<T: Real> Columns<'_, T> {
         let columns = self.matrix.chunks_exact(self.height);
         for (column, ends) in columns.zip(self.offsets.windows(2)) {
             let room = ends[0] - start..ends[1] - start;
-            let room = self.rows[room.clone()]
-                .iter_mut()
-                .zip(&mut self.values[room]);
-            let entries = column.iter().enumerate();
-            // The room first: where it ends, so does the search.
-            for ((to, out), (row, &value)) in room.zip(entries.filter(|(_, v)| **v != T::zero())) {
-                *to = index(row);
-                *out = value;
-            }
+            let (rows, values) = (&mut self.rows[room.clone()], &mut self.values[room]);
+            collect(
+                column,
+                |value| value != T::zero(),
+                |number, position, value| {
+                    if let (Some(row), Some(out)) = (rows.get_mut(number), values.get_mut(number)) {
+                        (*row, *out) = (index(position), value);
+                    }
+                },
+            );
         }
     }
 }

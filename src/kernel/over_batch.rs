@@ -1,5 +1,6 @@
 //! Selection of the largest activations of a batch: of each unit, or of all units together.
 
+use super::collect::collect;
 use super::elementwise::add_column;
 use super::threads::{Divide, divide};
 use super::{Largest, Scratch, vectorize};
@@ -93,9 +94,9 @@ pub(crate) fn keep_largest_of_batch<T: Real>(
     scratch: &mut Scratch<T>,
 ) -> Option<T> {
     let bound = probable_bound(h, k, spare);
-    let mut count = collect(h, bound, spare);
+    let mut count = collect_from(h, bound, spare);
     if count < k && bound > T::zero() {
-        count = collect(h, T::zero(), spare);
+        count = collect_from(h, T::zero(), spare);
     }
     let candidates = &spare[..count];
     let (threshold, ties) = if count > k {
@@ -162,30 +163,16 @@ fn probable_bound<T: Real>(h: &[T], k: usize, spare: &mut [T]) -> T {
 
 /// Copies the entries of `h` that are above 0 and reach `bound`, in their order, and returns their
 /// number.
-fn collect<T: Real>(h: &[T], bound: T, to: &mut [T]) -> usize {
-    const BLOCK: usize = 64;
-    let reaches = |h: T| h > T::zero() && h >= bound;
-    let mut count = 0;
-    for block in h.chunks(BLOCK) {
-        // Most blocks hold none where few entries are kept, and a vector comparison says so.
-        let any = vectorize(
-            #[inline(always)]
-            || {
-                let mut any = false;
-                for &h in block {
-                    any |= reaches(h);
-                }
-                any
-            },
-        );
-        if any {
-            for &h in block.iter().filter(|h| reaches(**h)) {
-                to[count] = h;
-                count += 1;
+fn collect_from<T: Real>(h: &[T], bound: T, to: &mut [T]) -> usize {
+    collect(
+        h,
+        |h| h > T::zero() && h >= bound,
+        |number, _, h| {
+            if let Some(to) = to.get_mut(number) {
+                *to = h;
             }
-        }
-    }
-    count
+        },
+    )
 }
 
 /// Some units, with room for their activations one unit after the other.
