@@ -47,7 +47,7 @@ pub(super) fn select<T: Real>(
     let bound = if bound > smallest { bound } else { smallest };
 
     let mut leading = [0; GROUPS + 1];
-    let count = collect(&mut leading, 0, 0..maxima.len(), |group| {
+    let count = append(&mut leading, 0, 0..maxima.len(), |group| {
         maxima[group] >= bound
     });
     let value = |i: usize| z[i] + bias[i];
@@ -57,7 +57,7 @@ pub(super) fn select<T: Real>(
         let (of, lane) = (group as usize / LANES, group as usize % LANES);
         let end = (block * (of + 1)).min(z.len());
         let entries = (block * of + lane..end).step_by(LANES);
-        running = collect(&mut candidates, running, entries, |i| value(i) >= bound);
+        running = append(&mut candidates, running, entries, |i| value(i) >= bound);
     }
     if running > CANDIDATES {
         return select_from_few(z, bias, k, positions, values); // so many are equal
@@ -126,7 +126,7 @@ fn look_at<T: Real>(
 /// Appends those of `positions` for which `counts` says so to the `len` in `list`, and returns how
 /// many there are then; the last place of `list` takes all that there is no room for.
 #[inline(always)]
-fn collect(
+fn append(
     list: &mut [u32],
     mut len: usize,
     positions: impl Iterator<Item = usize>,
