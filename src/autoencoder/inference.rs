@@ -6,13 +6,13 @@ use crate::error::{Error, check_shape};
 use crate::workspace::Workspace;
 use crate::{Real, kernel};
 
-/// Entries of a layer that are held at a time, where that is more than [`FEWEST`] samples.
-const ENTRIES: usize = 1 << 21;
-/// Samples that go through the layers together: enough to fill the caches and to be worth the copies of
-/// the weights, few enough that what lies between input and result stays small whatever the
-/// number of samples.
+/// Samples that go through the layers together, at least and at most: enough to fill the caches and to
+/// be worth the copies of the weights, few enough that what lies between input and result stays
+/// small whatever their number.
 const FEWEST: usize = 1024;
 const MOST: usize = 4096;
+/// How many between the two: those of which the widest layer has so many entries.
+const ENTRIES: usize = 1 << 21;
 
 impl<T: Real> SparseAutoencoder<T> {
     /// The hidden activations of the innermost layer, units × samples. Each sample is encoded by

@@ -111,9 +111,10 @@ combine!(
 #[allow(clippy::float_cmp, clippy::cast_precision_loss)] // the same operations in the same order
 mod tests {
     use super::*;
-    use crate::kernel::Scalar;
+    use pulp::{Scalar128b, Scalar256b, Scalar512b};
 
-    /// Every length around whole vectors, and none, one, or several columns.
+    /// Every length around whole vectors, and none, one, or several columns; on the vectors of this
+    /// machine and, emulated, on those of others.
     #[test]
     fn agrees_with_one_multiply_add_after_the_other() {
         for len in (0..80).chain([127, 128, 129, 300]) {
@@ -124,16 +125,33 @@ mod tests {
                     .collect();
                 let present: Vec<f64> = (0..len).map(|i| (i % 3) as f64).collect();
                 for write in [Write::Over, Write::Add] {
-                    let mut out = present.clone();
-                    f64::combine(&mut out, write, count, |j| (&columns[j], value(j)));
-                    for i in 0..len {
-                        let start = match write {
-                            Write::Over => 0.0,
-                            Write::Add => present[i],
+                    let expected: Vec<f64> = (0..len)
+                        .map(|i| {
+                            let start = match write {
+                                Write::Over => 0.0,
+                                Write::Add => present[i],
+                            };
+                            (0..count).fold(start, |sum, j| value(j).mul_add(columns[j][i], sum))
+                        })
+                        .collect();
+                    for bits in [None, Some(128), Some(256), Some(512)] {
+                        let mut out = present.clone();
+                        let task = CombineF64 {
+                            out: &mut out,
+                            write,
+                            count,
+                            pair: |j: usize| (&columns[j][..], value(j)),
                         };
-                        let sum =
-                            (0..count).fold(start, |sum, j| value(j).mul_add(columns[j][i], sum));
-                        assert_eq!(out[i], sum, "entry {i} of {len}, {count} columns");
+                        match bits {
+                            None => pulp::Arch::new().dispatch(task),
+                            Some(128) => task.with_simd(Scalar128b),
+                            Some(256) => task.with_simd(Scalar256b),
+                            Some(_) => task.with_simd(Scalar512b),
+                        }
+                        assert_eq!(
+                            out, expected,
+                            "{len} entries, {count} columns, {bits:?} bits"
+                        );
                     }
                 }
             }

@@ -113,3 +113,41 @@ dot!(
     as_simd_f64s,
     partial_load_f64s
 );
+
+#[cfg(test)]
+#[allow(clippy::float_cmp, clippy::cast_precision_loss)] // sums of small integers are exact
+mod tests {
+    use super::*;
+    use pulp::{Scalar128b, Scalar256b, Scalar512b};
+
+    /// Every length around whole vectors; on the vectors of this machine and, emulated, on those of
+    /// others.
+    #[test]
+    fn agrees_with_a_sum() {
+        for len in (0..80).chain([127, 128, 129, 300]) {
+            let x: Vec<f64> = (0..len).map(|i| (i % 7) as f64 - 3.0).collect();
+            let columns: Vec<Vec<f64>> = (0..5)
+                .map(|j| (0..len).map(|i| ((7 * i + 3 * j) % 11) as f64).collect())
+                .collect();
+            let expected: Vec<f64> = columns
+                .iter()
+                .map(|column| column.iter().zip(&x).map(|(a, b)| a * b).sum())
+                .collect();
+            for bits in [None, Some(128), Some(256), Some(512)] {
+                let mut out = [f64::NAN; 5];
+                let task = DotsF64 {
+                    out: &mut out,
+                    column: |j: usize| &columns[j][..],
+                    x: &x,
+                };
+                match bits {
+                    None => pulp::Arch::new().dispatch(task),
+                    Some(128) => task.with_simd(Scalar128b),
+                    Some(256) => task.with_simd(Scalar256b),
+                    Some(_) => task.with_simd(Scalar512b),
+                }
+                assert_eq!(out[..], expected, "{len} entries, {bits:?} bits");
+            }
+        }
+    }
+}
