@@ -57,3 +57,16 @@ pub(crate) use update::update;
 pub(crate) fn vectorize<R>(loop_body: impl FnOnce() -> R) -> R {
     pulp::Arch::new().dispatch(loop_body)
 }
+
+/// Runs a task on emulated vectors of so many bits, or on those of this machine: the vectors of other
+/// machines can be tested too.
+#[cfg(test)]
+fn run_on<W: pulp::WithSimd>(bits: Option<u32>, task: W) -> W::Output {
+    match bits {
+        None => pulp::Arch::new().dispatch(task),
+        Some(128) => task.with_simd(pulp::Scalar128b),
+        Some(256) => task.with_simd(pulp::Scalar256b),
+        Some(512) => task.with_simd(pulp::Scalar512b),
+        Some(other) => panic!("no vectors of {other} bits are emulated"),
+    }
+}

@@ -48,15 +48,9 @@ impl<T: Real> SparseAutoencoder<T> {
         self.check_samples(samples, workspace.take_threads())?;
         let units = self.layout().hidden();
         check_shape("hidden", (units, samples.ncols()), hidden.shape())?;
-        for_each_chunk(
-            self.chunk(),
-            samples,
-            hidden.as_mut_slice(),
-            units,
-            |x, h| {
-                self.pass().encode_into(x, h, workspace);
-            },
-        );
+        self.for_each_chunk(samples, hidden.as_mut_slice(), units, |x, h| {
+            self.pass().encode_into(x, h, workspace);
+        });
         Ok(())
     }
 
@@ -96,15 +90,9 @@ impl<T: Real> SparseAutoencoder<T> {
         )?;
         let visible = self.layout().visible();
         check_shape("samples", (visible, hidden.ncols()), samples.shape())?;
-        for_each_chunk(
-            self.chunk(),
-            hidden,
-            samples.as_mut_slice(),
-            visible,
-            |h, x_hat| {
-                self.pass().decode_into(h, x_hat, workspace);
-            },
-        );
+        self.for_each_chunk(hidden, samples.as_mut_slice(), visible, |h, x_hat| {
+            self.pass().decode_into(h, x_hat, workspace);
+        });
         Ok(())
     }
 
@@ -145,8 +133,7 @@ impl<T: Real> SparseAutoencoder<T> {
             (visible, samples.ncols()),
             reconstructions.shape(),
         )?;
-        for_each_chunk(
-            self.chunk(),
+        self.for_each_chunk(
             samples,
             reconstructions.as_mut_slice(),
             visible,
@@ -197,20 +184,14 @@ impl<T: Real> SparseAutoencoder<T> {
         }
         let visible = self.layout().visible();
         let mut output = workspace.lend_output(visible * samples.ncols().min(self.chunk()));
-        for_each_chunk(
-            self.chunk(),
-            samples,
-            errors.as_mut_slice(),
-            1,
-            |x, errors| {
-                let x_hat = &mut output[..visible * x.ncols()];
-                self.reconstruct_chunk(x, x_hat, workspace);
-                let columns = x_hat.chunks_exact(visible).zip(x.column_iter());
-                for (error, (x_hat, x)) in errors.iter_mut().zip(columns) {
-                    *error = kernel::distance_squared(x_hat, x.as_slice());
-                }
-            },
-        );
+        self.for_each_chunk(samples, errors.as_mut_slice(), 1, |x, errors| {
+            let x_hat = &mut output[..visible * x.ncols()];
+            self.reconstruct_chunk(x, x_hat, workspace);
+            let columns = x_hat.chunks_exact(visible).zip(x.column_iter());
+            for (error, (x_hat, x)) in errors.iter_mut().zip(columns) {
+                *error = kernel::distance_squared(x_hat, x.as_slice());
+            }
+        });
         workspace.return_output(output);
         Ok(())
     }
@@ -261,22 +242,23 @@ impl<T: Real> SparseAutoencoder<T> {
         (ENTRIES / widest).clamp(FEWEST, MOST)
     }
 
+    /// Calls `pass` with columns of `input` and of `output`, `rows` long, a chunk at a time.
+    fn for_each_chunk(
+        &self,
+        input: DMatrixView<'_, T>,
+        output: &mut [T],
+        rows: usize,
+        mut pass: impl FnMut(DMatrixView<'_, T>, &mut [T]),
+    ) {
+        let chunk = self.chunk();
+        for (index, output) in output.chunks_mut(rows * chunk).enumerate() {
+            pass(input.columns(index * chunk, output.len() / rows), output);
+        }
+    }
+
     /// Before room is made for as many columns as there are samples: a matrix without rows may
     /// claim any number of columns.
     fn check_rows(&self, samples: DMatrixView<'_, T>) -> Result<(), Error> {
         check_rows(samples, self.layout().visible(), SAMPLES[1])
-    }
-}
-
-/// Calls `pass` with columns of `input` and of `output`, `rows` long, `chunk` at a time.
-fn for_each_chunk<T: Real>(
-    chunk: usize,
-    input: DMatrixView<'_, T>,
-    output: &mut [T],
-    rows: usize,
-    mut pass: impl FnMut(DMatrixView<'_, T>, &mut [T]),
-) {
-    for (index, output) in output.chunks_mut(rows * chunk).enumerate() {
-        pass(input.columns(index * chunk, output.len() / rows), output);
     }
 }

@@ -6,7 +6,7 @@ use std::ops::Range;
 use nalgebra::DMatrixView;
 
 use super::Scratch;
-use super::collect::collect;
+use super::collect::collect_pairs;
 use super::product::Write;
 use super::select::select;
 use super::threads::{Divide, divide};
@@ -155,11 +155,7 @@ impl<T: Real> Codes<T> {
         let samples = h.len() / rows;
         self.prepare(samples, rows.div_ceil(8));
         self.fill(h, rows, 0, scratch, |column, units, values| {
-            collect(column, &counts, |number, position, h| {
-                if let (Some(unit), Some(value)) = (units.get_mut(number), values.get_mut(number)) {
-                    (*unit, *value) = (index(position), h);
-                }
-            })
+            collect_pairs(column, &counts, units, values)
         });
         self.lens[..samples]
             .iter()

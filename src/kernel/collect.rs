@@ -1,5 +1,6 @@
 //! The entries of a column that count, of which there are few.
 
+use super::codes::index;
 use super::vectorize;
 use crate::Real;
 
@@ -41,6 +42,20 @@ pub(super) fn collect<T: Real>(
             number
         },
     )
+}
+
+/// [`collect`] of positions and entries, as far as there is room for them.
+pub(super) fn collect_pairs<T: Real>(
+    entries: &[T],
+    counts: impl Fn(T) -> bool,
+    positions: &mut [u32],
+    values: &mut [T],
+) -> usize {
+    collect(entries, counts, |number, position, entry| {
+        if let (Some(to), Some(out)) = (positions.get_mut(number), values.get_mut(number)) {
+            (*to, *out) = (index(position), entry);
+        }
+    })
 }
 
 #[cfg(test)]

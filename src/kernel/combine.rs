@@ -111,7 +111,7 @@ combine!(
 #[allow(clippy::float_cmp, clippy::cast_precision_loss)] // the same operations in the same order
 mod tests {
     use super::*;
-    use pulp::{Scalar128b, Scalar256b, Scalar512b};
+    use crate::kernel::run_on;
 
     /// Every length around whole vectors, and none, one, or several columns; on the vectors of this
     /// machine and, emulated, on those of others.
@@ -142,12 +142,7 @@ mod tests {
                             count,
                             pair: |j: usize| (&columns[j][..], value(j)),
                         };
-                        match bits {
-                            None => pulp::Arch::new().dispatch(task),
-                            Some(128) => task.with_simd(Scalar128b),
-                            Some(256) => task.with_simd(Scalar256b),
-                            Some(_) => task.with_simd(Scalar512b),
-                        }
+                        run_on(bits, task);
                         assert_eq!(
                             out, expected,
                             "{len} entries, {count} columns, {bits:?} bits"

@@ -5,8 +5,8 @@ use std::ops::Range;
 
 use nalgebra::DMatrixView;
 
-use super::codes::{Codes, index};
-use super::collect::collect;
+use super::codes::Codes;
+use super::collect::collect_pairs;
 use super::product::Write;
 use super::threads::{Divide, divide};
 use super::{Scratch, vectorize};
@@ -192,15 +192,7 @@ impl<T: Real> Columns<'_, T> {
         for (column, ends) in columns.zip(self.offsets.windows(2)) {
             let room = ends[0] - start..ends[1] - start;
             let (rows, values) = (&mut self.rows[room.clone()], &mut self.values[room]);
-            collect(
-                column,
-                |value| value != T::zero(),
-                |number, position, value| {
-                    if let (Some(row), Some(out)) = (rows.get_mut(number), values.get_mut(number)) {
-                        (*row, *out) = (index(position), value);
-                    }
-                },
-            );
+            collect_pairs(column, |value| value != T::zero(), rows, values);
         }
     }
 }

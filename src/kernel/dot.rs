@@ -118,7 +118,7 @@ dot!(
 #[allow(clippy::float_cmp, clippy::cast_precision_loss)] // sums of small integers are exact
 mod tests {
     use super::*;
-    use pulp::{Scalar128b, Scalar256b, Scalar512b};
+    use crate::kernel::run_on;
 
     /// Every length around whole vectors; on the vectors of this machine and, emulated, on those of
     /// others.
@@ -140,12 +140,7 @@ mod tests {
                     column: |j: usize| &columns[j][..],
                     x: &x,
                 };
-                match bits {
-                    None => pulp::Arch::new().dispatch(task),
-                    Some(128) => task.with_simd(Scalar128b),
-                    Some(256) => task.with_simd(Scalar256b),
-                    Some(_) => task.with_simd(Scalar512b),
-                }
+                run_on(bits, task);
                 assert_eq!(out[..], expected, "{len} entries, {bits:?} bits");
             }
         }

@@ -2,6 +2,7 @@
 //! at first sight.
 
 use super::codes::index;
+use super::collect::collect_pairs;
 use super::largest::{keep_largest, reached_by};
 use super::vectorize;
 use crate::Real;
@@ -161,14 +162,7 @@ fn select_from_few<T: Real>(
         return 1;
     }
     keep_largest(z, k);
-    let kept = z.iter().enumerate().filter(|(_, z)| **z > T::zero());
-    let mut count = 0;
-    for ((position, &value), (to, out)) in kept.zip(positions.iter_mut().zip(values)) {
-        *to = index(position);
-        *out = value;
-        count += 1;
-    }
-    count
+    collect_pairs(z, |z| z > T::zero(), positions, values)
 }
 
 #[cfg(test)]

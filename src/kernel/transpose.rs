@@ -153,7 +153,7 @@ transpose!(
 #[allow(clippy::float_cmp, clippy::cast_precision_loss)] // entries are moved, not computed
 mod tests {
     use super::*;
-    use pulp::{Scalar128b, Scalar256b, Scalar512b};
+    use crate::kernel::run_on;
 
     macro_rules! on_vectors_of_every_extent {
         ($test:ident, $name:ident, $float:ident) => {
@@ -173,26 +173,24 @@ mod tests {
                         .map(|j| (0..depth).map(|p| entry(j, p)).collect())
                         .collect();
                     let from: Vec<&[$float]> = from.iter().map(Vec::as_slice).collect();
-                    let transposed = |run: &dyn Fn($name<'_>)| {
-                        let mut to = vec![0.0; width * depth];
-                        run($name {
-                            from: &from,
-                            to: &mut to,
-                            width,
-                        });
-                        to
-                    };
                     let expected: Vec<$float> = (0..width * depth)
                         .map(|index| (index / width, index % width))
                         .map(|(p, j)| if j < columns { entry(j, p) } else { 0.0 })
                         .collect();
-                    for to in [
-                        transposed(&|task| pulp::Arch::new().dispatch(task)),
-                        transposed(&|task| task.with_simd(Scalar128b)),
-                        transposed(&|task| task.with_simd(Scalar256b)),
-                        transposed(&|task| task.with_simd(Scalar512b)),
-                    ] {
-                        assert_eq!(to, expected, "{columns} columns, {depth} x {width}");
+                    for bits in [None, Some(128), Some(256), Some(512)] {
+                        let mut to = vec![0.0; width * depth];
+                        run_on(
+                            bits,
+                            $name {
+                                from: &from,
+                                to: &mut to,
+                                width,
+                            },
+                        );
+                        assert_eq!(
+                            to, expected,
+                            "{columns} columns, {depth} x {width}, {bits:?} bits"
+                        );
                     }
                 }
             }
