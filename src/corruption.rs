@@ -1,11 +1,16 @@
 //! Input noise for denoising autoencoders.
 
-use rand::RngExt;
 use rand::rngs::Xoshiro256PlusPlus;
+use rand::{RngExt, SeedableRng};
 use rand_distr::StandardNormal;
 
 use crate::Real;
 use crate::error::{Error, require};
+use crate::kernel::Scratch;
+
+/// The values are gone through as if they were a matrix of so many rows, whatever their own number:
+/// enough in a panel that to seed its generator costs little.
+const ROWS: usize = 64;
 
 /// Noise that the trainer adds to its input, while the loss still compares with the clean samples
 /// (Vincent et al. 2010, *Stacked Denoising Autoencoders*). Fresh in every step.
@@ -62,7 +67,7 @@ impl Corruption {
     }
 
     /// Corrupts samples in place. The noise depends on nothing but the seed and the number of
-    /// values, so the same seed spoils the same samples in the same way.
+    /// values, so the same seed spoils the same samples in the same way, on any number of threads.
     ///
     /// # Errors
     ///
@@ -79,23 +84,42 @@ impl Corruption {
     /// ```
     pub fn apply<T: Real>(&self, samples: &mut [T], seed: u64) -> Result<(), Error> {
         self.check::<T>()?;
-        self.spoil(samples, &mut rand::SeedableRng::seed_from_u64(seed));
+        let mut scratch = Scratch::default();
+        scratch.take_threads();
+        let rng = &mut Xoshiro256PlusPlus::seed_from_u64(seed);
+        self.spoil(samples, rng, &mut scratch);
         Ok(())
     }
 
-    pub(crate) fn spoil<T: Real>(&self, samples: &mut [T], rng: &mut Xoshiro256PlusPlus) {
+    /// Spoils samples with noise that takes one number from `rng`, however many they are: each panel
+    /// of values has a generator of its own, seeded by that number and its place.
+    pub(crate) fn spoil<T: Real>(
+        &self,
+        samples: &mut [T],
+        rng: &mut Xoshiro256PlusPlus,
+        scratch: &mut Scratch<T>,
+    ) {
+        let seed: u64 = rng.random();
+        scratch.run(samples, ROWS, &mut [], |first, panel, _| {
+            let place = first as u64;
+            let rng = &mut Xoshiro256PlusPlus::seed_from_u64(seed.wrapping_add(place));
+            self.spoil_panel(panel, rng);
+        });
+    }
+
+    fn spoil_panel<T: Real>(&self, panel: &mut [T], rng: &mut Xoshiro256PlusPlus) {
+        // Values are chosen between, not branched to: chances cannot be guessed.
         match *self {
             Self::Gaussian { standard_deviation } => {
-                for x in samples {
+                for x in panel {
                     let noise: f64 = rng.sample(StandardNormal);
                     *x += T::of(standard_deviation * noise);
                 }
             }
             Self::Masking { fraction } => {
-                for x in samples {
-                    if rng.random::<f64>() < fraction {
-                        *x = T::zero();
-                    }
+                for x in panel {
+                    let masked = rng.random::<f64>() < fraction;
+                    *x = if masked { T::zero() } else { *x };
                 }
             }
             Self::SaltAndPepper {
@@ -104,13 +128,10 @@ impl Corruption {
                 high,
             } => {
                 let (low, high) = (T::of(low), T::of(high));
-                for x in samples {
+                for x in panel {
                     let chance = rng.random::<f64>();
-                    if chance < 0.5 * fraction {
-                        *x = low;
-                    } else if chance < fraction {
-                        *x = high;
-                    }
+                    let replacement = if chance < 0.5 * fraction { low } else { high };
+                    *x = if chance < fraction { replacement } else { *x };
                 }
             }
         }

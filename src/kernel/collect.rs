@@ -12,7 +12,7 @@ const BLOCK: usize = 16;
 ///
 /// It may also be called for one that does not count, and then again with the same number for the next
 /// one: an entry is written before it is known to count, as a branch would be guessed wrongly too
-/// often.
+/// often. `counts` should have no branch either, not even that of `&&`.
 pub(super) fn collect<T: Real>(
     entries: &[T],
     counts: impl Fn(T) -> bool,

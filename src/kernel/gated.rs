@@ -49,7 +49,7 @@ pub(crate) fn pass_gates<T: Real>(
                     let of_unit = bias.iter().zip(gains).zip(magnitude_bias);
                     for (u, ((&b, &gain), &b_mag)) in column.iter_mut().zip(of_unit) {
                         let (pi, mu) = (*u + b, Scalar::fma(gain, *u, b_mag));
-                        let shut = pi <= T::zero() || mu <= T::zero();
+                        let shut = (pi <= T::zero()) | (mu <= T::zero());
                         *u = if shut { T::zero() } else { mu };
                     }
                     if let Some(active) = active.first_mut() {

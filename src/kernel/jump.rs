@@ -41,7 +41,7 @@ pub(crate) fn activate_above<T: Real>(
 /// Whether an inactive unit is so near below its threshold that the threshold learns from it.
 #[inline(always)]
 pub(crate) fn near_below<T: Real>(h: T) -> bool {
-    h == T::zero() && h.is_sign_negative()
+    (h == T::zero()) & h.is_sign_negative()
 }
 
 /// What the thresholds of one layer learn from.

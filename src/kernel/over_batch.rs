@@ -75,7 +75,7 @@ pub(crate) fn keep_largest_of_units<T: Real>(
 fn keep<T: Real>(column: &mut [T], sample: u32, thresholds: &[T], last: &[u32], sums: &mut [T]) {
     for ((h, &threshold), &last) in column.iter_mut().zip(thresholds).zip(last) {
         // Put so that a NaN passes through: a diverging model must show in its loss.
-        let lost = *h < threshold || (*h == threshold && sample > last);
+        let lost = (*h < threshold) | ((*h == threshold) & (sample > last));
         *h = if lost { T::zero() } else { *h };
     }
     add_column(column, sums);
@@ -164,9 +164,11 @@ fn probable_bound<T: Real>(h: &[T], k: usize, spare: &mut [T]) -> T {
 /// Copies the entries of `h` that are above 0 and reach `bound`, in their order, and returns their
 /// number.
 fn collect_from<T: Real>(h: &[T], bound: T, to: &mut [T]) -> usize {
+    let smallest = T::from_magnitude_bits(1);
+    let bound = if bound > smallest { bound } else { smallest };
     collect(
         h,
-        |h| h > T::zero() && h >= bound,
+        |h| h >= bound,
         |number, _, h| {
             if let Some(to) = to.get_mut(number) {
                 *to = h;

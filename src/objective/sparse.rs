@@ -120,7 +120,7 @@ impl<T: Real> Pass<'_, T> {
         let h = &mut ws.hidden[0][..units * m];
         let (codes, scratch) = (&mut ws.codes, &ws.scratch);
         if self.objective.encoder[0] == Activation::JumpRelu {
-            let counts = |h: T| h != T::zero() || kernel::near_below(h);
+            let counts = |h: T| (h != T::zero()) | kernel::near_below(h);
             codes.compress(h, units, counts, scratch)
         } else {
             codes.compress(h, units, |h| h != T::zero(), scratch)

@@ -36,6 +36,7 @@ impl<T: Real> Trainer<T> {
         let shares = all_reduce.map(|all| Shares::new(all, target.ncols()));
         let shares = shares.transpose()?;
         batch.shares = shares;
+        let threads = workspace.scratch.take_threads();
         if let Some(corruption) = self.corruption {
             noisy.grow(target.len());
             let noisy = &mut noisy[..target.len()];
@@ -45,11 +46,11 @@ impl<T: Real> Trainer<T> {
             {
                 noisy.copy_from_slice(column.as_slice());
             }
-            corruption.spoil(noisy, rng);
+            let scratch = &mut workspace.scratch;
+            threads.enter(|| corruption.spoil(noisy, rng, scratch));
             batch.input = DMatrixView::from_slice(noisy, target.nrows(), target.ncols());
         }
         let clip = self.clip_gradient.map(T::of);
-        let threads = workspace.scratch.take_threads();
         let (objective, parameters) = model.objective_and_parameters();
         let objective = annealed.as_ref().unwrap_or(objective);
         let (layout, theta) = parameters.layout_and_theta_mut();

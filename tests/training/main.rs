@@ -1,6 +1,7 @@
 //! What a fit does: its optimizers, its schedule, what is learned, and the same bits each time.
 
 mod annealing;
+mod corruption;
 mod dead_units;
 mod determinism;
 mod extreme;
