@@ -45,7 +45,7 @@ pub(crate) use product::{Write, product, transpose};
 pub(crate) use scalar::Scalar;
 pub(crate) use scratch::Scratch;
 pub(crate) use threads::{Threads, join};
-pub(crate) use unit_gradients::{UnitGradients, UnitOperands};
+pub(crate) use unit_gradients::{Passed, UnitGradients, UnitOperands};
 pub(crate) use update::update;
 
 /// Runs a loop compiled for the widest vectors of this machine, chosen at run time.

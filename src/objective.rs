@@ -284,7 +284,7 @@ impl<T: Real> Pass<'_, T> {
                 .map_or(batch.input, |x| matrix(x, visible, m));
             let sparse = self.encode(input, ws);
             self.average_means(batch.shares, ws);
-            let auxiliary = self.reconstruct_frozen(batch.target, ws);
+            let auxiliary = self.reconstruct_frozen(batch.target, sparse, ws);
             let reconstruction = self.reconstruct(batch.target, sparse, ws);
             let sparsity = match gradient.as_deref_mut() {
                 None => (0..self.layout.depth()).rev().fold(T::zero(), |sum, l| {

@@ -29,6 +29,19 @@ pub(crate) struct Codes<T> {
     activations: Vec<T>,
     /// One for each of these.
     slopes: Vec<T>,
+    /// Another, where units have gates.
+    gate_slopes: Vec<T>,
+}
+
+/// Codes unit by unit.
+pub(super) struct ByUnit<'a, T> {
+    /// Where each unit starts in what follows; one more at the end.
+    pub(super) starts: &'a [u32],
+    pub(super) samples: &'a [u32],
+    pub(super) activations: &'a [T],
+    /// Room for a number of each, and for another where units have gates.
+    pub(super) slopes: &'a mut [T],
+    pub(super) gate_slopes: &'a mut [T],
 }
 
 impl<T> Default for Codes<T> {
@@ -42,6 +55,7 @@ impl<T> Default for Codes<T> {
             samples: Vec::new(),
             activations: Vec::new(),
             slopes: Vec::new(),
+            gate_slopes: Vec::new(),
         }
     }
 }
@@ -162,6 +176,17 @@ impl<T: Real> Codes<T> {
             .all(|&len| len as usize <= self.stride)
     }
 
+    /// Takes the activations of the same units from `h` instead, a sample per column of `rows` entries.
+    pub(crate) fn revalue(&mut self, h: &[T], rows: usize) {
+        for (i, h) in h.chunks_exact(rows).enumerate() {
+            let active = i * self.stride..i * self.stride + self.lens[i] as usize;
+            let units = &self.units[active.clone()];
+            for (value, &unit) in self.values[active].iter_mut().zip(units) {
+                *value = h[unit as usize];
+            }
+        }
+    }
+
     /// The active units of a sample and their activations.
     pub(super) fn of_sample(&self, i: usize) -> (&[u32], &[T]) {
         let active = i * self.stride..i * self.stride + self.lens[i] as usize;
@@ -207,16 +232,20 @@ impl<T: Real> Codes<T> {
         self.starts[j] < self.starts[j + 1]
     }
 
-    /// What was last sorted by unit: where each unit starts, its samples, its activations in them, and
-    /// room for a number of each.
-    pub(super) fn by_unit(&mut self) -> (&[u32], &[u32], &[T], &mut [T]) {
+    /// What was last sorted by unit, with room for a second number of each where units are `gated`.
+    pub(super) fn by_unit(&mut self, gated: bool) -> ByUnit<'_, T> {
         let total = self.starts[self.starts.len() - 1] as usize;
-        (
-            &self.starts,
-            &self.samples[..total],
-            &self.activations[..total],
-            &mut self.slopes[..total],
-        )
+        let of_gates = if gated { total } else { 0 };
+        if self.gate_slopes.len() < of_gates {
+            self.gate_slopes.resize(of_gates, T::zero());
+        }
+        ByUnit {
+            starts: &self.starts,
+            samples: &self.samples[..total],
+            activations: &self.activations[..total],
+            slopes: &mut self.slopes[..total],
+            gate_slopes: &mut self.gate_slopes[..of_gates],
+        }
     }
 
     /// `out ← D h` of these units alone, added to what `write` says.

@@ -1,7 +1,7 @@
 //! The passes of units that are active above thresholds.
 
 use super::elementwise::add_column;
-use super::{Scratch, vectorize};
+use super::{Passed, Scratch, vectorize};
 use crate::Real;
 
 /// `z ← z + b` where that is above the threshold `t⁺ = max(t, 0)` of its unit, 0 elsewhere, for every
@@ -55,11 +55,12 @@ pub(crate) struct Jump<'a, T> {
 }
 
 impl<T: Real> Jump<'_, T> {
-    /// `(∂J/∂z, ∂J/∂t)` of unit `j`, from `h` and `g = ∂J/∂h`.
+    /// `∂J/∂z` and `∂J/∂t` of unit `j`, from `h` and `g = ∂J/∂h`.
     #[inline(always)]
-    pub(crate) fn backpropagate(&self, j: usize, h: T, g: T) -> (T, T) {
+    pub(crate) fn backpropagate(&self, j: usize, h: T, g: T) -> Passed<T> {
         let (t, step) = (positive(self.thresholds[j]), self.per_step[j]);
-        backpropagate_entry(h, g, t, step, self.bandwidth)
+        let (delta, threshold) = backpropagate_entry(h, g, t, step, self.bandwidth);
+        Passed::with_threshold(delta, threshold)
     }
 }
 

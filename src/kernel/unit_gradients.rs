@@ -5,7 +5,7 @@ use std::ops::Range;
 use nalgebra::DMatrixView;
 
 use super::Scratch;
-use super::codes::Codes;
+use super::codes::{ByUnit, Codes};
 use super::product::Write;
 use super::threads::{Divide, divide};
 use crate::Real;
@@ -16,8 +16,34 @@ pub(crate) struct UnitGradients<'a, T> {
     /// `None` where the weights are tied: all goes to the encoder's.
     pub(crate) decoder: Option<&'a mut [T]>,
     pub(crate) bias: &'a mut [T],
-    /// Empty where there are none.
-    pub(crate) thresholds: &'a mut [T],
+    /// What else is learned of a unit: up to two numbers. Empty where there are none.
+    pub(crate) thresholds: [&'a mut [T]; 2],
+}
+
+/// What reaches the parameters of a unit from its pre-activation in one sample.
+pub(crate) struct Passed<T> {
+    /// δ, for the encoder's weights.
+    pub(crate) delta: T,
+    /// γ, for its bias.
+    pub(crate) bias: T,
+    /// τ, for the thresholds.
+    pub(crate) thresholds: [T; 2],
+}
+
+impl<T: Real> Passed<T> {
+    /// δ, for the weights and the bias.
+    pub(crate) fn of(delta: T) -> Self {
+        Self::with_threshold(delta, T::zero())
+    }
+
+    /// δ, for the weights and the bias, and τ for the one threshold that there is.
+    pub(crate) fn with_threshold(delta: T, threshold: T) -> Self {
+        Self {
+            delta,
+            bias: delta,
+            thresholds: [threshold, T::zero()],
+        }
+    }
 }
 
 /// What the gradients of a unit are made of.
@@ -27,6 +53,8 @@ pub(crate) struct UnitOperands<'a, T: Real> {
     /// `Δ(R₀)`, one sample per column; that of the whole, and then those of the prefixes, the largest
     /// first.
     pub(crate) e: &'a [T],
+    /// `Δ′`, what reaches the gates; empty where there are none.
+    pub(crate) of_gates: &'a [T],
     /// The sizes of the prefixes, where units are nested.
     pub(crate) prefixes: &'a [usize],
     pub(crate) x: DMatrixView<'a, T>,
@@ -47,13 +75,14 @@ impl<T: Real> UnitOperands<'_, T> {
 
 impl<T: Real> Codes<T> {
     /// The gradients of the weights, of the encoder's bias, and of the thresholds, unit by unit: with
-    /// `(δ, τ) = back(j, hⱼᵢ, g)` for `g = ∂J/∂hⱼᵢ = dⱼ · eᵢ + per_unitⱼ + per_activationⱼᵢ`,
+    /// δ, γ, and τ, which are what `back(j, hⱼᵢ, g, p)` says is [`Passed`] on,
     ///
     /// ```text
-    /// ∂dⱼ = Σᵢ hⱼᵢ eᵢ,     ∂wⱼ = Σᵢ δ xᵢ,     ∂bⱼ = Σᵢ δ,     ∂tⱼ = Σᵢ τ
+    /// g = dⱼ · eᵢ,     p = per_unitⱼ + per_activationⱼᵢ (+ dⱼ · e′ᵢ with gates)
+    /// ∂dⱼ = Σᵢ hⱼᵢ eᵢ,     ∂wⱼ = Σᵢ δ xᵢ,     ∂bⱼ = Σᵢ γ,     ∂tⱼ = Σᵢ τ
     /// ```
     ///
-    /// over the samples in which unit `j` is active.
+    /// over the samples in which unit `j` is active, or its gate open.
     ///
     /// All of the decoder's are made before the encoder's, so that of the samples' E and X only one
     /// at a time has to stay in the caches.
@@ -61,10 +90,17 @@ impl<T: Real> Codes<T> {
         &mut self,
         mut gradients: UnitGradients<'_, T>,
         operands: &UnitOperands<'_, T>,
-        back: impl Fn(usize, T, T) -> (T, T) + Sync,
+        back: impl Fn(usize, T, T, T) -> Passed<T> + Sync,
         scratch: &Scratch<T>,
     ) {
-        let (starts, samples, activations, slopes) = self.by_unit();
+        let gated = !operands.of_gates.is_empty();
+        let ByUnit {
+            starts,
+            samples,
+            activations,
+            slopes,
+            gate_slopes,
+        } = self.by_unit(gated);
         let work = (samples.len() * operands.x.nrows()).max(operands.d.len());
         let depth = scratch.threads.depth_for(work);
         let whole = Units {
@@ -73,6 +109,7 @@ impl<T: Real> Codes<T> {
             samples,
             activations,
             slopes: &mut *slopes,
+            gate_slopes,
             gradients: gradients.reborrow(),
         };
         divide(whole, depth, &|part: Units<'_, T>| {
@@ -84,6 +121,7 @@ impl<T: Real> Codes<T> {
             samples,
             activations,
             slopes,
+            gate_slopes: &mut [],
             gradients,
         };
         divide(whole, depth, &|part: Units<'_, T>| {
@@ -102,6 +140,8 @@ struct Units<'a, T> {
     activations: &'a [T],
     /// `∂J/∂hⱼᵢ`, which becomes δ.
     slopes: &'a mut [T],
+    /// The same of the gates, if there are any.
+    gate_slopes: &'a mut [T],
     gradients: UnitGradients<'a, T>,
 }
 
@@ -116,7 +156,7 @@ impl<T: Real> Units<'_, T> {
     fn differentiate_decoder(
         mut self,
         operands: &UnitOperands<'_, T>,
-        back: &impl Fn(usize, T, T) -> (T, T),
+        back: &impl Fn(usize, T, T, T) -> Passed<T>,
     ) {
         for unit in 0..self.starts.len() - 1 {
             self.differentiate_decoder_of(unit, operands, back);
@@ -127,35 +167,45 @@ impl<T: Real> Units<'_, T> {
         &mut self,
         unit: usize,
         operands: &UnitOperands<'_, T>,
-        back: &impl Fn(usize, T, T) -> (T, T),
+        back: &impl Fn(usize, T, T, T) -> Passed<T>,
     ) {
         let (j, range) = (self.first + unit, self.range(unit));
         let samples = &self.samples[range.clone()];
         let h = &self.activations[range.clone()];
-        let slopes = &mut self.slopes[range];
+        let slopes = &mut self.slopes[range.clone()];
+        let gate_slopes = self.gate_slopes.get_mut(range).unwrap_or_default();
         let rows = operands.x.nrows();
         let column = unit * rows..(unit + 1) * rows;
         let of_unit = j * rows..(j + 1) * rows;
         let d = &operands.d[of_unit];
         let e = operands.e_of(j);
-        let e = |slot: usize| &e[samples[slot] as usize * rows..][..rows];
+        let of_sample = |slot: usize| samples[slot] as usize * rows;
+        let e = |slot: usize| &e[of_sample(slot)..][..rows];
+        let of_gate = |slot: usize| &operands.of_gates[of_sample(slot)..][..rows];
 
         T::dots(slopes, e, d);
+        T::dots(gate_slopes, of_gate, d);
         let per_unit = operands.per_unit.get(j).copied().unwrap_or_else(T::zero);
-        let (mut bias, mut threshold) = (T::zero(), T::zero());
-        for ((&i, &h), slope) in samples.iter().zip(h).zip(&mut *slopes) {
-            let mut g = *slope + per_unit;
+        let (mut bias, mut thresholds) = (T::zero(), [T::zero(); 2]);
+        for (slot, (&i, &h)) in samples.iter().zip(h).enumerate() {
+            let mut otherwise = per_unit;
             if let Some(&p) = operands.per_activation.get(i as usize * operands.units + j) {
-                g += p;
+                otherwise += p;
             }
-            let (delta, of_threshold) = back(j, h, g);
-            *slope = delta;
-            bias += delta;
-            threshold += of_threshold;
+            if let Some(&slope) = gate_slopes.get(slot) {
+                otherwise += slope;
+            }
+            let passed = back(j, h, slopes[slot], otherwise);
+            slopes[slot] = passed.delta;
+            bias += passed.bias;
+            thresholds[0] += passed.thresholds[0];
+            thresholds[1] += passed.thresholds[1];
         }
         self.gradients.bias[unit] = bias;
-        if let Some(gradient) = self.gradients.thresholds.get_mut(unit) {
-            *gradient = threshold;
+        for (gradients, sum) in self.gradients.thresholds.iter_mut().zip(thresholds) {
+            if let Some(gradient) = gradients.get_mut(unit) {
+                *gradient = sum;
+            }
         }
 
         let decoder = match &mut self.gradients.decoder {
@@ -210,6 +260,8 @@ impl<T: Real> Divide for Units<'_, T> {
         let samples = self.samples.split_at(at);
         let activations = self.activations.split_at(at);
         let slopes = self.slopes.split_at_mut(at);
+        let of_gates = at.min(self.gate_slopes.len());
+        let gate_slopes = self.gate_slopes.split_at_mut(of_gates);
         let (first, second) = self.gradients.split_at(half, rows);
         Ok((
             Self {
@@ -218,6 +270,7 @@ impl<T: Real> Divide for Units<'_, T> {
                 samples: samples.0,
                 activations: activations.0,
                 slopes: slopes.0,
+                gate_slopes: gate_slopes.0,
                 gradients: first,
             },
             Self {
@@ -226,6 +279,7 @@ impl<T: Real> Divide for Units<'_, T> {
                 samples: samples.1,
                 activations: activations.1,
                 slopes: slopes.1,
+                gate_slopes: gate_slopes.1,
                 gradients: second,
             },
         ))
@@ -238,7 +292,7 @@ impl<T> UnitGradients<'_, T> {
             encoder: self.encoder,
             decoder: self.decoder.as_deref_mut(),
             bias: self.bias,
-            thresholds: self.thresholds,
+            thresholds: self.thresholds.each_mut().map(|of_unit| &mut **of_unit),
         }
     }
 
@@ -248,9 +302,9 @@ impl<T> UnitGradients<'_, T> {
         let decoder = self.decoder.map(|d| d.split_at_mut(units * rows));
         let decoder = decoder.map_or((None, None), |(first, second)| (Some(first), Some(second)));
         let bias = self.bias.split_at_mut(units);
-        let thresholds = self
+        let [first, second] = self
             .thresholds
-            .split_at_mut(units.min(self.thresholds.len()));
+            .map(|of_unit| of_unit.split_at_mut(units.min(of_unit.len())));
         let part = |encoder, decoder, bias, thresholds| Self {
             encoder,
             decoder,
@@ -258,8 +312,8 @@ impl<T> UnitGradients<'_, T> {
             thresholds,
         };
         (
-            part(encoder.0, decoder.0, bias.0, thresholds.0),
-            part(encoder.1, decoder.1, bias.1, thresholds.1),
+            part(encoder.0, decoder.0, bias.0, [first.0, second.0]),
+            part(encoder.1, decoder.1, bias.1, [first.1, second.1]),
         )
     }
 }

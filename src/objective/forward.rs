@@ -146,12 +146,8 @@ impl<T: Real> Pass<'_, T> {
             let r = &mut r[l];
             r.grow(blocks.below * m);
             if sparse {
-                let (r, d) = (
-                    &mut r[..blocks.below * m],
-                    blocks.decoder_weights(self.theta),
-                );
-                let (all, scratch) = (0..blocks.above, &mut ws.scratch);
-                ws.codes.decode(r, Write::Over, d, &all, scratch);
+                let r = &mut r[..blocks.below * m];
+                self.decode_codes(r, &ws.codes, &mut ws.scratch);
                 continue; // there is but one layer
             }
             let above = if l + 1 == depth {

@@ -29,7 +29,7 @@ use nalgebra::DMatrixView;
 use super::backward::Penalized;
 use super::{Pass, matrix, matrix_mut};
 use crate::activation::{Function, Relu};
-use crate::kernel::{self, Aligned, Scratch, Write, product, transpose};
+use crate::kernel::{self, Aligned, Passed, Scalar, Scratch, Write, product, transpose};
 use crate::workspace::Workspace;
 use crate::{Activation, Real};
 
@@ -91,10 +91,11 @@ impl<T: Real> Pass<'_, T> {
     }
 
     /// `Δ′`, and what the reconstruction from the gates alone costs; 0 without gates. Needs the room of
-    /// `R₀`, and leaves the sums undefined.
+    /// `R₀`, and leaves the sums undefined. Codes become those of H.
     pub(super) fn reconstruct_frozen(
         &self,
         target: DMatrixView<'_, T>,
+        sparse: bool,
         ws: &mut Workspace<T>,
     ) -> T {
         if !self.gated() {
@@ -103,8 +104,15 @@ impl<T: Real> Pass<'_, T> {
         let (blocks, m) = (&self.layout.blocks()[0], target.ncols());
         let r = &mut ws.reconstruction[0];
         r.grow(blocks.below * m);
-        let gates = matrix(&ws.gates, blocks.above, m);
-        self.decode_product(0, gates, r, &mut ws.scratch);
+        if sparse {
+            let r = &mut r[..blocks.below * m];
+            self.decode_codes(r, &ws.codes, &mut ws.scratch);
+            let h = &ws.hidden[0][..blocks.above * m];
+            ws.codes.revalue(h, blocks.above);
+        } else {
+            let gates = matrix(&ws.gates, blocks.above, m);
+            self.decode_product(0, gates, r, &mut ws.scratch);
+        }
         let loss = self.compare(target, 0, ws);
         std::mem::swap(&mut ws.frozen, &mut ws.reconstruction[0]);
         T::of(loss / f64::of_count(m))
@@ -145,6 +153,26 @@ impl<T: Real> Pass<'_, T> {
             &mut gradient[blocks.thresholds.clone()],
             &mut ws.scratch,
         );
+    }
+
+    /// The same for one open gate of unit `j`, from its h, `dⱼ · Δ(R₀)`, and `Δ(Π)`.
+    pub(super) fn back_through_gates<'a>(
+        &'a self,
+        gains: &'a [T],
+    ) -> impl Fn(usize, T, T, T) -> Passed<T> + Sync + 'a {
+        let magnitude_bias = self.magnitudes()[1];
+        move |j, h, of_magnitude, of_gate| {
+            let of_magnitude = if h > T::zero() {
+                of_magnitude
+            } else {
+                T::zero()
+            };
+            Passed {
+                delta: Scalar::fma(gains[j], of_magnitude, of_gate),
+                bias: of_gate,
+                thresholds: [of_magnitude * (h - magnitude_bias[j]), of_magnitude],
+            }
+        }
     }
 
     /// What `Δ(U) 1` of unit `j` has besides `∂b`: `eʳ ∂b_mag`; 0 without gates.

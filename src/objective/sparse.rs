@@ -4,7 +4,7 @@
 //! The formulas are those of the dense passes. Where a unit is exactly 0 and the slope of its
 //! activation is 0 there too, every term that it would contribute is 0, and is left out. A model
 //! that selects its units is always sparse; one that has learned to be is when it is measured to
-//! be.
+//! be. Units behind gates are looked at where their gate is open, whatever it lets through.
 
 use std::ops::Range;
 
@@ -12,7 +12,10 @@ use nalgebra::DMatrixView;
 
 use super::{Pass, matrix, matrix_mut};
 use crate::activation::{Function, with_function};
-use crate::kernel::{self, Compressed, UnitGradients, UnitOperands, Write, product, transpose};
+use crate::kernel::{
+    self, Codes, Compressed, Passed, Scratch, UnitGradients, UnitOperands, Write, product,
+    transpose,
+};
 use crate::workspace::Workspace;
 use crate::{Activation, Real};
 
@@ -108,16 +111,21 @@ impl<T: Real> Pass<'_, T> {
     }
 
     /// Turns the hidden layer into codes, if it is the only one and few of the activations of its `m`
-    /// samples are not zero.
+    /// samples are not zero. Where there are gates, it is first what these let through, as all open ones
+    /// learn.
     pub(super) fn compress_if_sparse(&self, m: usize, ws: &mut Workspace<T>) -> bool {
         let units = self.layout.hidden();
-        // The gates want what is inactive, too.
-        let vanishes = self.objective.encoder[0].vanishes() && !self.gated();
+        let vanishes = self.objective.encoder[0].vanishes();
         let few = ws.active[0].to_f64() * f64::of_count(SPARSE) <= f64::of_count(units);
         if self.layout.depth() != 1 || !vanishes || !few {
             return false;
         }
-        let h = &mut ws.hidden[0][..units * m];
+        let layer = if self.gated() {
+            &mut ws.gates
+        } else {
+            &mut ws.hidden[0]
+        };
+        let h = &mut layer[..units * m];
         let (codes, scratch) = (&mut ws.codes, &ws.scratch);
         if self.objective.encoder[0] == Activation::JumpRelu {
             let counts = |h: T| (h != T::zero()) | kernel::near_below(h);
@@ -125,6 +133,13 @@ impl<T: Real> Pass<'_, T> {
         } else {
             codes.compress(h, units, |h| h != T::zero(), scratch)
         }
+    }
+
+    /// `R₀ = D H` of the codes.
+    pub(super) fn decode_codes(&self, r: &mut [T], codes: &Codes<T>, scratch: &mut Scratch<T>) {
+        let blocks = &self.layout.blocks()[0];
+        let d = blocks.decoder_weights(self.theta);
+        codes.decode(r, Write::Over, d, &(0..blocks.above), scratch);
     }
 
     /// All gradients from the codes; returns `β Ω`.
@@ -151,15 +166,25 @@ impl<T: Real> Pass<'_, T> {
         } else {
             &[]
         };
-        let mut gradients = UnitGradients {
+        let thresholds = match self.objective.encoder[0] {
+            Activation::JumpRelu => [thresholds, &mut []],
+            Activation::Gated => thresholds.split_at_mut(n).into(),
+            _ => {
+                thresholds.fill(T::zero()); // they learn otherwise
+                [&mut [][..], &mut []]
+            }
+        };
+        let gradients = UnitGradients {
             encoder,
             decoder,
             bias,
             thresholds,
         };
+        let of_gates: &[T] = if self.gated() { &ws.frozen } else { &[] };
         let operands = UnitOperands {
             d: &self.theta[blocks.decoder_weights.clone()],
             e: &ws.reconstruction[0],
+            of_gates,
             prefixes: &self.objective.prefixes,
             x: input,
             per_unit: &ws.per_unit[..penalized.units],
@@ -167,17 +192,20 @@ impl<T: Real> Pass<'_, T> {
             units: n,
         };
         let (codes, scratch) = (&mut ws.codes, &ws.scratch);
-        if self.objective.encoder[0] == Activation::JumpRelu {
-            let jump = self.jump_of(0, m, &penalized, &mut ws.per_frequency);
-            let back = move |j, h, g| jump.backpropagate(j, h, g);
-            codes.gradients(gradients, &operands, back, scratch);
-        } else {
-            gradients.thresholds.fill(T::zero()); // they learn otherwise
-            gradients.thresholds = &mut [];
-            with_function!(self.objective.encoder[0], f => {
-                let back = move |_, h, g: T| (g * f.slope(h), T::zero());
+        match self.objective.encoder[0] {
+            Activation::JumpRelu => {
+                let jump = self.jump_of(0, m, &penalized, &mut ws.per_frequency);
+                let back = move |j, h, g, p| jump.backpropagate(j, h, g + p);
                 codes.gradients(gradients, &operands, back, scratch);
-            });
+            }
+            Activation::Gated => {
+                let back = self.back_through_gates(&ws.gains);
+                codes.gradients(gradients, &operands, back, scratch);
+            }
+            f => with_function!(f, f => {
+                let back = move |_, h, g: T, p| Passed::of((g + p) * f.slope(h));
+                codes.gradients(gradients, &operands, back, scratch);
+            }),
         }
         self.backpropagate_norms(0, gradient, ws);
         penalized.loss

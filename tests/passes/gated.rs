@@ -62,7 +62,7 @@ fn moved(builder: &SparseAutoencoderBuilder<f64>, shut: f64) -> SparseAutoencode
     let (gates, magnitudes) = (bias..bias + units, end - units..end);
     theta[gates].iter_mut().for_each(|b| *b -= shut);
     let every_other = theta[magnitudes].iter_mut().step_by(2);
-    every_other.for_each(|b| *b -= 0.4);
+    every_other.for_each(|b| *b -= 0.4 + shut.max(0.0));
     model.set_theta(&theta).unwrap();
     model
 }
@@ -235,6 +235,40 @@ fn the_objective_and_its_gradient_with_a_decoder_that_stands_still() {
         }
     }
     assert_eq!(checked, 3 * PENALTIES * 8);
+}
+
+/// The passes over few open gates.
+#[test]
+fn the_same_where_few_gates_are_open() {
+    let x = samples(4, 14);
+    for kind in 0..PENALTIES {
+        for [tied, pre_encoder_bias, norm_weighted] in
+            [0, 1, 2, 3, 4, 5, 6, 7].map(|bits| [bits & 1, bits & 2, bits & 4].map(|bit| bit > 0))
+        {
+            let builder = builder([4, 64])
+                .tied(tied)
+                .penalty(penalty(kind))
+                .pre_encoder_bias(pre_encoder_bias)
+                .norm_weighted(norm_weighted);
+            let name = format!("penalty {kind} {tied} {pre_encoder_bias} {norm_weighted}");
+            let mut shut = (0..40).map(|k| moved(&builder, 0.025 * f64::from(k)));
+            let model = shut.find(|model| is_sparse(model, &x));
+            check(&model.expect(&name), &x, &name);
+        }
+    }
+}
+
+/// Whether so few units are active, and so few gates open, that a step works on these alone; some let
+/// nothing through.
+fn is_sparse(model: &SparseAutoencoder<f64>, x: &DMatrix<f64>) -> bool {
+    let Naive { hidden, gates, .. } = naive(model, model, x);
+    let count = |values: &[f64]| values.iter().filter(|&&value| value > 0.0).count();
+    let (active, open) = (count(hidden.as_slice()), count(gates.as_slice()));
+    let few = |gates: &[f64]| count(gates) * 8 <= gates.len();
+    0 < active
+        && active < open
+        && active * 16 <= hidden.len()
+        && gates.column_iter().all(|gates| few(gates.as_slice()))
 }
 
 #[test]

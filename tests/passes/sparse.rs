@@ -158,20 +158,17 @@ fn selection_agrees_with_the_dense_passes() {
 #[test]
 fn threads_change_no_bit() {
     let x = DMatrix::<f32>::from_fn(60, 300, |i, j| ((i * 31 + j * 17) as f32 * 0.618).fract());
-    for hidden in [Activation::TopK(9), Activation::Relu] {
+    for hidden in [Activation::TopK(9), Activation::Relu, Activation::Gated] {
+        let selects = hidden == Activation::TopK(9);
         let mut model = SparseAutoencoder::<f32>::builder()
             .layers([60, 1500])
             .hidden_activation(hidden)
             .output_activation(Activation::Identity)
             .penalty(L1)
-            .penalty_weight(if hidden == Activation::Relu {
-                1e-3
-            } else {
-                0.0
-            })
+            .penalty_weight(if selects { 0.0 } else { 1e-3 })
             .build()
             .unwrap();
-        if hidden == Activation::Relu {
+        if !selects {
             let mut theta = model.parameters().as_slice().to_vec();
             theta[60 * 1500..61 * 1500].fill(-0.5);
             model.set_theta(&theta).unwrap();
