@@ -4,6 +4,7 @@
 //! cargo bench --bench step
 //! cargo bench --bench step -- 'gradient/top_k'
 //! cargo bench --bench step -- options
+//! cargo bench --bench step -- units
 //! ```
 //!
 //! A size is `samples in a batch x visible x hidden`. An epoch is 8 batches.
@@ -18,7 +19,7 @@ use rand::rngs::Xoshiro256PlusPlus;
 use rand::{RngExt, SeedableRng};
 use sparse_autoencoder::nalgebra::DMatrix;
 use sparse_autoencoder::{
-    Activation, Adam, DeadUnits, Initialization, KlDivergence, L1, SparseAutoencoder,
+    Activation, Adam, DeadUnits, Initialization, KlDivergence, L0, L1, SparseAutoencoder,
     SparseAutoencoderBuilder, Trainer, Workspace,
 };
 
@@ -122,6 +123,59 @@ fn options(criterion: &mut Criterion) {
     }
 }
 
+/// A step of each kind of units; those that have to learn to be sparse at the start, when about half of
+/// them are active, and once 2 % are.
+fn units(criterion: &mut Criterion) {
+    for (batch, visible, hidden) in [(256, 784, 1000), (1024, 784, 2048)] {
+        let mut group = criterion.benchmark_group(format!("units/{batch}x{visible}x{hidden}"));
+        group.throughput(Throughput::Elements(batch as u64));
+        let samples = samples(visible, batch).add_scalar(-0.5);
+        let linear = SparseAutoencoder::builder()
+            .layers([visible, hidden])
+            .output_activation(Activation::Identity)
+            .initialization(Initialization::TransposedDecoder)
+            .penalty_weight(0.01)
+            .seed(1);
+        let of = |activation| linear.clone().hidden_activation(activation);
+        let learned = [
+            ("relu", of(Activation::Relu).penalty(L1)),
+            ("jump_relu", of(Activation::JumpRelu).penalty(L0)),
+            ("gated", of(Activation::Gated).penalty(L1)),
+        ];
+        let batch_top_k = of(Activation::BatchTopK(32));
+        let nested = batch_top_k.clone().matryoshka([hidden / 8, hidden / 2]);
+        let selected = [
+            ("top_k", of(Activation::TopK(32))),
+            ("batch_top_k", batch_top_k),
+            ("batch_top_k, nested", nested),
+            ("winner_take_all", of(Activation::WinnerTakeAll(0.02))),
+        ];
+        let mut step = |name: String, mut sae: SparseAutoencoder<f32>| {
+            let mut trainer = Trainer::new(Adam::new(1e-9).unwrap());
+            group.bench_function(name, |bencher| {
+                bencher.iter(|| trainer.partial_fit(&mut sae, black_box(&samples)).unwrap());
+            });
+        };
+        for (name, builder) in selected {
+            step(name.to_owned(), builder.build().unwrap());
+        }
+        for (name, builder) in learned {
+            let mut sae = builder.build().unwrap();
+            step(name.to_owned(), sae.clone());
+            // Pre-activations have a standard deviation of √(1/12) = 0.29.
+            let mut theta = sae.parameters().as_slice().to_vec();
+            if name == "jump_relu" {
+                let thresholds = theta.len() - hidden;
+                theta[thresholds..].fill(0.6);
+            } else {
+                theta[visible * hidden..(visible + 1) * hidden].fill(-0.6);
+            }
+            sae.set_theta(&theta).unwrap();
+            step(format!("{name}, sparse"), sae);
+        }
+    }
+}
+
 fn size(batch: usize, visible: usize, hidden: usize) -> BenchmarkId {
     BenchmarkId::from_parameter(format!("{batch}x{visible}x{hidden}"))
 }
@@ -132,6 +186,6 @@ criterion_group! {
         .sample_size(20)
         .warm_up_time(Duration::from_millis(500))
         .measurement_time(Duration::from_secs(2));
-    targets = gradient, epoch, options
+    targets = gradient, epoch, options, units
 }
 criterion_main!(benches);

@@ -184,19 +184,21 @@ impl<T: Real> Units<'_, T> {
         let of_gate = |slot: usize| &operands.of_gates[of_sample(slot)..][..rows];
 
         T::dots(slopes, e, d);
-        T::dots(gate_slopes, of_gate, d);
+        if !gate_slopes.is_empty() {
+            T::dots(gate_slopes, of_gate, d);
+        }
         let per_unit = operands.per_unit.get(j).copied().unwrap_or_else(T::zero);
         let (mut bias, mut thresholds) = (T::zero(), [T::zero(); 2]);
-        for (slot, (&i, &h)) in samples.iter().zip(h).enumerate() {
+        for (slot, ((&i, &h), slope)) in samples.iter().zip(h).zip(&mut *slopes).enumerate() {
             let mut otherwise = per_unit;
             if let Some(&p) = operands.per_activation.get(i as usize * operands.units + j) {
                 otherwise += p;
             }
-            if let Some(&slope) = gate_slopes.get(slot) {
-                otherwise += slope;
+            if let Some(&of_gate) = gate_slopes.get(slot) {
+                otherwise += of_gate;
             }
-            let passed = back(j, h, slopes[slot], otherwise);
-            slopes[slot] = passed.delta;
+            let passed = back(j, h, *slope, otherwise);
+            *slope = passed.delta;
             bias += passed.bias;
             thresholds[0] += passed.thresholds[0];
             thresholds[1] += passed.thresholds[1];

@@ -111,8 +111,7 @@ impl<T: Real> Pass<'_, T> {
     }
 
     /// Turns the hidden layer into codes, if it is the only one and few of the activations of its `m`
-    /// samples are not zero. Where there are gates, it is first what these let through, as all open ones
-    /// learn.
+    /// samples are not zero. With gates the codes are those of G at first, as every open one learns.
     pub(super) fn compress_if_sparse(&self, m: usize, ws: &mut Workspace<T>) -> bool {
         let units = self.layout.hidden();
         let vanishes = self.objective.encoder[0].vanishes();
