@@ -222,10 +222,15 @@ impl<T: Real> Rows<'_, T> {
             .enumerate()
         {
             let first = self.first + block * UNITS;
-            for (i, column) in h.chunks_exact(units).enumerate() {
-                for (unit, &h) in column[first..first + last.len()].iter().enumerate() {
-                    entries[unit * self.samples + i] = h;
+            for (square, columns) in h.chunks(units * UNITS).enumerate() {
+                let mut from: [&[T]; UNITS] = [&[]; UNITS];
+                let mut count = 0;
+                for (from, column) in from.iter_mut().zip(columns.chunks_exact(units)) {
+                    *from = &column[first..first + last.len()];
+                    count += 1;
                 }
+                let to = &mut entries[square * UNITS..];
+                T::transpose(&from[..count], to, self.samples);
             }
             let rows = entries.chunks_exact(self.samples);
             for ((row, threshold), last) in rows.zip(thresholds).zip(last) {
