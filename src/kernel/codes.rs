@@ -179,7 +179,7 @@ impl<T: Real> Codes<T> {
     /// Takes the activations of the same units from `h` instead, a sample per column of `rows` entries.
     pub(crate) fn revalue(&mut self, h: &[T], rows: usize) {
         for (i, h) in h.chunks_exact(rows).enumerate() {
-            let active = i * self.stride..i * self.stride + self.lens[i] as usize;
+            let active = self.active(i);
             let units = &self.units[active.clone()];
             for (value, &unit) in self.values[active].iter_mut().zip(units) {
                 *value = h[unit as usize];
@@ -187,9 +187,15 @@ impl<T: Real> Codes<T> {
         }
     }
 
+    /// Where the active units of a sample lie.
+    fn active(&self, i: usize) -> Range<usize> {
+        let start = i * self.stride;
+        start..start + self.lens[i] as usize
+    }
+
     /// The active units of a sample and their activations.
     pub(super) fn of_sample(&self, i: usize) -> (&[u32], &[T]) {
-        let active = i * self.stride..i * self.stride + self.lens[i] as usize;
+        let active = self.active(i);
         (&self.units[active.clone()], &self.values[active])
     }
 
@@ -197,9 +203,8 @@ impl<T: Real> Codes<T> {
     pub(crate) fn sort_by_unit(&mut self, units: usize, count: usize) {
         self.starts.clear();
         self.starts.resize(units + 1, 0);
-        let active = |i: usize, lens: &[u32]| i * self.stride..i * self.stride + lens[i] as usize;
         for i in 0..count {
-            for &unit in &self.units[active(i, &self.lens)] {
+            for &unit in &self.units[self.active(i)] {
                 self.starts[unit as usize + 1] += 1;
             }
         }
@@ -216,7 +221,7 @@ impl<T: Real> Codes<T> {
         }
         // Each start moves to its end while its unit is filled, and is then the next unit's.
         for i in 0..count {
-            for slot in active(i, &self.lens) {
+            for slot in self.active(i) {
                 let place = &mut self.starts[self.units[slot] as usize];
                 self.samples[*place as usize] = index(i);
                 self.activations[*place as usize] = self.values[slot];

@@ -47,6 +47,12 @@ pub(super) fn reached_by<T: Real>(values: &[T], k: usize, units: u64) -> T {
     )
 }
 
+/// The smallest number above 0 that is not below `bound`.
+pub(super) fn above_zero<T: Real>(bound: T) -> T {
+    let smallest = T::from_magnitude_bits(1);
+    if bound > smallest { bound } else { smallest }
+}
+
 /// How many of the `|values|` reach `threshold`.
 #[inline(always)]
 fn count_from<T: Real>(values: &[T], threshold: T) -> usize {

@@ -2,6 +2,7 @@
 
 use super::collect::collect;
 use super::elementwise::add_column;
+use super::largest::above_zero;
 use super::threads::{Divide, divide};
 use super::{Largest, Scratch, vectorize};
 use crate::Real;
@@ -164,8 +165,7 @@ fn probable_bound<T: Real>(h: &[T], k: usize, spare: &mut [T]) -> T {
 /// Copies the entries of `h` that are above 0 and reach `bound`, in their order, and returns their
 /// number.
 fn collect_from<T: Real>(h: &[T], bound: T, to: &mut [T]) -> usize {
-    let smallest = T::from_magnitude_bits(1);
-    let bound = if bound > smallest { bound } else { smallest };
+    let bound = above_zero(bound);
     collect(
         h,
         |h| h >= bound,

@@ -3,7 +3,7 @@
 
 use super::codes::index;
 use super::collect::collect_pairs;
-use super::largest::{keep_largest, reached_by};
+use super::largest::{above_zero, keep_largest, reached_by};
 use super::vectorize;
 use crate::Real;
 
@@ -44,8 +44,7 @@ pub(super) fn select<T: Real>(
     let maxima = maxima.as_flattened();
     // Exact in its first bits: a few more stay in the running, and it is found in half of the time.
     let bound = reached_by(maxima, k, T::infinity_bits() >> 15);
-    let smallest = T::from_magnitude_bits(1);
-    let bound = if bound > smallest { bound } else { smallest };
+    let bound = above_zero(bound);
 
     let mut leading = [0; GROUPS + 1];
     let count = append(&mut leading, 0, 0..maxima.len(), |group| {
