@@ -1,5 +1,6 @@
 //! Files: of the crate itself, and of other libraries.
 
+mod archives;
 #[cfg(feature = "serde")]
 mod checkpoints;
 #[cfg(feature = "serde")]

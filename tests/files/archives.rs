@@ -1,0 +1,100 @@
+//! NumPy's archives with another directory: sizes of 64 bits, and names that come twice.
+
+use std::fs;
+use std::path::PathBuf;
+
+use sparse_autoencoder::format::{TensorFile, gemma_scope};
+
+use crate::interop::{Scratch, malformed};
+
+const WIDE: u32 = u32::MAX;
+
+fn number<const N: usize>(bytes: &[u8], place: usize) -> u64 {
+    let mut number = [0; 8];
+    number[..N].copy_from_slice(&bytes[place..place + N]);
+    u64::from_le_bytes(number)
+}
+
+fn size<const N: usize>(bytes: &[u8], place: usize) -> usize {
+    number::<N>(bytes, place).try_into().unwrap()
+}
+
+/// Gives an archive the directory that `change` makes of its own: whole members one after the other,
+/// and whether the end record has to be one of 64 bits.
+fn with_directory(name: &str, wide: bool, change: impl Fn(&mut Vec<u8>)) -> (Scratch, PathBuf) {
+    let scratch = Scratch::copy_of("gemma_scope", "stored", &format!("archive-{name}"));
+    let path = scratch.0.join("params.npz");
+    let archive = fs::read(&path).unwrap();
+    let end = archive.len() - 22; // without a comment
+    let start = size::<4>(&archive, end + 16);
+    let mut changed = archive[..start].to_vec();
+    let (mut rest, mut count) = (&archive[start..end], 0_u64);
+    while !rest.is_empty() {
+        let lengths = [28, 30, 32].map(|place| size::<2>(rest, place));
+        let (member, others) = rest.split_at(46 + lengths.iter().sum::<usize>());
+        let mut member = member.to_vec();
+        change(&mut member);
+        changed.extend(member);
+        (rest, count) = (others, count + 1);
+    }
+    let directory = (changed.len() - start) as u64;
+    if wide {
+        let record = changed.len() as u64;
+        changed.extend(b"PK\x06\x06");
+        changed.extend(44_u64.to_le_bytes()); // bytes that follow
+        changed.extend([45, 0, 45, 0, 0, 0, 0, 0, 0, 0, 0, 0]); // versions and disks
+        for number in [count, count, directory, start as u64] {
+            changed.extend(number.to_le_bytes());
+        }
+        changed.extend(b"PK\x06\x07\x00\x00\x00\x00");
+        changed.extend(record.to_le_bytes());
+        changed.extend(1_u32.to_le_bytes());
+        changed.extend(b"PK\x05\x06\x00\x00\x00\x00\xff\xff\xff\xff");
+        changed.extend([WIDE; 2].map(u32::to_le_bytes).concat());
+    } else {
+        changed.extend(&archive[end..end + 12]);
+        changed.extend(u32::try_from(directory).unwrap().to_le_bytes());
+        changed.extend(u32::try_from(start).unwrap().to_le_bytes());
+    }
+    changed.extend([0, 0]);
+    fs::write(&path, changed).unwrap();
+    (scratch, path)
+}
+
+/// As archives of 4 GiB and more have it, which is also how some programs write smaller ones.
+#[test]
+fn sizes_of_64_bits_are_read() {
+    let narrow = Scratch::copy_of("gemma_scope", "stored", "archive-narrow");
+    let (wide, _) = with_directory("wide", true, |member| {
+        // After a field of another kind: the sizes inflated and in the file, and the place.
+        let mut extra = vec![0x75, 0x70, 1, 0, 0, 1, 0, 24, 0];
+        for place in [24, 20, 42] {
+            extra.extend(number::<4>(member, place).to_le_bytes());
+            member[place..place + 4].copy_from_slice(&WIDE.to_le_bytes());
+        }
+        assert_eq!(size::<2>(member, 30), 0, "no extra field before");
+        member[30] = u8::try_from(extra.len()).unwrap();
+        let name = size::<2>(member, 28);
+        member.splice(46 + name..46 + name, extra);
+    });
+    let load = |folder: &Scratch| gemma_scope::load::<f32>(&folder.0).unwrap().model;
+    assert_eq!(load(&wide).parameters(), load(&narrow).parameters());
+}
+
+#[test]
+fn sizes_of_64_bits_that_are_missing_are_refused() {
+    let (_scratch, path) = with_directory("missing", true, |member| {
+        member[20..24].copy_from_slice(&WIDE.to_le_bytes());
+    });
+    assert!(malformed(TensorFile::open(&path)).contains("no directory"));
+}
+
+#[test]
+fn a_name_that_comes_twice_is_refused() {
+    let (_scratch, path) = with_directory("twice", false, |member| {
+        if member[46..].starts_with(b"W_dec.npy") {
+            member[46..55].copy_from_slice(b"W_enc.npy");
+        }
+    });
+    assert!(malformed(TensorFile::open(&path)).contains("two arrays W_enc"));
+}
