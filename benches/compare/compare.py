@@ -41,6 +41,11 @@ ROWS = {
     "dense": [(step, shape) for step in ("kl", "relu") for shape in LARGE],
     "topk": [("topk", shape) for shape in LARGE],
     "sparse": [("relu-sparse", shape) for shape in LARGE[1:]],
+    "variants": [
+        (step, shape)
+        for step in ("batch-topk", "gated", "gated-sparse", "jump", "jump-sparse")
+        for shape in LARGE
+    ],
     "encode": [("encode", f"{n}x{sizes}") for n in (4096, 1) for sizes in ENCODERS],
     "scaling": [(step, shape) for step in ("kl", "topk") for shape in WIDER + LONGER],
     "memory": [],
@@ -50,6 +55,11 @@ NAMES = {
     "relu": "ReLU, L1",
     "topk": "TopK, k = 32",
     "relu-sparse": "ReLU, L1, ≤ 2 % active",
+    "batch-topk": "BatchTopK, k = 32",
+    "gated": "gated, L1",
+    "gated-sparse": "gated, L1, ≤ 2 % active",
+    "jump": "JumpReLU, L0",
+    "jump-sparse": "JumpReLU, L0, ≤ 2 % active",
     "encode": "encode (sigmoid)",
 }
 
@@ -82,10 +92,12 @@ def peers_of(step, shape, shim):
         return []
     if step == "relu-sparse":
         return ["our dense step"]
-    peers = STOCK + ["JAX"] + (AVX512 if shim else [])
+    peers = STOCK + (AVX512 if shim else [])
+    if (step, shape) not in ROWS["variants"]:
+        peers.append("JAX")
     if step == "kl" and shape in RUST_SHAPES:
         peers += list(RUST)
-    if step == "topk":
+    if step in ("topk", "batch-topk"):
         peers += SPARSE + (SPARSE_AVX512 if shim else [])
     return peers
 
@@ -247,7 +259,7 @@ class Contest:
 
         for peer in peers:
             self.agree(peer, step_of(peer), threads)
-        if step == "relu-sparse":
+        if step.endswith("-sparse"):
             active = ours.number("active", step, shape, threads)
             row.note = f"{100 * active:.1f} % active"
 
@@ -565,7 +577,8 @@ def means(rows):
                 yield line
     floors = [floor for row in rows for floor in row.floors()]
     missed = sum(reached < wanted for _, reached, wanted in floors)
-    yield f"- floors of the rows: {len(floors) - missed} of {len(floors)} reached"
+    if floors:
+        yield f"- floors of the rows: {len(floors) - missed} of {len(floors)} reached"
     disturbed = sum(row.others > QUIET for row in rows)
     if disturbed:
         yield f"- **{disturbed} of {len(rows)} rows were disturbed** by other processes: measure again"

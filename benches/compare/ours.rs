@@ -1,8 +1,8 @@
 //! Our side of the comparison: a server that times training steps on request.
 //!
 //! It reads requests from its standard input, one per line, and answers each with one line. A
-//! `step` is `kl`, `relu`, `relu-sparse`, `topk`, or `encode`; a `shape` is
-//! `samples x visible x hidden`, as in `128x784x256`.
+//! `step` is `kl`, `relu`, `relu-sparse`, `topk`, `batch-topk`, `gated`, `gated-sparse`, `jump`,
+//! `jump-sparse`, or `encode`; a `shape` is `samples x visible x hidden`, as in `128x784x256`.
 //!
 //! ```text
 //! <step> <shape> <iterations> <threads>   milliseconds per step
@@ -23,9 +23,9 @@ use std::sync::Barrier;
 use std::time::{Duration, Instant};
 
 use pulp::{Arch, Simd, WithSimd};
-use sparse_autoencoder::nalgebra::DMatrix;
+use sparse_autoencoder::nalgebra::{DMatrix, DVector};
 use sparse_autoencoder::{
-    Activation, Adam, Error, KlDivergence, L1, Layout, Parameters, SparseAutoencoder, Trainer,
+    Activation, Adam, Error, KlDivergence, L0, L1, Layout, Parameters, SparseAutoencoder, Trainer,
     Workspace,
 };
 
@@ -92,7 +92,11 @@ const TARGET: f64 = 0.05;
 const KL_WEIGHT: f64 = 3.0;
 const WEIGHT_DECAY: f64 = 1e-4;
 const L1_WEIGHT: f64 = 0.01;
+const L0_WEIGHT: f64 = 1e-3;
 const K: usize = 32;
+/// Of JumpReLU units.
+const THRESHOLD: f32 = 0.1;
+const BANDWIDTH: f64 = 0.05;
 /// So small that the model stays as it is, and with it the work of a step.
 const LEARNING_RATE: f64 = 1e-9;
 
@@ -116,7 +120,10 @@ impl Contest {
         threads: usize,
     ) -> Outcome<Self> {
         let kl = matches!(step, "kl" | "encode");
-        let parameters = parameters(visible, hidden, step == "relu-sparse")?;
+        let mut parameters = parameters(visible, hidden, step.ends_with("-sparse"))?;
+        if step.starts_with("jump") {
+            parameters = parameters.with_thresholds(&[DVector::from_element(hidden, THRESHOLD)])?;
+        }
         let builder = SparseAutoencoder::builder().parameters(parameters);
         let linear = |builder: sparse_autoencoder::SparseAutoencoderBuilder<f32>, f| {
             builder
@@ -133,6 +140,14 @@ impl Contest {
                 .penalty(L1)
                 .penalty_weight(L1_WEIGHT),
             "topk" => linear(builder, Activation::TopK(K)),
+            "batch-topk" => linear(builder, Activation::BatchTopK(K)),
+            "gated" | "gated-sparse" => linear(builder, Activation::Gated)
+                .penalty(L1)
+                .penalty_weight(L1_WEIGHT),
+            "jump" | "jump-sparse" => linear(builder, Activation::JumpRelu)
+                .penalty(L0)
+                .penalty_weight(L0_WEIGHT)
+                .bandwidth(BANDWIDTH),
             _ => return Err(format!("no step '{step}'").into()),
         };
         let training = step != "encode";

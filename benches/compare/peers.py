@@ -27,7 +27,11 @@ TARGET = 0.05
 KL_WEIGHT = 3.0
 WEIGHT_DECAY = 1e-4
 L1_WEIGHT = 0.01
+L0_WEIGHT = 1e-3
 K = 32
+# Of JumpReLU units.
+THRESHOLD = 0.1
+BANDWIDTH = 0.05
 LEARNING_RATE = 1e-9
 BETAS = (0.9, 0.999)
 EPSILON = 1e-8
@@ -58,7 +62,10 @@ def spread(seed, half, *shape):
 
 
 def batch_and_parameters(step, samples, visible, hidden):
-    """x: samples × visible; w and d: hidden × visible, a unit is a row; b and c."""
+    """x: samples × visible; w and d: hidden × visible, a unit is a row; b and c.
+
+    Behind them what units have that are gated, r and the bias of their magnitudes, or thresholds.
+    """
     half = math.sqrt(6 / (visible + hidden + 1))
     bounded = step in ("kl", "encode")
     x = uniform(1, samples, visible) if bounded else spread(1, 1, samples, visible)
@@ -66,7 +73,10 @@ def batch_and_parameters(step, samples, visible, hidden):
     b = spread(3, 0.05, hidden)
     d = spread(4, half, hidden, visible)
     c = spread(5, 0.05, visible)
-    return x, w, b, d, c
+    if step.endswith("-sparse"):
+        b -= np.float32(2.2 * half * math.sqrt(visible) / 3)
+    more = {"gated": [0.0, 0.0], "jump": [THRESHOLD]}.get(step.removesuffix("-sparse"), [])
+    return x, w, b, d, c, *(np.full(hidden, value, np.float32) for value in more)
 
 
 class Fastest:
@@ -144,6 +154,60 @@ class Torch:
         h = self.torch.where(z >= least.clamp_min(0), z, 0)
         return self.half_square(F.linear(h, d, c), x)
 
+    def batch_topk_scatter_loss(self, x, w, b, d, c):
+        F = self.torch.nn.functional
+        z = F.linear(x, w, b)
+        values, indices = z.flatten().topk(K * len(x), sorted=False)
+        h = self.torch.zeros_like(z).flatten().scatter(0, indices, self.torch.relu(values))
+        return self.half_square(F.linear(h.view_as(z), d, c), x)
+
+    def batch_topk_threshold_loss(self, x, w, b, d, c):
+        F = self.torch.nn.functional
+        z = F.linear(x, w, b)
+        least = z.detach().flatten().topk(K * len(x), sorted=False).values.amin()
+        h = self.torch.where(z >= least.clamp_min(0), z, 0)
+        return self.half_square(F.linear(h, d, c), x)
+
+    def gated_loss(self, x, w, b, d, c, r, magnitude_bias):
+        """Rajamanoharan et al. (2024), the decoder of the last term being constant."""
+        F, relu = self.torch.nn.functional, self.torch.relu
+        u = F.linear(x, w)
+        opening = u + b
+        gates = relu(opening)
+        h = self.torch.where(opening > 0, relu(r.exp() * u + magnitude_bias), 0)
+        loss = self.half_square(F.linear(h, d, c), x)
+        frozen = self.half_square(F.linear(gates, d.detach(), c.detach()), x)
+        return loss + frozen + L1_WEIGHT / len(x) * gates.sum()
+
+    def jump_loss(self, x, w, b, d, c, thresholds):
+        F = self.torch.nn.functional
+        h, active = self.jump_relu()(F.linear(x, w, b), thresholds)
+        return self.half_square(F.linear(h, d, c), x) + L0_WEIGHT / len(x) * active
+
+    def jump_relu(self):
+        """JumpReLU and the number of active units, with the pseudo-derivatives of
+        Rajamanoharan et al. (2024, Jumping Ahead)."""
+        if hasattr(self, "jump"):
+            return self.jump
+        torch = self.torch
+
+        class Jump(torch.autograd.Function):
+            @staticmethod
+            def forward(ctx, z, thresholds):
+                ctx.save_for_backward(z, thresholds)
+                active = z > thresholds
+                return torch.where(active, z, 0), active.sum().to(z.dtype)
+
+            @staticmethod
+            def backward(ctx, delta, of_active):
+                z, thresholds = ctx.saved_tensors
+                near = (z - thresholds).abs() < BANDWIDTH / 2
+                by_threshold = torch.where(near, thresholds * delta + of_active, 0).sum(0)
+                return torch.where(z > thresholds, delta, 0), -by_threshold / BANDWIDTH
+
+        self.jump = Jump.apply
+        return self.jump
+
     # Sparse: w and d are hidden × visible, a unit is a row.
 
     def topk_bag_loss(self, x, w, b, d, c):
@@ -165,58 +229,73 @@ class Torch:
 
     def topk_csr_loss(self, x, w, b, d, c):
         """Both weight gradients as products with a sparse matrix, of MKL."""
-        h, indices = self.csr_functions()[0](x, w, b)
-        return self.half_square(self.csr_functions()[1](h, indices, d) + c, x)
+        return self.csr_loss(x, w, b, d, c, self.largest_of_samples)
+
+    def batch_topk_csr_loss(self, x, w, b, d, c):
+        return self.csr_loss(x, w, b, d, c, self.largest_of_batch)
+
+    def csr_loss(self, x, w, b, d, c, largest):
+        encode, decode = self.csr_functions()
+        h, indices, starts = encode(x, w, b, largest)
+        return self.half_square(decode(h, indices, starts, d) + c, x)
+
+    def largest_of_samples(self, z):
+        """Values, the units that they are of, and where each sample's begin."""
+        values, indices = z.topk(K, dim=-1, sorted=False)
+        starts = self.torch.arange(0, values.numel() + 1, K)
+        return values.flatten(), indices.flatten(), starts
+
+    def largest_of_batch(self, z):
+        samples, units = z.shape
+        places = z.flatten().topk(K * samples, sorted=False).indices.sort().values
+        starts = self.torch.searchsorted(places, units * self.torch.arange(samples + 1))
+        return z.flatten()[places], places % units, starts
 
     def csr_functions(self):
         if hasattr(self, "functions"):
             return self.functions
         torch = self.torch
 
-        def gradient(values, indices, rows, units):
+        def gradient(values, indices, starts, rows, units):
             """Σ over the samples of value · row, for each unit."""
-            starts = torch.arange(0, values.numel() + 1, K)
-            size = (values.shape[0], units)
-            sparse = torch.sparse_csr_tensor(starts, indices.flatten(), values.flatten(), size)
+            sparse = torch.sparse_csr_tensor(starts, indices, values, (len(rows), units))
             return torch.sparse.mm(sparse.t(), rows)
 
         class Encoder(torch.autograd.Function):
             @staticmethod
-            def forward(ctx, x, w, b):
-                z = torch.nn.functional.linear(x, w, b)
-                values, indices = z.topk(K, dim=-1, sorted=False)
+            def forward(ctx, x, w, b, largest):
+                values, indices, starts = largest(torch.nn.functional.linear(x, w, b))
                 values = torch.relu(values)
-                ctx.save_for_backward(x, values, indices)
+                ctx.save_for_backward(x, values, indices, starts)
                 ctx.units = len(b)
-                ctx.mark_non_differentiable(indices)
-                return values, indices
+                ctx.mark_non_differentiable(indices, starts)
+                return values, indices, starts
 
             @staticmethod
-            def backward(ctx, delta, _):
-                x, values, indices = ctx.saved_tensors
+            def backward(ctx, delta, *_):
+                x, values, indices, starts = ctx.saved_tensors
                 delta = delta * (values > 0)
                 bias = torch.zeros(ctx.units)
-                bias.index_add_(0, indices.flatten(), delta.flatten())
-                return None, gradient(delta, indices, x, ctx.units), bias
+                bias.index_add_(0, indices, delta)
+                return None, gradient(delta, indices, starts, x, ctx.units), bias, None
 
         class Decoder(torch.autograd.Function):
             @staticmethod
-            def forward(ctx, values, indices, d):
-                starts = torch.arange(0, values.numel(), K)
+            def forward(ctx, values, indices, starts, d):
                 y, bag, _, _ = torch.embedding_bag(
-                    d, indices.flatten(), starts, False, 0, False, values.flatten()
+                    d, indices, starts[:-1], False, 0, False, values
                 )
-                ctx.save_for_backward(values, indices, d, starts, bag)
+                ctx.save_for_backward(values, indices, starts, d, bag)
                 return y
 
             @staticmethod
             def backward(ctx, delta):
-                values, indices, d, starts, bag = ctx.saved_tensors
+                values, indices, starts, d, bag = ctx.saved_tensors
                 into_values = torch.ops.aten._embedding_bag_per_sample_weights_backward(
-                    delta, d, indices.flatten(), starts, bag, 0
+                    delta, d, indices, starts[:-1], bag, 0
                 )
-                into_d = gradient(values, indices, delta, len(d))
-                return into_values.view_as(values), None, into_d
+                into_d = gradient(values, indices, starts, delta, len(d))
+                return into_values, None, None, into_d
 
         self.functions = (Encoder.apply, Decoder.apply)
         return self.functions
@@ -226,22 +305,31 @@ class Torch:
 
     def losses(self, step):
         sparse = {
-            "sparsify": self.topk_sparsify_loss,
-            "csr": self.topk_csr_loss,
-            "embedding bag": self.topk_bag_loss,
+            "topk": {
+                "sparsify": self.topk_sparsify_loss,
+                "csr": self.topk_csr_loss,
+                "embedding bag": self.topk_bag_loss,
+            },
+            "batch-topk": {"csr": self.batch_topk_csr_loss},
         }
-        dense = {"scatter": self.topk_scatter_loss, "threshold": self.topk_threshold_loss}
-        return {
+        dense = {
             "kl": {"": self.kl_loss},
             "relu": {"": self.relu_loss},
-            "topk": sparse if self.kind == "sparse" else dense,
-        }[step]
+            "topk": {"scatter": self.topk_scatter_loss, "threshold": self.topk_threshold_loss},
+            "batch-topk": {
+                "scatter": self.batch_topk_scatter_loss,
+                "threshold": self.batch_topk_threshold_loss,
+            },
+            "gated": {"": self.gated_loss},
+            "jump": {"": self.jump_loss},
+        }
+        return (sparse if self.kind == "sparse" else dense)[step.removesuffix("-sparse")]
 
     def tensors(self, step, sizes):
-        x, w, b, d, c = map(self.torch.from_numpy, batch_and_parameters(step, *sizes))
+        x, w, b, d, c, *more = map(self.torch.from_numpy, batch_and_parameters(step, *sizes))
         if self.kind != "sparse":
             d = d.t().contiguous()
-        parameters = [t.requires_grad_() for t in (w, b, d, c)]
+        parameters = [t.requires_grad_() for t in (w, b, d, c, *more)]
         return x, parameters
 
     def forms(self, step, sizes):
@@ -275,10 +363,10 @@ class Torch:
 
     def training(self, step, sizes, loss):
         x, parameters = self.tensors(step, sizes)
-        w, b, d, c = parameters
+        w, b, d, c, *more = parameters
         decay = WEIGHT_DECAY if step == "kl" else 0.0
         optimizer = self.torch.optim.Adam(
-            [{"params": [w, d], "weight_decay": decay}, {"params": [b, c]}],
+            [{"params": [w, d], "weight_decay": decay}, {"params": [b, c, *more]}],
             lr=LEARNING_RATE,
             betas=BETAS,
             eps=EPSILON,
@@ -307,7 +395,7 @@ class Torch:
             value = loss(x, *parameters)
             value.backward()
             total = float(value.detach())
-            decayed = parameters[::2] if step == "kl" else []
+            decayed = parameters[:4:2] if step == "kl" else []
             for weights in decayed:
                 total += WEIGHT_DECAY / 2 * float(weights.detach().double().square().sum())
                 weights.grad += WEIGHT_DECAY * weights.detach()
