@@ -35,17 +35,16 @@ ENCODERS = ["784x256", "784x2048", "512x16384"]
 WIDER = [f"256x256x{1024 * 4**i}" for i in range(4)]
 LONGER = [f"{1024 * 4**i}x64x256" for i in range(6)]
 
+# Steps that are written for PyTorch alone.
+VARIANTS = ["batch-topk", "gated", "gated-sparse", "jump", "jump-sparse"]
+
 # Groups of rows: (step, shape)
 ROWS = {
     "small": [(step, shape) for step in ("kl", "relu") for shape in SMALL],
     "dense": [(step, shape) for step in ("kl", "relu") for shape in LARGE],
     "topk": [("topk", shape) for shape in LARGE],
     "sparse": [("relu-sparse", shape) for shape in LARGE[1:]],
-    "variants": [
-        (step, shape)
-        for step in ("batch-topk", "gated", "gated-sparse", "jump", "jump-sparse")
-        for shape in LARGE
-    ],
+    "variants": [(step, shape) for step in VARIANTS for shape in LARGE],
     "encode": [("encode", f"{n}x{sizes}") for n in (4096, 1) for sizes in ENCODERS],
     "scaling": [(step, shape) for step in ("kl", "topk") for shape in WIDER + LONGER],
     "memory": [],
@@ -93,7 +92,7 @@ def peers_of(step, shape, shim):
     if step == "relu-sparse":
         return ["our dense step"]
     peers = STOCK + (AVX512 if shim else [])
-    if (step, shape) not in ROWS["variants"]:
+    if step not in VARIANTS:
         peers.append("JAX")
     if step == "kl" and shape in RUST_SHAPES:
         peers += list(RUST)

@@ -141,30 +141,31 @@ class Torch:
         return self.half_square(y, x) + L1_WEIGHT / x.shape[0] * h.sum()
 
     def topk_scatter_loss(self, x, w, b, d, c):
-        F = self.torch.nn.functional
-        z = F.linear(x, w, b)
-        values, indices = z.topk(K, dim=-1, sorted=False)
-        h = self.torch.zeros_like(z).scatter(-1, indices, self.torch.relu(values))
-        return self.half_square(F.linear(h, d, c), x)
+        return self.scatter_loss(x, w, b, d, c, len(x))
 
     def topk_threshold_loss(self, x, w, b, d, c):
-        F = self.torch.nn.functional
-        z = F.linear(x, w, b)
-        least = z.detach().topk(K, dim=-1, sorted=False).values.amin(-1, keepdim=True)
-        h = self.torch.where(z >= least.clamp_min(0), z, 0)
-        return self.half_square(F.linear(h, d, c), x)
+        return self.threshold_loss(x, w, b, d, c, len(x))
 
     def batch_topk_scatter_loss(self, x, w, b, d, c):
-        F = self.torch.nn.functional
-        z = F.linear(x, w, b)
-        values, indices = z.flatten().topk(K * len(x), sorted=False)
-        h = self.torch.zeros_like(z).flatten().scatter(0, indices, self.torch.relu(values))
-        return self.half_square(F.linear(h.view_as(z), d, c), x)
+        return self.scatter_loss(x, w, b, d, c, 1)
 
     def batch_topk_threshold_loss(self, x, w, b, d, c):
+        return self.threshold_loss(x, w, b, d, c, 1)
+
+    def scatter_loss(self, x, w, b, d, c, parts):
+        """The largest of each part of the batch: as many parts as samples, or one."""
         F = self.torch.nn.functional
         z = F.linear(x, w, b)
-        least = z.detach().flatten().topk(K * len(x), sorted=False).values.amin()
+        of_part = z.view(parts, -1)
+        values, indices = of_part.topk(K * len(x) // parts, dim=-1, sorted=False)
+        h = self.torch.zeros_like(of_part).scatter(-1, indices, self.torch.relu(values))
+        return self.half_square(F.linear(h.view_as(z), d, c), x)
+
+    def threshold_loss(self, x, w, b, d, c, parts):
+        F = self.torch.nn.functional
+        z = F.linear(x, w, b)
+        largest = z.detach().view(parts, -1).topk(K * len(x) // parts, dim=-1, sorted=False)
+        least = largest.values.amin(-1, keepdim=True)
         h = self.torch.where(z >= least.clamp_min(0), z, 0)
         return self.half_square(F.linear(h, d, c), x)
 

@@ -19,8 +19,8 @@ fn size<const N: usize>(bytes: &[u8], place: usize) -> usize {
     number::<N>(bytes, place).try_into().unwrap()
 }
 
-/// Gives an archive the directory that `change` makes of its own: whole members one after the other,
-/// and whether the end record has to be one of 64 bits.
+/// An archive whose directory has been changed, member by member, and ends with a record of 64 bits
+/// or, as before, of 32.
 fn with_directory(name: &str, wide: bool, change: impl Fn(&mut Vec<u8>)) -> (Scratch, PathBuf) {
     let scratch = Scratch::copy_of("gemma_scope", "stored", &format!("archive-{name}"));
     let path = scratch.0.join("params.npz");
