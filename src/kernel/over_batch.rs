@@ -3,7 +3,7 @@
 use super::collect::collect;
 use super::elementwise::add_column;
 use super::largest::above_zero;
-use super::threads::{Divide, divide};
+use super::threads::{Divide, divide, join};
 use super::{Largest, Scratch, vectorize};
 use crate::Real;
 
@@ -95,9 +95,10 @@ pub(crate) fn keep_largest_of_batch<T: Real>(
     scratch: &mut Scratch<T>,
 ) -> Option<T> {
     let bound = probable_bound(h, k, spare);
-    let mut count = collect_from(h, bound, spare);
+    let depth = scratch.threads.depth_for(h.len());
+    let mut count = collect_from(h, bound, spare, depth);
     if count < k && bound > T::zero() {
-        count = collect_from(h, T::zero(), spare);
+        count = collect_from(h, T::zero(), spare, depth);
     }
     let candidates = &spare[..count];
     let (threshold, ties) = if count > k {
@@ -163,18 +164,29 @@ fn probable_bound<T: Real>(h: &[T], k: usize, spare: &mut [T]) -> T {
 }
 
 /// Copies the entries of `h` that are above 0 and reach `bound`, in their order, and returns their
-/// number.
-fn collect_from<T: Real>(h: &[T], bound: T, to: &mut [T]) -> usize {
-    let bound = above_zero(bound);
-    collect(
-        h,
-        |h| h >= bound,
-        |number, _, h| {
-            if let Some(to) = to.get_mut(number) {
-                *to = h;
-            }
-        },
-    )
+/// number. Halves `h` `depth` times, for all threads; `to` is as large as `h`.
+fn collect_from<T: Real>(h: &[T], bound: T, to: &mut [T], depth: u32) -> usize {
+    if depth == 0 {
+        let bound = above_zero(bound);
+        return collect(
+            h,
+            |h| h >= bound,
+            |number, _, h| {
+                if let Some(to) = to.get_mut(number) {
+                    *to = h;
+                }
+            },
+        );
+    }
+    let middle = h.len() / 2;
+    let (to_first, to_second) = to.split_at_mut(middle);
+    let (mut first, mut second) = (0, 0);
+    join(
+        || first = collect_from(&h[..middle], bound, to_first, depth - 1),
+        || second = collect_from(&h[middle..], bound, to_second, depth - 1),
+    );
+    to.copy_within(middle..middle + second, first);
+    first + second
 }
 
 /// Some units, with room for their activations one unit after the other.
@@ -248,6 +260,7 @@ impl<T: Real> Rows<'_, T> {
 #[allow(clippy::float_cmp)] // values are selected, not computed
 mod tests {
     use super::*;
+    use crate::kernel::Threads;
 
     #[test]
     fn each_unit_keeps_its_largest_and_the_first_of_equals() {
@@ -310,16 +323,17 @@ mod tests {
         for batch in &batches {
             let mut order: Vec<usize> = (0..batch.len()).collect();
             order.sort_by(|&a, &b| batch[b].total_cmp(&batch[a]).then(a.cmp(&b)));
-            for k in [1, 150, 3000, 60_000] {
+            for (k, threads) in [(1, 1), (150, 2), (3000, 3), (3000, 1), (60_000, 4)] {
                 let (mut h, mut spare) = (batch.clone(), batch.clone());
                 let mut sums = vec![0.0; units + 1];
                 let scratch = &mut Scratch::default();
+                scratch.threads = Threads::at_most(threads);
                 keep_largest_of_batch(&mut h, units, k, &mut spare, &mut sums, scratch);
                 let mut expected = vec![0.0; batch.len()];
                 for &i in &order[..k] {
                     expected[i] = batch[i];
                 }
-                assert!(h == expected, "{k}");
+                assert!(h == expected, "{k}, {threads} threads");
             }
         }
     }
