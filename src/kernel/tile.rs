@@ -90,16 +90,16 @@ macro_rules! tiles {
             ) {
                 for j in block.columns.clone().step_by(N) {
                     match block.columns.end - j {
-                        ..=NARROW => columns_of_tile::<S, V, NARROW, N>(simd, &mut block, j),
-                        _ => columns_of_tile::<S, V, N, N>(simd, &mut block, j),
+                        ..=NARROW => tiles_at::<S, V, NARROW, N>(simd, &mut block, j),
+                        _ => tiles_at::<S, V, N, N>(simd, &mut block, j),
                     }
                 }
             }
 
-            /// The tiles of `C` columns of the result from `j` on, or of as many as there are. A copy
+            /// The tiles at the `C` columns of the result from `j` on, or at as many as there are. A copy
             /// of the broadcast side has `N` of them side by side.
             #[inline(always)]
-            fn columns_of_tile<S: Simd, const V: usize, const C: usize, const N: usize>(
+            fn tiles_at<S: Simd, const V: usize, const C: usize, const N: usize>(
                 simd: S,
                 block: &mut Block<'_, $float>,
                 j: usize,
