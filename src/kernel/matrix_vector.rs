@@ -1,72 +1,143 @@
-//! The product of a matrix and a vector, as for one sample: every entry of the matrix is used once,
-//! so nothing is worth copying, and the matrix is read at the speed of the memory that holds it.
+//! The product of a matrix and a few vectors, as for a few samples: every entry of the matrix is used
+//! so rarely that nothing is worth copying, and the matrix is read at the speed of the memory that
+//! holds it, once for all vectors.
 
-use nalgebra::DMatrixView;
+use std::ops::Range;
+
+use nalgebra::{DMatrixView, DMatrixViewMut};
 
 use super::threads::{Divide, Threads, divide};
 use super::{Scalar, vectorize};
 use crate::Real;
 
-/// `out = matrix · v`, or `out = matrixᵀ · v`. The sums are other ones than those of a product with
-/// several columns, of the same terms.
-pub(super) fn matrix_vector<T: Real>(
-    out: &mut [T],
+/// Up to so many columns of a result, copying a factor costs more than reading it again for every
+/// column.
+pub(super) const FEW: usize = 8;
+/// Bytes of the matrix that every vector meets before the next are read: they stay in the second
+/// cache.
+const BLOCK: usize = 128 << 10;
+
+/// `out = matrix · V`, or `out = matrixᵀ · V`, for `V` of at most [`FEW`] columns. The sums are other
+/// ones than those of a product with more columns, of the same terms, and those of a column do not
+/// depend on the others.
+pub(super) fn matrix_vectors<T: Real>(
+    mut out: DMatrixViewMut<'_, T>,
     matrix: DMatrixView<'_, T>,
     transposed: bool,
-    v: &[T],
+    v: DMatrixView<'_, T>,
     threads: Threads,
 ) {
-    let depth = threads.depth_for_reading(matrix.len());
-    divide(Rows { first: 0, out }, depth, &|rows: Rows<'_, T>| {
-        let column = |j: usize| matrix.column(j).data.into_slice();
+    let depth = threads.depth_for_reading(matrix.len() * v.ncols());
+    let mut rows = Rows {
+        first: 0,
+        len: out.nrows(),
+        out: Default::default(),
+    };
+    for (to, column) in rows.out.iter_mut().zip(out.column_iter_mut()) {
+        *to = column.data.into_slice_mut();
+    }
+    divide(rows, depth, &|rows: Rows<'_, T>| {
         if transposed {
-            return T::dots(rows.out, |j| column(rows.first + j), v);
+            rows.dots(matrix, v);
+        } else {
+            rows.combine(matrix, v);
         }
-        let part = rows.first..rows.first + rows.out.len();
-        vectorize(
-            #[inline(always)]
-            || combine_in_order(rows.out, v.len(), |j| (&column(j)[part.clone()], v[j])),
-        );
     });
 }
 
-/// Entries of the result, from the index `first` on.
+/// Some rows of the result, from the index `first` on.
 struct Rows<'a, T> {
     first: usize,
-    out: &'a mut [T],
+    len: usize,
+    /// Their part of each column; empty where there is none.
+    out: [&'a mut [T]; FEW],
 }
 
-impl<T: Real> Divide for Rows<'_, T> {
-    fn halves(self) -> Result<(Self, Self), Self> {
-        let half = (self.out.len() / 2).next_multiple_of(64); // even, so that pairs stay pairs
-        if half >= self.out.len() {
-            return Err(self);
+impl<T: Real> Rows<'_, T> {
+    /// A row is a column of the matrix times a vector.
+    fn dots(mut self, matrix: DMatrixView<'_, T>, v: DMatrixView<'_, T>) {
+        // Even, so that pairs stay pairs.
+        let block = columns_of_block(matrix.nrows(), v, self.len).next_multiple_of(2);
+        for start in (0..self.len).step_by(block) {
+            let end = (start + block).min(self.len);
+            let of_row = |row: usize| column(&matrix, self.first + start + row);
+            for (out, v) in self.out.iter_mut().zip(v.column_iter()) {
+                T::dots(&mut out[start..end], of_row, v.data.into_slice());
+            }
         }
-        let (first, second) = self.out.split_at_mut(half);
-        Ok((
-            Self {
-                first: self.first,
-                out: first,
-            },
-            Self {
-                first: self.first + half,
-                out: second,
-            },
-        ))
+    }
+
+    /// The rows are a sum of multiples of the matrix's columns, as far as they go.
+    fn combine(mut self, matrix: DMatrixView<'_, T>, v: DMatrixView<'_, T>) {
+        let count = matrix.ncols();
+        let block = columns_of_block(self.len, v, count).next_multiple_of(TOGETHER);
+        let part = self.first..self.first + self.len;
+        for out in &mut self.out {
+            out.fill(T::zero());
+        }
+        for start in (0..count).step_by(block) {
+            let end = (start + block).min(count);
+            for (out, v) in self.out.iter_mut().zip(v.column_iter()) {
+                let v = v.data.into_slice();
+                vectorize(
+                    #[inline(always)]
+                    || {
+                        add_in_order(out, start..end, |j| {
+                            (&column(&matrix, j)[part.clone()], v[j])
+                        });
+                    },
+                );
+            }
+        }
     }
 }
 
-/// `out ← Σ vⱼ columnⱼ` over `count` columns, four at a time so that the result is read and written
-/// less, and each from its beginning to its end, as memory is read fastest.
+fn column<'a, T: Real>(matrix: &'a DMatrixView<'_, T>, j: usize) -> &'a [T] {
+    matrix.column(j).data.into_slice()
+}
+
+/// How many columns of `len` entries all vectors meet before the next: all that there are, if there is
+/// one vector.
+fn columns_of_block<T: Real>(len: usize, v: DMatrixView<'_, T>, all: usize) -> usize {
+    if v.ncols() <= 1 {
+        return all.max(1);
+    }
+    (BLOCK / (len * size_of::<T>()).max(1)).max(1)
+}
+
+impl<T: Real> Divide for Rows<'_, T> {
+    fn halves(mut self) -> Result<(Self, Self), Self> {
+        let half = (self.len / 2).next_multiple_of(64); // even, so that pairs stay pairs
+        if half >= self.len {
+            return Err(self);
+        }
+        let mut second = Self {
+            first: self.first + half,
+            len: self.len - half,
+            out: Default::default(),
+        };
+        for (first, second) in self.out.iter_mut().zip(&mut second.out) {
+            let at = half.min(first.len());
+            (*first, *second) = std::mem::take(first).split_at_mut(at);
+        }
+        self.len = half;
+        Ok((self, second))
+    }
+}
+
+/// Columns that are added together, so that the result is read and written less.
+const TOGETHER: usize = 4;
+
+/// `out ← out + Σ vⱼ columnⱼ` over some columns, several at a time, and each from its beginning to its
+/// end, as memory is read fastest.
 #[inline(always)]
-fn combine_in_order<'a, T: Real>(
+fn add_in_order<'a, T: Real>(
     out: &mut [T],
-    count: usize,
+    columns: Range<usize>,
     pair: impl Fn(usize) -> (&'a [T], T),
 ) {
-    out.fill(T::zero());
-    let whole = count - count % 4;
-    for first in (0..whole).step_by(4) {
+    let whole = columns.end - columns.len() % TOGETHER;
+    for first in (columns.start..whole).step_by(TOGETHER) {
         let [(a, va), (b, vb), (c, vc), (d, vd)] = [
             pair(first),
             pair(first + 1),
@@ -81,10 +152,49 @@ fn combine_in_order<'a, T: Real>(
             );
         }
     }
-    for index in whole..count {
+    for index in whole..columns.end {
         let (d, value) = pair(index);
         for (x, &d) in out.iter_mut().zip(d) {
             *x = Scalar::fma(value, d, *x);
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::float_cmp, clippy::cast_precision_loss)] // sums of small integers are exact
+mod tests {
+    use nalgebra::DMatrix;
+
+    use super::*;
+
+    /// One vector and several, of a matrix that is not read in one block, by one thread and by several.
+    #[test]
+    fn agrees_with_a_plain_product() {
+        let matrix = DMatrix::from_fn(701, 351, |i, j| ((5 * i + 3 * j) % 7) as f64);
+        for count in [1, 2, 3, FEW] {
+            for transposed in [false, true] {
+                let whole = if transposed {
+                    matrix.transpose()
+                } else {
+                    matrix.clone()
+                };
+                let v = DMatrix::from_fn(whole.ncols(), count, |i, j| ((i + 2 * j) % 5) as f64);
+                let expected = DMatrix::from_fn(whole.nrows(), count, |i, j| {
+                    whole
+                        .row(i)
+                        .iter()
+                        .zip(&v.column(j))
+                        .map(|(a, b)| a * b)
+                        .sum()
+                });
+                for threads in [1, 3] {
+                    let mut out = DMatrix::from_element(whole.nrows(), count, f64::NAN);
+                    let threads = Threads::at_most(threads);
+                    let (of, v) = (matrix.as_view(), v.as_view());
+                    matrix_vectors(out.as_view_mut(), of, transposed, v, threads);
+                    assert_eq!(out, expected, "{count} vectors, transposed: {transposed}");
+                }
+            }
         }
     }
 }

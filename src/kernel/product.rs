@@ -22,7 +22,7 @@ use super::Scratch;
 use super::aligned::line;
 use super::blocks::multiply;
 use super::copy::Copies;
-use super::matrix_vector::matrix_vector;
+use super::matrix_vector::{FEW, matrix_vectors};
 use super::threads::join;
 use crate::Real;
 
@@ -59,12 +59,9 @@ pub(crate) enum Write {
     Add,
 }
 
-/// Up to so many columns of a result, copying a factor costs more than reading it for every column.
-const FEW: usize = 8;
-
 /// `out = lhs · rhs`, added to what `write` says.
 pub(crate) fn product<'a, T: Real>(
-    mut out: DMatrixViewMut<'_, T>,
+    out: DMatrixViewMut<'_, T>,
     write: Write,
     lhs: impl Into<Factor<'a, T>>,
     rhs: impl Into<Factor<'a, T>>,
@@ -72,10 +69,7 @@ pub(crate) fn product<'a, T: Real>(
 ) {
     let (lhs, rhs) = (lhs.into(), rhs.into());
     if write == Write::Over && out.ncols() <= FEW && !rhs.transposed {
-        for (mut out, v) in out.column_iter_mut().zip(rhs.matrix.column_iter()) {
-            let (out, v) = (out.as_mut_slice(), v.data.into_slice());
-            matrix_vector(out, lhs.matrix, lhs.transposed, v, scratch.threads);
-        }
+        matrix_vectors(out, lhs.matrix, lhs.transposed, rhs.matrix, scratch.threads);
         return;
     }
     let task = Task {
