@@ -30,7 +30,6 @@ pub(super) fn matrix_vectors<T: Real>(
     let depth = threads.depth_for_reading(matrix.len() * v.ncols());
     let mut rows = Rows {
         first: 0,
-        len: out.nrows(),
         out: Default::default(),
     };
     for (to, column) in rows.out.iter_mut().zip(out.column_iter_mut()) {
@@ -48,18 +47,22 @@ pub(super) fn matrix_vectors<T: Real>(
 /// Some rows of the result, from the index `first` on.
 struct Rows<'a, T> {
     first: usize,
-    len: usize,
     /// Their part of each column; empty where there is none.
     out: [&'a mut [T]; FEW],
 }
 
 impl<T: Real> Rows<'_, T> {
+    fn len(&self) -> usize {
+        self.out[0].len()
+    }
+
     /// A row is a column of the matrix times a vector.
     fn dots(mut self, matrix: DMatrixView<'_, T>, v: DMatrixView<'_, T>) {
+        let len = self.len();
         // Even, so that pairs stay pairs.
-        let block = columns_of_block(matrix.nrows(), v, self.len).next_multiple_of(2);
-        for start in (0..self.len).step_by(block) {
-            let end = (start + block).min(self.len);
+        let block = columns_of_block(matrix.nrows(), v, len).next_multiple_of(2);
+        for start in (0..len).step_by(block) {
+            let end = (start + block).min(len);
             let of_row = |row: usize| column(&matrix, self.first + start + row);
             for (out, v) in self.out.iter_mut().zip(v.column_iter()) {
                 T::dots(&mut out[start..end], of_row, v.data.into_slice());
@@ -69,9 +72,9 @@ impl<T: Real> Rows<'_, T> {
 
     /// The rows are a sum of multiples of the matrix's columns, as far as they go.
     fn combine(mut self, matrix: DMatrixView<'_, T>, v: DMatrixView<'_, T>) {
-        let count = matrix.ncols();
-        let block = columns_of_block(self.len, v, count).next_multiple_of(TOGETHER);
-        let part = self.first..self.first + self.len;
+        let (len, count) = (self.len(), matrix.ncols());
+        let block = columns_of_block(len, v, count).next_multiple_of(TOGETHER);
+        let part = self.first..self.first + len;
         for out in &mut self.out {
             out.fill(T::zero());
         }
@@ -107,20 +110,18 @@ fn columns_of_block<T: Real>(len: usize, v: DMatrixView<'_, T>, all: usize) -> u
 
 impl<T: Real> Divide for Rows<'_, T> {
     fn halves(mut self) -> Result<(Self, Self), Self> {
-        let half = (self.len / 2).next_multiple_of(64); // even, so that pairs stay pairs
-        if half >= self.len {
+        let half = (self.len() / 2).next_multiple_of(64); // even, so that pairs stay pairs
+        if half >= self.len() {
             return Err(self);
         }
         let mut second = Self {
             first: self.first + half,
-            len: self.len - half,
             out: Default::default(),
         };
         for (first, second) in self.out.iter_mut().zip(&mut second.out) {
             let at = half.min(first.len());
             (*first, *second) = std::mem::take(first).split_at_mut(at);
         }
-        self.len = half;
         Ok((self, second))
     }
 }
