@@ -137,6 +137,7 @@ impl<T: Real> SparseAutoencoder<T> {
             objective: &self.objective,
             layout: self.layout(),
             theta: self.parameters.as_slice(),
+            packed: Some(self.parameters.packed()),
         }
     }
 

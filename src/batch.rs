@@ -5,6 +5,13 @@ use nalgebra::DMatrixView;
 use crate::kernel::{self, Threads};
 use crate::{Error, Real};
 
+/// How many of `samples` to take at a time, at most `most`, so that every chunk but the last, which may be
+/// a little smaller, has the same number.
+pub(crate) fn even_chunk(samples: usize, most: usize) -> usize {
+    let chunks = samples.div_ceil(most).max(1);
+    samples.div_ceil(chunks).max(1)
+}
+
 /// Refuses a batch of the wrong height, named `what`.
 pub(crate) fn check_rows<T: Real>(
     batch: DMatrixView<'_, T>,

@@ -12,9 +12,9 @@ pub(crate) use self::network::{Dense, Network};
 pub use self::parts::{
     ClassifierEpoch, ClassifierLoss, ClassifierReport, ClassifierWorkspace, DenseView,
 };
-use crate::batch::{check_batch, check_rows};
+use crate::batch::{check_batch, check_rows, even_chunk};
 use crate::error::{Error, require};
-use crate::kernel::Aligned;
+use crate::kernel::{Aligned, Packed};
 use crate::{Activation, Real, Trainer, kernel};
 
 /// A softmax classifier: softmax regression, or a deep classifier with hidden layers below it.
@@ -54,10 +54,12 @@ use crate::{Activation, Real, Trainer, kernel};
 #[derive(Debug, Clone, PartialEq)]
 pub struct SoftmaxClassifier<T> {
     pub(crate) network: Network<T>,
-    pub(crate) theta: Aligned<T>,
+    theta: Aligned<T>,
+    /// Copies of the weights of each layer, valid as long as θ does not change.
+    packed: Vec<Packed<T>>,
 }
 
-/// Samples that go through the layers together.
+/// Samples that go through the layers together, at most.
 const CHUNK: usize = 1024;
 
 const SAMPLES: [&str; 2] = ["samples", "rows of the samples"];
@@ -161,11 +163,13 @@ impl<T: Real> SoftmaxClassifier<T> {
         let classes = self.classes();
         let mut probabilities = DMatrix::zeros(classes, samples.ncols());
         let mut workspace = ClassifierWorkspace::new();
-        let chunks = probabilities.as_mut_slice().chunks_mut(classes * CHUNK);
+        let chunk = even_chunk(samples.ncols(), CHUNK);
+        let chunks = probabilities.as_mut_slice().chunks_mut(classes * chunk);
         for (index, p) in chunks.enumerate() {
-            let x = samples.columns(index * CHUNK, p.len() / classes);
+            let x = samples.columns(index * chunk, p.len() / classes);
+            let (theta, packed) = (&self.theta, &self.packed);
             self.network
-                .probabilities_into(&self.theta, x, p, &mut workspace);
+                .probabilities_into(theta, packed, x, p, &mut workspace);
         }
         Ok(probabilities)
     }
@@ -266,6 +270,12 @@ impl<T: Real> SoftmaxClassifier<T> {
         })
     }
 
+    /// For training, which keeps the length; what it writes is finite.
+    pub(crate) fn network_and_theta_mut(&mut self) -> (&Network<T>, &mut [T]) {
+        self.packed.iter_mut().for_each(Packed::clear);
+        (&self.network, &mut self.theta)
+    }
+
     /// The flat parameter vector θ.
     #[must_use]
     pub fn theta(&self) -> &[T] {
@@ -289,7 +299,7 @@ impl<T: Real> SoftmaxClassifier<T> {
                 value: theta[row.unwrap_or(0)].to_f64(),
             });
         }
-        self.theta.copy_from_slice(theta);
+        self.network_and_theta_mut().1.copy_from_slice(theta);
         Ok(())
     }
 }

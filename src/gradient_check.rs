@@ -109,6 +109,7 @@ pub fn model<'a, T: Real>(
             objective,
             layout: parameters.layout(),
             theta,
+            packed: None,
         };
         pass.evaluate(samples.into(), None, &mut workspace).total()
     });

@@ -53,6 +53,12 @@
 //! - **Scalars** are `f32` or `f64` ([`Real`]). Random numbers are drawn in `f64` from a seeded,
 //!   portable generator, Xoshiro256++.
 //! - **The same seed gives the same bits** of a program on a machine, for any number of threads.
+//! - **A sample's result depends on the sample and the model alone.** Encoding, decoding, scores, p-values,
+//!   and probabilities have the same bits for a sample by itself, among others in any order and number,
+//!   and on any number of threads. [`encode_sparse`](SparseAutoencoder::encode_sparse) has the bits of
+//!   [`encode`](SparseAutoencoder::encode). Two ways of adding the same terms agree to rounding only:
+//!   [`decode_sparse`](SparseAutoencoder::decode_sparse) with [`decode`](SparseAutoencoder::decode), a
+//!   [`Loss`] with the results of inference, and a training step over few active units with one over all.
 //! - **Nothing panics.** Whatever is wrong with data, settings, or parameters comes back as an
 //!   [`Error`] that names it, the requirement, and the value, and the model stays as it was.
 //!   Training that diverges is an error too, and leaves the last finite parameters. (Not this

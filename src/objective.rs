@@ -47,6 +47,7 @@ use nalgebra::{DMatrixView, DMatrixViewMut};
 
 use crate::all_reduce::Shares;
 use crate::error::require;
+use crate::kernel::Packed;
 use crate::parameters::Layout;
 use crate::penalty::Penalty;
 use crate::workspace::Workspace;
@@ -264,6 +265,9 @@ pub(crate) struct Pass<'a, T> {
     pub(crate) objective: &'a Objective<T>,
     pub(crate) layout: &'a Layout,
     pub(crate) theta: &'a [T],
+    /// Copies of the encoder's weights, a layer at each index: in inference, where a sample's result must
+    /// not depend on how many come along. `None` in training.
+    pub(crate) packed: Option<&'a [Packed<T>]>,
 }
 
 impl<T: Real> Pass<'_, T> {

@@ -14,7 +14,7 @@ use nalgebra::{DMatrix, DMatrixView, DVector, DVectorView};
 pub use layout::Layout;
 
 use crate::error::{Error, check_shape};
-use crate::kernel::Aligned;
+use crate::kernel::{Aligned, Packed};
 use crate::{Activation, Real};
 use layout::Blocks;
 
@@ -75,6 +75,8 @@ pub struct LayerView<'a, T: Real> {
 pub struct Parameters<T> {
     layout: Layout,
     theta: Aligned<T>,
+    /// Copies of the encoder weights of each layer, valid as long as θ does not change.
+    packed: Vec<Packed<T>>,
 }
 
 impl<T: Real> Parameters<T> {
@@ -91,7 +93,12 @@ impl<T: Real> Parameters<T> {
     /// [`new`](Self::new) for a vector that begins at a cache line, as that of parameters does.
     pub(crate) fn from_aligned(layout: Layout, theta: Aligned<T>) -> Result<Self, Error> {
         check_theta(&layout, &theta)?;
-        Ok(Self { layout, theta })
+        let packed = layout.blocks().iter().map(|_| Packed::default()).collect();
+        Ok(Self {
+            layout,
+            theta,
+            packed,
+        })
     }
 
     /// Parameters from matrices, one [`Layer`] for each hidden layer, the outermost first.
@@ -283,13 +290,19 @@ impl<T: Real> Parameters<T> {
         }
     }
 
-    pub(crate) fn layout_and_theta_mut(&mut self) -> (&Layout, &mut [T]) {
-        (&self.layout, &mut self.theta)
+    pub(crate) fn packed(&self) -> &[Packed<T>] {
+        &self.packed
     }
 
     /// For the passes, which keep the length; what they write is finite.
+    pub(crate) fn layout_and_theta_mut(&mut self) -> (&Layout, &mut [T]) {
+        self.packed.iter_mut().for_each(Packed::clear);
+        (&self.layout, &mut self.theta)
+    }
+
+    /// [`layout_and_theta_mut`](Self::layout_and_theta_mut) without the layout.
     pub(crate) fn theta_mut(&mut self) -> &mut [T] {
-        &mut self.theta
+        self.layout_and_theta_mut().1
     }
 }
 

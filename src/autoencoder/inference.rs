@@ -1,7 +1,7 @@
 use nalgebra::{DMatrix, DMatrixView, DVector};
 
 use super::{HIDDEN, SAMPLES, SparseAutoencoder};
-use crate::batch::{check_batch_on, check_rows};
+use crate::batch::{check_batch_on, check_rows, even_chunk};
 use crate::error::{Error, check_shape};
 use crate::workspace::Workspace;
 use crate::{Real, kernel};
@@ -16,8 +16,12 @@ const ENTRIES: usize = 1 << 21;
 
 impl<T: Real> SparseAutoencoder<T> {
     /// The hidden activations of the innermost layer, units × samples. Each sample is encoded by
-    /// itself, whatever the others are: see [`Activation`](crate::Activation) for those that training chooses over a
-    /// batch.
+    /// itself, to the bit, whatever the others are: see [`Activation`](crate::Activation) for those that
+    /// training chooses over a batch.
+    ///
+    /// The first call with at most eight samples packs the encoder's weights for the calls that follow.
+    /// The model keeps that copy, which takes the memory of these weights, until its parameters change.
+    /// For a layer of 784 × 256, packing takes as long as ten samples.
     ///
     /// # Errors
     ///
@@ -183,7 +187,7 @@ impl<T: Real> SparseAutoencoder<T> {
             });
         }
         let visible = self.layout().visible();
-        let mut output = workspace.lend_output(visible * samples.ncols().min(self.chunk()));
+        let mut output = workspace.lend_output(visible * self.chunk(samples.ncols()));
         self.for_each_chunk(samples, errors.as_mut_slice(), 1, |x, errors| {
             let x_hat = &mut output[..visible * x.ncols()];
             self.reconstruct_chunk(x, x_hat, workspace);
@@ -235,11 +239,11 @@ impl<T: Real> SparseAutoencoder<T> {
         ws.return_innermost(hidden);
     }
 
-    /// Samples that go through the layers together: as many in every method, as the bits of a product
-    /// depend on whether it has few columns.
-    pub(super) fn chunk(&self) -> usize {
+    /// Of this many samples, how many go through the layers together. Chunks are of about equal size, so
+    /// that none of them has few samples unless there are few in all.
+    pub(super) fn chunk(&self, samples: usize) -> usize {
         let widest = self.layout().sizes().iter().copied().max().unwrap_or(1);
-        (ENTRIES / widest).clamp(FEWEST, MOST)
+        even_chunk(samples, (ENTRIES / widest).clamp(FEWEST, MOST))
     }
 
     /// Calls `pass` with columns of `input` and of `output`, `rows` long, a chunk at a time.
@@ -250,7 +254,7 @@ impl<T: Real> SparseAutoencoder<T> {
         rows: usize,
         mut pass: impl FnMut(DMatrixView<'_, T>, &mut [T]),
     ) {
-        let chunk = self.chunk();
+        let chunk = self.chunk(input.ncols());
         for (index, output) in output.chunks_mut(rows * chunk).enumerate() {
             pass(input.columns(index * chunk, output.len() / rows), output);
         }

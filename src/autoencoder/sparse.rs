@@ -60,7 +60,7 @@ impl<T: Real> SparseAutoencoder<T> {
         let samples = samples.into();
         self.check_samples(samples, workspace.take_threads())?;
         hidden.write(self.layout().hidden(), |columns| {
-            let chunk = self.chunk();
+            let chunk = self.chunk(samples.ncols());
             for first in (0..samples.ncols()).step_by(chunk) {
                 let x = samples.columns(first, chunk.min(samples.ncols() - first));
                 self.pass().encode_sparse(x, columns, workspace);
@@ -102,7 +102,7 @@ impl<T: Real> SparseAutoencoder<T> {
         self.check_hidden(hidden)?;
         let visible = self.layout().visible();
         check_shape("samples", (visible, hidden.samples()), samples.shape())?;
-        let chunk = self.chunk();
+        let chunk = self.chunk(hidden.samples());
         let chunks = samples.as_mut_slice().chunks_mut(visible * chunk);
         for (index, x_hat) in chunks.enumerate() {
             let first = index * chunk;

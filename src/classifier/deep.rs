@@ -2,7 +2,7 @@
 
 use super::{Dense, Network, SoftmaxClassifier};
 use crate::error::{Error, require};
-use crate::kernel::Aligned;
+use crate::kernel::{Aligned, Packed};
 use crate::{Activation, Real, SparseAutoencoder};
 
 impl<T: Real> SoftmaxClassifier<T> {
@@ -123,6 +123,11 @@ impl<T: Real> SoftmaxClassifier<T> {
             layers,
             weight_decay,
         };
-        Ok(Self { network, theta })
+        let packed = network.layers.iter().map(|_| Packed::default()).collect();
+        Ok(Self {
+            network,
+            theta,
+            packed,
+        })
     }
 }

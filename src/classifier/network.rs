@@ -13,7 +13,7 @@ use nalgebra::{DMatrixView, DMatrixViewMut};
 
 use super::{ClassifierLoss, ClassifierWorkspace};
 use crate::activation::{Function, with_function};
-use crate::kernel::{self, Write, product, transpose};
+use crate::kernel::{self, Packed, Write, product, product_by_column, transpose};
 use crate::{Activation, Real};
 
 /// One dense layer, and where its parameters lie in θ.
@@ -88,7 +88,7 @@ impl<T: Real> Network<T> {
         mut gradient: Option<&mut [T]>,
         ws: &mut ClassifierWorkspace<T>,
     ) -> ClassifierLoss<T> {
-        self.forward(theta, x, ws);
+        self.forward(theta, None, x, ws);
         let classes = self.classes();
         let z = &mut ws.activations[self.layers.len() - 1][..classes * x.ncols()];
         let cross_entropy = cross_entropy(z, labels, classes, &mut ws.sums);
@@ -107,6 +107,7 @@ impl<T: Real> Network<T> {
     pub(crate) fn probabilities_into(
         &self,
         theta: &[T],
+        packed: &[Packed<T>],
         x: DMatrixView<'_, T>,
         probabilities: &mut [T],
         ws: &mut ClassifierWorkspace<T>,
@@ -114,7 +115,7 @@ impl<T: Real> Network<T> {
         let threads = ws.scratch.take_threads();
         threads
             .worth(self.len() * x.ncols())
-            .enter(|| self.forward(theta, x, ws));
+            .enter(|| self.forward(theta, Some(packed), x, ws));
         let z = &ws.activations[self.layers.len() - 1][..probabilities.len()];
         let columns = z.chunks_exact(self.classes());
         for (p, z) in probabilities.chunks_exact_mut(self.classes()).zip(columns) {
@@ -125,8 +126,15 @@ impl<T: Real> Network<T> {
         }
     }
 
-    /// `A_{l+1}` of every layer at index `l`; the last is `Z`.
-    fn forward(&self, theta: &[T], x: DMatrixView<'_, T>, ws: &mut ClassifierWorkspace<T>) {
+    /// `A_{l+1}` of every layer at index `l`; the last is `Z`. With copies of the weights, those of a sample
+    /// do not depend on how many come along.
+    fn forward(
+        &self,
+        theta: &[T],
+        packed: Option<&[Packed<T>]>,
+        x: DMatrixView<'_, T>,
+        ws: &mut ClassifierWorkspace<T>,
+    ) {
         let m = x.ncols();
         ws.fit_to(self, m);
         for (l, layer) in self.layers.iter().enumerate() {
@@ -135,7 +143,10 @@ impl<T: Real> Network<T> {
             let (w, b) = (layer.weights(theta), &theta[layer.bias.clone()]);
             let a = &mut above[0][..layer.above * m];
             let out = matrix_mut(a, layer.above, m);
-            product(out, Write::Over, transpose(w), below, &mut ws.scratch);
+            match packed {
+                Some(packed) => product_by_column(out, w, &packed[l], below, &mut ws.scratch),
+                None => product(out, Write::Over, transpose(w), below, &mut ws.scratch),
+            }
             let (f, kept) = (layer.activation, layer.activation.kept(layer.above));
             with_function!(f, function => kernel::activate(
                 a, b, |z| function.value(z), kept, &mut [], &mut ws.scratch,

@@ -19,14 +19,17 @@ const ROWS: usize = 288;
 /// one strip of the vector side.
 const BROADCAST: usize = 512 << 10;
 
-/// Runs a task block by block of the depth.
-pub(super) fn multiply<T: Real>(mut task: Task<'_, T>, copies: &mut Copies<T>) {
-    let depth = task.vector.depth();
+/// The blocks that a depth is cut into. They depend on the depth alone.
+pub(super) fn blocks<T>(depth: usize) -> impl Iterator<Item = Range<usize>> {
     let blocks = depth.div_ceil(DEPTH / size_of::<T>());
     // At whole squares, which are what is transposed fast.
-    let bound = |block: usize| (block * depth / blocks).next_multiple_of(SQUARE).min(depth);
-    for block in 0..blocks {
-        let depth = bound(block)..bound(block + 1);
+    let bound = move |block: usize| (block * depth / blocks).next_multiple_of(SQUARE).min(depth);
+    (0..blocks).map(move |block| bound(block)..bound(block + 1))
+}
+
+/// Runs a task block by block of the depth.
+pub(super) fn multiply<T: Real>(mut task: Task<'_, T>, copies: &mut Copies<T>) {
+    for (block, depth) in blocks::<T>(task.vector.depth()).enumerate() {
         if block > 0 {
             task.write = Write::Add;
         }

@@ -49,6 +49,23 @@ impl<'a, T> Strips<'a, T> {
         &self.entries[start..start + self.width * self.depth]
     }
 
+    /// What [`copy_strips`] has left in a buffer.
+    pub(super) fn of(entries: &'a [T], width: usize, depth: usize) -> Self {
+        Self {
+            entries,
+            width,
+            depth,
+        }
+    }
+
+    /// Those from this index on.
+    pub(super) fn from(&self, index: usize) -> Self {
+        Self {
+            entries: &self.entries[index * Self::stride(self.width, self.depth)..],
+            ..*self
+        }
+    }
+
     /// One of them alone.
     pub(super) fn only(&self, index: usize) -> Self {
         Self {
@@ -56,6 +73,11 @@ impl<'a, T> Strips<'a, T> {
             ..*self
         }
     }
+}
+
+/// The entries that strips take.
+pub(super) const fn room_for_strips<T>(along: usize, width: usize, depth: usize) -> usize {
+    along.div_ceil(width) * Strips::<T>::stride(width, depth)
 }
 
 /// Copies a block of `side` into strips.
@@ -67,7 +89,7 @@ pub(super) fn copy_strips<'b, T: Real>(
     buffer: &'b mut Aligned<T>,
 ) -> Strips<'b, T> {
     let stride = Strips::<T>::stride(width, depth.len());
-    let needed = along.len().div_ceil(width) * stride;
+    let needed = room_for_strips::<T>(along.len(), width, depth.len());
     buffer.grow(needed);
     let strips = &mut buffer[..needed];
     if !along.len().is_multiple_of(width) {

@@ -6,6 +6,7 @@ use std::ops::Range;
 
 use nalgebra::{DMatrixView, DMatrixViewMut};
 
+use super::blocks::blocks;
 use super::threads::{Divide, Threads, divide};
 use super::{Scalar, vectorize};
 use crate::Real;
@@ -16,10 +17,12 @@ pub(super) const FEW: usize = 8;
 /// Bytes of the matrix that every vector meets before the next are read: they stay in the second
 /// cache.
 const BLOCK: usize = 128 << 10;
+/// Rows whose sums over a block of the depth wait to be added to those over the blocks before.
+const PART: usize = 1024;
 
-/// `out = matrix · V`, or `out = matrixᵀ · V`, for `V` of at most [`FEW`] columns. The sums are other
-/// ones than those of a product with more columns, of the same terms, and those of a column do not
-/// depend on the others.
+/// `out = matrix · V`, or `out = matrixᵀ · V`, for `V` of at most [`FEW`] columns. The sums of the
+/// former are those of a product with more columns. Those of the latter have the same terms in another
+/// order. Those of a column do not depend on the other columns.
 pub(super) fn matrix_vectors<T: Real>(
     mut out: DMatrixViewMut<'_, T>,
     matrix: DMatrixView<'_, T>,
@@ -70,16 +73,55 @@ impl<T: Real> Rows<'_, T> {
         }
     }
 
-    /// The rows are a sum of multiples of the matrix's columns, as far as they go.
+    /// The rows are a sum of multiples of the matrix's columns, as far as they go: one chain for each block
+    /// of the depth, as in a tile.
     fn combine(mut self, matrix: DMatrixView<'_, T>, v: DMatrixView<'_, T>) {
-        let (len, count) = (self.len(), matrix.ncols());
-        let block = columns_of_block(len, v, count).next_multiple_of(TOGETHER);
+        let mut blocks = blocks::<T>(matrix.ncols());
+        self.combine_block(blocks.next().unwrap_or_default(), matrix, v);
+        for block in blocks {
+            self.add_block(&block, matrix, v);
+        }
+    }
+
+    /// Adds the chain of a further block.
+    #[inline(never)] // so that only a result of several blocks makes room for sums
+    fn add_block(
+        &mut self,
+        block: &Range<usize>,
+        matrix: DMatrixView<'_, T>,
+        v: DMatrixView<'_, T>,
+    ) {
+        let mut buffer = [[T::zero(); PART]; FEW];
+        for start in (0..self.len()).step_by(PART) {
+            let end = (start + PART).min(self.len());
+            let mut sums = Rows {
+                first: self.first + start,
+                out: buffer.each_mut().map(|sums| &mut sums[..end - start]),
+            };
+            sums.combine_block(block.clone(), matrix, v);
+            for (out, sums) in self.out.iter_mut().zip(&buffer).take(v.ncols()) {
+                for (x, &sum) in out[start..end].iter_mut().zip(sums) {
+                    *x += sum;
+                }
+            }
+        }
+    }
+
+    /// One chain over these columns of the matrix.
+    fn combine_block(
+        &mut self,
+        columns: Range<usize>,
+        matrix: DMatrixView<'_, T>,
+        v: DMatrixView<'_, T>,
+    ) {
+        let len = self.len();
+        let step = columns_of_block(len, v, columns.len()).next_multiple_of(TOGETHER);
         let part = self.first..self.first + len;
         for out in &mut self.out {
             out.fill(T::zero());
         }
-        for start in (0..count).step_by(block) {
-            let end = (start + block).min(count);
+        for start in columns.clone().step_by(step) {
+            let end = (start + step).min(columns.end);
             for (out, v) in self.out.iter_mut().zip(v.column_iter()) {
                 let v = v.data.into_slice();
                 vectorize(
@@ -167,6 +209,7 @@ mod tests {
     use nalgebra::DMatrix;
 
     use super::*;
+    use crate::kernel::{Scratch, Write, product};
 
     /// One vector and several, of a matrix that is not read in one block, by one thread and by several.
     #[test]
@@ -195,6 +238,31 @@ mod tests {
                     matrix_vectors(out.as_view_mut(), of, transposed, v, threads);
                     assert_eq!(out, expected, "{count} vectors, transposed: {transposed}");
                 }
+            }
+        }
+    }
+
+    /// A sum of columns runs in the same order in a product with many columns, over several blocks of the
+    /// depth and several parts of the rows.
+    #[test]
+    fn sums_of_columns_have_the_bits_of_a_wide_product() {
+        for (rows, count) in [(5, 1), (33, 700), (1500, 40), (1100, 1200), (7, 2500)] {
+            let entry = |i: usize, j: usize| (((31 * i + 17 * j) % 101) as f64).sqrt() - 5.0;
+            let matrix = DMatrix::from_fn(rows, count, entry);
+            let v = DMatrix::from_fn(count, FEW + 1, |i, j| entry(j, i));
+            let product = |v: DMatrixView<'_, f64>| {
+                let mut out = DMatrix::from_element(rows, v.ncols(), f64::NAN);
+                let scratch = &mut Scratch::default();
+                product(out.as_view_mut(), Write::Over, matrix.as_view(), v, scratch);
+                out
+            };
+            let wide = product(v.as_view());
+            for few in 1..=FEW {
+                assert_eq!(
+                    product(v.columns(0, few)),
+                    wide.columns(0, few),
+                    "{rows} x {count}"
+                );
             }
         }
     }

@@ -70,8 +70,19 @@ pub(crate) fn product<'a, T: Real>(
     let (lhs, rhs) = (lhs.into(), rhs.into());
     if write == Write::Over && out.ncols() <= FEW && !rhs.transposed {
         matrix_vectors(out, lhs.matrix, lhs.transposed, rhs.matrix, scratch.threads);
-        return;
+    } else {
+        tiled(out, write, lhs, rhs, scratch);
     }
+}
+
+/// [`product`] by tiles, whatever the shape.
+pub(super) fn tiled<T: Real>(
+    out: DMatrixViewMut<'_, T>,
+    write: Write,
+    lhs: Factor<'_, T>,
+    rhs: Factor<'_, T>,
+    scratch: &mut Scratch<T>,
+) {
     let task = Task {
         out,
         write,

@@ -90,16 +90,18 @@ macro_rules! tiles {
             ) {
                 for j in block.columns.clone().step_by(N) {
                     match block.columns.end - j {
-                        ..=NARROW => tiles_at::<S, V, NARROW, N>(simd, &mut block, j),
-                        _ => tiles_at::<S, V, N, N>(simd, &mut block, j),
+                        1 => tiles_at::<S, V, 1, N, 4>(simd, &mut block, j),
+                        2 => tiles_at::<S, V, 2, N, 2>(simd, &mut block, j),
+                        ..=NARROW => tiles_at::<S, V, NARROW, N, 1>(simd, &mut block, j),
+                        _ => tiles_at::<S, V, N, N, 1>(simd, &mut block, j),
                     }
                 }
             }
 
             /// The tiles at the `C` columns of the result from `j` on, or at as many as there are. A copy
-            /// of the broadcast side has `N` of them side by side.
+            /// of the broadcast side has `N` of them side by side. `G` tiles are computed together.
             #[inline(always)]
-            fn tiles_at<S: Simd, const V: usize, const C: usize, const N: usize>(
+            fn tiles_at<S: Simd, const V: usize, const C: usize, const N: usize, const G: usize>(
                 simd: S,
                 block: &mut Block<'_, $float>,
                 j: usize,
@@ -110,27 +112,27 @@ macro_rules! tiles {
                     Panels::Copied(panels) => {
                         let panel = panels.get((j - block.columns.start) / N);
                         let (panel, _) = panel.as_chunks::<N>();
-                        let (turns, rest) = panel.as_chunks::<TURN>();
+                        let (turns, _) = panel.as_chunks::<TURN>();
                         let b = (
                             |turn: usize, p: usize, n: usize| turns[turn][p][n],
-                            |p: usize, n: usize| rest[p][n],
+                            |p: usize, n: usize| panel[p][n],
                         );
-                        column_of_tiles::<S, V, C>(simd, block, (j, columns), b);
+                        column_of_tiles::<S, V, C, G>(simd, block, (j, columns), b);
                     }
                     Panels::InPlace(side) => {
                         let mut turns: [&[[$float; TURN]]; C] = [&[]; C];
-                        let mut rest: [&[$float]; C] = [&[]; C];
+                        let mut all: [&[$float]; C] = [&[]; C];
                         for n in 0..C {
                             // Beyond the end, an entry that is there stands in.
                             let column = side.column(j + n.min(columns - 1));
-                            let column = &column[block.depth.clone()];
-                            (turns[n], rest[n]) = column[..depth].as_chunks::<TURN>();
+                            all[n] = &column[block.depth.clone()][..depth];
+                            turns[n] = all[n].as_chunks::<TURN>().0;
                         }
                         let b = (
                             |turn: usize, p: usize, n: usize| turns[n][turn][p],
-                            |p: usize, n: usize| rest[n][p],
+                            |p: usize, n: usize| all[n][p],
                         );
-                        column_of_tiles::<S, V, C>(simd, block, (j, columns), b);
+                        column_of_tiles::<S, V, C, G>(simd, block, (j, columns), b);
                     }
                 }
             }
@@ -138,7 +140,7 @@ macro_rules! tiles {
             /// The tiles of all strips at the columns from `j` on, each of as many vectors as there
             /// are rows left for.
             #[inline(always)]
-            fn column_of_tiles<S: Simd, const V: usize, const N: usize>(
+            fn column_of_tiles<S: Simd, const V: usize, const N: usize, const G: usize>(
                 simd: S,
                 block: &mut Block<'_, $float>,
                 (j, columns): (usize, usize),
@@ -155,7 +157,23 @@ macro_rules! tiles {
                 for (n, column) in view.column_iter_mut().enumerate() {
                     out[n] = &mut column.data.into_slice_mut()[rows.clone()];
                 }
-                for (index, i) in (0..rows.len()).step_by(width).enumerate() {
+                let mut together = 0;
+                if G > 1 {
+                    together = rows.len() / width / G * G;
+                    for index in (0..together).step_by(G) {
+                        let strips = std::array::from_fn(|g| {
+                            S::$as_simd(block.strips.get(index + g))
+                                .0
+                                .as_chunks::<V>()
+                                .0
+                        });
+                        let tiles = accumulate_together::<S, V, N, G>(simd, strips, b.1);
+                        for g in 0..G {
+                            put(simd, tiles[g], (index + g) * width, &mut out, write);
+                        }
+                    }
+                }
+                for (index, i) in (0..rows.len()).step_by(width).enumerate().skip(together) {
                     let (strip, _) = S::$as_simd(block.strips.get(index));
                     let (strip, _) = strip.as_chunks::<V>();
                     match (rows.len() - i).div_ceil(lanes::<S>()) {
@@ -176,12 +194,12 @@ macro_rules! tiles {
             }
 
             /// The first `U` vectors of a tile, from a strip of the vector side and the entries
-            /// of the broadcast side: `b(turn, p, n)`, and what is left after whole turns, `rest(p, n)`.
+            /// of the broadcast side: `b(turn, p, n)` of a turn, or `any(p, n)`.
             #[inline(always)]
             fn accumulate<S: Simd, const U: usize, const V: usize, const N: usize>(
                 simd: S,
                 strip: &[[S::$vectors; V]],
-                (b, rest): (
+                (b, any): (
                     impl Fn(usize, usize, usize) -> $float,
                     impl Fn(usize, usize) -> $float,
                 ),
@@ -198,15 +216,38 @@ macro_rules! tiles {
                         }
                     }
                 }
-                for (p, a) in last.iter().enumerate() {
+                for (p, a) in (TURN * turns.len()..).zip(last) {
                     for n in 0..N {
-                        let b = simd.$splat(rest(p, n));
+                        let b = simd.$splat(any(p, n));
                         for v in 0..U {
                             tile[n][v] = simd.$mul_add(a[v], b, tile[n][v]);
                         }
                     }
                 }
                 tile
+            }
+
+            /// `G` whole tiles of so few columns that one of them would have to wait for its own sums.
+            #[inline(always)]
+            fn accumulate_together<S: Simd, const V: usize, const N: usize, const G: usize>(
+                simd: S,
+                strips: [&[[S::$vectors; V]]; G],
+                b: impl Fn(usize, usize) -> $float,
+            ) -> [[[S::$vectors; V]; N]; G] {
+                let mut tiles = [[[simd.$splat(0.0); V]; N]; G];
+                let depth = strips[0].len();
+                let strips = strips.map(|strip| &strip[..depth]);
+                for p in 0..depth {
+                    for n in 0..N {
+                        let b = simd.$splat(b(p, n));
+                        for g in 0..G {
+                            for v in 0..V {
+                                tiles[g][n][v] = simd.$mul_add(strips[g][p][v], b, tiles[g][n][v]);
+                            }
+                        }
+                    }
+                }
+                tiles
             }
 
             /// Writes a tile to columns of the result, from row `i` on, added to what `write` says.

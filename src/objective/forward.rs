@@ -5,7 +5,7 @@ use nalgebra::DMatrixView;
 use super::{Pass, Reconstruction, matrix, matrix_mut};
 use crate::activation::{Function, with_function};
 use crate::all_reduce::Shares;
-use crate::kernel::{self, Scalar, Scratch, Write, product, transpose};
+use crate::kernel::{self, Scalar, Scratch, Write, product, product_by_column, transpose};
 use crate::workspace::Workspace;
 use crate::{Activation, Real};
 
@@ -60,7 +60,7 @@ impl<T: Real> Pass<'_, T> {
     }
 
     /// `Wᵀ X`
-    fn encode_product(
+    pub(super) fn encode_product(
         &self,
         l: usize,
         x: DMatrixView<'_, T>,
@@ -70,7 +70,10 @@ impl<T: Real> Pass<'_, T> {
         let blocks = &self.layout.blocks()[l];
         let w = blocks.encoder_weights(self.theta);
         let z = matrix_mut(z, blocks.above, x.ncols());
-        product(z, Write::Over, transpose(w), x, scratch);
+        match self.packed {
+            Some(packed) => product_by_column(z, w, &packed[l], x, scratch),
+            None => product(z, Write::Over, transpose(w), x, scratch),
+        }
     }
 
     /// `H = f(Z + b)` of samples that know nothing of each other, and the sums of the activations

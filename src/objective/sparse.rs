@@ -10,19 +10,17 @@ use std::ops::Range;
 
 use nalgebra::DMatrixView;
 
-use super::{Pass, matrix, matrix_mut};
+use super::{Pass, matrix};
 use crate::activation::{Function, with_function};
-use crate::kernel::{
-    self, Codes, Compressed, Passed, Scratch, UnitGradients, UnitOperands, Write, product,
-    transpose,
-};
+use crate::batch::even_chunk;
+use crate::kernel::{self, Codes, Compressed, Passed, Scratch, UnitGradients, UnitOperands, Write};
 use crate::workspace::Workspace;
 use crate::{Activation, Real};
 
 /// The hidden layer is used as codes where at most one unit in `SPARSE` is active.
 const SPARSE: usize = 16;
 
-/// Samples whose pre-activations are held at a time while units are selected.
+/// Samples whose pre-activations are held at a time, at most, while units are selected.
 const PANEL: usize = 1024;
 
 impl<T: Real> Pass<'_, T> {
@@ -53,15 +51,14 @@ impl<T: Real> Pass<'_, T> {
     pub(super) fn select(&self, input: DMatrixView<'_, T>, k: usize, ws: &mut Workspace<T>) {
         let (blocks, m) = (&self.layout.blocks()[0], input.ncols());
         let n = blocks.above;
-        let w = blocks.encoder_weights(self.theta);
         let b = &self.theta[blocks.encoder_bias.clone()];
-        ws.hidden[0].grow(n * m.min(PANEL));
+        let count = even_chunk(m, PANEL);
+        ws.hidden[0].grow(n * count);
         ws.codes.prepare(m, k);
-        for first in (0..m).step_by(PANEL) {
-            let panel = input.columns(first, PANEL.min(m - first));
+        for first in (0..m).step_by(count) {
+            let panel = input.columns(first, count.min(m - first));
             let z = &mut ws.hidden[0][..n * panel.ncols()];
-            let out = matrix_mut(z, n, panel.ncols());
-            product(out, Write::Over, transpose(w), panel, &mut ws.scratch);
+            self.encode_product(0, panel, z, &mut ws.scratch);
             ws.codes.select(z, b, k, first, &ws.scratch);
         }
     }

@@ -101,6 +101,7 @@ impl<T: Real> Auxiliary<T> {
             objective: &self.objective,
             layout: &self.layout,
             theta: &self.theta,
+            packed: None,
         };
         self.workspace.scratch.limit_as(&workspace.scratch);
         let loss = of_dead.evaluate(batch, Some(&mut self.gradient), &mut self.workspace);

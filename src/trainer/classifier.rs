@@ -51,7 +51,7 @@ impl<T: Real> Trainer<T> {
         self.running.rng = Xoshiro256PlusPlus::seed_from_u64(self.seed);
         self.running.prepared = None; // the state will not be that of an autoencoder
         self.running.paused = None;
-        self.optimizer.reset(model.theta.len());
+        self.optimizer.reset(model.theta().len());
 
         let threads = self.running.workspace.scratch.take_threads();
         let mut workspace = ClassifierWorkspace::new().with_threads(threads.count());
@@ -77,7 +77,7 @@ impl<T: Real> Trainer<T> {
                 } else {
                     (samples, labels)
                 };
-                let SoftmaxClassifier { network, theta } = &mut *model;
+                let (network, theta) = model.network_and_theta_mut();
                 let evaluate = |theta: &[T], gradient: Option<&mut [T]>| {
                     network.evaluate(theta, samples, labels, gradient, &mut workspace)
                 };

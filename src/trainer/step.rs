@@ -63,6 +63,7 @@ impl<T: Real> Trainer<T> {
                 objective,
                 layout,
                 theta,
+                packed: None,
             };
             let mut loss = pass.evaluate(batch, gradient.as_deref_mut(), workspace);
             if let (Some(loss_of_dead), Some(auxiliary), Some(gradient)) =
@@ -95,6 +96,7 @@ impl<T: Real> Trainer<T> {
                 objective,
                 layout,
                 theta,
+                packed: None,
             };
             let was_active = |j| pass.was_active(j, workspace);
             if let Some(shares) = &shares {

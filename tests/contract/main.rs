@@ -1,5 +1,6 @@
 //! What the crate promises to those who build on it.
 
+mod alone;
 mod auto_traits;
 mod concurrency;
 mod convention;
