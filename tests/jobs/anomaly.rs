@@ -141,6 +141,7 @@ mod guarantee {
     /// all at once, an alarm comes one by one. The rarest pattern has a probability of 0.045, so that an
     /// exact p-value is at most 0.05 for it in about half of the splits, and for no other.
     #[test]
+    #[allow(clippy::float_cmp)] // the same bits
     fn p_values_of_tied_scores_are_valid_one_by_one() {
         const PATTERNS: [[f32; 6]; 4] = [
             [1.0, 1.0, 0.0, 0.0, 1.0, 0.0],
@@ -160,7 +161,7 @@ mod guarantee {
             .build()
             .unwrap();
         let mut trainer = Trainer::new(Adam::new(1e-2).unwrap()).epochs(30);
-        trainer.fit(&mut model, &draw(400)).unwrap();
+        trainer.fit(&mut model, draw(400)).unwrap();
         let scaler = Scaling::identity().fit(&draw(400)).unwrap();
         let (mut alarms, mut normal) = (0, 0);
         for _ in 0..200 {
