@@ -60,7 +60,7 @@ fn trained(builder: SparseAutoencoderBuilder<f32>) -> Option<SparseAutoencoder<f
     Trainer::new(Adam::new(1e-2).unwrap())
         .epochs(2)
         .batch_size(30)
-        .fit(&mut model, &samples(90))
+        .fit(&mut model, samples(90))
         .unwrap();
     Some(model)
 }
