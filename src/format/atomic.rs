@@ -1,9 +1,9 @@
 //! A file that is there whole or not at all.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{BufWriter, Write};
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::hash::{BuildHasher, RandomState};
+use std::io::{self, BufWriter};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::io_error;
 use crate::Error;
@@ -15,88 +15,164 @@ use crate::Error;
 pub(super) struct Draft {
     path: PathBuf,
     temporary: PathBuf,
-    committed: bool,
+    /// Locked until the draft is in its place, so that nobody takes it for abandoned.
+    file: Option<File>,
 }
 
-/// Tells the drafts of one process apart.
-static COUNT: AtomicU32 = AtomicU32::new(0);
+/// Links that a path may lead over: as many as Linux follows.
+const LINKS: usize = 40;
+/// Random names that are tried before the folder is taken to be at fault.
+const NAMES: usize = 16;
 
 impl Draft {
     /// Writes the content, to the disk and not only to the system's memory.
+    ///
+    /// As an ordinary write, it follows links and keeps the permissions of a file that it replaces. It
+    /// refuses a file that may not be written, and what is no file.
     pub(super) fn write(
         path: &Path,
-        content: impl FnOnce(&mut BufWriter<File>) -> std::io::Result<()>,
+        content: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>,
     ) -> Result<Self, Error> {
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let number = COUNT.fetch_add(1, Ordering::Relaxed);
-        let draft = format!("{}{}-{number}{END}", beginning(&name), std::process::id());
-        let temporary = path.with_file_name(draft);
-        let file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .open(&temporary)
-            .map_err(|error| io_error(path, &error))?;
-        let draft = Self {
-            path: path.to_owned(),
+        let failed = |error: io::Error| io_error(path, &error);
+        let path = destination(path).map_err(failed)?;
+        let replaced = replaceable(&path).map_err(failed)?;
+        let (temporary, file) = create_beside(&path).map_err(failed)?;
+        let mut draft = Self {
+            path,
             temporary,
-            committed: false,
+            file: None,
         };
-        let mut writer = BufWriter::with_capacity(1 << 16, file);
-        content(&mut writer)
-            .and_then(|()| writer.flush())
-            .and_then(|()| writer.get_ref().sync_all())
-            .map_err(|error| io_error(path, &error))?;
+        let write = || {
+            if let Some(permissions) = replaced {
+                file.set_permissions(permissions)?;
+            }
+            let mut writer = BufWriter::with_capacity(1 << 16, file);
+            content(&mut writer)?;
+            let file = writer
+                .into_inner()
+                .map_err(io::IntoInnerError::into_error)?;
+            file.sync_all()?;
+            Ok(file)
+        };
+        draft.file = Some(write().map_err(failed)?);
         Ok(draft)
     }
 
     /// Puts the file into its place.
     pub(super) fn commit(mut self) -> Result<(), Error> {
         fs::rename(&self.temporary, &self.path).map_err(|error| io_error(&self.path, &error))?;
-        self.committed = true;
+        self.temporary = PathBuf::new();
         // The name is in the folder: where folders can be synced, it outlasts a crash too.
-        let folder = self.path.parent().filter(|folder| *folder != Path::new(""));
-        if let Ok(folder) = File::open(folder.unwrap_or(Path::new("."))) {
+        if let Ok(folder) = File::open(folder(&self.path)) {
             let _ = folder.sync_all();
         }
         Ok(())
     }
 }
 
-/// Drafts of the file `name` begin and end so; between is the process, and a number.
-fn beginning(name: &str) -> String {
-    format!(".{name}.")
-}
-const END: &str = ".tmp";
-
-/// Removes what other processes that were killed have left of a file which only one process writes.
-#[cfg(feature = "serde")]
-pub(crate) fn remove_abandoned(path: &Path) {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let beginning = beginning(&name);
-    let own = std::process::id().to_string();
-    let folder = path.parent().filter(|folder| *folder != Path::new(""));
-    let Ok(entries) = fs::read_dir(folder.unwrap_or(Path::new("."))) else {
-        return; // the first draft will say why
-    };
-    let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-    for entry in entries.flatten() {
-        let file = entry.file_name();
-        let between = file.to_str().and_then(|file| {
-            let between = file.strip_prefix(&beginning)?.strip_suffix(END)?;
-            between.split_once('-')
-        });
-        if between
-            .is_some_and(|(process, number)| digits(process) && digits(number) && process != own)
-        {
-            let _ = fs::remove_file(entry.path());
+impl Drop for Draft {
+    fn drop(&mut self) {
+        if self.temporary != Path::new("") {
+            let _ = fs::remove_file(&self.temporary);
         }
     }
 }
 
-impl Drop for Draft {
-    fn drop(&mut self) {
-        if !self.committed {
-            let _ = fs::remove_file(&self.temporary);
+fn folder(path: &Path) -> &Path {
+    let folder = path.parent().filter(|folder| *folder != Path::new(""));
+    folder.unwrap_or(Path::new("."))
+}
+
+/// Where the links of a path lead, whether or not there is a file.
+fn destination(path: &Path) -> io::Result<PathBuf> {
+    let mut path = path.to_owned();
+    for _ in 0..LINKS {
+        if !path.is_symlink() {
+            return Ok(path);
+        }
+        path = folder(&path).join(fs::read_link(&path)?);
+    }
+    // The system says what is wrong with them.
+    fs::metadata(&path).map(|_| path)
+}
+
+/// The permissions of the file at this path, if there is one.
+fn replaceable(path: &Path) -> io::Result<Option<fs::Permissions>> {
+    let metadata = match fs::metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        metadata => metadata?,
+    };
+    if metadata.is_dir() {
+        return Err(io::ErrorKind::IsADirectory.into());
+    }
+    if !metadata.is_file() {
+        let reason = "a pipe or a device cannot be replaced by a file";
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, reason));
+    }
+    OpenOptions::new().write(true).open(path)?; // whether it may be written
+    Ok(Some(metadata.permissions()))
+}
+
+/// Creates and locks a draft of the file at this path.
+fn create_beside(path: &Path) -> io::Result<(PathBuf, File)> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    let beginning = beginning(path);
+    for _ in 0..NAMES {
+        // A process has no number of its own that another one, or a later one, could not have too.
+        let random = RandomState::new().hash_one(std::process::id());
+        let temporary = path.with_file_name(format!("{beginning}{random:016x}{END}"));
+        let file = match options.open(&temporary) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
+            file => file?,
+        };
+        // Some file systems have no locks: then nobody removes drafts either.
+        let taken = matches!(file.try_lock(), Err(TryLockError::WouldBlock));
+        if !taken && temporary.exists() {
+            return Ok((temporary, file));
+        } // else somebody has met it before it was locked
+    }
+    Err(io::ErrorKind::AlreadyExists.into())
+}
+
+/// Drafts of a file begin and end so. The name of the file may be as long as names can be, so a hash
+/// (FNV-1a) stands for it.
+fn beginning(path: &Path) -> String {
+    let name = path.file_name().unwrap_or_default();
+    let hash = |hash: u64, &byte: &u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+    let hash = name
+        .as_encoded_bytes()
+        .iter()
+        .fold(0xcbf2_9ce4_8422_2325, hash);
+    format!(".sae-{hash:016x}-")
+}
+const END: &str = ".tmp";
+
+/// Removes what processes that were killed have left of a file. Drafts that are being written are locked,
+/// in whatever container.
+#[cfg(feature = "serde")]
+pub(crate) fn remove_abandoned(path: &Path) {
+    let Ok(path) = destination(path) else {
+        return; // the first draft will say why
+    };
+    let beginning = beginning(&path);
+    let Ok(entries) = fs::read_dir(folder(&path)) else {
+        return;
+    };
+    let hexadecimal = |text: &str| text.len() == 16 && text.bytes().all(|b| b.is_ascii_hexdigit());
+    for entry in entries.flatten() {
+        let file = entry.file_name();
+        let random = file
+            .to_str()
+            .and_then(|file| file.strip_prefix(&beginning)?.strip_suffix(END));
+        if !random.is_some_and(hexadecimal) || !entry.file_type().is_ok_and(|kind| kind.is_file()) {
+            continue;
+        }
+        let draft = OpenOptions::new().write(true).open(entry.path());
+        if let Ok(draft) = draft
+            && draft.try_lock().is_ok()
+        {
+            let _ = fs::remove_file(entry.path());
         }
     }
 }

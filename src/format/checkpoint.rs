@@ -123,6 +123,7 @@ pub(crate) struct Checkpoint {
 }
 
 impl Checkpoint {
+    /// Reads what it says, and none of the numbers.
     pub(crate) fn open(path: &Path) -> Result<Self, Error> {
         let mut tensors = Tensors::open(path)?;
         let Some(training) = tensors.metadata.remove("training") else {
@@ -136,7 +137,6 @@ impl Checkpoint {
             let reason = format!("version {version} of a checkpoint, this crate reads {VERSION}");
             return Err(unsupported(path, reason));
         }
-        check_sum(&mut tensors)?;
         let model = own::description(&tensors)?;
         let training = Object::parse(path, training.as_bytes())?;
         Ok(Self {
@@ -144,6 +144,16 @@ impl Checkpoint {
             model,
             training,
         })
+    }
+
+    /// Refuses parameters of another layout than this, without reading them.
+    pub(crate) fn check_layout(&self, layout: &Layout) -> Result<(), Error> {
+        own::check_shapes(&self.tensors, layout)
+    }
+
+    /// Reads every byte, and compares their sum with what the file says.
+    pub(crate) fn check_sum(&mut self) -> Result<(), Error> {
+        check_sum(&mut self.tensors)
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -222,11 +232,15 @@ impl Checkpoint {
         if entry.element != Some(element) {
             return Err(self.malformed(format!("{name} must be {element}, is {}", entry.dtype)));
         }
-        Ok(vec![value; count(shape).unwrap_or(0)])
+        let count = count(shape).unwrap_or(0);
+        let mut room = Vec::new();
+        room.try_reserve_exact(count)
+            .map_err(|_| io_error(self.path(), &io::ErrorKind::OutOfMemory.into()))?;
+        room.resize(count, value);
+        Ok(room)
     }
 }
 
-/// Reads every byte, and compares.
 fn check_sum(tensors: &mut Tensors<BufReader<File>>) -> Result<(), Error> {
     let path = tensors.path.clone();
     let place = tensors.entry(CHECKSUM)?.place.clone();

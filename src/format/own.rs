@@ -145,18 +145,26 @@ pub(super) fn description<R>(tensors: &Tensors<R>) -> Result<Object, Error> {
     Object::parse(path, metadata("model").unwrap_or_default().as_bytes())
 }
 
+/// Refuses θ of another layout than this.
+pub(super) fn check_shapes<R: Read + Seek>(
+    tensors: &Tensors<R>,
+    layout: &Layout,
+) -> Result<(), Error> {
+    for (name, shape, _) in blocks(layout) {
+        tensors.check_shape(&name, &shape)?;
+    }
+    Ok(())
+}
+
 /// θ, of a model of this layout.
 pub(super) fn read_theta<T: Real, R: Read + Seek>(
     tensors: &mut Tensors<R>,
     layout: &Layout,
 ) -> Result<Aligned<T>, Error> {
-    let blocks = blocks(layout);
     // All shapes first: room is made for numbers that the file has, not for sizes that are claimed.
-    for (name, shape, _) in &blocks {
-        tensors.check_shape(name, shape)?;
-    }
+    check_shapes(tensors, layout)?;
     let mut theta = Aligned::zeros(layout.len());
-    for (name, _, range) in blocks {
+    for (name, _, range) in blocks(layout) {
         tensors.read_into(&name, Rows::Contiguous, &mut theta[range])?;
     }
     Ok(theta)

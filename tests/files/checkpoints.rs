@@ -15,7 +15,7 @@ use sparse_autoencoder::{
 };
 
 /// A folder of one test's own, which is gone when the test ends.
-pub(crate) struct Scratch(PathBuf);
+pub(crate) struct Scratch(pub(crate) PathBuf);
 
 impl Scratch {
     pub(crate) fn new(name: &str) -> Self {

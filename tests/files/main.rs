@@ -10,3 +10,5 @@ mod interop;
 #[cfg(feature = "serde")]
 mod killed;
 mod saved_models;
+#[cfg(feature = "serde")]
+mod saving;

@@ -44,6 +44,11 @@ impl<T: Real> Trainer<T> {
         path: impl AsRef<Path>,
     ) -> Result<(), Error> {
         let mut file = Checkpoint::open(path.as_ref())?;
+        if let Err(error) = file.check_layout(model.layout()) {
+            self.compare(model, &file)?; // says which setting it is
+            return Err(error);
+        }
+        file.check_sum()?;
         self.compare(model, &file)?;
 
         let training = file.training.clone();
