@@ -132,12 +132,21 @@ impl<T: Real> SparseAutoencoder<T> {
         (&self.objective, &mut self.parameters)
     }
 
+    /// The pass of training.
     fn pass(&self) -> Pass<'_, T> {
         Pass {
             objective: &self.objective,
             layout: self.layout(),
             theta: self.parameters.as_slice(),
+            packed: None,
+        }
+    }
+
+    /// The pass of inference.
+    fn inference(&self) -> Pass<'_, T> {
+        Pass {
             packed: Some(self.parameters.packed()),
+            ..self.pass()
         }
     }
 

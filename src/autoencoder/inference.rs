@@ -53,7 +53,7 @@ impl<T: Real> SparseAutoencoder<T> {
         let units = self.layout().hidden();
         check_shape("hidden", (units, samples.ncols()), hidden.shape())?;
         self.for_each_chunk(samples, hidden.as_mut_slice(), units, |x, h| {
-            self.pass().encode_into(x, h, workspace);
+            self.inference().encode_into(x, h, workspace);
         });
         Ok(())
     }
@@ -95,7 +95,7 @@ impl<T: Real> SparseAutoencoder<T> {
         let visible = self.layout().visible();
         check_shape("samples", (visible, hidden.ncols()), samples.shape())?;
         self.for_each_chunk(hidden, samples.as_mut_slice(), visible, |h, x_hat| {
-            self.pass().decode_into(h, x_hat, workspace);
+            self.inference().decode_into(h, x_hat, workspace);
         });
         Ok(())
     }
@@ -230,8 +230,9 @@ impl<T: Real> SparseAutoencoder<T> {
     fn reconstruct_chunk(&self, x: DMatrixView<'_, T>, x_hat: &mut [T], ws: &mut Workspace<T>) {
         let (units, m) = (self.layout().hidden(), x.ncols());
         let mut hidden = ws.lend_innermost(units * m);
-        self.pass().encode_into(x, &mut hidden[..units * m], ws);
-        self.pass().decode_into(
+        self.inference()
+            .encode_into(x, &mut hidden[..units * m], ws);
+        self.inference().decode_into(
             DMatrixView::from_slice(&hidden[..units * m], units, m),
             x_hat,
             ws,

@@ -63,7 +63,7 @@ impl<T: Real> SparseAutoencoder<T> {
             let chunk = self.chunk(samples.ncols());
             for first in (0..samples.ncols()).step_by(chunk) {
                 let x = samples.columns(first, chunk.min(samples.ncols() - first));
-                self.pass().encode_sparse(x, columns, workspace);
+                self.inference().encode_sparse(x, columns, workspace);
             }
         })
     }
@@ -107,7 +107,7 @@ impl<T: Real> SparseAutoencoder<T> {
         for (index, x_hat) in chunks.enumerate() {
             let first = index * chunk;
             let range = first..first + x_hat.len() / visible;
-            self.pass()
+            self.inference()
                 .decode_sparse(hidden.columns(), range, x_hat, workspace);
         }
         Ok(())

@@ -36,6 +36,7 @@ impl Draft {
         let failed = |error: io::Error| io_error(path, &error);
         let path = destination(path).map_err(failed)?;
         let replaced = replaceable(&path).map_err(failed)?;
+        remove_abandoned(&path);
         let (temporary, file) = create_beside(&path).map_err(failed)?;
         let mut draft = Self {
             path,
@@ -150,14 +151,10 @@ const END: &str = ".tmp";
 
 /// Removes what processes that were killed have left of a file. Drafts that are being written are locked,
 /// in whatever container.
-#[cfg(feature = "serde")]
-pub(crate) fn remove_abandoned(path: &Path) {
-    let Ok(path) = destination(path) else {
-        return; // the first draft will say why
-    };
-    let beginning = beginning(&path);
-    let Ok(entries) = fs::read_dir(folder(&path)) else {
-        return;
+fn remove_abandoned(path: &Path) {
+    let beginning = beginning(path);
+    let Ok(entries) = fs::read_dir(folder(path)) else {
+        return; // the draft will say why
     };
     let hexadecimal = |text: &str| text.len() == 16 && text.bytes().all(|b| b.is_ascii_hexdigit());
     for entry in entries.flatten() {

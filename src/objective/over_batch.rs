@@ -57,19 +57,21 @@ impl<T: Real> Pass<'_, T> {
 }
 
 /// Moves the thresholds of inference in `theta` from where they were among all thresholds `before`
-/// to what the last pass over a batch has found.
+/// to what the last pass over a batch has found. Returns whether there are any.
 pub(crate) fn follow_thresholds<T: Real>(
     objective: &Objective<T>,
     layout: &Layout,
     theta: &mut [T],
     before: &[T],
     workspace: &Workspace<T>,
-) {
+) -> bool {
+    let mut any = false;
     let layers = layout.blocks().iter().zip(&workspace.smallest_kept);
     for (f, (blocks, &smallest)) in objective.encoder.iter().zip(layers) {
         if !matches!(f, Activation::BatchTopK(_)) {
             continue;
         }
+        any = true;
         let at = blocks.thresholds.start;
         let before = before[at - layout.thresholds().start];
         theta[at] = match smallest {
@@ -78,4 +80,5 @@ pub(crate) fn follow_thresholds<T: Real>(
             None => before,
         };
     }
+    any
 }

@@ -14,7 +14,6 @@ use serde_json::{Value, json};
 use super::progress::Progress;
 use super::{StopReason, Trainer};
 use crate::error::{Error, require};
-use crate::format::atomic::remove_abandoned;
 use crate::format::checkpoint::{Numbers, Tensor, write};
 use crate::objective::Loss;
 use crate::optimizer::{Entry, State};
@@ -126,7 +125,7 @@ impl<T: Real> Trainer<T> {
 
     /// Refuses, before anything is learned, checkpoints that could not be written.
     pub(super) fn check_checkpoints(&self) -> Result<(), Error> {
-        let Some(Checkpoints { path, every }) = &self.checkpoints else {
+        let Some(Checkpoints { every, .. }) = &self.checkpoints else {
             return Ok(());
         };
         #[allow(clippy::cast_possible_truncation)] // only whether it is 0 matters
@@ -135,9 +134,7 @@ impl<T: Real> Trainer<T> {
             Every::Epochs(epochs) => ("epochs of Every", epochs),
         };
         require(value >= 1, name, "at least 1", f64::of_count(value))?;
-        let _ = self.optimizer.state()?;
-        remove_abandoned(path);
-        Ok(())
+        self.optimizer.state().map(|_| ())
     }
 
     /// Writes a checkpoint between two steps, if one is due or it is the `last` of the fit. If it

@@ -109,7 +109,11 @@ impl<T: Real> Trainer<T> {
                 idle.see(target.ncols(), dead_units, was_active);
             }
         }
-        follow_thresholds(objective, layout, theta, before, workspace);
+        if follow_thresholds(objective, layout, theta, before, workspace) {
+            let thresholds = layout.thresholds();
+            self.optimizer
+                .follow(thresholds.clone(), &theta[thresholds]);
+        }
         if unit_norm {
             unit_norm::normalize(layout, theta, &mut workspace.scratch);
         }

@@ -203,33 +203,31 @@ fn abandoned(path: &Path, random: u64) -> PathBuf {
 
 #[test]
 fn drafts_that_were_abandoned_are_removed_and_no_others() {
-    let scratch = Scratch::new("drafts");
-    let path = scratch.file();
-    // As an older version names them, with the number of a process that may be this one's.
-    let old = format!(".run.ckpt.{}-0.tmp", std::process::id());
-    let kept = [
-        abandoned(&scratch.0.join("other.ckpt"), 1),
-        scratch.0.join(old),
-        scratch.0.join(".sae-notes.tmp"),
-    ];
-    let left = [abandoned(&path, 1), abandoned(&path, u64::MAX)];
-    for file in kept.iter().chain(&left) {
-        fs::write(file, "half").unwrap();
-    }
-    let writing = abandoned(&path, 7);
-    let lock = File::create(&writing).unwrap();
-    lock.lock().unwrap();
+    for_every_file("drafts", |what, save, path| {
+        let folder = path.parent().unwrap();
+        let kept = [
+            abandoned(&folder.join("another file"), 1),
+            // As they were named once, with the number of a process that may be this one's.
+            folder.join(format!(".run.ckpt.{}-0.tmp", std::process::id())),
+            folder.join(".sae-notes.tmp"),
+        ];
+        let left = [abandoned(path, 1), abandoned(path, u64::MAX)];
+        for file in kept.iter().chain(&left) {
+            fs::write(file, "half").unwrap();
+        }
+        let writing = abandoned(path, 7);
+        let lock = File::create(&writing).unwrap();
+        lock.lock().unwrap();
+        save().unwrap();
+        assert!(path.exists() && writing.exists(), "{what}");
+        assert!(kept.iter().all(|file| file.exists()), "{what}");
+        assert!(left.iter().all(|file| !file.exists()), "{what}");
 
-    let mut model = builder().build().unwrap();
-    let mut trainer = trainer().checkpoint(&path, Every::Steps(1));
-    trainer.fit(&mut model, samples()).unwrap();
-    assert!(path.exists() && writing.exists());
-    assert!(kept.iter().all(|file| file.exists()));
-    assert!(left.iter().all(|file| !file.exists()));
-
-    drop(lock);
-    trainer.fit(&mut model, samples()).unwrap();
-    assert!(!writing.exists());
+        drop(lock);
+        save().unwrap();
+        assert!(!writing.exists(), "{what}");
+        kept.iter().for_each(|file| fs::remove_file(file).unwrap());
+    });
 }
 
 /// A file of terabytes, which takes no room on the disk: it would take hours to read.

@@ -3,7 +3,8 @@
 use sparse_autoencoder::nalgebra::DMatrix;
 use sparse_autoencoder::optimizer::Step;
 use sparse_autoencoder::{
-    Adam, Error, Lbfgs, Optimizer, Real, Schedule, Sgd, SparseAutoencoder, Trainer,
+    Activation, Adam, Error, Lbfgs, Optimizer, Real, Schedule, Sgd, SparseAutoencoder, StopReason,
+    Trainer, Workspace,
 };
 
 /// `f(x) = x₀² + 3 x₁²`
@@ -630,6 +631,66 @@ fn a_longer_history_set_on_a_used_optimizer_takes_effect() {
     let mut lbfgs = lbfgs.history(3).unwrap();
     while !lbfgs.step(&mut theta, &mut bowl).converged {}
     assert_close(&theta, &[0.0, 0.0], 1e-5);
+}
+
+/// A fit by full batches is nothing but the steps of its optimizer, whatever else the units have that moves
+/// with the batches, such as the threshold of `BatchTopK`. Noticing that θ is not what it was, L-BFGS would
+/// start again with each step, and take slow ones for convergence.
+#[test]
+fn a_fit_takes_the_steps_of_its_optimizer_for_every_kind_of_units() {
+    let samples = DMatrix::from_fn(6, 40, |i, j| {
+        ((i * 31 + j * 17 + 1) as f64 * 0.618_033_988_749_895).fract() - 0.3
+    });
+    for activation in [
+        Activation::Sigmoid,
+        Activation::Relu,
+        Activation::TopK(2),
+        Activation::WinnerTakeAll(0.2),
+        Activation::BatchTopK(2),
+        Activation::JumpRelu,
+        Activation::Gated,
+    ] {
+        for (index, mut by_hand) in all::<f64>().into_iter().enumerate() {
+            let builder = SparseAutoencoder::builder()
+                .layers([6, 12])
+                .hidden_activation(activation)
+                .output_activation(Activation::Identity)
+                .penalty(())
+                .seed(2);
+            let mut fitted = builder.build().unwrap();
+            let mut model = fitted.clone();
+            let mut trainer = Trainer::new(all::<f64>().swap_remove(index))
+                .batch_size(40)
+                .epochs(200);
+            let report = trainer.fit(&mut fitted, &samples).unwrap();
+
+            let mut theta = model.parameters().as_slice().to_vec();
+            let mut workspace = Workspace::new();
+            let mut last = Step::moved(0.0);
+            for _ in 0..report.epochs {
+                last = by_hand.step(&mut theta, &mut |theta, gradient| {
+                    model.set_theta(theta).unwrap();
+                    let loss = model.loss_and_gradient(&samples, gradient, &mut workspace);
+                    loss.unwrap().total()
+                });
+            }
+            let learned = match activation {
+                Activation::BatchTopK(_) => theta.len() - 1,
+                _ => theta.len(),
+            };
+            let name = format!("{activation:?}, {by_hand:?}");
+            assert_eq!(
+                fitted.parameters().as_slice()[..learned],
+                theta[..learned],
+                "{name}"
+            );
+            assert_eq!(
+                last.converged,
+                report.stop == StopReason::Converged,
+                "{name}"
+            );
+        }
+    }
 }
 
 #[test]
