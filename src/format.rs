@@ -60,7 +60,7 @@
 //! - A file that is written replaces an older one in one step, once it is whole and on the disk.
 //! - No pickle is read: `.pt` files can run any program. The error says how to convert them.
 
-pub(crate) mod atomic;
+mod atomic;
 #[cfg(feature = "serde")]
 pub(crate) mod checkpoint;
 mod conversion;
