@@ -24,8 +24,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 
-SMALLEST = "100x64x196"
-SMALL = [SMALLEST, "128x784x256"]
+SMALL = ["100x64x196", "128x784x256"]
 LARGE = ["256x784x1000", "1024x784x2048", "2048x512x16384"]
 LARGEST = LARGE[-1]
 # With peers in Rust: without the largest, of which their steps take many seconds.
@@ -82,8 +81,8 @@ STOCK = ["torch", "torch compile"]
 AVX512 = ["torch, AVX-512", "torch compile, AVX-512"]
 SPARSE = ["sparse torch"]
 SPARSE_AVX512 = ["sparse torch, AVX-512"]
-# A peer in Rust, which is the name of its kind too: the crate that has its version, and its floor.
-RUST = {"candle": ("candle-core", 5.0), "burn": ("burn", 2.0)}
+# A peer in Rust, which is the name of its kind too, and the crate that has its version.
+RUST = {"candle": "candle-core", "burn": "burn"}
 
 
 def peers_of(step, shape, shim):
@@ -109,45 +108,6 @@ def flops(step, shape):
 
 def sizes(shape):
     return tuple(map(int, shape.split("x")))
-
-
-# Floors: what has to be reached. Each yields (what, reached, wanted).
-
-
-def floors(step, shape, threads, row):
-    ratio = row.ratios
-    best = lambda peers: min((ratio[p] for p in peers if p in ratio), default=None)  # noqa: E731
-
-    if shape in WIDER + LONGER:
-        return
-
-    def at_least(what, value, wanted):
-        if value is not None:
-            yield what, value, wanted
-
-    if step in ("kl", "relu"):
-        smallest = shape == SMALLEST
-        for peer in STOCK:
-            yield from at_least(peer, ratio.get(peer), 4.0 if smallest else 2.0)
-        yield from at_least("JAX", ratio.get("JAX"), 2.0 if smallest else 1.0)
-        yield from at_least("AVX-512", best(AVX512), 1.0)
-        for peer, (_, wanted) in RUST.items():
-            yield from at_least(peer, ratio.get(peer), wanted)
-        if not smallest:
-            wanted = 0.85 if threads == 1 else 0.65 if shape == SMALL[1] else 0.80
-            yield from at_least("of peak", row.of_peak, wanted)
-    elif step == "topk":
-        at = LARGE.index(shape)
-        yield from at_least("torch, dense", best(STOCK), (4.0, 6.0, 8.0)[at])
-        yield from at_least("sparse torch", best(SPARSE), 3.0)
-        yield from at_least("JAX", ratio.get("JAX"), (3.0, 4.0, 5.0)[at])
-        yield from at_least("sparse torch, AVX-512", best(SPARSE_AVX512), 2.0)
-    elif step == "relu-sparse":
-        yield from at_least("our dense step", ratio["our dense step"], 2.0)
-    elif step == "encode":
-        yield from at_least("torch", best(STOCK), 2.0)
-        if sizes(shape)[0] == 1:
-            yield from at_least("of bandwidth", row.of_bandwidth, 0.8)
 
 
 class Server:
@@ -201,9 +161,6 @@ class Row:
         self.theirs, self.ratios, self.forms = {}, {}, {}
         self.note = ""
         self.others = 0.0
-
-    def floors(self):
-        return list(floors(self.step, self.shape, self.threads, self))
 
 
 class Contest:
@@ -457,7 +414,7 @@ def heading(contest, rows, options):
     count = len(contest.cpus)
     yield f"- processor: {name} ({info.get('vendor_id')}, {family}), {count} processors used, {avx512}"
     versions = [f"{p} {version(options.python, p)}" for p in packages]
-    versions += [f"{peer} {rust_version(crate)}" for peer, (crate, _) in RUST.items()]
+    versions += [f"{peer} {rust_version(crate)}" for peer, crate in RUST.items()]
     versions = ", ".join(versions)
     python = output_of(options.python, "--version")
     yield f"- versions: {rustc}; {python}, {versions}"
@@ -508,7 +465,7 @@ COLUMNS = [
 def table(rows):
     used = [c for c in COLUMNS if any(peer in row.theirs for row in rows for peer in c[1])]
     titles = ["step", "samples x visible x hidden", "threads", "ours, ms"]
-    titles += [f"{name}, ms (ratio)" for name, _ in used] + ["of peak", "floors"]
+    titles += [f"{name}, ms (ratio)" for name, _ in used] + ["of peak"]
     yield "| " + " | ".join(titles) + " |"
     yield "|" + "---|" * len(titles)
     for row in rows:
@@ -532,17 +489,8 @@ def cells(row, columns):
     peak = f"{100 * row.of_peak:.0f} %"
     if row.of_bandwidth is not None:
         peak = f"{100 * row.of_bandwidth:.0f} % of {row.bandwidth:.0f} GB/s"
-    yield peak
-    disturbed = f"DISTURBED by {row.others:.2f} cores: " if row.others > QUIET else ""
-    yield disturbed + ("; ".join(verdict(*floor) for floor in row.floors()) or "-")
-
-
-def verdict(what, reached, wanted):
-    if what.startswith("of "):
-        text, wanted_text = f"{100 * reached:.0f} %", f"{100 * wanted:.0f} %"
-    else:
-        text, wanted_text = f"{reached:.2f}", f"{wanted:g}"
-    return f"{'pass' if reached >= wanted else f'**FAIL** {text}'} {what} ≥ {wanted_text}"
+    disturbed = f", DISTURBED by {row.others:.2f} cores" if row.others > QUIET else ""
+    yield peak + disturbed
 
 
 def counted(number, what):
@@ -555,7 +503,7 @@ def figure(ms):
 
 
 def means(rows):
-    """Of the ratios over the shapes of a step; the floor of 1.2 is for the dense steps."""
+    """Of the ratios over the shapes of a step."""
     for threads in sorted({row.threads for row in rows}):
         for step in NAMES:
             some = [row for row in rows if row.threads == threads and row.step == step]
@@ -571,13 +519,7 @@ def means(rows):
                 line = f"- {NAMES[step]}, {counted(threads, 'thread')}, "
                 line += f"{counted(len(best), 'shape')}, {name}: "
                 line += f"{mean:.2f} in the geometric mean"
-                if step in ("kl", "relu") and name in ("JAX", "torch, AVX-512"):
-                    line += f" ({verdict(name, mean, 1.2)})"
                 yield line
-    floors = [floor for row in rows for floor in row.floors()]
-    missed = sum(reached < wanted for _, reached, wanted in floors)
-    if floors:
-        yield f"- floors of the rows: {len(floors) - missed} of {len(floors)} reached"
     disturbed = sum(row.others > QUIET for row in rows)
     if disturbed:
         yield f"- **{disturbed} of {len(rows)} rows were disturbed** by other processes: measure again"

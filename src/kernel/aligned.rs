@@ -5,7 +5,7 @@ use std::ops::{Deref, DerefMut};
 
 use crate::Real;
 
-/// Bytes of a cache line.
+/// Bytes of a cache line. Buffers that begin at different lines of a page are level.
 const CACHE_LINE: usize = 64;
 
 /// A vector of numbers of which the first lies at the beginning of a cache line.

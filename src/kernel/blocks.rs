@@ -8,15 +8,15 @@ use super::tile::{Block, Panels};
 use crate::Real;
 
 /// Bytes along the depth of a block, at most: eight times as much, a tile's share of the broadcast
-/// side, then fits the first cache, or nearly.
+/// side, then fits the first cache, or nearly. Half as much is level on AMD Zen 3, 3 % slower on a Xeon.
 const DEPTH: usize = 4096;
 /// Bytes of a block of the vector side beside a broadcast side that is read in place: they stay in
-/// the second cache.
+/// the second cache. Level: 250 to 420 kB on AMD Zen 3, 820 kB and 1.4 MB on an Intel Xeon.
 const VECTOR: usize = 720 << 10;
 /// Extent of such a block, at most.
 const ROWS: usize = 288;
 /// Bytes of a block of a broadcast side that has to be copied: they stay in the second cache, beside
-/// one strip of the vector side.
+/// one strip of the vector side. Level: 250 to 420 kB on AMD Zen 3, 1 MB on an Intel Xeon.
 const BROADCAST: usize = 512 << 10;
 
 /// The blocks that a depth is cut into. They depend on the depth alone.

@@ -4,7 +4,8 @@ use super::codes::index;
 use super::vectorize;
 use crate::Real;
 
-/// Entries that are looked at together: a vector or two.
+/// Entries that are looked at together: a vector or two. 8 made sparse steps 1.00 to 1.05 times as fast on
+/// AMD Zen 3.
 const BLOCK: usize = 16;
 
 /// Calls `write(number, position, entry)` for all of `entries` that `counts`, with the number of those

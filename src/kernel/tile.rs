@@ -10,13 +10,15 @@ use super::product::{Side, Write};
 use crate::Real;
 
 /// Positions of the depth that a turn of the innermost loop takes: the more, the less a turn costs.
+/// 8 is level.
 const TURN: usize = 4;
 /// Columns of the last tile of a result that has no more left: 1 % of a step with 100 or 128 samples,
 /// a tenth of an encoding of ten.
 const NARROW: usize = 4;
 
 /// Vectors and columns of a tile on a machine with so many registers: it takes a register for each
-/// of their pairs, and a few must remain for the two sides.
+/// of their pairs, and a few must remain for the two sides. With one vector and 24 columns, 25 reads per
+/// 24 multiply-adds would limit it.
 const fn vectors_and_columns(registers: usize) -> (usize, usize) {
     if registers >= 32 { (3, 8) } else { (2, 6) }
 }
