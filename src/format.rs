@@ -63,6 +63,7 @@
 pub(crate) mod atomic;
 #[cfg(feature = "serde")]
 pub(crate) mod checkpoint;
+mod config;
 mod conversion;
 pub mod dictionary_learning;
 mod element;
@@ -128,6 +129,19 @@ pub enum Note {
     },
     /// The file has no threshold yet, for which training was too short: units are active above 0.
     ThresholdNotSet,
+    /// A key of the configuration that is not known, and was not used.
+    UnknownKey {
+        /// The key, after those of the objects that it is in, as in `metadata.hook_name`.
+        key: String,
+    },
+    /// A tensor of the file that is not known, and was not used.
+    UnusedTensor {
+        /// Its name.
+        name: String,
+    },
+    /// Hidden activations are those of the original times the norms of the decoder's columns, which
+    /// have norm 1 here. Reconstructions are the same.
+    ScaledByDecoderNorm,
 }
 
 impl fmt::Display for Note {
@@ -145,6 +159,19 @@ impl fmt::Display for Note {
             ),
             Self::TrainingCheckpoint { conversion } => write!(f, "a checkpoint: {conversion}"),
             Self::ThresholdNotSet => f.write_str("no threshold was set: units are active above 0"),
+            Self::UnknownKey { key } => {
+                write!(
+                    f,
+                    "the key {key} of the configuration is not known, and was not used"
+                )
+            }
+            Self::UnusedTensor { name } => {
+                write!(f, "the tensor {name} is not known, and was not used")
+            }
+            Self::ScaledByDecoderNorm => f.write_str(
+                "hidden activations are those of the original times the norms of the decoder's \
+                 columns, which have norm 1 here",
+            ),
         }
     }
 }
