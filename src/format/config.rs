@@ -31,6 +31,13 @@ const WITHOUT_EFFECT: &[(Project, &[(&str, &[&str])])] = &[
             ("", SAMPLES),
             ("", LENS_TRAINING),
             ("metadata.", SAMPLES),
+            // Of the model that was trained, before it was written as this one.
+            ("metadata.", &["training_architecture"]),
+            ("metadata.training_architecture_details.", LENS_TRAINING),
+            (
+                "metadata.training_architecture_details.",
+                &["k", "rescale_acts_by_decoder_norm"],
+            ),
             ("model_kwargs.", MODEL_ARGUMENTS),
             ("model_from_pretrained_kwargs.", MODEL_ARGUMENTS),
             ("metadata.model_kwargs.", MODEL_ARGUMENTS),

@@ -9,4 +9,5 @@ mod edited;
 mod interop;
 #[cfg(feature = "serde")]
 mod killed;
+mod published_keys;
 mod saved_models;
