@@ -26,11 +26,12 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
-use super::config::{Config, Project};
+use super::config::Config;
 use super::one_layer::OneLayer;
 use super::published::{DecoderNorms, Matrix, Published, Selection, Threshold};
 use super::safetensors::{Part, header, write_parts};
 use super::tensors::Tensors;
+use super::without_effect::Project;
 use super::{Loaded, Note, malformed, pickle, unsupported, write_both};
 use crate::element::Element;
 use crate::{Activation, Error, Real, SparseAutoencoder};
@@ -180,10 +181,10 @@ fn load_with<T: Real>(
             .map(|size| ("activation_dim", size)),
         hidden: trainer.count("dict_size")?.map(|size| ("dict_size", size)),
     };
-    let k_of_trainer = trainer.count("k")?;
+    trainer.get("k");
     if tensors.has("k") {
         let k = active_units(&mut tensors)?;
-        if let Some(claimed) = k_of_trainer.filter(|&claimed| claimed != k) {
+        if let Some(claimed) = trainer.count("k")?.filter(|&claimed| claimed != k) {
             let reason = format!("k is {claimed}, but that of the weights is {k}");
             return Err(malformed(config.path(), reason));
         }

@@ -17,11 +17,12 @@ use std::path::Path;
 use serde_json::json;
 
 use super::atomic::Draft;
-use super::config::{Config, Project};
+use super::config::Config;
 use super::one_layer::OneLayer;
 use super::published::{DecoderNorms, Matrix, Published, Selection, Threshold};
 use super::safetensors::{Part, write};
 use super::tensors::Tensors;
+use super::without_effect::Project;
 use super::{Loaded, io_error, npz, unsupported, write_both};
 use crate::{Activation, Error, Real, SparseAutoencoder};
 

@@ -3,7 +3,7 @@
 //! configuration and weights.
 //!
 //! ```text
-//! z = W (s·x − a·c) + b,   h = max(z, 0) where z > θ,   x̂ = (D h + c) / r
+//! z = s·W (x − a·c/r) + b,   h = max(z, 0) where z > θ,   x̂ = (D h + c) / r
 //! ```
 //!
 //! | | first generation | later |
@@ -38,11 +38,12 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
-use super::config::{Config, Project};
+use super::config::Config;
 use super::one_layer::OneLayer;
 use super::published::{DecoderNorms, Matrix, Published, Selection, Threshold};
 use super::safetensors::{Part, write};
 use super::tensors::Tensors;
+use super::without_effect::Project;
 use super::{Loaded, Note, malformed, pickle, unsupported, write_both};
 use crate::{Activation, Error, Real, SparseAutoencoder};
 
@@ -84,8 +85,10 @@ pub fn load<T: Real>(folder: impl AsRef<Path>) -> Result<Loaded<T>, Error> {
     let has_bias = config.flag("use_decoder_bias")?.unwrap_or(true);
     let centered = config.flag("apply_decoder_bias_to_pre_encoder")?;
     let by_norm = config.flag(INCLUDE_NORM)?.unwrap_or(is_later);
-    let k = config.count("top_k")?.unwrap_or(50);
-    let threshold = config.number(THRESHOLD)?;
+    // Needed by some activations only.
+    for key in ["top_k", THRESHOLD, "expansion_factor"] {
+        config.get(key);
+    }
     let logarithms = [
         "log_jumprelu_threshold",
         "activation_function.log_jumprelu_threshold",
@@ -93,7 +96,11 @@ pub fn load<T: Real>(folder: impl AsRef<Path>) -> Result<Loaded<T>, Error> {
     let logarithm = logarithms.into_iter().find(|name| tensors.has(name));
 
     let activation = config.text("act_fn")?.unwrap_or("relu").to_lowercase();
-    let is_converted = !is_later && threshold.is_some_and(|threshold| threshold > 0.0);
+    let is_converted = activation == "topk"
+        && !is_later
+        && config
+            .number(THRESHOLD)?
+            .is_some_and(|threshold| threshold > 0.0);
     let mut notes = Vec::new();
     let (selection, decoder_norms) = match activation.as_str() {
         "relu" => (Selection::Relu, DecoderNorms::Nowhere),
@@ -106,13 +113,14 @@ pub fn load<T: Real>(folder: impl AsRef<Path>) -> Result<Loaded<T>, Error> {
             } else {
                 DecoderNorms::Nowhere
             };
+            let k = config.count("top_k")?.unwrap_or(50);
             (Selection::TopK(k), norms)
         }
         "jumprelu" | "topk" => {
             let threshold = match logarithm {
                 Some(name) => Threshold::LogPerUnit(name),
                 None => {
-                    let threshold = config.required(THRESHOLD, threshold)?;
+                    let threshold = config.required(THRESHOLD, config.number(THRESHOLD)?)?;
                     if threshold < 0.0 {
                         let reason = format!("{THRESHOLD} must be at least 0, is {threshold}");
                         return Err(malformed(config.path(), reason));
@@ -142,15 +150,16 @@ pub fn load<T: Real>(folder: impl AsRef<Path>) -> Result<Loaded<T>, Error> {
             return Err(unsupported(config.path(), reason));
         }
     };
-    let d_sae = config.count("d_sae")?.map(|size| ("d_sae", size));
-    let factor = config.number("expansion_factor")?;
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // saturates
-    let by_factor = factor.map(|factor| {
-        (
-            "expansion_factor × d_model",
-            (f64::of_count(d) * factor) as usize,
-        )
-    });
+    let hidden = match config.count("d_sae")? {
+        Some(size) => Some(("d_sae", size)),
+        None => config.number("expansion_factor")?.map(|factor| {
+            (
+                "expansion_factor × d_model",
+                (f64::of_count(d) * factor) as usize,
+            )
+        }),
+    };
     let short = tensors.has("W_E");
     let [bias, decoder_bias] = if short {
         ["b_E", "b_D"]
@@ -186,7 +195,7 @@ pub fn load<T: Real>(folder: impl AsRef<Path>) -> Result<Loaded<T>, Error> {
             logarithms[1],
         ],
         visible: Some(("d_model", d)),
-        hidden: d_sae.or(by_factor),
+        hidden,
     };
     published.load(&mut tensors, &config, notes)
 }

@@ -23,11 +23,12 @@ use std::path::Path;
 
 use serde_json::json;
 
-use super::config::{Config, Project};
+use super::config::Config;
 use super::one_layer::OneLayer;
 use super::published::{DecoderNorms, Matrix, Published, Selection, Threshold};
 use super::safetensors::{Part, write};
 use super::tensors::Tensors;
+use super::without_effect::Project;
 use super::{Loaded, Note, malformed, unsupported, write_both};
 use crate::element::Element;
 use crate::{Activation, Error, Real, SparseAutoencoder};
@@ -63,7 +64,11 @@ pub fn load<T: Real>(folder: impl AsRef<Path>) -> Result<Loaded<T>, Error> {
             name @ ("expected_average_only_in" | "covariance_whitening") => {
                 notes.push(transformed(name));
             }
-            other => return refuse("normalize_activations", other),
+            other => {
+                let why = "each sample is normalised by itself, which is not linear and has no \
+                           counterpart in a model of this crate";
+                return config.refuse("normalize_activations", other, why);
+            }
         },
     }
 

@@ -14,11 +14,12 @@ use std::path::Path;
 
 use serde_json::json;
 
-use super::config::{Config, Project};
+use super::config::Config;
 use super::one_layer::OneLayer;
 use super::published::{DecoderNorms, Matrix, Published, Selection};
 use super::safetensors::{Part, write};
 use super::tensors::Tensors;
+use super::without_effect::Project;
 use super::{Loaded, unsupported, write_both};
 use crate::{Activation, Error, Real, SparseAutoencoder};
 
@@ -42,17 +43,29 @@ pub fn load<T: Real>(folder: impl AsRef<Path>) -> Result<Loaded<T>, Error> {
             format!("the activation {activation} has no counterpart in a model of this crate");
         return Err(unsupported(config.path(), reason));
     }
-    for flag in ["skip_connection", "signed"] {
+    for (flag, why) in [
+        (
+            "skip_connection",
+            "a linear map from the input to the reconstruction has no counterpart in a model of this crate",
+        ),
+        (
+            "signed",
+            "units that are chosen by magnitude and may be negative have no counterpart in a model of this \
+             crate",
+        ),
+    ] {
         if config.flag(flag)? == Some(true) {
-            let reason = format!("{flag} has no counterpart in a model of this crate");
-            return Err(unsupported(config.path(), reason));
+            return config.refuse(flag, "true", why);
         }
     }
     let visible = config.required("d_in", config.count("d_in")?)?;
-    // 0 stands for a multiple of d_in.
-    let factor = config.count("expansion_factor")?.unwrap_or(32);
+    config.get("expansion_factor");
     let hidden = match config.count("num_latents")?.unwrap_or(0) {
-        0 => ("expansion_factor × d_in", factor.saturating_mul(visible)),
+        // It stands for a multiple of d_in.
+        0 => {
+            let factor = config.count("expansion_factor")?.unwrap_or(32);
+            ("expansion_factor × d_in", factor.saturating_mul(visible))
+        }
         units => ("num_latents", units),
     };
     let published = Published {

@@ -331,6 +331,53 @@ fn settings_that_change_the_result_are_refused_by_name() {
 }
 
 #[test]
+fn numbers_that_a_model_does_not_need_may_be_anything() {
+    for (project, case, keys) in [
+        (
+            "formulas/llama_scope",
+            "first",
+            &["top_k", "expansion_factor", "lp"][..],
+        ),
+        (
+            "formulas/llama_scope",
+            "first_relu",
+            &["top_k", "jump_relu_threshold"],
+        ),
+        (
+            "formulas/llama_scope",
+            "later",
+            &["top_k", "jump_relu_threshold"],
+        ),
+        ("fixtures/sparsify", "topk", &["expansion_factor"]),
+        ("fixtures/sae_lens", "standard", &["k", "l1_coefficient"]),
+        (
+            "fixtures/dictionary_learning",
+            "auto_encoder",
+            &["trainer.k", "trainer.lr"],
+        ),
+    ] {
+        for key in keys {
+            let scratch = changed("not-needed", &root().join(project).join(case));
+            let path = existing(&scratch.0, CONFIGS).unwrap();
+            let mut config = read(&path);
+            let mut place = &mut config;
+            for key in key.split('.') {
+                place = &mut place[key];
+            }
+            *place = json!("not a number");
+            let text = config.to_string().replace("\"not a number\"", "NaN");
+            fs::write(&path, text).unwrap();
+            let (_, load) = PROJECTS
+                .into_iter()
+                .find(|(name, _)| *name == project)
+                .unwrap();
+            let loaded = load(&scratch.0).unwrap_or_else(|error| panic!("{error}"));
+            assert_eq!(unknown(&loaded.notes), [""; 0], "{case}, {key}");
+        }
+    }
+}
+
+#[test]
 fn a_decoder_bias_that_is_not_used_is_reported() {
     let keys = json!({"use_decoder_bias": false});
     let loaded = with("formulas/llama_scope", "first", &keys).unwrap();
