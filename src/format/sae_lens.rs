@@ -84,13 +84,14 @@ pub fn load<T: Real>(folder: impl AsRef<Path>) -> Result<Loaded<T>, Error> {
         let arguments = config.object("activation_fn_kwargs")?;
         match config.text("activation_fn_str")?.or(name).unwrap_or("relu") {
             "relu" => {}
-            "topk" => {
-                architecture = "topk";
-                if let Some(arguments) = &arguments {
-                    k = arguments.count("k")?;
-                }
-            }
+            "topk" => architecture = "topk",
             other => return refuse("the activation", other),
+        }
+        if let Some(arguments) = &arguments {
+            arguments.get("k");
+            if architecture == "topk" {
+                k = arguments.count("k")?;
+            }
         }
     }
     let checkpoint = |conversion| Note::TrainingCheckpoint { conversion };
