@@ -3,6 +3,7 @@
 mod archives;
 #[cfg(feature = "serde")]
 mod checkpoints;
+mod configurations;
 #[cfg(feature = "serde")]
 mod damaged_checkpoints;
 mod edited;
