@@ -9,6 +9,8 @@ mod thresholds;
 
 mod folding;
 
+mod decoder_norm;
+
 mod settings;
 
 use nalgebra::{DMatrixView, DVector};

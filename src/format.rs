@@ -22,7 +22,7 @@
 //! | [SAELens](https://github.com/decoderesearch/SAELens) | [`sae_lens`] | `cfg.json`, `sae_weights.safetensors` | yes | yes |
 //! | [sparsify](https://github.com/EleutherAI/sparsify) | [`sparsify`] | `cfg.json`, `sae.safetensors` | yes | yes |
 //! | [Gemma Scope](https://arxiv.org/abs/2408.05147) and Gemma Scope 2 | [`gemma_scope`] | `params.npz`; `params.safetensors` | yes | yes |
-//! | [Llama Scope](https://arxiv.org/abs/2410.20526) | [`llama_scope`] | `hyperparams.json`, `checkpoints/final.safetensors` | yes | yes |
+//! | [Llama Scope](https://arxiv.org/abs/2410.20526) | [`llama_scope`] | `hyperparams.json`, `checkpoints/final.safetensors`; `config.json`, `sae_weights.safetensors` | yes | yes |
 //! | [dictionary_learning](https://github.com/saprmarks/dictionary_learning) | [`dictionary_learning`] | `ae.safetensors`, converted, `config.json` | yes | yes |
 //!
 //! They differ in little, and each difference changes what `encode` returns:
@@ -32,7 +32,7 @@
 //! | SAELens | `x − c`, unless `apply_b_dec_to_input` is false | ReLU; top k, by `z` or by `z‖D_j‖`; above a threshold; gated | d × n, n × d |
 //! | sparsify | `x − c`, unless `transcode` | top k | n × d, n × d |
 //! | Gemma Scope | `x` | above a threshold | d × n, n × d |
-//! | Llama Scope | `s·x`, `s = √d` by the mean norm | above `s` times the threshold | n × d, d × n |
+//! | Llama Scope | `s·x − c`, or `s·x`, `s = √d` by the mean norm | above a threshold of `z` or of `z‖D_j‖`; ReLU; top k | n × d, d × n; some as SAELens |
 //! | dictionary_learning | `x − c`, but `x` for `AutoEncoderNew` and `JumpReluAutoEncoder` | ReLU; top k; above a threshold; gated | n × d, d × n; some as SAELens |
 //!
 //! (`c` is the bias of the decoder, `z` a pre-activation, `D_j` the decoder's column of a unit, d the
@@ -49,12 +49,16 @@
 //! | scalings of inputs, of units, of decoded activations | folded into weights, biases, and thresholds |
 //!
 //! What has no counterpart is an [`Error::Unsupported`] that says what it is; what a caller should
-//! know besides comes as a [`Note`]. No penalty is published: loaded models have none.
+//! know besides comes as a [`Note`]. Each key of a configuration and each tensor is used, refused, known to
+//! have no effect on what the model returns, or reported in a note. No penalty is published: loaded models
+//! have none.
 //!
 //! # What is guaranteed
 //!
 //! - Numbers may be `f16`, `bf16`, `f32`, or `f64` in the file; they stream from it into their place
 //!   in the model, transposed on the way where need be. [`convert`] narrows what was written.
+//! - A configuration may begin with a byte-order mark and hold `NaN`, `Infinity`, and equal keys, as Python
+//!   writes and reads it. A number that is used must be finite; of equal keys, the last counts.
 //! - A damaged or forged file is an [`Error::Malformed`], found before room is made for more than
 //!   the file holds. NaN and infinities are refused.
 //! - A file that is written replaces an older one in one step, once it is whole and on the disk.
@@ -63,6 +67,7 @@
 mod atomic;
 #[cfg(feature = "serde")]
 pub(crate) mod checkpoint;
+mod config;
 mod conversion;
 pub mod dictionary_learning;
 mod element;
@@ -79,6 +84,7 @@ mod safetensors;
 pub mod sparsify;
 mod tensor_file;
 mod tensors;
+mod without_effect;
 
 use std::fmt;
 use std::fs::{self, File};
@@ -128,6 +134,19 @@ pub enum Note {
     },
     /// The file has no threshold yet, for which training was too short: units are active above 0.
     ThresholdNotSet,
+    /// A key of the configuration that is not known, and was not used.
+    UnknownKey {
+        /// The key, after those of the objects that it is in, as in `metadata.hook_name`.
+        key: String,
+    },
+    /// A tensor of the file that is not known, and was not used.
+    UnusedTensor {
+        /// Its name.
+        name: String,
+    },
+    /// Hidden activations are those of the original times the norms of the decoder's columns, which
+    /// have norm 1 here. Reconstructions are the same.
+    ScaledByDecoderNorm,
 }
 
 impl fmt::Display for Note {
@@ -145,6 +164,19 @@ impl fmt::Display for Note {
             ),
             Self::TrainingCheckpoint { conversion } => write!(f, "a checkpoint: {conversion}"),
             Self::ThresholdNotSet => f.write_str("no threshold was set: units are active above 0"),
+            Self::UnknownKey { key } => {
+                write!(
+                    f,
+                    "the key {key} of the configuration is not known, and was not used"
+                )
+            }
+            Self::UnusedTensor { name } => {
+                write!(f, "the tensor {name} is not known, and was not used")
+            }
+            Self::ScaledByDecoderNorm => f.write_str(
+                "hidden activations are those of the original times the norms of the decoder's \
+                 columns, which have norm 1 here",
+            ),
         }
     }
 }

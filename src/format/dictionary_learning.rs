@@ -26,11 +26,12 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
-use super::json::Object;
+use super::config::Config;
 use super::one_layer::OneLayer;
-use super::published::{Matrix, Published, Selection, Threshold};
+use super::published::{DecoderNorms, Matrix, Published, Selection, Threshold};
 use super::safetensors::{Part, header, write_parts};
 use super::tensors::Tensors;
+use super::without_effect::Project;
 use super::{Loaded, Note, malformed, pickle, unsupported, write_both};
 use crate::element::Element;
 use crate::{Activation, Error, Real, SparseAutoencoder};
@@ -105,7 +106,7 @@ impl Dictionary {
 /// a [`Dictionary`].
 pub fn load<T: Real>(path: impl AsRef<Path>) -> Result<Loaded<T>, Error> {
     let path = weights(path.as_ref());
-    let config = Object::read(&path.with_file_name(CONFIG))?;
+    let config = Config::read(&path.with_file_name(CONFIG), Project::DictionaryLearning)?;
     let trainer = config.required("trainer", config.object("trainer")?)?;
     let class = trainer.required("dict_class", trainer.text("dict_class")?)?;
     let mut known = Dictionary::ALL.into_iter();
@@ -113,7 +114,7 @@ pub fn load<T: Real>(path: impl AsRef<Path>) -> Result<Loaded<T>, Error> {
         let reason = format!("the class {class} has no counterpart in a model of this crate");
         return Err(unsupported(config.path(), reason));
     };
-    load_as(path, dictionary)
+    load_with(&path, dictionary, &config, &trainer)
 }
 
 /// Loads a state of this class, given the file or its folder with `ae.safetensors`.
@@ -130,11 +131,21 @@ pub fn load_as<T: Real>(
     dictionary: Dictionary,
 ) -> Result<Loaded<T>, Error> {
     let path = weights(path.as_ref());
+    let config = Config::absent(&path.with_file_name(CONFIG), Project::DictionaryLearning);
+    load_with(&path, dictionary, &config, &config)
+}
+
+fn load_with<T: Real>(
+    path: &Path,
+    dictionary: Dictionary,
+    config: &Config,
+    trainer: &Config,
+) -> Result<Loaded<T>, Error> {
     let pickled = path.with_extension("pt");
     if !path.exists() && pickled.exists() {
         return Err(pickle(&pickled));
     }
-    let mut tensors = Tensors::open(&path)?;
+    let mut tensors = Tensors::open(path)?;
     let mut notes = Vec::new();
     if tensors.has(MEAN) {
         notes.push(Note::TransformedSamples {
@@ -145,26 +156,51 @@ pub fn load_as<T: Real>(
         encoder_weights: Matrix::units_are_rows("encoder.weight"),
         encoder_bias: "encoder.bias",
         decoder_weights: Matrix::units_are_columns("decoder.weight"),
-        decoder_bias: "b_dec",
+        decoder_bias: Some("b_dec"),
         centered: true,
         selection: Selection::Relu,
-        by_decoder_norm: false,
+        decoder_norms: DecoderNorms::Nowhere,
         decoder_factors: None,
         input_scale: 1.0,
+        output_scale: 1.0,
         unused: &["k", MEAN],
+        of_layout: &[
+            "bias",
+            "decoder.bias",
+            "decoder_bias",
+            "b_dec",
+            "encoder.bias",
+            "b_enc",
+            "gate_bias",
+            "mag_bias",
+            "r_mag",
+            "threshold",
+        ],
+        visible: trainer
+            .count("activation_dim")?
+            .map(|size| ("activation_dim", size)),
+        hidden: trainer.count("dict_size")?.map(|size| ("dict_size", size)),
     };
+    trainer.get("k");
+    if tensors.has("k") {
+        let k = active_units(&mut tensors)?;
+        if let Some(claimed) = trainer.count("k")?.filter(|&claimed| claimed != k) {
+            let reason = format!("k is {claimed}, but that of the weights is {k}");
+            return Err(malformed(config.path(), reason));
+        }
+    }
     let published = match dictionary {
         Dictionary::AutoEncoder => Published {
-            decoder_bias: "bias",
+            decoder_bias: Some("bias"),
             ..linear
         },
         Dictionary::AutoEncoderNew => Published {
-            decoder_bias: "decoder.bias",
+            decoder_bias: Some("decoder.bias"),
             centered: false,
             ..linear
         },
         Dictionary::GatedAutoEncoder => Published {
-            decoder_bias: "decoder_bias",
+            decoder_bias: Some("decoder_bias"),
             selection: Selection::Gated {
                 gate_bias: "gate_bias",
                 magnitude_bias: "mag_bias",
@@ -204,7 +240,7 @@ pub fn load_as<T: Real>(
             ..linear
         },
     };
-    published.load(&mut tensors, notes)
+    published.load(&mut tensors, config, notes)
 }
 
 /// Not part of any class, but published beside the state by some: the mean of the activations, which

@@ -17,11 +17,12 @@ use std::path::Path;
 use serde_json::json;
 
 use super::atomic::Draft;
-use super::json::Object;
+use super::config::Config;
 use super::one_layer::OneLayer;
-use super::published::{Matrix, Published, Selection, Threshold};
+use super::published::{DecoderNorms, Matrix, Published, Selection, Threshold};
 use super::safetensors::{Part, write};
 use super::tensors::Tensors;
+use super::without_effect::Project;
 use super::{Loaded, io_error, npz, unsupported, write_both};
 use crate::{Activation, Error, Real, SparseAutoencoder};
 
@@ -42,12 +43,20 @@ pub fn load<T: Real>(path: impl AsRef<Path>) -> Result<Loaded<T>, Error> {
         };
     }
     let config = path.with_file_name("config.json");
-    if config.exists() {
-        let config = Object::read(&config)?;
-        let architecture = config.text("architecture")?.unwrap_or("jump_relu");
-        if architecture != "jump_relu" {
-            let reason = format!("the architecture {architecture} is not jump_relu");
-            return Err(unsupported(config.path(), reason));
+    let config = if config.exists() {
+        Config::read(&config, Project::GemmaScope)?
+    } else {
+        Config::absent(&config, Project::GemmaScope)
+    };
+    let architecture = config.text("architecture")?.unwrap_or("jump_relu");
+    if architecture != "jump_relu" {
+        let reason = format!("the architecture {architecture} is not jump_relu");
+        return Err(unsupported(config.path(), reason));
+    }
+    for key in ["affine_connection", "affine_skip_connection"] {
+        if config.flag(key)? == Some(true) {
+            let why = "a skip connection has no counterpart in a model of this crate";
+            return config.refuse(key, "true", why);
         }
     }
     let mut tensors = Tensors::open(&path)?;
@@ -56,15 +65,19 @@ pub fn load<T: Real>(path: impl AsRef<Path>) -> Result<Loaded<T>, Error> {
         encoder_weights: Matrix::units_are_columns(name("W_enc", "w_enc")),
         encoder_bias: "b_enc",
         decoder_weights: Matrix::units_are_rows(name("W_dec", "w_dec")),
-        decoder_bias: "b_dec",
+        decoder_bias: Some("b_dec"),
         centered: false,
         selection: Selection::Above(Threshold::PerUnit("threshold")),
-        by_decoder_norm: false,
+        decoder_norms: DecoderNorms::Nowhere,
         decoder_factors: None,
         input_scale: 1.0,
+        output_scale: 1.0,
         unused: &[],
+        of_layout: &["affine_skip_connection", "W_skip", "w_skip"],
+        visible: None,
+        hidden: None,
     };
-    published.load(&mut tensors, Vec::new())
+    published.load(&mut tensors, &config, Vec::new())
 }
 
 /// Saves a model of units with thresholds, or of ReLU units, into a folder, which is made if there is

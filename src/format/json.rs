@@ -1,7 +1,7 @@
 //! Typed access to the JSON that goes with a model. What is there but of another type is an error,
 //! never a default.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -21,8 +21,11 @@ pub(crate) struct Object {
 }
 
 impl Object {
-    /// The object that is the whole of a file.
+    /// The object that is the whole of a file that Python may have written: a byte-order mark, NaN and
+    /// infinities are accepted, and of equal keys the last counts. A number that is not finite is an
+    /// error once it is asked for.
     pub(super) fn read(path: &Path) -> Result<Self, Error> {
+        check_file(path)?;
         let file = File::open(path).map_err(|error| io_error(path, &error))?;
         let mut bytes = Vec::new();
         file.take(MOST_BYTES + 1)
@@ -34,7 +37,24 @@ impl Object {
                 format!("more than {MOST_BYTES} bytes of JSON"),
             ));
         }
-        Self::parse(path, &bytes)
+        if let Some(kind) = kind(&bytes) {
+            return Err(malformed(path, format!("not a configuration but {kind}")));
+        }
+        let text = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&bytes);
+        let object = Self::parse(path, &quote_numbers_not_finite(text))?;
+        if object.fields.contains_key("weight_map") {
+            let reason = "not a configuration but an index of weights in several files";
+            return Err(malformed(path, reason));
+        }
+        Ok(object)
+    }
+
+    /// An object without keys.
+    pub(super) fn empty(path: &Path) -> Self {
+        Self {
+            path: path.to_owned(),
+            fields: Map::new(),
+        }
     }
 
     pub(super) fn parse(path: &Path, bytes: &[u8]) -> Result<Self, Error> {
@@ -56,7 +76,6 @@ impl Object {
         self.fields
     }
 
-    #[cfg(feature = "serde")]
     pub(crate) fn fields(&self) -> &Map<String, Value> {
         &self.fields
     }
@@ -116,6 +135,98 @@ impl Object {
             })
             .transpose()
     }
+}
+
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// Refuses what cannot be read as a file, and a file where its folder is expected.
+fn check_file(path: &Path) -> Result<(), Error> {
+    if let Some(folder) = path.parent().filter(|folder| folder.is_file()) {
+        return Err(malformed(folder, "a file; give the folder that it is in"));
+    }
+    let found = fs::metadata(path).map_err(|error| io_error(path, &error))?;
+    if found.is_dir() {
+        return Err(malformed(path, "a folder, where a file is expected"));
+    }
+    if !found.is_file() {
+        return Err(malformed(path, "not a regular file"));
+    }
+    Ok(())
+}
+
+/// What a file is that is no JSON, by its first bytes.
+fn kind(bytes: &[u8]) -> Option<&'static str> {
+    const POINTER: &[u8] = b"version https://git-lfs";
+    let first = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes);
+    let first = first.trim_ascii_start();
+    match bytes {
+        _ if first.is_empty() => Some("an empty file"),
+        _ if first.starts_with(POINTER) => {
+            Some("a pointer of Git LFS; run `git lfs pull` to get the file")
+        }
+        _ if first.starts_with(b"<") => {
+            Some("a page of HTML or XML, as a failed download leaves it")
+        }
+        [0x1f, 0x8b, ..] => Some("an archive of gzip"),
+        [b'P', b'K', 3, 4, ..] => Some("an archive of zip, as npz and the files of PyTorch are"),
+        [0x80, 2..=5, ..] => Some("a pickle of Python"),
+        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => Some("text in UTF-16; save it as UTF-8"),
+        [0x93, b'N', b'U', b'M', b'P', b'Y', ..] => Some("an array of NumPy"),
+        [_, _, _, _, _, 0, 0, 0, b'{', ..] => Some("a file of safetensors"),
+        _ => None,
+    }
+}
+
+/// Puts quotation marks around `NaN`, `Infinity`, `-Infinity`, and numbers beyond `f64`, which Python
+/// writes and JSON does not have. Where a number is asked for, they are then refused by name.
+fn quote_numbers_not_finite(text: &[u8]) -> Vec<u8> {
+    let mut quoted = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(&first) = rest.first() {
+        let length = if first == b'"' {
+            string_length(rest)
+        } else {
+            let others = rest.iter().position(|&byte| !is_bare(byte));
+            others.unwrap_or(rest.len()).max(1)
+        };
+        let (token, after) = rest.split_at(length);
+        let number = std::str::from_utf8(token).ok().map(str::parse::<f64>);
+        let is_not_finite = match token {
+            b"NaN" | b"Infinity" | b"-Infinity" => true,
+            [b'-' | b'0'..=b'9', ..] if token.iter().any(u8::is_ascii_digit) => {
+                matches!(number, Some(Ok(number)) if number.is_infinite())
+            }
+            _ => false,
+        };
+        if is_not_finite {
+            quoted.push(b'"');
+            quoted.extend_from_slice(token);
+            quoted.push(b'"');
+        } else {
+            quoted.extend_from_slice(token);
+        }
+        rest = after;
+    }
+    quoted
+}
+
+/// Whether a byte can be in a number or a word.
+fn is_bare(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.')
+}
+
+/// The length of the string that begins here, with its quotation marks.
+fn string_length(text: &[u8]) -> usize {
+    let mut escaped = false;
+    for (index, &byte) in text.iter().enumerate().skip(1) {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' => escaped = true,
+            b'"' => return index + 1,
+            _ => {}
+        }
+    }
+    text.len()
 }
 
 /// A whole number, also one that Python wrote as `4.0`.

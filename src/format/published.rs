@@ -4,6 +4,7 @@
 use std::io::{Read, Seek};
 use std::path::Path;
 
+use super::config::Config;
 use super::tensors::{Rows, Tensors};
 use super::{Loaded, Note, malformed, unsupported};
 use crate::kernel::Aligned;
@@ -13,7 +14,7 @@ use crate::{Activation, Error, Real, SparseAutoencoder};
 /// A published model: which tensors it is in, and what is done with them.
 ///
 /// ```text
-/// z = g ⊙ (Wᵀ(s·x − c) + b),   h = select(z),   x̂ = (D (h ⊙ q ⊘ g) + c) / s
+/// z = g ⊙ (Wᵀ(s·x − c) + b),   h = select(z),   x̂ = (D (h ⊙ q ⊘ g) + c) / r
 /// ```
 #[derive(Debug)]
 pub(super) struct Published<'a> {
@@ -23,19 +24,38 @@ pub(super) struct Published<'a> {
     pub(super) encoder_bias: &'a str,
     /// D
     pub(super) decoder_weights: Matrix<'a>,
-    /// c
-    pub(super) decoder_bias: &'a str,
+    /// c, which is 0 if there is no such tensor.
+    pub(super) decoder_bias: Option<&'a str>,
     /// Whether the encoder sees `x − c`, not `x`.
     pub(super) centered: bool,
     pub(super) selection: Selection<'a>,
-    /// Whether `g` is the norm of each column of D, not 1.
-    pub(super) by_decoder_norm: bool,
+    pub(super) decoder_norms: DecoderNorms,
     /// q, if there is such a tensor.
     pub(super) decoder_factors: Option<&'a str>,
     /// s
     pub(super) input_scale: f64,
-    /// Tensors that say nothing about the model for inference. Any other one is refused.
+    /// r
+    pub(super) output_scale: f64,
+    /// Tensors that say nothing about the model for inference.
     pub(super) unused: &'a [&'a str],
+    /// Tensors of the layout that change what other models of it return. One that this model does not
+    /// use is refused; a tensor that is not of the layout at all gets a note.
+    pub(super) of_layout: &'a [&'a str],
+    /// The key of the visible size in the configuration, and the size.
+    pub(super) visible: Option<(&'a str, usize)>,
+    /// The key of the hidden size, and the size.
+    pub(super) hidden: Option<(&'a str, usize)>,
+}
+
+/// Where the norms of the columns of D count besides in D.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum DecoderNorms {
+    /// `g = 1`
+    Nowhere,
+    /// `g = ‖D_j‖`, which is folded into the weights.
+    InUnits,
+    /// `g = 1`, and units are active where `z‖D_j‖` is above the threshold, which is divided.
+    InThresholds,
 }
 
 /// A tensor of weights.
@@ -150,14 +170,22 @@ impl Selection<'_> {
 }
 
 impl Published<'_> {
-    /// Reads the tensors into a model. `notes` may hold some already.
+    /// Reads the tensors into a model. `notes` may hold some already; added are those of tensors and of
+    /// keys of the configuration that were not used.
     pub(super) fn load<T: Real, R: Read + Seek>(
         &self,
         tensors: &mut Tensors<R>,
+        config: &Config,
         mut notes: Vec<Note>,
     ) -> Result<Loaded<T>, Error> {
         let sizes = self.encoder_weights.sizes(tensors)?;
-        self.check(tensors, sizes)?;
+        for (claim, size) in [(self.visible, sizes.0), (self.hidden, sizes.1)] {
+            if let Some((key, claimed)) = claim.filter(|&(_, claimed)| claimed != size) {
+                let reason = format!("{key} is {claimed}, but that of the weights is {size}");
+                return Err(malformed(config.path(), reason));
+            }
+        }
+        let unused = self.check(tensors, sizes)?;
         let (d, n) = sizes;
         let activation = self.selection.activation();
         let layout = Layout::new(&[d, n], false)?.for_activations(&[activation])?;
@@ -171,16 +199,20 @@ impl Published<'_> {
             Selection::Gated { gate_bias, .. } => gate_bias,
             _ => self.encoder_bias,
         };
-        for (name, range) in [
-            (bias, &at.encoder_bias),
-            (self.decoder_bias, &at.decoder_bias),
-        ] {
-            tensors.read_into(name, Rows::Contiguous, &mut theta[range.clone()])?;
+        tensors.read_into(bias, Rows::Contiguous, &mut theta[at.encoder_bias.clone()])?;
+        if let Some(name) = self.decoder_bias {
+            let place = &mut theta[at.decoder_bias.clone()];
+            tensors.read_into(name, Rows::Contiguous, place)?;
         }
         self.read_thresholds(tensors, &mut theta[at.thresholds.clone()], &mut notes)?;
 
-        if self.by_decoder_norm {
-            let norms = self.decoder_norms(&theta[at.decoder_weights.clone()], d, &tensors.path)?;
+        if self.decoder_norms == DecoderNorms::InThresholds {
+            let norms = norms(&theta[at.decoder_weights.clone()], d);
+            divide_thresholds(&mut theta[at.thresholds.clone()], &norms);
+        }
+        if self.decoder_norms == DecoderNorms::InUnits {
+            let norms =
+                self.positive_norms(&theta[at.decoder_weights.clone()], d, &tensors.path)?;
             let inverse: Vec<T> = norms.iter().map(|&norm| T::one() / norm).collect();
             scale_units(&mut theta[at.encoder_weights.clone()], d, &norms);
             scale_units(&mut theta[at.encoder_bias.clone()], 1, &norms);
@@ -190,11 +222,13 @@ impl Published<'_> {
             let factors: Vec<T> = tensors.vector(name, n)?;
             scale_units(&mut theta[at.decoder_weights.clone()], d, &factors);
         }
-        let s = T::of(self.input_scale);
+        let (s, r) = (T::of(self.input_scale), T::of(self.output_scale));
         if s != T::one() {
             scale(&mut theta[at.encoder_weights], s);
-            scale(&mut theta[at.decoder_weights], T::one() / s);
-            scale(&mut theta[at.decoder_bias], T::one() / s);
+        }
+        if r != T::one() {
+            scale(&mut theta[at.decoder_weights], T::one() / r);
+            scale(&mut theta[at.decoder_bias], T::one() / r);
         }
         let model = SparseAutoencoder::builder()
             .hidden_activation(activation)
@@ -202,24 +236,26 @@ impl Published<'_> {
             .pre_encoder_bias(self.centered)
             .penalty(())
             .build_with(Parameters::from_aligned(layout, theta)?)?;
+        notes.extend(unused.into_iter().map(|name| Note::UnusedTensor { name }));
+        notes.extend(config.unread());
         Ok(Loaded { model, notes })
     }
 
-    /// Refuses shapes that do not fit together, and tensors that would be ignored.
+    /// Refuses shapes that do not fit together, and tensors of the layout that would be ignored. Returns
+    /// the names of other tensors that are not used.
     fn check<R: Read + Seek>(
         &self,
         tensors: &Tensors<R>,
         sizes: (usize, usize),
-    ) -> Result<(), Error> {
+    ) -> Result<Vec<String>, Error> {
         let (d, n) = sizes;
         self.encoder_weights.check(tensors, sizes)?;
         self.decoder_weights.check(tensors, sizes)?;
-        tensors.check_shape(self.decoder_bias, &[d])?;
-        let mut known = vec![
-            self.encoder_weights.name,
-            self.decoder_weights.name,
-            self.decoder_bias,
-        ];
+        let mut known = vec![self.encoder_weights.name, self.decoder_weights.name];
+        if let Some(name) = self.decoder_bias {
+            tensors.check_shape(name, &[d])?;
+            known.push(name);
+        }
         known.extend(self.unused);
         let mut vectors: Vec<&str> = self.decoder_factors.into_iter().collect();
         match self.selection {
@@ -244,12 +280,16 @@ impl Published<'_> {
             tensors.check_shape(name, &[n])?;
         }
         known.extend(vectors);
-        let mut names = tensors.entries.keys();
-        match names.find(|name| !known.contains(&name.as_str())) {
-            None => Ok(()),
+        let names = tensors.entries.keys();
+        let unused = names.filter(|name| !known.contains(&name.as_str()));
+        let unused: Vec<String> = unused.cloned().collect();
+        let of_layout = |name: &&String| self.of_layout.contains(&name.as_str());
+        match unused.iter().find(of_layout) {
+            None => Ok(unused),
             Some(name) => {
-                let reason =
-                    format!("the tensor {name} has no counterpart in a model of this crate");
+                let reason = format!(
+                    "the tensor {name} has no counterpart in a model of this crate with these settings"
+                );
                 Err(unsupported(&tensors.path, reason))
             }
         }
@@ -300,16 +340,13 @@ impl Published<'_> {
     }
 
     /// `‖D_j‖` of each unit, by which activations are divided.
-    fn decoder_norms<T: Real>(
+    fn positive_norms<T: Real>(
         &self,
         decoder_weights: &[T],
         d: usize,
         path: &Path,
     ) -> Result<Vec<T>, Error> {
-        let columns = decoder_weights.chunks_exact(d);
-        let norms: Vec<T> = columns
-            .map(|column| T::of(dot(column, column).sqrt()))
-            .collect();
+        let norms = norms(decoder_weights, d);
         match norms.iter().position(|&norm| norm <= T::zero()) {
             None => Ok(norms),
             Some(unit) => {
@@ -320,6 +357,27 @@ impl Published<'_> {
                 Err(malformed(path, reason))
             }
         }
+    }
+}
+
+/// `‖D_j‖` of each unit.
+fn norms<T: Real>(decoder_weights: &[T], d: usize) -> Vec<T> {
+    let columns = decoder_weights.chunks_exact(d);
+    columns
+        .map(|column| T::of(dot(column, column).sqrt()))
+        .collect()
+}
+
+/// Divides thresholds, none of which is below 0, by norms. A unit whose norm is 0, or nearly so, can
+/// never be active: its threshold is the largest number.
+fn divide_thresholds<T: Real>(thresholds: &mut [T], norms: &[T]) {
+    let largest = T::max_value().unwrap_or_else(T::zero);
+    for (threshold, &norm) in thresholds.iter_mut().zip(norms) {
+        *threshold = if norm > T::zero() {
+            (*threshold / norm).min(largest)
+        } else {
+            largest
+        };
     }
 }
 

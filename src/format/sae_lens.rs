@@ -23,11 +23,12 @@ use std::path::Path;
 
 use serde_json::json;
 
-use super::json::Object;
+use super::config::Config;
 use super::one_layer::OneLayer;
-use super::published::{Matrix, Published, Selection, Threshold};
+use super::published::{DecoderNorms, Matrix, Published, Selection, Threshold};
 use super::safetensors::{Part, write};
 use super::tensors::Tensors;
+use super::without_effect::Project;
 use super::{Loaded, Note, malformed, unsupported, write_both};
 use crate::element::Element;
 use crate::{Activation, Error, Real, SparseAutoencoder};
@@ -44,7 +45,7 @@ const WEIGHTS: &str = "sae_weights.safetensors";
 /// sample (`layer_norm`, `constant_norm_rescale`).
 pub fn load<T: Real>(folder: impl AsRef<Path>) -> Result<Loaded<T>, Error> {
     let folder = folder.as_ref();
-    let config = Object::read(&folder.join(CONFIG))?;
+    let config = Config::read(&folder.join(CONFIG), Project::SaeLens)?;
     let mut tensors = Tensors::open(&folder.join(WEIGHTS))?;
     let refuse = |what: &str, value: &str| {
         let reason = format!("{what} {value} has no counterpart in a model of this crate");
@@ -63,32 +64,47 @@ pub fn load<T: Real>(folder: impl AsRef<Path>) -> Result<Loaded<T>, Error> {
             name @ ("expected_average_only_in" | "covariance_whitening") => {
                 notes.push(transformed(name));
             }
-            other => return refuse("normalize_activations", other),
+            other => {
+                let why = "each sample is normalised by itself, which is not linear and has no \
+                           counterpart in a model of this crate";
+                return config.refuse("normalize_activations", other, why);
+            }
         },
     }
 
+    match config.text("reshape_activations")?.unwrap_or("none") {
+        "none" | "hook_z" => {}
+        other => return refuse("reshape_activations", other),
+    }
+
     let mut architecture = config.text("architecture")?.unwrap_or("standard");
-    let mut k = config.count("k")?;
+    let mut k = None;
     if is_legacy(&config)? {
         let name = config.text("activation_fn")?;
+        let arguments = config.object("activation_fn_kwargs")?;
         match config.text("activation_fn_str")?.or(name).unwrap_or("relu") {
             "relu" => {}
-            "topk" => {
-                architecture = "topk";
-                let arguments = config.object("activation_fn_kwargs")?;
-                if let Some(arguments) = arguments {
-                    k = arguments.count("k")?.or(k);
-                }
-            }
+            "topk" => architecture = "topk",
             other => return refuse("the activation", other),
+        }
+        if let Some(arguments) = &arguments {
+            arguments.get("k");
+            if architecture == "topk" {
+                k = arguments.count("k")?;
+            }
         }
     }
     let checkpoint = |conversion| Note::TrainingCheckpoint { conversion };
     let rescaled = config.flag("rescale_acts_by_decoder_norm")?;
+    // Only of `topk`: else it may be a fraction, which a threshold stands for.
+    config.get("k");
     let (selection, by_decoder_norm) = match architecture {
         "standard" => (Selection::Relu, false),
         "topk" => {
-            let k = config.required("k", k)?;
+            let k = match k {
+                Some(k) => k,
+                None => config.required("k", config.count("k")?)?,
+            };
             (Selection::TopK(k), rescaled.unwrap_or(false))
         }
         "jumprelu" if tensors.has("threshold") => {
@@ -120,6 +136,7 @@ pub fn load<T: Real>(folder: impl AsRef<Path>) -> Result<Loaded<T>, Error> {
     };
 
     let mut decoder_factors = None;
+    let has_factors = config.flag("finetuning_scaling_factor")?;
     if tensors.has("scaling_factor") {
         let n = tensors.matrix_shape("W_enc")?.1;
         let factors: Vec<T> = tensors.vector("scaling_factor", n)?;
@@ -127,7 +144,7 @@ pub fn load<T: Real>(folder: impl AsRef<Path>) -> Result<Loaded<T>, Error> {
         let all_one = factors
             .iter()
             .all(|&factor| (factor - T::one()).abs() < T::of(1e-5));
-        if !all_one && config.flag("finetuning_scaling_factor")? != Some(true) {
+        if !all_one && has_factors != Some(true) {
             let reason = "scaling_factor is not 1, but finetuning_scaling_factor is not set";
             return Err(malformed(config.path(), reason));
         }
@@ -136,26 +153,33 @@ pub fn load<T: Real>(folder: impl AsRef<Path>) -> Result<Loaded<T>, Error> {
         encoder_weights: Matrix::units_are_columns("W_enc"),
         encoder_bias: "b_enc",
         decoder_weights: Matrix::units_are_rows("W_dec"),
-        decoder_bias: "b_dec",
+        decoder_bias: Some("b_dec"),
         centered: config.flag("apply_b_dec_to_input")?.unwrap_or(true),
         selection,
-        by_decoder_norm,
+        decoder_norms: if by_decoder_norm {
+            DecoderNorms::InUnits
+        } else {
+            DecoderNorms::Nowhere
+        },
         decoder_factors,
         input_scale: 1.0,
+        output_scale: 1.0,
         unused: &[],
+        of_layout: &[
+            "b_enc",
+            "threshold",
+            "log_threshold",
+            "topk_threshold",
+            "b_gate",
+            "b_mag",
+            "r_mag",
+            "W_skip",
+            "b_dec_out",
+        ],
+        visible: Some(("d_in", config.required("d_in", config.count("d_in")?)?)),
+        hidden: Some(("d_sae", config.required("d_sae", config.count("d_sae")?)?)),
     };
-    let loaded = published.load(&mut tensors, notes)?;
-    for (key, size) in [
-        ("d_in", loaded.model.layout().visible()),
-        ("d_sae", loaded.model.layout().hidden()),
-    ] {
-        let claimed = config.required(key, config.count(key)?)?;
-        if claimed != size {
-            let reason = format!("{key} is {claimed}, but that of the weights is {size}");
-            return Err(malformed(config.path(), reason));
-        }
-    }
-    Ok(loaded)
+    published.load(&mut tensors, &config, notes)
 }
 
 fn transformed(transformation: &str) -> Note {
@@ -165,7 +189,7 @@ fn transformed(transformation: &str) -> Note {
 }
 
 /// Whether the configuration is of a version before 6, as one without a version is.
-fn is_legacy(config: &Object) -> Result<bool, Error> {
+fn is_legacy(config: &Config) -> Result<bool, Error> {
     let metadata = config.object("metadata")?;
     let inner = match &metadata {
         Some(metadata) => metadata.text("sae_lens_version")?,

@@ -14,12 +14,13 @@ use std::path::Path;
 
 use serde_json::json;
 
-use super::json::Object;
+use super::config::Config;
 use super::one_layer::OneLayer;
-use super::published::{Matrix, Published, Selection};
+use super::published::{DecoderNorms, Matrix, Published, Selection};
 use super::safetensors::{Part, write};
 use super::tensors::Tensors;
-use super::{Loaded, malformed, unsupported, write_both};
+use super::without_effect::Project;
+use super::{Loaded, unsupported, write_both};
 use crate::{Activation, Error, Real, SparseAutoencoder};
 
 const CONFIG: &str = "cfg.json";
@@ -34,7 +35,7 @@ const WEIGHTS: &str = "sae.safetensors";
 /// activations other than `topk`.
 pub fn load<T: Real>(folder: impl AsRef<Path>) -> Result<Loaded<T>, Error> {
     let folder = folder.as_ref();
-    let config = Object::read(&folder.join(CONFIG))?;
+    let config = Config::read(&folder.join(CONFIG), Project::Sparsify)?;
     let mut tensors = Tensors::open(&folder.join(WEIGHTS))?;
     let activation = config.text("activation")?.unwrap_or("topk");
     if activation != "topk" {
@@ -42,43 +43,48 @@ pub fn load<T: Real>(folder: impl AsRef<Path>) -> Result<Loaded<T>, Error> {
             format!("the activation {activation} has no counterpart in a model of this crate");
         return Err(unsupported(config.path(), reason));
     }
-    for flag in ["skip_connection", "signed"] {
+    for (flag, why) in [
+        (
+            "skip_connection",
+            "a linear map from the input to the reconstruction has no counterpart in a model of this crate",
+        ),
+        (
+            "signed",
+            "units that are chosen by magnitude and may be negative have no counterpart in a model of this \
+             crate",
+        ),
+    ] {
         if config.flag(flag)? == Some(true) {
-            let reason = format!("{flag} has no counterpart in a model of this crate");
-            return Err(unsupported(config.path(), reason));
+            return config.refuse(flag, "true", why);
         }
     }
+    let visible = config.required("d_in", config.count("d_in")?)?;
+    config.get("expansion_factor");
+    let hidden = match config.count("num_latents")?.unwrap_or(0) {
+        // It stands for a multiple of d_in.
+        0 => {
+            let factor = config.count("expansion_factor")?.unwrap_or(32);
+            ("expansion_factor × d_in", factor.saturating_mul(visible))
+        }
+        units => ("num_latents", units),
+    };
     let published = Published {
         encoder_weights: Matrix::units_are_rows("encoder.weight"),
         encoder_bias: "encoder.bias",
         decoder_weights: Matrix::units_are_rows("W_dec"),
-        decoder_bias: "b_dec",
+        decoder_bias: Some("b_dec"),
         centered: !config.flag("transcode")?.unwrap_or(false),
         selection: Selection::TopK(config.required("k", config.count("k")?)?),
-        by_decoder_norm: false,
+        decoder_norms: DecoderNorms::Nowhere,
         decoder_factors: None,
         input_scale: 1.0,
+        output_scale: 1.0,
         unused: &[],
+        of_layout: &["W_skip"],
+        visible: Some(("d_in", visible)),
+        hidden: Some(hidden),
     };
-    let loaded = published.load(&mut tensors, Vec::new())?;
-    let (d, n) = (
-        loaded.model.layout().visible(),
-        loaded.model.layout().hidden(),
-    );
-    let claimed = config.required("d_in", config.count("d_in")?)?;
-    // 0 stands for a multiple of d_in.
-    let units = match config.count("num_latents")?.unwrap_or(0) {
-        0 => config
-            .count("expansion_factor")?
-            .unwrap_or(32)
-            .checked_mul(claimed),
-        units => Some(units),
-    };
-    if claimed != d || units != Some(n) {
-        let reason = format!("the sizes are not those of the weights, {d} and {n}");
-        return Err(malformed(config.path(), reason));
-    }
-    Ok(loaded)
+    published.load(&mut tensors, &config, Vec::new())
 }
 
 /// Saves a model with a selecting activation into a folder, which is made if there is none, as

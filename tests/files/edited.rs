@@ -10,7 +10,7 @@ use sparse_autoencoder::format::{llama_scope, sae_lens};
 use crate::interop::{Scratch, malformed, unsupported};
 
 /// Changes the header and the numbers of a safetensors file.
-fn edit(path: &Path, change: impl FnOnce(&mut Value, &mut Vec<u8>)) {
+pub(crate) fn edit(path: &Path, change: impl FnOnce(&mut Value, &mut Vec<u8>)) {
     let file = fs::read(path).unwrap();
     let (length, rest) = file.split_first_chunk::<8>().unwrap();
     let (header, numbers) = rest.split_at(usize::try_from(u64::from_le_bytes(*length)).unwrap());

@@ -23,7 +23,7 @@ fn fixtures(project: &str) -> PathBuf {
 pub(crate) struct Scratch(pub(crate) PathBuf);
 
 impl Scratch {
-    fn new(name: &str) -> Self {
+    pub(crate) fn new(name: &str) -> Self {
         let name = format!("sparse-autoencoder-{name}-{}", std::process::id());
         let path = std::env::temp_dir().join(name);
         fs::create_dir_all(&path).unwrap();
@@ -46,7 +46,7 @@ impl Scratch {
 }
 
 /// Copies a folder and those in it.
-fn copy(from: &Path, to: &Path) {
+pub(crate) fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();
@@ -65,7 +65,7 @@ impl Drop for Scratch {
     }
 }
 
-fn assert_close<T: Real>(what: &str, actual: &DMatrix<T>, expected: &DMatrix<T>) {
+pub(crate) fn assert_close<T: Real>(what: &str, actual: &DMatrix<T>, expected: &DMatrix<T>) {
     assert_eq!(actual.shape(), expected.shape(), "{what}");
     for (index, (a, e)) in actual.iter().zip(expected.iter()).enumerate() {
         let (a, e) = (a.to_f64(), e.to_f64());
@@ -77,7 +77,7 @@ fn assert_close<T: Real>(what: &str, actual: &DMatrix<T>, expected: &DMatrix<T>)
 }
 
 /// Compares a model with what the original library made of the same samples.
-fn assert_as_original<T: Real>(what: &str, model: &SparseAutoencoder<T>, folder: &Path) {
+pub(crate) fn assert_as_original<T: Real>(what: &str, model: &SparseAutoencoder<T>, folder: &Path) {
     let mut expected = TensorFile::open(folder.join("expected.safetensors")).unwrap();
     let mut read = |name| expected.samples::<T>(name).unwrap();
     let (samples, hidden, reconstructions) =

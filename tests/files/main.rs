@@ -3,12 +3,14 @@
 mod archives;
 #[cfg(feature = "serde")]
 mod checkpoints;
+mod configurations;
 #[cfg(feature = "serde")]
 mod damaged_checkpoints;
 mod edited;
 mod interop;
 #[cfg(feature = "serde")]
 mod killed;
+mod published_keys;
 mod saved_models;
 #[cfg(feature = "serde")]
 mod saving;

@@ -1,6 +1,7 @@
 //! The passes of a model: gradients, values, and the laws that both keep.
 
 mod calibration;
+mod decoder_norm;
 mod folding;
 mod gated;
 mod golden;
