@@ -18,7 +18,7 @@ use crate::kernel::Scalar;
 /// | [`TopK`](Self::TopK), [`TopProportion`](Self::TopProportion) | `max(z, 0)` on the `k` largest of each sample, 0 elsewhere | `1` where `h > 0` | of equal values the lower index wins |
 /// | [`WinnerTakeAll`](Self::WinnerTakeAll) | `max(z, 0)` on the `⌈p·m⌉` largest of each unit, 0 elsewhere | `1` where `h > 0` | of equal values the earlier sample wins |
 /// | [`BatchTopK`](Self::BatchTopK) | `max(z, 0)` on the `k·m` largest of the batch, 0 elsewhere | `1` where `h > 0` | of equal values the earlier sample wins, then the lower index |
-/// | [`JumpRelu`](Self::JumpRelu) | `z` where `z > t`, 0 elsewhere | `1` where `h > 0` | 0 at `z = t` |
+/// | [`JumpRelu`](Self::JumpRelu) | `z` where `z > t`, 0 elsewhere | `1` where `h > 0` | 0 at `z = t`; by `t` see below |
 /// | [`Gated`](Self::Gated) | `max(eʳ u + b_mag, 0)` where `u + b > 0`, 0 elsewhere | `eʳ` by `u` where `h > 0` | 0 at `u + b = 0` |
 ///
 /// # Training and inference
@@ -71,10 +71,11 @@ pub enum Activation {
     /// `z` where it is above a threshold `t ≥ 0` of its unit, 0 elsewhere (Rajamanoharan et al.
     /// 2024, *Jumping Ahead: Improving Reconstruction Fidelity with JumpReLU Sparse Autoencoders*).
     ///
-    /// The thresholds are parameters (see [`Layout`](crate::Layout)); one below 0 counts as 0. As a
-    /// jump has no derivative by its threshold, they learn by a pseudo-gradient of a
-    /// [bandwidth](crate::SparseAutoencoderBuilder::bandwidth), from the reconstruction and from
-    /// penalties on the number of active units, [`L0`](crate::L0) and [`TargetL0`](crate::TargetL0).
+    /// The thresholds are parameters (see [`Layout`](crate::Layout)); one below 0 counts as 0. A jump has
+    /// no derivative by its threshold, so they learn by a pseudo-derivative with a
+    /// [bandwidth](crate::SparseAutoencoderBuilder::bandwidth) ε: from active units within ε/2 above the
+    /// threshold and from inactive ones within ε/2 below. It takes in the reconstruction and every
+    /// penalty, also those that are made for it, [`L0`](crate::L0) and [`TargetL0`](crate::TargetL0).
     JumpRelu,
     /// `max(eʳ u + b_mag, 0)` where a gate is open, `π = u + b > 0`, and 0 elsewhere, with
     /// `u = wᵀx`: whether a unit is active, and how much, are told apart (Rajamanoharan et al. 2024,

@@ -49,7 +49,8 @@
 //!   hidden unit per column; all [`Parameters`] lie in one flat vector, ordered as [`Layout`] says.
 //!   They come in from matrices of your own as [`Layer`]s, and out as [`LayerView`]s.
 //! - **The mean activation ρ̂ is that of the batch**, and each hidden layer has its own.
-//! - **Kinks count as flat, ties go to the lower index**: see [`Activation`] and each penalty.
+//! - **Kinks count as flat, ties go to the lower index**: see [`Activation`] and each penalty. Thresholds of
+//!   [`Activation::JumpRelu`] are the exception: they learn by a pseudo-derivative around the jump.
 //! - **Scalars** are `f32` or `f64` ([`Real`]). Random numbers are drawn in `f64` from a seeded,
 //!   portable generator, Xoshiro256++.
 //! - **The same seed gives the same bits** of a program on a machine, for any number of threads.

@@ -10,8 +10,11 @@ use crate::penalty::{Description, HiddenBatch, HiddenGradient, Penalty};
 /// ```
 ///
 /// The sparsity target plays no part. Where an activation is never negative, `Ω = Σⱼ ρ̂ⱼ`: the
-/// penalty then costs O(units), else O(units · samples). (There the gradient also reaches units
-/// that are exactly 0; the derivative of their activation is 0, so the parameters never see it.)
+/// penalty then costs O(units), else O(units · samples).
+///
+/// In that form `∂Ω/∂hⱼᵢ = 1/m` also where `hⱼᵢ = 0`. Weights and biases do not see it there, because the
+/// derivative of the activation is 0. The thresholds of [`JumpRelu`](crate::Activation::JumpRelu) do:
+/// each inactive unit within ε/2 below its threshold `t` adds `−β t / (ε m)` to `∂J/∂t`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct L1;
 

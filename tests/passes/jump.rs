@@ -4,10 +4,11 @@
 //! Tolerance of both: see `gradients.rs`. The loops add a few hundred terms of order one, so 1e-12 of
 //! their norm would do for them.
 
-use sparse_autoencoder::nalgebra::DMatrix;
+use sparse_autoencoder::nalgebra::{DMatrix, DVector};
 use sparse_autoencoder::penalty::Scaled;
 use sparse_autoencoder::{
-    Activation, L0, L1, Penalty, Proportion, SparseAutoencoder, TargetL0, Workspace, gradient_check,
+    Activation, L0, L1, Layer, Parameters, Penalty, Proportion, SparseAutoencoder, TargetL0,
+    Workspace, gradient_check,
 };
 
 const TOLERANCE: f64 = 1e-7;
@@ -221,5 +222,44 @@ fn deep_models_learn_all_but_the_thresholds_by_their_derivative() {
             let learns = check.analytic[layer].iter().any(|&g| g != 0.0);
             assert!(learns, "{kind:?}: thresholds of both layers");
         }
+    }
+}
+
+/// One unit, whose decoder is 0, so that only the penalty reaches the threshold: by `−β t / (ε m)` for each
+/// activation within ε/2 of it, above or below.
+#[test]
+fn thresholds_see_l1_from_inactive_units_just_below_them() {
+    let parameters = Parameters::from_layers(&[Layer {
+        encoder_weights: DMatrix::identity(1, 1),
+        encoder_bias: DVector::zeros(1),
+        decoder_weights: Some(DMatrix::zeros(1, 1)),
+        decoder_bias: DVector::zeros(1),
+    }]);
+    let threshold = DVector::from_element(1, 0.5);
+    let model = SparseAutoencoder::builder()
+        .parameters(parameters.unwrap().with_thresholds(&[threshold]).unwrap())
+        .hidden_activation(Activation::JumpRelu)
+        .output_activation(Activation::Identity)
+        .penalty(L1)
+        .penalty_weight(WEIGHT)
+        .bandwidth(BANDWIDTH)
+        .build()
+        .unwrap();
+    for (z, near) in [
+        (0.3, 0.0),
+        (0.36, 1.0),
+        (0.45, 1.0),
+        (0.55, 1.0),
+        (0.64, 1.0),
+        (0.7, 0.0),
+    ] {
+        // Beside three samples that are far below.
+        let x = DMatrix::from_row_slice(1, 4, &[z, 0.0, -1.0, 0.1]);
+        let by_threshold = gradient(&model, &x)[model.layout().len() - 1];
+        let expected = -near * WEIGHT * 0.5 / (BANDWIDTH * 4.0);
+        assert!(
+            (by_threshold - expected).abs() < 1e-12,
+            "{z}: {by_threshold}"
+        );
     }
 }
