@@ -1,14 +1,13 @@
 //! Typed access to the JSON that goes with a model. What is there but of another type is an error,
 //! never a default.
 
-use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
 use super::{io_error, malformed};
-use crate::Error;
+use crate::{Error, file};
 
 /// The largest JSON that is read. Those of published models have some kilobytes.
 pub(super) const MOST_BYTES: u64 = 1 << 20;
@@ -23,7 +22,7 @@ pub(crate) struct Object {
 impl Object {
     /// The object that is the whole of a file.
     pub(super) fn read(path: &Path) -> Result<Self, Error> {
-        let file = File::open(path).map_err(|error| io_error(path, &error))?;
+        let (file, _) = file::open(path)?;
         let mut bytes = Vec::new();
         file.take(MOST_BYTES + 1)
             .read_to_end(&mut bytes)
@@ -50,10 +49,6 @@ impl Object {
 
     pub(super) fn path(&self) -> &Path {
         &self.path
-    }
-
-    pub(crate) fn into_fields(self) -> Map<String, Value> {
-        self.fields
     }
 
     #[cfg(feature = "serde")]

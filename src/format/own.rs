@@ -155,7 +155,7 @@ pub(super) fn read_theta<T: Real, R: Read + Seek>(
     for (name, shape, _) in &blocks {
         tensors.check_shape(name, shape)?;
     }
-    let mut theta = Aligned::zeros(layout.len());
+    let mut theta = tensors.room::<T>(layout.len())?;
     for (name, _, range) in blocks {
         tensors.read_into(&name, Rows::Contiguous, &mut theta[range])?;
     }
