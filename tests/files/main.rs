@@ -9,4 +9,7 @@ mod edited;
 mod interop;
 #[cfg(feature = "serde")]
 mod killed;
+mod readers;
 mod saved_models;
+#[path = "../stored/mod.rs"]
+mod stored;
