@@ -162,7 +162,8 @@ impl Kind {
         }
     }
 
-    /// The error of a reader of another kind of files.
+    /// The error of a reader of another kind of files: `Malformed` for a file that another reader of this crate
+    /// reads, `Unsupported` for what none reads.
     pub(crate) fn instead_of(self, path: &Path, expected: &str) -> Error {
         let this = match self {
             Self::Empty => {
@@ -186,7 +187,11 @@ impl Kind {
             }
             Self::Other(this) => this,
         };
-        unsupported(path, format!("expected {expected}, but this is {this}"))
+        let reason = format!("expected {expected}, but this is {this}");
+        match self {
+            Self::Safetensors | Self::Npy | Self::Idx | Self::Zip => malformed(path, reason),
+            _ => unsupported(path, reason),
+        }
     }
 }
 

@@ -59,7 +59,7 @@
 //! - A damaged or forged file is an [`Error::Malformed`], found before room is made for more than
 //!   the file holds. NaN and infinities are refused. Where the memory is too small for a file, the error is an
 //!   [`Error::Io`] of the kind [`OutOfMemory`](std::io::ErrorKind::OutOfMemory).
-//! - A file of another kind, such as a Git LFS pointer or an HTML page, is an [`Error::Unsupported`] that names the
+//! - A file of another kind, such as a Git LFS pointer or an HTML page, is refused by an error that names the
 //!   kind and says what to do. Folders, pipes, and devices in place of a file are an [`Error::Io`]: nothing blocks.
 //! - A file that is written replaces an older one in one step, once it is whole and on the disk.
 //! - No pickle is read: `.pt` files can run any program. The error says how to convert them.

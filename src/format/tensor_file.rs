@@ -29,7 +29,7 @@ impl TensorFile {
     /// # Errors
     ///
     /// [`Error::Io`] if the file cannot be read, or is a folder, a pipe, or a device; [`Error::Malformed`] if it is
-    /// not what it says it is, or has no arrays; [`Error::Unsupported`] for files of another kind, such as pickles,
+    /// not what it says it is, or has no arrays; [`Error::Unsupported`] for files of a kind that no reader reads, such as pickles,
     /// and for compression other than deflate.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
         Ok(Self {

@@ -48,7 +48,7 @@ impl<T: Real> IdxFile<T> {
     /// # Errors
     ///
     /// [`Error::Io`] if it cannot be read, or is a folder, a pipe, or a device; [`Error::Malformed`] if it is not
-    /// what it says it is, or its samples have no entries; [`Error::Unsupported`] for a file of another kind, and
+    /// what it says it is, or its samples have no entries; [`Error::Unsupported`] for a file of a kind that no reader reads, and
     /// for other numbers than unsigned bytes.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
         let path = path.as_ref();

@@ -68,7 +68,7 @@ impl<T: Real> NpyFile<T> {
     /// # Errors
     ///
     /// [`Error::Io`] if it cannot be read, or is a folder, a pipe, or a device; [`Error::Malformed`] if it is not
-    /// what it says it is, or its samples have no entries; [`Error::Unsupported`] for a file of another kind, for
+    /// what it says it is, or its samples have no entries; [`Error::Unsupported`] for a file of a kind that no reader reads, for
     /// other types of numbers, and for more than two axes in Fortran's order.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
         let path = path.as_ref();

@@ -416,7 +416,7 @@ fn a_file_of_another_kind_is_named_by_every_reader() {
             if readable == Some(expected) {
                 continue;
             }
-            let message = unsupported(read(&path));
+            let message = refused(read(&path));
             assert!(
                 message.contains(&format!("expected {expected}, but this is")),
                 "{message}"
@@ -429,12 +429,19 @@ fn a_file_of_another_kind_is_named_by_every_reader() {
         for ((project, [_, weights], read), case) in FOLDERS.into_iter().zip(CASES) {
             let folder = Scratch::copy_of(project, case, "kinds-folder");
             fs::write(folder.0.join(weights), content).unwrap();
-            assert!(unsupported(read(&folder.0)).contains(says), "{project}");
+            assert!(refused(read(&folder.0)).contains(says), "{project}");
         }
     }
     let path = write(&scratch, "file", b"");
     for (_, read) in READERS {
         assert!(malformed(read(&path)).contains("the file is empty"));
+    }
+}
+
+fn refused(result: Result<(), Error>) -> String {
+    match result {
+        Err(error @ (Error::Malformed { .. } | Error::Unsupported { .. })) => error.to_string(),
+        other => panic!("{other:?}"),
     }
 }
 
