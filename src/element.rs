@@ -1,52 +1,143 @@
 //! The numbers of a file: how wide they are, how many, and how they become scalars.
 
-use crate::Real;
+use std::io;
+use std::path::Path;
 
-/// The type of the numbers of an array, little-endian in every file that is read or written.
+use crate::Real;
+use crate::error::{Error, malformed, unsupported};
+
+/// The type of the numbers of an array.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Element {
+    /// A byte; whatever is not 0 is true.
+    Bool,
     U8,
     I8,
+    U16,
+    I16,
     F16,
     #[cfg(feature = "safetensors")]
     BF16,
-    F32,
-    F64,
+    U32,
     I32,
+    F32,
+    U64,
     I64,
+    F64,
+}
+
+/// The error for numbers of a type that is not an [`Element`].
+pub(crate) fn unsupported_type(path: &Path, what: &str, dtype: &str) -> Error {
+    let reason = format!(
+        "{what} has numbers of the type {dtype}, which is unsupported; supported are booleans, integers of 8, \
+         16, 32, and 64 bits, and floating point numbers of 16 (also bf16), 32, and 64 bits"
+    );
+    unsupported(path, reason)
 }
 
 impl Element {
     /// Bytes of one number.
     pub(crate) fn size(self) -> usize {
         match self {
-            Self::U8 | Self::I8 => 1,
-            Self::F16 => 2,
+            Self::Bool | Self::U8 | Self::I8 => 1,
+            Self::U16 | Self::I16 | Self::F16 => 2,
             #[cfg(feature = "safetensors")]
             Self::BF16 => 2,
-            Self::F32 | Self::I32 => 4,
-            Self::F64 | Self::I64 => 8,
+            Self::U32 | Self::I32 | Self::F32 => 4,
+            Self::U64 | Self::I64 | Self::F64 => 8,
         }
     }
 
-    /// The numbers in `bytes`, one for each of the values. An `i64` beyond 2⁵³ is rounded.
+    /// The little-endian numbers in `bytes`, one for each of the values, rounded once to the nearest scalar.
     pub(crate) fn decode<T: Real>(self, bytes: &[u8], values: &mut [T]) {
         match self {
+            Self::Bool => convert(bytes, values, |[byte]| f64::from(u8::from(byte != 0))),
             Self::U8 => convert(bytes, values, |[byte]| f64::from(byte)),
             Self::I8 => convert(bytes, values, |[byte]| f64::from(byte.cast_signed())),
+            Self::U16 => convert(bytes, values, |b| f64::from(u16::from_le_bytes(b))),
+            Self::I16 => convert(bytes, values, |b| f64::from(i16::from_le_bytes(b))),
             Self::F16 => convert(bytes, values, |b| half_to_f64(u16::from_le_bytes(b))),
             #[cfg(feature = "safetensors")]
             Self::BF16 => convert(bytes, values, |b| {
                 f64::from(f32::from_bits(u32::from(u16::from_le_bytes(b)) << 16))
             }),
-            Self::F32 => convert(bytes, values, |b| f64::from(f32::from_le_bytes(b))),
-            Self::F64 => convert(bytes, values, f64::from_le_bytes),
+            Self::U32 => convert(bytes, values, |b| f64::from(u32::from_le_bytes(b))),
             Self::I32 => convert(bytes, values, |b| f64::from(i32::from_le_bytes(b))),
-            #[allow(clippy::cast_precision_loss)]
+            Self::F32 => convert(bytes, values, |b| f64::from(f32::from_le_bytes(b))),
+            // By way of an f64, an f32 would be rounded twice.
+            Self::U64 if is_narrow::<T>() => {
+                convert(bytes, values, |b| f64::from(u64::from_le_bytes(b) as f32));
+            }
+            Self::I64 if is_narrow::<T>() => {
+                convert(bytes, values, |b| f64::from(i64::from_le_bytes(b) as f32));
+            }
+            Self::U64 => convert(bytes, values, |b| u64::from_le_bytes(b) as f64),
             Self::I64 => convert(bytes, values, |b| i64::from_le_bytes(b) as f64),
+            Self::F64 => convert(bytes, values, f64::from_le_bytes),
         }
     }
+
+    /// Turns the bytes of each number round: from big-endian to little-endian.
+    pub(crate) fn swap(self, bytes: &mut [u8]) {
+        bytes
+            .chunks_exact_mut(self.size())
+            .for_each(<[u8]>::reverse);
+    }
 }
+
+fn is_narrow<T>() -> bool {
+    size_of::<T>() == size_of::<f32>()
+}
+
+/// The samples of an array, and the entries of each: the first axis counts the samples, and all others are
+/// unrolled. This is the rule of every reader.
+pub(crate) fn samples(
+    path: &Path,
+    what: &str,
+    shape: &[usize],
+    column_major: bool,
+) -> Result<(usize, usize), Error> {
+    // Without samples, their entries could claim any size.
+    let entries = shape.get(1..).and_then(count).unwrap_or(0);
+    if entries == 0 {
+        let reason = format!(
+            "{what} has the shape {shape:?}: the first axis must count samples, which must have entries"
+        );
+        return Err(malformed(path, reason));
+    }
+    if column_major && shape.len() > 2 {
+        let reason = format!(
+            "{what} has more than two axes in Fortran's order, which is unsupported: save what \
+             numpy.ascontiguousarray makes of it"
+        );
+        return Err(unsupported(path, reason));
+    }
+    Ok((shape[0], entries))
+}
+
+/// As `vec![value; len]`; an error of the kind `OutOfMemory` if there is no room for so many.
+pub(crate) fn filled<V: Clone>(value: V, len: Option<usize>) -> io::Result<Vec<V>> {
+    let mut filled = Vec::new();
+    match len.map(|len| (len, filled.try_reserve_exact(len))) {
+        Some((len, Ok(()))) => filled.resize(len, value),
+        _ => return Err(no_room(len, size_of::<V>())),
+    }
+    Ok(filled)
+}
+
+/// The error where there is no room for so many numbers of so many bytes.
+pub(crate) fn no_room(len: Option<usize>, size: usize) -> io::Error {
+    let bytes = len.and_then(|len| len.checked_mul(size));
+    let bytes = bytes.map_or("more bytes than can be addressed".to_owned(), |n| {
+        format!("{n} bytes")
+    });
+    let message = format!("there is no memory for {bytes}: read it in batches, or a part of it");
+    io::Error::new(io::ErrorKind::OutOfMemory, message)
+}
+
+/// Deflate's own limit: a length of 258 bytes and its distance take two bits at least.
+#[cfg(feature = "safetensors")]
+pub(crate) const MOST_INFLATION: u64 = 1032;
 
 /// The number of entries of an array, `None` if nothing has so many.
 pub(crate) fn count(shape: &[usize]) -> Option<usize> {
@@ -130,9 +221,53 @@ mod tests {
             f64::from(0.1_f32),
         );
         close(decoded(Element::F64, &0.1_f64.to_le_bytes()), 0.1);
+        close(decoded(Element::Bool, &[0]), 0.0);
+        close(decoded(Element::Bool, &[200]), 1.0); // as NumPy has it
+        close(decoded(Element::U16, &60_000_u16.to_le_bytes()), 60_000.0);
+        close(decoded(Element::I16, &(-7_i16).to_le_bytes()), -7.0);
+        close(
+            decoded(Element::U32, &u32::MAX.to_le_bytes()),
+            4_294_967_295.0,
+        );
+        close(
+            decoded(Element::U64, &(1_u64 << 63).to_le_bytes()),
+            9_223_372_036_854_775_808.0,
+        );
         close(decoded(Element::U8, &[200]), 200.0);
         close(decoded(Element::I8, &[200]), -56.0);
         close(decoded(Element::I32, &(-7_i32).to_le_bytes()), -7.0);
         close(decoded(Element::I64, &(-7_i64).to_le_bytes()), -7.0);
+    }
+
+    #[test]
+    fn whole_numbers_are_rounded_once() {
+        // What NumPy makes of them by astype("float32"); by way of 64 bits, the first ends in 0.
+        let numbers = [
+            (1_u64 << 63) + (1 << 39) + 1,
+            (1 << 53) + 1,
+            (1 << 40) + 16_777_217,
+        ];
+        let expected: [u32; 3] = [1_593_835_521, 1_509_949_440, 1_400_897_664];
+        for (number, expected) in numbers.into_iter().zip(expected) {
+            let mut value = [0.0_f32];
+            Element::U64.decode(&number.to_le_bytes(), &mut value);
+            assert_eq!(value[0].to_bits(), expected, "{number}");
+        }
+        let mut value = [0.0_f32];
+        let number = -((1_i64 << 62) + (1 << 38) + 1);
+        Element::I64.decode(&number.to_le_bytes(), &mut value);
+        assert_eq!(value[0].to_bits(), (number as f32).to_bits());
+        assert_ne!(value[0].to_bits(), (number as f64 as f32).to_bits());
+    }
+
+    #[test]
+    fn the_bytes_of_a_number_are_turned_round() {
+        let mut bytes = [1, 2, 3, 4];
+        Element::U16.swap(&mut bytes);
+        assert_eq!(bytes, [2, 1, 4, 3]);
+        Element::F32.swap(&mut bytes);
+        assert_eq!(bytes, [3, 4, 1, 2]);
+        Element::Bool.swap(&mut bytes);
+        assert_eq!(bytes, [3, 4, 1, 2]);
     }
 }

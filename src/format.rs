@@ -55,12 +55,16 @@
 //!
 //! # What is guaranteed
 //!
-//! - Numbers may be `f16`, `bf16`, `f32`, or `f64` in the file; they stream from it into their place
-//!   in the model, transposed on the way where need be. [`convert`] narrows what was written.
+//! - Numbers may be `f16`, `bf16`, `f32`, or `f64` in the file, or whole numbers of 8 to 64 bits; they stream
+//!   from it into their place in the model, transposed on the way where need be. [`convert`] narrows what was
+//!   written.
 //! - A configuration may begin with a byte-order mark and hold `NaN`, `Infinity`, and equal keys, as Python
 //!   writes and reads it. A number that is used must be finite; of equal keys, the last counts.
 //! - A damaged or forged file is an [`Error::Malformed`], found before room is made for more than
-//!   the file holds. NaN and infinities are refused.
+//!   the file holds. NaN and infinities are refused. Where the memory is too small for a file, the error is an
+//!   [`Error::Io`] of the kind [`OutOfMemory`](std::io::ErrorKind::OutOfMemory).
+//! - A file of another kind, such as a Git LFS pointer or an HTML page, is refused by an error that names the
+//!   kind and says what to do. Folders, pipes, and devices in place of a file are an [`Error::Io`]: nothing blocks.
 //! - A file that is written replaces an older one in one step, once it is whole and on the disk.
 //! - No pickle is read: `.pt` files can run any program. The error says how to convert them.
 
@@ -98,6 +102,7 @@ pub use tensor_file::TensorFile;
 use atomic::Draft;
 
 use crate::error::{io_error, malformed, unsupported};
+use crate::file::Kind;
 use crate::{Error, SparseAutoencoder};
 
 /// A model from a file.
@@ -202,10 +207,5 @@ fn write_both(
 }
 
 fn pickle(path: &Path) -> Error {
-    unsupported(
-        path,
-        "a pickle, which can run any program when it is read. Convert it in Python: \
-         safetensors.torch.save_file({name: tensor.contiguous() for name, tensor in \
-         torch.load(path, weights_only=True).items()}, \"ae.safetensors\")",
-    )
+    Kind::Pickle.instead_of(path, "a safetensors or npz file")
 }

@@ -191,6 +191,7 @@ mod convention;
 mod corruption;
 mod element;
 mod error;
+mod file;
 #[cfg(feature = "safetensors")]
 pub mod format;
 pub mod gradient_check;

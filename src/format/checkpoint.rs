@@ -14,9 +14,9 @@ use flate2::{Crc, CrcWriter};
 use serde_json::Value;
 
 use super::atomic::Draft;
-use super::json::{MOST_BYTES, Object};
+use super::json::Object;
 use super::own;
-use super::safetensors::{header, write_numbers, write_parts};
+use super::safetensors::{MOST_HEADER, header, write_numbers, write_parts};
 use super::tensors::{CHUNK, Tensors};
 use super::{io_error, malformed, unsupported};
 use crate::element::{Element, count};
@@ -94,9 +94,9 @@ pub(crate) fn write<T: Real>(
     metadata.push(("checkpoint", VERSION.to_owned()));
     metadata.push(("training", training.to_string()));
     let header = header(&metadata, directory);
-    if header.len() as u64 > MOST_BYTES {
+    if header.len() as u64 > MOST_HEADER {
         let reason =
-            format!("a state of so many parts that their names take over {MOST_BYTES} bytes");
+            format!("a state of so many parts that their names take over {MOST_HEADER} bytes");
         return Err(unsupported(path, reason));
     }
     Draft::write(path, |out| {

@@ -5,6 +5,38 @@ use std::fmt;
 use crate::Real;
 use crate::element::Element;
 
+/// All types of a safetensors header: name, bits of a number, and the element where it is read.
+const NAMES: [(&str, usize, Option<Element>); 22] = [
+    ("BOOL", 8, Some(Element::Bool)),
+    ("F4", 4, None),
+    ("F6_E2M3", 6, None),
+    ("F6_E3M2", 6, None),
+    ("U8", 8, Some(Element::U8)),
+    ("I8", 8, Some(Element::I8)),
+    ("F8_E5M2", 8, None),
+    ("F8_E4M3", 8, None),
+    ("F8_E8M0", 8, None),
+    ("F8_E4M3FNUZ", 8, None),
+    ("F8_E5M2FNUZ", 8, None),
+    ("I16", 16, Some(Element::I16)),
+    ("U16", 16, Some(Element::U16)),
+    ("F16", 16, Some(Element::F16)),
+    ("BF16", 16, Some(Element::BF16)),
+    ("I32", 32, Some(Element::I32)),
+    ("U32", 32, Some(Element::U32)),
+    ("F32", 32, Some(Element::F32)),
+    ("C64", 64, None),
+    ("F64", 64, Some(Element::F64)),
+    ("I64", 64, Some(Element::I64)),
+    ("U64", 64, Some(Element::U64)),
+];
+
+/// The bits of a number of the type of this name in a safetensors header, and its element where it is read.
+pub(super) fn named(name: &str) -> Option<(usize, Option<Element>)> {
+    let (_, bits, element) = NAMES.iter().find(|(known, ..)| *known == name)?;
+    Some((*bits, *element))
+}
+
 impl Element {
     /// The element that holds a scalar exactly.
     pub(super) fn of<T: Real>() -> Self {
@@ -17,32 +49,10 @@ impl Element {
 
     /// The name in a safetensors header.
     pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::U8 => "U8",
-            Self::I8 => "I8",
-            Self::F16 => "F16",
-            Self::BF16 => "BF16",
-            Self::F32 => "F32",
-            Self::F64 => "F64",
-            Self::I32 => "I32",
-            Self::I64 => "I64",
-        }
-    }
-
-    /// The element of this name in a safetensors header.
-    pub(super) fn named(name: &str) -> Option<Self> {
-        [
-            Self::U8,
-            Self::I8,
-            Self::F16,
-            Self::BF16,
-            Self::F32,
-            Self::F64,
-            Self::I32,
-            Self::I64,
-        ]
-        .into_iter()
-        .find(|element| element.name() == name)
+        NAMES
+            .iter()
+            .find(|(_, _, element)| *element == Some(self))
+            .map_or("", |(name, ..)| name)
     }
 
     /// `float`, or itself if it is one of whole numbers.
@@ -111,7 +121,17 @@ impl fmt::Display for Element {
 
 #[cfg(test)]
 mod tests {
-    use super::Element;
+    use super::{Element, NAMES, named};
+
+    #[test]
+    fn an_element_has_the_width_of_its_name() {
+        for (name, bits, element) in NAMES {
+            assert_eq!(named(name), Some((bits, element)));
+            if let Some(element) = element {
+                assert_eq!((element.name(), 8 * element.size()), (name, bits));
+            }
+        }
+    }
 
     #[test]
     fn a_scalar_is_written_as_it_is_read() {

@@ -1,7 +1,6 @@
 //! Typed access to the JSON that goes with a model. What is there but of another type is an error,
 //! never a default.
 
-use std::fs::{self, File};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -9,6 +8,7 @@ use serde_json::{Map, Value};
 
 use super::{io_error, malformed};
 use crate::Error;
+use crate::file::{self, Kind};
 
 /// The largest JSON that is read. Those of published models have some kilobytes.
 pub(super) const MOST_BYTES: u64 = 1 << 20;
@@ -25,8 +25,7 @@ impl Object {
     /// infinities are accepted, and of equal keys the last counts. A number that is not finite is an
     /// error once it is asked for.
     pub(super) fn read(path: &Path) -> Result<Self, Error> {
-        check_file(path)?;
-        let file = File::open(path).map_err(|error| io_error(path, &error))?;
+        let (file, _) = file::open(path)?;
         let mut bytes = Vec::new();
         file.take(MOST_BYTES + 1)
             .read_to_end(&mut bytes)
@@ -37,10 +36,10 @@ impl Object {
                 format!("more than {MOST_BYTES} bytes of JSON"),
             ));
         }
-        if let Some(kind) = kind(&bytes) {
-            return Err(malformed(path, format!("not a configuration but {kind}")));
-        }
         let text = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&bytes);
+        if !matches!(text.trim_ascii_start(), [b'{' | b'[', ..]) {
+            return Err(Kind::of(text.trim_ascii()).instead_of(path, "a configuration in JSON"));
+        }
         let object = Self::parse(path, &quote_numbers_not_finite(text))?;
         if object.fields.contains_key("weight_map") {
             let reason = "not a configuration but an index of weights in several files";
@@ -70,10 +69,6 @@ impl Object {
 
     pub(super) fn path(&self) -> &Path {
         &self.path
-    }
-
-    pub(crate) fn into_fields(self) -> Map<String, Value> {
-        self.fields
     }
 
     pub(crate) fn fields(&self) -> &Map<String, Value> {
@@ -138,44 +133,6 @@ impl Object {
 }
 
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
-
-/// Refuses what cannot be read as a file, and a file where its folder is expected.
-fn check_file(path: &Path) -> Result<(), Error> {
-    if let Some(folder) = path.parent().filter(|folder| folder.is_file()) {
-        return Err(malformed(folder, "a file; give the folder that it is in"));
-    }
-    let found = fs::metadata(path).map_err(|error| io_error(path, &error))?;
-    if found.is_dir() {
-        return Err(malformed(path, "a folder, where a file is expected"));
-    }
-    if !found.is_file() {
-        return Err(malformed(path, "not a regular file"));
-    }
-    Ok(())
-}
-
-/// What a file is that is no JSON, by its first bytes.
-fn kind(bytes: &[u8]) -> Option<&'static str> {
-    const POINTER: &[u8] = b"version https://git-lfs";
-    let first = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes);
-    let first = first.trim_ascii_start();
-    match bytes {
-        _ if first.is_empty() => Some("an empty file"),
-        _ if first.starts_with(POINTER) => {
-            Some("a pointer of Git LFS; run `git lfs pull` to get the file")
-        }
-        _ if first.starts_with(b"<") => {
-            Some("a page of HTML or XML, as a failed download leaves it")
-        }
-        [0x1f, 0x8b, ..] => Some("an archive of gzip"),
-        [b'P', b'K', 3, 4, ..] => Some("an archive of zip, as npz and the files of PyTorch are"),
-        [0x80, 2..=5, ..] => Some("a pickle of Python"),
-        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => Some("text in UTF-16; save it as UTF-8"),
-        [0x93, b'N', b'U', b'M', b'P', b'Y', ..] => Some("an array of NumPy"),
-        [_, _, _, _, _, 0, 0, 0, b'{', ..] => Some("a file of safetensors"),
-        _ => None,
-    }
-}
 
 /// Puts quotation marks around `NaN`, `Infinity`, `-Infinity`, and numbers beyond `f64`, which Python
 /// writes and JSON does not have. Where a number is asked for, they are then refused by name.

@@ -22,14 +22,16 @@ pub(super) fn entry<R: Read + Seek>(
         .seek(SeekFrom::Start(place.offset))
         .map_err(|error| io_error(path, &error))?;
     let stored = source.take(place.length);
+    let what = format!("the array {name}");
     let header = if place.deflated {
-        Header::read(path, name, &mut DeflateDecoder::new(stored), bytes)
+        Header::read(path, &what, &mut DeflateDecoder::new(stored), bytes)
     } else {
-        Header::read(path, name, &mut { stored }, bytes)
+        Header::read(path, &what, &mut { stored }, bytes)
     }?;
     Ok(Entry {
         dtype: header.dtype,
         element: header.element,
+        big_endian: header.big_endian,
         shape: header.shape,
         column_major: header.column_major,
         place: Place {

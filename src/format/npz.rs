@@ -9,49 +9,45 @@ use std::path::Path;
 
 use flate2::CrcWriter;
 
-use super::json::MOST_BYTES;
 use super::npy;
-use super::safetensors::{Part, write_parts};
+use super::safetensors::{MOST_HEADER, Part, write_parts};
 use super::tensors::{Place, Tensors};
 use super::{io_error, malformed, pickle, unsupported};
+use crate::element::MOST_INFLATION;
 use crate::{Error, Real};
 
-/// Weights hardly compress. An archive that claims to inflate to more than this multiple of its
-/// length is made to exhaust memory.
-const MOST_INFLATION: u64 = 16;
-
-/// Reads the directory of an `npz` archive, and the header of each of its arrays.
+/// Reads the directory of an `npz` archive, and the header of each of its arrays. What is not an array is
+/// listed and left alone, as NumPy has it.
 pub(super) fn archive<R: Read + Seek>(
     path: &Path,
     mut source: R,
     length: u64,
 ) -> Result<Tensors<R>, Error> {
-    let members = members(path, &mut source, length)?;
-    if members.iter().any(|member| member.name.ends_with(".pkl")) {
-        return Err(pickle(path));
+    let (arrays, others) = members(path, &mut source, length)?;
+    if arrays.is_empty() {
+        let reason = match &*others {
+            [] => "the archive is empty: it has no arrays".to_owned(),
+            _ if others.iter().any(|name| name.ends_with(".pkl")) => {
+                return Err(pickle(path));
+            }
+            [first, ..] => format!("the archive has no arrays (*.npy), but {first}"),
+        };
+        return Err(malformed(path, reason));
     }
-    let mut places: Vec<_> = members
+    let mut places: Vec<_> = arrays
         .iter()
         .map(|member| (member.place.offset, member.place.length))
         .collect();
     places.sort_unstable();
-    let inflated = members
-        .iter()
-        .try_fold(0_u64, |sum, member| sum.checked_add(member.inflated));
     if places
         .windows(2)
         .any(|pair| pair[0].0 + pair[0].1 > pair[1].0)
     {
         return Err(malformed(path, "members of the archive overlap"));
     }
-    if inflated.is_none_or(|bytes| bytes > length.saturating_mul(MOST_INFLATION) + MOST_BYTES) {
-        let reason =
-            format!("the archive would inflate to more than {MOST_INFLATION} times its size");
-        return Err(malformed(path, reason));
-    }
     let mut entries = BTreeMap::new();
-    for member in members {
-        let name = member.name.strip_suffix(".npy").unwrap_or(&member.name);
+    for member in arrays {
+        let name = member.name.strip_suffix(ARRAY).unwrap_or(&member.name);
         let entry = npy::entry(path, name, &mut source, member.place, member.inflated)?;
         if entries.insert(name.to_owned(), entry).is_some() {
             return Err(malformed(path, format!("there are two arrays {name}")));
@@ -62,7 +58,17 @@ pub(super) fn archive<R: Read + Seek>(
         source,
         entries,
         metadata: BTreeMap::new(),
+        others,
     })
+}
+
+/// How the names of arrays end.
+const ARRAY: &str = ".npy";
+
+/// Whether a member of this name is an array, and not what macOS knows of one.
+fn is_array(name: &str) -> bool {
+    let file = name.rsplit('/').next().unwrap_or(name);
+    file.ends_with(ARRAY) && !file.starts_with("._") && !name.starts_with("__MACOSX/")
 }
 
 /// A member of an archive.
@@ -94,10 +100,14 @@ impl Fields<'_> {
 }
 
 /// The members that the directory of the archive lists.
-fn members<R: Read + Seek>(path: &Path, source: &mut R, length: u64) -> Result<Vec<Member>, Error> {
+fn members<R: Read + Seek>(
+    path: &Path,
+    source: &mut R,
+    length: u64,
+) -> Result<(Vec<Member>, Vec<String>), Error> {
     let cut_off = || malformed(path, "the archive has no directory: is it cut off?");
     let mut read = |offset: u64, count: u64| -> Result<Vec<u8>, Error> {
-        if count > MOST_BYTES || offset.checked_add(count).is_none_or(|end| end > length) {
+        if count > MOST_HEADER || offset.checked_add(count).is_none_or(|end| end > length) {
             return Err(cut_off());
         }
         let mut bytes = Vec::new();
@@ -135,11 +145,15 @@ fn members<R: Read + Seek>(path: &Path, source: &mut R, length: u64) -> Result<V
         (count.into(), bytes.into(), offset.into())
     };
     let directory = read(offset, bytes)?;
-    let mut members = Vec::new();
+    let (mut arrays, mut others) = (Vec::new(), Vec::new());
     let mut rest = directory.as_slice();
     for _ in 0..count {
         let (listed, next) = listed(rest).ok_or_else(cut_off)?;
         rest = next;
+        if !is_array(&listed.name) {
+            others.push(listed.name);
+            continue;
+        }
         let Listed {
             name,
             flags,
@@ -164,7 +178,15 @@ fn members<R: Read + Seek>(path: &Path, source: &mut R, length: u64) -> Result<V
         if !ends_in_file || (!deflated && listed.length != listed.inflated) {
             return Err(malformed(path, format!("{name} is not all in the archive")));
         }
-        members.push(Member {
+        if deflated && listed.inflated.div_ceil(MOST_INFLATION) > listed.length {
+            let reason = format!(
+                "{name} would inflate to {} bytes, more than {MOST_INFLATION} times its size, which is the limit \
+                 of deflate",
+                listed.inflated
+            );
+            return Err(malformed(path, reason));
+        }
+        arrays.push(Member {
             place: Place {
                 offset,
                 length: listed.length,
@@ -176,7 +198,7 @@ fn members<R: Read + Seek>(path: &Path, source: &mut R, length: u64) -> Result<V
             inflated: listed.inflated,
         });
     }
-    Ok(members)
+    Ok((arrays, others))
 }
 
 /// A member as the directory has it.

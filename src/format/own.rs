@@ -163,7 +163,7 @@ pub(super) fn read_theta<T: Real, R: Read + Seek>(
 ) -> Result<Aligned<T>, Error> {
     // All shapes first: room is made for numbers that the file has, not for sizes that are claimed.
     check_shapes(tensors, layout)?;
-    let mut theta = Aligned::zeros(layout.len());
+    let mut theta = tensors.room::<T>(layout.len())?;
     for (name, _, range) in blocks(layout) {
         tensors.read_into(&name, Rows::Contiguous, &mut theta[range])?;
     }

@@ -7,7 +7,6 @@ use std::path::Path;
 use super::config::Config;
 use super::tensors::{Rows, Tensors};
 use super::{Loaded, Note, malformed, unsupported};
-use crate::kernel::Aligned;
 use crate::parameters::{Layout, Parameters};
 use crate::{Activation, Error, Real, SparseAutoencoder};
 
@@ -189,7 +188,7 @@ impl Published<'_> {
         let (d, n) = sizes;
         let activation = self.selection.activation();
         let layout = Layout::new(&[d, n], false)?.for_activations(&[activation])?;
-        let mut theta = Aligned::zeros(layout.len());
+        let mut theta = tensors.room::<T>(layout.len())?;
         let at = layout.blocks()[0].clone();
         self.encoder_weights
             .read(tensors, &mut theta[at.encoder_weights.clone()])?;

@@ -12,34 +12,45 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::io::{self, Read, Seek, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
-use super::json::{MOST_BYTES, Object, short};
+use super::json::short;
 use super::tensors::{Entry, Place, Rows, Tensors, gather, panel_rows};
-use super::{io_error, malformed, pickle};
+use super::{element, io_error, malformed};
 use crate::element::{Element, count};
 use crate::{Error, Real};
 
-/// Reads the header, after the `length` of it has been read.
+/// The longest header that is read and written: the limit of the crate of the same name.
+pub(super) const MOST_HEADER: u64 = 100_000_000;
+
+/// The longest description of one tensor that is read.
+const MOST_DESCRIPTION: usize = 1 << 14;
+
+/// Reads the header.
 pub(super) fn directory<R: Read + Seek>(
     path: &Path,
     mut source: R,
     file_length: u64,
-    length: [u8; 8],
 ) -> Result<Tensors<R>, Error> {
-    let header = u64::from_le_bytes(length);
     let known = file_length.saturating_sub(8);
-    if file_length < 8 || header > known || header > MOST_BYTES {
-        // A pickle begins with this opcode and its protocol, 2 to 5.
-        if length[0] == 0x80 && (2..=5).contains(&length[1]) {
-            return Err(pickle(path));
-        }
+    if file_length < 8 {
+        let reason = format!("the header must have 8 bytes at least, the file has {file_length}");
+        return Err(malformed(path, reason));
+    }
+    let mut length = [0; 8];
+    source
+        .seek(SeekFrom::Start(0))
+        .and_then(|_| source.read_exact(&mut length))
+        .map_err(|error| io_error(path, &error))?;
+    let header = u64::from_le_bytes(length);
+    if header > known.min(MOST_HEADER) {
         let reason = format!(
-            "the header must have at most {} bytes, claims {header}",
-            known.min(MOST_BYTES)
+            "the header must have at most {} bytes, claims {header}: it does not begin as a safetensors or npz \
+             file does, or is cut off",
+            known.min(MOST_HEADER)
         );
         return Err(malformed(path, reason));
     }
@@ -48,41 +59,104 @@ pub(super) fn directory<R: Read + Seek>(
         .take(header)
         .read_to_end(&mut bytes)
         .map_err(|error| io_error(path, &error))?;
-    let mut fields = Object::parse(path, &bytes)?.into_fields();
-    let mut metadata = BTreeMap::new();
-    match fields.remove("__metadata__") {
-        None | Some(Value::Null) => {}
-        Some(Value::Object(texts)) => {
-            for (key, value) in texts {
-                let Value::String(text) = value else {
-                    return Err(malformed(
-                        path,
-                        format!("the metadata {key} must be a string"),
-                    ));
-                };
-                metadata.insert(key, text);
-            }
-        }
-        Some(_) => return Err(malformed(path, "the metadata must be an object")),
-    }
     let start = 8 + header;
+    let mut metadata = BTreeMap::new();
     let mut entries = BTreeMap::new();
-    for (name, field) in fields {
-        let entry = entry(&field, start).map_err(|reason| {
-            malformed(
-                path,
-                format!("tensor {name}: {reason}, got {}", short(&field)),
-            )
-        })?;
-        entries.insert(name, entry);
-    }
+    let wrong = |reason: String| malformed(path, reason);
+    // Tensor by tensor: the values of the whole would take many times the room of the text.
+    each_member(&bytes, |name, value| {
+        if name == "__metadata__" {
+            return match value {
+                b"null" => Ok(()),
+                [b'{', ..] => {
+                    each_member(value, |key, value| match serde_json::from_slice(value) {
+                        Ok(text) => {
+                            metadata.insert(key, text);
+                            Ok(())
+                        }
+                        Err(_) => Err(format!("the metadata {key} must be a string")),
+                    })
+                }
+                _ => Err("the metadata must be an object".to_owned()),
+            };
+        }
+        if value.len() > MOST_DESCRIPTION {
+            return Err(format!(
+                "tensor {name} has a description of {} bytes",
+                value.len()
+            ));
+        }
+        let field = serde_json::from_slice(value).map_err(|error| format!("no JSON: {error}"))?;
+        let entry = entry(&field, start)
+            .map_err(|reason| format!("tensor {name}: {reason}, got {}", short(&field)))?;
+        match entries.insert(name, entry) {
+            None => Ok(()),
+            Some(_) => Err("two tensors have one name".to_owned()),
+        }
+    })
+    .map_err(wrong)?;
     check_places(path, &entries, start, file_length)?;
     Ok(Tensors {
         path: path.to_owned(),
         source,
         entries,
         metadata,
+        others: Vec::new(),
     })
+}
+
+/// Calls `each` with the key and the text of the value of each member of an object.
+fn each_member(
+    text: &[u8],
+    mut each: impl FnMut(String, &[u8]) -> Result<(), String>,
+) -> Result<(), String> {
+    let broken = |what: &str| format!("no JSON: {what}");
+    let text = text.trim_ascii();
+    let mut rest = text
+        .strip_prefix(b"{")
+        .ok_or_else(|| broken("the header is not an object"))?
+        .trim_ascii_start();
+    let mut is_first = true;
+    loop {
+        if is_first && rest == b"}" {
+            return Ok(());
+        }
+        is_first = false;
+        let (key, value) = split(rest, b':').ok_or_else(|| broken("a key is cut off"))?;
+        let key = serde_json::from_slice(key).map_err(|error| format!("no JSON: {error}"))?;
+        match split(value, b',') {
+            Some((value, next)) => {
+                each(key, value)?;
+                rest = next;
+            }
+            None => {
+                let value = value.strip_suffix(b"}");
+                let value = value.ok_or_else(|| broken("it is cut off"))?;
+                return each(key, value.trim_ascii());
+            }
+        }
+    }
+}
+
+/// What is before and behind the first mark that is in no text, list, or object.
+fn split(text: &[u8], mark: u8) -> Option<(&[u8], &[u8])> {
+    let (mut depth, mut in_text, mut escaped) = (0_usize, false, false);
+    for (place, &byte) in text.iter().enumerate() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_text => escaped = true,
+            b'"' => in_text = !in_text,
+            _ if in_text => {}
+            _ if byte == mark && depth == 0 => {
+                let (before, behind) = text.split_at(place);
+                return Some((before.trim_ascii(), behind[1..].trim_ascii_start()));
+            }
+            b'[' | b'{' => depth += 1,
+            b']' | b'}' => depth = depth.checked_sub(1)?,
+            _ => {}
+        }
+    }
+    None
 }
 
 /// One tensor of the header, of which numbers begin at `start`; or what it must have.
@@ -103,15 +177,14 @@ fn entry(field: &Value, start: u64) -> Result<Entry, &'static str> {
     let length = end
         .checked_sub(begin)
         .ok_or("data_offsets must not decrease")?;
-    let element = Element::named(dtype);
-    if element
-        .is_some_and(|element| numbers.checked_mul(element.size()) != usize::try_from(length).ok())
-    {
+    let known = element::named(dtype);
+    if known.is_some_and(|(bits, _)| numbers as u128 * bits as u128 != 8 * u128::from(length)) {
         return Err("data_offsets must enclose as many numbers as the shape has");
     }
     Ok(Entry {
         dtype: dtype.to_owned(),
-        element,
+        element: known.and_then(|(_, element)| element),
+        big_endian: false,
         shape,
         column_major: false,
         place: Place {
@@ -199,7 +272,13 @@ pub(super) fn write<T: Real>(
     let tensors = parts
         .iter()
         .map(|part| (&*part.name, element.name(), element.size(), &*part.shape));
-    out.write_all(&header(metadata, tensors))?;
+    let header = header(metadata, tensors);
+    if header.len() as u64 > 8 + MOST_HEADER {
+        let message =
+            format!("the header would have more than {MOST_HEADER} bytes, which no reader accepts");
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, message));
+    }
+    out.write_all(&header)?;
     write_parts(out, parts)
 }
 

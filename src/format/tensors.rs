@@ -9,8 +9,10 @@ use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
-use super::{io_error, malformed, npz, safetensors, unsupported};
-use crate::element::{Element, count};
+use super::{io_error, malformed, npz, safetensors};
+use crate::element::{self, Element, count, no_room, unsupported_type};
+use crate::file::{self, Kind};
+use crate::kernel::Aligned;
 use crate::{Error, Real};
 use flate2::Crc;
 use flate2::read::DeflateDecoder;
@@ -39,6 +41,8 @@ pub(super) struct Tensors<R> {
     pub(super) source: R,
     pub(super) entries: BTreeMap<String, Entry>,
     pub(super) metadata: BTreeMap<String, String>,
+    /// What else is in an archive, such as a text beside the arrays.
+    pub(super) others: Vec<String>,
 }
 
 /// One tensor, as the directory has it.
@@ -47,6 +51,8 @@ pub(super) struct Entry {
     /// The type of its numbers, by the name that the file gives.
     pub(super) dtype: String,
     pub(super) element: Option<Element>,
+    /// Whether the first byte of a number is the most significant.
+    pub(super) big_endian: bool,
     pub(super) shape: Vec<usize>,
     /// Whether its first index is the fastest, as Fortran has it.
     pub(super) column_major: bool,
@@ -68,11 +74,7 @@ pub(super) struct Place {
 
 impl Tensors<BufReader<File>> {
     pub(super) fn open(path: &Path) -> Result<Self, Error> {
-        let file = File::open(path).map_err(|error| io_error(path, &error))?;
-        let length = file
-            .metadata()
-            .map_err(|error| io_error(path, &error))?
-            .len();
+        let (file, length) = file::open(path)?;
         Self::new(path, BufReader::with_capacity(1 << 16, file), length)
     }
 }
@@ -80,17 +82,15 @@ impl Tensors<BufReader<File>> {
 impl<R: Read + Seek> Tensors<R> {
     /// Reads and checks the directory of a file of `length` bytes; its first bytes say what it is.
     pub(super) fn new(path: &Path, mut source: R, length: u64) -> Result<Self, Error> {
-        let mut magic = [0; 8];
-        let known = usize::try_from(length.min(8)).unwrap_or(8);
-        source
-            .read_exact(&mut magic[..known])
+        let mut start = Vec::new();
+        (&mut source)
+            .take(file::START as u64)
+            .read_to_end(&mut start)
             .map_err(|error| io_error(path, &error))?;
-        if magic.starts_with(b"PK\x03\x04") {
-            npz::archive(path, source, length)
-        } else if magic.starts_with(b"\x93NUMPY") {
-            Err(unsupported(path, "one array without a name: see NpyFile"))
-        } else {
-            safetensors::directory(path, source, length, magic)
+        match Kind::of(&start) {
+            Kind::Zip => npz::archive(path, source, length),
+            Kind::Safetensors | Kind::Unknown => safetensors::directory(path, source, length),
+            other => Err(other.instead_of(path, "a safetensors or npz file")),
         }
     }
 
@@ -101,8 +101,30 @@ impl<R: Read + Seek> Tensors<R> {
             .ok_or_else(|| malformed(&self.path, format!("there is no tensor {name}")))
     }
 
+    /// The shape of a tensor whose type is read. So the length of its bytes has been compared with it.
     pub(super) fn shape(&self, name: &str) -> Result<&[usize], Error> {
-        Ok(&self.entry(name)?.shape)
+        let entry = self.entry(name)?;
+        match entry.element {
+            Some(_) => Ok(&entry.shape),
+            None => Err(unsupported_type(&self.path, name, &entry.dtype)),
+        }
+    }
+
+    /// Room for so many numbers of tensors of the file, whose shapes have been checked.
+    pub(super) fn room<T: Real>(&mut self, len: usize) -> Result<Aligned<T>, Error> {
+        let names: Vec<_> = self.entries.keys().cloned().collect();
+        names.iter().try_for_each(|name| self.confirm(name))?;
+        Aligned::try_zeros(len)
+            .ok_or_else(|| io_error(&self.path, &no_room(Some(len), size_of::<T>())))
+    }
+
+    /// Inflates a tensor that is deflated, to see that it is as large as it claims before room is made for it.
+    pub(super) fn confirm(&mut self, name: &str) -> Result<(), Error> {
+        let entry = self.entry(name)?;
+        if entry.place.deflated && entry.element.is_some() {
+            self.for_each_bytes(name, CHUNK, |_, _, _| Ok(()))?;
+        }
+        Ok(())
     }
 
     pub(super) fn has(&self, name: &str) -> bool {
@@ -144,7 +166,9 @@ impl<R: Read + Seek> Tensors<R> {
     /// A tensor of one dimension.
     pub(super) fn vector<T: Real>(&mut self, name: &str, len: usize) -> Result<Vec<T>, Error> {
         self.check_shape(name, &[len])?;
-        let mut values = vec![T::zero(); len];
+        self.confirm(name)?;
+        let zeros = element::filled(T::zero(), Some(len));
+        let mut values = zeros.map_err(|error| io_error(&self.path, &error))?;
         self.read_into(name, Rows::Contiguous, &mut values)?;
         Ok(values)
     }
@@ -157,15 +181,17 @@ impl<R: Read + Seek> Tensors<R> {
         place: &mut [T],
     ) -> Result<(), Error> {
         let entry = self.entry(name)?;
-        let (height, width) = match (entry.shape.as_slice(), entry.column_major) {
+        let rows_in_file = entry.shape.first().copied().unwrap_or(1);
+        let columns = entry.shape.iter().skip(1).product();
+        let (height, width) = if entry.column_major {
             // What lies in the file is then a matrix of the shape (c, r), row after row.
-            (&[r, c], true) => (c, r),
-            (&[r, c], false) => (r, c),
-            (_, _) => (1, place.len()),
+            (columns, rows_in_file)
+        } else {
+            (rows_in_file, columns)
         };
         let strided = (rows == Rows::Strided) != entry.column_major;
         debug_assert_eq!(height * width, place.len());
-        if !strided || height == 1 || width == 1 {
+        if !strided || height <= 1 || width <= 1 {
             return self.for_each_chunk(name, CHUNK, |first, values| {
                 place[first..first + values.len()].copy_from_slice(values);
             });
@@ -223,8 +249,7 @@ impl<R: Read + Seek> Tensors<R> {
     ) -> Result<(), Error> {
         let entry = self.entry(name)?.clone();
         let Some(element) = entry.element else {
-            let reason = format!("{name} has numbers of the type {}", entry.dtype);
-            return Err(unsupported(&self.path, reason));
+            return Err(unsupported_type(&self.path, name, &entry.dtype));
         };
         let size = element.size();
         let total = count(&entry.shape).unwrap_or(0); // it was checked
@@ -253,6 +278,9 @@ impl<R: Read + Seek> Tensors<R> {
             let len = chunk.min(total - first);
             let bytes = &mut bytes[..len * size];
             read(bytes)?;
+            if entry.big_endian {
+                element.swap(bytes);
+            }
             each(first, element, bytes)?;
             first += len;
         }

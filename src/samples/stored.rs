@@ -7,8 +7,8 @@ use std::path::PathBuf;
 
 use super::check_read;
 use super::positioned::read_exact_at;
-use crate::element::{Element, count};
-use crate::error::{Error, io_error, malformed, unsupported};
+use crate::element::{self, Element, count};
+use crate::error::{Error, io_error, malformed};
 use crate::{Real, kernel};
 
 /// Bytes that are read at a time. They lie on the stack, so that samples can be read by several
@@ -23,12 +23,8 @@ pub(super) enum Source {
 
 impl Source {
     pub(super) fn open(path: &std::path::Path) -> Result<Self, Error> {
-        let open = || {
-            let file = File::open(path)?;
-            let length = file.metadata()?.len();
-            Ok(Self::File(file, length))
-        };
-        open().map_err(|error| io_error(path, &error))
+        let (file, length) = crate::file::open(path)?;
+        Ok(Self::File(file, length))
     }
 
     pub(super) fn length(&self) -> u64 {
@@ -44,6 +40,18 @@ impl Source {
         let mut start = vec![0; length];
         self.read(&mut start, 0)?;
         Ok(start)
+    }
+
+    /// All bytes in their order, for one reader at a time.
+    #[cfg(feature = "safetensors")]
+    pub(super) fn reader(&self) -> io::Result<Box<dyn io::Read + '_>> {
+        Ok(match self {
+            Self::File(file, _) => {
+                io::Seek::rewind(&mut &*file)?;
+                Box::new(file)
+            }
+            Self::Bytes(bytes) => Box::new(&bytes[..]),
+        })
     }
 
     fn read(&self, bytes: &mut [u8], offset: u64) -> io::Result<()> {
@@ -76,6 +84,8 @@ pub(super) struct Stored {
     pub(super) path: PathBuf,
     pub(super) source: Source,
     pub(super) element: Element,
+    /// Whether the first byte of a number is the most significant.
+    pub(super) big_endian: bool,
     /// The bytes before the first number.
     pub(super) offset: u64,
     pub(super) shape: Vec<usize>,
@@ -89,17 +99,7 @@ impl Stored {
     /// Refuses a shape without samples that have entries, and one that is not as large as the file.
     pub(super) fn checked(self) -> Result<Self, Error> {
         let shape = &self.shape;
-        // Without samples, their entries could claim any size.
-        let visible = shape.get(1..).and_then(count).unwrap_or(0);
-        if visible == 0 {
-            let reason = format!("samples need entries, and the shape is {shape:?}");
-            return Err(malformed(&self.path, reason));
-        }
-        if self.column_major && shape.len() > 2 {
-            let reason = "an array of more than two dimensions in Fortran's order: save what \
-                          numpy.ascontiguousarray makes of it";
-            return Err(unsupported(&self.path, reason));
-        }
+        element::samples(&self.path, "the array", shape, self.column_major)?;
         let claimed = count(shape)
             .and_then(|count| count.checked_mul(self.element.size()))
             .and_then(|bytes| self.offset.checked_add(u64::try_from(bytes).ok()?));
@@ -154,6 +154,9 @@ impl Stored {
             self.source
                 .read(bytes, offset)
                 .map_err(|error| io_error(&self.path, &error))?;
+            if self.big_endian {
+                self.element.swap(bytes);
+            }
             self.element.decode(bytes, values);
             first += values.len();
         }
@@ -185,10 +188,12 @@ impl Stored {
     /// All bytes behind the header, as they are.
     pub(super) fn bytes(&self) -> Result<Vec<u8>, Error> {
         // As many as are in the file, which was checked.
-        let mut bytes = vec![0; self.count() * self.visible() * self.element.size()];
-        self.source
-            .read(&mut bytes, self.offset)
-            .map_err(|error| io_error(&self.path, &error))?;
-        Ok(bytes)
+        let len = self.count() * self.visible() * self.element.size();
+        let read = || {
+            let mut bytes = element::filled(0, Some(len))?;
+            self.source.read(&mut bytes, self.offset)?;
+            Ok(bytes)
+        };
+        read().map_err(|error| io_error(&self.path, &error))
     }
 }

@@ -69,11 +69,11 @@ fn a_file_of_another_kind_is_named() {
             "git lfs pull",
         ),
         (b"\n<!DOCTYPE html><html></html>", "HTML"),
-        (b"\x1f\x8b\x08\x00\x00\x00\x00\x00", "gzip"),
-        (b"PK\x03\x04\x14\x00", "zip"),
-        (b"\x80\x02}q\x00.", "pickle"),
-        (b"\xff\xfe{\x00}\x00", "UTF-16"),
-        (b"\x93NUMPY\x01\x00", "NumPy"),
+        (b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03", "gzip"),
+        (b"PK\x03\x04\x14\x00\x00\x00\x08\x00", "ZIP"),
+        (b"\x80\x02}q\x00(X\x01\x00\x00.", "pickle"),
+        (b"\xff\xfe{\x00\"\x00a\x00\"\x00:\x00", "UTF-16"),
+        (b"\x93NUMPY\x01\x00v\x00{", "NumPy"),
         (b"\x02\0\0\0\0\0\0\0{}", "safetensors"),
         (b" \n", "empty"),
         (b"{\"metadata\": {}, \"weight_map\": {}}", "index"),
@@ -81,7 +81,7 @@ fn a_file_of_another_kind_is_named() {
     ] {
         let scratch = changed("kind", &folder);
         fs::write(scratch.0.join("cfg.json"), content).unwrap();
-        let message = malformed(sae_lens::load::<f64>(&scratch.0));
+        let message = sae_lens::load::<f64>(&scratch.0).unwrap_err().to_string();
         assert!(
             message.contains(named) && message.contains("cfg.json"),
             "{message}"
@@ -93,14 +93,14 @@ fn a_file_of_another_kind_is_named() {
             .iter()
             .any(|project| name.ends_with(project))
     }) {
-        let message = malformed(load(&file));
+        let message = load(&file).unwrap_err().to_string();
         assert!(message.contains("give the folder"), "{message}");
     }
     let scratch = Scratch::new("keys-folder");
     fs::create_dir(scratch.0.join("cfg.json")).unwrap();
-    let message = malformed(sae_lens::load::<f64>(&scratch.0));
+    let message = sae_lens::load::<f64>(&scratch.0).unwrap_err().to_string();
     assert!(
-        message.contains("a folder, where a file is expected"),
+        message.contains("expected a file, but this is a folder"),
         "{message}"
     );
 }

@@ -11,6 +11,9 @@ mod interop;
 #[cfg(feature = "serde")]
 mod killed;
 mod published_keys;
+mod readers;
 mod saved_models;
 #[cfg(feature = "serde")]
 mod saving;
+#[path = "../stored/mod.rs"]
+mod stored;
