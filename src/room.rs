@@ -37,7 +37,7 @@ pub(crate) fn matrix<T: Real>(
     columns: usize,
     name: &'static str,
 ) -> Result<DMatrix<T>, Error> {
-    let len = rows.checked_mul(columns).unwrap_or(usize::MAX);
+    let len = rows.saturating_mul(columns);
     let entries = filled(T::zero(), len, name)?;
     Ok(DMatrix::from_vec(rows, columns, entries))
 }

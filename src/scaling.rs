@@ -219,7 +219,7 @@ impl Scaling {
             let ((least, most), scale) = (ranges[feature], scales[feature]);
             let deviation = shift((square / f64::of_count(samples.ncols())).sqrt(), scale);
             let factor = T::of(1.0 / deviation);
-            if !(least < most) || factor.to_f64() == f64::INFINITY {
+            if factor.to_f64() == f64::INFINITY {
                 scaler.centers[feature] = self.constant(feature, least)?;
             } else if is_exact(factor) {
                 scaler.centers[feature] = T::of(least.to_f64() + shift(mean, scale));
@@ -244,7 +244,7 @@ impl Scaling {
             while is_exact(factor) && (most - least) * factor + low > high {
                 factor = T::from_magnitude_bits(factor.magnitude_bits() - 1);
             }
-            if !(least < most) || !factor.is_finite() {
+            if !factor.is_finite() {
                 scaler.centers[feature] = self.constant(feature, least)?;
                 scaler.offsets[feature] = low + T::of(0.5) * (high - low);
             } else if is_exact(factor) {

@@ -72,6 +72,7 @@ fn largest<T: Real>(v: &[T]) -> T {
 }
 
 #[cfg(test)]
+#[allow(clippy::float_cmp)] // 0 and infinity are exact
 mod tests {
     use super::*;
 

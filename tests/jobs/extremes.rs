@@ -1,6 +1,8 @@
 //! Numbers near the ends of what a scalar holds, sizes that no machine has, and tables that lie on
 //! their side: the right value, or an error that says what to do.
 
+#![allow(clippy::float_cmp)] // what is exact
+
 use sparse_autoencoder::nalgebra::DMatrix;
 use sparse_autoencoder::{
     Activation, Adam, AnomalyDetector, Error, KlDivergence, L1, Penalty, Proportion, Real, Samples,

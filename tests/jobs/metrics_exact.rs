@@ -2,6 +2,8 @@
 //! or vanish. The expected values, and those of other libraries on the same data, are printed by
 //! `metrics_peers.py`.
 
+#![allow(clippy::float_cmp)] // what is exact, or the same bits
+
 use approx::assert_relative_eq;
 use sparse_autoencoder::SparseHidden;
 use sparse_autoencoder::metrics::{
@@ -376,11 +378,14 @@ fn accumulators_of_any_size_can_be_made() {
     assert_eq!((units.samples(), units.dead_units().len()), (0, 3));
 }
 
+/// A name, scores, and their AUC and average precision.
+type Case = (&'static str, fn(usize) -> f64, f64, f64);
+
 #[test]
 fn rankings_with_ties_and_at_the_ends_of_the_range() {
     let labels: Vec<bool> = (0..12).map(|i| i * i % 7 < 3).collect();
-    let sign = |i: usize| if i % 2 == 0 { 1.0 } else { -1.0 };
-    let cases: [(&str, fn(usize) -> f64, f64, f64); 5] = [
+    let sign = |i: usize| if i.is_multiple_of(2) { 1.0 } else { -1.0 };
+    let cases: [Case; 5] = [
         ("ties", |i| (5 * i % 4) as f64, 5.0 / 9.0, 91.0 / 108.0),
         ("all equal", |_| 0.1, 0.5, 0.75),
         (
@@ -397,7 +402,7 @@ fn rankings_with_ties_and_at_the_ends_of_the_range() {
         ),
         (
             "0 and -0",
-            |i| if i % 2 == 0 { -0.0 } else { 0.0 },
+            |i| if i.is_multiple_of(2) { -0.0 } else { 0.0 },
             0.5,
             0.75,
         ),
@@ -416,7 +421,8 @@ fn rankings_with_ties_and_at_the_ends_of_the_range() {
             precision,
         );
     }
-    let sizes = |i: usize| sign(i) * if i % 2 == 0 { 1e200 } else { 1e-200 } * (i % 5) as f64;
+    let sizes =
+        |i: usize| sign(i) * if i.is_multiple_of(2) { 1e200 } else { 1e-200 } * (i % 5) as f64;
     let scores: Vec<f64> = (0..12).map(sizes).collect();
     check(
         "1e200 and 1e-200",

@@ -1,5 +1,7 @@
 //! What a report says of a training that succeeded and is of no use.
 
+#![allow(clippy::float_cmp)] // what is copied
+
 use sparse_autoencoder::metrics::ReconstructionMetrics;
 use sparse_autoencoder::nalgebra::DMatrix;
 use sparse_autoencoder::{
