@@ -8,7 +8,7 @@ pub use threshold::Threshold;
 
 use nalgebra::{DMatrix, DMatrixView, DVector};
 
-use crate::batch::check_batch;
+use crate::batch::{check_batch, check_rows};
 use crate::error::Error;
 use crate::{Real, Scaler, SparseAutoencoder, Workspace, kernel};
 
@@ -145,8 +145,9 @@ impl<T: Real> AnomalyDetector<T> {
         threshold: Threshold,
     ) -> Result<Self, Error> {
         let calibration = calibration.into();
-        threshold.check(calibration.ncols())?;
         check_scaler(model, scaler)?;
+        check_rows(calibration, scaler.features(), SAMPLES[1])?;
+        threshold.check(calibration.ncols())?;
         let scores = scores(model, scaler, calibration)?;
         Self::from_scores(model, scaler, scores.as_slice(), threshold)
     }
@@ -162,8 +163,8 @@ impl<T: Real> AnomalyDetector<T> {
         calibration_scores: &[T],
         threshold: Threshold,
     ) -> Result<Self, Error> {
-        threshold.check(calibration_scores.len())?;
         check_scaler(model, scaler)?;
+        threshold.check(calibration_scores.len())?;
         let calibration_scores = sorted(calibration_scores)?;
         Ok(Self {
             model: model.clone(),
@@ -185,6 +186,7 @@ impl<T: Real> AnomalyDetector<T> {
         calibration: impl Into<DMatrixView<'a, T>>,
     ) -> Result<(), Error> {
         let calibration = calibration.into();
+        check_rows(calibration, self.scaler.features(), SAMPLES[1])?;
         self.rule.check(calibration.ncols())?;
         let scores = self.scores(calibration)?;
         self.calibration_scores = sorted(scores.as_slice())?;

@@ -21,6 +21,15 @@ pub(crate) fn check_rows<T: Real>(
     check_height(batch.nrows(), rows, what)
 }
 
+/// Refuses a batch of another number of samples, named `what`.
+pub(crate) fn check_columns<T: Real>(
+    batch: DMatrixView<'_, T>,
+    samples: usize,
+    what: &'static str,
+) -> Result<(), Error> {
+    check_height(batch.ncols(), samples, what)
+}
+
 fn check_height(actual: usize, expected: usize, what: &'static str) -> Result<(), Error> {
     if actual == expected {
         return Ok(());

@@ -39,7 +39,7 @@ pub enum Error {
         other: &'static str,
     },
     /// A matrix, vector, or slice has the wrong size.
-    #[error("{what}: expected {expected}, got {actual}")]
+    #[error("{what}: expected {expected}, got {actual}{}", remedy(what))]
     DimensionMismatch {
         /// The quantity, such as "rows of the samples".
         what: &'static str,
@@ -178,6 +178,16 @@ impl From<io::Error> for Error {
             kind: error.kind(),
             message: error.to_string(),
         }
+    }
+}
+
+/// What to try where samples are not as high as they should be.
+fn remedy(what: &str) -> &'static str {
+    let of_a_dictionary = ["rows of the features", "rows of the decoder"].contains(&what);
+    if what.starts_with("rows of ") && !of_a_dictionary {
+        " (a column is a sample: transpose?)"
+    } else {
+        ""
     }
 }
 

@@ -21,6 +21,7 @@ use crate::objective::Pass;
 use crate::penalty::{
     HiddenBatch, HiddenGradient, Penalty, evaluate, mean_activations, mean_active,
 };
+use crate::wide::Wide;
 use crate::{Activation, Error, Real, SparseAutoencoder, Workspace};
 
 /// An analytic gradient beside a numeric one.
@@ -37,16 +38,15 @@ impl<T: Real> GradientCheck<T> {
     /// `‖analytic − numeric‖ / (‖analytic‖ + ‖numeric‖)`, in Euclidean norms; 0 if both are 0.
     #[must_use]
     pub fn relative_error(&self) -> f64 {
-        let norm =
-            |values: &mut dyn Iterator<Item = f64>| values.map(|v| v * v).sum::<f64>().sqrt();
-        let (a, n) = (&self.analytic, &self.numeric);
-        let difference = norm(&mut a.iter().zip(n).map(|(a, n)| a.to_f64() - n.to_f64()));
-        let size =
-            norm(&mut a.iter().map(|a| a.to_f64())) + norm(&mut n.iter().map(|n| n.to_f64()));
-        if difference > 0.0 || difference.is_nan() {
-            difference / size
-        } else {
+        let pairs = self.analytic.iter().zip(&self.numeric);
+        let pairs = pairs.map(|(a, n)| (a.to_f64(), n.to_f64()));
+        let difference = Wide::squared_distance(pairs.clone()).sqrt();
+        let mut size = Wide::squared_distance(pairs.clone().map(|(a, _)| (a, 0.0))).sqrt();
+        size.add(Wide::squared_distance(pairs.map(|(_, n)| (n, 0.0))).sqrt());
+        if difference == Wide::ZERO {
             0.0
+        } else {
+            difference.per(size).to_f64()
         }
     }
 

@@ -206,12 +206,14 @@ pub mod optimizer;
 mod parameters;
 pub mod penalty;
 mod real;
+mod room;
 mod samples;
 mod scaling;
 mod schedule;
 mod sparse_hidden;
 mod stack;
 mod trainer;
+mod wide;
 mod workspace;
 
 pub use activation::Activation;
@@ -240,7 +242,9 @@ pub use sparse_hidden::SparseHidden;
 pub use stack::Stack;
 #[cfg(feature = "serde")]
 pub use trainer::Every;
-pub use trainer::{DeadUnits, Epoch, Report, SetPoint, SetPointState, StopReason, Trainer};
+pub use trainer::{
+    DeadUnits, Epoch, Report, SetPoint, SetPointState, StopReason, Trainer, Warning,
+};
 pub use workspace::Workspace;
 
 pub use nalgebra;

@@ -9,10 +9,10 @@ use crate::{Error, Real, kernel};
 /// the smallest sum. Far samples pull it less than they pull the mean, so it is a good start for a
 /// [pre-encoder bias](crate::SparseAutoencoderBuilder::pre_encoder_bias) (Gao et al. 2024).
 ///
-/// Weiszfeld's iteration, from the mean, with the step of Vardi & Zhang (2000), *The multivariate
-/// L₁-median and associated data depth*, where it meets a sample: it converges from everywhere.
-/// Stops once a step is below `1e-6` (or a few roundings) of the mean distance, or after 1000 steps.
-/// In `f64`, whatever the scalar.
+/// Weiszfeld's iteration, from the median of each entry, with the step of Vardi & Zhang (2000), *The
+/// multivariate L₁-median and associated data depth*, where it meets a sample: it converges from
+/// everywhere. Stops once a step is below `1e-6` (or a few roundings) of the median distance, which
+/// far samples do not stretch, or after 1000 steps. In `f64`, whatever the scalar.
 ///
 /// ```
 /// use sparse_autoencoder::{geometric_median, nalgebra::DMatrix};
@@ -40,46 +40,52 @@ pub fn geometric_median<'a, T: Real>(
     if samples.nrows() == 0 {
         return Err(Error::EmptyBatch { what: "samples" });
     }
-    let m = f64::of_count(samples.ncols());
+    // In quarters, whose differences do not overflow.
+    let quarter = |x: &T| 0.25 * x.to_f64();
     let mut y: DVector<f64> = DVector::zeros(samples.nrows());
-    for sample in samples.column_iter() {
-        for (y, x) in y.iter_mut().zip(sample.iter()) {
-            *y += x.to_f64() / m;
-        }
+    let mut distances = vec![0.0; samples.ncols()];
+    for (y, row) in y.iter_mut().zip(samples.row_iter()) {
+        distances
+            .iter_mut()
+            .zip(row.iter())
+            .for_each(|(to, x)| *to = quarter(x));
+        *y = median(&mut distances);
     }
     let tolerance = 1e-6_f64.max(8.0 * T::default_epsilon().to_f64());
-    let mut x = y.clone();
+    let mut away = y.clone();
     for _ in 0..STEPS {
         // R = Σ (xᵢ − y)/dᵢ over the samples that are not y, of which there are `here`.
-        let (mut pull, mut weights) = (DVector::zeros(y.len()), 0.0);
-        let (mut here, mut distances) = (0.0, 0.0);
-        for sample in samples.column_iter() {
-            x.iter_mut()
-                .zip(sample.iter())
-                .for_each(|(x, s)| *x = s.to_f64());
-            let distance = kernel::distance_squared(x.as_slice(), y.as_slice()).sqrt();
-            if distance > 0.0 {
-                kernel::add_scaled(pull.as_mut_slice(), distance.recip(), x.as_slice());
-                weights += distance.recip();
-                distances += distance;
+        let (mut pull, mut weights, mut here) = (DVector::zeros(y.len()), 0.0, 0.0);
+        for (sample, distance) in samples.column_iter().zip(&mut distances) {
+            let from = y.iter().zip(sample.iter());
+            away.iter_mut()
+                .zip(from)
+                .for_each(|(away, (y, x))| *away = quarter(x) - y);
+            *distance = kernel::norm(away.as_slice());
+            let weight = distance.recip();
+            if weight.is_finite() {
+                kernel::add_scaled(pull.as_mut_slice(), weight, away.as_slice());
+                weights += weight;
             } else {
                 here += 1.0;
             }
         }
-        if weights <= 0.0 || !weights.is_finite() {
-            break; // every sample is y
-        }
         // T(y) − y = R/Σ(1/dᵢ), shortened by how much the samples at y hold it there.
-        pull.axpy(-weights, &y, 1.0);
-        let strength = pull.norm();
+        let strength = kernel::norm(pull.as_slice());
         if strength <= here {
-            break; // y is a sample, and the median
+            break; // y is the median: a sample, or all of them
         }
-        pull *= (1.0 - here / strength) / weights;
-        y += &pull;
-        if pull.norm() <= tolerance * distances / m {
+        let step = (strength - here) / weights;
+        y.axpy(step / strength, &pull, 1.0);
+        if step <= tolerance * median(&mut distances) {
             break;
         }
     }
-    Ok(y.map(T::of))
+    Ok(y.map(|y| T::of(4.0 * y)))
+}
+
+/// The median, the upper one of two. Moves the values about.
+fn median(values: &mut [f64]) -> f64 {
+    let middle = values.len() / 2;
+    *values.select_nth_unstable_by(middle, f64::total_cmp).1
 }

@@ -8,7 +8,10 @@
 //! variance.
 //!
 //! A number that the samples do not define (before any was added, or where it would divide by
-//! zero) is `None`, never NaN.
+//! zero) is `None`, never NaN. Sums neither overflow nor vanish, whatever the finite samples are; a
+//! result beyond the largest `f64` is infinite, and one below the smallest is 0.
+//!
+//! All memory is taken at the start. Where there is not enough, adding samples is an error.
 //!
 //! [`roc_auc`], [`average_precision`], and [`roc_curve`] judge scores by labels, all at once.
 //!
@@ -52,16 +55,68 @@ pub use units::{TopSample, UnitStatistics};
 
 use nalgebra::DVector;
 
+use crate::error::Error;
+use crate::room;
+use crate::wide::Wide;
+
 /// `sum / count`, `None` where there is nothing to divide by.
 fn ratio(sum: f64, count: f64) -> Option<f64> {
     (count > 0.0).then(|| sum / count)
 }
 
+/// `sum / count`, `None` before any sample.
+fn mean(sum: Wide, count: f64) -> Option<f64> {
+    (count > 0.0).then(|| sum.over(count).to_f64())
+}
+
 /// `sum(unit) / samples` for each unit. `None` before any sample.
-fn mean_per_unit<U>(units: &[U], samples: usize, sum: impl Fn(&U) -> f64) -> Option<DVector<f64>> {
-    let count = float(samples);
-    let means = units.iter().map(|unit| sum(unit) / count);
+fn mean_per_unit<U>(units: &[U], samples: usize, sum: impl Fn(&U) -> Wide) -> Option<DVector<f64>> {
+    let means = units
+        .iter()
+        .map(|unit| sum(unit).over(float(samples)).to_f64());
     (samples > 0).then(|| DVector::from_iterator(units.len(), means))
+}
+
+/// What is kept for each entry of a sample: of as many as the caller says, which may be more than
+/// there is room for. No samples have so many.
+#[derive(Debug, Clone, PartialEq)]
+struct PerEntry<U> {
+    count: usize,
+    kept: Vec<U>,
+}
+
+impl<U: Clone> PerEntry<U> {
+    /// The same of each.
+    fn new(count: usize, empty: U) -> Self {
+        Self {
+            count,
+            kept: room::filled(empty, count, "entries").unwrap_or_default(),
+        }
+    }
+
+    /// Refuses to go on without room for all, which samples at hand have shown that there can be.
+    fn check(&self) -> Result<(), Error> {
+        room::check(
+            self.kept.len() == self.count,
+            "entries of a sample",
+            self.count,
+        )
+    }
+
+    /// `value` of each, and `before` for all of them before any sample; none if no machine could hold
+    /// them.
+    fn each<V: Clone>(&self, before: V, value: impl Fn(&U) -> V) -> Vec<V> {
+        if self.kept.len() == self.count {
+            return self.kept.iter().map(value).collect();
+        }
+        room::filled(before, self.count, "entries").unwrap_or_default()
+    }
+}
+
+/// The positions for which it is true.
+fn positions(flags: Vec<bool>) -> Vec<usize> {
+    let flagged = flags.into_iter().enumerate().filter(|(_, flag)| *flag);
+    flagged.map(|(position, _)| position).collect()
 }
 
 /// A count as a number; counts stay far below 2⁵³.

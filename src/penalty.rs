@@ -58,7 +58,7 @@ use std::{fmt, sync::Arc};
 use nalgebra::{DMatrix, DMatrixView, DVector};
 
 use crate::batch::check_batch;
-use crate::error::Error;
+use crate::error::{Error, require};
 use crate::kernel::Aligned;
 use crate::{Activation, Real};
 
@@ -113,7 +113,8 @@ pub trait Penalty<T: Real>: fmt::Debug + Send + Sync {
 ///
 /// # Errors
 ///
-/// What [`Penalty::check`] refuses; [`Error::EmptyBatch`] without units or samples;
+/// [`Error::InvalidParameter`] unless the target is finite; what [`Penalty::check`] refuses;
+/// [`Error::EmptyBatch`] without units or samples;
 /// [`Error::NonFinite`] for NaN and infinities.
 pub fn evaluate<'a, T: Real>(
     penalty: &dyn Penalty<T>,
@@ -123,6 +124,8 @@ pub fn evaluate<'a, T: Real>(
 ) -> Result<(T, DMatrix<T>), Error> {
     let hidden = hidden.into();
     penalty.check(&activation, T::of(target))?;
+    let finite = T::of(target).is_finite();
+    require(finite, "sparsity_target", "finite", target)?;
     check_batch(hidden, hidden.nrows(), ["hidden activations"; 2])?;
     if hidden.nrows() == 0 {
         return Err(Error::EmptyBatch {
@@ -158,7 +161,18 @@ pub fn evaluate<'a, T: Real>(
 /// ρ̂ as the passes compute it. (nalgebra's `column_mean` adds up `m` times `h/m`: its mean of
 /// ones is not one, and a penalty that is clamped near the ends of a range would miss them.)
 pub(crate) fn mean_activations<T: Real>(hidden: DMatrixView<'_, T>) -> DVector<T> {
-    hidden.column_sum() * (T::one() / T::of_count(hidden.ncols()))
+    let share = T::one() / T::of_count(hidden.ncols());
+    let mut means = hidden.column_sum() * share;
+    for (unit, mean) in means.iter_mut().enumerate() {
+        if !mean.is_finite() {
+            let shares = hidden
+                .row(unit)
+                .iter()
+                .fold(T::zero(), |sum, &h| sum + h * share);
+            *mean = shares; // the sum overflows, the mean does not
+        }
+    }
+    means
 }
 
 /// `L₀` as the passes compute it.

@@ -8,6 +8,7 @@ use nalgebra::DMatrixView;
 
 use crate::batch::check_batch;
 use crate::error::{Error, require};
+use crate::wide::{Wide, scale_of, shift};
 use crate::{Activation, Real};
 
 /// How to scale the features of samples: the recipe, from which [`fit`](Self::fit) learns a
@@ -139,7 +140,8 @@ impl Scaling {
     ///
     /// [`Error::EmptyBatch`] and [`Error::NonFinite`] for the samples,
     /// [`Error::ConstantFeature`] for a feature that does not change, or by so little that its
-    /// factor is not a number of `T`; [`Error::OutOfRange`] for one that changes by so much,
+    /// factor overflows `T`; [`Error::OutOfRange`] for one that changes by so much that its spread
+    /// overflows, or that its factor is below the smallest normal number of `T`;
     /// [`Error::InvalidParameter`] for a range that is none.
     pub fn fit<'a, T: Real>(
         &self,
@@ -196,30 +198,34 @@ impl Scaling {
         let ranges = ranges(samples)?;
         let mut means = vec![0.0; samples.nrows()];
         let mut squares = vec![0.0; samples.nrows()];
+        // By powers of two, where the square of a spread would overflow or vanish.
+        let scales: Vec<_> = ranges
+            .iter()
+            .map(|(least, most)| scale_of(most.to_f64() - least.to_f64()))
+            .collect();
         // Welford's update, from the smallest value: Σx² − n·mean² would lose all digits for data
         // far from 0.
         for (index, sample) in samples.column_iter().enumerate() {
             let share = 1.0 / f64::of_count(index + 1);
-            let moments = means.iter_mut().zip(&mut squares).zip(&ranges);
-            for (((mean, square), (least, _)), x) in moments.zip(sample.iter()) {
-                let x = x.to_f64() - least.to_f64();
+            let moments = means.iter_mut().zip(&mut squares).zip(&ranges).zip(&scales);
+            for ((((mean, square), (least, _)), &scale), x) in moments.zip(sample.iter()) {
+                let x = shift(x.to_f64() - least.to_f64(), -scale);
                 let before = x - *mean;
                 *mean += share * before;
                 *square += before * (x - *mean);
             }
         }
         for (feature, (&mean, &square)) in means.iter().zip(&squares).enumerate() {
-            let (least, most) = ranges[feature];
-            let deviation = (square / f64::of_count(samples.ncols())).sqrt();
-            if !deviation.is_finite() {
-                return Err(too_wide(feature, most));
-            }
+            let ((least, most), scale) = (ranges[feature], scales[feature]);
+            let deviation = shift((square / f64::of_count(samples.ncols())).sqrt(), scale);
             let factor = T::of(1.0 / deviation);
-            if least < most && is_factor(factor) {
-                scaler.centers[feature] = T::of(least.to_f64() + mean);
+            if factor.to_f64() == f64::INFINITY {
+                scaler.centers[feature] = self.constant(feature, least)?;
+            } else if is_exact(factor) {
+                scaler.centers[feature] = T::of(least.to_f64() + shift(mean, scale));
                 scaler.factors[feature] = factor;
             } else {
-                scaler.centers[feature] = self.constant(feature, least)?;
+                return Err(too_wide(feature, most));
             }
         }
         Ok(())
@@ -233,18 +239,20 @@ impl Scaling {
     ) -> Result<(), Error> {
         for (feature, (least, most)) in ranges(samples)?.into_iter().enumerate() {
             let mut factor = (high - low) / (most - least);
-            if least < most && is_factor(factor) {
-                // Rounding may carry the largest sample just past the end of the range, where a
-                // loss that needs the range would refuse it.
-                while (most - least) * factor + low > high {
-                    factor *= T::one() - T::default_epsilon();
-                }
+            // Rounding may carry the largest sample just past the end of the range, where a loss that
+            // needs the range would refuse it. Each turn takes the number before, so it ends.
+            while is_exact(factor) && (most - least) * factor + low > high {
+                factor = T::from_magnitude_bits(factor.magnitude_bits() - 1);
+            }
+            if !factor.is_finite() {
+                scaler.centers[feature] = self.constant(feature, least)?;
+                scaler.offsets[feature] = low + T::of(0.5) * (high - low);
+            } else if is_exact(factor) {
                 scaler.centers[feature] = least;
                 scaler.factors[feature] = factor;
                 scaler.offsets[feature] = low;
             } else {
-                scaler.centers[feature] = self.constant(feature, least)?;
-                scaler.offsets[feature] = low + T::of(0.5) * (high - low);
+                return Err(too_wide(feature, most));
             }
         }
         Ok(())
@@ -252,15 +260,18 @@ impl Scaling {
 
     /// The factor that gives the samples this norm in the mean.
     fn learn_norm<T: Real>(&self, samples: DMatrixView<'_, T>, norm: f64) -> Result<T, Error> {
-        let square = |x: &T| x.to_f64() * x.to_f64();
-        let norms = samples.column_iter().map(|x| x.iter().map(square).sum());
-        let mean = norms.map(f64::sqrt).sum::<f64>() / f64::of_count(samples.ncols());
-        let factor = T::of(norm / mean);
-        if is_factor(factor) {
-            return Ok(factor);
+        let mut sum = Wide::default();
+        for sample in samples.column_iter() {
+            let entries = sample.iter().map(|x| (x.to_f64(), 0.0));
+            sum.add(Wide::squared_distance(entries).sqrt());
         }
-        if mean.is_finite() {
+        let mean = sum.over(f64::of_count(samples.ncols()));
+        let factor = T::of(Wide::of(norm).per(mean).to_f64());
+        if !mean.is_positive() || factor.to_f64() == f64::INFINITY {
             return self.constant(0, T::zero()).map(|_| T::one());
+        }
+        if is_exact(factor) {
+            return Ok(factor);
         }
         Err(too_wide(0, samples[0]))
     }
@@ -283,6 +294,12 @@ fn is_factor<T: Real>(factor: T) -> bool {
     factor > T::zero() && factor.is_finite()
 }
 
+/// Whether it has all digits, as a number too close to 0 has not.
+fn is_exact<T: Real>(factor: T) -> bool {
+    let smallest_normal = T::from_magnitude_bits(1) / T::default_epsilon();
+    factor.is_finite() && factor >= smallest_normal
+}
+
 /// The least and the largest value of each feature.
 fn ranges<T: Real>(samples: DMatrixView<'_, T>) -> Result<Vec<(T, T)>, Error> {
     let mut ranges: Vec<_> = samples.column(0).iter().map(|&x| (x, x)).collect();
@@ -303,7 +320,7 @@ fn ranges<T: Real>(samples: DMatrixView<'_, T>) -> Result<Vec<(T, T)>, Error> {
 fn too_wide<T: Real>(feature: usize, value: T) -> Error {
     Error::OutOfRange {
         what: "samples",
-        requirement: "of a spread that is a finite number",
+        requirement: "of a smaller spread (divide them first, or use f64)",
         row: feature,
         column: 0,
         value: value.to_f64(),

@@ -17,12 +17,14 @@ mod resampling;
 mod set_point;
 mod step;
 mod unit_norm;
+mod warning;
 
 #[cfg(feature = "serde")]
 pub use checkpoint::Every;
 pub use dead_units::DeadUnits;
 pub use report::{Epoch, Report, StopReason};
 pub use set_point::{SetPoint, SetPointState};
+pub use warning::Warning;
 
 use rand::SeedableRng;
 use rand::rngs::Xoshiro256PlusPlus;

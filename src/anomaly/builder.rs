@@ -6,7 +6,7 @@ use rand::rngs::Xoshiro256PlusPlus;
 use rand::seq::SliceRandom;
 
 use super::{AnomalyDetector, SAMPLES, Threshold};
-use crate::batch::check_batch;
+use crate::batch::{check_batch, check_rows};
 use crate::error::{Error, require};
 use crate::{Epoch, Real, Scaling, SparseAutoencoder, Trainer};
 
@@ -97,6 +97,7 @@ impl<'m, T: Real> AnomalyDetectorBuilder<'m, T> {
         observer: impl FnMut(&Epoch<'_, T>) -> ControlFlow<()>,
     ) -> Result<AnomalyDetector<T>, Error> {
         let samples = samples.into();
+        check_rows(samples, self.model.layout().visible(), SAMPLES[1])?;
         let split = self.calibration_split;
         require(
             (0.0..1.0).contains(&split),

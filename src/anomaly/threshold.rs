@@ -88,5 +88,11 @@ fn quantile<T: Real>(sorted: &[T], q: f64) -> T {
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // below the length
     let below = (position as usize).min(sorted.len() - 2);
     let (low, high) = (sorted[below], sorted[below + 1]);
-    low + (high - low) * T::of(position - f64::of_count(below))
+    let share = T::of(position - f64::of_count(below));
+    let difference = high - low;
+    if difference.is_finite() {
+        low + difference * share
+    } else {
+        low * (T::one() - share) + high * share
+    }
 }

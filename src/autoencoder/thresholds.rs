@@ -64,12 +64,12 @@ impl<T: Real> SparseAutoencoder<T> {
                 requirement: "only units of JumpRelu have a threshold each",
             });
         }
+        self.check_samples(samples, Threads::at_most(1))?;
         let name = "active_units";
         let units = f64::of_count(self.layout().hidden());
         let accepted = active_units > 0.0 && active_units <= units;
         let requirement = "above 0 and at most the number of hidden units";
         require(accepted, name, requirement, active_units)?;
-        self.check_samples(samples, Threads::at_most(1))?;
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
         // at most all activations
         let kept = (active_units * f64::of_count(samples.ncols())).round() as usize;

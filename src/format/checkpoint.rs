@@ -19,7 +19,7 @@ use super::own;
 use super::safetensors::{MOST_HEADER, header, write_numbers, write_parts};
 use super::tensors::{CHUNK, Tensors};
 use super::{io_error, malformed, unsupported};
-use crate::element::{Element, count};
+use crate::element::{Element, count, filled};
 use crate::kernel::Aligned;
 use crate::parameters::Layout;
 use crate::{Error, Real, SparseAutoencoder};
@@ -232,12 +232,7 @@ impl Checkpoint {
         if entry.element != Some(element) {
             return Err(self.malformed(format!("{name} must be {element}, is {}", entry.dtype)));
         }
-        let count = count(shape).unwrap_or(0);
-        let mut room = Vec::new();
-        room.try_reserve_exact(count)
-            .map_err(|_| io_error(self.path(), &io::ErrorKind::OutOfMemory.into()))?;
-        room.resize(count, value);
-        Ok(room)
+        filled(value, count(shape)).map_err(|error| io_error(self.path(), &error))
     }
 }
 

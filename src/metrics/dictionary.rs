@@ -5,7 +5,7 @@ use super::float;
 use crate::batch::{check_batch, check_rows};
 use crate::error::{Error, require};
 use crate::kernel::{self, Scratch, Write, transpose};
-use crate::{Real, SparseHidden};
+use crate::{Real, SparseHidden, room};
 
 /// How well the features that a model has learned match known ones: the columns of its decoder
 /// against the true features of data that was made of them.
@@ -81,7 +81,8 @@ impl DictionaryMetrics {
     /// O(a² b), a being the smaller of the two numbers and b the larger.
     ///
     /// # Errors
-    /// [`Error::InvalidParameter`] without features or units, [`Error::DimensionMismatch`] if their
+    /// [`Error::InvalidParameter`] without features or units, or with more pairs of them than fit into
+    /// memory, [`Error::DimensionMismatch`] if their
     /// entries differ in number, [`Error::NonFinite`] for NaN and infinities.
     pub fn new<'a, 'b, T: Real>(
         features: impl Into<DMatrixView<'a, T>>,
@@ -95,7 +96,7 @@ impl DictionaryMetrics {
         check_batch(features, visible, ["features", "rows of the features"])?;
         check_batch(decoder, visible, ["decoder", "rows of the decoder"])?;
 
-        let cosines = cosines(features, decoder);
+        let cosines = cosines(features, decoder)?;
         let nearest = cosines.column_iter().map(|of_unit| of_unit.imax());
         Ok(Self {
             features: features.ncols(),
@@ -165,6 +166,8 @@ impl DictionaryMetrics {
         activations: DMatrixView<'_, T>,
         samples: usize,
     ) -> Result<(), Error> {
+        let what = ["true activations", "rows of the true activations"];
+        check_rows(activations, self.features, what[1])?;
         if activations.ncols() != samples {
             return Err(Error::DimensionMismatch {
                 what: "columns of the hidden activations",
@@ -172,7 +175,6 @@ impl DictionaryMetrics {
                 actual: samples,
             });
         }
-        let what = ["true activations", "rows of the true activations"];
         check_batch(activations, self.features, what)
     }
 
@@ -189,7 +191,7 @@ impl DictionaryMetrics {
         &self.matches
     }
 
-    /// The mean correlation coefficient, MCC: the mean cosine over the best one-to-one
+    /// The mean correlation coefficient, MCC, in [0, 1]: the mean cosine over the best one-to-one
     /// [matching](Self::matches). 1 where one side is found whole among the other.
     ///
     /// ```text
@@ -210,8 +212,8 @@ impl DictionaryMetrics {
         &self.nearest
     }
 
-    /// The number of different [nearest features](Self::nearest_features) per unit: 1 if no two
-    /// units are after the same feature.
+    /// The number of different [nearest features](Self::nearest_features) per unit, in (0, 1]: 1 if
+    /// no two units are after the same feature.
     #[must_use]
     pub fn uniqueness(&self) -> f64 {
         let mut nearest = self.nearest.clone();
@@ -221,22 +223,31 @@ impl DictionaryMetrics {
     }
 
     /// The mean over the units of how often the [nearest feature](Self::nearest_features) is there
-    /// when the unit is active. 0 counts for a unit that never was. `None` before any sample.
+    /// when the unit is active, in [0, 1]. 0 counts for a unit that never was. `None` before any
+    /// sample.
+    ///
+    /// ```text
+    /// 1/units Σⱼ |Aⱼ ∩ Pⱼ| / |Aⱼ|     A, P  the samples in which the unit, the feature is active
+    /// ```
     #[must_use]
     pub fn precision(&self) -> Option<f64> {
         self.mean(|unit| share(unit.both, unit.active))
     }
 
     /// The mean over the units of how often the unit is active when its [nearest
-    /// feature](Self::nearest_features) is there. 0 counts for a unit whose feature never was.
-    /// `None` before any sample.
+    /// feature](Self::nearest_features) is there, in [0, 1]. 0 counts for a unit whose feature never
+    /// was. `None` before any sample.
+    ///
+    /// ```text
+    /// 1/units Σⱼ |Aⱼ ∩ Pⱼ| / |Pⱼ|
+    /// ```
     #[must_use]
     pub fn recall(&self) -> Option<f64> {
         self.mean(|unit| share(unit.both, unit.present))
     }
 
-    /// The mean over the units of the [F1 score of each](Self::f1_per_unit). `None` before any
-    /// sample.
+    /// The mean over the units of the [F1 score of each](Self::f1_per_unit), in [0, 1]. `None` before
+    /// any sample.
     #[must_use]
     pub fn f1(&self) -> Option<f64> {
         self.mean(Detections::f1)
@@ -279,9 +290,16 @@ fn share(part: usize, of: usize) -> f64 {
 }
 
 /// |cos| of every feature and unit, features × units.
-fn cosines<T: Real>(features: DMatrixView<'_, T>, decoder: DMatrixView<'_, T>) -> DMatrix<f64> {
+fn cosines<T: Real>(
+    features: DMatrixView<'_, T>,
+    decoder: DMatrixView<'_, T>,
+) -> Result<DMatrix<f64>, Error> {
+    let mut cosines = room::matrix(
+        features.ncols(),
+        decoder.ncols(),
+        "pairs of a feature and a unit",
+    )?;
     let (features, decoder) = (directions(features), directions(decoder));
-    let mut cosines = DMatrix::zeros(features.ncols(), decoder.ncols());
     kernel::product(
         cosines.as_view_mut(),
         Write::Over,
@@ -291,7 +309,7 @@ fn cosines<T: Real>(features: DMatrixView<'_, T>, decoder: DMatrixView<'_, T>) -
     );
     // A rounding above 1 is none.
     cosines.apply(|cosine| *cosine = cosine.abs().min(1.0));
-    cosines
+    Ok(cosines)
 }
 
 /// The columns at norm 1, but for those of zeros.

@@ -1,6 +1,6 @@
 use crate::{Error, Real};
 
-/// The area under the ROC curve: the chance that a positive sample scores higher than a negative
+/// The area under the ROC curve, in [0, 1]: the chance that a positive sample scores higher than a negative
 /// one, a tie counting half.
 ///
 /// ```text
@@ -35,7 +35,7 @@ pub fn roc_auc<T: Real>(scores: &[T], labels: &[bool]) -> Result<f64, Error> {
     Ok(0.5 * (twice_the_area as f64 / pairs as f64))
 }
 
-/// The average precision: the precision at the score of each positive sample, averaged over the
+/// The average precision, in (0, 1]: the precision at the score of each positive sample, averaged over the
 /// positives.
 ///
 /// ```text

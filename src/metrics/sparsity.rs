@@ -1,9 +1,10 @@
 use nalgebra::{DMatrixView, DVector};
 
 use super::sparsity_index::{Magnitudes, SparsityIndex};
-use super::{float, mean_per_unit, ratio};
+use super::{PerEntry, float, mean_per_unit, positions, ratio};
 use crate::batch::check_batch;
 use crate::error::{Error, require};
+use crate::wide::Wide;
 use crate::{Real, SparseHidden};
 
 /// Accumulates how sparse hidden activations `h` are, by unit (over the samples) and by sample
@@ -18,14 +19,14 @@ use crate::{Real, SparseHidden};
 pub struct SparsityMetrics {
     threshold: f64,
     samples: usize,
-    units: Vec<Unit>,
+    units: PerEntry<Unit>,
     population: [Mean; 3],
 }
 
 /// The sums of one unit over the samples.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 struct Unit {
-    sum: f64,
+    sum: Wide,
     magnitudes: Magnitudes,
     active: usize,
 }
@@ -44,7 +45,7 @@ impl SparsityMetrics {
         Self {
             threshold: 0.0,
             samples: 0,
-            units: vec![Unit::default(); units],
+            units: PerEntry::new(units, Unit::default()),
             population: [Mean::default(); 3],
         }
     }
@@ -76,9 +77,10 @@ impl SparsityMetrics {
         let hidden = hidden.into();
         check_batch(
             hidden,
-            self.units.len(),
+            self.units.count,
             ["hidden activations", "rows of the hidden activations"],
         )?;
+        self.units.check()?;
         for sample in hidden.column_iter() {
             self.add_sample(sample.iter().enumerate());
         }
@@ -90,7 +92,8 @@ impl SparsityMetrics {
     /// # Errors
     /// [`Error::DimensionMismatch`] or [`Error::EmptyBatch`], and then nothing has been added.
     pub fn add_sparse<T: Real>(&mut self, hidden: &SparseHidden<T>) -> Result<(), Error> {
-        hidden.check(self.units.len())?;
+        hidden.check(self.units.count)?;
+        self.units.check()?;
         for (units, activations) in hidden.iter() {
             self.add_sample(units.iter().map(|&unit| unit as usize).zip(activations));
         }
@@ -102,14 +105,14 @@ impl SparsityMetrics {
     fn add_sample<'a, T: Real>(&mut self, activations: impl Iterator<Item = (usize, &'a T)>) {
         let mut of_sample = Magnitudes::default();
         for (unit, activation) in activations {
-            let unit = &mut self.units[unit];
+            let unit = &mut self.units.kept[unit];
             let activation = activation.to_f64();
             of_sample.add(activation);
-            unit.sum += activation;
+            unit.sum.add(Wide::of(activation));
             unit.magnitudes.add(activation);
             unit.active += usize::from(activation.abs() > self.threshold);
         }
-        let indices = of_sample.indices(self.units.len());
+        let indices = of_sample.indices(self.units.count);
         for (mean, index) in self.population.iter_mut().zip(indices) {
             if let Some(index) = index {
                 mean.sum += index;
@@ -133,39 +136,47 @@ impl SparsityMetrics {
     /// ```
     #[must_use]
     pub fn mean_activation(&self) -> Option<DVector<f64>> {
-        mean_per_unit(&self.units, self.samples, |unit| unit.sum)
+        mean_per_unit(&self.units.kept, self.samples, |unit| unit.sum)
     }
 
-    /// The mean number of active units of a sample. `None` before any sample.
+    /// The mean number of active units of a sample, in [0, units]. `None` before any sample.
     ///
     /// ```text
     /// 1/m Σᵢ #{j : |hⱼᵢ| > threshold}
     /// ```
     #[must_use]
     pub fn l0(&self) -> Option<f64> {
-        let active = self.units.iter().map(|unit| unit.active).sum();
+        let active = self.units.kept.iter().map(|unit| unit.active).sum();
         ratio(float(active), float(self.samples))
     }
 
-    /// The proportion of samples in which each unit is active. `None` before any sample.
+    /// The proportion of samples in which each unit is active, in [0, 1]. `None` before any sample.
     ///
     /// ```text
     /// 1/m #{i : |hⱼᵢ| > threshold}
     /// ```
+    ///
+    /// With a threshold of 0 it is the `feature_density` of SAELens 6.54; that of SAEBench 0.6,
+    /// `1/m #{i : hⱼᵢ > 0}`, leaves negative activations out.
     #[must_use]
     pub fn activation_frequency(&self) -> Option<DVector<f64>> {
-        mean_per_unit(&self.units, self.samples, |unit| float(unit.active))
+        mean_per_unit(&self.units.kept, self.samples, |unit| {
+            Wide::of(float(unit.active))
+        })
     }
 
     /// The units that were active in no sample, ascending: before any sample, all of them.
     #[must_use]
     pub fn dead_units(&self) -> Vec<usize> {
-        (0..self.units.len())
-            .filter(|&unit| self.units[unit].active == 0)
-            .collect()
+        positions(self.units.each(true, |unit| unit.active == 0))
     }
 
-    /// How unevenly a sample is spread over the units: the mean of the index over the samples.
+    /// How unevenly a sample is spread over the units: the mean of the index over the samples, in its
+    /// range.
+    ///
+    /// ```text
+    /// 1/#S Σ_{i ∈ S} index(|h₁ᵢ|, …, |hₙᵢ|),     S the samples that are not all 0
+    /// ```
     ///
     /// A sample of zeros has no index and is left out of the mean. `None` if all are left out, and
     /// for a single unit, where only Treves–Rolls is defined.
@@ -180,9 +191,8 @@ impl SparsityMetrics {
     /// only Treves–Rolls is defined.
     #[must_use]
     pub fn lifetime_sparsity(&self, index: SparsityIndex) -> Vec<Option<f64>> {
-        self.units
-            .iter()
-            .map(|unit| unit.magnitudes.indices(self.samples)[index.position()])
-            .collect()
+        self.units.each(None, |unit| {
+            unit.magnitudes.indices(self.samples)[index.position()]
+        })
     }
 }

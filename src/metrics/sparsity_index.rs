@@ -1,5 +1,6 @@
 use super::float;
 use crate::Real;
+use crate::wide::Wide;
 
 /// A measure of how unevenly magnitudes are spread, for
 /// [`SparsityMetrics`](super::SparsityMetrics).
@@ -66,33 +67,23 @@ pub fn vinje_gallant<T: Real>(values: &[T]) -> Option<f64> {
 /// All that the indices need of values: `Σ|v|` and `Σv²`.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub(super) struct Magnitudes {
-    pub(super) sum: f64,
-    pub(super) squares: f64,
+    sum: Wide,
+    squares: Wide,
 }
 
 impl Magnitudes {
-    /// Of the values divided by the largest magnitude, which changes no index and keeps the squares
-    /// of any `f64` from overflowing or vanishing. `None` if that cannot be.
+    /// `None` with NaN or an infinity.
     fn of<T: Real>(values: &[T]) -> Option<Self> {
-        if !values.iter().all(|value| value.is_finite()) {
-            return None;
+        let mut magnitudes = Self::default();
+        for value in values {
+            magnitudes.add(value.is_finite().then(|| value.to_f64())?);
         }
-        let largest = values
-            .iter()
-            .map(|value| value.to_f64().abs())
-            .fold(0.0, f64::max);
-        (largest > 0.0).then(|| {
-            let mut magnitudes = Self::default();
-            for value in values {
-                magnitudes.add(value.to_f64() / largest);
-            }
-            magnitudes
-        })
+        Some(magnitudes)
     }
 
     pub(super) fn add(&mut self, value: f64) {
-        self.sum += value.abs();
-        self.squares += value * value;
+        self.sum.add(Wide::of(value.abs()));
+        self.squares.add(Wide::square(value));
     }
 
     /// Every index of `count` values, each at its [`SparsityIndex::position`].
@@ -108,14 +99,22 @@ impl Magnitudes {
 
     fn hoyer(self, count: usize) -> Option<f64> {
         let root = float(count).sqrt();
-        (count > 1 && self.squares > 0.0)
-            .then(|| ((root - self.sum / self.squares.sqrt()) / (root - 1.0)).clamp(0.0, 1.0))
+        let spread = || self.sum.per(self.squares.sqrt()).to_f64();
+        (count > 1 && self.squares.is_positive())
+            .then(|| ((root - spread()) / (root - 1.0)).clamp(0.0, 1.0))
     }
 
     fn treves_rolls(self, count: usize) -> Option<f64> {
         let count = float(count);
-        (self.squares > 0.0)
-            .then(|| (self.sum / count * (self.sum / self.squares)).clamp(1.0 / count, 1.0))
+        let evenness = || {
+            self.sum
+                .over(count)
+                .times(self.sum.per(self.squares))
+                .to_f64()
+        };
+        self.squares
+            .is_positive()
+            .then(|| evenness().clamp(1.0 / count, 1.0))
     }
 
     fn vinje_gallant(self, count: usize) -> Option<f64> {

@@ -1,9 +1,10 @@
 use nalgebra::{DMatrixView, DVector};
 
-use super::{float, mean_per_unit};
+use super::{PerEntry, float, mean_per_unit, positions};
 use crate::batch::check_batch;
 use crate::error::Error;
-use crate::{Real, SparseHidden};
+use crate::wide::Wide;
+use crate::{Real, SparseHidden, room};
 
 /// Accumulates what each hidden unit does over a stream of samples: how often and how strongly it is
 /// active, and in which samples most.
@@ -38,7 +39,7 @@ use crate::{Real, SparseHidden};
 #[derive(Debug, Clone, PartialEq)]
 pub struct UnitStatistics {
     samples: usize,
-    units: Vec<Unit>,
+    units: PerEntry<Unit>,
     /// How many samples are kept for each unit.
     top: usize,
     /// `top` places for each unit, the strongest first; as many are taken as it was active, at most.
@@ -59,7 +60,7 @@ pub struct TopSample {
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Unit {
     active: usize,
-    sum: f64,
+    sum: Wide,
     /// −∞ before any sample.
     maximum: f64,
 }
@@ -71,33 +72,46 @@ impl UnitStatistics {
     pub fn new(units: usize, top: usize) -> Self {
         let unit = Unit {
             active: 0,
-            sum: 0.0,
+            sum: Wide::ZERO,
             maximum: f64::NEG_INFINITY,
         };
         let vacant = TopSample {
             sample: 0,
             activation: 0.0,
         };
+        let kept = units.saturating_mul(top);
         Self {
             samples: 0,
-            units: vec![unit; units],
+            units: PerEntry::new(units, unit),
             top,
-            strongest: vec![vacant; units.saturating_mul(top)],
+            strongest: room::filled(vacant, kept, "samples kept").unwrap_or_default(),
         }
+    }
+
+    fn check_room(&self) -> Result<(), Error> {
+        let kept = self.units.count.saturating_mul(self.top);
+        room::check(
+            self.strongest.len() == kept,
+            "samples kept for all units",
+            kept,
+        )?;
+        self.units.check()
     }
 
     /// Adds the next batch of hidden activations, units × samples.
     ///
     /// # Errors
-    /// [`Error::DimensionMismatch`], [`Error::EmptyBatch`], or [`Error::NonFinite`], and then
-    /// nothing has been added.
+    /// [`Error::DimensionMismatch`], [`Error::EmptyBatch`], or [`Error::NonFinite`];
+    /// [`Error::InvalidParameter`] if the samples to be kept do not fit into memory. Nothing has then
+    /// been added.
     pub fn add<'a, T: Real>(&mut self, hidden: impl Into<DMatrixView<'a, T>>) -> Result<(), Error> {
         let hidden = hidden.into();
         check_batch(
             hidden,
-            self.units.len(),
+            self.units.count,
             ["hidden activations", "rows of the hidden activations"],
         )?;
+        self.check_room()?;
         for sample in hidden.column_iter() {
             for (unit, &activation) in sample.iter().enumerate() {
                 if activation != T::zero() {
@@ -112,9 +126,11 @@ impl UnitStatistics {
     /// [`add`](Self::add) for sparse hidden activations, by their active units alone: the same bits.
     ///
     /// # Errors
-    /// [`Error::DimensionMismatch`] or [`Error::EmptyBatch`], and then nothing has been added.
+    /// [`Error::DimensionMismatch`] or [`Error::EmptyBatch`]; [`Error::InvalidParameter`] if the
+    /// samples to be kept do not fit into memory. Nothing has then been added.
     pub fn add_sparse<T: Real>(&mut self, hidden: &SparseHidden<T>) -> Result<(), Error> {
-        hidden.check(self.units.len())?;
+        hidden.check(self.units.count)?;
+        self.check_room()?;
         for (units, activations) in hidden.iter() {
             for (&unit, activation) in units.iter().zip(activations) {
                 self.add_activation(unit as usize, activation.to_f64());
@@ -127,7 +143,7 @@ impl UnitStatistics {
     /// Adds an activation that is not 0 in the sample that comes next.
     fn add_activation(&mut self, unit: usize, activation: f64) {
         let strongest = &mut self.strongest[unit * self.top..(unit + 1) * self.top];
-        let unit = &mut self.units[unit];
+        let unit = &mut self.units.kept[unit];
         let taken = unit.active.min(self.top);
         // Behind those that are equal: they came earlier.
         let place = strongest[..taken].partition_point(|kept| kept.activation >= activation);
@@ -139,7 +155,7 @@ impl UnitStatistics {
             };
         }
         unit.active += 1;
-        unit.sum += activation;
+        unit.sum.add(Wide::of(activation));
         unit.maximum = unit.maximum.max(activation);
     }
 
@@ -149,14 +165,16 @@ impl UnitStatistics {
         self.samples
     }
 
-    /// The proportion of samples in which each unit is active. `None` before any sample.
+    /// The proportion of samples in which each unit is active, in [0, 1]. `None` before any sample.
     ///
     /// ```text
     /// 1/m #{i : hⱼᵢ ≠ 0}
     /// ```
     #[must_use]
     pub fn activation_frequency(&self) -> Option<DVector<f64>> {
-        mean_per_unit(&self.units, self.samples, |unit| float(unit.active))
+        mean_per_unit(&self.units.kept, self.samples, |unit| {
+            Wide::of(float(unit.active))
+        })
     }
 
     /// The mean activation `ρ̂` of each unit over all samples. `None` before any sample.
@@ -166,7 +184,7 @@ impl UnitStatistics {
     /// ```
     #[must_use]
     pub fn mean_activation(&self) -> Option<DVector<f64>> {
-        mean_per_unit(&self.units, self.samples, |unit| unit.sum)
+        mean_per_unit(&self.units.kept, self.samples, |unit| unit.sum)
     }
 
     /// The mean activation of each unit over the samples in which it is active. `None` for a dead
@@ -177,7 +195,7 @@ impl UnitStatistics {
     /// ```
     #[must_use]
     pub fn mean_when_active(&self) -> Vec<Option<f64>> {
-        self.per_active_unit(|unit| unit.sum / float(unit.active))
+        self.per_active_unit(|unit| unit.sum.over(float(unit.active)).to_f64())
     }
 
     /// The largest activation of each unit over the samples in which it is active. `None` for a dead
@@ -194,9 +212,7 @@ impl UnitStatistics {
     /// The units that were active in no sample, ascending: before any sample, all of them.
     #[must_use]
     pub fn dead_units(&self) -> Vec<usize> {
-        (0..self.units.len())
-            .filter(|&unit| self.units[unit].active == 0)
-            .collect()
+        positions(self.units.each(true, |unit| unit.active == 0))
     }
 
     /// The samples in which a unit had its largest activations, the strongest first; of equal
@@ -204,12 +220,15 @@ impl UnitStatistics {
     /// was active in fewer. `None` if there is no such unit.
     #[must_use]
     pub fn top_samples(&self, unit: usize) -> Option<&[TopSample]> {
-        let taken = self.units.get(unit)?.active.min(self.top);
+        if self.samples == 0 {
+            return (unit < self.units.count).then_some(&[]);
+        }
+        let taken = self.units.kept.get(unit)?.active.min(self.top);
         Some(&self.strongest[unit * self.top..][..taken])
     }
 
     fn per_active_unit(&self, value: impl Fn(&Unit) -> f64) -> Vec<Option<f64>> {
-        let of = |unit: &Unit| (unit.active > 0).then(|| value(unit));
-        self.units.iter().map(of).collect()
+        self.units
+            .each(None, |unit| (unit.active > 0).then(|| value(unit)))
     }
 }

@@ -34,7 +34,7 @@ impl<T: Real> Pass<'_, T> {
         let norms = &mut ws.norms[..n];
         let columns = self.theta[blocks.decoder_weights.clone()].chunks_exact(blocks.below);
         for (norm, d) in norms.iter_mut().zip(columns) {
-            *norm = T::dot(d, d).sqrt();
+            *norm = T::of(kernel::norm(d));
         }
         let norms = &*norms;
         let weighted_mean = &mut ws.weighted_mean[..n];

@@ -1,3 +1,4 @@
+use crate::error::require;
 use crate::penalty::{Description, HiddenBatch, HiddenGradient, Penalty};
 use crate::{Activation, Error, Real};
 
@@ -50,9 +51,14 @@ impl<T: Real> Penalty<T> for KlDivergence {
         value
     }
 
-    fn check(&self, activation: &Activation, _target: T) -> Result<(), Error> {
+    fn check(&self, activation: &Activation, target: T) -> Result<(), Error> {
         match activation.range() {
-            Some(_) => Ok(()),
+            Some(_) => require(
+                target > T::zero() && target < T::one(),
+                "sparsity_target",
+                "in (0, 1) for KlDivergence",
+                target.to_f64(),
+            ),
             None => Err(Error::UnsupportedActivation {
                 what: "KlDivergence",
                 activation: *activation,

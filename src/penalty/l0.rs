@@ -1,3 +1,4 @@
+use crate::error::require;
 use crate::penalty::{Description, HiddenBatch, HiddenGradient, Penalty};
 use crate::{Activation, Error, Real};
 
@@ -82,8 +83,14 @@ impl<T: Real> Penalty<T> for TargetL0 {
         T::of(excess * excess)
     }
 
-    fn check(&self, activation: &Activation, _target: T) -> Result<(), Error> {
-        needs_thresholds("TargetL0", activation)
+    fn check(&self, activation: &Activation, target: T) -> Result<(), Error> {
+        needs_thresholds("TargetL0", activation)?;
+        require(
+            target > T::zero() && target <= T::one(),
+            "sparsity_target",
+            "a proportion in (0, 1] for TargetL0",
+            target.to_f64(),
+        )
     }
 
     fn description(&self) -> Description {

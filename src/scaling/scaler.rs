@@ -83,7 +83,8 @@ impl<T: Real> Scaler<T> {
         Ok(scaled)
     }
 
-    /// The samples of which these are the scaled ones: features × samples.
+    /// The samples of which these are the scaled ones: features × samples. What would overflow
+    /// becomes the largest finite number.
     ///
     /// # Errors
     ///
@@ -96,7 +97,15 @@ impl<T: Real> Scaler<T> {
             ["scaled samples", "rows of the scaled samples"],
         )?;
         let mut samples = scaled.into_owned();
-        self.for_each_value(samples.as_mut_slice(), |x, c, f, o| (x - o) / f + c);
+        self.for_each_value(samples.as_mut_slice(), |x, c, f, o| {
+            let sample = (x - o) / f + c;
+            if sample.is_finite() {
+                return sample;
+            }
+            // By halves, in case only an intermediate result overflows.
+            let half = T::of(0.5);
+            saturated((half * x - half * o) / f + half * c)
+        });
         Ok(samples)
     }
 
@@ -126,14 +135,14 @@ impl<T: Real> Scaler<T> {
 
     /// [`apply`](Self::apply) without a check.
     pub(crate) fn apply_in_place(&self, samples: &mut [T]) {
-        let most = T::from_magnitude_bits(T::infinity_bits() - 1);
         self.for_each_value(samples, |x, c, f, o| {
             let scaled = (x - c) * f + o;
             if scaled.is_finite() {
-                scaled
-            } else {
-                most.copysign(x - c)
+                return scaled;
             }
+            // By halves, in case only the difference overflows.
+            let half = T::of(0.5);
+            saturated((half * x - half * c) * f + half * o)
         });
     }
 
@@ -145,4 +154,13 @@ impl<T: Real> Scaler<T> {
             }
         }
     }
+}
+
+/// Twice the number, or, where that overflows, the largest number of its sign.
+fn saturated<T: Real>(half: T) -> T {
+    let twice = half + half;
+    if twice.is_finite() {
+        return twice;
+    }
+    T::from_magnitude_bits(T::infinity_bits() - 1).copysign(half)
 }

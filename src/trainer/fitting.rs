@@ -14,7 +14,7 @@ use super::set_point::Controller;
 use super::{Epoch, Report, Running, StopReason, Trainer, reading, resampling};
 use crate::error::Error;
 use crate::objective::Loss;
-use crate::{Real, Samples, SparseAutoencoder};
+use crate::{Real, Samples, SparseAutoencoder, room};
 
 impl<T: Real> Trainer<T> {
     /// Fits `model` to [`Samples`]: a matrix or a view, visible × samples, a file, or a source of your
@@ -128,6 +128,7 @@ impl<T: Real> Trainer<T> {
         if self.patience.is_some() {
             progress.best.restore(model);
         }
+        progress.report.warnings = self.warnings(model, samples, &progress.report);
         Ok(progress.into_report(stop))
     }
 
@@ -144,7 +145,9 @@ impl<T: Real> Trainer<T> {
         self.check_source(model, samples)?;
         let mut rng = Xoshiro256PlusPlus::seed_from_u64(self.seed);
         let (order, held_out) = self.split(model, samples, &mut rng)?;
-        let batches = order.len().div_ceil(self.batch_size_for(order.len())?);
+        let batch_size = self.batch_size_for(order.len())?;
+        check_room(model, batch_size)?;
+        let batches = order.len().div_ceil(batch_size);
         if self.schedule.is_some() {
             self.optimizer.scale_learning_rate(T::one())?; // refused before anything is learned
         }
@@ -297,7 +300,9 @@ impl<T: Real> Trainer<T> {
         samples: &dyn Samples<T>,
         rng: &mut Xoshiro256PlusPlus,
     ) -> Result<(Vec<usize>, Option<DMatrix<T>>), Error> {
-        let mut order: Vec<usize> = (0..samples.count()).collect();
+        let mut order = Vec::new();
+        room::reserve(&mut order, samples.count(), "number of samples")?;
+        order.extend(0..samples.count());
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // in 0..=ncols
         let count = (self.validation_split * f64::of_count(order.len())).round() as usize;
         if self.validation_split <= 0.0 {
@@ -310,7 +315,7 @@ impl<T: Real> Trainer<T> {
             });
         }
         order.shuffle(rng);
-        let mut held_out = DMatrix::zeros(model.layout().visible(), count);
+        let mut held_out = room::matrix(model.layout().visible(), count, "samples held out")?;
         let threads = self.running.workspace.scratch.take_threads();
         reading::read(
             model,
@@ -354,4 +359,15 @@ impl<T: Real> Trainer<T> {
         self.running.batch = batch;
         step
     }
+}
+
+/// Refuses batches whose samples and activations would not fit into memory.
+fn check_room<T: Real>(model: &SparseAutoencoder<T>, batch_size: usize) -> Result<(), Error> {
+    let entries = model.layout().sizes().iter().sum::<usize>();
+    let mut batch = Vec::<T>::new();
+    room::reserve(
+        &mut batch,
+        entries.saturating_mul(batch_size),
+        "entries of a batch",
+    )
 }

@@ -47,6 +47,7 @@ impl<T: Real> Progress<T> {
                 validation: Vec::new(),
                 dead_units: Vec::new(),
                 set_point: None,
+                warnings: Vec::new(),
             },
         }
     }

@@ -1,6 +1,6 @@
 //! What training tells: of an epoch, and of the whole.
 
-use super::SetPointState;
+use super::{SetPointState, Warning};
 use crate::SparseAutoencoder;
 use crate::objective::Loss;
 
@@ -58,4 +58,8 @@ pub struct Report<T> {
     pub dead_units: Vec<usize>,
     /// Where the controller has got to, where there is a [`Trainer::set_point`](crate::Trainer::set_point).
     pub set_point: Option<SetPointState<T>>,
+    /// Why the model may be of no use although the training succeeded. Empty where
+    /// [several processes](crate::AllReduce) train. Some of the samples are read once more for it.
+    #[cfg_attr(feature = "serde", serde(default = "Vec::new"))]
+    pub warnings: Vec<Warning>,
 }

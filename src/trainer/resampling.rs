@@ -14,6 +14,7 @@ use rand::rngs::Xoshiro256PlusPlus;
 
 use crate::error::Error;
 use crate::optimizer::Optimizer;
+use crate::wide::{scale_of, shift};
 use crate::workspace::Workspace;
 use crate::{Real, Samples, SparseAutoencoder, kernel};
 
@@ -42,10 +43,13 @@ pub(super) fn resample<T: Real>(
         let mut batch = DMatrix::zeros(model.layout().visible(), chunk.len());
         samples.read(chunk, batch.as_mut_slice())?;
         model.reconstruction_errors_into(&batch, &mut errors, workspace)?;
-        cumulated.extend(errors.iter().map(|error| {
-            total += error.to_f64().powi(2);
-            total
-        }));
+        cumulated.extend(errors.iter().map(|error| error.to_f64()));
+    }
+    // By a power of two, where the squares would overflow or vanish.
+    let scale = scale_of(cumulated.iter().copied().fold(0.0, f64::max));
+    for weight in &mut cumulated {
+        total += shift(*weight, -scale).powi(2);
+        *weight = total;
     }
     if !(total > 0.0 && total.is_finite()) {
         return Ok(()); // nothing is left to be learned
@@ -62,7 +66,7 @@ pub(super) fn resample<T: Real>(
         .enumerate()
     {
         if dead.binary_search(&j).is_err() {
-            norms += T::dot(w, w).to_f64().sqrt();
+            norms += kernel::norm(w);
             living += 1.0;
         }
     }
@@ -79,11 +83,9 @@ pub(super) fn resample<T: Real>(
                 *v -= c;
             }
         }
-        let norm = T::dot(v.as_slice(), v.as_slice()).sqrt();
-        if !(norm > T::zero() && norm.is_finite()) {
+        if !kernel::normalize(v.as_mut_slice()) {
             continue;
         }
-        kernel::divide_by(v.as_mut_slice(), norm);
         let column = |block: &std::ops::Range<usize>| {
             let start = block.start + j * rows;
             start..start + rows

@@ -27,10 +27,7 @@ pub(super) fn project<T: Real>(
         scratch.run(gradient, rows, &mut [], |first, panel, _| {
             let d = d[first * rows..].chunks_exact(rows);
             for (g, d) in panel.chunks_exact_mut(rows).zip(d) {
-                let squared = T::dot(d, d);
-                if squared > T::zero() {
-                    kernel::add_scaled(g, -T::dot(g, d) / squared, d);
-                }
+                kernel::project_out(g, d);
             }
         });
     }
@@ -43,10 +40,7 @@ pub(super) fn normalize<T: Real>(layout: &Layout, theta: &mut [T], scratch: &mut
         let decoder = &mut theta[blocks.decoder_weights.clone()];
         scratch.run(decoder, rows, &mut [], |_, panel, _| {
             for d in panel.chunks_exact_mut(rows) {
-                let norm = T::dot(d, d).sqrt();
-                if norm > T::zero() && norm.is_finite() {
-                    kernel::divide_by(d, norm);
-                }
+                kernel::normalize(d);
             }
         });
     }

@@ -11,3 +11,4 @@ mod processes;
 mod samples;
 mod set_point;
 mod unit_norm;
+mod warnings;

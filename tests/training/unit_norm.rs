@@ -90,3 +90,44 @@ fn a_step_is_that_of_the_part_of_the_gradient_that_turns_the_columns() {
         assert!((actual - expected).abs() < 1e-14, "{actual} {expected}");
     }
 }
+
+/// The squares of such columns vanish, or overflow.
+#[test]
+fn columns_of_any_length_are_brought_to_norm_one() {
+    for size in [1e-40_f32, 1e-25, 1e-20, 1.0, 1e20, 1e30, 1e37] {
+        let mut model = SparseAutoencoder::<f32>::builder()
+            .layers([6, 4])
+            .output_activation(Activation::Identity)
+            .penalty(())
+            .build()
+            .unwrap();
+        let mut theta = model.parameters().as_slice().to_vec();
+        for theta in &mut theta[24 + 4..24 + 4 + 24] {
+            *theta = theta.signum() * size;
+        }
+        model.set_theta(&theta).unwrap();
+        let rate = if size < 1.0 {
+            f64::from(size) * 1e-3
+        } else {
+            1e-6
+        };
+        let x = samples(6, 30).map(|x| x as f32 / size.max(1.0));
+        let step = Trainer::new(Sgd::new(rate.max(1e-30)).unwrap())
+            .unit_norm_decoder(true)
+            .partial_fit(&mut model, &x);
+        if step.is_err() {
+            assert!(size > 1e18, "{size:e}: {step:?}"); // the loss overflows, and nothing is changed
+            continue;
+        }
+        for d in model
+            .parameters()
+            .layers()
+            .next()
+            .unwrap()
+            .decoder_weights
+            .column_iter()
+        {
+            assert!((d.norm() - 1.0).abs() < 1e-6, "{size:e}: {}", d.norm());
+        }
+    }
+}

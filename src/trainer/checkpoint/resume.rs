@@ -165,6 +165,7 @@ impl<T: Real> Trainer<T> {
                 validation: losses(&file.scalars("validation", &[validated, 4])?),
                 dead_units: file.counts("dead_units", &[counted])?,
                 set_point: None,
+                warnings: Vec::new(),
             },
         })
     }

@@ -1,0 +1,100 @@
+//! What a training that succeeded should still say.
+
+use std::fmt;
+
+use super::{Report, Trainer};
+use crate::objective::Reconstruction;
+use crate::{Error, Real, Samples, SparseAutoencoder};
+
+/// Why the result of a training that reported no error may be of no use. Its text names the remedy.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
+#[non_exhaustive]
+pub enum Warning {
+    /// The reconstructions are no better, by more than 1 %, than the mean sample would be: the model
+    /// has collapsed, or has learned nothing yet.
+    NoBetterThanMean {
+        /// The [reconstruction term](crate::Loss::reconstruction) of the loss, in the epoch whose
+        /// parameters the model has.
+        loss: f64,
+        /// The same term for a model that answers every sample with the mean.
+        loss_of_mean: f64,
+    },
+}
+
+impl fmt::Display for Warning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self::NoBetterThanMean { loss, loss_of_mean } = self;
+        write!(
+            f,
+            "the reconstruction loss is {loss:.4}, no better than the {loss_of_mean:.4} of the mean \
+             sample: scale the samples into the range of the output activation (see Scaling), lower \
+             the learning rate or the penalty weight, or train for more epochs"
+        )
+    }
+}
+
+/// At most so many entries are looked at, which takes about a millisecond.
+const ENTRIES: usize = 1 << 20;
+/// So many samples are read at a time.
+const TOGETHER: usize = 64;
+
+impl<T: Real> Trainer<T> {
+    /// Of one process, as the others have other samples. A source that cannot be read once more gives
+    /// none.
+    pub(super) fn warnings(
+        &self,
+        model: &SparseAutoencoder<T>,
+        samples: &dyn Samples<T>,
+        report: &Report<T>,
+    ) -> Vec<Warning> {
+        let last = report.best_epoch.checked_sub(1);
+        let last = last.and_then(|epoch| report.history.get(epoch));
+        let (Some(last), None) = (last, &self.all_reduce) else {
+            return Vec::new();
+        };
+        let Ok(each) = loss_of_mean(samples, model.reconstruction()) else {
+            return Vec::new();
+        };
+        // Each prefix reconstructs by itself.
+        let loss_of_mean = each * f64::of_count(model.prefixes().len() + 1);
+        let loss = last.reconstruction.to_f64();
+        let warns = loss_of_mean > 0.0 && loss > 0.99 * loss_of_mean;
+        let warning = Warning::NoBetterThanMean { loss, loss_of_mean };
+        warns.then_some(warning).into_iter().collect()
+    }
+}
+
+/// `1/m Σᵢ ℓ(x̄, xᵢ)`, of evenly spaced samples if they are many.
+fn loss_of_mean<T: Real>(samples: &dyn Samples<T>, loss: Reconstruction) -> Result<f64, Error> {
+    let (visible, count) = (samples.visible(), samples.count());
+    let step = count.div_ceil((ENTRIES / visible).max(1));
+    let chosen: Vec<usize> = (0..count).step_by(step).collect();
+    let mut first = vec![T::zero(); visible];
+    samples.read(&chosen[..1], &mut first)?;
+    // Sums of differences from the first sample, so that a mean far from 0 costs no digits.
+    let mut sums = vec![[0.0; 2]; visible];
+    let mut batch = vec![T::zero(); visible * chosen.len().min(TOGETHER)];
+    for chosen in chosen.chunks(TOGETHER) {
+        let batch = &mut batch[..visible * chosen.len()];
+        samples.read(chosen, batch)?;
+        for sample in batch.chunks_exact(visible) {
+            for ((sums, x), first) in sums.iter_mut().zip(sample).zip(&first) {
+                let difference = x.to_f64() - first.to_f64();
+                sums[0] += difference;
+                sums[1] += difference * difference;
+            }
+        }
+    }
+    let m = f64::of_count(chosen.len());
+    let of_entry = |([sum, squares], first): (&[f64; 2], &T)| match loss {
+        Reconstruction::SquaredError => 0.5 * (squares - sum * (sum / m)) / m,
+        Reconstruction::BinaryCrossEntropy => {
+            let mean = first.to_f64() + sum / m;
+            let term = |p: f64| if p > 0.0 { -p * p.ln() } else { 0.0 };
+            term(mean) + term(1.0 - mean)
+        }
+    };
+    Ok(sums.iter().zip(&first).map(of_entry).sum())
+}
