@@ -160,7 +160,7 @@ impl Tensor {
 }
 
 fn safetensors(tensors: &[Tensor]) -> Vec<u8> {
-    let (mut texts, mut data) = (Vec::new(), Vec::new());
+    let (mut texts, mut data) = (Vec::new(), Vec::<u8>::new());
     for tensor in tensors {
         let dtype = DTYPES[usize::from(tensor.dtype) % DTYPES.len()];
         let begin = data.len() as u64;
