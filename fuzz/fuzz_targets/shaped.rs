@@ -160,7 +160,7 @@ impl Tensor {
 }
 
 fn safetensors(tensors: &[Tensor]) -> Vec<u8> {
-    let (mut texts, mut data) = (Vec::new(), Vec::new());
+    let (mut texts, mut data) = (Vec::new(), Vec::<u8>::new());
     for tensor in tensors {
         let dtype = DTYPES[usize::from(tensor.dtype) % DTYPES.len()];
         let begin = data.len() as u64;
@@ -182,7 +182,7 @@ fn safetensors(tensors: &[Tensor]) -> Vec<u8> {
 }
 
 fn zip(tensors: &[Tensor]) -> Vec<u8> {
-    let (mut archive, mut directory) = (Vec::new(), Vec::new());
+    let (mut archive, mut directory) = (Vec::<u8>::new(), Vec::<u8>::new());
     for tensor in tensors {
         let (content, name) = (tensor.npy(), tensor.name());
         let is_array = !["README.txt", "params/", "data.pkl"].contains(&name);
