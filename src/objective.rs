@@ -38,7 +38,7 @@ mod norm_weighted;
 mod over_batch;
 mod sparse;
 
-pub(crate) use over_batch::follow_thresholds;
+pub(crate) use over_batch::{follow_thresholds, hide_thresholds, show_thresholds};
 
 use std::mem;
 use std::sync::Arc;

@@ -89,13 +89,6 @@ pub trait Optimizer<T: Real>: fmt::Debug + Send {
         let _ = parameters;
     }
 
-    /// Takes over the `values` of some parameters that do not enter the objective, and that the trainer
-    /// has moved after the step: the thresholds of [`BatchTopK`](crate::Activation::BatchTopK). The default
-    /// does nothing, as is right for a method that remembers no point.
-    fn follow(&mut self, parameters: Range<usize>, values: &[T]) {
-        let _ = (parameters, values);
-    }
-
     /// Limits the threads that the steps to come may use beside those of the objective; 0 and 1
     /// both mean one. The number must not change a bit of the result. The default ignores it.
     fn limit_threads(&mut self, threads: usize) {
@@ -145,10 +138,6 @@ impl<T: Real, O: Optimizer<T> + ?Sized> Optimizer<T> for Box<O> {
 
     fn forget(&mut self, parameters: Range<usize>) {
         (**self).forget(parameters);
-    }
-
-    fn follow(&mut self, parameters: Range<usize>, values: &[T]) {
-        (**self).follow(parameters, values);
     }
 
     fn limit_threads(&mut self, threads: usize) {

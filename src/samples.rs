@@ -15,7 +15,7 @@ use std::sync::Arc;
 use nalgebra::{Const, DMatrix, DMatrixView, DMatrixViewMut, DVector, Dyn, OMatrix, SMatrix};
 
 use crate::error::{Error, require};
-use crate::{Real, room};
+use crate::{Real, element};
 
 /// What a [`Trainer`](crate::Trainer) fits to: samples that can be read by their index, in any
 /// order.
@@ -151,7 +151,8 @@ fn gather<T: Real>(
     indices: std::ops::Range<usize>,
 ) -> Result<DMatrix<T>, Error> {
     let visible = samples.visible();
-    let mut matrix = room::matrix(visible, indices.len(), "samples of a batch")?;
+    let entries = element::filled(T::zero(), visible.checked_mul(indices.len()))?;
+    let mut matrix = DMatrix::from_vec(visible, indices.len(), entries);
     let mut some = Vec::with_capacity(indices.len().min(INDICES));
     for (piece, batch) in matrix
         .as_mut_slice()

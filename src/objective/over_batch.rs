@@ -56,29 +56,55 @@ impl<T: Real> Pass<'_, T> {
     }
 }
 
-/// Moves the thresholds of inference in `theta` from where they were among all thresholds `before`
-/// to what the last pass over a batch has found. Returns whether there are any.
-pub(crate) fn follow_thresholds<T: Real>(
+/// Sets the thresholds of inference in `theta` to 0 for a step of the optimizer, which does not move
+/// them and must not see them move: the objective does not depend on them.
+pub(crate) fn hide_thresholds<T: Real>(objective: &Objective<T>, layout: &Layout, theta: &mut [T]) {
+    for at in thresholds_of_inference(objective, layout) {
+        theta[at] = T::zero();
+    }
+}
+
+/// Puts the thresholds of inference back to where they were among all thresholds `before`.
+pub(crate) fn show_thresholds<T: Real>(
     objective: &Objective<T>,
     layout: &Layout,
     theta: &mut [T],
     before: &[T],
+) {
+    for at in thresholds_of_inference(objective, layout) {
+        theta[at] = before[at - layout.thresholds().start];
+    }
+}
+
+/// Where they are in θ.
+fn thresholds_of_inference<T: Real>(
+    objective: &Objective<T>,
+    layout: &Layout,
+) -> impl Iterator<Item = usize> {
+    let layers = objective.encoder.iter().zip(layout.blocks());
+    layers
+        .filter(|(f, _)| matches!(f, Activation::BatchTopK(_)))
+        .map(|(_, blocks)| blocks.thresholds.start)
+}
+
+/// Moves the thresholds of inference in `theta` towards what the last pass over a batch has found.
+pub(crate) fn follow_thresholds<T: Real>(
+    objective: &Objective<T>,
+    layout: &Layout,
+    theta: &mut [T],
     workspace: &Workspace<T>,
-) -> bool {
-    let mut any = false;
+) {
     let layers = layout.blocks().iter().zip(&workspace.smallest_kept);
     for (f, (blocks, &smallest)) in objective.encoder.iter().zip(layers) {
         if !matches!(f, Activation::BatchTopK(_)) {
             continue;
         }
-        any = true;
         let at = blocks.thresholds.start;
-        let before = before[at - layout.thresholds().start];
+        let before = theta[at];
         theta[at] = match smallest {
             Some(smallest) if before > T::zero() => before + T::of(RATE) * (smallest - before),
             Some(smallest) => smallest,
             None => before,
         };
     }
-    any
 }

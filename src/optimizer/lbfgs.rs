@@ -2,8 +2,6 @@ mod history;
 mod line_search;
 mod vector;
 
-use std::ops::Range;
-
 use self::history::History;
 use self::line_search::{Trial, strong_wolfe};
 use self::vector::{dot, largest_magnitude, move_along, sum_of_magnitudes};
@@ -237,13 +235,6 @@ impl<T: Real> Optimizer<T> for Lbfgs<T> {
             Step::converged(new_loss)
         } else {
             Step::moved(new_loss)
-        }
-    }
-
-    /// So that the point stays the one that was accepted, and the history with it.
-    fn follow(&mut self, parameters: Range<usize>, values: &[T]) {
-        if let Some(point) = self.point.get_mut(parameters) {
-            point.copy_from_slice(values);
         }
     }
 

@@ -6,7 +6,7 @@ use super::{Running, Trainer, unit_norm};
 use crate::all_reduce::Shares;
 use crate::error::Error;
 use crate::kernel::{self, Threads};
-use crate::objective::{Batch, Loss, Pass, follow_thresholds};
+use crate::objective::{Batch, Loss, Pass, follow_thresholds, hide_thresholds, show_thresholds};
 use crate::optimizer::Optimizer;
 use crate::{Real, SparseAutoencoder};
 
@@ -56,6 +56,7 @@ impl<T: Real> Trainer<T> {
         let (layout, theta) = parameters.layout_and_theta_mut();
         before.clear();
         before.extend_from_slice(&theta[layout.thresholds()]);
+        hide_thresholds(objective, layout, theta);
         let unit_norm = self.unit_norm_decoder;
         let auxiliary_loss = self.dead_units.and_then(|dead| dead.auxiliary_loss());
         let evaluate = |theta: &[T], mut gradient: Option<&mut [T]>| {
@@ -89,7 +90,9 @@ impl<T: Real> Trainer<T> {
             threads.worth(layout.len() * target.ncols()),
             Loss::total,
             evaluate,
-        )?;
+        );
+        show_thresholds(objective, layout, theta, before);
+        let step = step?;
         *steps += 1;
         if let Some(dead_units) = &self.dead_units {
             let pass = Pass {
@@ -109,11 +112,7 @@ impl<T: Real> Trainer<T> {
                 idle.see(target.ncols(), dead_units, was_active);
             }
         }
-        if follow_thresholds(objective, layout, theta, before, workspace) {
-            let thresholds = layout.thresholds();
-            self.optimizer
-                .follow(thresholds.clone(), &theta[thresholds]);
-        }
+        follow_thresholds(objective, layout, theta, workspace);
         if unit_norm {
             unit_norm::normalize(layout, theta, &mut workspace.scratch);
         }

@@ -246,6 +246,9 @@ fn more_samples_than_fit_into_memory_are_an_error() {
                 Error::InvalidParameter {
                     requirement: "small enough to fit into memory",
                     ..
+                } | Error::Unreadable {
+                    kind: std::io::ErrorKind::OutOfMemory,
+                    ..
                 }
             ),
             "{error}"
