@@ -141,15 +141,32 @@ impl<T: Real> Trainer<T> {
     }
 
     /// Writes a checkpoint between two steps, if one is due or it is the `last` of the fit. If it
-    /// cannot be written, the fit is paused here.
+    /// cannot be written, the fit is paused here, in all processes.
     pub(super) fn keep(
         &mut self,
         model: &SparseAutoencoder<T>,
         progress: Progress<T>,
         last: bool,
     ) -> Result<Progress<T>, Error> {
-        let Some(Checkpoints { path, every }) = &self.checkpoints else {
+        if !progress.kept {
             return Ok(progress);
+        }
+        let written = self.write_if_due(model, &progress, last);
+        if let Err(error) = self.unless_elsewhere(written) {
+            self.running.paused = Some(progress);
+            return Err(error);
+        }
+        Ok(progress)
+    }
+
+    fn write_if_due(
+        &self,
+        model: &SparseAutoencoder<T>,
+        progress: &Progress<T>,
+        last: bool,
+    ) -> Result<(), Error> {
+        let Some(Checkpoints { path, every }) = &self.checkpoints else {
+            return Ok(()); // another process writes
         };
         let due = match *every {
             Every::Steps(steps) => self.running.steps.is_multiple_of(steps),
@@ -157,16 +174,10 @@ impl<T: Real> Trainer<T> {
                 progress.done == 0 && progress.report.epochs.is_multiple_of(epochs)
             }
         };
-        if (due || last)
-            && let Err(error) = self.write(model, Some(&progress), path)
-        {
-            self.running.paused = Some(progress);
-            if !last {
-                self.give_up();
-            }
-            return Err(error);
+        if due || last {
+            self.write(model, Some(progress), path)?;
         }
-        Ok(progress)
+        Ok(())
     }
 
     fn write(

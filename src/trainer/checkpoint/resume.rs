@@ -91,6 +91,7 @@ impl<T: Real> Trainer<T> {
         running.prepared = prepared.then_some(theta.len());
         (running.steps, running.paused, running.rng) = (steps, paused, rng);
         (running.controller, running.idle) = (controller, idle);
+        running.agreed = false;
         Ok(())
     }
 
@@ -140,6 +141,8 @@ impl<T: Real> Trainer<T> {
         let mean = losses(&file.scalars("mean", &[4])?);
         Ok(Progress {
             parameters,
+            samples: order.len(),
+            kept: false,
             order,
             batches,
             done,
