@@ -74,11 +74,12 @@ impl<T: Real> Trainer<T> {
     /// Classifiers refuse it, and so does [`Stack::fit`](crate::Stack::fit), which fits several models:
     /// fit its layers in turn.
     ///
-    /// Of [several processes](Self::all_reduce), each writes a file of its own, or one of them writes; all of
-    /// them go on from the same.
+    /// Of [several processes](Self::all_reduce), each writes a file of its own, or one of them writes, and
+    /// all with as many samples resume from it. All of them must resume at the same step: else the fit is
+    /// refused.
     ///
-    /// A checkpoint that cannot be written ends the fit with the error. The model then has the
-    /// parameters of the last step, and the next fit of this trainer goes on behind it.
+    /// A checkpoint that cannot be written ends the fit with the error, in all processes. The model then
+    /// has the parameters of the last step, and the next fit of this trainer goes on behind it.
     pub fn checkpoint(mut self, path: impl Into<PathBuf>, every: Every) -> Self {
         let path = path.into();
         self.checkpoints = Some(Checkpoints { path, every });

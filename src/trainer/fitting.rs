@@ -50,6 +50,9 @@ impl<T: Real> Trainer<T> {
     /// has after [`Error::Io`], [`Error::Unreadable`], or whatever else ends a read of samples that are
     /// not in memory, and where these turn out to be unfit, for they are checked as they are read.
     /// [`Error::Io`] also if a checkpoint cannot be written; the model then has those of the last step.
+    ///
+    /// [`Error::Incompatible`] if another of [several processes](Self::all_reduce) ends with an error, or
+    /// differs from this one; the model is then as that of the other.
     pub fn fit_with(
         &mut self,
         model: &mut SparseAutoencoder<T>,

@@ -11,8 +11,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// One of several processes. A sum that not all of them ask for, or not with as many values, is a panic
 /// of all that wait for it.
 #[derive(Debug)]
-pub struct Process<T> {
-    pub rank: usize,
+pub(crate) struct Process<T> {
+    pub(crate) rank: usize,
     meeting: Arc<Meeting<T>>,
 }
 
@@ -105,7 +105,7 @@ impl<T> Drop for Process<T> {
 }
 
 /// What each of so many processes returns; nothing of one that would have waited for ever.
-pub fn try_together<R: Send>(
+pub(crate) fn try_together<R: Send>(
     count: usize,
     run: impl Fn(Arc<Process<f64>>) -> R + Sync,
 ) -> Vec<Option<R>> {
@@ -122,7 +122,10 @@ pub fn try_together<R: Send>(
 }
 
 /// What each of so many processes returns.
-pub fn together<R: Send>(count: usize, run: impl Fn(Arc<Process<f64>>) -> R + Sync) -> Vec<R> {
+pub(crate) fn together<R: Send>(
+    count: usize,
+    run: impl Fn(Arc<Process<f64>>) -> R + Sync,
+) -> Vec<R> {
     let results = try_together(count, run);
     results.into_iter().map(Option::unwrap).collect()
 }

@@ -10,6 +10,7 @@ mod learning;
 mod optimizers;
 mod processes;
 mod processes_decide;
+mod processes_differ;
 mod samples;
 mod set_point;
 mod unit_norm;

@@ -12,12 +12,12 @@ use sparse_autoencoder::nalgebra::DMatrix;
 use sparse_autoencoder::optimizer::Optimizer;
 use sparse_autoencoder::{
     Activation, Adam, DeadUnits, Error, KlDivergence, L1, Lbfgs, Report, Samples, Schedule,
-    SetPoint, Sgd, SparseAutoencoder, SquaredDeviation, Stack, TargetL0, Trainer,
+    SetPoint, Sgd, SparseAutoencoder, SquaredDeviation, TargetL0, Trainer,
 };
 
-use super::all_reduce::{Process, together, try_together};
+use super::all_reduce::{Process, try_together};
 
-const VISIBLE: usize = 4;
+pub(crate) const VISIBLE: usize = 4;
 const EPOCHS: usize = 8;
 
 /// SplitMix64.
@@ -36,7 +36,7 @@ impl Random {
     }
 }
 
-fn samples(first: usize, count: usize) -> DMatrix<f64> {
+pub(crate) fn samples(first: usize, count: usize) -> DMatrix<f64> {
     DMatrix::from_fn(VISIBLE, count, |i, j| {
         let phase =
             (i * 31 + (first + j) * 17 + (first + j) * i + 1) as f64 * 0.618_033_988_749_895;
