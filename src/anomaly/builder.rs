@@ -109,6 +109,7 @@ impl<'m, T: Real> AnomalyDetectorBuilder<'m, T> {
     }
 
     /// A copy of the samples to learn from, the indices of those that are held out, and the scaling.
+    #[allow(clippy::type_complexity)]
     fn split(
         &self,
         samples: DMatrixView<'_, T>,

@@ -52,7 +52,7 @@ impl<T: Real> Trainer<T> {
     /// [`Error::Io`] also if a checkpoint cannot be written; the model then has those of the last step.
     ///
     /// [`Error::Incompatible`] if another of [several processes](Self::all_reduce) ends with an error, or
-    /// differs from this one; the model is then as that of the other.
+    /// differs from this one. The model is then as after an error of its own.
     pub fn fit_with(
         &mut self,
         model: &mut SparseAutoencoder<T>,
