@@ -29,8 +29,8 @@ pub trait AllReduce<T>: fmt::Debug + Send + Sync {
     /// same.
     ///
     /// It may be called from any thread, by one at a time. An implementation that fails may set the
-    /// values to NaN: training then ends with [`Error::Diverged`](crate::Error::Diverged), and the model
-    /// keeps the parameters of the step before.
+    /// values to NaN: training then ends with [`Error::Diverged`](crate::Error::Diverged) or
+    /// [`Error::Incompatible`](crate::Error::Incompatible), and the model keeps finite parameters.
     fn sum(&self, values: &mut [T]);
 }
 
@@ -56,12 +56,7 @@ impl<'a, T: Real> Shares<'a, T> {
         let own = T::of_count(own);
         let mut samples = [own];
         all.sum(&mut samples);
-        if !samples[0].is_finite() {
-            return Err(Error::Incompatible {
-                what: "a step of this process",
-                other: "an error in another",
-            });
-        }
+        Self::check(samples[0])?;
         Ok(Self {
             all,
             share: own / samples[0],
@@ -72,6 +67,25 @@ impl<'a, T: Real> Shares<'a, T> {
     /// For a process that cannot take the next step.
     pub(crate) fn refuse(all: &dyn AllReduce<T>) {
         all.sum(&mut [T::of(f64::NAN)]);
+    }
+
+    /// Whether something is so in any process; an error if one has [refused](Self::refuse).
+    pub(crate) fn anywhere(all: &dyn AllReduce<T>, here: bool) -> Result<bool, Error> {
+        let mut count = [if here { T::one() } else { T::zero() }];
+        all.sum(&mut count);
+        Self::check(count[0])?;
+        Ok(count[0] > T::zero())
+    }
+
+    /// Refuses a sum to which another process had nothing to add.
+    fn check(sum: T) -> Result<(), Error> {
+        if sum.is_finite() {
+            return Ok(());
+        }
+        Err(Error::Incompatible {
+            what: "a step of this process",
+            other: "an error in another",
+        })
     }
 
     /// The samples of all processes.
@@ -87,16 +101,14 @@ impl<'a, T: Real> Shares<'a, T> {
     }
 }
 
-/// Whether all processes have the same numbers: which all of them learn.
-pub(crate) fn agree<T: Real>(all: &dyn AllReduce<T>, numbers: &[u64]) -> bool {
+/// Whether all processes have the same number: which all of them learn.
+pub(crate) fn agree<T: Real>(all: &dyn AllReduce<T>, number: u64) -> bool {
     /// The squares of digits of so many bits, of 4096 processes added up, are exact in f32.
     const DIGIT: u32 = 6;
-    let digits = |number: u64| {
-        (0..u64::BITS.div_ceil(DIGIT)).map(move |i| (number >> (i * DIGIT)) as u8 & 63)
-    };
     // N Σ d² = (Σ d)² if and only if all N are the same (Cauchy & Schwarz).
     let mut sums = vec![T::one()];
-    for digit in numbers.iter().flat_map(|&number| digits(number)) {
+    for i in 0..u64::BITS.div_ceil(DIGIT) {
+        let digit = (number >> (i * DIGIT)) as u8 & 63;
         let digit = T::of_count(usize::from(digit));
         sums.extend([digit, digit * digit]);
     }

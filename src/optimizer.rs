@@ -9,7 +9,6 @@ mod state;
 pub use adam::Adam;
 pub use lbfgs::Lbfgs;
 pub use sgd::Sgd;
-#[cfg(feature = "serde")]
 pub(crate) use state::Entry;
 pub use state::State;
 

@@ -155,15 +155,6 @@ impl<T: Real> Parameters<T> {
         Self::from_aligned(layout, theta)
     }
 
-    /// A number that other parameters hardly have: FNV-1a of the bits.
-    pub(crate) fn fingerprint(&self) -> u64 {
-        self.theta
-            .iter()
-            .fold(0xcbf2_9ce4_8422_2325, |hash, value| {
-                (hash ^ value.to_f64().to_bits()).wrapping_mul(0x0100_0000_01b3)
-            })
-    }
-
     /// The same parameters with these thresholds, those of each hidden layer at its index, which
     /// replace any that there are: one for each unit where the activation is to be
     /// [`Activation::JumpRelu`], one in all for [`Activation::BatchTopK`], none for others.

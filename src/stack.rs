@@ -111,7 +111,7 @@ impl<T: Real> Stack<T> {
         let samples = samples.into();
         let last = self.layers.len() - 1;
         if last > 0 {
-            trainer.check_for_several()?;
+            trainer.or_refuse_to_fit(trainer.check_for_several())?;
         }
         let mut reports = Vec::with_capacity(self.layers.len());
         let mut hidden: Option<DMatrix<T>> = None;
@@ -119,7 +119,7 @@ impl<T: Real> Stack<T> {
             let input = hidden.as_ref().map_or(samples, |hidden| hidden.as_view());
             reports.push(trainer.fit_with(layer, input, |epoch| observer(index, epoch))?);
             if index < last {
-                hidden = Some(layer.encode(input)?);
+                hidden = Some(trainer.or_refuse_to_fit(layer.encode(input))?);
             }
         }
         Ok(reports)
@@ -157,16 +157,16 @@ impl<T: Real> Stack<T> {
         let place = index.min(self.layers.len());
         let (below, above) = self.layers.split_at_mut(place);
         let Some(layer) = above.first_mut() else {
-            return Err(Error::InvalidParameter {
+            return trainer.or_refuse_to_fit(Err(Error::InvalidParameter {
                 name: "index of a layer",
                 requirement: "below the number of autoencoders in the stack",
                 value: f64::of_count(index),
-            });
+            }));
         };
         if below.is_empty() {
             return trainer.fit_with(layer, samples, observer);
         }
-        let hidden = encode_through(below, samples)?;
+        let hidden = trainer.or_refuse_to_fit(encode_through(below, samples))?;
         trainer.fit_with(layer, &hidden, observer)
     }
 

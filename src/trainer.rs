@@ -114,6 +114,8 @@ struct Running<T> {
     prepared: Option<usize>,
     /// Taken since then.
     steps: u64,
+    /// Whether all processes know that they go on alike.
+    agreed: bool,
     /// A fit that stopped between two steps, and that the next one goes on with.
     paused: Option<Progress<T>>,
     rng: Xoshiro256PlusPlus,
@@ -157,6 +159,7 @@ impl<T: Real> Trainer<T> {
             running: Running {
                 prepared: None,
                 steps: 0,
+                agreed: false,
                 paused: None,
                 rng: Xoshiro256PlusPlus::seed_from_u64(0),
                 workspace: Workspace::new(),
@@ -287,8 +290,15 @@ impl<T: Real> Trainer<T> {
     /// Each process makes the same model and the same trainer, and calls the same methods in the same
     /// order; the samples may differ in number, but not the batches, nor the settings. `ρ̂` is averaged
     /// over all samples before the penalty sees it, losses and gradients after the backward pass; what
-    /// follows is the same everywhere, so the models stay the same, to the bit. A validation split is
-    /// one of each process's samples. An observer that stops the training stops it everywhere.
+    /// follows is the same everywhere, so the models stay the same, to the bit, and so are the reports:
+    /// the loss of an epoch is the mean over the samples of all processes. A validation split is one of
+    /// each process's samples.
+    ///
+    /// All processes end together: an observer that stops the training stops it everywhere, and an error
+    /// of one process, such as a sample that cannot be read or a checkpoint that cannot be written, ends
+    /// the training in all with an error, in the others with [`Error::Incompatible`](crate::Error). A
+    /// process that differs from the others in its model, its settings, or the position from which it
+    /// [resumes](Self#method.resume) is found before the first step.
     ///
     /// Refused with activations that select over a batch, which would be that of each process, and
     /// with dead units that start again.
@@ -308,6 +318,7 @@ impl<T: Real> Trainer<T> {
     pub fn reset(&mut self) {
         self.running.prepared = None;
         self.running.steps = 0;
+        self.running.agreed = false;
         self.running.paused = None;
         self.running.rng = Xoshiro256PlusPlus::seed_from_u64(self.seed);
     }

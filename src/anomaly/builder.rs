@@ -1,6 +1,6 @@
 use std::ops::ControlFlow;
 
-use nalgebra::DMatrixView;
+use nalgebra::{DMatrix, DMatrixView};
 use rand::SeedableRng;
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::seq::SliceRandom;
@@ -8,7 +8,7 @@ use rand::seq::SliceRandom;
 use super::{AnomalyDetector, SAMPLES, Threshold};
 use crate::batch::{check_batch, check_rows};
 use crate::error::{Error, require};
-use crate::{Epoch, Real, Scaling, SparseAutoencoder, Trainer};
+use crate::{Epoch, Real, Scaler, Scaling, SparseAutoencoder, Trainer};
 
 /// Settings of an [`AnomalyDetector`], checked by [`fit`](Self::fit).
 ///
@@ -97,6 +97,23 @@ impl<'m, T: Real> AnomalyDetectorBuilder<'m, T> {
         observer: impl FnMut(&Epoch<'_, T>) -> ControlFlow<()>,
     ) -> Result<AnomalyDetector<T>, Error> {
         let samples = samples.into();
+        let (training, held_out, scaler) = trainer.or_refuse_to_fit(self.split(samples))?;
+        let scaled = trainer.or_refuse_to_fit(scaler.apply(&training))?;
+        trainer.fit_with(self.model, scaled, observer)?;
+        let calibration = if held_out.is_empty() {
+            training
+        } else {
+            samples.select_columns(&held_out)
+        };
+        AnomalyDetector::calibrate(self.model, &scaler, &calibration, self.threshold)
+    }
+
+    /// A copy of the samples to learn from, the indices of those that are held out, and the scaling.
+    #[allow(clippy::type_complexity)]
+    fn split(
+        &self,
+        samples: DMatrixView<'_, T>,
+    ) -> Result<(DMatrix<T>, Vec<usize>, Scaler<T>), Error> {
         check_rows(samples, self.model.layout().visible(), SAMPLES[1])?;
         let split = self.calibration_split;
         require(
@@ -126,15 +143,9 @@ impl<'m, T: Real> AnomalyDetectorBuilder<'m, T> {
         if !calibrates_on_training {
             order.shuffle(&mut Xoshiro256PlusPlus::seed_from_u64(self.seed));
         }
-        let (held_out, chosen) = order.split_at(held_out);
-        let training = samples.select_columns(chosen);
+        let training = samples.select_columns(&order[held_out..]);
+        order.truncate(held_out);
         let scaler = self.scaling.fit(&training)?;
-        trainer.fit_with(self.model, &scaler.apply(&training)?, observer)?;
-        let calibration = if calibrates_on_training {
-            training
-        } else {
-            samples.select_columns(held_out)
-        };
-        AnomalyDetector::calibrate(self.model, &scaler, &calibration, self.threshold)
+        Ok((training, order, scaler))
     }
 }

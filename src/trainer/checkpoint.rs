@@ -73,11 +73,12 @@ impl<T: Real> Trainer<T> {
     /// Classifiers refuse it, and so does [`Stack::fit`](crate::Stack::fit), which fits several models:
     /// fit its layers in turn.
     ///
-    /// Of [several processes](Self::all_reduce), each writes a file of its own, or one of them writes; all of
-    /// them go on from the same.
+    /// Of [several processes](Self::all_reduce), each writes a file of its own, or one of them writes, and
+    /// all with as many samples resume from it. All of them must resume at the same step: else the fit is
+    /// refused.
     ///
-    /// A checkpoint that cannot be written ends the fit with the error. The model then has the
-    /// parameters of the last step, and the next fit of this trainer goes on behind it.
+    /// A checkpoint that cannot be written ends the fit with the error, in all processes. The model then
+    /// has the parameters of the last step, and the next fit of this trainer goes on behind it.
     pub fn checkpoint(mut self, path: impl Into<PathBuf>, every: Every) -> Self {
         let path = path.into();
         self.checkpoints = Some(Checkpoints { path, every });
@@ -138,15 +139,32 @@ impl<T: Real> Trainer<T> {
     }
 
     /// Writes a checkpoint between two steps, if one is due or it is the `last` of the fit. If it
-    /// cannot be written, the fit is paused here.
+    /// cannot be written, the fit is paused here, in all processes.
     pub(super) fn keep(
         &mut self,
         model: &SparseAutoencoder<T>,
         progress: Progress<T>,
         last: bool,
     ) -> Result<Progress<T>, Error> {
-        let Some(Checkpoints { path, every }) = &self.checkpoints else {
+        if !progress.kept {
             return Ok(progress);
+        }
+        let written = self.write_if_due(model, &progress, last);
+        if let Err(error) = self.unless_elsewhere(written) {
+            self.running.paused = Some(progress);
+            return Err(error);
+        }
+        Ok(progress)
+    }
+
+    fn write_if_due(
+        &self,
+        model: &SparseAutoencoder<T>,
+        progress: &Progress<T>,
+        last: bool,
+    ) -> Result<(), Error> {
+        let Some(Checkpoints { path, every }) = &self.checkpoints else {
+            return Ok(()); // another process writes
         };
         let due = match *every {
             Every::Steps(steps) => self.running.steps.is_multiple_of(steps),
@@ -154,16 +172,10 @@ impl<T: Real> Trainer<T> {
                 progress.done == 0 && progress.report.epochs.is_multiple_of(epochs)
             }
         };
-        if (due || last)
-            && let Err(error) = self.write(model, Some(&progress), path)
-        {
-            self.running.paused = Some(progress);
-            if !last {
-                self.give_up();
-            }
-            return Err(error);
+        if due || last {
+            self.write(model, Some(progress), path)?;
         }
-        Ok(progress)
+        Ok(())
     }
 
     fn write(

@@ -11,6 +11,7 @@ use super::auxiliary::Auxiliary;
 use super::dead_units::Idle;
 use super::progress::Progress;
 use super::set_point::Controller;
+use super::step::Taken;
 use super::{Epoch, Report, Running, StopReason, Trainer, reading, resampling};
 use crate::error::Error;
 use crate::objective::Loss;
@@ -49,6 +50,9 @@ impl<T: Real> Trainer<T> {
     /// has after [`Error::Io`], [`Error::Unreadable`], or whatever else ends a read of samples that are
     /// not in memory, and where these turn out to be unfit, for they are checked as they are read.
     /// [`Error::Io`] also if a checkpoint cannot be written; the model then has those of the last step.
+    ///
+    /// [`Error::Incompatible`] if another of [several processes](Self::all_reduce) ends with an error, or
+    /// differs from this one. The model is then as after an error of its own.
     pub fn fit_with(
         &mut self,
         model: &mut SparseAutoencoder<T>,
@@ -57,9 +61,15 @@ impl<T: Real> Trainer<T> {
     ) -> Result<Report<T>, Error> {
         let samples: &dyn Samples<T> = &samples;
         let begun = self.begin(model, samples);
-        let batches = begun.as_ref().map_or(0, |(progress, _)| progress.batches);
-        self.check_processes(&begun, model, &[batches, self.epochs])?;
-        let (mut progress, held_out) = begun?;
+        let (begun, held_out) = self.begin_together(begun, model, |(begun, _)| begun.batches)?;
+        let mut progress = self.running.paused.take().unwrap_or(begun);
+        progress.samples = self.samples_of_all(progress.order.len())?;
+        #[cfg(feature = "serde")]
+        {
+            progress.kept = self.anywhere(self.checkpoints.is_some())?;
+        }
+        let [validated, counted] = [self.validation_split > 0.0, self.dead_units.is_some()];
+        progress.reserve(self.epochs, validated, counted);
         let mut stop = progress.stop();
         while stop == StopReason::EpochLimit && progress.report.epochs < self.epochs {
             let number = progress.report.epochs + 1;
@@ -71,17 +81,7 @@ impl<T: Real> Trainer<T> {
                 progress.begin_epoch(&mut self.running.rng);
             }
             while progress.done < progress.batches {
-                let so_far = self.progress(number, progress.done, progress.batches);
-                self.scale_learning_rate(so_far)?;
-                self.anneal(model, so_far);
-                let chosen = progress.batch();
-                let whole = samples
-                    .in_memory()
-                    .filter(|_| chosen.len() == samples.count());
-                let step = match whole {
-                    Some(samples) => self.step(model, samples, number),
-                    None => self.gathered_step(model, samples, chosen, number),
-                };
+                let step = self.next_step(model, samples, &progress, number);
                 let step = step.inspect_err(|_| progress.best.restore(model))?;
                 progress.see_batch(step);
                 #[cfg(feature = "serde")]
@@ -92,7 +92,9 @@ impl<T: Real> Trainer<T> {
             let validation = held_out
                 .as_ref()
                 .map(|samples| self.validate(model, samples));
-            let validation = validation.transpose()?;
+            let validation = validation
+                .transpose()
+                .inspect_err(|_| progress.best.restore(model))?;
             if let Some(loss) = validation.map(|loss| loss.total())
                 && !loss.is_finite()
             {
@@ -114,6 +116,7 @@ impl<T: Real> Trainer<T> {
             };
             let stopped = self.anywhere(observer(&epoch).is_break());
             progress.see_epoch(&epoch, self.patience);
+            let stopped = stopped.inspect_err(|_| progress.best.restore(model))?;
             stop = if stopped {
                 StopReason::Observer
             } else {
@@ -132,8 +135,7 @@ impl<T: Real> Trainer<T> {
         Ok(progress.into_report(stop))
     }
 
-    /// Where a fit begins: at its start, or where the one that is paused stopped; with the samples that
-    /// are held out.
+    /// Where a fit begins that does not go on with one that is paused; with the samples that are held out.
     #[allow(clippy::type_complexity)]
     pub(super) fn begin(
         &mut self,
@@ -161,11 +163,29 @@ impl<T: Real> Trainer<T> {
             self.prepare(model);
         }
         self.prepare_dead_units(model)?;
-        let paused = self.running.paused.take();
-        let mut progress = paused.unwrap_or_else(|| Progress::new(parameters, order, batches));
-        let [validated, counted] = [self.validation_split > 0.0, self.dead_units.is_some()];
-        progress.reserve(self.epochs, validated, counted);
-        Ok((progress, held_out))
+        Ok((Progress::new(parameters, order, batches), held_out))
+    }
+
+    /// The step on the next batch.
+    fn next_step(
+        &mut self,
+        model: &mut SparseAutoencoder<T>,
+        samples: &dyn Samples<T>,
+        progress: &Progress<T>,
+        epoch: usize,
+    ) -> Result<Taken<T>, Error> {
+        let so_far = self.progress(epoch, progress.done, progress.batches);
+        self.scale_learning_rate(so_far)
+            .inspect_err(|_| self.give_up())?;
+        self.anneal(model, so_far);
+        let chosen = progress.batch();
+        let whole = samples
+            .in_memory()
+            .filter(|_| chosen.len() == samples.count());
+        match whole {
+            Some(samples) => self.step(model, samples, epoch),
+            None => self.gathered_step(model, samples, chosen, epoch),
+        }
     }
 
     /// One step on one batch, for streams and loops of your own. The optimizer's state goes on from
@@ -187,10 +207,24 @@ impl<T: Real> Trainer<T> {
         batch: impl Into<DMatrixView<'a, T>>,
     ) -> Result<Loss<T>, Error> {
         let batch = batch.into();
-        self.check_settings()
-            .and_then(|()| self.check_for(model))
-            .and_then(|()| self.check_partial(model, batch))
+        self.begin_step(model, batch)
             .inspect_err(|_| self.give_up())?;
+        if self.anywhere(!self.running.agreed)? {
+            self.begin_together(Ok(()), model, |()| 1)?;
+            self.running.agreed = true;
+        }
+        self.step(model, batch, 1).map(|step| step.loss)
+    }
+
+    /// Whatever may go wrong, or change, before a single step.
+    fn begin_step(
+        &mut self,
+        model: &SparseAutoencoder<T>,
+        batch: DMatrixView<'_, T>,
+    ) -> Result<(), Error> {
+        self.check_settings()?;
+        self.check_for(model)?;
+        self.check_partial(model, batch)?;
         if self.schedule.is_some() && self.steps.is_none() {
             self.optimizer.scale_learning_rate(T::one())?; // a fit leaves the end of its schedule
         }
@@ -208,7 +242,7 @@ impl<T: Real> Trainer<T> {
             }
             None => self.running.annealed = None,
         }
-        self.step(model, batch, 1).map(|(loss, _)| loss)
+        Ok(())
     }
 
     pub(super) fn prepare(&mut self, model: &SparseAutoencoder<T>) {
@@ -218,6 +252,7 @@ impl<T: Real> Trainer<T> {
         self.optimizer.reset(layout.len());
         self.running.prepared = Some(layout.len());
         self.running.steps = 0;
+        self.running.agreed = false;
     }
 
     /// Begins to count dead units, unless those of such a model are being counted.
@@ -347,7 +382,7 @@ impl<T: Real> Trainer<T> {
         samples: &dyn Samples<T>,
         chosen: &[usize],
         epoch: usize,
-    ) -> Result<(Loss<T>, bool), Error> {
+    ) -> Result<Taken<T>, Error> {
         let rows = model.layout().visible();
         let mut batch = std::mem::take(&mut self.running.batch);
         batch.grow(rows * chosen.len());

@@ -4,6 +4,7 @@
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::seq::SliceRandom;
 
+use super::step::Taken;
 use super::{Epoch, Report, StopReason};
 use crate::objective::Loss;
 use crate::{Error, Real, SparseAutoencoder};
@@ -16,6 +17,11 @@ pub(super) struct Progress<T> {
     /// The samples to learn from, by index, as they are shuffled in the epoch that is under way, or
     /// were in the last.
     pub(super) order: Vec<usize>,
+    /// Their number, of all processes.
+    pub(super) samples: usize,
+    /// Whether any process writes checkpoints.
+    #[cfg(feature = "serde")]
+    pub(super) kept: bool,
     /// The batches of an epoch, and how many of them are done.
     pub(super) batches: usize,
     pub(super) done: usize,
@@ -32,6 +38,9 @@ impl<T: Real> Progress<T> {
     pub(super) fn new(parameters: usize, order: Vec<usize>, batches: usize) -> Self {
         Self {
             parameters,
+            samples: order.len(),
+            #[cfg(feature = "serde")]
+            kept: false,
             order,
             batches,
             done: 0,
@@ -122,11 +131,11 @@ impl<T: Real> Progress<T> {
         &self.order[b * n / self.batches..(b + 1) * n / self.batches]
     }
 
-    /// After the step on that batch: its loss, and whether the optimizer has converged.
-    pub(super) fn see_batch(&mut self, (loss, converged): (Loss<T>, bool)) {
-        let share = T::of_count(self.batch().len()) / T::of_count(self.order.len());
-        self.mean = add(self.mean, loss, share);
-        self.converged |= converged;
+    /// After the step on that batch.
+    pub(super) fn see_batch(&mut self, step: Taken<T>) {
+        let share = T::of_count(step.samples) / T::of_count(self.samples);
+        self.mean = add(self.mean, step.loss, share);
+        self.converged |= step.converged;
         self.done += 1;
     }
 

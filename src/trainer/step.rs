@@ -11,13 +11,13 @@ use crate::optimizer::Optimizer;
 use crate::{Real, SparseAutoencoder};
 
 impl<T: Real> Trainer<T> {
-    /// One step of the optimizer on `target`: the loss, and whether the optimizer has converged.
+    /// One step of the optimizer on `target`.
     pub(super) fn step(
         &mut self,
         model: &mut SparseAutoencoder<T>,
         target: DMatrixView<'_, T>,
         epoch: usize,
-    ) -> Result<(Loss<T>, bool), Error> {
+    ) -> Result<Taken<T>, Error> {
         let Running {
             steps,
             rng,
@@ -36,6 +36,7 @@ impl<T: Real> Trainer<T> {
         let shares = all_reduce.map(|all| Shares::new(all, target.ncols()));
         let shares = shares.transpose()?;
         batch.shares = shares;
+        let samples = shares.map_or(target.ncols(), |shares| shares.samples());
         let threads = workspace.scratch.take_threads();
         if let Some(corruption) = self.corruption {
             noisy.grow(target.len());
@@ -82,7 +83,7 @@ impl<T: Real> Trainer<T> {
             }
             loss
         };
-        let step = optimize(
+        let (loss, converged) = optimize(
             &mut *self.optimizer,
             theta,
             clip,
@@ -107,9 +108,9 @@ impl<T: Real> Trainer<T> {
                 let one_where = |active| if active { T::one() } else { T::zero() };
                 activity.extend((0..layout.hidden()).map(|j| one_where(was_active(j))));
                 shares.average(activity);
-                idle.see(shares.samples(), dead_units, |j| activity[j] > T::zero());
+                idle.see(samples, dead_units, |j| activity[j] > T::zero());
             } else {
-                idle.see(target.ncols(), dead_units, was_active);
+                idle.see(samples, dead_units, was_active);
             }
         }
         follow_thresholds(objective, layout, theta, workspace);
@@ -126,8 +127,22 @@ impl<T: Real> Trainer<T> {
             let weight = &mut model.objective_mut().penalty_weight;
             *weight = controller.weight(set_point, measured, *weight);
         }
-        Ok(step)
+        Ok(Taken {
+            loss,
+            converged,
+            samples,
+        })
     }
+}
+
+/// A step that was taken: the same in all processes.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Taken<T> {
+    pub(super) loss: Loss<T>,
+    /// Whether the optimizer has converged.
+    pub(super) converged: bool,
+    /// Of all processes.
+    pub(super) samples: usize,
 }
 
 /// A loss and its gradient become those of all processes.
@@ -136,9 +151,19 @@ pub(super) fn average<T: Real>(
     loss: &mut Loss<T>,
     gradient: Option<&mut [T]>,
 ) {
-    let mut terms = [loss.reconstruction, loss.sparsity, loss.auxiliary];
+    let mut terms = [
+        loss.reconstruction,
+        loss.weight_decay,
+        loss.sparsity,
+        loss.auxiliary,
+    ];
     shares.average(&mut terms);
-    [loss.reconstruction, loss.sparsity, loss.auxiliary] = terms;
+    [
+        loss.reconstruction,
+        loss.weight_decay,
+        loss.sparsity,
+        loss.auxiliary,
+    ] = terms;
     if let Some(gradient) = gradient {
         shares.average(gradient);
     }

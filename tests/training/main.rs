@@ -1,5 +1,6 @@
 //! What a fit does: its optimizers, its schedule, what is learned, and the same bits each time.
 
+mod all_reduce;
 mod annealing;
 mod corruption;
 mod dead_units;
@@ -8,6 +9,8 @@ mod extreme;
 mod learning;
 mod optimizers;
 mod processes;
+mod processes_decide;
+mod processes_differ;
 mod samples;
 mod set_point;
 mod unit_norm;

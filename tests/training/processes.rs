@@ -5,68 +5,19 @@
 //! differences: 1e-12 has three digits to spare, and a term that is forgotten or counted twice is off by
 //! 1e-3 and more.
 
-use std::sync::{Arc, Barrier, Mutex};
+use std::sync::Arc;
 
 use sparse_autoencoder::nalgebra::{DMatrix, DVector};
 use sparse_autoencoder::{
-    Activation, Adam, AllReduce, DeadUnits, Error, Initialization, KlDivergence, L1, Lbfgs,
-    Proportion, Real, Report, SetPoint, Sgd, SparseAutoencoder, SquaredDeviation, StopReason,
-    TargetL0, Trainer,
+    Activation, Adam, DeadUnits, Error, Initialization, KlDivergence, L1, Lbfgs, Proportion,
+    Report, SetPoint, Sgd, SparseAutoencoder, SquaredDeviation, StopReason, TargetL0, Trainer,
 };
+
+use super::all_reduce::{Process, together};
 
 const VISIBLE: usize = 6;
 const SAMPLES: usize = 40;
 const TOLERANCE: f64 = 1e-12;
-
-#[derive(Debug)]
-struct Process<T> {
-    rank: usize,
-    values: Arc<Mutex<Vec<Vec<T>>>>,
-    barrier: Arc<Barrier>,
-}
-
-impl<T: Real> Process<T> {
-    fn all(count: usize) -> Vec<Self> {
-        let values = Arc::new(Mutex::new(vec![Vec::new(); count]));
-        let barrier = Arc::new(Barrier::new(count));
-        (0..count)
-            .map(|rank| Self {
-                rank,
-                values: Arc::clone(&values),
-                barrier: Arc::clone(&barrier),
-            })
-            .collect()
-    }
-}
-
-impl<T: Real> AllReduce<T> for Process<T> {
-    fn sum(&self, values: &mut [T]) {
-        self.values.lock().unwrap()[self.rank] = values.to_vec();
-        self.barrier.wait();
-        values.fill(T::zero());
-        for other in &*self.values.lock().unwrap() {
-            assert_eq!(other.len(), values.len());
-            for (sum, &value) in values.iter_mut().zip(other) {
-                *sum += value;
-            }
-        }
-        self.barrier.wait();
-    }
-}
-
-/// What each of so many processes returns.
-fn together<R: Send>(count: usize, run: impl Fn(Process<f64>) -> R + Sync) -> Vec<R> {
-    std::thread::scope(|scope| {
-        let threads: Vec<_> = Process::all(count)
-            .into_iter()
-            .map(|process| scope.spawn(|| run(process)))
-            .collect();
-        threads
-            .into_iter()
-            .map(|thread| thread.join().unwrap())
-            .collect()
-    })
-}
 
 fn samples() -> DMatrix<f64> {
     DMatrix::from_fn(VISIBLE, SAMPLES, |i, j| {
@@ -223,7 +174,10 @@ fn a_line_search_decides_the_same_everywhere() {
     }
 }
 
-fn fit(process: Process<f64>, samples: &DMatrix<f64>) -> (SparseAutoencoder<f64>, Report<f64>) {
+fn fit(
+    process: Arc<Process<f64>>,
+    samples: &DMatrix<f64>,
+) -> (SparseAutoencoder<f64>, Report<f64>) {
     let (_, mut model) = models().swap_remove(0);
     let mut trainer = Trainer::new(Adam::new(0.05).unwrap())
         .epochs(60)
@@ -308,7 +262,7 @@ fn an_error_of_one_ends_all() {
 #[test]
 fn processes_that_differ_are_refused() {
     let samples = samples();
-    let run = |differs: &str, process: Process<f64>| {
+    let run = |differs: &str, process: Arc<Process<f64>>| {
         let second = process.rank == 1;
         let seed = u64::from(second && differs == "model");
         let mut model = SparseAutoencoder::<f64>::builder()

@@ -96,6 +96,7 @@ impl<T: Real> Trainer<T> {
         running.prepared = prepared.then_some(theta.len());
         (running.steps, running.paused, running.rng) = (steps, paused, rng);
         (running.controller, running.idle) = (controller, idle);
+        running.agreed = false;
         Ok(())
     }
 
@@ -145,6 +146,8 @@ impl<T: Real> Trainer<T> {
         let mean = losses(&file.scalars("mean", &[4])?);
         Ok(Progress {
             parameters,
+            samples: order.len(),
+            kept: false,
             order,
             batches,
             done,
