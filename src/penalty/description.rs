@@ -1,5 +1,6 @@
 use std::sync::Arc;
 
+use crate::error::{Error, require};
 use crate::Real;
 use crate::penalty::{
     KlDivergence, L0, L1, Penalty, Proportion, Scaled, SquaredDeviation, TargetL0,
@@ -49,5 +50,19 @@ impl Description {
             Self::Scaled(factor, inner) => Arc::new(Scaled::new(*factor, inner.penalty()?)),
             Self::Custom(_) => return None,
         })
+    }
+
+    /// Refuses factors outside their range.
+    pub(crate) fn check<T: Real>(&self) -> Result<(), Error> {
+        match self {
+            Self::Sum(a, b) => a.check::<T>().and_then(|()| b.check::<T>()),
+            Self::Scaled(factor, inner) => {
+                let accepted = *factor >= 0.0 && T::of(*factor).is_finite();
+                let requirement = "finite and at least 0";
+                require(accepted, "factor of Scaled", requirement, *factor)?;
+                inner.check::<T>()
+            }
+            _ => Ok(()),
+        }
     }
 }
