@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
-use crate::error::{Error, require};
 use crate::Real;
+use crate::error::{Error, require};
 use crate::penalty::{
     KlDivergence, L0, L1, Penalty, Proportion, Scaled, SquaredDeviation, TargetL0,
 };
@@ -64,5 +64,38 @@ impl Description {
             }
             _ => Ok(()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Description;
+
+    /// As for activations: what is new is counted here, and listed there.
+    #[test]
+    fn every_penalty_is_among_the_variants_of_the_tests() {
+        let mut counts = [0; 8];
+        let mut left = include!("../../tests/variants/penalties.in").to_vec();
+        while let Some(description) = left.pop() {
+            counts[match description {
+                Description::None => 0,
+                Description::KlDivergence => 1,
+                Description::L1 => 2,
+                Description::L0 => 3,
+                Description::TargetL0 => 4,
+                Description::Proportion => 5,
+                Description::SquaredDeviation => 6,
+                Description::Sum(a, b) => {
+                    left.extend([*a, *b]);
+                    continue;
+                }
+                Description::Scaled(_, inner) => {
+                    left.push(*inner);
+                    7
+                }
+                Description::Custom(_) => continue, // none of this crate
+            }] += 1;
+        }
+        assert!(counts.iter().all(|&count| count > 0), "{counts:?}");
     }
 }
