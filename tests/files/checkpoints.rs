@@ -14,6 +14,8 @@ use sparse_autoencoder::{
     Trainer, format,
 };
 
+use crate::variants::variants;
+
 /// A folder of one test's own, which is gone when the test ends.
 pub(crate) struct Scratch(PathBuf);
 
@@ -276,6 +278,20 @@ fn every_optimizer_goes_on_with_every_model_in_f64() {
 #[test]
 fn every_optimizer_goes_on_with_every_model_in_f32() {
     every_pair::<f32>("pairs-f32");
+}
+
+#[test]
+fn every_variant_goes_on() {
+    let scratch = Scratch::new("variants");
+    for (index, variant) in variants().into_iter().enumerate() {
+        Program::<f64> {
+            name: &format!("{variant:?}"),
+            model: variant.builder(),
+            optimizer: &adam,
+            trainer: &|trainer| trainer,
+        }
+        .check(&scratch, [STEPS / 2 + index as u64 % (STEPS / 2)]);
+    }
 }
 
 #[test]

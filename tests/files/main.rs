@@ -10,3 +10,5 @@ mod interop;
 #[cfg(feature = "serde")]
 mod killed;
 mod saved_models;
+#[path = "../variants/mod.rs"]
+mod variants;

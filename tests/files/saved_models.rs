@@ -11,6 +11,8 @@ use sparse_autoencoder::{
     SparseAutoencoder, SparseAutoencoderBuilder, SquaredDeviation, Stack, TargetL0,
 };
 
+use crate::variants::variants;
+
 /// A folder of one test's own, which is gone when the test ends.
 struct Scratch(PathBuf);
 
@@ -180,6 +182,23 @@ fn every_setting_is_kept() {
             .map(|value| value + 0.01);
         model.set_theta(&theta.collect::<Vec<_>>()).unwrap();
         round_trip(model, &path);
+    }
+}
+
+#[test]
+fn every_variant_gives_the_same_bits_when_it_is_loaded() {
+    let scratch = Scratch::new("variants");
+    let path = scratch.file();
+    let x = samples();
+    for variant in variants() {
+        let model = variant.trained::<f64>(&x);
+        format::save(&model, &path).unwrap();
+        let loaded = format::load::<f64>(&path).unwrap();
+        assert_eq!(loaded.notes, [], "{variant:?}");
+        let loaded = loaded.model;
+        assert_same(&model, &loaded);
+        assert_eq!(loaded.encode(&x), model.encode(&x), "{variant:?}");
+        assert_eq!(loaded.reconstruct(&x), model.reconstruct(&x), "{variant:?}");
     }
 }
 

@@ -9,3 +9,5 @@ mod metrics;
 mod samples;
 mod stack;
 mod unit_statistics;
+#[path = "../variants/mod.rs"]
+mod variants;

@@ -10,6 +10,8 @@ use sparse_autoencoder::{
     SparseAutoencoderBuilder, Stack, Trainer, gradient_check,
 };
 
+use crate::variants::{self, Shape, Variant, variants};
+
 fn samples(visible: usize, count: usize) -> DMatrix<f64> {
     DMatrix::from_fn(visible, count, |i, j| {
         let phase = (i * 31 + j * 17 + 1) as f64 * 0.618_033_988_749_895;
@@ -259,4 +261,58 @@ fn a_penalty_must_be_defined_for_every_layer_and_its_settings_in_range() {
             }
         ));
     }
+}
+
+/// Of the outermost variants, one for each way to encode and to be penalised.
+fn of_one_layer() -> Vec<Variant> {
+    let mut variants = variants();
+    variants.retain(|variant| {
+        variant.shape == Shape::Small
+            && !variant.tied
+            && !variant.pre_encoder_bias
+            && variant.output == Activation::Identity
+    });
+    variants
+}
+
+/// What an autoencoder was fitted with is no reason to refuse it in a model without a penalty.
+#[test]
+fn every_pair_of_variants_is_unrolled_but_for_gates() {
+    let x = variants::samples::<f64>(6);
+    let outer = of_one_layer();
+    let inner: Vec<_> = outer
+        .iter()
+        .map(|variant| (variant, variant.builder::<f64>().layers([9, 6])))
+        .map(|(variant, builder)| (variant, builder.build().unwrap()))
+        .collect();
+    for below in &outer {
+        let bottom = below.trained::<f64>(&x);
+        for (above, top) in &inner {
+            let stack = Stack::new(vec![bottom.clone(), top.clone()]).unwrap();
+            let gated = [below, above].map(|variant| variant.hidden == Activation::Gated);
+            match stack.unroll() {
+                Ok(deep) if gated == [false; 2] => {
+                    let hidden = stack.encode(&x);
+                    assert_eq!(deep.encode(&x), hidden, "{below:?} {above:?}");
+                    let decoded = stack.decode(&hidden.unwrap());
+                    assert_eq!(deep.reconstruct(&x), decoded, "{below:?} {above:?}");
+                    assert_eq!(deep.loss(&x).unwrap().sparsity, 0.0);
+                }
+                Err(Error::Incompatible { .. }) if gated != [false; 2] => {}
+                other => panic!("{below:?} {above:?}: {other:?}"),
+            }
+        }
+    }
+}
+
+#[test]
+fn thresholds_learn_by_the_bandwidth_of_the_outermost_that_have_some() {
+    let layer = |sizes, activation, bandwidth| {
+        let builder = builder(sizes, 1).hidden_activation(activation);
+        builder.penalty(()).bandwidth(bandwidth).build().unwrap()
+    };
+    let outer = layer(&[6, 5], Activation::Relu, 0.1);
+    let inner = layer(&[5, 4], Activation::JumpRelu, 0.7);
+    let stack = Stack::new(vec![outer, inner]).unwrap();
+    assert_eq!(stack.unroll().unwrap().bandwidth(), 0.7);
 }

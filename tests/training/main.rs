@@ -11,3 +11,5 @@ mod processes;
 mod samples;
 mod set_point;
 mod unit_norm;
+#[path = "../variants/mod.rs"]
+mod variants;
