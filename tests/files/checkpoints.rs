@@ -14,7 +14,7 @@ use sparse_autoencoder::{
     Trainer, format,
 };
 
-use crate::variants::variants;
+use crate::variants::for_each_in_threads;
 
 /// A folder of one test's own, which is gone when the test ends.
 pub(crate) struct Scratch(PathBuf);
@@ -282,16 +282,18 @@ fn every_optimizer_goes_on_with_every_model_in_f32() {
 
 #[test]
 fn every_variant_goes_on() {
-    let scratch = Scratch::new("variants");
-    for (index, variant) in variants().into_iter().enumerate() {
+    for_each_in_threads(|thread, index, variant| {
         Program::<f64> {
             name: &format!("{variant:?}"),
             model: variant.builder(),
             optimizer: &adam,
             trainer: &|trainer| trainer,
         }
-        .check(&scratch, [STEPS / 2 + index as u64 % (STEPS / 2)]);
-    }
+        .check(
+            &Scratch::new(&format!("variants-{thread}")),
+            [STEPS / 2 + index as u64 % (STEPS / 2)],
+        );
+    });
 }
 
 #[test]

@@ -6,8 +6,8 @@ use std::ops::ControlFlow;
 
 use sparse_autoencoder::nalgebra::DMatrix;
 use sparse_autoencoder::{
-    Activation, Adam, Error, KlDivergence, L1, Lbfgs, Reconstruction, SparseAutoencoder,
-    SparseAutoencoderBuilder, Stack, Trainer, gradient_check,
+    Activation, Adam, Error, KlDivergence, L1, Lbfgs, Reconstruction, SoftmaxClassifier,
+    SparseAutoencoder, SparseAutoencoderBuilder, Stack, Trainer, gradient_check,
 };
 
 use crate::variants::{self, Shape, Variant, variants};
@@ -315,4 +315,31 @@ fn thresholds_learn_by_the_bandwidth_of_the_outermost_that_have_some() {
     let inner = layer(&[5, 4], Activation::JumpRelu, 0.7);
     let stack = Stack::new(vec![outer, inner]).unwrap();
     assert_eq!(stack.unroll().unwrap().bandwidth(), 0.7);
+}
+
+/// Tolerance: a pre-encoder bias is added up in another order, to pre-activations of about one.
+#[test]
+fn a_classifier_on_top_of_every_variant_sees_what_it_encodes() {
+    let x = variants::samples::<f64>(20);
+    for variant in variants() {
+        let model = variant.trained::<f64>(&x);
+        let hidden = model.encode(&x).unwrap();
+        let mut head = SoftmaxClassifier::new(hidden.nrows(), 3).unwrap();
+        let labels: Vec<usize> = (0..20).map(|i| i % 3).collect();
+        let mut trainer = Trainer::new(Adam::new(1e-1).unwrap()).epochs(2);
+        head.fit(&mut trainer, &hidden, &labels).unwrap();
+        let has_parameters = matches!(
+            variant.hidden,
+            Activation::BatchTopK(_) | Activation::JumpRelu | Activation::Gated
+        );
+        match head.on_top_of(&[model]) {
+            Ok(deep) if !has_parameters => {
+                let expected = head.probabilities(&hidden).unwrap();
+                let difference = (deep.probabilities(&x).unwrap() - expected).amax();
+                assert!(difference < 1e-13, "{variant:?}: {difference:e}");
+            }
+            Err(Error::Incompatible { .. }) if has_parameters => {}
+            other => panic!("{variant:?}: {other:?}"),
+        }
+    }
 }

@@ -140,6 +140,22 @@ pub(crate) fn variants() -> Vec<Variant> {
     variants
 }
 
+/// Calls `check` with every variant, its number, and that of the thread, for what waits for a disk.
+pub(crate) fn for_each_in_threads(check: impl Fn(usize, usize, &Variant) + Sync) {
+    const THREADS: usize = 16;
+    let variants = variants();
+    std::thread::scope(|scope| {
+        for thread in 0..THREADS {
+            let (variants, check) = (&variants, &check);
+            scope.spawn(move || {
+                let own = variants.iter().enumerate().skip(thread);
+                own.step_by(THREADS)
+                    .for_each(|(index, variant)| check(thread, index, variant));
+            });
+        }
+    });
+}
+
 fn flags() -> impl Iterator<Item = [bool; 3]> {
     (0..8).map(|bits| [0, 1, 2].map(|bit| bits >> bit & 1 == 1))
 }
