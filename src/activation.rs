@@ -301,7 +301,30 @@ pub(crate) use with_function;
 
 #[cfg(test)]
 mod tests {
-    use super::proportion_of;
+    use super::{Activation, proportion_of};
+
+    /// A new activation does not compile here until it is counted, and is not counted until it is in the
+    /// list by which the tests make models.
+    #[test]
+    fn every_activation_is_among_the_variants_of_the_tests() {
+        let mut counts = [0; 11];
+        for activation in include!("../tests/variants/activations.in") {
+            counts[match activation {
+                Activation::Sigmoid => 0,
+                Activation::Tanh => 1,
+                Activation::Relu => 2,
+                Activation::Identity => 3,
+                Activation::SaturatingLinear => 4,
+                Activation::TopK(_) => 5,
+                Activation::TopProportion(_) => 6,
+                Activation::WinnerTakeAll(_) => 7,
+                Activation::BatchTopK(_) => 8,
+                Activation::JumpRelu => 9,
+                Activation::Gated => 10,
+            }] += 1;
+        }
+        assert_eq!(counts, [1; 11]);
+    }
 
     #[test]
     fn a_proportion_is_rounded_up_but_not_by_its_own_rounding_error() {

@@ -161,7 +161,7 @@ impl<T: Real> SparseAutoencoderBuilder<T> {
         self
     }
 
-    /// The weight β of the penalty.
+    /// The weight β of the penalty. With a weight of 0 there is none, whatever the penalty.
     pub fn penalty_weight(mut self, weight: f64) -> Self {
         self.penalty_weight = weight;
         self
@@ -189,7 +189,7 @@ impl<T: Real> SparseAutoencoderBuilder<T> {
     /// `hⱼ ‖dⱼ‖`, the size of what the unit contributes. Then it cannot be evaded by small
     /// activations and long columns, and [`L1`](crate::L1) is that of Conerly et al. (2024),
     /// *Circuits Updates: Update on how we train SAEs*. The gradient reaches the decoder, too.
-    /// Bounded activations, which then are bounded no more, are refused.
+    /// Bounded activations, which then are bounded no more, are refused where they are penalised.
     pub fn norm_weighted(mut self, weighted: bool) -> Self {
         self.norm_weighted = weighted;
         self

@@ -215,20 +215,28 @@ impl<T: Real> Objective<T> {
         Ok(())
     }
 
-    /// Whether the penalty is defined for every layer that it is on.
+    /// Whether level `l + 1` is penalised at all.
+    pub(crate) fn penalizes(&self, l: usize) -> bool {
+        self.penalized[l] && self.penalty_weight > T::zero() && !self.penalty.is_zero()
+    }
+
+    /// Refuses a penalty that is not defined for a layer which it changes. Where it changes nothing,
+    /// nothing that goes with it is refused, either.
     pub(crate) fn check_penalty(&self) -> Result<(), Error> {
-        let layers = self.encoder.iter().zip(&self.penalized);
-        layers
-            .filter(|(_, penalized)| **penalized)
-            .try_for_each(|(f, _)| {
-                if self.norm_weighted && f.range().is_some() {
-                    return Err(Error::Incompatible {
-                        what: "a norm-weighted penalty",
-                        other: "bounded hidden activations",
-                    });
-                }
-                self.penalty.check(f, self.sparsity_target)
-            })
+        self.penalty.description().check::<T>()?;
+        for (l, f) in self.encoder.iter().enumerate() {
+            if !self.penalizes(l) {
+                continue;
+            }
+            if self.norm_weighted && f.range().is_some() {
+                return Err(Error::Incompatible {
+                    what: "a norm-weighted penalty",
+                    other: "bounded hidden activations",
+                });
+            }
+            self.penalty.check(f, self.sparsity_target)?;
+        }
+        Ok(())
     }
 }
 

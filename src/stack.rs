@@ -7,7 +7,7 @@ use crate::error::{Error, require};
 use crate::objective::Objective;
 use crate::parameters::{Layer, Parameters};
 use crate::penalty::Penalty;
-use crate::{Epoch, Real, Report, SparseAutoencoder, Trainer};
+use crate::{Activation, Epoch, Real, Report, SparseAutoencoder, Trainer};
 
 /// Autoencoders in series: each is fitted to what the one below encodes.
 ///
@@ -207,21 +207,24 @@ impl<T: Real> Stack<T> {
     /// The stack as one deep autoencoder, for fine-tuning: the same parameters, copied, and the
     /// activation of each layer where it was, so that it encodes and decodes as the stack does.
     ///
-    /// Reconstruction loss and weight decay are those of the outermost autoencoder. There is **no
+    /// Reconstruction loss and weight decay are those of the outermost autoencoder; the bandwidth is that
+    /// of the outermost one with [`JumpRelu`](crate::Activation::JumpRelu) units. There is **no
     /// penalty**; [`unroll_penalized`](Self::unroll_penalized) has one. Where only some of the
     /// autoencoders are tied, the deep one is not, and starts from equal weights.
     ///
     /// # Errors
     ///
     /// [`Error::Incompatible`] if an autoencoder above the outermost has a pre-encoder bias, which a
-    /// deep autoencoder has at the outermost layer only.
+    /// deep autoencoder has at the outermost layer only, and if one of several has
+    /// [`Gated`](crate::Activation::Gated) units, which a deep autoencoder has not.
     pub fn unroll(&self) -> Result<SparseAutoencoder<T>, Error> {
         let target = self.layers[0].sparsity_target();
         self.unroll_to(Arc::new(()), T::zero(), target)
     }
 
     /// [`unroll`](Self::unroll) with a penalty on those hidden layers that are penalised in their
-    /// own autoencoders, its weight β, and its target ρ.
+    /// own autoencoders, its weight β, and its target ρ. It is norm-weighted if that of the outermost
+    /// is.
     ///
     /// ```
     /// # use sparse_autoencoder::{KlDivergence, SparseAutoencoder, Stack};
@@ -238,7 +241,8 @@ impl<T: Real> Stack<T> {
     ///
     /// As [`unroll`](Self::unroll); [`Error::InvalidParameter`] for a weight or a target outside
     /// the range that the builder accepts; [`Error::UnsupportedActivation`] if the penalty is not
-    /// defined for the activation of one of the layers.
+    /// defined for the activation of a penalised layer, and [`Error::Incompatible`] if it is
+    /// norm-weighted and the activation is bounded.
     pub fn unroll_penalized(
         &self,
         penalty: impl Penalty<T> + 'static,
@@ -292,6 +296,10 @@ impl<T: Real> Stack<T> {
             penalized.extend_from_slice(&objective.penalized);
         }
         let outermost = &self.layers[0];
+        let mut with_bandwidth = self.layers.iter().filter(|autoencoder| {
+            let activations = autoencoder.hidden_activations();
+            activations.contains(&Activation::JumpRelu)
+        });
         let objective = Objective {
             encoder,
             decoder,
@@ -301,7 +309,7 @@ impl<T: Real> Stack<T> {
             penalty_weight,
             sparsity_target,
             penalized,
-            bandwidth: outermost.bandwidth(),
+            bandwidth: with_bandwidth.next().unwrap_or(outermost).bandwidth(),
             pre_encoder_bias: outermost.has_pre_encoder_bias(),
             norm_weighted: outermost.is_norm_weighted(),
             prefixes: match &self.layers[..] {

@@ -10,9 +10,10 @@ impl<T: Real> SparseAutoencoder<T> {
     /// ```text
     /// W ← f W,     D ← D/f,     c ← (c − o)/f + μ
     /// b ← b + Wᵀ(o − f μ)           without a pre-encoder bias; with one, b stays
+    /// b_mag ← b_mag + eʳ ⊙ Wᵀ(o − f μ)     of gated units, as b
     /// ```
     ///
-    /// with the `W` of before, and row `k` times, or over, the factor of feature `k`. Trained further,
+    /// with the `W` of before, and row `k` times, or over, the factor of feature `k`. Thresholds stay. Trained further,
     /// on samples as they are, it has another objective: errors count in other units, and so does
     /// the weight decay.
     ///
@@ -71,10 +72,7 @@ impl<T: Real> SparseAutoencoder<T> {
             shifts.push(shift);
         }
         if !self.has_pre_encoder_bias() {
-            let bias = &mut theta[blocks.encoder_bias.clone()];
-            bias.iter_mut()
-                .zip(shifts)
-                .for_each(|(b, shift)| *b += shift);
+            blocks.shift_encoder(&mut theta, &shifts);
         }
         if !layout.is_tied() {
             let decoder = &mut theta[blocks.decoder_weights.clone()];

@@ -76,7 +76,7 @@ impl<T: Real> Pass<'_, T> {
 
     /// `β Ω` of layer `l`, and `β ∂Ω` into the two channels.
     pub(super) fn penalize(&self, l: usize, m: usize, ws: &mut Workspace<T>) -> Penalized<T> {
-        if !self.penalizes(l) {
+        if !self.objective.penalizes(l) {
             return Penalized {
                 loss: T::zero(),
                 units: 0,
@@ -105,13 +105,6 @@ impl<T: Real> Pass<'_, T> {
             units: n,
             per_activation: channels.per_activation_used(),
         }
-    }
-
-    pub(super) fn penalizes(&self, l: usize) -> bool {
-        let objective = self.objective;
-        objective.penalized[l]
-            && objective.penalty_weight > T::zero()
-            && !objective.penalty.is_zero()
     }
 
     /// `∂W_l`, `∂b_l`, and `Δ(H_l)` for every layer, the innermost first; returns `β Σ Ω`.

@@ -91,7 +91,7 @@ impl<T: Real> Pass<'_, T> {
 
     /// What reaches `∂D` of layer `l` through the norms, once the rest of it is there.
     pub(super) fn backpropagate_norms(&self, l: usize, gradient: &mut [T], ws: &mut Workspace<T>) {
-        if !self.objective.norm_weighted || !self.penalizes(l) {
+        if !self.objective.norm_weighted || !self.objective.penalizes(l) {
             return;
         }
         let blocks = &self.layout.blocks()[l];

@@ -27,7 +27,7 @@ impl<T: Real> Pass<'_, T> {
     /// The k of a model with one hidden layer whose units are selected and not penalised: nobody
     /// ever needs the layer as a whole.
     pub(super) fn selects_only(&self) -> Option<usize> {
-        self.selects_few().filter(|_| !self.penalizes(0))
+        self.selects_few().filter(|_| !self.objective.penalizes(0))
     }
 
     /// Whether innermost unit `j`, which is never below 0, was active in the samples of the last

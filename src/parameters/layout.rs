@@ -266,6 +266,21 @@ impl Blocks {
         (end - start == 2 * self.above).then_some([start..middle, middle..end])
     }
 
+    /// Adds a number for each unit to what its weights give, through every bias that follows them:
+    /// gated units have two.
+    pub(crate) fn shift_encoder<T: Real>(&self, theta: &mut [T], shifts: &[T]) {
+        for (b, &shift) in theta[self.encoder_bias.clone()].iter_mut().zip(shifts) {
+            *b += shift;
+        }
+        let Some([r, magnitude_bias]) = self.magnitudes() else {
+            return;
+        };
+        for (j, &shift) in shifts.iter().enumerate() {
+            let gain = theta[r.start + j].exp();
+            theta[magnitude_bias.start + j] += gain * shift;
+        }
+    }
+
     fn weights<'a, T: Real>(&self, block: &'a [T]) -> DMatrixView<'a, T> {
         DMatrixView::from_slice(block, self.below, self.above)
     }

@@ -1,6 +1,7 @@
 use std::sync::Arc;
 
 use crate::Real;
+use crate::error::{Error, require};
 use crate::penalty::{
     KlDivergence, L0, L1, Penalty, Proportion, Scaled, SquaredDeviation, TargetL0,
 };
@@ -49,5 +50,52 @@ impl Description {
             Self::Scaled(factor, inner) => Arc::new(Scaled::new(*factor, inner.penalty()?)),
             Self::Custom(_) => return None,
         })
+    }
+
+    /// Refuses factors outside their range.
+    pub(crate) fn check<T: Real>(&self) -> Result<(), Error> {
+        match self {
+            Self::Sum(a, b) => a.check::<T>().and_then(|()| b.check::<T>()),
+            Self::Scaled(factor, inner) => {
+                let accepted = *factor >= 0.0 && T::of(*factor).is_finite();
+                let requirement = "finite and at least 0";
+                require(accepted, "factor of Scaled", requirement, *factor)?;
+                inner.check::<T>()
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Description;
+
+    /// As for activations: what is new is counted here, and listed there.
+    #[test]
+    fn every_penalty_is_among_the_variants_of_the_tests() {
+        let mut counts = [0; 8];
+        let mut left = include!("../../tests/variants/penalties.in").to_vec();
+        while let Some(description) = left.pop() {
+            counts[match description {
+                Description::None => 0,
+                Description::KlDivergence => 1,
+                Description::L1 => 2,
+                Description::L0 => 3,
+                Description::TargetL0 => 4,
+                Description::Proportion => 5,
+                Description::SquaredDeviation => 6,
+                Description::Sum(a, b) => {
+                    left.extend([*a, *b]);
+                    continue;
+                }
+                Description::Scaled(_, inner) => {
+                    left.push(*inner);
+                    7
+                }
+                Description::Custom(_) => continue, // none of this crate
+            }] += 1;
+        }
+        assert!(counts.iter().all(|&count| count > 0), "{counts:?}");
     }
 }

@@ -1,6 +1,5 @@
 use super::{Description, HiddenBatch, HiddenGradient, Penalty};
-use crate::error::{Error, require};
-use crate::{Activation, Real};
+use crate::{Activation, Error, Real};
 
 /// A multiple of a penalty: `Ω = factor · Ω_inner`.
 ///
@@ -35,22 +34,23 @@ impl<T: Real, P: Penalty<T>> Penalty<T> for Scaled<P> {
         scale: T,
         gradient: &mut HiddenGradient<'_, T>,
     ) -> T {
+        if Penalty::<T>::is_zero(self) {
+            return T::zero(); // also of what is not defined for these activations
+        }
         let factor = T::of(self.factor);
         factor * self.penalty.accumulate(hidden, scale * factor, gradient)
     }
 
     fn check(&self, activation: &Activation, target: T) -> Result<(), Error> {
-        require(
-            self.factor >= 0.0 && T::of(self.factor).is_finite(),
-            "factor of Scaled",
-            "finite and at least 0",
-            self.factor,
-        )?;
+        Description::check::<T>(&Penalty::<T>::description(self))?;
+        if Penalty::<T>::is_zero(self) {
+            return Ok(());
+        }
         self.penalty.check(activation, target)
     }
 
     fn is_zero(&self) -> bool {
-        self.factor <= 0.0 || self.penalty.is_zero()
+        self.factor == 0.0 || self.penalty.is_zero()
     }
 
     fn description(&self) -> Description {

@@ -96,9 +96,11 @@ impl DeadUnits {
             .is_some_and(|every| epoch.is_multiple_of(every))
     }
 
-    /// α and k of the auxiliary loss.
+    /// α and k of the auxiliary loss, if it is above 0.
     pub(super) fn auxiliary_loss<T: Real>(&self) -> Option<(T, usize)> {
-        self.auxiliary.map(|(units, weight)| (T::of(weight), units))
+        self.auxiliary
+            .map(|(units, weight)| (T::of(weight), units))
+            .filter(|&(weight, _)| weight > T::zero())
     }
 
     pub(super) fn check<T: Real>(
@@ -127,6 +129,9 @@ impl DeadUnits {
         let accepted = weight >= 0.0 && T::of(weight).is_finite();
         let name = "weight of DeadUnits::auxiliary";
         require(accepted, name, "finite and at least 0", weight)?;
+        if self.auxiliary_loss::<T>().is_none() {
+            return Ok(());
+        }
         let auxiliary = "an auxiliary loss of dead units";
         if layout.depth() > 1 {
             return incompatible(auxiliary, "more than one hidden layer");

@@ -83,7 +83,7 @@ impl<T: Real> Trainer<T> {
             }
             loss
         };
-        let (loss, converged) = optimize(
+        let step = optimize(
             &mut *self.optimizer,
             theta,
             clip,
@@ -93,7 +93,7 @@ impl<T: Real> Trainer<T> {
             evaluate,
         );
         show_thresholds(objective, layout, theta, before);
-        let step = step?;
+        let (loss, converged) = step?;
         *steps += 1;
         if let Some(dead_units) = &self.dead_units {
             let pass = Pass {

@@ -4,10 +4,13 @@
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::{RngExt, SeedableRng};
 use sparse_autoencoder::nalgebra::{DMatrix, DMatrixView};
+use sparse_autoencoder::penalty::Description;
 use sparse_autoencoder::{
-    Activation, Adam, AnomalyDetector, L1, Scaling, SoftmaxClassifier, SparseAutoencoder,
-    SparseAutoencoderBuilder, Stack, Trainer, Workspace,
+    Activation, Adam, AnomalyDetector, L1, Scaling, SoftmaxClassifier, SparseAutoencoder, Stack,
+    Trainer, Workspace,
 };
+
+use crate::variants::{Shape, Variant, trained, variants};
 
 const VISIBLE: usize = 13;
 
@@ -16,53 +19,23 @@ fn samples(count: usize) -> DMatrix<f32> {
     DMatrix::from_fn(VISIBLE, count, |_, _| rng.random::<f32>() - 0.3)
 }
 
-/// Every kind of units, deep and shallow, tied and not, with a pre-encoder bias and without, as far as
-/// they go together.
+/// Every variant that inference can tell from others, which knows no penalty, with layers of its own: on
+/// both sides of a vector's width.
 fn models() -> Vec<(String, SparseAutoencoder<f32>)> {
-    let kinds = [
-        Activation::Sigmoid,
-        Activation::Tanh,
-        Activation::Relu,
-        Activation::Identity,
-        Activation::SaturatingLinear,
-        Activation::TopK(3),
-        Activation::TopProportion(0.05),
-        Activation::WinnerTakeAll(0.1),
-        Activation::BatchTopK(3),
-        Activation::JumpRelu,
-        Activation::Gated,
-    ];
-    let mut models = Vec::new();
-    for kind in kinds {
-        for layers in [&[VISIBLE, 70][..], &[VISIBLE, 20, 9]] {
-            for (tied, centred) in [(false, false), (true, false), (false, true), (true, true)] {
-                let builder = SparseAutoencoder::builder()
-                    .layers(layers)
-                    .hidden_activation(kind)
-                    .output_activation(Activation::Identity)
-                    .penalty(())
-                    .tied(tied)
-                    .pre_encoder_bias(centred)
-                    .seed(3);
-                if let Some(model) = trained(builder) {
-                    models.push((format!("{kind:?} {layers:?} {tied} {centred}"), model));
-                }
-            }
-        }
-    }
-    assert!(models.len() > 60, "{} models", models.len());
-    models
-}
-
-/// So that no bias and no threshold is 0.
-fn trained(builder: SparseAutoencoderBuilder<f32>) -> Option<SparseAutoencoder<f32>> {
-    let mut model = builder.build().ok()?;
-    Trainer::new(Adam::new(1e-2).unwrap())
-        .epochs(2)
-        .batch_size(30)
-        .fit(&mut model, samples(90))
-        .unwrap();
-    Some(model)
+    let mut variants = variants();
+    variants.retain(|variant| {
+        let told_apart = variant.penalty == Description::None && !variant.norm_weighted;
+        told_apart && matches!(variant.shape, Shape::Wide | Shape::Deep)
+    });
+    let model = |variant: Variant| {
+        let layers: &[usize] = match variant.shape {
+            Shape::Deep => &[VISIBLE, 20, 9],
+            _ => &[VISIBLE, 70],
+        };
+        let builder = variant.builder::<f32>().layers(layers);
+        (format!("{variant:?}"), trained(&builder, &samples(30)))
+    };
+    variants.into_iter().map(model).collect()
 }
 
 /// Numbers of samples around what is done differently: one, a few, a chunk, and its end.

@@ -6,3 +6,5 @@ mod concurrency;
 mod convention;
 mod custom_penalty;
 mod errors;
+#[path = "../variants/mod.rs"]
+mod variants;

@@ -14,6 +14,8 @@ use sparse_autoencoder::{
     Trainer, format,
 };
 
+use crate::variants::for_each_in_threads;
+
 /// A folder of one test's own, which is gone when the test ends.
 pub(crate) struct Scratch(pub(crate) PathBuf);
 
@@ -276,6 +278,22 @@ fn every_optimizer_goes_on_with_every_model_in_f64() {
 #[test]
 fn every_optimizer_goes_on_with_every_model_in_f32() {
     every_pair::<f32>("pairs-f32");
+}
+
+#[test]
+fn every_variant_goes_on() {
+    for_each_in_threads(|thread, index, variant| {
+        Program::<f64> {
+            name: &format!("{variant:?}"),
+            model: variant.builder(),
+            optimizer: &adam,
+            trainer: &|trainer| trainer,
+        }
+        .check(
+            &Scratch::new(&format!("variants-{thread}")),
+            [STEPS / 2 + index as u64 % (STEPS / 2)],
+        );
+    });
 }
 
 #[test]

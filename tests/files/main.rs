@@ -17,3 +17,5 @@ mod saved_models;
 mod saving;
 #[path = "../stored/mod.rs"]
 mod stored;
+#[path = "../variants/mod.rs"]
+mod variants;

@@ -11,6 +11,8 @@ use sparse_autoencoder::{
     SparseAutoencoder, SparseAutoencoderBuilder, SquaredDeviation, Stack, TargetL0,
 };
 
+use crate::variants::for_each_in_threads;
+
 /// A folder of one test's own, which is gone when the test ends.
 struct Scratch(PathBuf);
 
@@ -181,6 +183,23 @@ fn every_setting_is_kept() {
         model.set_theta(&theta.collect::<Vec<_>>()).unwrap();
         round_trip(model, &path);
     }
+}
+
+#[test]
+fn every_variant_gives_the_same_bits_when_it_is_loaded() {
+    let x = samples();
+    for_each_in_threads(|thread, _, variant| {
+        let scratch = Scratch::new(&format!("variants-{thread}"));
+        let path = scratch.file();
+        let model = variant.trained::<f64>(&x);
+        format::save(&model, &path).unwrap();
+        let loaded = format::load::<f64>(&path).unwrap();
+        assert_eq!(loaded.notes, [], "{variant:?}");
+        let loaded = loaded.model;
+        assert_same(&model, &loaded);
+        assert_eq!(loaded.encode(&x), model.encode(&x), "{variant:?}");
+        assert_eq!(loaded.reconstruct(&x), model.reconstruct(&x), "{variant:?}");
+    });
 }
 
 #[test]

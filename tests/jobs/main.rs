@@ -11,3 +11,5 @@ mod metrics_exact;
 mod samples;
 mod stack;
 mod unit_statistics;
+#[path = "../variants/mod.rs"]
+mod variants;

@@ -6,9 +6,11 @@ use std::ops::ControlFlow;
 
 use sparse_autoencoder::nalgebra::DMatrix;
 use sparse_autoencoder::{
-    Activation, Adam, Error, KlDivergence, L1, Lbfgs, Reconstruction, SparseAutoencoder,
-    SparseAutoencoderBuilder, Stack, Trainer, gradient_check,
+    Activation, Adam, Error, KlDivergence, L1, Lbfgs, Reconstruction, SoftmaxClassifier,
+    SparseAutoencoder, SparseAutoencoderBuilder, Stack, Trainer, gradient_check,
 };
+
+use crate::variants::{self, Shape, Variant, variants};
 
 fn samples(visible: usize, count: usize) -> DMatrix<f64> {
     DMatrix::from_fn(visible, count, |i, j| {
@@ -258,5 +260,86 @@ fn a_penalty_must_be_defined_for_every_layer_and_its_settings_in_range() {
                 ..
             }
         ));
+    }
+}
+
+/// Of the outermost variants, one for each way to encode and to be penalised.
+fn of_one_layer() -> Vec<Variant> {
+    let mut variants = variants();
+    variants.retain(|variant| {
+        variant.shape == Shape::Small
+            && !variant.tied
+            && !variant.pre_encoder_bias
+            && variant.output == Activation::Identity
+    });
+    variants
+}
+
+/// What an autoencoder was fitted with is no reason to refuse it in a model without a penalty.
+#[test]
+fn every_pair_of_variants_is_unrolled_but_for_gates() {
+    let x = variants::samples::<f64>(6);
+    let outer = of_one_layer();
+    let inner: Vec<_> = outer
+        .iter()
+        .map(|variant| (variant, variant.builder::<f64>().layers([9, 6])))
+        .map(|(variant, builder)| (variant, builder.build().unwrap()))
+        .collect();
+    for below in &outer {
+        let bottom = below.trained::<f64>(&x);
+        for (above, top) in &inner {
+            let stack = Stack::new(vec![bottom.clone(), top.clone()]).unwrap();
+            let gated = [below, above].map(|variant| variant.hidden == Activation::Gated);
+            match stack.unroll() {
+                Ok(deep) if gated == [false; 2] => {
+                    let hidden = stack.encode(&x);
+                    assert_eq!(deep.encode(&x), hidden, "{below:?} {above:?}");
+                    let decoded = stack.decode(&hidden.unwrap());
+                    assert_eq!(deep.reconstruct(&x), decoded, "{below:?} {above:?}");
+                    assert_eq!(deep.loss(&x).unwrap().sparsity, 0.0);
+                }
+                Err(Error::Incompatible { .. }) if gated != [false; 2] => {}
+                other => panic!("{below:?} {above:?}: {other:?}"),
+            }
+        }
+    }
+}
+
+#[test]
+fn thresholds_learn_by_the_bandwidth_of_the_outermost_that_have_some() {
+    let layer = |sizes, activation, bandwidth| {
+        let builder = builder(sizes, 1).hidden_activation(activation);
+        builder.penalty(()).bandwidth(bandwidth).build().unwrap()
+    };
+    let outer = layer(&[6, 5], Activation::Relu, 0.1);
+    let inner = layer(&[5, 4], Activation::JumpRelu, 0.7);
+    let stack = Stack::new(vec![outer, inner]).unwrap();
+    assert_eq!(stack.unroll().unwrap().bandwidth(), 0.7);
+}
+
+/// Tolerance: a pre-encoder bias is added up in another order, to pre-activations of about one.
+#[test]
+fn a_classifier_on_top_of_every_variant_sees_what_it_encodes() {
+    let x = variants::samples::<f64>(20);
+    for variant in variants() {
+        let model = variant.trained::<f64>(&x);
+        let hidden = model.encode(&x).unwrap();
+        let mut head = SoftmaxClassifier::new(hidden.nrows(), 3).unwrap();
+        let labels: Vec<usize> = (0..20).map(|i| i % 3).collect();
+        let mut trainer = Trainer::new(Adam::new(1e-1).unwrap()).epochs(2);
+        head.fit(&mut trainer, &hidden, &labels).unwrap();
+        let has_parameters = matches!(
+            variant.hidden,
+            Activation::BatchTopK(_) | Activation::JumpRelu | Activation::Gated
+        );
+        match head.on_top_of(&[model]) {
+            Ok(deep) if !has_parameters => {
+                let expected = head.probabilities(&hidden).unwrap();
+                let difference = (deep.probabilities(&x).unwrap() - expected).amax();
+                assert!(difference < 1e-13, "{variant:?}: {difference:e}");
+            }
+            Err(Error::Incompatible { .. }) if has_parameters => {}
+            other => panic!("{variant:?}: {other:?}"),
+        }
     }
 }

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 
 use crate::twin::{Omega, Stream, Twin, columns, matrix};
 use sparse_autoencoder::nalgebra::DMatrix;
-use sparse_autoencoder::penalty::{HiddenBatch, HiddenGradient, Scaled, evaluate};
+use sparse_autoencoder::penalty::{Description, HiddenBatch, HiddenGradient, Scaled, evaluate};
 use sparse_autoencoder::{
     Activation, Error, KlDivergence, L0, L1, Layer, Layout, Loss, Parameters, Penalty, Proportion,
     Real, Reconstruction, SparseAutoencoder, SparseAutoencoderBuilder, SquaredDeviation, TargetL0,
@@ -357,6 +357,55 @@ fn no_penalty_is_a_penalty_of_weight_zero_and_one_of_no_layer() {
         assert_eq!(gradient(&scaled, &samples), none, "{penalty:?}");
         let present = gradient(&model(penalty.clone()).build().unwrap(), &samples);
         assert_eq!(present == none, penalty.is_zero(), "{penalty:?}");
+    }
+}
+
+/// Where a penalty changes nothing, neither it nor the norms by which it would be weighed are refused.
+#[test]
+fn what_changes_nothing_refuses_nothing() {
+    let samples = matrix::<f64>(&samples(5, 40));
+    for variant in crate::variants::variants() {
+        let none = Description::None.penalty::<f64>().unwrap();
+        let plain = variant.builder::<f64>().penalty(none).norm_weighted(false);
+        let expected = gradient(&plain.build().unwrap(), &samples);
+        for penalty in every_penalty::<f64>() {
+            let weighted = variant.builder().norm_weighted(true);
+            for builder in [
+                weighted.clone().penalty(()),
+                weighted
+                    .clone()
+                    .penalty(penalty.clone())
+                    .penalty_weight(0.0),
+                weighted
+                    .clone()
+                    .penalty(penalty.clone())
+                    .penalized_layers([]),
+                weighted.penalty((Scaled::new(0.0, penalty), ())),
+            ] {
+                let model = builder.build();
+                let model = model.unwrap_or_else(|error| panic!("{variant:?}: {error}"));
+                assert_eq!(gradient(&model, &samples), expected, "{variant:?}");
+            }
+        }
+    }
+}
+
+/// A factor out of range is refused wherever it stands.
+#[test]
+fn a_factor_must_be_one_even_where_it_changes_nothing() {
+    for factor in [-1.0, f64::NAN, f64::INFINITY] {
+        let nothing = Scaled::new(factor, ());
+        for builder in [
+            model::<f64>(nothing),
+            model((L1, nothing)),
+            model(Scaled::new(factor, L1)).penalty_weight(0.0),
+            model(Scaled::new(factor, L1)).penalized_layers([]),
+        ] {
+            let error = builder.build().unwrap_err();
+            let name = "factor of Scaled";
+            let named = matches!(error, Error::InvalidParameter { name: n, .. } if n == name);
+            assert!(named, "{error}");
+        }
     }
 }
 

@@ -14,3 +14,5 @@ mod over_batch;
 mod sparse;
 mod sparse_hidden;
 mod twin;
+#[path = "../variants/mod.rs"]
+mod variants;

@@ -14,4 +14,6 @@ mod processes_differ;
 mod samples;
 mod set_point;
 mod unit_norm;
+#[path = "../variants/mod.rs"]
+mod variants;
 mod warnings;

@@ -14,6 +14,7 @@ use sparse_autoencoder::{
 };
 
 use super::all_reduce::{Process, together};
+use crate::variants;
 
 const VISIBLE: usize = 6;
 const SAMPLES: usize = 40;
@@ -146,6 +147,42 @@ fn steps_are_those_of_one_process_with_all_samples() {
                 assert_close(name, model, &one, TOLERANCE);
                 assert!((total - loss).abs() <= TOLERANCE, "{name}: {total} {loss}");
                 assert_eq!(model.parameters(), results[0].0.parameters(), "{name}");
+            }
+        }
+    }
+}
+
+/// As above, of every variant, or a refusal in every process.
+#[test]
+fn the_steps_of_every_variant_are_those_of_one_process() {
+    let samples = variants::samples(12);
+    for variant in variants::variants() {
+        let start = variant.model();
+        let mut one = start.clone();
+        let mut alone = trainer("");
+        for _ in 0..3 {
+            alone.partial_fit(&mut one, &samples).unwrap();
+        }
+        let results = together(2, |process| {
+            let own = share(&samples, process.rank, 2);
+            let mut model = start.clone();
+            let mut trainer = trainer("").all_reduce(process);
+            for _ in 0..3 {
+                trainer.partial_fit(&mut model, &own)?;
+            }
+            Ok(model)
+        });
+        let over_batch = matches!(
+            variant.hidden,
+            Activation::WinnerTakeAll(_) | Activation::BatchTopK(_)
+        );
+        for result in results {
+            match result {
+                Ok(model) if !over_batch => {
+                    assert_close(&format!("{variant:?}"), &model, &one, TOLERANCE);
+                }
+                Err(Error::Incompatible { .. }) if over_batch => {}
+                other => panic!("{variant:?}: {other:?}"),
             }
         }
     }
