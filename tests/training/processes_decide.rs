@@ -85,6 +85,7 @@ enum Fault {
     /// In memory, so it is found at once.
     Nan,
     /// A folder that is not there.
+    #[cfg_attr(not(feature = "serde"), allow(dead_code))]
     Checkpoint {
         steps: bool,
         every: usize,

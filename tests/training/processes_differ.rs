@@ -1,16 +1,14 @@
 //! What one of several processes has otherwise than the rest: it is found before the first step, or ends
 //! the training of all, and none waits for another.
 
-use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use sparse_autoencoder::nalgebra::DMatrix;
 use sparse_autoencoder::{
-    Activation, Adam, AnomalyDetector, DeadUnits, Error, Report, Schedule, Sgd, SparseAutoencoder,
-    Stack, Trainer,
+    Activation, Adam, AnomalyDetector, DeadUnits, Error, Schedule, Sgd, SparseAutoencoder, Stack,
+    Trainer,
 };
 
-use super::all_reduce::{Process, together};
+use super::all_reduce::together;
 use super::processes_decide::{VISIBLE, samples};
 
 /// A mean over the samples of all processes, each at the parameters it was met with: here the same in all
@@ -165,10 +163,13 @@ fn an_error_before_a_fit_ends_all() {
 
 #[cfg(feature = "serde")]
 mod interrupted {
+    use std::ops::ControlFlow;
     use std::path::PathBuf;
 
-    use sparse_autoencoder::Every;
+    use sparse_autoencoder::nalgebra::DMatrix;
+    use sparse_autoencoder::{Every, Report};
 
+    use super::super::all_reduce::Process;
     use super::*;
 
     fn path(name: &str, rank: usize) -> PathBuf {
