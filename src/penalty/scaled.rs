@@ -34,7 +34,7 @@ impl<T: Real, P: Penalty<T>> Penalty<T> for Scaled<P> {
         scale: T,
         gradient: &mut HiddenGradient<'_, T>,
     ) -> T {
-        if Penalty::<T>::is_zero(self) {
+        if self.factor == 0.0 {
             return T::zero(); // also of what is not defined for these activations
         }
         let factor = T::of(self.factor);
@@ -43,7 +43,7 @@ impl<T: Real, P: Penalty<T>> Penalty<T> for Scaled<P> {
 
     fn check(&self, activation: &Activation, target: T) -> Result<(), Error> {
         Description::check::<T>(&Penalty::<T>::description(self))?;
-        if Penalty::<T>::is_zero(self) {
+        if self.factor == 0.0 {
             return Ok(());
         }
         self.penalty.check(activation, target)

@@ -1,5 +1,7 @@
 //! A model that has learned from scaled samples, made one of samples as they are.
 
+#![allow(clippy::float_cmp, reason = "a factor of exactly 1 scales nothing")]
+
 use crate::variants::{self, VISIBLE, Variant, variants};
 use sparse_autoencoder::nalgebra::{DMatrix, dmatrix, dvector};
 use sparse_autoencoder::{
