@@ -3,7 +3,7 @@
 #![allow(clippy::float_cmp, reason = "a factor of exactly 1 scales nothing")]
 
 use crate::variants::{self, VISIBLE, Variant, variants};
-use sparse_autoencoder::nalgebra::{DMatrix, dmatrix, dvector};
+use sparse_autoencoder::nalgebra::{DMatrix, DVector};
 use sparse_autoencoder::{
     Activation, Error, Layer, Parameters, Scaler, Scaling, SparseAutoencoder,
 };
@@ -87,14 +87,17 @@ fn a_folded_model_gives_what_the_model_of_scaled_samples_gave() {
 #[test]
 fn both_biases_of_a_gated_unit_are_shifted() {
     let layer = Layer {
-        encoder_weights: dmatrix![1.0],
-        encoder_bias: dvector![0.5],
-        decoder_weights: Some(dmatrix![1.0]),
-        decoder_bias: dvector![0.0],
+        encoder_weights: DMatrix::from_element(1, 1, 1.0),
+        encoder_bias: DVector::from_element(1, 0.5),
+        decoder_weights: Some(DMatrix::from_element(1, 1, 1.0)),
+        decoder_bias: DVector::from_element(1, 0.0),
     };
     let parameters = Parameters::from_layers(&[layer])
         .unwrap()
-        .with_magnitudes(&dvector![2.0_f64.ln()], &dvector![-0.25])
+        .with_magnitudes(
+            &DVector::from_element(1, 2.0_f64.ln()),
+            &DVector::from_element(1, -0.25),
+        )
         .unwrap();
     let mut model = SparseAutoencoder::builder()
         .parameters(parameters)
@@ -105,8 +108,10 @@ fn both_biases_of_a_gated_unit_are_shifted() {
     let scaler = Scaler::new(&[5.0], &[2.0], &[0.0]).unwrap();
     model.fold(&scaler).unwrap();
     // u = 2 (x − 5) is −2, −0.4, 0.2, and 2, and h is 2 u − 0.25 where u > −0.5, if that is above 0.
-    let hidden = model.encode(&dmatrix![4.0, 4.8, 5.1, 6.0]).unwrap();
-    let expected = dmatrix![0.0, 0.0, 0.15, 3.75];
+    let hidden = model
+        .encode(&DMatrix::from_row_slice(1, 4, &[4.0, 4.8, 5.1, 6.0]))
+        .unwrap();
+    let expected = DMatrix::from_row_slice(1, 4, &[0.0, 0.0, 0.15, 3.75]);
     assert!((&hidden - expected).amax() < 1e-14, "{hidden}");
 }
 
