@@ -3,9 +3,9 @@
 use crate::{Activation, Error, Real, Scaler, SparseAutoencoder};
 
 impl<T: Real> SparseAutoencoder<T> {
-    /// Makes of a model of scaled samples the same model of samples as they are: afterwards it encodes
-    /// `x` as it encoded `x′ = (x − μ) f + o` before, and its reconstruction is the one of before,
-    /// scaled back. So nothing but the model has to be kept, and passed on in a file.
+    /// Folds the scaler into the weights, so that the model accepts raw samples: afterwards it encodes `x`
+    /// as it encoded `x′ = (x − μ) f + o` before, and its reconstruction is the one of before, scaled
+    /// back. So nothing but the model has to be kept.
     ///
     /// ```text
     /// W ← f W,     D ← D/f,     c ← (c − o)/f + μ
@@ -13,9 +13,9 @@ impl<T: Real> SparseAutoencoder<T> {
     /// b_mag ← b_mag + eʳ ⊙ Wᵀ(o − f μ)     of gated units, as b
     /// ```
     ///
-    /// with the `W` of before, and row `k` times, or over, the factor of feature `k`. Thresholds stay. Trained further,
-    /// on samples as they are, it has another objective: errors count in other units, and so does
-    /// the weight decay.
+    /// with the `W` of before, and row `k` times, or over, the factor of feature `k`. Thresholds stay. A
+    /// scaler that changes nothing folds into every model. Trained further on raw samples, the model has
+    /// another objective: errors, the weight decay, and norm-weighted penalties count in other units.
     ///
     /// ```
     /// use sparse_autoencoder::{Activation, Scaling, SparseAutoencoder, nalgebra::DMatrix};
@@ -51,11 +51,14 @@ impl<T: Real> SparseAutoencoder<T> {
             let what = "folding of the scaling";
             Err(Error::Incompatible { what, other })
         };
+        let scales = scaler.factors().iter().any(|&f| f != T::one());
+        if !scales && scaler.centers() == scaler.offsets() {
+            return Ok(()); // nothing changes
+        }
         if self.output_activation() != Activation::Identity {
             return incompatible("an output other than Identity");
         }
-        let moved = scaler.factors().iter().any(|&f| f != T::one());
-        if layout.is_tied() && moved {
+        if layout.is_tied() && scales {
             return incompatible("tied weights");
         }
         let blocks = layout.blocks()[0].clone();

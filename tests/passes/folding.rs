@@ -83,6 +83,17 @@ fn a_folded_model_gives_what_the_model_of_scaled_samples_gave() {
     assert!(folded > 2000, "{folded}");
 }
 
+#[test]
+fn a_scaler_that_changes_nothing_folds_into_every_model() {
+    let scaler = Scaler::new(&[0.5; VISIBLE], &[1.0; VISIBLE], &[0.5; VISIBLE]).unwrap();
+    for variant in variants() {
+        let mut model = variant.model::<f64>();
+        let before = model.clone();
+        model.fold(&scaler).unwrap();
+        assert_eq!(model.parameters(), before.parameters());
+    }
+}
+
 /// One gated unit that has learned of (x − 5)/1.22: its gate and its magnitude both see what is scaled.
 #[test]
 fn both_biases_of_a_gated_unit_are_shifted() {
