@@ -3,8 +3,8 @@
 use std::io;
 use std::path::Path;
 
-use crate::Real;
 use crate::error::{Error, malformed, unsupported};
+use crate::{Real, room};
 
 /// The type of the numbers of an array.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -117,12 +117,8 @@ pub(crate) fn samples(
 
 /// As `vec![value; len]`; an error of the kind `OutOfMemory` if there is no room for so many.
 pub(crate) fn filled<V: Clone>(value: V, len: Option<usize>) -> io::Result<Vec<V>> {
-    let mut filled = Vec::new();
-    match len.map(|len| (len, filled.try_reserve_exact(len))) {
-        Some((len, Ok(()))) => filled.resize(len, value),
-        _ => return Err(no_room(len, size_of::<V>())),
-    }
-    Ok(filled)
+    let filled = len.and_then(|len| room::try_filled(value, len));
+    filled.ok_or_else(|| no_room(len, size_of::<V>()))
 }
 
 /// The error where there is no room for so many numbers of so many bytes.

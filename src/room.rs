@@ -5,6 +5,14 @@ use nalgebra::DMatrix;
 use crate::Real;
 use crate::error::{Error, require};
 
+/// `count` times the same entry; `None` if there is no room for them.
+pub(crate) fn try_filled<U: Clone>(entry: U, count: usize) -> Option<Vec<U>> {
+    let mut entries = Vec::new();
+    entries.try_reserve_exact(count).ok()?;
+    entries.resize(count, entry);
+    Some(entries)
+}
+
 /// Makes room for `count` more entries of what `name` counts.
 pub(crate) fn reserve<U>(
     entries: &mut Vec<U>,
@@ -19,16 +27,15 @@ pub(crate) fn check(fits: bool, name: &'static str, count: usize) -> Result<(), 
     require(fits, name, requirement, f64::of_count(count))
 }
 
-/// `count` times the same entry.
+/// [`try_filled`] with entries of what `name` counts.
 pub(crate) fn filled<U: Clone>(
     entry: U,
     count: usize,
     name: &'static str,
 ) -> Result<Vec<U>, Error> {
-    let mut entries = Vec::new();
-    reserve(&mut entries, count, name)?;
-    entries.resize(count, entry);
-    Ok(entries)
+    let entries = try_filled(entry, count);
+    check(entries.is_some(), name, count)?;
+    Ok(entries.unwrap_or_default())
 }
 
 /// A matrix of zeros; `name` counts its columns.
