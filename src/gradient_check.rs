@@ -16,12 +16,12 @@
 
 use nalgebra::DMatrixView;
 
-use crate::kernel::Aligned;
+use crate::linalg::Aligned;
+use crate::linalg::wide::Wide;
 use crate::objective::Pass;
 use crate::penalty::{
     HiddenBatch, HiddenGradient, Penalty, evaluate, mean_activations, mean_active,
 };
-use crate::wide::Wide;
 use crate::{Activation, Error, Real, SparseAutoencoder, Workspace};
 
 /// An analytic gradient beside a numeric one.

@@ -180,72 +180,52 @@
     )
 )]
 
-mod activation;
-mod all_reduce;
-mod anomaly;
-mod autoencoder;
-mod batch;
-mod builder;
-mod classifier;
-mod convention;
-mod corruption;
-mod element;
+pub mod applications;
+mod data;
 mod error;
-mod file;
 #[cfg(feature = "safetensors")]
-pub mod format;
+pub mod files;
+#[cfg(feature = "safetensors")]
+#[doc(hidden)]
+pub use files as format;
 pub mod gradient_check;
 #[doc = include_str!("../docs/guide.md")]
 pub mod guide {}
-mod init;
-mod kernel;
-mod location;
+mod linalg;
 pub mod metrics;
+mod model;
 mod objective;
 pub mod optimizer;
-mod parameters;
 pub mod penalty;
 mod real;
-mod room;
-mod samples;
-mod scaling;
-mod schedule;
-mod sparse_hidden;
-mod stack;
-mod trainer;
-mod wide;
-mod workspace;
+mod sparse;
+mod training;
+mod units;
+mod validate;
 
-pub use activation::Activation;
-pub use all_reduce::AllReduce;
-pub use anomaly::{AnomalyDetector, AnomalyDetectorBuilder, Threshold};
-pub use autoencoder::SparseAutoencoder;
-pub use builder::SparseAutoencoderBuilder;
-pub use classifier::{
-    ClassifierEpoch, ClassifierLoss, ClassifierReport, ClassifierWorkspace, DenseView,
-    SoftmaxClassifier,
+pub use applications::{
+    AnomalyDetector, AnomalyDetectorBuilder, ClassifierEpoch, ClassifierLoss, ClassifierReport,
+    ClassifierWorkspace, DenseView, SoftmaxClassifier, Stack, Threshold,
 };
-pub use convention::Convention;
-pub use corruption::Corruption;
+pub use data::{
+    Batches, Chunk, Corruption, IdxFile, NpyFile, Samples, Scaler, Scaling, ShuffleBuffer,
+    geometric_median,
+};
 pub use error::Error;
-pub use init::Initialization;
-pub use location::geometric_median;
-pub use objective::{Loss, Reconstruction};
-pub use optimizer::{Adam, Lbfgs, Optimizer, Sgd};
-pub use parameters::{Layer, LayerView, Layout, Parameters};
+pub use model::{
+    Convention, Initialization, Layer, LayerView, Layout, Parameters, SparseAutoencoder,
+    SparseAutoencoderBuilder, SparseHidden,
+};
+pub use objective::{Loss, Reconstruction, Workspace};
+pub use optimizer::{Adam, Lbfgs, Optimizer, Schedule, Sgd};
 pub use penalty::{KlDivergence, L0, L1, Penalty, Proportion, SquaredDeviation, TargetL0};
 pub use real::Real;
-pub use samples::{Batches, Chunk, IdxFile, NpyFile, Samples, ShuffleBuffer};
-pub use scaling::{Scaler, Scaling};
-pub use schedule::Schedule;
-pub use sparse_hidden::SparseHidden;
-pub use stack::Stack;
 #[cfg(feature = "serde")]
-pub use trainer::Every;
-pub use trainer::{
-    DeadUnits, Epoch, Report, SetPoint, SetPointState, StopReason, Trainer, Warning,
+pub use training::Every;
+pub use training::{
+    AllReduce, DeadUnits, Epoch, Report, SetPoint, SetPointState, StopReason, Trainer, Warning,
 };
-pub use workspace::Workspace;
+pub use units::Activation;
 
 pub use nalgebra;
 #[cfg(feature = "nalgebra-sparse")]

@@ -56,8 +56,8 @@ pub use units::{TopSample, UnitStatistics};
 use nalgebra::DVector;
 
 use crate::error::Error;
-use crate::room;
-use crate::wide::Wide;
+use crate::linalg::reserve;
+use crate::linalg::wide::Wide;
 
 /// `sum / count`, `None` where there is nothing to divide by.
 fn ratio(sum: f64, count: f64) -> Option<f64> {
@@ -90,13 +90,13 @@ impl<U: Clone> PerEntry<U> {
     fn new(count: usize, empty: U) -> Self {
         Self {
             count,
-            kept: room::filled(empty, count, "entries").unwrap_or_default(),
+            kept: reserve::filled(empty, count, "entries").unwrap_or_default(),
         }
     }
 
     /// Refuses to go on without room for all, which samples at hand have shown that there can be.
     fn check(&self) -> Result<(), Error> {
-        room::check(
+        reserve::check(
             self.kept.len() == self.count,
             "entries of a sample",
             self.count,
@@ -109,7 +109,7 @@ impl<U: Clone> PerEntry<U> {
         if self.kept.len() == self.count {
             return self.kept.iter().map(value).collect();
         }
-        room::filled(before, self.count, "entries").unwrap_or_default()
+        reserve::filled(before, self.count, "entries").unwrap_or_default()
     }
 }
 

@@ -37,20 +37,21 @@ mod matryoshka;
 mod norm_weighted;
 mod over_batch;
 mod sparse;
+mod workspace;
 
 pub(crate) use over_batch::{follow_thresholds, hide_thresholds, show_thresholds};
+pub use workspace::Workspace;
 
 use std::mem;
 use std::sync::Arc;
 
 use nalgebra::{DMatrixView, DMatrixViewMut};
 
-use crate::all_reduce::Shares;
 use crate::error::require;
-use crate::kernel::Packed;
-use crate::parameters::Layout;
+use crate::linalg::Packed;
+use crate::model::Layout;
 use crate::penalty::Penalty;
-use crate::workspace::Workspace;
+use crate::training::all_reduce::Shares;
 use crate::{Activation, Error, Real};
 
 /// What the difference between a sample and its reconstruction costs.

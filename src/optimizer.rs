@@ -3,11 +3,13 @@
 mod adam;
 mod lbfgs;
 mod learning_rate;
+mod schedule;
 mod sgd;
 mod state;
 
 pub use adam::Adam;
 pub use lbfgs::Lbfgs;
+pub use schedule::Schedule;
 pub use sgd::Sgd;
 pub(crate) use state::Entry;
 pub use state::State;

@@ -57,9 +57,9 @@ use std::{fmt, sync::Arc};
 
 use nalgebra::{DMatrix, DMatrixView, DVector};
 
-use crate::batch::check_batch;
 use crate::error::{Error, require};
-use crate::kernel::Aligned;
+use crate::linalg::Aligned;
+use crate::validate::check_batch;
 use crate::{Activation, Real};
 
 /// A sparsity penalty Ω on one batch of one hidden layer's activations.

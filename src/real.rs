@@ -1,4 +1,4 @@
-use crate::kernel::Scalar;
+use crate::linalg::Scalar;
 
 /// The scalar of a model: `f32` or `f64`.
 ///

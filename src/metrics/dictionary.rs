@@ -2,10 +2,10 @@ use nalgebra::{DMatrix, DMatrixView, DVector};
 
 use super::assignment::assign;
 use super::float;
-use crate::batch::{check_batch, check_rows};
 use crate::error::{Error, require};
-use crate::kernel::{self, Scratch, Write, transpose};
-use crate::{Real, SparseHidden, room};
+use crate::linalg::{self, Scratch, Write, transpose};
+use crate::validate::{check_batch, check_rows};
+use crate::{Real, SparseHidden, linalg::reserve};
 
 /// How well the features that a model has learned match known ones: the columns of its decoder
 /// against the true features of data that was made of them.
@@ -294,13 +294,13 @@ fn cosines<T: Real>(
     features: DMatrixView<'_, T>,
     decoder: DMatrixView<'_, T>,
 ) -> Result<DMatrix<f64>, Error> {
-    let mut cosines = room::matrix(
+    let mut cosines = reserve::matrix(
         features.ncols(),
         decoder.ncols(),
         "pairs of a feature and a unit",
     )?;
     let (features, decoder) = (directions(features), directions(decoder));
-    kernel::product(
+    linalg::product(
         cosines.as_view_mut(),
         Write::Over,
         transpose(features.as_view()),

@@ -2,9 +2,9 @@ use nalgebra::DMatrixView;
 
 use super::{PerEntry, float, mean};
 use crate::Real;
-use crate::batch::{check_batch, check_columns, check_rows};
 use crate::error::{Error, require};
-use crate::wide::Wide;
+use crate::linalg::wide::Wide;
+use crate::validate::{check_batch, check_columns, check_rows};
 
 /// Accumulates how far reconstructions `x̂` are from their samples `x`, `e = x̂ − x`.
 ///

@@ -2,9 +2,9 @@ use nalgebra::{DMatrixView, DVector};
 
 use super::sparsity_index::{Magnitudes, SparsityIndex};
 use super::{PerEntry, float, mean_per_unit, positions, ratio};
-use crate::batch::check_batch;
 use crate::error::{Error, require};
-use crate::wide::Wide;
+use crate::linalg::wide::Wide;
+use crate::validate::check_batch;
 use crate::{Real, SparseHidden};
 
 /// Accumulates how sparse hidden activations `h` are, by unit (over the samples) and by sample

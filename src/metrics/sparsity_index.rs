@@ -1,6 +1,6 @@
 use super::float;
 use crate::Real;
-use crate::wide::Wide;
+use crate::linalg::wide::Wide;
 
 /// A measure of how unevenly magnitudes are spread, for
 /// [`SparsityMetrics`](super::SparsityMetrics).

@@ -1,10 +1,10 @@
 use nalgebra::{DMatrixView, DVector};
 
 use super::{PerEntry, float, mean_per_unit, positions};
-use crate::batch::check_batch;
 use crate::error::Error;
-use crate::wide::Wide;
-use crate::{Real, SparseHidden, room};
+use crate::linalg::wide::Wide;
+use crate::validate::check_batch;
+use crate::{Real, SparseHidden, linalg::reserve};
 
 /// Accumulates what each hidden unit does over a stream of samples: how often and how strongly it is
 /// active, and in which samples most.
@@ -84,13 +84,13 @@ impl UnitStatistics {
             samples: 0,
             units: PerEntry::new(units, unit),
             top,
-            strongest: room::filled(vacant, kept, "samples kept").unwrap_or_default(),
+            strongest: reserve::filled(vacant, kept, "samples kept").unwrap_or_default(),
         }
     }
 
     fn check_room(&self) -> Result<(), Error> {
         let kept = self.units.count.saturating_mul(self.top);
-        room::check(
+        reserve::check(
             self.strongest.len() == kept,
             "samples kept for all units",
             kept,

@@ -3,10 +3,10 @@
 use nalgebra::DMatrixView;
 
 use super::{Pass, matrix, matrix_mut};
-use crate::activation::{Function, with_function};
-use crate::kernel::{self, Write, product, transpose};
+use crate::linalg::{self, Write, product, transpose};
+use crate::objective::Workspace;
 use crate::penalty::{HiddenBatch, HiddenGradient};
-use crate::workspace::Workspace;
+use crate::units::{Function, with_function};
 use crate::{Activation, Real};
 
 /// What a penalty has done: `β Ω`, and which channels of `β ∂Ω` it has filled.
@@ -22,7 +22,7 @@ impl<T: Real> Pass<'_, T> {
     /// `λ/2 Σ‖W‖²`; adds `λ W` to the gradient, if there is one.
     pub(super) fn decay(&self, gradient: Option<&mut [T]>, ws: &Workspace<T>) -> T {
         let (lambda, weights) = (self.objective.weight_decay, self.layout.weights());
-        kernel::decay(lambda, weights, self.theta, gradient, &ws.scratch)
+        linalg::decay(lambda, weights, self.theta, gradient, &ws.scratch)
     }
 
     /// `∂D_l`, `∂c_l`, and `D_lᵀ Δ(R_l)` for every layer, the outermost first.
@@ -40,7 +40,7 @@ impl<T: Real> Pass<'_, T> {
             } else {
                 let delta = &mut ws.delta[l - 1][..blocks.below * m];
                 let r = &ws.reconstruction[l];
-                with_function!(self.objective.decoder[l], g => kernel::backpropagate(
+                with_function!(self.objective.decoder[l], g => linalg::backpropagate(
                     delta, r, &[], |r| g.slope(r), bias_gradient, &mut ws.scratch,
                 ));
             }
@@ -163,7 +163,7 @@ impl<T: Real> Pass<'_, T> {
                 let h = &ws.hidden[l][..n * m];
                 let per_unit = &ws.per_unit[..penalized.units];
                 let bias_gradient = &mut gradient[blocks.encoder_bias.clone()];
-                with_function!(self.objective.encoder[l], f => kernel::backpropagate(
+                with_function!(self.objective.encoder[l], f => linalg::backpropagate(
                     &mut delta[..n * m], h, per_unit, |h| f.slope(h), bias_gradient, &mut ws.scratch,
                 ));
             }

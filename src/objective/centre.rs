@@ -14,8 +14,8 @@ use nalgebra::DMatrixView;
 
 use super::Pass;
 use crate::Real;
-use crate::kernel::{self, Aligned};
-use crate::workspace::Workspace;
+use crate::linalg::{self, Aligned};
+use crate::objective::Workspace;
 
 impl<T: Real> Pass<'_, T> {
     /// `X̃ − c₀ 1ᵀ`, where the model subtracts it, in a buffer that the workspace wants back.
@@ -34,7 +34,7 @@ impl<T: Real> Pass<'_, T> {
             .run(columns, c.len(), &mut [], |first, panel, _| {
                 for (offset, column) in panel.chunks_exact_mut(c.len()).enumerate() {
                     let x = input.column(first + offset);
-                    kernel::subtract(x.as_slice(), c, column);
+                    linalg::subtract(x.as_slice(), c, column);
                 }
             });
         Some(centred)
@@ -47,7 +47,7 @@ impl<T: Real> Pass<'_, T> {
         for (j, w) in w.chunks_exact(blocks.below).enumerate() {
             let of_unit = gradient[blocks.encoder_bias.start + j] + self.of_magnitude(j, gradient);
             if of_unit != T::zero() {
-                kernel::add_scaled(&mut gradient[blocks.decoder_bias.clone()], -of_unit, w);
+                linalg::add_scaled(&mut gradient[blocks.decoder_bias.clone()], -of_unit, w);
             }
         }
     }

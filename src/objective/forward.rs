@@ -3,10 +3,11 @@
 use nalgebra::DMatrixView;
 
 use super::{Pass, Reconstruction, matrix, matrix_mut};
-use crate::activation::{Function, with_function};
-use crate::all_reduce::Shares;
-use crate::kernel::{self, Scalar, Scratch, Write, product, product_by_column, transpose};
-use crate::workspace::Workspace;
+use crate::linalg::{self, Scalar, Scratch, Write, product, product_by_column, transpose};
+use crate::objective::Workspace;
+use crate::training::all_reduce::Shares;
+use crate::units;
+use crate::units::{Function, with_function};
 use crate::{Activation, Real};
 
 impl<T: Real> Pass<'_, T> {
@@ -83,14 +84,14 @@ impl<T: Real> Pass<'_, T> {
         let b = &self.theta[blocks.encoder_bias.clone()];
         match (f, blocks.thresholds(self.theta)) {
             (Activation::JumpRelu, t) => {
-                kernel::activate_above(z, b, t, T::zero(), sums, scratch);
+                units::activate_above(z, b, t, T::zero(), sums, scratch);
             }
             (Activation::BatchTopK(_), &[t]) => {
-                let t = kernel::positive(t);
+                let t = units::positive(t);
                 let above = move |z| if z <= t { T::zero() } else { z };
-                kernel::activate(z, b, above, None, sums, scratch);
+                linalg::activate(z, b, above, None, sums, scratch);
             }
-            _ => with_function!(f, function => kernel::activate(
+            _ => with_function!(f, function => linalg::activate(
                 z, b, |z| function.value(z), f.kept(blocks.above), sums, scratch,
             )),
         }
@@ -127,7 +128,7 @@ impl<T: Real> Pass<'_, T> {
         let blocks = &self.layout.blocks()[l];
         let c = &self.theta[blocks.decoder_bias.clone()];
         let r = &mut r[..blocks.below * m];
-        with_function!(self.objective.decoder[l], function => kernel::activate(
+        with_function!(self.objective.decoder[l], function => linalg::activate(
             r, c, |z| function.value(z), None, &mut [], scratch,
         ));
     }
@@ -213,7 +214,7 @@ impl<T: Real> Pass<'_, T> {
         let r = &mut ws.reconstruction[0][place * len..(place + 1) * len];
         let c = &self.theta[blocks.decoder_bias.clone()];
         let sums = &mut ws.sums[..2 * visible];
-        kernel::residual(r, c, target, term, sums, &mut ws.scratch);
+        linalg::residual(r, c, target, term, sums, &mut ws.scratch);
     }
 
     /// `H_L` of `x`, into `hidden`.

@@ -28,9 +28,11 @@ use nalgebra::DMatrixView;
 
 use super::backward::Penalized;
 use super::{Pass, matrix, matrix_mut};
-use crate::activation::{Function, Relu};
-use crate::kernel::{self, Aligned, Passed, Scalar, Scratch, Write, product, transpose};
-use crate::workspace::Workspace;
+use crate::linalg::{self, Aligned, Scalar, Scratch, Write, product, transpose};
+use crate::objective::Workspace;
+use crate::sparse::Passed;
+use crate::units;
+use crate::units::{Function, Relu};
 use crate::{Activation, Real};
 
 impl<T: Real> Pass<'_, T> {
@@ -59,7 +61,7 @@ impl<T: Real> Pass<'_, T> {
         scratch: &mut Scratch<T>,
     ) {
         gates.grow(u.len());
-        kernel::open_gates(&mut gates[..u.len()], u, self.gate_bias(), sums, scratch);
+        units::open_gates(&mut gates[..u.len()], u, self.gate_bias(), sums, scratch);
     }
 
     /// `U` becomes `H`, and `gains` becomes `eʳ`; writes the number of active units, if there is room.
@@ -77,7 +79,7 @@ impl<T: Real> Pass<'_, T> {
             *gain = r.exp();
         }
         let gate_bias = self.gate_bias();
-        kernel::pass_gates(u, gate_bias, gains, magnitude_bias, active, scratch);
+        units::pass_gates(u, gate_bias, gains, magnitude_bias, active, scratch);
     }
 
     /// What the penalty sees of layer `l`, samples × units: `G` in place of `H`.
@@ -133,7 +135,7 @@ impl<T: Real> Pass<'_, T> {
         let of_gates = &mut gradient[blocks.encoder_bias.clone()];
         let per_unit = &ws.per_unit[..penalized.units];
         let slope = |g| Relu.slope(g);
-        kernel::backpropagate(delta, gates, per_unit, slope, of_gates, &mut ws.scratch);
+        linalg::backpropagate(delta, gates, per_unit, slope, of_gates, &mut ws.scratch);
 
         let d = blocks.decoder_weights(self.theta);
         let of_reconstruction = matrix(&ws.reconstruction[0], rows, m);
@@ -144,7 +146,7 @@ impl<T: Real> Pass<'_, T> {
             of_reconstruction,
             &mut ws.scratch,
         );
-        kernel::backpropagate_gated(
+        units::backpropagate_gated(
             delta,
             gates,
             &ws.hidden[0][..n * m],

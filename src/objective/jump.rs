@@ -25,8 +25,10 @@
 use super::Pass;
 use super::backward::Penalized;
 use crate::Real;
-use crate::kernel::{self, Jump, Scratch};
-use crate::workspace::Workspace;
+use crate::linalg::Scratch;
+use crate::objective::Workspace;
+use crate::units;
+use crate::units::Jump;
 
 impl<T: Real> Pass<'_, T> {
     /// `H` from `Wᵀ H_below` for thresholds that are to learn; writes the sums over the samples, and
@@ -36,7 +38,7 @@ impl<T: Real> Pass<'_, T> {
         let b = &self.theta[blocks.encoder_bias.clone()];
         let thresholds = blocks.thresholds(self.theta);
         let margin = T::of(0.5) * self.objective.bandwidth;
-        kernel::activate_above(z, b, thresholds, margin, sums, scratch);
+        units::activate_above(z, b, thresholds, margin, sums, scratch);
     }
 
     /// What the thresholds of layer `l` learn from; `per_step` becomes that of the frequencies.
@@ -80,7 +82,7 @@ impl<T: Real> Pass<'_, T> {
         let jump = self.jump_of(l, m, penalized, &mut ws.per_frequency);
         let (delta, h) = (&mut ws.delta[l][..n * m], &ws.hidden[l][..n * m]);
         let sums = &mut ws.sums[..2 * n];
-        kernel::backpropagate_jump(delta, h, per_unit, jump, sums, &mut ws.scratch);
+        units::backpropagate_jump(delta, h, per_unit, jump, sums, &mut ws.scratch);
         gradient[blocks.encoder_bias.clone()].copy_from_slice(&sums[..n]);
         gradient[blocks.thresholds.clone()].copy_from_slice(&sums[n..]);
     }

@@ -19,8 +19,8 @@ use nalgebra::DMatrixView;
 
 use super::{Pass, matrix, matrix_mut};
 use crate::Real;
-use crate::kernel::{self, Write, product};
-use crate::workspace::Workspace;
+use crate::linalg::{self, Write, product};
+use crate::objective::Workspace;
 
 /// The units that a prefix has and the one before has not.
 pub(super) struct Group {
@@ -94,7 +94,7 @@ impl<T: Real> Pass<'_, T> {
                 let delta = &mut delta[..rows * m];
                 ws.scratch.run(delta, rows, &mut [], |first, panel, _| {
                     let of_larger = &of_larger[first * rows..][..panel.len()];
-                    kernel::add_scaled(panel, T::one(), of_larger);
+                    linalg::add_scaled(panel, T::one(), of_larger);
                 });
             }
         }

@@ -12,9 +12,9 @@
 use super::Pass;
 use super::backward::Penalized;
 use crate::Real;
-use crate::kernel;
+use crate::linalg;
+use crate::objective::Workspace;
 use crate::penalty::{HiddenBatch, HiddenGradient};
-use crate::workspace::Workspace;
 
 impl<T: Real> Pass<'_, T> {
     /// `β Ω(H̃)` of layer `l`, and its gradient by H into the channels; that by the norms goes to
@@ -34,18 +34,18 @@ impl<T: Real> Pass<'_, T> {
         let norms = &mut ws.norms[..n];
         let columns = self.theta[blocks.decoder_weights.clone()].chunks_exact(blocks.below);
         for (norm, d) in norms.iter_mut().zip(columns) {
-            *norm = T::of(kernel::norm(d));
+            *norm = T::of(linalg::norm(d));
         }
         let norms = &*norms;
         let weighted_mean = &mut ws.weighted_mean[..n];
         weighted_mean.copy_from_slice(&ws.mean[l][..n]);
-        kernel::multiply(weighted_mean, norms);
+        linalg::multiply(weighted_mean, norms);
         let h = &self.penalized_of(l, &ws.hidden, &ws.gates)[..n * m];
         let weighted = &mut ws.weighted[..n * m];
         ws.scratch.run(weighted, n, &mut [], |first, panel, _| {
             panel.copy_from_slice(&h[first * n..][..panel.len()]);
             for column in panel.chunks_exact_mut(n) {
-                kernel::multiply(column, norms);
+                linalg::multiply(column, norms);
             }
         });
 
@@ -70,8 +70,8 @@ impl<T: Real> Pass<'_, T> {
             ws.scratch.run(delta, n, of_norms, |first, panel, sums| {
                 let h = h[first * n..].chunks_exact(n);
                 for (g, h) in panel.chunks_exact_mut(n).zip(h) {
-                    kernel::add_products(sums, g, h);
-                    kernel::multiply(g, norms);
+                    linalg::add_products(sums, g, h);
+                    linalg::multiply(g, norms);
                 }
             });
         } else {
@@ -81,7 +81,7 @@ impl<T: Real> Pass<'_, T> {
         for ((sum, &g), &mean) in of_norms.iter_mut().zip(&*per_unit).zip(ws.mean[l].iter()) {
             *sum += samples * mean * g;
         }
-        kernel::multiply(per_unit, norms);
+        linalg::multiply(per_unit, norms);
         Penalized {
             loss: beta * omega,
             units: n,
@@ -104,7 +104,7 @@ impl<T: Real> Pass<'_, T> {
             let units = d.zip(norms[first..].iter().zip(&of_norms[first..]));
             for (g, (d, (&norm, &of_norm))) in panel.chunks_exact_mut(rows).zip(units) {
                 if norm > T::zero() && of_norm != T::zero() {
-                    kernel::add_scaled(g, of_norm / norm, d);
+                    linalg::add_scaled(g, of_norm / norm, d);
                 }
             }
         });

@@ -14,10 +14,11 @@
 //! the choice.
 
 use super::{Objective, Pass};
-use crate::activation::{self, Function, proportion_of};
-use crate::kernel::{self, Aligned, Scratch};
-use crate::parameters::Layout;
-use crate::workspace::Workspace;
+use crate::linalg::{self, Aligned, Scratch};
+use crate::model::Layout;
+use crate::objective::Workspace;
+use crate::sparse;
+use crate::units::{self, Function, proportion_of};
 use crate::{Activation, Real};
 
 /// How far the threshold of inference moves towards that of each batch.
@@ -38,17 +39,17 @@ impl<T: Real> Pass<'_, T> {
         let blocks = &self.layout.blocks()[l];
         let (units, m) = (blocks.above, z.len() / blocks.above);
         let b = &self.theta[blocks.encoder_bias.clone()];
-        let relu = |z| activation::Relu.value(z);
-        kernel::activate(z, b, relu, None, &mut [], scratch);
+        let relu = |z| units::Relu.value(z);
+        linalg::activate(z, b, relu, None, &mut [], scratch);
         spare.grow(z.len());
         let spare = &mut spare[..z.len()];
         match self.objective.encoder[l] {
             Activation::BatchTopK(k) => {
-                kernel::keep_largest_of_batch(z, units, k * m, spare, sums, scratch)
+                sparse::keep_largest_of_batch(z, units, k * m, spare, sums, scratch)
             }
             Activation::WinnerTakeAll(p) => {
                 let winners = proportion_of(m, p);
-                kernel::keep_largest_of_units(z, units, winners, spare, sums, scratch);
+                sparse::keep_largest_of_units(z, units, winners, spare, sums, scratch);
                 None
             }
             _ => None,

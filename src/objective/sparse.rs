@@ -11,10 +11,12 @@ use std::ops::Range;
 use nalgebra::DMatrixView;
 
 use super::{Pass, matrix};
-use crate::activation::{Function, with_function};
-use crate::batch::even_chunk;
-use crate::kernel::{self, Codes, Compressed, Passed, Scratch, UnitGradients, UnitOperands, Write};
-use crate::workspace::Workspace;
+use crate::linalg::{Scratch, Write};
+use crate::objective::Workspace;
+use crate::sparse::{Codes, Compressed, Passed, UnitGradients, UnitOperands};
+use crate::units;
+use crate::units::{Function, with_function};
+use crate::validate::even_chunk;
 use crate::{Activation, Real};
 
 /// The hidden layer is used as codes where at most one unit in `SPARSE` is active.
@@ -124,7 +126,7 @@ impl<T: Real> Pass<'_, T> {
         let h = &mut layer[..units * m];
         let (codes, scratch) = (&mut ws.codes, &ws.scratch);
         if self.objective.encoder[0] == Activation::JumpRelu {
-            let counts = |h: T| (h != T::zero()) | kernel::near_below(h);
+            let counts = |h: T| (h != T::zero()) | units::near_below(h);
             codes.compress(h, units, counts, scratch)
         } else {
             codes.compress(h, units, |h| h != T::zero(), scratch)

@@ -4,7 +4,7 @@ use super::learning_rate::LearningRate;
 use super::{Objective, Optimizer, State, Step, saturate};
 use crate::Real;
 use crate::error::{Error, require};
-use crate::kernel::{Aligned, Threads, update};
+use crate::linalg::{Aligned, Threads, update};
 
 /// Adam, and with a weight decay `AdamW`.
 ///

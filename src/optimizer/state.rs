@@ -131,7 +131,7 @@ impl<'a, T: Real> State<'a, T> {
     /// [`take_vector`](Self::take_vector) of finite numbers.
     pub(super) fn take_finite(&mut self, name: &str, len: usize) -> Result<Vec<T>, Error> {
         let values = self.take_vector(name, len)?;
-        self.require(crate::kernel::all_finite(&values), name, "finite")?;
+        self.require(crate::linalg::all_finite(&values), name, "finite")?;
         Ok(values)
     }
 

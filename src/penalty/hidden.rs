@@ -1,6 +1,6 @@
 //! What a penalty sees, and where it adds.
 
-use crate::kernel::Aligned;
+use crate::linalg::Aligned;
 use crate::{Activation, Real};
 
 /// The activations of one hidden layer on one batch, as a penalty sees them: of

@@ -1,5 +1,5 @@
 use crate::Real;
-use crate::kernel::{self, Scalar};
+use crate::linalg::{self, Scalar};
 use crate::penalty::{Description, HiddenBatch, HiddenGradient, Penalty};
 
 /// The mean absolute sum of the activations.
@@ -37,7 +37,7 @@ impl<T: Real> Penalty<T> for L1 {
         let mut sum = 0.0;
         let columns = gradient.per_activation().chunks_exact_mut(hidden.units());
         for (g, h) in columns.zip(hidden.columns()) {
-            sum += kernel::vectorize(
+            sum += linalg::vectorize(
                 #[inline(always)]
                 || add_signs(h, step, g),
             )
@@ -64,5 +64,5 @@ pub(super) fn add_signs<T: Real>(h: &[T], step: T, gradient: &mut [T]) -> T {
         };
         *g = Scalar::fma(step, sign, *g);
     }
-    kernel::sum(h, |h| h.abs())
+    linalg::sum(h, |h| h.abs())
 }

@@ -1,7 +1,7 @@
-use crate::activation::proportion_of;
 use crate::error::require;
-use crate::kernel;
 use crate::penalty::{Description, HiddenBatch, HiddenGradient, Penalty};
+use crate::sparse;
+use crate::units::proportion_of;
 use crate::{Activation, Error, Real};
 
 /// The trimmed ℓ₁ norm: what is active beyond the allowed proportion of units.
@@ -31,7 +31,7 @@ impl<T: Real> Penalty<T> for Proportion {
         let mut sum = 0.0;
         let columns = gradient.per_activation().chunks_exact_mut(hidden.units());
         for (gradient, h) in columns.zip(hidden.columns()) {
-            let largest = kernel::Largest::of_magnitudes(h, k);
+            let largest = sparse::Largest::of_magnitudes(h, k);
             let mut ties = largest.ties;
             for (g, &h) in gradient.iter_mut().zip(h) {
                 let magnitude = h.abs();

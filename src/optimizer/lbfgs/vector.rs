@@ -1,7 +1,7 @@
 //! Sums over long vectors, as accurate for `f32` as for `f64`, and the updates between them.
 
 use crate::Real;
-use crate::kernel::vectorize;
+use crate::linalg::vectorize;
 use crate::optimizer::saturate;
 
 /// Float addition is not associative, so a compiler never splits one sum into several. This many

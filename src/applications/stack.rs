@@ -1,0 +1,336 @@
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use nalgebra::{DMatrix, DMatrixView};
+
+use crate::error::{Error, require};
+use crate::model::parameters::{Layer, Parameters};
+use crate::objective::Objective;
+use crate::penalty::Penalty;
+use crate::{Activation, Epoch, Real, Report, SparseAutoencoder, Trainer};
+
+/// Autoencoders in series: each is fitted to what the one below encodes.
+///
+/// ```text
+/// encode:  H₁ = encode₀(X),  H₂ = encode₁(H₁),  …      decode:  …,  Ĥ₁ = decode₁(Ĥ₂),  X̂ = decode₀(Ĥ₁)
+/// ```
+///
+/// *Greedy layer-wise training* (Bengio et al. 2007; Ng et al., *UFLDL Tutorial*: Stacked
+/// autoencoders) fits one autoencoder at a time, each with a penalty, a size, and a trainer of its
+/// own. What it finds is then fine-tuned as a whole: as one deep autoencoder with
+/// [`unroll`](Self::unroll), or, with labels, below a
+/// [`SoftmaxClassifier`](crate::SoftmaxClassifier::on_top_of).
+///
+/// ```
+/// use sparse_autoencoder::{Adam, L1, SparseAutoencoder, Stack, Trainer, nalgebra::DMatrix};
+///
+/// let samples = DMatrix::from_fn(12, 100, |i, j| ((i * j) % 5) as f64 / 4.0);
+/// let mut stack = Stack::new(vec![
+///     SparseAutoencoder::builder().layers([12, 8]).penalty_weight(0.1).build()?,
+///     SparseAutoencoder::builder().layers([8, 3]).penalty(L1).penalty_weight(1e-3).build()?,
+/// ])?;
+/// let mut trainer = Trainer::new(Adam::new(1e-2)?).epochs(20);
+/// let reports = stack.fit(&mut trainer, &samples)?;
+/// assert_eq!(reports.len(), 2);
+/// assert_eq!(stack.encode(&samples)?.shape(), (3, 100));
+///
+/// let mut deep = stack.unroll()?;
+/// trainer.fit(&mut deep, &samples)?; // fine-tuning
+/// assert_eq!(deep.layout().sizes(), [12, 8, 3]);
+/// # Ok::<(), sparse_autoencoder::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Stack<T> {
+    /// Never empty.
+    layers: Vec<SparseAutoencoder<T>>,
+}
+
+impl<T: Real> Stack<T> {
+    /// A stack of these autoencoders, the outermost first, fitted or not.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidParameter`] without autoencoders, [`Error::DimensionMismatch`] if the
+    /// visible size of one is not the hidden size of the one below.
+    pub fn new(layers: Vec<SparseAutoencoder<T>>) -> Result<Self, Error> {
+        require(!layers.is_empty(), "layers of a stack", "at least 1", 0.0)?;
+        for pair in layers.windows(2) {
+            let (expected, actual) = (pair[0].layout().hidden(), pair[1].layout().visible());
+            if expected != actual {
+                return Err(Error::DimensionMismatch {
+                    what: "visible size of a stacked autoencoder",
+                    expected,
+                    actual,
+                });
+            }
+        }
+        Ok(Self { layers })
+    }
+
+    /// The autoencoders, the outermost first.
+    #[must_use]
+    pub fn layers(&self) -> &[SparseAutoencoder<T>] {
+        &self.layers
+    }
+
+    /// The autoencoders, by value.
+    #[must_use]
+    pub fn into_layers(self) -> Vec<SparseAutoencoder<T>> {
+        self.layers
+    }
+
+    /// Fits every autoencoder in turn, the outermost to the samples and each of the others to what
+    /// those below it encode, all with the same trainer. Every one starts from the parameters it
+    /// has. One report for each.
+    ///
+    /// For a trainer of its own for each layer, call [`fit_layer`](Self::fit_layer) in turn.
+    ///
+    /// # Errors
+    ///
+    /// As [`Trainer::fit_with`]. Layers below the one that failed stay fitted.
+    pub fn fit<'a>(
+        &mut self,
+        trainer: &mut Trainer<T>,
+        samples: impl Into<DMatrixView<'a, T>>,
+    ) -> Result<Vec<Report<T>>, Error> {
+        self.fit_with(trainer, samples, |_, _| ControlFlow::Continue(()))
+    }
+
+    /// [`fit`](Self::fit) with an observer, which is told the layer, counted from 0, and the epoch.
+    /// To stop ends the training of that layer; the next is fitted then.
+    ///
+    /// # Errors
+    ///
+    /// As [`fit`](Self::fit).
+    pub fn fit_with<'a>(
+        &mut self,
+        trainer: &mut Trainer<T>,
+        samples: impl Into<DMatrixView<'a, T>>,
+        mut observer: impl FnMut(usize, &Epoch<'_, T>) -> ControlFlow<()>,
+    ) -> Result<Vec<Report<T>>, Error> {
+        let samples = samples.into();
+        let last = self.layers.len() - 1;
+        if last > 0 {
+            trainer.or_refuse_to_fit(trainer.check_for_several())?;
+        }
+        let mut reports = Vec::with_capacity(self.layers.len());
+        let mut hidden: Option<DMatrix<T>> = None;
+        for (index, layer) in self.layers.iter_mut().enumerate() {
+            let input = hidden.as_ref().map_or(samples, |hidden| hidden.as_view());
+            reports.push(trainer.fit_with(layer, input, |epoch| observer(index, epoch))?);
+            if index < last {
+                hidden = Some(trainer.or_refuse_to_fit(layer.encode(input))?);
+            }
+        }
+        Ok(reports)
+    }
+
+    /// Fits the autoencoder `index`, counted from 0 inwards, to what those below it encode of the
+    /// samples. The others stay as they are.
+    ///
+    /// # Errors
+    ///
+    /// As [`fit_layer_with`](Self::fit_layer_with).
+    pub fn fit_layer<'a>(
+        &mut self,
+        index: usize,
+        trainer: &mut Trainer<T>,
+        samples: impl Into<DMatrixView<'a, T>>,
+    ) -> Result<Report<T>, Error> {
+        self.fit_layer_with(index, trainer, samples, |_| ControlFlow::Continue(()))
+    }
+
+    /// [`fit_layer`](Self::fit_layer) with an observer, which may stop the training.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidParameter`] for an index beyond the innermost, else as
+    /// [`Trainer::fit_with`].
+    pub fn fit_layer_with<'a>(
+        &mut self,
+        index: usize,
+        trainer: &mut Trainer<T>,
+        samples: impl Into<DMatrixView<'a, T>>,
+        observer: impl FnMut(&Epoch<'_, T>) -> ControlFlow<()>,
+    ) -> Result<Report<T>, Error> {
+        let samples = samples.into();
+        let place = index.min(self.layers.len());
+        let (below, above) = self.layers.split_at_mut(place);
+        let Some(layer) = above.first_mut() else {
+            return trainer.or_refuse_to_fit(Err(Error::InvalidParameter {
+                name: "index of a layer",
+                requirement: "below the number of autoencoders in the stack",
+                value: f64::of_count(index),
+            }));
+        };
+        if below.is_empty() {
+            return trainer.fit_with(layer, samples, observer);
+        }
+        let hidden = trainer.or_refuse_to_fit(encode_through(below, samples))?;
+        trainer.fit_with(layer, &hidden, observer)
+    }
+
+    /// The hidden activations of the innermost layer, units × samples.
+    ///
+    /// # Errors
+    ///
+    /// As [`SparseAutoencoder::encode`].
+    pub fn encode<'a>(&self, samples: impl Into<DMatrixView<'a, T>>) -> Result<DMatrix<T>, Error> {
+        encode_through(&self.layers, samples.into())
+    }
+
+    /// The reconstruction that the decoders make of innermost hidden activations, visible × samples.
+    ///
+    /// # Errors
+    ///
+    /// As [`SparseAutoencoder::decode`].
+    pub fn decode<'a>(&self, hidden: impl Into<DMatrixView<'a, T>>) -> Result<DMatrix<T>, Error> {
+        let mut decoded = self.layers[self.layers.len() - 1].decode(hidden)?;
+        for layer in self.layers.iter().rev().skip(1) {
+            decoded = layer.decode(&decoded)?;
+        }
+        Ok(decoded)
+    }
+
+    /// What the stack makes of the samples: encoded and decoded again, visible × samples.
+    ///
+    /// # Errors
+    ///
+    /// As [`SparseAutoencoder::reconstruct`].
+    pub fn reconstruct<'a>(
+        &self,
+        samples: impl Into<DMatrixView<'a, T>>,
+    ) -> Result<DMatrix<T>, Error> {
+        self.decode(&self.encode(samples)?)
+    }
+
+    /// The stack as one deep autoencoder, for fine-tuning: the same parameters, copied, and the
+    /// activation of each layer where it was, so that it encodes and decodes as the stack does.
+    ///
+    /// Reconstruction loss and weight decay are those of the outermost autoencoder; the bandwidth is that
+    /// of the outermost one with [`JumpRelu`](crate::Activation::JumpRelu) units. There is **no
+    /// penalty**; [`unroll_penalized`](Self::unroll_penalized) has one. Where only some of the
+    /// autoencoders are tied, the deep one is not, and starts from equal weights.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Incompatible`] if an autoencoder above the outermost has a pre-encoder bias, which a
+    /// deep autoencoder has at the outermost layer only, and if one of several has
+    /// [`Gated`](crate::Activation::Gated) units, which a deep autoencoder has not.
+    pub fn unroll(&self) -> Result<SparseAutoencoder<T>, Error> {
+        let target = self.layers[0].sparsity_target();
+        self.unroll_to(Arc::new(()), T::zero(), target)
+    }
+
+    /// [`unroll`](Self::unroll) with a penalty on those hidden layers that are penalised in their
+    /// own autoencoders, its weight β, and its target ρ. It is norm-weighted if that of the outermost
+    /// is.
+    ///
+    /// ```
+    /// # use sparse_autoencoder::{KlDivergence, SparseAutoencoder, Stack};
+    /// let stack = Stack::new(vec![
+    ///     SparseAutoencoder::<f32>::builder().layers([9, 6]).build()?,
+    ///     SparseAutoencoder::builder().layers([6, 4]).build()?,
+    /// ])?;
+    /// let deep = stack.unroll_penalized(KlDivergence, 0.1, 0.05)?;
+    /// assert_eq!(deep.penalty_weight(), 0.1);
+    /// # Ok::<(), sparse_autoencoder::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`unroll`](Self::unroll); [`Error::InvalidParameter`] for a weight or a target outside
+    /// the range that the builder accepts; [`Error::UnsupportedActivation`] if the penalty is not
+    /// defined for the activation of a penalised layer, and [`Error::Incompatible`] if it is
+    /// norm-weighted and the activation is bounded.
+    pub fn unroll_penalized(
+        &self,
+        penalty: impl Penalty<T> + 'static,
+        penalty_weight: f64,
+        sparsity_target: f64,
+    ) -> Result<SparseAutoencoder<T>, Error> {
+        let (weight, target) = (T::of(penalty_weight), T::of(sparsity_target));
+        require(
+            weight >= T::zero() && weight.is_finite(),
+            "penalty_weight",
+            "finite and at least 0",
+            penalty_weight,
+        )?;
+        require(
+            target > T::zero() && target < T::one(),
+            "sparsity_target",
+            "in (0, 1)",
+            sparsity_target,
+        )?;
+        self.unroll_to(Arc::new(penalty), weight, target)
+    }
+
+    fn unroll_to(
+        &self,
+        penalty: Arc<dyn Penalty<T>>,
+        penalty_weight: T,
+        sparsity_target: T,
+    ) -> Result<SparseAutoencoder<T>, Error> {
+        let tied = self.layers.iter().all(|layer| layer.layout().is_tied());
+        let (mut layers, mut of_activations) = (Vec::new(), Vec::new());
+        let (mut encoder, mut decoder, mut penalized) = (Vec::new(), Vec::new(), Vec::new());
+        for (index, autoencoder) in self.layers.iter().enumerate() {
+            if index > 0 && autoencoder.has_pre_encoder_bias() {
+                return Err(Error::Incompatible {
+                    what: "unrolling",
+                    other: "a pre-encoder bias above the outermost autoencoder",
+                });
+            }
+            layers.extend(autoencoder.parameters().layers().map(|layer| Layer {
+                encoder_weights: layer.encoder_weights.into_owned(),
+                encoder_bias: layer.encoder_bias.into_owned(),
+                decoder_weights: (!tied).then(|| layer.decoder_weights.into_owned()),
+                decoder_bias: layer.decoder_bias.into_owned(),
+            }));
+            let blocks = autoencoder.layout().blocks().iter();
+            let theta = autoencoder.parameters().as_slice();
+            of_activations.extend(blocks.map(|blocks| blocks.thresholds(theta)));
+            let objective = autoencoder.objective();
+            encoder.extend_from_slice(&objective.encoder);
+            decoder.extend_from_slice(&objective.decoder);
+            penalized.extend_from_slice(&objective.penalized);
+        }
+        let outermost = &self.layers[0];
+        let mut with_bandwidth = self.layers.iter().filter(|autoencoder| {
+            let activations = autoencoder.hidden_activations();
+            activations.contains(&Activation::JumpRelu)
+        });
+        let objective = Objective {
+            encoder,
+            decoder,
+            reconstruction: outermost.reconstruction(),
+            weight_decay: outermost.weight_decay(),
+            penalty,
+            penalty_weight,
+            sparsity_target,
+            penalized,
+            bandwidth: with_bandwidth.next().unwrap_or(outermost).bandwidth(),
+            pre_encoder_bias: outermost.has_pre_encoder_bias(),
+            norm_weighted: outermost.is_norm_weighted(),
+            prefixes: match &self.layers[..] {
+                [only] => only.prefixes().to_vec(),
+                _ => Vec::new(), // they belong to one hidden layer
+            },
+        };
+        objective.check_depth()?;
+        objective.check_penalty()?;
+        let parameters = Parameters::from_layers(&layers)?.with_activations(&of_activations)?;
+        Ok(SparseAutoencoder::from_parts(parameters, objective))
+    }
+}
+
+fn encode_through<T: Real>(
+    layers: &[SparseAutoencoder<T>],
+    samples: DMatrixView<'_, T>,
+) -> Result<DMatrix<T>, Error> {
+    let mut hidden = layers[0].encode(samples)?;
+    for layer in &layers[1..] {
+        hidden = layer.encode(&hidden)?;
+    }
+    Ok(hidden)
+}

@@ -1,0 +1,328 @@
+//! Scaling of the input: learned from samples, then applied to every sample alike.
+
+mod scaler;
+
+pub use scaler::Scaler;
+
+use nalgebra::DMatrixView;
+
+use crate::error::{Error, require};
+use crate::linalg::wide::{Wide, scale_of, shift};
+use crate::validate::check_batch;
+use crate::{Activation, Real};
+
+/// How to scale the features of samples: the recipe, from which [`fit`](Self::fit) learns a
+/// [`Scaler`].
+///
+/// ```text
+/// x′ = (x − c) · f + o
+///
+/// standard        c = mean    f = 1 / σ, σ² = 1/n Σ (x − c)²     o = 0
+/// min-max         c = min     f = (high − low) / (max − min)     o = low
+/// mean norm       c = 0       f = norm / (1/n Σ ‖x‖)             o = 0
+/// identity        c = 0       f = 1                              o = 0
+/// ```
+///
+/// All but the mean norm are learned for each feature. σ divides by n, as scikit-learn's `StandardScaler` and
+/// PyOD do. Min-max maps the samples that it learned from into `[low, high]`, to the last bit, and
+/// others may fall outside.
+///
+/// # Constant features
+///
+/// A feature that never changes has no scale. [`fit`](Self::fit) refuses it by name, because the
+/// choice is yours: drop the feature, or
+/// [`keep_constant_features`](Self::keep_constant_features). A kept one is moved but not stretched,
+/// `f = 1`: the value that was learned becomes 0, or the middle of the range, and a deviation from
+/// it counts in the units of the data. Where anomalies are sought that is often what
+/// is wanted: a value that never changed and now does is news. It is also why it is no default:
+/// one such deviation can outweigh all other features.
+///
+/// ```
+/// use sparse_autoencoder::{Activation, Scaling, nalgebra::DMatrix};
+///
+/// // Two features, three samples.
+/// let samples = DMatrix::from_column_slice(2, 3, &[1.0, -10.0, 2.0, 0.0, 3.0, 10.0]);
+/// let scaler = Scaling::min_max(0.0, 1.0).fit(&samples)?;
+/// let scaled = scaler.apply(&samples)?;
+/// assert_eq!(scaled.as_slice(), [0.0, 0.0, 0.5, 0.5, 1.0, 1.0]);
+/// assert_eq!(scaler.invert(&scaled)?, samples);
+///
+/// // For sigmoid outputs, away from the ends that a sigmoid never reaches.
+/// let scaling = Scaling::to_range_of(Activation::Sigmoid, 0.1)?;
+/// assert_eq!(scaling, Scaling::min_max(0.1, 0.9));
+/// # Ok::<(), sparse_autoencoder::Error>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[must_use]
+pub struct Scaling {
+    target: Target,
+    keep_constant: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
+enum Target {
+    Identity,
+    Standard,
+    Range { low: f64, high: f64 },
+    MeanNorm(f64),
+}
+
+impl Scaling {
+    const fn new(target: Target) -> Self {
+        Self {
+            target,
+            keep_constant: false,
+        }
+    }
+
+    /// Leaves everything as it is.
+    pub const fn identity() -> Self {
+        Self::new(Target::Identity)
+    }
+
+    /// Mean 0 and variance 1 for every feature.
+    pub const fn standard() -> Self {
+        Self::new(Target::Standard)
+    }
+
+    /// The range `[low, high]` for every feature. The ends must be finite, and `low < high`, which
+    /// [`fit`](Self::fit) checks.
+    pub const fn min_max(low: f64, high: f64) -> Self {
+        Self::new(Target::Range { low, high })
+    }
+
+    /// One factor for all features, so that the samples have this norm in the mean: directions and
+    /// proportions stay. For activations of networks √d is usual, with d features, or 1; then the
+    /// weight of a penalty means the same for other networks and layers. It must be finite and above
+    /// 0, which [`fit`](Self::fit) checks. Samples that are all 0 count as constant features.
+    pub const fn mean_norm(norm: f64) -> Self {
+        Self::new(Target::MeanNorm(norm))
+    }
+
+    /// The range of an output activation, shrunk from both ends by `margin` times its width: a
+    /// margin of 0.1 gives `[0.1, 0.9]` for a sigmoid, as the UFLDL tutorial has it, and
+    /// `[−0.8, 0.8]` for tanh.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::UnsupportedActivation`] for an activation without bounds, [`Error::InvalidParameter`]
+    /// for a margin outside [0, 0.5).
+    pub fn to_range_of(activation: Activation, margin: f64) -> Result<Self, Error> {
+        let Some((low, high)) = activation.range() else {
+            return Err(Error::UnsupportedActivation {
+                what: "scaling to its range",
+                activation,
+                requirement: "the activation must be bounded",
+            });
+        };
+        require(
+            (0.0..0.5).contains(&margin),
+            "margin of the scaling",
+            "in [0, 0.5)",
+            margin,
+        )?;
+        let shrink = margin * (high - low);
+        Ok(Self::min_max(low + shrink, high - shrink))
+    }
+
+    /// Accepts features that never change: they are moved, but not stretched.
+    pub const fn keep_constant_features(mut self) -> Self {
+        self.keep_constant = true;
+        self
+    }
+
+    /// Learns the scaling of each feature from samples, features × samples.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::EmptyBatch`] and [`Error::NonFinite`] for the samples,
+    /// [`Error::ConstantFeature`] for a feature that does not change, or by so little that its
+    /// factor overflows `T`; [`Error::OutOfRange`] for one that changes by so much that its spread
+    /// overflows, or that its factor is below the smallest normal number of `T`;
+    /// [`Error::InvalidParameter`] for a range that is none.
+    pub fn fit<'a, T: Real>(
+        &self,
+        samples: impl Into<DMatrixView<'a, T>>,
+    ) -> Result<Scaler<T>, Error> {
+        let samples = samples.into();
+        let features = samples.nrows();
+        self.check::<T>()?;
+        check_batch(samples, features, SAMPLES)?;
+        let mut scaler = Scaler {
+            centers: vec![T::zero(); features],
+            factors: vec![T::one(); features],
+            offsets: vec![T::zero(); features],
+        };
+        match self.target {
+            Target::Identity => {}
+            Target::Standard => self.learn_moments(samples, &mut scaler)?,
+            Target::Range { low, high } => {
+                self.learn_range(samples, [T::of(low), T::of(high)], &mut scaler)?;
+            }
+            Target::MeanNorm(norm) => {
+                let factor = self.learn_norm(samples, norm)?;
+                scaler.factors.fill(factor);
+            }
+        }
+        Ok(scaler)
+    }
+
+    /// Refuses a range that is none to the scalar `T`.
+    pub(crate) fn check<T: Real>(&self) -> Result<(), Error> {
+        if let Target::MeanNorm(norm) = self.target {
+            let accepted = is_factor(T::of(norm));
+            return require(accepted, "mean norm", "finite and above 0", norm);
+        }
+        let Target::Range { low, high } = self.target else {
+            return Ok(());
+        };
+        let name = "low end of the scaling";
+        require(T::of(low).is_finite(), name, "finite", low)?;
+        let width = T::of(high) - T::of(low);
+        require(
+            width > T::zero() && width.is_finite(),
+            "high end of the scaling",
+            "finite and above the low end",
+            high,
+        )
+    }
+
+    fn learn_moments<T: Real>(
+        &self,
+        samples: DMatrixView<'_, T>,
+        scaler: &mut Scaler<T>,
+    ) -> Result<(), Error> {
+        let ranges = ranges(samples)?;
+        let mut means = vec![0.0; samples.nrows()];
+        let mut squares = vec![0.0; samples.nrows()];
+        // By powers of two, where the square of a spread would overflow or vanish.
+        let scales: Vec<_> = ranges
+            .iter()
+            .map(|(least, most)| scale_of(most.to_f64() - least.to_f64()))
+            .collect();
+        // Welford's update, from the smallest value: Σx² − n·mean² would lose all digits for data
+        // far from 0.
+        for (index, sample) in samples.column_iter().enumerate() {
+            let share = 1.0 / f64::of_count(index + 1);
+            let moments = means.iter_mut().zip(&mut squares).zip(&ranges).zip(&scales);
+            for ((((mean, square), (least, _)), &scale), x) in moments.zip(sample.iter()) {
+                let x = shift(x.to_f64() - least.to_f64(), -scale);
+                let before = x - *mean;
+                *mean += share * before;
+                *square += before * (x - *mean);
+            }
+        }
+        for (feature, (&mean, &square)) in means.iter().zip(&squares).enumerate() {
+            let ((least, most), scale) = (ranges[feature], scales[feature]);
+            let deviation = shift((square / f64::of_count(samples.ncols())).sqrt(), scale);
+            let factor = T::of(1.0 / deviation);
+            if factor.to_f64() == f64::INFINITY {
+                scaler.centers[feature] = self.constant(feature, least)?;
+            } else if is_exact(factor) {
+                scaler.centers[feature] = T::of(least.to_f64() + shift(mean, scale));
+                scaler.factors[feature] = factor;
+            } else {
+                return Err(too_wide(feature, most));
+            }
+        }
+        Ok(())
+    }
+
+    fn learn_range<T: Real>(
+        &self,
+        samples: DMatrixView<'_, T>,
+        [low, high]: [T; 2],
+        scaler: &mut Scaler<T>,
+    ) -> Result<(), Error> {
+        for (feature, (least, most)) in ranges(samples)?.into_iter().enumerate() {
+            let mut factor = (high - low) / (most - least);
+            // Rounding may carry the largest sample just past the end of the range, where a loss that
+            // needs the range would refuse it. Each turn takes the number before, so it ends.
+            while is_exact(factor) && (most - least) * factor + low > high {
+                factor = T::from_magnitude_bits(factor.magnitude_bits() - 1);
+            }
+            if !factor.is_finite() {
+                scaler.centers[feature] = self.constant(feature, least)?;
+                scaler.offsets[feature] = low + T::of(0.5) * (high - low);
+            } else if is_exact(factor) {
+                scaler.centers[feature] = least;
+                scaler.factors[feature] = factor;
+                scaler.offsets[feature] = low;
+            } else {
+                return Err(too_wide(feature, most));
+            }
+        }
+        Ok(())
+    }
+
+    /// The factor that gives the samples this norm in the mean.
+    fn learn_norm<T: Real>(&self, samples: DMatrixView<'_, T>, norm: f64) -> Result<T, Error> {
+        let mut sum = Wide::default();
+        for sample in samples.column_iter() {
+            let entries = sample.iter().map(|x| (x.to_f64(), 0.0));
+            sum.add(Wide::squared_distance(entries).sqrt());
+        }
+        let mean = sum.over(f64::of_count(samples.ncols()));
+        let factor = T::of(Wide::of(norm).per(mean).to_f64());
+        if !mean.is_positive() || factor.to_f64() == f64::INFINITY {
+            return self.constant(0, T::zero()).map(|_| T::one());
+        }
+        if is_exact(factor) {
+            return Ok(factor);
+        }
+        Err(too_wide(0, samples[0]))
+    }
+
+    /// The center of a feature that is `value` throughout, unless such features are refused.
+    fn constant<T: Real>(&self, feature: usize, value: T) -> Result<T, Error> {
+        if self.keep_constant {
+            return Ok(value);
+        }
+        Err(Error::ConstantFeature {
+            feature,
+            value: value.to_f64(),
+        })
+    }
+}
+
+const SAMPLES: [&str; 2] = ["samples", "rows of the samples"];
+
+fn is_factor<T: Real>(factor: T) -> bool {
+    factor > T::zero() && factor.is_finite()
+}
+
+/// Whether it has all digits, as a number too close to 0 has not.
+fn is_exact<T: Real>(factor: T) -> bool {
+    let smallest_normal = T::from_magnitude_bits(1) / T::default_epsilon();
+    factor.is_finite() && factor >= smallest_normal
+}
+
+/// The least and the largest value of each feature.
+fn ranges<T: Real>(samples: DMatrixView<'_, T>) -> Result<Vec<(T, T)>, Error> {
+    let mut ranges: Vec<_> = samples.column(0).iter().map(|&x| (x, x)).collect();
+    for sample in samples.column_iter() {
+        for ((least, most), &x) in ranges.iter_mut().zip(sample.iter()) {
+            *least = if x < *least { x } else { *least };
+            *most = if x > *most { x } else { *most };
+        }
+    }
+    let wide = |&(least, most): &(T, T)| !(most - least).is_finite();
+    match ranges.iter().position(wide) {
+        Some(feature) => Err(too_wide(feature, ranges[feature].1)),
+        None => Ok(ranges),
+    }
+}
+
+#[cold]
+fn too_wide<T: Real>(feature: usize, value: T) -> Error {
+    Error::OutOfRange {
+        what: "samples",
+        requirement: "of a smaller spread (divide them first, or use f64)",
+        row: feature,
+        column: 0,
+        value: value.to_f64(),
+    }
+}

@@ -1,0 +1,166 @@
+use nalgebra::{DMatrix, DMatrixView};
+
+use super::{SAMPLES, is_factor};
+use crate::Real;
+use crate::error::{Error, require};
+use crate::validate::check_batch;
+
+/// The scaling of each feature, as learned by [`Scaling::fit`](super::Scaling::fit).
+///
+/// ```text
+/// x′ = (x − c) · f + o          x = (x′ − o) / f + c
+/// ```
+///
+/// `c` are the [centers](Self::centers), `f` the [factors](Self::factors), and `o` the
+/// [offsets](Self::offsets), one for each feature; [`new`](Self::new) makes a scaler of stored ones.
+///
+/// ```
+/// use sparse_autoencoder::{Scaler, Scaling, nalgebra::DMatrix};
+///
+/// let samples = DMatrix::from_column_slice(1, 4, &[1.0_f32, 1.0, 3.0, 3.0]);
+/// let scaler = Scaling::standard().fit(&samples)?;
+/// assert_eq!(scaler.apply(&samples)?.as_slice(), [-1.0, -1.0, 1.0, 1.0]);
+///
+/// let stored = Scaler::new(scaler.centers(), scaler.factors(), scaler.offsets())?;
+/// assert_eq!(stored, scaler);
+/// # Ok::<(), sparse_autoencoder::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+pub struct Scaler<T> {
+    pub(super) centers: Vec<T>,
+    pub(super) factors: Vec<T>,
+    pub(super) offsets: Vec<T>,
+}
+
+impl<T: Real> Scaler<T> {
+    /// A scaler of stored numbers, each slice with one for every feature.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::DimensionMismatch`] if the slices differ in length, [`Error::InvalidParameter`]
+    /// unless all numbers are finite and the factors are above 0.
+    pub fn new(centers: &[T], factors: &[T], offsets: &[T]) -> Result<Self, Error> {
+        for (what, slice) in [
+            ("factors of the scaler", factors),
+            ("offsets of the scaler", offsets),
+        ] {
+            if slice.len() != centers.len() {
+                return Err(Error::DimensionMismatch {
+                    what,
+                    expected: centers.len(),
+                    actual: slice.len(),
+                });
+            }
+        }
+        for (name, slice) in [("centers", centers), ("offsets", offsets)] {
+            for value in slice {
+                require(value.is_finite(), name, "finite", value.to_f64())?;
+            }
+        }
+        for &factor in factors {
+            let requirement = "finite and above 0";
+            require(is_factor(factor), "factors", requirement, factor.to_f64())?;
+        }
+        Ok(Self {
+            centers: centers.to_vec(),
+            factors: factors.to_vec(),
+            offsets: offsets.to_vec(),
+        })
+    }
+
+    /// The samples, scaled: features × samples. What would overflow becomes the largest finite
+    /// number.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::DimensionMismatch`] if a sample has not as many features as the scaler,
+    /// [`Error::EmptyBatch`] without samples, [`Error::NonFinite`] for NaN and infinities.
+    pub fn apply<'a>(&self, samples: impl Into<DMatrixView<'a, T>>) -> Result<DMatrix<T>, Error> {
+        let samples = samples.into();
+        check_batch(samples, self.features(), SAMPLES)?;
+        let mut scaled = samples.into_owned();
+        self.apply_in_place(scaled.as_mut_slice());
+        Ok(scaled)
+    }
+
+    /// The samples of which these are the scaled ones: features × samples. What would overflow
+    /// becomes the largest finite number.
+    ///
+    /// # Errors
+    ///
+    /// As [`apply`](Self::apply).
+    pub fn invert<'a>(&self, scaled: impl Into<DMatrixView<'a, T>>) -> Result<DMatrix<T>, Error> {
+        let scaled = scaled.into();
+        check_batch(
+            scaled,
+            self.features(),
+            ["scaled samples", "rows of the scaled samples"],
+        )?;
+        let mut samples = scaled.into_owned();
+        self.for_each_value(samples.as_mut_slice(), |x, c, f, o| {
+            let sample = (x - o) / f + c;
+            if sample.is_finite() {
+                return sample;
+            }
+            // By halves, in case only an intermediate result overflows.
+            let half = T::of(0.5);
+            saturated((half * x - half * o) / f + half * c)
+        });
+        Ok(samples)
+    }
+
+    /// The number of features.
+    #[must_use]
+    pub fn features(&self) -> usize {
+        self.centers.len()
+    }
+
+    /// `c`, in the units of the data.
+    #[must_use]
+    pub fn centers(&self) -> &[T] {
+        &self.centers
+    }
+
+    /// `f`, which is above 0.
+    #[must_use]
+    pub fn factors(&self) -> &[T] {
+        &self.factors
+    }
+
+    /// `o`, to which the centers are mapped.
+    #[must_use]
+    pub fn offsets(&self) -> &[T] {
+        &self.offsets
+    }
+
+    /// [`apply`](Self::apply) without a check.
+    pub(crate) fn apply_in_place(&self, samples: &mut [T]) {
+        self.for_each_value(samples, |x, c, f, o| {
+            let scaled = (x - c) * f + o;
+            if scaled.is_finite() {
+                return scaled;
+            }
+            // By halves, in case only the difference overflows.
+            let half = T::of(0.5);
+            saturated((half * x - half * c) * f + half * o)
+        });
+    }
+
+    fn for_each_value(&self, samples: &mut [T], change: impl Fn(T, T, T, T) -> T) {
+        for sample in samples.chunks_exact_mut(self.features().max(1)) {
+            let scales = self.centers.iter().zip(&self.factors).zip(&self.offsets);
+            for (x, ((&center, &factor), &offset)) in sample.iter_mut().zip(scales) {
+                *x = change(*x, center, factor, offset);
+            }
+        }
+    }
+}
+
+/// Twice the number, or, where that overflows, the largest number of its sign.
+fn saturated<T: Real>(half: T) -> T {
+    let twice = half + half;
+    if twice.is_finite() {
+        return twice;
+    }
+    T::from_magnitude_bits(T::infinity_bits() - 1).copysign(half)
+}

@@ -1,0 +1,206 @@
+//! Files: models of this crate, and sparse autoencoders as others publish them.
+//!
+//! ```
+//! use sparse_autoencoder::{SparseAutoencoder, files};
+//! # let folder = std::env::temp_dir().join(format!("sparse-autoencoder-doc-{}", std::process::id()));
+//! # std::fs::create_dir_all(&folder).unwrap();
+//!
+//! let sae = SparseAutoencoder::<f32>::builder().layers([8, 12]).build()?;
+//! let path = folder.join("model.safetensors");
+//! files::save(&sae, &path)?;
+//! let again = files::load::<f32>(&path)?;
+//! assert!(again.notes.is_empty());
+//! assert_eq!(again.model.parameters(), sae.parameters());
+//! # std::fs::remove_dir_all(&folder).unwrap();
+//! # Ok::<(), sparse_autoencoder::Error>(())
+//! ```
+//!
+//! # Published sparse autoencoders
+//!
+//! | project | module | files | reads | writes |
+//! |---|---|---|---|---|
+//! | [SAELens](https://github.com/decoderesearch/SAELens) | [`sae_lens`] | `cfg.json`, `sae_weights.safetensors` | yes | yes |
+//! | [sparsify](https://github.com/EleutherAI/sparsify) | [`sparsify`] | `cfg.json`, `sae.safetensors` | yes | yes |
+//! | [Gemma Scope](https://arxiv.org/abs/2408.05147) and Gemma Scope 2 | [`gemma_scope`] | `params.npz`; `params.safetensors` | yes | yes |
+//! | [Llama Scope](https://arxiv.org/abs/2410.20526) | [`llama_scope`] | `hyperparams.json`, `checkpoints/final.safetensors`; `config.json`, `sae_weights.safetensors` | yes | yes |
+//! | [dictionary_learning](https://github.com/saprmarks/dictionary_learning) | [`dictionary_learning`] | `ae.safetensors`, converted, `config.json` | yes | yes |
+//!
+//! They differ in little, and each difference changes what `encode` returns:
+//!
+//! | project | input of the encoder | hidden activations | encoder, decoder in the file |
+//! |---|---|---|---|
+//! | SAELens | `x − c`, unless `apply_b_dec_to_input` is false | ReLU; top k, by `z` or by `z‖D_j‖`; above a threshold; gated | d × n, n × d |
+//! | sparsify | `x − c`, unless `transcode` | top k | n × d, n × d |
+//! | Gemma Scope | `x` | above a threshold | d × n, n × d |
+//! | Llama Scope | `s·x − c`, or `s·x`, `s = √d` by the mean norm | above a threshold of `z` or of `z‖D_j‖`; ReLU; top k | n × d, d × n; some as SAELens |
+//! | dictionary_learning | `x − c`, but `x` for `AutoEncoderNew` and `JumpReluAutoEncoder` | ReLU; top k; above a threshold; gated | n × d, d × n; some as SAELens |
+//!
+//! (`c` is the bias of the decoder, `z` a pre-activation, `D_j` the decoder's column of a unit, d the
+//! visible and n the hidden size; a matrix lies row after row.) Each is brought into the form of
+//! this crate, so that `encode` and `decode` of the loaded model return what those of the original
+//! return, up to rounding in `T`:
+//!
+//! | in the file | in the model |
+//! |---|---|
+//! | the encoder sees `x − c` | a [pre-encoder bias](crate::SparseAutoencoderBuilder::pre_encoder_bias) |
+//! | top k | [`TopK`](crate::Activation::TopK) |
+//! | above a threshold | [`JumpRelu`](crate::Activation::JumpRelu); [`BatchTopK`](crate::Activation::BatchTopK) where it is one and k is known |
+//! | gated | [`Gated`](crate::Activation::Gated) |
+//! | scalings of inputs, of units, of decoded activations | folded into weights, biases, and thresholds |
+//!
+//! What has no counterpart is an [`Error::Unsupported`] that says what it is; what a caller should
+//! know besides comes as a [`Note`]. Each key of a configuration and each tensor is used, refused, known to
+//! have no effect on what the model returns, or reported in a note. No penalty is published: loaded models
+//! have none.
+//!
+//! # What is guaranteed
+//!
+//! - Numbers may be `f16`, `bf16`, `f32`, or `f64` in the file, or whole numbers of 8 to 64 bits; they stream
+//!   from it into their place in the model, transposed on the way where need be. [`convert`] narrows what was
+//!   written.
+//! - A configuration may begin with a byte-order mark and hold `NaN`, `Infinity`, and equal keys, as Python
+//!   writes and reads it. A number that is used must be finite; of equal keys, the last counts.
+//! - A damaged or forged file is an [`Error::Malformed`], found before room is made for more than
+//!   the file holds. NaN and infinities are refused. Where the memory is too small for a file, the error is an
+//!   [`Error::Io`] of the kind [`OutOfMemory`](std::io::ErrorKind::OutOfMemory).
+//! - A file of another kind, such as a Git LFS pointer or an HTML page, is refused by an error that names the
+//!   kind and says what to do. Folders, pipes, and devices in place of a file are an [`Error::Io`]: nothing blocks.
+//! - A file that is written replaces an older one in one step, once it is whole and on the disk.
+//! - No pickle is read: `.pt` files can run any program. The error says how to convert them.
+
+mod atomic;
+#[cfg(feature = "serde")]
+pub(crate) mod checkpoint;
+mod config;
+mod conversion;
+pub(crate) mod json;
+mod npy;
+mod npz;
+mod number_types;
+pub(crate) mod own;
+mod published;
+mod safetensors;
+mod tensor_file;
+mod tensors;
+mod without_effect;
+
+use std::fmt;
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Write};
+use std::path::Path;
+
+pub use conversion::{Number, convert};
+pub use own::{load, save};
+pub use published::{dictionary_learning, gemma_scope, llama_scope, sae_lens, sparsify};
+pub use tensor_file::TensorFile;
+
+use atomic::Draft;
+
+use crate::data::open::Kind;
+use crate::error::{io_error, malformed, unsupported};
+use crate::{Error, SparseAutoencoder};
+
+/// A model from a file.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Loaded<T> {
+    /// The model.
+    pub model: SparseAutoencoder<T>,
+    /// What is otherwise than in the file, or expected of the caller. Often nothing.
+    pub notes: Vec<Note>,
+}
+
+/// Something to know about a model that was loaded. [`Display`](fmt::Display) says it in full.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum Note {
+    /// The penalty is not one of this crate's: the model is loaded without, as inference needs none.
+    /// To train on, build a model with the penalty from these parameters.
+    UnknownPenalty {
+        /// What the file says of it.
+        description: String,
+    },
+    /// The model was trained on samples that were transformed, and neither the file nor the original
+    /// library's `encode` does that.
+    TransformedSamples {
+        /// The file's name of the transformation.
+        transformation: String,
+    },
+    /// The file is a checkpoint of training, and the model is the one that is made of it for
+    /// inference.
+    TrainingCheckpoint {
+        /// What was done.
+        conversion: &'static str,
+    },
+    /// The file has no threshold yet, for which training was too short: units are active above 0.
+    ThresholdNotSet,
+    /// A key of the configuration that is not known, and was not used.
+    UnknownKey {
+        /// The key, after those of the objects that it is in, as in `metadata.hook_name`.
+        key: String,
+    },
+    /// A tensor of the file that is not known, and was not used.
+    UnusedTensor {
+        /// Its name.
+        name: String,
+    },
+    /// Hidden activations are those of the original times the norms of the decoder's columns, which
+    /// have norm 1 here. Reconstructions are the same.
+    ScaledByDecoderNorm,
+}
+
+impl fmt::Display for Note {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::UnknownPenalty { description } => write!(
+                f,
+                "the penalty {description} is not one of this crate's: the model is loaded \
+                 without it, for inference"
+            ),
+            Self::TransformedSamples { transformation } => write!(
+                f,
+                "the model was trained on samples transformed by {transformation}, which is left \
+                 to the caller"
+            ),
+            Self::TrainingCheckpoint { conversion } => write!(f, "a checkpoint: {conversion}"),
+            Self::ThresholdNotSet => f.write_str("no threshold was set: units are active above 0"),
+            Self::UnknownKey { key } => {
+                write!(
+                    f,
+                    "the key {key} of the configuration is not known, and was not used"
+                )
+            }
+            Self::UnusedTensor { name } => {
+                write!(f, "the tensor {name} is not known, and was not used")
+            }
+            Self::ScaledByDecoderNorm => f.write_str(
+                "hidden activations are those of the original times the norms of the decoder's \
+                 columns, which have norm 1 here",
+            ),
+        }
+    }
+}
+
+/// Writes a folder, which is made if there is none, of weights and configuration; both are whole before
+/// either is put in place.
+fn write_both(
+    folder: &Path,
+    weights: &str,
+    config: &str,
+    content: &serde_json::Value,
+    write: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>,
+) -> Result<(), Error> {
+    let (weights, config) = (folder.join(weights), folder.join(config));
+    let of_weights = weights.parent().unwrap_or(folder);
+    fs::create_dir_all(of_weights).map_err(|error| io_error(of_weights, &error))?;
+    let weights = Draft::write(&weights, write)?;
+    let config = Draft::write(&config, |out| {
+        out.write_all(format!("{content:#}\n").as_bytes())
+    })?;
+    weights.commit()?;
+    config.commit()
+}
+
+fn pickle(path: &Path) -> Error {
+    Kind::Pickle.instead_of(path, "a safetensors or npz file")
+}

@@ -1,0 +1,270 @@
+//! The file of a checkpoint: that of a model, and beside it the state of its training.
+//!
+//! The metadata and the tensors of a [model](super::own) are there under their names, so that the
+//! file can be loaded as one. What is added: `checkpoint: 1`, the version; `training`, as JSON,
+//! which the [trainer](crate::training) fills; further tensors; and as the last one `crc32`, the
+//! checksum of all bytes before its own four.
+
+use std::borrow::Cow;
+use std::fs::File;
+use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
+use std::path::Path;
+
+use flate2::{Crc, CrcWriter};
+use serde_json::Value;
+
+use super::atomic::Draft;
+use super::json::Object;
+use super::own;
+use super::safetensors::{MOST_HEADER, header, write_numbers, write_parts};
+use super::tensors::{CHUNK, Tensors};
+use super::{io_error, malformed, unsupported};
+use crate::data::dtype::{Element, count, filled};
+use crate::linalg::Aligned;
+use crate::model::Layout;
+use crate::{Error, Real, SparseAutoencoder};
+
+const VERSION: &str = "1";
+const CHECKSUM: &str = "crc32";
+
+/// Numbers of a tensor to be written.
+#[derive(Debug)]
+pub(crate) enum Numbers<'a, T: Real> {
+    Scalars(Cow<'a, [T]>),
+    Doubles(Vec<f64>),
+    Counts(Cow<'a, [usize]>),
+}
+
+/// A tensor to be written beside those of the model.
+#[derive(Debug)]
+pub(crate) struct Tensor<'a, T: Real> {
+    pub(crate) name: String,
+    pub(crate) shape: Vec<usize>,
+    pub(crate) numbers: Numbers<'a, T>,
+}
+
+impl<T: Real> Numbers<'_, T> {
+    fn element(&self) -> Element {
+        match self {
+            Self::Scalars(_) => Element::of::<T>(),
+            Self::Doubles(_) => Element::F64,
+            Self::Counts(_) => Element::I64,
+        }
+    }
+
+    fn write(&self, out: &mut impl Write, bytes: &mut Vec<u8>) -> io::Result<()> {
+        match self {
+            Self::Scalars(values) => write_numbers(out, values, bytes),
+            Self::Doubles(values) => write_numbers(out, values, bytes),
+            Self::Counts(counts) => counts.chunks(CHUNK).try_for_each(|counts| {
+                bytes.clear();
+                for &count in counts {
+                    let count = i64::try_from(count).unwrap_or(i64::MAX);
+                    bytes.extend_from_slice(&count.to_le_bytes());
+                }
+                out.write_all(bytes)
+            }),
+        }
+    }
+}
+
+/// Writes a checkpoint, or leaves the one that is there.
+pub(crate) fn write<T: Real>(
+    path: &Path,
+    model: &SparseAutoencoder<T>,
+    training: &Value,
+    tensors: &[Tensor<'_, T>],
+) -> Result<(), Error> {
+    let parts = own::parts(model);
+    let scalar = Element::of::<T>();
+    let directory = parts
+        .iter()
+        .map(|part| (&*part.name, scalar.name(), scalar.size(), &*part.shape))
+        .chain(tensors.iter().map(|tensor| {
+            let element = tensor.numbers.element();
+            (
+                &*tensor.name,
+                element.name(),
+                element.size(),
+                &*tensor.shape,
+            )
+        }))
+        .chain([(CHECKSUM, "U32", 4, &[][..])]);
+    let mut metadata = own::metadata(model).to_vec();
+    metadata.push(("checkpoint", VERSION.to_owned()));
+    metadata.push(("training", training.to_string()));
+    let header = header(&metadata, directory);
+    if header.len() as u64 > MOST_HEADER {
+        let reason =
+            format!("a state of so many parts that their names take over {MOST_HEADER} bytes");
+        return Err(unsupported(path, reason));
+    }
+    Draft::write(path, |out| {
+        let mut out = CrcWriter::new(out);
+        out.write_all(&header)?;
+        write_parts(&mut out, &parts)?;
+        let mut bytes = Vec::new();
+        for tensor in tensors {
+            tensor.numbers.write(&mut out, &mut bytes)?;
+        }
+        let checksum = out.crc().sum();
+        out.into_inner().write_all(&checksum.to_le_bytes())
+    })?
+    .commit()
+}
+
+/// A checkpoint that is whole.
+#[derive(Debug)]
+pub(crate) struct Checkpoint {
+    tensors: Tensors<BufReader<File>>,
+    /// What it says of the model, and of the training.
+    pub(crate) model: Object,
+    pub(crate) training: Object,
+}
+
+impl Checkpoint {
+    /// Reads what it says, and none of the numbers.
+    pub(crate) fn open(path: &Path) -> Result<Self, Error> {
+        let mut tensors = Tensors::open(path)?;
+        let Some(training) = tensors.metadata.remove("training") else {
+            return Err(malformed(path, "not a checkpoint of this crate"));
+        };
+        let version = tensors
+            .metadata
+            .get("checkpoint")
+            .map_or("none", String::as_str);
+        if version != VERSION {
+            let reason = format!("version {version} of a checkpoint, this crate reads {VERSION}");
+            return Err(unsupported(path, reason));
+        }
+        let model = own::description(&tensors)?;
+        let training = Object::parse(path, training.as_bytes())?;
+        Ok(Self {
+            tensors,
+            model,
+            training,
+        })
+    }
+
+    /// Refuses parameters of another layout than this, without reading them.
+    pub(crate) fn check_layout(&self, layout: &Layout) -> Result<(), Error> {
+        own::check_shapes(&self.tensors, layout)
+    }
+
+    /// Reads every byte, and compares their sum with what the file says.
+    pub(crate) fn check_sum(&mut self) -> Result<(), Error> {
+        check_sum(&mut self.tensors)
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.tensors.path
+    }
+
+    pub(crate) fn malformed(&self, reason: impl Into<String>) -> Error {
+        malformed(self.path(), reason)
+    }
+
+    /// θ, of a model of this layout.
+    pub(crate) fn theta<T: Real>(&mut self, layout: &Layout) -> Result<Aligned<T>, Error> {
+        own::read_theta(&mut self.tensors, layout)
+    }
+
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.tensors.has(name)
+    }
+
+    /// The names that begin with `prefix`, without it, and the shapes.
+    pub(crate) fn under(&self, prefix: &str) -> Vec<(String, Vec<usize>)> {
+        let entries = self.tensors.entries.iter();
+        entries
+            .filter_map(|(name, entry)| {
+                let name = name.strip_prefix(prefix)?;
+                Some((name.to_owned(), entry.shape.clone()))
+            })
+            .collect()
+    }
+
+    /// The scalars of a tensor, which may be NaN and infinities.
+    pub(crate) fn scalars<T: Real>(
+        &mut self,
+        name: &str,
+        shape: &[usize],
+    ) -> Result<Vec<T>, Error> {
+        let mut scalars = self.room(name, shape, Element::of::<T>(), T::zero())?;
+        self.tensors
+            .for_each_bytes(name, CHUNK, |first, element, bytes| {
+                let len = bytes.len() / element.size();
+                element.decode(bytes, &mut scalars[first..first + len]);
+                Ok(())
+            })?;
+        Ok(scalars)
+    }
+
+    /// The whole numbers of a tensor.
+    pub(crate) fn counts(&mut self, name: &str, shape: &[usize]) -> Result<Vec<usize>, Error> {
+        let mut counts = self.room(name, shape, Element::I64, 0)?;
+        let mut negative = false;
+        self.tensors
+            .for_each_bytes(name, CHUNK, |first, _, bytes| {
+                for (place, &bytes) in counts[first..].iter_mut().zip(bytes.as_chunks().0) {
+                    let count = usize::try_from(i64::from_le_bytes(bytes));
+                    negative |= count.is_err();
+                    *place = count.unwrap_or(0);
+                }
+                Ok(())
+            })?;
+        if negative {
+            return Err(self.malformed(format!("{name} must be counts")));
+        }
+        Ok(counts)
+    }
+
+    /// Room for the numbers of a tensor, which the file has.
+    fn room<V: Clone>(
+        &self,
+        name: &str,
+        shape: &[usize],
+        element: Element,
+        value: V,
+    ) -> Result<Vec<V>, Error> {
+        self.tensors.check_shape(name, shape)?;
+        let entry = self.tensors.entry(name)?;
+        if entry.element != Some(element) {
+            return Err(self.malformed(format!("{name} must be {element}, is {}", entry.dtype)));
+        }
+        filled(value, count(shape)).map_err(|error| io_error(self.path(), &error))
+    }
+}
+
+fn check_sum(tensors: &mut Tensors<BufReader<File>>) -> Result<(), Error> {
+    let path = tensors.path.clone();
+    let place = tensors.entry(CHECKSUM)?.place.clone();
+    let places = tensors.entries.values().map(|entry| &entry.place);
+    let end = places.map(|place| place.offset + place.length).max();
+    if place.length != 4 || end != Some(place.offset + 4) {
+        return Err(malformed(&path, "the checksum must be the last four bytes"));
+    }
+    let source = &mut tensors.source;
+    let mut sum = || -> io::Result<(u32, [u8; 4])> {
+        source.seek(SeekFrom::Start(0))?;
+        let mut crc = Crc::new();
+        let mut bytes = vec![0; 1 << 16];
+        let mut left = place.offset;
+        while left > 0 {
+            #[allow(clippy::cast_possible_truncation)] // at most that of the buffer
+            let len = left.min(bytes.len() as u64) as usize;
+            source.read_exact(&mut bytes[..len])?;
+            crc.update(&bytes[..len]);
+            left -= len as u64;
+        }
+        let mut stated = [0; 4];
+        source.read_exact(&mut stated)?;
+        Ok((crc.sum(), stated))
+    };
+    let (sum, stated) = sum().map_err(|error| io_error(&path, &error))?;
+    if sum == u32::from_le_bytes(stated) {
+        Ok(())
+    } else {
+        Err(malformed(&path, "it is not what its checksum says"))
+    }
+}

@@ -1,0 +1,203 @@
+//! Typed access to the JSON that goes with a model. What is there but of another type is an error,
+//! never a default.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Map, Value};
+
+use super::{io_error, malformed};
+use crate::Error;
+use crate::data::open::{self, Kind};
+
+/// The largest JSON that is read. Those of published models have some kilobytes.
+pub(super) const MOST_BYTES: u64 = 1 << 20;
+
+/// A JSON object, and the file that it comes from, for errors.
+#[derive(Debug, Clone)]
+pub(crate) struct Object {
+    path: PathBuf,
+    fields: Map<String, Value>,
+}
+
+impl Object {
+    /// The object that is the whole of a file that Python may have written: a byte-order mark, NaN and
+    /// infinities are accepted, and of equal keys the last counts. A number that is not finite is an
+    /// error once it is asked for.
+    pub(super) fn read(path: &Path) -> Result<Self, Error> {
+        let (file, _) = open::open(path)?;
+        let mut bytes = Vec::new();
+        file.take(MOST_BYTES + 1)
+            .read_to_end(&mut bytes)
+            .map_err(|error| io_error(path, &error))?;
+        if bytes.len() as u64 > MOST_BYTES {
+            return Err(malformed(
+                path,
+                format!("more than {MOST_BYTES} bytes of JSON"),
+            ));
+        }
+        let text = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&bytes);
+        if !matches!(text.trim_ascii_start(), [b'{' | b'[', ..]) {
+            return Err(Kind::of(text.trim_ascii()).instead_of(path, "a configuration in JSON"));
+        }
+        let object = Self::parse(path, &quote_numbers_not_finite(text))?;
+        if object.fields.contains_key("weight_map") {
+            let reason = "not a configuration but an index of weights in several files";
+            return Err(malformed(path, reason));
+        }
+        Ok(object)
+    }
+
+    /// An object without keys.
+    pub(super) fn empty(path: &Path) -> Self {
+        Self {
+            path: path.to_owned(),
+            fields: Map::new(),
+        }
+    }
+
+    pub(super) fn parse(path: &Path, bytes: &[u8]) -> Result<Self, Error> {
+        match serde_json::from_slice(bytes) {
+            Ok(Value::Object(fields)) => Ok(Self {
+                path: path.to_owned(),
+                fields,
+            }),
+            Ok(_) => Err(malformed(path, "the JSON is not an object")),
+            Err(error) => Err(malformed(path, format!("no JSON: {error}"))),
+        }
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(crate) fn fields(&self) -> &Map<String, Value> {
+        &self.fields
+    }
+
+    /// The value at `key`; `null` counts as absent.
+    pub(crate) fn get(&self, key: &str) -> Option<&Value> {
+        self.fields.get(key).filter(|value| !value.is_null())
+    }
+
+    pub(crate) fn text(&self, key: &str) -> Result<Option<&str>, Error> {
+        self.typed(key, "a string", Value::as_str)
+    }
+
+    pub(crate) fn flag(&self, key: &str) -> Result<Option<bool>, Error> {
+        self.typed(key, "true or false", Value::as_bool)
+    }
+
+    pub(crate) fn number(&self, key: &str) -> Result<Option<f64>, Error> {
+        self.typed(key, "a number", Value::as_f64)
+    }
+
+    pub(crate) fn list(&self, key: &str) -> Result<Option<&[Value]>, Error> {
+        self.typed(key, "a list", |value| value.as_array().map(Vec::as_slice))
+    }
+
+    pub(crate) fn count(&self, key: &str) -> Result<Option<usize>, Error> {
+        self.typed(key, "a whole number", as_count)
+    }
+
+    pub(crate) fn object(&self, key: &str) -> Result<Option<Self>, Error> {
+        let fields = self.typed(key, "an object", Value::as_object)?;
+        Ok(fields.map(|fields| Self {
+            path: self.path.clone(),
+            fields: fields.clone(),
+        }))
+    }
+
+    /// What a getter found, which must be there.
+    pub(crate) fn required<V>(&self, key: &str, value: Option<V>) -> Result<V, Error> {
+        value.ok_or_else(|| malformed(&self.path, format!("{key} is missing")))
+    }
+
+    fn typed<'a, V>(
+        &'a self,
+        key: &str,
+        wanted: &str,
+        read: impl Fn(&'a Value) -> Option<V>,
+    ) -> Result<Option<V>, Error> {
+        self.get(key)
+            .map(|value| {
+                read(value).ok_or_else(|| {
+                    malformed(
+                        &self.path,
+                        format!("{key} must be {wanted}, got {}", short(value)),
+                    )
+                })
+            })
+            .transpose()
+    }
+}
+
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// Puts quotation marks around `NaN`, `Infinity`, `-Infinity`, and numbers beyond `f64`, which Python
+/// writes and JSON does not have. Where a number is asked for, they are then refused by name.
+fn quote_numbers_not_finite(text: &[u8]) -> Vec<u8> {
+    let mut quoted = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(&first) = rest.first() {
+        let length = if first == b'"' {
+            string_length(rest)
+        } else {
+            let others = rest.iter().position(|&byte| !is_bare(byte));
+            others.unwrap_or(rest.len()).max(1)
+        };
+        let (token, after) = rest.split_at(length);
+        let number = std::str::from_utf8(token).ok().map(str::parse::<f64>);
+        let is_not_finite = match token {
+            b"NaN" | b"Infinity" | b"-Infinity" => true,
+            [b'-' | b'0'..=b'9', ..] if token.iter().any(u8::is_ascii_digit) => {
+                matches!(number, Some(Ok(number)) if number.is_infinite())
+            }
+            _ => false,
+        };
+        if is_not_finite {
+            quoted.push(b'"');
+            quoted.extend_from_slice(token);
+            quoted.push(b'"');
+        } else {
+            quoted.extend_from_slice(token);
+        }
+        rest = after;
+    }
+    quoted
+}
+
+/// Whether a byte can be in a number or a word.
+fn is_bare(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.')
+}
+
+/// The length of the string that begins here, with its quotation marks.
+fn string_length(text: &[u8]) -> usize {
+    let mut escaped = false;
+    for (index, &byte) in text.iter().enumerate().skip(1) {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' => escaped = true,
+            b'"' => return index + 1,
+            _ => {}
+        }
+    }
+    text.len()
+}
+
+/// A whole number, also one that Python wrote as `4.0`.
+pub(super) fn as_count(value: &Value) -> Option<usize> {
+    if let Some(count) = value.as_u64() {
+        return usize::try_from(count).ok();
+    }
+    let number = value.as_f64()?;
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // within 0..2³²
+    (number >= 0.0 && number < f64::from(u32::MAX) && number.fract() <= 0.0)
+        .then_some(number as usize)
+}
+
+/// The beginning of a value, for a message.
+pub(crate) fn short(value: &Value) -> String {
+    value.to_string().chars().take(60).collect()
+}

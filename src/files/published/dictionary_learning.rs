@@ -1,0 +1,365 @@
+//! [dictionary_learning](https://github.com/saprmarks/dictionary_learning): the state of a
+//! dictionary, published as the pickle `ae.pt` with `config.json`.
+//!
+//! Convert the pickle first:
+//!
+//! ```python
+//! state = torch.load("ae.pt", map_location="cpu", weights_only=True)
+//! state = {name: tensor.contiguous() for name, tensor in state.items()}
+//! safetensors.torch.save_file(state, "ae.safetensors")
+//! ```
+//!
+//! | class | hidden activations | the encoder sees |
+//! |---|---|---|
+//! | [`AutoEncoder`](Dictionary::AutoEncoder) | `max(z, 0)` | `x − c` |
+//! | [`AutoEncoderNew`](Dictionary::AutoEncoderNew) | `max(z, 0)` | `x` |
+//! | [`GatedAutoEncoder`](Dictionary::GatedAutoEncoder) | gated | `x − c` |
+//! | [`AutoEncoderTopK`](Dictionary::AutoEncoderTopK) | `max(z, 0)` on the k largest | `x − c` |
+//! | [`BatchTopKSae`](Dictionary::BatchTopKSae), [`MatryoshkaBatchTopKSae`](Dictionary::MatryoshkaBatchTopKSae) | `max(z, 0)` where `z > threshold` | `x − c` |
+//! | [`JumpReluAutoEncoder`](Dictionary::JumpReluAutoEncoder) | `max(z, 0)` where `z > threshold` | `x` |
+//!
+//! The numbers are those of the state as it is; `from_pretrained` of `AutoEncoder` would bring the
+//! columns of the decoder to norm 1 besides.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use serde_json::json;
+
+use super::one_layer::OneLayer;
+use super::{DecoderNorms, Matrix, Published, Selection, Threshold};
+use crate::data::dtype::Element;
+use crate::files::config::Config;
+use crate::files::safetensors::{Part, header, write_parts};
+use crate::files::tensors::Tensors;
+use crate::files::without_effect::Project;
+use crate::files::{Loaded, Note, malformed, pickle, unsupported, write_both};
+use crate::{Activation, Error, Real, SparseAutoencoder};
+
+const CONFIG: &str = "config.json";
+const WEIGHTS: &str = "ae.safetensors";
+
+/// The classes of dictionary_learning whose states can be loaded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Dictionary {
+    /// ReLU units.
+    AutoEncoder,
+    /// ReLU units, with the input as it is.
+    AutoEncoderNew,
+    /// Gated units.
+    GatedAutoEncoder,
+    /// The k largest units of a sample.
+    AutoEncoderTopK,
+    /// Units above one threshold: the k largest on average.
+    BatchTopKSae,
+    /// The same, trained in nested groups.
+    MatryoshkaBatchTopKSae,
+    /// Units above a threshold each.
+    JumpReluAutoEncoder,
+}
+
+impl Dictionary {
+    const ALL: [Self; 7] = [
+        Self::AutoEncoder,
+        Self::AutoEncoderNew,
+        Self::GatedAutoEncoder,
+        Self::AutoEncoderTopK,
+        Self::BatchTopKSae,
+        Self::MatryoshkaBatchTopKSae,
+        Self::JumpReluAutoEncoder,
+    ];
+
+    /// The name of the class.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::AutoEncoder => "AutoEncoder",
+            Self::AutoEncoderNew => "AutoEncoderNew",
+            Self::GatedAutoEncoder => "GatedAutoEncoder",
+            Self::AutoEncoderTopK => "AutoEncoderTopK",
+            Self::BatchTopKSae => "BatchTopKSAE",
+            Self::MatryoshkaBatchTopKSae => "MatryoshkaBatchTopKSAE",
+            Self::JumpReluAutoEncoder => "JumpReluAutoEncoder",
+        }
+    }
+
+    /// The class that does what a model of these units does.
+    fn of<T: Real>(model: &SparseAutoencoder<T>, layer: &OneLayer<'_, T>) -> Self {
+        match (model.hidden_activations()[0], layer.activation) {
+            (Activation::BatchTopK(_), _) => Self::BatchTopKSae,
+            (_, Activation::TopK(_)) => Self::AutoEncoderTopK,
+            (_, Activation::JumpRelu) => Self::JumpReluAutoEncoder,
+            (_, Activation::Gated) => Self::GatedAutoEncoder,
+            _ if layer.centered => Self::AutoEncoder,
+            _ => Self::AutoEncoderNew,
+        }
+    }
+}
+
+/// Loads a state, given the file or its folder with `ae.safetensors`; `config.json` beside it says of
+/// which class it is.
+///
+/// # Errors
+///
+/// As [`load_as`]; [`Error::Io`] without `config.json`, [`Error::Unsupported`] for a class that is not
+/// a [`Dictionary`].
+pub fn load<T: Real>(path: impl AsRef<Path>) -> Result<Loaded<T>, Error> {
+    let path = weights(path.as_ref());
+    let config = Config::read(&path.with_file_name(CONFIG), Project::DictionaryLearning)?;
+    let trainer = config.required("trainer", config.object("trainer")?)?;
+    let class = trainer.required("dict_class", trainer.text("dict_class")?)?;
+    let mut known = Dictionary::ALL.into_iter();
+    let Some(dictionary) = known.find(|dictionary| dictionary.name() == class) else {
+        let reason = format!("the class {class} has no counterpart in a model of this crate");
+        return Err(unsupported(config.path(), reason));
+    };
+    load_with(&path, dictionary, &config, &trainer)
+}
+
+/// Loads a state of this class, given the file or its folder with `ae.safetensors`.
+///
+/// The states of `AutoEncoderTopK` and `BatchTopKSAE` look alike: read as the first, k units of each
+/// sample are active, read as the second, those above the threshold.
+///
+/// # Errors
+///
+/// [`Error::Io`] if the file cannot be read, [`Error::Malformed`] if it is damaged or not the state of
+/// such a class, [`Error::Unsupported`] for a pickle.
+pub fn load_as<T: Real>(
+    path: impl AsRef<Path>,
+    dictionary: Dictionary,
+) -> Result<Loaded<T>, Error> {
+    let path = weights(path.as_ref());
+    let config = Config::absent(&path.with_file_name(CONFIG), Project::DictionaryLearning);
+    load_with(&path, dictionary, &config, &config)
+}
+
+fn load_with<T: Real>(
+    path: &Path,
+    dictionary: Dictionary,
+    config: &Config,
+    trainer: &Config,
+) -> Result<Loaded<T>, Error> {
+    let pickled = path.with_extension("pt");
+    if !path.exists() && pickled.exists() {
+        return Err(pickle(&pickled));
+    }
+    let mut tensors = Tensors::open(path)?;
+    let mut notes = Vec::new();
+    if tensors.has(MEAN) {
+        notes.push(Note::TransformedSamples {
+            transformation: format!("subtracting {MEAN}"),
+        });
+    }
+    let linear = Published {
+        encoder_weights: Matrix::units_are_rows("encoder.weight"),
+        encoder_bias: "encoder.bias",
+        decoder_weights: Matrix::units_are_columns("decoder.weight"),
+        decoder_bias: Some("b_dec"),
+        centered: true,
+        selection: Selection::Relu,
+        decoder_norms: DecoderNorms::Nowhere,
+        decoder_factors: None,
+        input_scale: 1.0,
+        output_scale: 1.0,
+        unused: &["k", MEAN],
+        of_layout: &[
+            "bias",
+            "decoder.bias",
+            "decoder_bias",
+            "b_dec",
+            "encoder.bias",
+            "b_enc",
+            "gate_bias",
+            "mag_bias",
+            "r_mag",
+            "threshold",
+        ],
+        visible: trainer
+            .count("activation_dim")?
+            .map(|size| ("activation_dim", size)),
+        hidden: trainer.count("dict_size")?.map(|size| ("dict_size", size)),
+    };
+    trainer.get("k");
+    if tensors.has("k") {
+        let k = active_units(&mut tensors)?;
+        if let Some(claimed) = trainer.count("k")?.filter(|&claimed| claimed != k) {
+            let reason = format!("k is {claimed}, but that of the weights is {k}");
+            return Err(malformed(config.path(), reason));
+        }
+    }
+    let published = match dictionary {
+        Dictionary::AutoEncoder => Published {
+            decoder_bias: Some("bias"),
+            ..linear
+        },
+        Dictionary::AutoEncoderNew => Published {
+            decoder_bias: Some("decoder.bias"),
+            centered: false,
+            ..linear
+        },
+        Dictionary::GatedAutoEncoder => Published {
+            decoder_bias: Some("decoder_bias"),
+            selection: Selection::Gated {
+                gate_bias: "gate_bias",
+                magnitude_bias: "mag_bias",
+                log_magnitude: "r_mag",
+            },
+            ..linear
+        },
+        Dictionary::AutoEncoderTopK => Published {
+            selection: Selection::TopK(active_units(&mut tensors)?),
+            unused: &["k", "threshold", MEAN],
+            ..linear
+        },
+        Dictionary::BatchTopKSae => Published {
+            selection: Selection::BatchTopK {
+                k: active_units(&mut tensors)?,
+                threshold: "threshold",
+            },
+            ..linear
+        },
+        Dictionary::MatryoshkaBatchTopKSae => Published {
+            encoder_weights: Matrix::units_are_columns("W_enc"),
+            encoder_bias: "b_enc",
+            decoder_weights: Matrix::units_are_rows("W_dec"),
+            selection: Selection::BatchTopK {
+                k: active_units(&mut tensors)?,
+                threshold: "threshold",
+            },
+            unused: &["k", "group_sizes", MEAN],
+            ..linear
+        },
+        Dictionary::JumpReluAutoEncoder => Published {
+            encoder_weights: Matrix::units_are_columns("W_enc"),
+            encoder_bias: "b_enc",
+            decoder_weights: Matrix::units_are_rows("W_dec"),
+            centered: false,
+            selection: Selection::Above(Threshold::PerUnit("threshold")),
+            ..linear
+        },
+    };
+    published.load(&mut tensors, config, notes)
+}
+
+/// Not part of any class, but published beside the state by some: the mean of the activations, which
+/// they subtract first.
+const MEAN: &str = "act_mean";
+
+fn weights(path: &Path) -> PathBuf {
+    if path.is_dir() {
+        path.join(WEIGHTS)
+    } else {
+        path.to_owned()
+    }
+}
+
+/// Saves a model into a folder, which is made if there is none: `ae.safetensors` with the state of the
+/// class that does the same, and `config.json`, which names it. Returns the class.
+///
+/// The library itself reads pickles only: convert the state by
+/// `torch.save(safetensors.torch.load_file("ae.safetensors"), "ae.pt")`, and give
+/// `normalize_decoder=False` to `from_pretrained`, where there is such an argument. A bias that the
+/// encoder of the class has no place for is folded into its others, so that `encode` returns the same,
+/// up to rounding. Tied weights are written twice.
+///
+/// # Errors
+///
+/// [`Error::Unsupported`] for several hidden layers, an output that is not linear, and hidden
+/// activations that the library has not; [`Error::Io`] if the files cannot be written.
+pub fn save<T: Real>(
+    model: &SparseAutoencoder<T>,
+    folder: impl AsRef<Path>,
+) -> Result<Dictionary, Error> {
+    let folder = folder.as_ref();
+    let layer = OneLayer::of(model, folder, "dictionary_learning")?;
+    let dictionary = Dictionary::of(model, &layer);
+    let (d, n) = (layer.visible, layer.hidden);
+    let decoder_bias = |name| Part::new(name, &[d], layer.decoder_bias);
+    let mut parts = if dictionary == Dictionary::JumpReluAutoEncoder {
+        vec![
+            Part::transposed("W_enc", &[d, n], layer.encoder_weights),
+            Part::new("b_enc", &[n], layer.plain_bias()),
+            Part::new("W_dec", &[n, d], layer.decoder_weights),
+            Part::new("threshold", &[n], &layer.thresholds[..]),
+            decoder_bias("b_dec"),
+        ]
+    } else {
+        vec![
+            Part::new("encoder.weight", &[n, d], layer.encoder_weights),
+            Part::transposed("decoder.weight", &[d, n], layer.decoder_weights),
+        ]
+    };
+    let encoder_bias = |name| Part::new(name, &[n], layer.centered_bias());
+    let mut k = match layer.activation {
+        Activation::TopK(k) => Some(k),
+        _ => None,
+    };
+    match dictionary {
+        Dictionary::AutoEncoder => {
+            parts.extend([encoder_bias("encoder.bias"), decoder_bias("bias")])
+        }
+        Dictionary::AutoEncoderNew => parts.extend([
+            Part::new("encoder.bias", &[n], layer.encoder_bias),
+            decoder_bias("decoder.bias"),
+        ]),
+        Dictionary::GatedAutoEncoder => {
+            parts.extend([encoder_bias("gate_bias"), decoder_bias("decoder_bias")]);
+            if let Some(magnitudes) = layer.magnitudes {
+                let bias = layer.centered_magnitude_bias(magnitudes);
+                parts.push(Part::new("mag_bias", &[n], bias));
+                parts.push(Part::new("r_mag", &[n], magnitudes[0]));
+            }
+        }
+        Dictionary::AutoEncoderTopK | Dictionary::BatchTopKSae => {
+            if let Activation::BatchTopK(wanted) = model.hidden_activations()[0] {
+                k = Some(wanted);
+            }
+            // Below 0, it is not set.
+            let threshold = layer.thresholds.first().copied().unwrap_or(-T::one());
+            parts.extend([encoder_bias("encoder.bias"), decoder_bias("b_dec")]);
+            parts.push(Part::new("threshold", &[], vec![threshold]));
+        }
+        Dictionary::MatryoshkaBatchTopKSae | Dictionary::JumpReluAutoEncoder => {}
+    }
+    let config = json!({
+        "trainer": {
+            "dict_class": dictionary.name(),
+            "activation_dim": d,
+            "dict_size": n,
+            "k": k,
+        },
+    });
+    let element = Element::of::<T>();
+    let whole = Element::I64;
+    let tensors = parts
+        .iter()
+        .map(|part| (&*part.name, element.name(), element.size(), &*part.shape));
+    let tensors = k
+        .map(|_| ("k", whole.name(), whole.size(), &[][..]))
+        .into_iter()
+        .chain(tensors);
+    write_both(folder, WEIGHTS, CONFIG, &config, |out| {
+        out.write_all(&header(&[], tensors))?;
+        if let Some(k) = k {
+            out.write_all(&(k as u64).to_le_bytes())?;
+        }
+        write_parts(out, &parts)
+    })?;
+    Ok(dictionary)
+}
+
+/// The tensor `k`.
+fn active_units<R: std::io::Read + std::io::Seek>(
+    tensors: &mut Tensors<R>,
+) -> Result<usize, Error> {
+    let k: f64 = tensors.scalar("k")?;
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // within 1..2³¹
+    if (1.0..f64::from(i32::MAX)).contains(&k) && k.fract() <= 0.0 {
+        Ok(k as usize)
+    } else {
+        let reason = format!("k must be a whole number of at least 1, is {k}");
+        Err(malformed(&tensors.path, reason))
+    }
+}

@@ -1,0 +1,146 @@
+//! Gemma Scope (Lieberum et al. 2024, <https://arxiv.org/abs/2408.05147>), in `params.npz`, and
+//! Gemma Scope 2, in `params.safetensors` with an optional `config.json`.
+//!
+//! ```text
+//! h = max(z, 0) where z > threshold,   z = x W_enc + b_enc,   x̂ = h W_dec + b_dec
+//! ```
+//!
+//! `W_enc` is d × n, `W_dec` is n × d; the second generation writes `w_enc` and `w_dec`. The bias of
+//! the decoder is not subtracted from the input. The encoders of embeddings were trained on
+//! embeddings that had been multiplied with `√d`: so are the samples for `encode`. A transcoder
+//! without a skip connection is loaded too, if its output is as wide as its input; what
+//! `reconstruct` returns is then its prediction.
+
+use std::fs;
+use std::path::Path;
+
+use serde_json::json;
+
+use super::one_layer::OneLayer;
+use super::{DecoderNorms, Matrix, Published, Selection, Threshold};
+use crate::files::atomic::Draft;
+use crate::files::config::Config;
+use crate::files::safetensors::{Part, write};
+use crate::files::tensors::Tensors;
+use crate::files::without_effect::Project;
+use crate::files::{Loaded, io_error, npz, unsupported, write_both};
+use crate::{Activation, Error, Real, SparseAutoencoder};
+
+/// Loads `params.npz` or `params.safetensors`, given the file or its folder.
+///
+/// # Errors
+///
+/// [`Error::Io`] if a file cannot be read, [`Error::Malformed`] if it is not what it should be,
+/// [`Error::Unsupported`] for skip connections and architectures other than `jump_relu`.
+pub fn load<T: Real>(path: impl AsRef<Path>) -> Result<Loaded<T>, Error> {
+    let mut path = path.as_ref().to_owned();
+    if path.is_dir() {
+        let first = path.join("params.npz");
+        path = if first.exists() {
+            first
+        } else {
+            path.join("params.safetensors")
+        };
+    }
+    let config = path.with_file_name("config.json");
+    let config = if config.exists() {
+        Config::read(&config, Project::GemmaScope)?
+    } else {
+        Config::absent(&config, Project::GemmaScope)
+    };
+    let architecture = config.text("architecture")?.unwrap_or("jump_relu");
+    if architecture != "jump_relu" {
+        let reason = format!("the architecture {architecture} is not jump_relu");
+        return Err(unsupported(config.path(), reason));
+    }
+    for key in ["affine_connection", "affine_skip_connection"] {
+        if config.flag(key)? == Some(true) {
+            let why = "a skip connection has no counterpart in a model of this crate";
+            return config.refuse(key, "true", why);
+        }
+    }
+    let mut tensors = Tensors::open(&path)?;
+    let name = |upper, lower| if tensors.has(lower) { lower } else { upper };
+    let published = Published {
+        encoder_weights: Matrix::units_are_columns(name("W_enc", "w_enc")),
+        encoder_bias: "b_enc",
+        decoder_weights: Matrix::units_are_rows(name("W_dec", "w_dec")),
+        decoder_bias: Some("b_dec"),
+        centered: false,
+        selection: Selection::Above(Threshold::PerUnit("threshold")),
+        decoder_norms: DecoderNorms::Nowhere,
+        decoder_factors: None,
+        input_scale: 1.0,
+        output_scale: 1.0,
+        unused: &[],
+        of_layout: &["affine_skip_connection", "W_skip", "w_skip"],
+        visible: None,
+        hidden: None,
+    };
+    published.load(&mut tensors, &config, Vec::new())
+}
+
+/// Saves a model of units with thresholds, or of ReLU units, into a folder, which is made if there is
+/// none, as Gemma Scope has it: `params.npz`.
+///
+/// There the encoder sees `x`. Of a model with a pre-encoder bias, the bias of the encoder is written
+/// as `b − Wᵀc`, so that `encode` returns the same, up to rounding.
+///
+/// # Errors
+///
+/// [`Error::Unsupported`] for several hidden layers, an output that is not linear, activations that
+/// Gemma Scope has not, and 4 GiB or more; [`Error::Io`] if the file cannot be written.
+pub fn save<T: Real>(model: &SparseAutoencoder<T>, folder: impl AsRef<Path>) -> Result<(), Error> {
+    let folder = folder.as_ref();
+    let path = folder.join("params.npz");
+    let parts = parts(model, &path, ["W_enc", "W_dec"])?;
+    let bytes = npz::size(&parts);
+    if u32::try_from(bytes).is_err() {
+        let reason = format!("an archive of {bytes} bytes, with 4 GiB or more, is not written");
+        return Err(unsupported(&path, reason));
+    }
+    fs::create_dir_all(folder).map_err(|error| io_error(folder, &error))?;
+    Draft::write(&path, |out| npz::write(out, &parts))?.commit()
+}
+
+/// [`save`] as Gemma Scope 2 has it: `params.safetensors` and `config.json`.
+///
+/// # Errors
+///
+/// As [`save`], but for the size.
+pub fn save_second<T: Real>(
+    model: &SparseAutoencoder<T>,
+    folder: impl AsRef<Path>,
+) -> Result<(), Error> {
+    const WEIGHTS: &str = "params.safetensors";
+    let folder = folder.as_ref();
+    let parts = parts(model, &folder.join(WEIGHTS), ["w_enc", "w_dec"])?;
+    let config = json!({
+        "architecture": "jump_relu",
+        "width": model.layout().hidden(),
+    });
+    write_both(folder, WEIGHTS, "config.json", &config, |out| {
+        write(out, &[], &parts)
+    })
+}
+
+fn parts<'a, T: Real>(
+    model: &'a SparseAutoencoder<T>,
+    path: &Path,
+    [encoder, decoder]: [&str; 2],
+) -> Result<[Part<'a, T>; 5], Error> {
+    let layer = OneLayer::of(model, path, "Gemma Scope")?;
+    let (d, n) = (layer.visible, layer.hidden);
+    let thresholds = match layer.activation {
+        Activation::Relu => vec![T::zero(); n],
+        Activation::JumpRelu => layer.thresholds.clone(),
+        _ => return layer.refuse_activation(path, "Gemma Scope"),
+    };
+    Ok([
+        Part::transposed(encoder, &[d, n], layer.encoder_weights),
+        Part::new("b_enc", &[n], layer.plain_bias()),
+        Part::new("threshold", &[n], thresholds),
+        Part::new(decoder, &[n, d], layer.decoder_weights),
+        Part::new("b_dec", &[d], layer.decoder_bias),
+    ])
+}

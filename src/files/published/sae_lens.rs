@@ -1,0 +1,309 @@
+//! [SAELens](https://github.com/decoderesearch/SAELens): a folder with `cfg.json` and
+//! `sae_weights.safetensors`.
+//!
+//! ```text
+//! z = (x − c) W_enc + b_enc         or  x W_enc + b_enc, if not apply_b_dec_to_input
+//! x̂ = h W_dec + c                   W_enc is d × n, W_dec is n × d
+//! ```
+//!
+//! | `architecture` | hidden activations `h` |
+//! |---|---|
+//! | `standard` | `max(z, 0)` |
+//! | `topk` | `max(z, 0)` on the `k` largest; with `rescale_acts_by_decoder_norm`, of `z‖W_dec,j‖`, which is what `encode` returns, and `decode` divides by the norms |
+//! | `jumprelu` | `max(z, 0)` where `z > threshold` |
+//! | `gated` | `max(exp(r_mag) y + b_mag, 0)` where `y + b_gate > 0`, `y = (x − c) W_enc` |
+//! | `batchtopk`, `matryoshka_batchtopk` | checkpoints of training; for inference SAELens writes them as `jumprelu`, and so they are loaded |
+//!
+//! Both generations of `cfg.json` are read: the flat one before version 6, where `activation_fn_str`
+//! makes a `topk` of a `standard` architecture and `scaling_factor` multiplies the hidden activations
+//! in the decoder, and the one with `metadata`. Inputs of attention heads (`hook_z`) are columns with
+//! the heads one after the other.
+//!
+use std::path::Path;
+
+use serde_json::json;
+
+use super::one_layer::OneLayer;
+use super::{DecoderNorms, Matrix, Published, Selection, Threshold};
+use crate::data::dtype::Element;
+use crate::files::config::Config;
+use crate::files::safetensors::{Part, write};
+use crate::files::tensors::Tensors;
+use crate::files::without_effect::Project;
+use crate::files::{Loaded, Note, malformed, unsupported, write_both};
+use crate::{Activation, Error, Real, SparseAutoencoder};
+
+const CONFIG: &str = "cfg.json";
+const WEIGHTS: &str = "sae_weights.safetensors";
+
+/// Loads the model in a folder, with `cfg.json` and `sae_weights.safetensors`.
+///
+/// # Errors
+///
+/// [`Error::Io`] if a file cannot be read, [`Error::Malformed`] if it is not what it should be,
+/// [`Error::Unsupported`] for other architectures, and for inputs that are normalised sample by
+/// sample (`layer_norm`, `constant_norm_rescale`).
+pub fn load<T: Real>(folder: impl AsRef<Path>) -> Result<Loaded<T>, Error> {
+    let folder = folder.as_ref();
+    let config = Config::read(&folder.join(CONFIG), Project::SaeLens)?;
+    let mut tensors = Tensors::open(&folder.join(WEIGHTS))?;
+    let refuse = |what: &str, value: &str| {
+        let reason = format!("{what} {value} has no counterpart in a model of this crate");
+        Err(unsupported(config.path(), reason))
+    };
+    let mut notes = Vec::new();
+    match config.get("normalize_activations") {
+        Some(value) if value.is_boolean() => {
+            if value == true {
+                notes.push(transformed("expected_average_only_in"));
+            }
+        }
+        _ => match config.text("normalize_activations")?.unwrap_or("none") {
+            "none" => {}
+            // SAELens leaves these to the caller too.
+            name @ ("expected_average_only_in" | "covariance_whitening") => {
+                notes.push(transformed(name));
+            }
+            other => {
+                let why = "each sample is normalised by itself, which is not linear and has no \
+                           counterpart in a model of this crate";
+                return config.refuse("normalize_activations", other, why);
+            }
+        },
+    }
+
+    match config.text("reshape_activations")?.unwrap_or("none") {
+        "none" | "hook_z" => {}
+        other => return refuse("reshape_activations", other),
+    }
+
+    let mut architecture = config.text("architecture")?.unwrap_or("standard");
+    let mut k = None;
+    if is_legacy(&config)? {
+        let name = config.text("activation_fn")?;
+        let arguments = config.object("activation_fn_kwargs")?;
+        match config.text("activation_fn_str")?.or(name).unwrap_or("relu") {
+            "relu" => {}
+            "topk" => architecture = "topk",
+            other => return refuse("the activation", other),
+        }
+        if let Some(arguments) = &arguments {
+            arguments.get("k");
+            if architecture == "topk" {
+                k = arguments.count("k")?;
+            }
+        }
+    }
+    let checkpoint = |conversion| Note::TrainingCheckpoint { conversion };
+    let rescaled = config.flag("rescale_acts_by_decoder_norm")?;
+    // Only of `topk`: else it may be a fraction, which a threshold stands for.
+    config.get("k");
+    let (selection, by_decoder_norm) = match architecture {
+        "standard" => (Selection::Relu, false),
+        "topk" => {
+            let k = match k {
+                Some(k) => k,
+                None => config.required("k", config.count("k")?)?,
+            };
+            (Selection::TopK(k), rescaled.unwrap_or(false))
+        }
+        "jumprelu" if tensors.has("threshold") => {
+            (Selection::Above(Threshold::PerUnit("threshold")), false)
+        }
+        "jumprelu" => {
+            notes.push(checkpoint(
+                "thresholds are the exponentials of log_threshold",
+            ));
+            (
+                Selection::Above(Threshold::LogPerUnit("log_threshold")),
+                false,
+            )
+        }
+        "gated" => (
+            Selection::Gated {
+                gate_bias: "b_gate",
+                magnitude_bias: "b_mag",
+                log_magnitude: "r_mag",
+            },
+            false,
+        ),
+        "batchtopk" | "matryoshka_batchtopk" => {
+            notes.push(checkpoint("topk_threshold is the threshold of every unit"));
+            let threshold = Threshold::Common("topk_threshold");
+            (Selection::Above(threshold), rescaled.unwrap_or(true))
+        }
+        other => return refuse("the architecture", other),
+    };
+
+    let mut decoder_factors = None;
+    let has_factors = config.flag("finetuning_scaling_factor")?;
+    if tensors.has("scaling_factor") {
+        let n = tensors.matrix_shape("W_enc")?.1;
+        let factors: Vec<T> = tensors.vector("scaling_factor", n)?;
+        decoder_factors = Some("scaling_factor");
+        let all_one = factors
+            .iter()
+            .all(|&factor| (factor - T::one()).abs() < T::of(1e-5));
+        if !all_one && has_factors != Some(true) {
+            let reason = "scaling_factor is not 1, but finetuning_scaling_factor is not set";
+            return Err(malformed(config.path(), reason));
+        }
+    }
+    let published = Published {
+        encoder_weights: Matrix::units_are_columns("W_enc"),
+        encoder_bias: "b_enc",
+        decoder_weights: Matrix::units_are_rows("W_dec"),
+        decoder_bias: Some("b_dec"),
+        centered: config.flag("apply_b_dec_to_input")?.unwrap_or(true),
+        selection,
+        decoder_norms: if by_decoder_norm {
+            DecoderNorms::InUnits
+        } else {
+            DecoderNorms::Nowhere
+        },
+        decoder_factors,
+        input_scale: 1.0,
+        output_scale: 1.0,
+        unused: &[],
+        of_layout: &[
+            "b_enc",
+            "threshold",
+            "log_threshold",
+            "topk_threshold",
+            "b_gate",
+            "b_mag",
+            "r_mag",
+            "W_skip",
+            "b_dec_out",
+        ],
+        visible: Some(("d_in", config.required("d_in", config.count("d_in")?)?)),
+        hidden: Some(("d_sae", config.required("d_sae", config.count("d_sae")?)?)),
+    };
+    published.load(&mut tensors, &config, notes)
+}
+
+fn transformed(transformation: &str) -> Note {
+    Note::TransformedSamples {
+        transformation: transformation.to_owned(),
+    }
+}
+
+/// Whether the configuration is of a version before 6, as one without a version is.
+fn is_legacy(config: &Config) -> Result<bool, Error> {
+    let metadata = config.object("metadata")?;
+    let inner = match &metadata {
+        Some(metadata) => metadata.text("sae_lens_version")?,
+        None => None,
+    };
+    let version = config.text("sae_lens_version")?.or(inner).unwrap_or("0");
+    let major = version
+        .split('.')
+        .next()
+        .and_then(|major| major.parse().ok());
+    Ok(major.unwrap_or(0) < 6)
+}
+
+/// Saves a model into a folder, which is made if there is none, as `SAE.load_from_disk` of SAELens 6
+/// reads it: `standard` for ReLU, `topk` for the activations that select within a sample, `jumprelu` for
+/// those with thresholds, `gated` for gated units.
+///
+/// Tied weights are written twice. The objective has no place in these files; [`super::save`] keeps
+/// it. [`save_with`] adds what SAELens wants to know of the network.
+///
+/// ```
+/// use sparse_autoencoder::{Activation, SparseAutoencoder, format::sae_lens};
+/// # let folder = std::env::temp_dir().join(format!("sparse-autoencoder-lens-{}", std::process::id()));
+///
+/// let sae = SparseAutoencoder::<f32>::builder()
+///     .layers([8, 16])
+///     .hidden_activation(Activation::TopK(2))
+///     .output_activation(Activation::Identity)
+///     .build()?;
+/// sae_lens::save(&sae, &folder)?;
+/// let again = sae_lens::load::<f32>(&folder)?.model;
+/// assert_eq!(again.parameters(), sae.parameters());
+/// # std::fs::remove_dir_all(&folder).unwrap();
+/// # Ok::<(), sparse_autoencoder::Error>(())
+/// ```
+///
+/// # Errors
+///
+/// [`Error::Unsupported`] for several hidden layers, an output that is not linear, or hidden
+/// activations that SAELens has not; [`Error::Io`] if the files cannot be written.
+pub fn save<T: Real>(model: &SparseAutoencoder<T>, folder: impl AsRef<Path>) -> Result<(), Error> {
+    save_with(model, folder, &[])
+}
+
+/// [`save`], with entries for the `metadata` of `cfg.json`: by `model_name` and `hook_name`, SAELens
+/// finds the place in the network whose activations the model encodes.
+///
+/// ```no_run
+/// # use sparse_autoencoder::{Activation, SparseAutoencoder, format::sae_lens};
+/// # let sae = SparseAutoencoder::<f32>::builder()
+/// #     .layers([768, 24576])
+/// #     .hidden_activation(Activation::JumpRelu)
+/// #     .output_activation(Activation::Identity)
+/// #     .build()?;
+/// let place = [
+///     ("model_name", "gpt2-small"),
+///     ("hook_name", "blocks.8.hook_resid_pre"),
+/// ];
+/// sae_lens::save_with(&sae, "gpt2-small-res-8", &place)?;
+/// # Ok::<(), sparse_autoencoder::Error>(())
+/// ```
+///
+/// # Errors
+///
+/// As [`save`].
+pub fn save_with<T: Real>(
+    model: &SparseAutoencoder<T>,
+    folder: impl AsRef<Path>,
+    metadata: &[(&str, &str)],
+) -> Result<(), Error> {
+    let folder = folder.as_ref();
+    let layer = OneLayer::of(model, folder, "SAELens")?;
+    let (d, n) = (layer.visible, layer.hidden);
+    let mut config = json!({
+        "architecture": "standard",
+        "d_in": d,
+        "d_sae": n,
+        "dtype": if Element::of::<T>() == Element::F32 { "float32" } else { "float64" },
+        "device": "cpu",
+        "apply_b_dec_to_input": layer.centered,
+        "normalize_activations": "none",
+        "reshape_activations": "none",
+    });
+    for (key, text) in metadata {
+        config["metadata"][*key] = json!(text);
+    }
+    // The generation of the layout, by which SAELens tells how to read it.
+    config["metadata"]["sae_lens_version"] = json!("6.0.0");
+    if let Activation::TopK(k) = layer.activation {
+        config["architecture"] = json!("topk");
+        config["k"] = json!(k);
+        config["rescale_acts_by_decoder_norm"] = json!(false);
+    }
+    let bias = if layer.magnitudes.is_some() {
+        "b_gate"
+    } else {
+        "b_enc"
+    };
+    let mut parts = vec![
+        Part::transposed("W_enc", &[d, n], layer.encoder_weights),
+        Part::new(bias, &[n], layer.encoder_bias),
+        Part::new("W_dec", &[n, d], layer.decoder_weights),
+        Part::new("b_dec", &[d], layer.decoder_bias),
+    ];
+    if layer.activation == Activation::JumpRelu {
+        config["architecture"] = json!("jumprelu");
+        parts.push(Part::new("threshold", &[n], &layer.thresholds[..]));
+    }
+    if let Some([log_magnitude, magnitude_bias]) = layer.magnitudes {
+        config["architecture"] = json!("gated");
+        parts.push(Part::new("r_mag", &[n], log_magnitude));
+        parts.push(Part::new("b_mag", &[n], magnitude_bias));
+    }
+    write_both(folder, WEIGHTS, CONFIG, &config, |out| {
+        write(out, &[], &parts)
+    })
+}

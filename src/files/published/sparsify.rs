@@ -1,0 +1,128 @@
+//! [sparsify](https://github.com/EleutherAI/sparsify) of EleutherAI: a folder with `cfg.json` and
+//! `sae.safetensors`.
+//!
+//! ```text
+//! h = max(z, 0) on the k largest,   z = encoder.weight (x − c) + encoder.bias
+//! x̂ = h W_dec + c                   or  z = encoder.weight x + …, if transcode
+//! ```
+//!
+//! `encoder.weight` and `W_dec` are both n × d, `c` is `b_dec`. A coder that was trained to predict
+//! the output of a module (`transcode`) is loaded like the others: what `reconstruct` returns is then
+//! that prediction. One with a skip connection has no counterpart here.
+
+use std::path::Path;
+
+use serde_json::json;
+
+use super::one_layer::OneLayer;
+use super::{DecoderNorms, Matrix, Published, Selection};
+use crate::files::config::Config;
+use crate::files::safetensors::{Part, write};
+use crate::files::tensors::Tensors;
+use crate::files::without_effect::Project;
+use crate::files::{Loaded, unsupported, write_both};
+use crate::{Activation, Error, Real, SparseAutoencoder};
+
+const CONFIG: &str = "cfg.json";
+const WEIGHTS: &str = "sae.safetensors";
+
+/// Loads the model in a folder, with `cfg.json` and `sae.safetensors`.
+///
+/// # Errors
+///
+/// [`Error::Io`] if a file cannot be read, [`Error::Malformed`] if it is not what it should be,
+/// [`Error::Unsupported`] for skip connections, for signed activations of older versions, and for
+/// activations other than `topk`.
+pub fn load<T: Real>(folder: impl AsRef<Path>) -> Result<Loaded<T>, Error> {
+    let folder = folder.as_ref();
+    let config = Config::read(&folder.join(CONFIG), Project::Sparsify)?;
+    let mut tensors = Tensors::open(&folder.join(WEIGHTS))?;
+    let activation = config.text("activation")?.unwrap_or("topk");
+    if activation != "topk" {
+        let reason =
+            format!("the activation {activation} has no counterpart in a model of this crate");
+        return Err(unsupported(config.path(), reason));
+    }
+    for (flag, why) in [
+        (
+            "skip_connection",
+            "a linear map from the input to the reconstruction has no counterpart in a model of this crate",
+        ),
+        (
+            "signed",
+            "units that are chosen by magnitude and may be negative have no counterpart in a model of this \
+             crate",
+        ),
+    ] {
+        if config.flag(flag)? == Some(true) {
+            return config.refuse(flag, "true", why);
+        }
+    }
+    let visible = config.required("d_in", config.count("d_in")?)?;
+    config.get("expansion_factor");
+    let hidden = match config.count("num_latents")?.unwrap_or(0) {
+        // It stands for a multiple of d_in.
+        0 => {
+            let factor = config.count("expansion_factor")?.unwrap_or(32);
+            ("expansion_factor × d_in", factor.saturating_mul(visible))
+        }
+        units => ("num_latents", units),
+    };
+    let published = Published {
+        encoder_weights: Matrix::units_are_rows("encoder.weight"),
+        encoder_bias: "encoder.bias",
+        decoder_weights: Matrix::units_are_rows("W_dec"),
+        decoder_bias: Some("b_dec"),
+        centered: !config.flag("transcode")?.unwrap_or(false),
+        selection: Selection::TopK(config.required("k", config.count("k")?)?),
+        decoder_norms: DecoderNorms::Nowhere,
+        decoder_factors: None,
+        input_scale: 1.0,
+        output_scale: 1.0,
+        unused: &[],
+        of_layout: &["W_skip"],
+        visible: Some(("d_in", visible)),
+        hidden: Some(hidden),
+    };
+    published.load(&mut tensors, &config, Vec::new())
+}
+
+/// Saves a model with a selecting activation into a folder, which is made if there is none, as
+/// `SparseCoder.load_from_disk` reads it.
+///
+/// There the encoder sees `x − c`. Of a model without a pre-encoder bias, the bias of the encoder is
+/// written as `b + Wᵀc`, so that `encode` returns the same, up to rounding. Tied weights are written
+/// twice.
+///
+/// # Errors
+///
+/// [`Error::Unsupported`] for several hidden layers, an output that is not linear, or hidden
+/// activations other than the selecting ones; [`Error::Io`] if the files cannot be written.
+pub fn save<T: Real>(model: &SparseAutoencoder<T>, folder: impl AsRef<Path>) -> Result<(), Error> {
+    let folder = folder.as_ref();
+    let layer = OneLayer::of(model, folder, "sparsify")?;
+    let Activation::TopK(k) = layer.activation else {
+        return layer.refuse_activation(folder, "sparsify");
+    };
+    let (d, n) = (layer.visible, layer.hidden);
+    let config = json!({
+        "activation": "topk",
+        "expansion_factor": n.div_ceil(d),
+        "normalize_decoder": false,
+        "num_latents": n,
+        "k": k,
+        "multi_topk": false,
+        "skip_connection": false,
+        "transcode": false,
+        "d_in": d,
+    });
+    let parts = [
+        Part::new("W_dec", &[n, d], layer.decoder_weights),
+        Part::new("b_dec", &[d], layer.decoder_bias),
+        Part::new("encoder.bias", &[n], layer.centered_bias()),
+        Part::new("encoder.weight", &[n, d], layer.encoder_weights),
+    ];
+    write_both(folder, WEIGHTS, CONFIG, &config, |out| {
+        write(out, &[], &parts)
+    })
+}

@@ -1,0 +1,256 @@
+//! The elementwise passes of a training step, fused so that each matrix is read and written once.
+
+use nalgebra::DMatrixView;
+
+use super::{Scalar, Scratch, vectorize};
+use crate::Real;
+use crate::sparse::keep_largest;
+
+/// `z ← f(z + b)` for every column, then all but the `kept` largest of each column are set to 0.
+/// Writes the sum over the columns to `sums`, if that is not empty, and the number of entries that
+/// are not 0 behind it.
+pub(crate) fn activate<T: Real>(
+    z: &mut [T],
+    bias: &[T],
+    f: impl Fn(T) -> T + Sync + Send,
+    kept: Option<usize>,
+    sums: &mut [T],
+    scratch: &mut Scratch<T>,
+) {
+    scratch.run(z, bias.len(), sums, |_, panel, sums| {
+        for column in panel.chunks_exact_mut(bias.len()) {
+            // Where some are yet to be taken away, they are added up only then.
+            let at_once = if kept.is_none() { &mut *sums } else { &mut [] };
+            vectorize(
+                #[inline(always)]
+                || activate_and_add(column, bias, &f, at_once),
+            );
+            if let Some(kept) = kept {
+                keep_largest(column, kept);
+                vectorize(
+                    #[inline(always)]
+                    || add_column(column, sums),
+                );
+            }
+        }
+    });
+}
+
+/// `z ← f(z + b)`, and [`add_column`] at the same time.
+#[inline(always)]
+fn activate_and_add<T: Real>(column: &mut [T], bias: &[T], f: &impl Fn(T) -> T, sums: &mut [T]) {
+    let entries = column.iter_mut().zip(bias);
+    let Some((active, sums)) = sums.split_last_mut() else {
+        for (z, &b) in entries {
+            *z = f(*z + b);
+        }
+        return;
+    };
+    let mut count = 0;
+    for ((z, &b), sum) in entries.zip(sums) {
+        let h = f(*z + b);
+        *z = h;
+        *sum += h;
+        count += u32::from(h != T::zero());
+    }
+    *active += T::of_count(count as usize);
+}
+
+/// Adds the entries of a column to `sums`, if that is not empty, and the number of those that are
+/// not 0 behind them.
+#[inline(always)]
+pub(crate) fn add_column<T: Real>(column: &[T], sums: &mut [T]) {
+    for (sum, &h) in sums.iter_mut().zip(column) {
+        *sum += h;
+    }
+    if let Some(active) = sums.get_mut(column.len()) {
+        *active += sum(
+            column,
+            |h| if h == T::zero() { T::zero() } else { T::one() },
+        );
+    }
+}
+
+/// `z ← δ`, where `(loss, δ) = term(z + b, x)` entry by entry. Writes the sum over the columns of δ
+/// to the first half of `sums` and of the losses to the second.
+pub(crate) fn residual<T: Real>(
+    z: &mut [T],
+    bias: &[T],
+    x: DMatrixView<'_, T>,
+    term: impl Fn(T, T) -> (T, T) + Sync + Send,
+    sums: &mut [T],
+    scratch: &mut Scratch<T>,
+) {
+    let rows = bias.len();
+    scratch.run(z, rows, sums, |first, panel, sums| {
+        for (offset, column) in panel.chunks_exact_mut(rows).enumerate() {
+            let x = x.column(first + offset);
+            let (delta_sums, loss_sums) = sums.split_at_mut(rows);
+            vectorize(
+                #[inline(always)]
+                || residual_column(column, bias, x.as_slice(), &term, delta_sums, loss_sums),
+            );
+        }
+    });
+}
+
+/// [`residual`] of one sample.
+// A function of its own: the compiler knows of its arguments, but not of what a closure holds, that
+// they do not overlap, and five slices are too many to compare before the loop.
+#[inline(always)]
+fn residual_column<T: Real>(
+    column: &mut [T],
+    bias: &[T],
+    x: &[T],
+    term: &impl Fn(T, T) -> (T, T),
+    delta_sums: &mut [T],
+    loss_sums: &mut [T],
+) {
+    let entries = column.iter_mut().zip(bias).zip(x);
+    for (((z, &b), &x), (delta_sum, loss_sum)) in entries.zip(delta_sums.iter_mut().zip(loss_sums))
+    {
+        let (loss, delta) = term(*z + b, x);
+        *z = delta;
+        *delta_sum += delta;
+        *loss_sum += loss;
+    }
+}
+
+/// `δ ← (δ + per_unit) ⊙ f′(h)` for every column, `per_unit` being left out where it is empty.
+/// Writes the sum over the columns to `sums`.
+pub(crate) fn backpropagate<T: Real>(
+    delta: &mut [T],
+    h: &[T],
+    per_unit: &[T],
+    slope: impl Fn(T) -> T + Sync + Send,
+    sums: &mut [T],
+    scratch: &mut Scratch<T>,
+) {
+    let rows = sums.len();
+    scratch.run(delta, rows, sums, |first, panel, sums| {
+        let h = &h[first * rows..][..panel.len()];
+        for (column, h) in panel.chunks_exact_mut(rows).zip(h.chunks_exact(rows)) {
+            let entries = column.iter_mut().zip(h).zip(&mut *sums);
+            vectorize(
+                #[inline(always)]
+                || {
+                    if per_unit.is_empty() {
+                        for ((delta, &h), sum) in entries {
+                            *delta *= slope(h);
+                            *sum += *delta;
+                        }
+                    } else {
+                        for (((delta, &h), sum), &p) in entries.zip(per_unit) {
+                            *delta = (*delta + p) * slope(h);
+                            *sum += *delta;
+                        }
+                    }
+                },
+            );
+        }
+    });
+}
+
+/// `Σ term(v)`, in a fixed order that vector code can keep.
+#[inline(always)]
+pub(crate) fn sum<T: Real>(values: &[T], term: impl Fn(T) -> T) -> T {
+    // Floating-point addition does not associate, so the compiler may not split a sum: we do.
+    const LANES: usize = 32;
+    let mut lanes = [T::zero(); LANES];
+    let chunks = values.chunks_exact(LANES);
+    let rest = chunks.remainder();
+    for chunk in chunks {
+        for (lane, &value) in lanes.iter_mut().zip(chunk) {
+            *lane += term(value);
+        }
+    }
+    for (lane, &value) in lanes.iter_mut().zip(rest) {
+        *lane += term(value);
+    }
+    let mut half = LANES / 2;
+    while half > 0 {
+        for lane in 0..half {
+            let other = lanes[lane + half];
+            lanes[lane] += other;
+        }
+        half /= 2;
+    }
+    lanes[0]
+}
+
+/// `‖a − b‖²`
+pub(crate) fn distance_squared<T: Real>(a: &[T], b: &[T]) -> T {
+    vectorize(
+        #[inline(always)]
+        || {
+            const LANES: usize = 32;
+            let mut lanes = [T::zero(); LANES];
+            for (a, b) in a.chunks(LANES).zip(b.chunks(LANES)) {
+                for ((lane, &a), &b) in lanes.iter_mut().zip(a).zip(b) {
+                    *lane = Scalar::fma(a - b, a - b, *lane);
+                }
+            }
+            sum(&lanes, |lane| lane)
+        },
+    )
+}
+
+/// `to ← to ⊙ factors`
+pub(crate) fn multiply<T: Real>(to: &mut [T], factors: &[T]) {
+    vectorize(
+        #[inline(always)]
+        || {
+            for (to, &factor) in to.iter_mut().zip(factors) {
+                *to *= factor;
+            }
+        },
+    );
+}
+
+/// `to ← to + a ⊙ b`
+pub(crate) fn add_products<T: Real>(to: &mut [T], a: &[T], b: &[T]) {
+    vectorize(
+        #[inline(always)]
+        || {
+            for ((to, &a), &b) in to.iter_mut().zip(a).zip(b) {
+                *to = Scalar::fma(a, b, *to);
+            }
+        },
+    );
+}
+
+/// `to ← to / divisor`
+pub(crate) fn divide_by<T: Real>(to: &mut [T], divisor: T) {
+    vectorize(
+        #[inline(always)]
+        || {
+            for to in to {
+                *to /= divisor;
+            }
+        },
+    );
+}
+
+/// `to ← a − b`
+pub(crate) fn subtract<T: Real>(a: &[T], b: &[T], to: &mut [T]) {
+    vectorize(
+        #[inline(always)]
+        || {
+            for ((to, &a), &b) in to.iter_mut().zip(a).zip(b) {
+                *to = a - b;
+            }
+        },
+    );
+}
+
+/// `to ← to + factor · v`
+pub(crate) fn add_scaled<T: Real>(to: &mut [T], factor: T, v: &[T]) {
+    vectorize(
+        #[inline(always)]
+        || {
+            for (to, &v) in to.iter_mut().zip(v) {
+                *to = Scalar::fma(factor, v, *to);
+            }
+        },
+    );
+}

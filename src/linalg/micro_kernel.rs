@@ -1,0 +1,341 @@
+//! Tiles of a result, in registers.
+
+use std::ops::Range;
+
+use nalgebra::DMatrixViewMut;
+use pulp::{Simd, WithSimd};
+
+use super::gemm::{Side, Write};
+use super::packing::Strips;
+use crate::Real;
+
+/// Positions of the depth that a turn of the innermost loop takes: the more, the less a turn costs.
+/// 8 is level.
+const TURN: usize = 4;
+/// Columns of the last tile of a result that has no more left: 1 % of a step with 100 or 128 samples,
+/// a tenth of an encoding of ten.
+const NARROW: usize = 4;
+
+/// Vectors and columns of a tile on a machine with so many registers: it takes a register for each
+/// of their pairs, and a few must remain for the two sides. With one vector and 24 columns, 25 reads per
+/// 24 multiply-adds would limit it.
+const fn vectors_and_columns(registers: usize) -> (usize, usize) {
+    if registers >= 32 { (3, 8) } else { (2, 6) }
+}
+
+/// A block of a product: all tiles of these rows and columns of the result, for this part of the
+/// depth.
+#[derive(Debug)]
+pub(crate) struct Block<'a, T: Real> {
+    pub(crate) out: DMatrixViewMut<'a, T>,
+    pub(crate) write: Write,
+    pub(crate) rows: Range<usize>,
+    pub(crate) columns: Range<usize>,
+    pub(crate) depth: Range<usize>,
+    /// The copy of the vector side.
+    pub(crate) strips: Strips<'a, T>,
+    pub(crate) panels: Panels<'a, T>,
+}
+
+/// The broadcast side of a block.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Panels<'a, T: Real> {
+    Copied(Strips<'a, T>),
+    /// Columns that run along the depth are read where they are.
+    InPlace(&'a Side<'a, T>),
+}
+
+macro_rules! tiles {
+    ($tiles:ident, $shape:ident, $float:ident, $vectors:ident, $splat:ident, $mul_add:ident,
+     $add:ident, $as_simd:ident, $as_mut_simd:ident) => {
+        /// The rows and the columns of a tile on this machine.
+        pub(crate) struct $shape;
+
+        /// Computes a block on the vectors of this machine.
+        ///
+        /// It is all that runs between its call and its return, so that the compiler has every
+        /// register for the tile and no reason to move anything else into its loop.
+        pub(crate) struct $tiles<'a>(pub(crate) Block<'a, $float>);
+
+        const _: () = {
+            impl WithSimd for $shape {
+                type Output = (usize, usize);
+
+                #[inline(always)]
+                fn with_simd<S: Simd>(self, _: S) -> (usize, usize) {
+                    let (vectors, columns) = vectors_and_columns(S::REGISTER_COUNT);
+                    (vectors * lanes::<S>(), columns)
+                }
+            }
+
+            impl WithSimd for $tiles<'_> {
+                type Output = ();
+
+                #[inline(always)]
+                fn with_simd<S: Simd>(self, simd: S) {
+                    if const { vectors_and_columns(S::REGISTER_COUNT).0 == 3 } {
+                        tiles::<S, 3, 8>(simd, self.0);
+                    } else {
+                        tiles::<S, 2, 6>(simd, self.0);
+                    }
+                }
+            }
+
+            const fn lanes<S: Simd>() -> usize {
+                size_of::<S::$vectors>() / size_of::<$float>()
+            }
+
+            #[inline(always)]
+            fn tiles<S: Simd, const V: usize, const N: usize>(
+                simd: S,
+                mut block: Block<'_, $float>,
+            ) {
+                for j in block.columns.clone().step_by(N) {
+                    match block.columns.end - j {
+                        1 => tiles_at::<S, V, 1, N, 4>(simd, &mut block, j),
+                        2 => tiles_at::<S, V, 2, N, 2>(simd, &mut block, j),
+                        ..=NARROW => tiles_at::<S, V, NARROW, N, 1>(simd, &mut block, j),
+                        _ => tiles_at::<S, V, N, N, 1>(simd, &mut block, j),
+                    }
+                }
+            }
+
+            /// The tiles at the `C` columns of the result from `j` on, or at as many as there are. A copy
+            /// of the broadcast side has `N` of them side by side. `G` tiles are computed together.
+            #[inline(always)]
+            fn tiles_at<S: Simd, const V: usize, const C: usize, const N: usize, const G: usize>(
+                simd: S,
+                block: &mut Block<'_, $float>,
+                j: usize,
+            ) {
+                let depth = block.depth.len();
+                let columns = C.min(block.columns.end - j);
+                match block.panels {
+                    Panels::Copied(panels) => {
+                        let panel = panels.get((j - block.columns.start) / N);
+                        let (panel, _) = panel.as_chunks::<N>();
+                        let (turns, _) = panel.as_chunks::<TURN>();
+                        let b = (
+                            |turn: usize, p: usize, n: usize| turns[turn][p][n],
+                            |p: usize, n: usize| panel[p][n],
+                        );
+                        column_of_tiles::<S, V, C, G>(simd, block, (j, columns), b);
+                    }
+                    Panels::InPlace(side) => {
+                        let mut turns: [&[[$float; TURN]]; C] = [&[]; C];
+                        let mut all: [&[$float]; C] = [&[]; C];
+                        for n in 0..C {
+                            // Beyond the end, an entry that is there stands in.
+                            let column = side.column(j + n.min(columns - 1));
+                            all[n] = &column[block.depth.clone()][..depth];
+                            turns[n] = all[n].as_chunks::<TURN>().0;
+                        }
+                        let b = (
+                            |turn: usize, p: usize, n: usize| turns[n][turn][p],
+                            |p: usize, n: usize| all[n][p],
+                        );
+                        column_of_tiles::<S, V, C, G>(simd, block, (j, columns), b);
+                    }
+                }
+            }
+
+            /// The tiles of all strips at the columns from `j` on, each of as many vectors as there
+            /// are rows left for.
+            #[inline(always)]
+            fn column_of_tiles<S: Simd, const V: usize, const N: usize, const G: usize>(
+                simd: S,
+                block: &mut Block<'_, $float>,
+                (j, columns): (usize, usize),
+                b: (
+                    impl Fn(usize, usize, usize) -> $float + Copy,
+                    impl Fn(usize, usize) -> $float + Copy,
+                ),
+            ) {
+                let (rows, width) = (block.rows.clone(), V * lanes::<S>());
+                // Where there is no column, there is no room either.
+                let mut out: [&mut [$float]; N] = std::array::from_fn(|_| &mut [][..]);
+                let write = block.write;
+                let mut view = block.out.columns_range_mut(j..j + columns);
+                for (n, column) in view.column_iter_mut().enumerate() {
+                    out[n] = &mut column.data.into_slice_mut()[rows.clone()];
+                }
+                let mut together = 0;
+                if G > 1 {
+                    together = rows.len() / width / G * G;
+                    for index in (0..together).step_by(G) {
+                        let strips = std::array::from_fn(|g| {
+                            S::$as_simd(block.strips.get(index + g))
+                                .0
+                                .as_chunks::<V>()
+                                .0
+                        });
+                        let tiles = accumulate_together::<S, V, N, G>(simd, strips, b.1);
+                        for g in 0..G {
+                            put(simd, tiles[g], (index + g) * width, &mut out, write);
+                        }
+                    }
+                }
+                for (index, i) in (0..rows.len()).step_by(width).enumerate().skip(together) {
+                    let (strip, _) = S::$as_simd(block.strips.get(index));
+                    let (strip, _) = strip.as_chunks::<V>();
+                    match (rows.len() - i).div_ceil(lanes::<S>()) {
+                        1 => {
+                            let tile = accumulate::<S, 1, V, N>(simd, strip, b);
+                            put(simd, tile, i, &mut out, write);
+                        }
+                        2 => {
+                            let tile = accumulate::<S, 2, V, N>(simd, strip, b);
+                            put(simd, tile, i, &mut out, write);
+                        }
+                        _ => {
+                            let tile = accumulate::<S, V, V, N>(simd, strip, b);
+                            put(simd, tile, i, &mut out, write);
+                        }
+                    }
+                }
+            }
+
+            /// The first `U` vectors of a tile, from a strip of the vector side and the entries
+            /// of the broadcast side: `b(turn, p, n)` of a turn, or `any(p, n)`.
+            #[inline(always)]
+            fn accumulate<S: Simd, const U: usize, const V: usize, const N: usize>(
+                simd: S,
+                strip: &[[S::$vectors; V]],
+                (b, any): (
+                    impl Fn(usize, usize, usize) -> $float,
+                    impl Fn(usize, usize) -> $float,
+                ),
+            ) -> [[S::$vectors; U]; N] {
+                let mut tile = [[simd.$splat(0.0); U]; N];
+                let (turns, last) = strip.as_chunks::<TURN>();
+                for (turn, a) in turns.iter().enumerate() {
+                    for p in 0..TURN {
+                        for n in 0..N {
+                            let b = simd.$splat(b(turn, p, n));
+                            for v in 0..U {
+                                tile[n][v] = simd.$mul_add(a[p][v], b, tile[n][v]);
+                            }
+                        }
+                    }
+                }
+                for (p, a) in (TURN * turns.len()..).zip(last) {
+                    for n in 0..N {
+                        let b = simd.$splat(any(p, n));
+                        for v in 0..U {
+                            tile[n][v] = simd.$mul_add(a[v], b, tile[n][v]);
+                        }
+                    }
+                }
+                tile
+            }
+
+            /// `G` whole tiles of so few columns that one of them would have to wait for its own sums.
+            #[inline(always)]
+            fn accumulate_together<S: Simd, const V: usize, const N: usize, const G: usize>(
+                simd: S,
+                strips: [&[[S::$vectors; V]]; G],
+                b: impl Fn(usize, usize) -> $float,
+            ) -> [[[S::$vectors; V]; N]; G] {
+                let mut tiles = [[[simd.$splat(0.0); V]; N]; G];
+                let depth = strips[0].len();
+                let strips = strips.map(|strip| &strip[..depth]);
+                for p in 0..depth {
+                    for n in 0..N {
+                        let b = simd.$splat(b(p, n));
+                        for g in 0..G {
+                            for v in 0..V {
+                                tiles[g][n][v] = simd.$mul_add(strips[g][p][v], b, tiles[g][n][v]);
+                            }
+                        }
+                    }
+                }
+                tiles
+            }
+
+            /// Writes a tile to columns of the result, from row `i` on, added to what `write` says.
+            #[inline(always)]
+            fn put<S: Simd, const U: usize, const N: usize>(
+                simd: S,
+                tile: [[S::$vectors; U]; N],
+                i: usize,
+                out: &mut [&mut [$float]; N],
+                write: Write,
+            ) {
+                let rows = i..i + U * lanes::<S>();
+                if out[0].len() < rows.end {
+                    // Entry by entry: an array whose address a function has, or which a variable
+                    // indexes, cannot live in registers, so the tile itself is never that.
+                    let mut copy = [[simd.$splat(0.0); U]; N];
+                    for n in 0..N {
+                        for v in 0..U {
+                            copy[n][v] = tile[n][v];
+                        }
+                    }
+                    return put_part::<S, U, N>(&copy, i, out, write);
+                }
+                match write {
+                    Write::Over => {
+                        for n in 0..N {
+                            if let Some(out) = out[n].get_mut(rows.clone()) {
+                                let (out, _) = S::$as_mut_simd(out);
+                                for v in 0..U {
+                                    out[v] = tile[n][v];
+                                }
+                            }
+                        }
+                    }
+                    Write::Add => {
+                        for n in 0..N {
+                            if let Some(out) = out[n].get_mut(rows.clone()) {
+                                let (out, _) = S::$as_mut_simd(out);
+                                for v in 0..U {
+                                    out[v] = simd.$add(out[v], tile[n][v]);
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+
+            /// The same where the rows end within the tile.
+            fn put_part<S: Simd, const U: usize, const N: usize>(
+                tile: &[[S::$vectors; U]; N],
+                i: usize,
+                out: &mut [&mut [$float]; N],
+                write: Write,
+            ) {
+                for (out, tile) in out.iter_mut().zip(tile) {
+                    let tile: &[$float] = pulp::bytemuck::cast_slice(tile);
+                    let out = out.iter_mut().skip(i).zip(tile);
+                    match write {
+                        Write::Over => out.for_each(|(out, &value)| *out = value),
+                        Write::Add => out.for_each(|(out, &value)| *out += value),
+                    }
+                }
+            }
+        };
+    };
+}
+
+tiles!(
+    TilesF32,
+    ShapeF32,
+    f32,
+    f32s,
+    splat_f32s,
+    mul_add_f32s,
+    add_f32s,
+    as_simd_f32s,
+    as_mut_simd_f32s
+);
+tiles!(
+    TilesF64,
+    ShapeF64,
+    f64,
+    f64s,
+    splat_f64s,
+    mul_add_f64s,
+    add_f64s,
+    as_simd_f64s,
+    as_mut_simd_f64s
+);

@@ -1,0 +1,256 @@
+//! Blocks of a factor, copied in the order in which tiles read them.
+
+use std::ops::Range;
+
+use super::aligned::{Aligned, line};
+use super::gemm::Side;
+use super::vectorize;
+use crate::Real;
+
+/// Columns that are transposed together; so many positions of the depth are whole squares on every
+/// machine.
+pub(crate) const SQUARE: usize = 16;
+
+/// The copies, which outlive a product so that the next does not allocate.
+#[derive(Debug, Clone)]
+pub(crate) struct Copies<T> {
+    pub(crate) vector: Aligned<T>,
+    pub(crate) broadcast: Aligned<T>,
+}
+
+impl<T> Copies<T> {
+    pub(crate) const fn new() -> Self {
+        Self {
+            vector: Aligned::new(),
+            broadcast: Aligned::new(),
+        }
+    }
+}
+
+/// A block of a factor in the order of its use: strips of `width` entries along the result, each
+/// strip position by position of the depth. Entries beyond the end are 0.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Strips<'a, T> {
+    entries: &'a [T],
+    width: usize,
+    depth: usize,
+}
+
+impl<'a, T> Strips<'a, T> {
+    /// From the beginning of a strip to that of the next: a cache line further than its end, because
+    /// lines that are a power of two apart push each other out of the cache, and strips are written
+    /// side by side.
+    const fn stride(width: usize, depth: usize) -> usize {
+        width * depth + line::<T>()
+    }
+
+    pub(crate) fn get(&self, index: usize) -> &'a [T] {
+        let start = index * Self::stride(self.width, self.depth);
+        &self.entries[start..start + self.width * self.depth]
+    }
+
+    /// What [`copy_strips`] has left in a buffer.
+    pub(crate) fn of(entries: &'a [T], width: usize, depth: usize) -> Self {
+        Self {
+            entries,
+            width,
+            depth,
+        }
+    }
+
+    /// Those from this index on.
+    pub(crate) fn from(&self, index: usize) -> Self {
+        Self {
+            entries: &self.entries[index * Self::stride(self.width, self.depth)..],
+            ..*self
+        }
+    }
+
+    /// One of them alone.
+    pub(crate) fn only(&self, index: usize) -> Self {
+        Self {
+            entries: self.get(index),
+            ..*self
+        }
+    }
+}
+
+/// The entries that strips take.
+pub(crate) const fn room_for_strips<T>(along: usize, width: usize, depth: usize) -> usize {
+    along.div_ceil(width) * Strips::<T>::stride(width, depth)
+}
+
+/// Copies a block of `side` into strips.
+pub(crate) fn copy_strips<'b, T: Real>(
+    side: &Side<'_, T>,
+    width: usize,
+    along: Range<usize>,
+    depth: Range<usize>,
+    buffer: &'b mut Aligned<T>,
+) -> Strips<'b, T> {
+    let stride = Strips::<T>::stride(width, depth.len());
+    let needed = room_for_strips::<T>(along.len(), width, depth.len());
+    buffer.grow(needed);
+    let strips = &mut buffer[..needed];
+    if !along.len().is_multiple_of(width) {
+        strips[needed - stride..].fill(T::zero());
+    }
+    if side.along_depth {
+        let firsts = along.clone().step_by(width);
+        for (first, strip) in firsts.zip(strips.chunks_exact_mut(stride)) {
+            let columns = first..(first + width).min(along.end);
+            let strip = &mut strip[..width * depth.len()];
+            transpose_strip(side, columns, depth.clone(), strip);
+        }
+    } else {
+        let depth = depth.clone();
+        vectorize(
+            #[inline(always)]
+            || match width {
+                // As constants, so that a part of a column is moved without a call.
+                6 => copy_rows(side, along, depth, 6, strips),
+                8 => copy_rows(side, along, depth, 8, strips),
+                12 => copy_rows(side, along, depth, 12, strips),
+                16 => copy_rows(side, along, depth, 16, strips),
+                24 => copy_rows(side, along, depth, 24, strips),
+                48 => copy_rows(side, along, depth, 48, strips),
+                _ => copy_rows(side, along, depth, width, strips),
+            },
+        );
+    }
+    Strips {
+        entries: strips,
+        width,
+        depth: depth.len(),
+    }
+}
+
+/// Columns whose parts are copied at the same time.
+const TOGETHER: usize = 4;
+
+/// Parts of columns that run along the result become positions of strips of `width` entries: of all
+/// strips at once, so that a column is read from one end to the other, and of a few columns at once,
+/// so that whole cache lines are written and the processor waits for several reads at a time.
+#[inline(always)]
+fn copy_rows<T: Real>(
+    side: &Side<'_, T>,
+    rows: Range<usize>,
+    depth: Range<usize>,
+    width: usize,
+    strips: &mut [T],
+) {
+    let stride = Strips::<T>::stride(width, depth.len());
+    let mut p = 0;
+    while p + TOGETHER <= depth.len() {
+        let from: [&[T]; TOGETHER] =
+            std::array::from_fn(|q| &side.column(depth.start + p + q)[rows.clone()]);
+        copy_positions(from, &mut strips[p * width..], width, stride);
+        p += TOGETHER;
+    }
+    for p in p..depth.len() {
+        let from = [&side.column(depth.start + p)[rows.clone()]];
+        copy_positions(from, &mut strips[p * width..], width, stride);
+    }
+}
+
+/// Consecutive positions of all strips, the first of which is that of the first strip in `strips`.
+#[inline(always)]
+fn copy_positions<T: Real, const N: usize>(
+    from: [&[T]; N],
+    strips: &mut [T],
+    width: usize,
+    stride: usize,
+) {
+    let mut whole = from.map(|from| from.chunks_exact(width));
+    let mut to = 0;
+    for _ in 0..from[0].len() / width {
+        let strip = &mut strips[to..to + N * width];
+        for (to, from) in strip.chunks_exact_mut(width).zip(&mut whole) {
+            if let Some(from) = from.next() {
+                to.copy_from_slice(from);
+            }
+        }
+        to += stride;
+    }
+    let rest = from[0].len() % width;
+    if rest > 0 {
+        let strip = &mut strips[to..to + N * width];
+        for (to, from) in strip.chunks_exact_mut(width).zip(whole) {
+            to[..rest].copy_from_slice(from.remainder());
+        }
+    }
+}
+
+/// Columns that run along the depth become entries of a strip, a few columns at a time.
+fn transpose_strip<T: Real>(
+    side: &Side<'_, T>,
+    columns: Range<usize>,
+    depth: Range<usize>,
+    strip: &mut [T],
+) {
+    let width = strip.len() / depth.len();
+    for first in columns.clone().step_by(SQUARE) {
+        let count = SQUARE.min(columns.end - first);
+        let mut from: [&[T]; SQUARE] = [&[]; SQUARE];
+        for (j, from) in from[..count].iter_mut().enumerate() {
+            *from = &side.column(first + j)[depth.clone()];
+        }
+        T::transpose(&from[..count], &mut strip[first - columns.start..], width);
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::float_cmp, clippy::cast_precision_loss)] // entries are moved, not computed
+mod tests {
+    use super::*;
+    use nalgebra::{DMatrix, DMatrixView};
+
+    /// Strips of both orientations against the definition, on shapes around whole squares and strips.
+    fn copies_every_entry_to_its_place<T: Real>() {
+        for width in [1, 6, 8, 12, 16, 24, 48] {
+            for (len, depth) in [(1, 1), (15, 33), (16, 16), (50, 40), (97, 17), (200, 64)] {
+                for along_depth in [false, true] {
+                    let shape = if along_depth {
+                        (depth, len)
+                    } else {
+                        (len, depth)
+                    };
+                    let matrix =
+                        DMatrix::from_fn(shape.0, shape.1, |i, j| T::of_count(1 + i + 1000 * j));
+                    let side = Side {
+                        matrix: DMatrixView::from(&matrix),
+                        along_depth,
+                    };
+                    let (along, positions) = (len / 4..len, depth / 3..depth);
+                    let mut buffer = Aligned::new();
+                    let (of_along, of_depth) = (along.clone(), positions.clone());
+                    let strips = copy_strips(&side, width, of_along, of_depth, &mut buffer);
+                    for index in 0..along.len().div_ceil(width) {
+                        let strip = strips.get(index);
+                        assert_eq!(strip.len(), width * positions.len());
+                        for (rest, &value) in strip.iter().enumerate() {
+                            let p = positions.start + rest / width;
+                            let i = along.start + index * width + rest % width;
+                            let expected = match along_depth {
+                                _ if i >= along.end => T::zero(),
+                                true => matrix[(p, i)],
+                                false => matrix[(i, p)],
+                            };
+                            assert_eq!(value, expected, "{width}: ({i}, {p}) of {len} x {depth}");
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn copies_every_f32_to_its_place() {
+        copies_every_entry_to_its_place::<f32>();
+    }
+
+    #[test]
+    fn copies_every_f64_to_its_place() {
+        copies_every_entry_to_its_place::<f64>();
+    }
+}

@@ -1,0 +1,182 @@
+use crate::Real;
+use crate::linalg::{Aligned, Scratch, Threads};
+use crate::model::Layout;
+use crate::sparse::Codes;
+
+/// The buffers of a pass, reused from call to call: once grown, no call allocates.
+///
+/// Its size is proportional to the largest batch it has seen.
+///
+/// ```
+/// use sparse_autoencoder::{SparseAutoencoder, Workspace, nalgebra::DMatrix};
+///
+/// let sae = SparseAutoencoder::<f32>::builder().layers([8, 12]).build()?;
+/// let samples = DMatrix::from_element(8, 32, 0.5);
+/// let mut gradient = vec![0.0; sae.layout().len()];
+/// let mut workspace = Workspace::new().with_threads(1);
+/// for _ in 0..3 {
+///     sae.loss_and_gradient(&samples, &mut gradient, &mut workspace)?; // grows the first time
+/// }
+/// # Ok::<(), sparse_autoencoder::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Workspace<T> {
+    /// `H_{l+1}` at index `l`
+    pub(crate) hidden: Vec<Aligned<T>>,
+    /// `R_l` at index `l`; `R₀` becomes `Δ(R₀)`, and behind it lie those of its prefixes
+    pub(crate) reconstruction: Vec<Aligned<T>>,
+    /// `Δ` of level `l + 1` at index `l`, of the decoder first, of the encoder then
+    pub(crate) delta: Vec<Aligned<T>>,
+    /// `ρ̂` of level `l + 1` at index `l`
+    pub(crate) mean: Vec<Aligned<T>>,
+    /// The mean number of active units of level `l + 1` at index `l`
+    pub(crate) active: Aligned<T>,
+    /// `β ∂Ω`, the channel of the units
+    pub(crate) per_unit: Aligned<T>,
+    /// `β ∂Ω`, the channel of the frequencies
+    pub(crate) per_frequency: Aligned<T>,
+    /// `‖dⱼ‖`, `Σᵢ hⱼᵢ g̃ⱼᵢ`, `ρ̂ ‖dⱼ‖`, and H̃, where the penalty is weighed by norms
+    pub(crate) norms: Aligned<T>,
+    pub(crate) of_norms: Aligned<T>,
+    pub(crate) weighted_mean: Aligned<T>,
+    pub(crate) weighted: Aligned<T>,
+    /// of gated units: what the gates let through, and then what reaches what they let through; `e^r`;
+    /// and `R₀` of the frozen decoder, which becomes its Δ
+    pub(crate) gates: Aligned<T>,
+    pub(crate) gains: Aligned<T>,
+    pub(crate) frozen: Aligned<T>,
+    /// of each level whose winners are chosen over the batch, the smallest, if there was one
+    pub(crate) smallest_kept: Vec<Option<T>>,
+    pub(crate) sums: Aligned<T>,
+    pub(crate) prefix_sums: Aligned<T>,
+    /// the hidden layer, where few of its units are active
+    pub(crate) codes: Codes<T>,
+    /// of inference: `H_L` and `X̂` of a chunk of samples
+    innermost: Aligned<T>,
+    output: Aligned<T>,
+    /// the input less the pre-encoder bias
+    centred: Aligned<T>,
+    pub(crate) scratch: Scratch<T>,
+}
+
+impl<T: Real> Default for Workspace<T> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<T: Real> Workspace<T> {
+    /// An empty workspace, which grows at its first use.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            hidden: Vec::new(),
+            reconstruction: Vec::new(),
+            delta: Vec::new(),
+            mean: Vec::new(),
+            active: Aligned::new(),
+            per_unit: Aligned::new(),
+            per_frequency: Aligned::new(),
+            norms: Aligned::new(),
+            of_norms: Aligned::new(),
+            weighted_mean: Aligned::new(),
+            weighted: Aligned::new(),
+            gates: Aligned::new(),
+            gains: Aligned::new(),
+            frozen: Aligned::new(),
+            smallest_kept: Vec::new(),
+            sums: Aligned::new(),
+            prefix_sums: Aligned::new(),
+            codes: Codes::default(),
+            innermost: Aligned::new(),
+            output: Aligned::new(),
+            centred: Aligned::new(),
+            scratch: Scratch::default(),
+        }
+    }
+
+    /// Limits the threads that passes with this workspace may use; 0 and 1 both mean one. Without
+    /// a limit they use rayon's current pool. The number never changes a bit of any result.
+    #[must_use]
+    pub fn with_threads(mut self, threads: usize) -> Self {
+        self.scratch.limit_threads(threads);
+        self
+    }
+
+    /// The threads that may read what a pass is about to begin with.
+    pub(crate) fn take_threads(&mut self) -> Threads {
+        self.scratch.take_threads()
+    }
+
+    /// Runs a pass of so many multiplications with the threads that it may use.
+    pub(crate) fn enter<R: Send>(
+        &mut self,
+        multiplications: usize,
+        pass: impl FnOnce(&mut Self) -> R + Send,
+    ) -> R {
+        let threads = self.scratch.take_threads_for(multiplications);
+        threads.worth(multiplications).enter(|| pass(self))
+    }
+
+    pub(crate) fn lend_innermost(&mut self, len: usize) -> Aligned<T> {
+        let mut buffer = std::mem::take(&mut self.innermost);
+        buffer.grow(len);
+        buffer
+    }
+
+    pub(crate) fn return_innermost(&mut self, buffer: Aligned<T>) {
+        self.innermost = buffer;
+    }
+
+    pub(crate) fn lend_output(&mut self, len: usize) -> Aligned<T> {
+        let mut buffer = std::mem::take(&mut self.output);
+        buffer.grow(len);
+        buffer
+    }
+
+    pub(crate) fn return_output(&mut self, buffer: Aligned<T>) {
+        self.output = buffer;
+    }
+
+    pub(crate) fn lend_centred(&mut self, len: usize) -> Aligned<T> {
+        let mut buffer = std::mem::take(&mut self.centred);
+        buffer.grow(len);
+        buffer
+    }
+
+    pub(crate) fn return_centred(&mut self, buffer: Option<Aligned<T>>) {
+        if let Some(buffer) = buffer {
+            self.centred = buffer;
+        }
+    }
+
+    /// The input of the last pass less the pre-encoder bias, where the model subtracts it.
+    pub(crate) fn centred(&self) -> &[T] {
+        &self.centred
+    }
+
+    /// Makes room for the levels of a model, and for what does not depend on the samples. The rest
+    /// grows where it is used: a pass over sparse codes needs little of it.
+    pub(crate) fn fit_to(&mut self, layout: &Layout) {
+        let depth = layout.depth();
+        for buffers in [
+            &mut self.hidden,
+            &mut self.reconstruction,
+            &mut self.delta,
+            &mut self.mean,
+        ] {
+            buffers.resize_with(depth.max(buffers.len()), Aligned::new);
+        }
+        self.active.grow(depth);
+        self.smallest_kept.clear();
+        self.smallest_kept.resize(depth, None);
+        for (mean, blocks) in self.mean.iter_mut().zip(layout.blocks()) {
+            mean.grow(blocks.above);
+        }
+        let widest = layout.sizes().iter().copied().max().unwrap_or(0);
+        self.per_unit.grow(widest);
+        self.per_frequency.grow(widest);
+        // of δ and of the losses or the thresholds, or of the activations and their number
+        self.sums.grow(2 * widest);
+    }
+}

@@ -1,0 +1,285 @@
+//! Hidden activations of which few are not zero: what costs O(units · samples) for dense ones costs
+//! O(active) here.
+
+use std::ops::Range;
+
+use nalgebra::DMatrixView;
+
+use super::collect::collect_pairs;
+use super::top_k::select;
+use crate::Real;
+use crate::linalg::Scratch;
+use crate::linalg::Write;
+use crate::linalg::{Divide, divide};
+
+/// The active units of each sample, and the samples of each unit in which it is active.
+#[derive(Debug, Clone)]
+pub(crate) struct Codes<T> {
+    /// Room for each sample.
+    stride: usize,
+    /// How much of it is used.
+    lens: Vec<u32>,
+    /// The active units of sample `i`, ascending, from `i · stride` on, and their activations.
+    units: Vec<u32>,
+    values: Vec<T>,
+    /// Where unit `j` starts in what follows; one more at the end.
+    starts: Vec<u32>,
+    /// The samples of each unit, ascending, and its activations in them.
+    samples: Vec<u32>,
+    activations: Vec<T>,
+    /// One for each of these.
+    slopes: Vec<T>,
+    /// Another, where units have gates.
+    gate_slopes: Vec<T>,
+}
+
+/// Codes unit by unit.
+pub(crate) struct ByUnit<'a, T> {
+    /// Where each unit starts in what follows; one more at the end.
+    pub(crate) starts: &'a [u32],
+    pub(crate) samples: &'a [u32],
+    pub(crate) activations: &'a [T],
+    /// Room for a number of each, and for another where units have gates.
+    pub(crate) slopes: &'a mut [T],
+    pub(crate) gate_slopes: &'a mut [T],
+}
+
+impl<T> Default for Codes<T> {
+    fn default() -> Self {
+        Self {
+            stride: 0,
+            lens: Vec::new(),
+            units: Vec::new(),
+            values: Vec::new(),
+            starts: Vec::new(),
+            samples: Vec::new(),
+            activations: Vec::new(),
+            slopes: Vec::new(),
+            gate_slopes: Vec::new(),
+        }
+    }
+}
+
+/// Columns of a matrix, with the room for the codes of each.
+struct Columns<'a, T> {
+    rows: usize,
+    stride: usize,
+    matrix: &'a mut [T],
+    lens: &'a mut [u32],
+    units: &'a mut [u32],
+    values: &'a mut [T],
+}
+
+impl<T: Real> Divide for Columns<'_, T> {
+    fn halves(self) -> Result<(Self, Self), Self> {
+        let half = self.lens.len() / 2;
+        if half == 0 {
+            return Err(self);
+        }
+        let (rows, stride) = (self.rows, self.stride);
+        let matrix = self.matrix.split_at_mut(half * rows);
+        let lens = self.lens.split_at_mut(half);
+        let units = self.units.split_at_mut(half * stride);
+        let values = self.values.split_at_mut(half * stride);
+        let part = |matrix, lens, units, values| Self {
+            rows,
+            stride,
+            matrix,
+            lens,
+            units,
+            values,
+        };
+        Ok((
+            part(matrix.0, lens.0, units.0, values.0),
+            part(matrix.1, lens.1, units.1, values.1),
+        ))
+    }
+}
+
+impl<T: Real> Codes<T> {
+    /// Makes room for `stride` active units in each of `samples` samples.
+    pub(crate) fn prepare(&mut self, samples: usize, stride: usize) {
+        self.stride = stride;
+        if self.lens.len() < samples {
+            self.lens.resize(samples, 0);
+        }
+        if self.values.len() < samples * stride {
+            self.units.resize(samples * stride, 0);
+            self.values.resize(samples * stride, T::zero());
+        }
+    }
+
+    /// Takes from each column of `matrix`, the first being sample `first`, what `pick(column,
+    /// units, values)` writes; it returns how many.
+    fn fill(
+        &mut self,
+        matrix: &mut [T],
+        rows: usize,
+        first: usize,
+        scratch: &Scratch<T>,
+        pick: impl Fn(&mut [T], &mut [u32], &mut [T]) -> usize + Sync,
+    ) {
+        let (count, stride) = (matrix.len() / rows, self.stride);
+        let columns = Columns {
+            rows,
+            stride,
+            lens: &mut self.lens[first..first + count],
+            units: &mut self.units[first * stride..(first + count) * stride],
+            values: &mut self.values[first * stride..(first + count) * stride],
+            matrix,
+        };
+        let depth = scratch.threads.depth_for(columns.matrix.len());
+        divide(columns, depth, &|columns: Columns<'_, T>| {
+            let stride = columns.stride;
+            let codes = columns
+                .units
+                .chunks_exact_mut(stride)
+                .zip(columns.values.chunks_exact_mut(stride));
+            let matrix = columns.matrix.chunks_exact_mut(columns.rows);
+            for ((column, len), (units, values)) in matrix.zip(columns.lens).zip(codes) {
+                *len = index(pick(column, units, values));
+            }
+        });
+    }
+
+    /// The `k` largest positive entries of `z + bias`, for each column of `z`, the first being
+    /// sample `first`. Leaves `z` undefined.
+    pub(crate) fn select(
+        &mut self,
+        z: &mut [T],
+        bias: &[T],
+        k: usize,
+        first: usize,
+        scratch: &Scratch<T>,
+    ) {
+        self.fill(z, bias.len(), first, scratch, |column, units, values| {
+            select(column, bias, k, units, values)
+        });
+    }
+
+    /// All entries of `h` that `counts`, which no 0 does but one with a minus sign; false if one of the columns has more of them than an
+    /// eighth of its entries.
+    pub(crate) fn compress(
+        &mut self,
+        h: &mut [T],
+        rows: usize,
+        counts: impl Fn(T) -> bool + Sync,
+        scratch: &Scratch<T>,
+    ) -> bool {
+        let samples = h.len() / rows;
+        self.prepare(samples, rows.div_ceil(8));
+        self.fill(h, rows, 0, scratch, |column, units, values| {
+            collect_pairs(column, &counts, units, values)
+        });
+        self.lens[..samples]
+            .iter()
+            .all(|&len| len as usize <= self.stride)
+    }
+
+    /// Takes the activations of the same units from `h` instead, a sample per column of `rows` entries.
+    pub(crate) fn revalue(&mut self, h: &[T], rows: usize) {
+        for (i, h) in h.chunks_exact(rows).enumerate() {
+            let active = self.active(i);
+            let units = &self.units[active.clone()];
+            for (value, &unit) in self.values[active].iter_mut().zip(units) {
+                *value = h[unit as usize];
+            }
+        }
+    }
+
+    /// Where the active units of a sample lie.
+    fn active(&self, i: usize) -> Range<usize> {
+        let start = i * self.stride;
+        start..start + self.lens[i] as usize
+    }
+
+    /// The active units of a sample and their activations.
+    pub(crate) fn of_sample(&self, i: usize) -> (&[u32], &[T]) {
+        let active = self.active(i);
+        (&self.units[active.clone()], &self.values[active])
+    }
+
+    /// Sorts the codes of `count` samples by unit.
+    pub(crate) fn sort_by_unit(&mut self, units: usize, count: usize) {
+        self.starts.clear();
+        self.starts.resize(units + 1, 0);
+        for i in 0..count {
+            for &unit in &self.units[self.active(i)] {
+                self.starts[unit as usize + 1] += 1;
+            }
+        }
+        let mut total = 0;
+        for start in &mut self.starts {
+            total += *start;
+            *start = total;
+        }
+        let total = total as usize;
+        if self.samples.len() < total {
+            self.samples.resize(total, 0);
+            self.activations.resize(total, T::zero());
+            self.slopes.resize(total, T::zero());
+        }
+        // Each start moves to its end while its unit is filled, and is then the next unit's.
+        for i in 0..count {
+            for slot in self.active(i) {
+                let place = &mut self.starts[self.units[slot] as usize];
+                self.samples[*place as usize] = index(i);
+                self.activations[*place as usize] = self.values[slot];
+                *place += 1;
+            }
+        }
+        self.starts.copy_within(..units, 1);
+        self.starts[0] = 0;
+    }
+
+    /// Whether unit `j` is active in one of the samples that were last sorted by unit.
+    pub(crate) fn is_active(&self, j: usize) -> bool {
+        self.starts[j] < self.starts[j + 1]
+    }
+
+    /// What was last sorted by unit, with room for a second number of each where units are `gated`.
+    pub(crate) fn by_unit(&mut self, gated: bool) -> ByUnit<'_, T> {
+        let total = self.starts[self.starts.len() - 1] as usize;
+        let of_gates = if gated { total } else { 0 };
+        if self.gate_slopes.len() < of_gates {
+            self.gate_slopes.resize(of_gates, T::zero());
+        }
+        ByUnit {
+            starts: &self.starts,
+            samples: &self.samples[..total],
+            activations: &self.activations[..total],
+            slopes: &mut self.slopes[..total],
+            gate_slopes: &mut self.gate_slopes[..of_gates],
+        }
+    }
+
+    /// `out ← D h` of these units alone, added to what `write` says.
+    pub(crate) fn decode(
+        &self,
+        out: &mut [T],
+        write: Write,
+        d: DMatrixView<'_, T>,
+        range: &Range<usize>,
+        scratch: &mut Scratch<T>,
+    ) {
+        let rows = d.nrows();
+        scratch.run(out, rows, &mut [], |first, panel, _| {
+            for (offset, column) in panel.chunks_exact_mut(rows).enumerate() {
+                let (units, values) = self.of_sample(first + offset);
+                let start = units.partition_point(|&unit| (unit as usize) < range.start);
+                let end = units.partition_point(|&unit| (unit as usize) < range.end);
+                let of = |unit: u32| d.column(unit as usize).data.into_slice();
+                T::combine(column, write, end - start, |slot| {
+                    (of(units[start + slot]), values[start + slot])
+                });
+            }
+        });
+    }
+}
+
+/// Numbers of units and samples are kept in 32 bits, to halve what is read.
+#[allow(clippy::cast_possible_truncation)] // more of them would not fit into memory
+pub(crate) fn index(value: usize) -> u32 {
+    debug_assert!(u32::try_from(value).is_ok());
+    value as u32
+}

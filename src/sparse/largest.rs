@@ -1,0 +1,132 @@
+//! Selection of the largest entries.
+
+use crate::Real;
+use crate::linalg::vectorize;
+
+/// What separates the `k` largest magnitudes from the rest: those above `threshold` are among
+/// them, and so are the first `ties` of those equal to it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Largest<T> {
+    pub(crate) threshold: T,
+    pub(crate) ties: usize,
+}
+
+impl<T: Real> Largest<T> {
+    /// The threshold of the `k` largest `|values|`, for `1 ≤ k ≤ values.len()`.
+    pub(crate) fn of_magnitudes(values: &[T], k: usize) -> Self {
+        let threshold = reached_by(values, k, 1);
+        let above = values.iter().filter(|v| v.abs() > threshold).count();
+        Self {
+            threshold,
+            ties: k.saturating_sub(above),
+        }
+    }
+}
+
+/// A magnitude that at least `k` of the `|values|` reach, for `1 ≤ k ≤ values.len()`; fewer reach the
+/// one that lies `units` of its last place above it.
+///
+/// Bisects the bits of a magnitude, which are ordered as the magnitudes are: without scratch space,
+/// and each probe is one vector pass.
+pub(crate) fn reached_by<T: Real>(values: &[T], k: usize, units: u64) -> T {
+    vectorize(
+        #[inline(always)]
+        || {
+            // The invariant: at least k magnitudes reach `low`, fewer than k reach `high`.
+            let (mut low, mut high) = (0, T::infinity_bits() + 1);
+            while high - low > units {
+                let middle = low + (high - low) / 2;
+                if count_from(values, T::from_magnitude_bits(middle)) >= k {
+                    low = middle;
+                } else {
+                    high = middle;
+                }
+            }
+            T::from_magnitude_bits(low)
+        },
+    )
+}
+
+/// The smallest number above 0 that is not below `bound`.
+pub(crate) fn above_zero<T: Real>(bound: T) -> T {
+    let smallest = T::from_magnitude_bits(1);
+    if bound > smallest { bound } else { smallest }
+}
+
+/// How many of the `|values|` reach `threshold`.
+#[inline(always)]
+fn count_from<T: Real>(values: &[T], threshold: T) -> usize {
+    let mut count = 0;
+    // Counted in the scalar itself, which holds every count below 2²⁴ exactly.
+    for block in values.chunks(1 << 20) {
+        let of_block = crate::linalg::sum(block, |v| {
+            if v.abs() >= threshold {
+                T::one()
+            } else {
+                T::zero()
+            }
+        });
+        count += of_block.to_f64() as usize;
+    }
+    count
+}
+
+/// Sets all but the `k` largest of the non-negative `values` to 0; of equal values the first win.
+pub(crate) fn keep_largest<T: Real>(values: &mut [T], k: usize) {
+    if k >= values.len() {
+        return;
+    }
+    let threshold = reached_by(values, k, 1);
+    if threshold <= T::zero() {
+        return; // fewer than k are positive, and the rest are 0 already
+    }
+    let reached = vectorize(
+        #[inline(always)]
+        || {
+            let reached = count_from(values, threshold);
+            for value in &mut *values {
+                *value = if *value < threshold {
+                    T::zero()
+                } else {
+                    *value
+                };
+            }
+            reached
+        },
+    );
+    let equal = values.iter_mut().rev().filter(|v| **v == threshold);
+    for value in equal.take(reached - k) {
+        *value = T::zero();
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::float_cmp)] // values are selected, not computed
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keeps_the_largest_and_the_first_of_equals() {
+        let mut values = [0.5, 2.0, 0.0, 2.0, 1.0, 2.0, 0.1_f32];
+        keep_largest(&mut values, 2);
+        assert_eq!(values, [0.0, 2.0, 0.0, 2.0, 0.0, 0.0, 0.0]);
+        let mut few = [0.0, 0.25, 0.0_f64];
+        keep_largest(&mut few, 2);
+        assert_eq!(few, [0.0, 0.25, 0.0]);
+    }
+
+    #[test]
+    fn agrees_with_a_sort() {
+        let values: Vec<f64> = (0..257)
+            .map(|i| f64::from((i * 7919) % 101) - 50.0)
+            .collect();
+        for k in [1, 2, 17, 100, 256, 257] {
+            let mut sorted: Vec<f64> = values.iter().map(|v| v.abs()).collect();
+            sorted.sort_by(|a, b| b.total_cmp(a));
+            let largest = Largest::of_magnitudes(&values, k);
+            assert_eq!(largest.threshold, sorted[k - 1]);
+            let above = sorted.iter().filter(|&&v| v > largest.threshold).count();
+            assert_eq!(largest.ties, k - above);
+        }
+    }
+}

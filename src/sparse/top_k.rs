@@ -1,0 +1,235 @@
+//! Selection of the largest pre-activations of a sample, of which almost all are out of the running
+//! at first sight.
+
+use super::active::index;
+use super::collect::collect_pairs;
+use super::largest::{above_zero, keep_largest, reached_by};
+use crate::Real;
+use crate::linalg::vectorize;
+
+/// Entries that are looked at together: two vectors, as each waits for what it was compared with.
+const LANES: usize = 32;
+/// There is room for so many groups, and for so many entries that stay in the running.
+const GROUPS: usize = 1024;
+const CANDIDATES: usize = GROUPS / 2;
+
+/// Writes the `k` largest positive entries of `z + bias` and their positions, ascending, to
+/// `values` and `positions`, and returns how many there are; of equal entries the first win. A NaN
+/// is passed on, alone. Leaves `z` undefined.
+///
+/// The `k`-th largest of the maxima of groups of entries is a bound that all `k` largest entries
+/// reach. A group is what shares a lane in a block of consecutive entries: all maxima are one vector
+/// pass, and what is then read again of a block lies close together.
+pub(crate) fn select<T: Real>(
+    z: &mut [T],
+    bias: &[T],
+    k: usize,
+    positions: &mut [u32],
+    values: &mut [T],
+) -> usize {
+    let groups = (8 * k).next_power_of_two().max(LANES);
+    if groups > GROUPS || z.len() < 3 * groups {
+        return select_from_few(z, bias, k, positions, values);
+    }
+    let block = z.len().div_ceil(groups / LANES).next_multiple_of(LANES);
+    let mut maxima = [[T::zero(); LANES]; GROUPS / LANES];
+    let maxima = &mut maxima[..z.len().div_ceil(block)];
+    let finite = vectorize(
+        #[inline(always)]
+        || group_maxima(z, bias, block, maxima),
+    );
+    if !finite {
+        return select_from_few(z, bias, k, positions, values);
+    }
+    let maxima = maxima.as_flattened();
+    // Exact in its first bits: a few more stay in the running, and it is found in half of the time.
+    let bound = reached_by(maxima, k, T::infinity_bits() >> 15);
+    let bound = above_zero(bound);
+
+    let mut leading = [0; GROUPS + 1];
+    let count = append(&mut leading, 0, 0..maxima.len(), |group| {
+        maxima[group] >= bound
+    });
+    let value = |i: usize| z[i] + bias[i];
+    let mut candidates = [0; CANDIDATES + 1];
+    let mut running = 0;
+    for &group in &leading[..count] {
+        let (of, lane) = (group as usize / LANES, group as usize % LANES);
+        let end = (block * (of + 1)).min(z.len());
+        let entries = (block * of + lane..end).step_by(LANES);
+        running = append(&mut candidates, running, entries, |i| value(i) >= bound);
+    }
+    if running > CANDIDATES {
+        return select_from_few(z, bias, k, positions, values); // so many are equal
+    }
+    let candidates = &mut candidates[..running];
+    let kept = if running > k {
+        let rank = |i: &u32| (value(*i as usize).magnitude_bits(), u32::MAX - i);
+        candidates.select_nth_unstable_by(k - 1, |a, b| rank(b).cmp(&rank(a)));
+        &mut candidates[..k]
+    } else {
+        candidates
+    };
+    kept.sort_unstable();
+    for (&mut position, (to, out)) in kept.iter_mut().zip(positions.iter_mut().zip(values)) {
+        *to = position;
+        *out = value(position as usize);
+    }
+    kept.len()
+}
+
+/// The largest entry of `z + bias`, and at least 0, of each group; false if one is not finite.
+#[inline(always)]
+fn group_maxima<T: Real>(z: &[T], bias: &[T], block: usize, maxima: &mut [[T; LANES]]) -> bool {
+    let mut not_finite = [T::zero(); LANES];
+    for ((z, bias), maxima) in z.chunks(block).zip(bias.chunks(block)).zip(maxima) {
+        // In an array of its own, which stays in registers.
+        let mut largest = [T::zero(); LANES];
+        let ((z, z_rest), (bias, bias_rest)) = (z.as_chunks(), bias.as_chunks());
+        for (z, bias) in z.iter().zip(bias) {
+            look_at(z, bias, &mut largest, &mut not_finite);
+        }
+        if !z_rest.is_empty() {
+            let (mut z, mut bias) = ([T::zero(); LANES], [T::zero(); LANES]);
+            z[..z_rest.len()].copy_from_slice(z_rest);
+            bias[..z_rest.len()].copy_from_slice(bias_rest);
+            look_at(&z, &bias, &mut largest, &mut not_finite);
+        }
+        *maxima = largest;
+    }
+    not_finite.iter().all(|sum| *sum == T::zero())
+}
+
+/// Makes `largest` those of itself and `z + bias`, and all of `not_finite` NaN that are not 0 for
+/// a finite entry.
+#[inline(always)]
+fn look_at<T: Real>(
+    z: &[T; LANES],
+    bias: &[T; LANES],
+    largest: &mut [T; LANES],
+    not_finite: &mut [T; LANES],
+) {
+    for lane in 0..LANES {
+        let value = z[lane] + bias[lane];
+        largest[lane] = if value > largest[lane] {
+            value
+        } else {
+            largest[lane]
+        };
+        #[allow(clippy::eq_op)] // 0, or NaN
+        {
+            not_finite[lane] += value - value;
+        }
+    }
+}
+
+/// Appends those of `positions` for which `counts` says so to the `len` in `list`, and returns how
+/// many there are then; the last place of `list` takes all that there is no room for.
+#[inline(always)]
+fn append(
+    list: &mut [u32],
+    mut len: usize,
+    positions: impl Iterator<Item = usize>,
+    counts: impl Fn(usize) -> bool,
+) -> usize {
+    let last = list.len() - 1;
+    for position in positions {
+        // Written before it is known to count: a branch would be guessed wrongly too often.
+        list[len.min(last)] = index(position);
+        len += usize::from(counts(position));
+    }
+    len
+}
+
+/// [`select`] by bisection over all entries.
+fn select_from_few<T: Real>(
+    z: &mut [T],
+    bias: &[T],
+    k: usize,
+    positions: &mut [u32],
+    values: &mut [T],
+) -> usize {
+    for (z, &bias) in z.iter_mut().zip(bias) {
+        *z += bias;
+        if *z < T::zero() {
+            *z = T::zero();
+        }
+    }
+    if let Some(position) = z.iter().position(|z| !z.is_finite()) {
+        positions[0] = index(position);
+        values[0] = z[position];
+        return 1;
+    }
+    keep_largest(z, k);
+    collect_pairs(z, |z| z > T::zero(), positions, values)
+}
+
+#[cfg(test)]
+#[allow(clippy::float_cmp)] // values are selected, not computed
+mod tests {
+    use super::*;
+
+    /// What `select` promises, by a stable sort.
+    fn by_sort<T: Real>(sums: &[T], k: usize) -> (Vec<u32>, Vec<T>) {
+        let mut order: Vec<usize> = (0..sums.len()).filter(|&i| sums[i] > T::zero()).collect();
+        order.sort_by(|&a, &b| sums[b].partial_cmp(&sums[a]).unwrap());
+        order.truncate(k);
+        order.sort_unstable();
+        let values = order.iter().map(|&i| sums[i]).collect();
+        (order.into_iter().map(index).collect(), values)
+    }
+
+    fn selected<T: Real>(z: &[T], bias: &[T], k: usize) -> (Vec<u32>, Vec<T>) {
+        let (mut positions, mut values) = (vec![0; k], vec![T::zero(); k]);
+        let count = select(&mut z.to_vec(), bias, k, &mut positions, &mut values);
+        positions.truncate(count);
+        values.truncate(count);
+        (positions, values)
+    }
+
+    /// Sizes with whole blocks and without, around where groups begin to be used; many values and
+    /// few, so that they tie; none, few, and all of them positive.
+    fn agrees<T: Real>() {
+        for len in [40, 95, 96, 97, 500, 768, 769, 1000, 2048, 4096, 5003] {
+            for k in [1, 4, 31, 32, 33, 128, 129] {
+                for (distinct, shift) in
+                    [(1009, 500), (1009, 990), (7, 3), (2, 0), (2, 1), (50, 50)]
+                {
+                    let number = |i: usize| T::of_count((i * 7919 + i / 3) % distinct);
+                    let z: Vec<T> = (0..len).map(number).collect();
+                    let bias: Vec<T> = (0..len)
+                        .map(|i| T::of_count(i % 3) - T::of_count(shift))
+                        .collect();
+                    let sums: Vec<T> = z.iter().zip(&bias).map(|(&z, &b)| z + b).collect();
+                    assert_eq!(
+                        selected(&z, &bias, k),
+                        by_sort(&sums, k),
+                        "{k} of {len}, {distinct} values, less {shift}"
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn agrees_with_a_sort() {
+        agrees::<f32>();
+        agrees::<f64>();
+    }
+
+    #[test]
+    fn what_is_not_finite_is_passed_on() {
+        for len in [50, 1000] {
+            let mut z = vec![1.0_f32; len];
+            z[len - 3] = f32::NAN;
+            let (_, values) = selected(&z, &vec![0.0; len], 4);
+            assert!(values.len() == 1 && values[0].is_nan());
+            z[len - 3] = f32::MAX;
+            let (positions, values) = selected(&z, &vec![f32::MAX; len], 4);
+            assert_eq!(
+                (positions, values),
+                (vec![index(len - 3)], vec![f32::INFINITY])
+            );
+        }
+    }
+}

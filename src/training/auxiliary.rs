@@ -1,0 +1,153 @@
+//! What dead units learn from: the residual that the others leave.
+//!
+//! ```text
+//! E = X − X̂                              taken as constant
+//! Ê = D_𝒟 TopK(W_𝒟ᵀ X̃ + b_𝒟)             of the dead units 𝒟
+//! A = α/m Σᵢ ½‖êᵢ − eᵢ‖²
+//! ```
+//!
+//! Gao et al. (2024), *Scaling and Evaluating Sparse Autoencoders*, section 2.4. So the dead units are
+//! an autoencoder of their own, from the samples to the residual and without a decoder's bias, and its
+//! passes are those of any other.
+
+use std::sync::Arc;
+
+use nalgebra::DMatrixView;
+
+use crate::linalg::Aligned;
+use crate::model::Layout;
+use crate::objective::Workspace;
+use crate::objective::{Batch, Objective, Pass, Reconstruction};
+use crate::{Activation, Error, Real, linalg};
+
+/// The autoencoder of the dead units.
+#[derive(Debug)]
+pub(super) struct Auxiliary<T> {
+    objective: Objective<T>,
+    layout: Layout,
+    theta: Aligned<T>,
+    gradient: Aligned<T>,
+    residual: Aligned<T>,
+    workspace: Workspace<T>,
+}
+
+impl<T: Real> Auxiliary<T> {
+    /// For a model of this layout, which has one hidden layer.
+    pub(super) fn new(layout: &Layout) -> Result<Self, Error> {
+        Ok(Self {
+            objective: Objective {
+                encoder: vec![Activation::Relu],
+                decoder: vec![Activation::Identity],
+                reconstruction: Reconstruction::SquaredError,
+                weight_decay: T::zero(),
+                penalty: Arc::new(()),
+                penalty_weight: T::zero(),
+                sparsity_target: T::zero(),
+                penalized: vec![false],
+                bandwidth: T::zero(),
+                pre_encoder_bias: false,
+                norm_weighted: false,
+                prefixes: Vec::new(),
+            },
+            layout: Layout::new(layout.sizes(), layout.is_tied())?,
+            theta: Aligned::new(),
+            gradient: Aligned::new(),
+            residual: Aligned::new(),
+            workspace: Workspace::new(),
+        })
+    }
+
+    /// Whether it is for a model of this layout.
+    pub(super) fn fits(&self, layout: &Layout) -> bool {
+        (self.layout.visible(), self.layout.is_tied()) == (layout.visible(), layout.is_tied())
+    }
+
+    /// A, with its gradient added to `gradient`; of each sample the `kept` largest units of `dead`
+    /// count. `workspace` is as the pass over `input` has left it.
+    pub(super) fn add(
+        &mut self,
+        (weight, kept): (T, usize),
+        dead: &[usize],
+        pass: &Pass<'_, T>,
+        input: DMatrixView<'_, T>,
+        gradient: &mut [T],
+        workspace: &Workspace<T>,
+    ) -> T {
+        if dead.is_empty() {
+            return T::zero();
+        }
+        let (visible, m) = (self.layout.visible(), input.ncols());
+        self.layout.resize_hidden(dead.len());
+        self.objective.encoder[0] = Activation::TopK(kept.min(dead.len()));
+        self.gather(dead, pass);
+
+        let minus_m = -T::of_count(m);
+        self.residual.grow(visible * m);
+        let delta = &workspace.reconstruction[0];
+        for (e, &delta) in self.residual[..visible * m].iter_mut().zip(delta.iter()) {
+            *e = minus_m * delta;
+        }
+        let columns = |entries| DMatrixView::from_slice(entries, visible, m);
+        let batch = Batch {
+            input: if pass.objective.pre_encoder_bias {
+                columns(workspace.centred())
+            } else {
+                input
+            },
+            target: columns(&self.residual[..visible * m]),
+            shares: None,
+        };
+        let of_dead = Pass {
+            objective: &self.objective,
+            layout: &self.layout,
+            theta: &self.theta,
+            packed: None,
+        };
+        self.workspace.scratch.limit_as(&workspace.scratch);
+        let loss = of_dead.evaluate(batch, Some(&mut self.gradient), &mut self.workspace);
+        self.scatter(weight, dead, pass, gradient);
+        weight * loss.reconstruction
+    }
+
+    /// `W_𝒟`, `b_𝒟`, and `D_𝒟`, with a decoder's bias of 0.
+    fn gather(&mut self, dead: &[usize], pass: &Pass<'_, T>) {
+        self.theta.reset(self.layout.len());
+        self.gradient.resize(self.layout.len());
+        let (to, from) = (&self.layout.blocks()[0], &pass.layout.blocks()[0]);
+        let rows = to.below;
+        for (unit, &j) in dead.iter().enumerate() {
+            for (to, from) in [
+                (&to.encoder_weights, &from.encoder_weights),
+                (&to.decoder_weights, &from.decoder_weights),
+            ] {
+                let column = from.start + j * rows..from.start + (j + 1) * rows;
+                self.theta[to.start + unit * rows..][..rows].copy_from_slice(&pass.theta[column]);
+            }
+            self.theta[to.encoder_bias.start + unit] = pass.theta[from.encoder_bias.start + j];
+        }
+    }
+
+    /// Adds the gradient, times α, to that of the model.
+    fn scatter(&self, weight: T, dead: &[usize], pass: &Pass<'_, T>, gradient: &mut [T]) {
+        let (from, to) = (&self.layout.blocks()[0], &pass.layout.blocks()[0]);
+        let rows = from.below;
+        let weights = [
+            (&from.encoder_weights, &to.encoder_weights),
+            (&from.decoder_weights, &to.decoder_weights),
+        ];
+        // Tied weights are one block, with one gradient.
+        let weights = &weights[..if self.layout.is_tied() { 1 } else { 2 }];
+        for (unit, &j) in dead.iter().enumerate() {
+            for (from, to) in weights {
+                let column = &self.gradient[from.start + unit * rows..][..rows];
+                linalg::add_scaled(&mut gradient[to.start + j * rows..][..rows], weight, column);
+            }
+            let of_bias = weight * self.gradient[from.encoder_bias.start + unit];
+            gradient[to.encoder_bias.start + j] += of_bias;
+            if pass.objective.pre_encoder_bias {
+                let w = &pass.theta[to.encoder_weights.start + j * rows..][..rows];
+                linalg::add_scaled(&mut gradient[to.decoder_bias.clone()], -of_bias, w);
+            }
+        }
+    }
+}

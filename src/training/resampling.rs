@@ -1,0 +1,110 @@
+//! Dead units that start again at samples which are badly reconstructed.
+//!
+//! ```text
+//! P(i) ∝ ‖x̂ᵢ − xᵢ‖⁴,     v = (xᵢ − c)/‖xᵢ − c‖
+//! dⱼ = v,     wⱼ = v/5 · mean ‖w‖ of the units that live,     bⱼ = 0
+//! ```
+//!
+//! Bricken et al. (2023), *Towards Monosemanticity*, appendix *Neuron Resampling*; c is 0 without a
+//! pre-encoder bias.
+
+use nalgebra::{DMatrix, DVector};
+use rand::RngExt;
+use rand::rngs::Xoshiro256PlusPlus;
+
+use crate::error::Error;
+use crate::linalg::wide::{scale_of, shift};
+use crate::objective::Workspace;
+use crate::optimizer::Optimizer;
+use crate::{Real, Samples, SparseAutoencoder, linalg};
+
+/// Of so many samples at most are the errors computed.
+const CANDIDATES: usize = 1 << 16;
+/// At a time.
+const CHUNK: usize = 1024;
+/// The size of new columns of the encoder, relative to those that there are.
+const SHARE: f64 = 0.2;
+
+/// Starts the `dead` units of a model with one hidden layer again, from among the `chosen` samples.
+pub(super) fn resample<T: Real>(
+    dead: &[usize],
+    model: &mut SparseAutoencoder<T>,
+    samples: &dyn Samples<T>,
+    chosen: &[usize],
+    optimizer: &mut dyn Optimizer<T>,
+    rng: &mut Xoshiro256PlusPlus,
+    workspace: &mut Workspace<T>,
+) -> Result<(), Error> {
+    let candidates = &chosen[..chosen.len().min(CANDIDATES)];
+    let mut total = 0.0;
+    let mut cumulated = Vec::with_capacity(candidates.len());
+    for chunk in candidates.chunks(CHUNK) {
+        let mut errors = DVector::zeros(chunk.len());
+        let mut batch = DMatrix::zeros(model.layout().visible(), chunk.len());
+        samples.read(chunk, batch.as_mut_slice())?;
+        model.reconstruction_errors_into(&batch, &mut errors, workspace)?;
+        cumulated.extend(errors.iter().map(|error| error.to_f64()));
+    }
+    // By a power of two, where the squares would overflow or vanish.
+    let scale = scale_of(cumulated.iter().copied().fold(0.0, f64::max));
+    for weight in &mut cumulated {
+        total += shift(*weight, -scale).powi(2);
+        *weight = total;
+    }
+    if !(total > 0.0 && total.is_finite()) {
+        return Ok(()); // nothing is left to be learned
+    }
+
+    let centred = model.has_pre_encoder_bias();
+    let (_, parameters) = model.objective_and_parameters();
+    let (layout, theta) = parameters.layout_and_theta_mut();
+    let blocks = layout.blocks()[0].clone();
+    let rows = blocks.below;
+    let (mut norms, mut living) = (0.0, 0.0);
+    for (j, w) in theta[blocks.encoder_weights.clone()]
+        .chunks_exact(rows)
+        .enumerate()
+    {
+        if dead.binary_search(&j).is_err() {
+            norms += linalg::norm(w);
+            living += 1.0;
+        }
+    }
+    let size = if living > 0.0 { norms / living } else { 1.0 };
+
+    for &j in dead {
+        let threshold = rng.random::<f64>() * total;
+        let drawn = cumulated.partition_point(|&sum| sum <= threshold);
+        let sample = candidates[drawn.min(candidates.len() - 1)];
+        let mut v = DVector::zeros(rows);
+        samples.read(&[sample], v.as_mut_slice())?;
+        if centred {
+            for (v, &c) in v.iter_mut().zip(&theta[blocks.decoder_bias.clone()]) {
+                *v -= c;
+            }
+        }
+        if !linalg::normalize(v.as_mut_slice()) {
+            continue;
+        }
+        let column = |block: &std::ops::Range<usize>| {
+            let start = block.start + j * rows;
+            start..start + rows
+        };
+        let (encoder, decoder) = (
+            column(&blocks.encoder_weights),
+            column(&blocks.decoder_weights),
+        );
+        let bias = blocks.encoder_bias.start + j;
+        if !layout.is_tied() {
+            theta[decoder.clone()].copy_from_slice(v.as_slice());
+            optimizer.forget(decoder);
+        }
+        let factor = T::of(SHARE * size);
+        v.iter_mut().for_each(|v| *v *= factor);
+        theta[encoder.clone()].copy_from_slice(v.as_slice());
+        theta[bias] = T::zero();
+        optimizer.forget(encoder);
+        optimizer.forget(bias..bias + 1);
+    }
+    Ok(())
+}
