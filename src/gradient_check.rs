@@ -105,12 +105,7 @@ pub fn model<'a, T: Real>(
     let mut theta = model.parameters().as_slice().to_vec();
     let (objective, parameters) = model.objective_and_parameters();
     let numeric = central_differences(&mut theta, |theta| {
-        let pass = Pass {
-            objective,
-            layout: parameters.layout(),
-            theta,
-            packed: None,
-        };
+        let pass = Pass::training(objective, parameters.layout(), theta, objective.now());
         pass.evaluate(samples.into(), None, &mut workspace).total()
     });
     Ok(GradientCheck { analytic, numeric })

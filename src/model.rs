@@ -152,12 +152,8 @@ impl<T: Real> SparseAutoencoder<T> {
 
     /// The pass of training.
     fn pass(&self) -> Pass<'_, T> {
-        Pass {
-            objective: &self.objective,
-            layout: self.layout(),
-            theta: self.parameters.as_slice(),
-            packed: None,
-        }
+        let (layout, theta) = (self.layout(), self.parameters.as_slice());
+        Pass::training(&self.objective, layout, theta, self.objective.now())
     }
 
     /// The pass of inference.

@@ -217,8 +217,8 @@ impl<T: Real> Objective<T> {
     }
 
     /// Whether level `l + 1` is penalised at all.
-    pub(crate) fn penalizes(&self, l: usize) -> bool {
-        self.penalized[l] && self.penalty_weight > T::zero() && !self.penalty.is_zero()
+    pub(crate) fn penalizes(&self, l: usize, penalty_weight: T) -> bool {
+        self.penalized[l] && penalty_weight > T::zero() && !self.penalty.is_zero()
     }
 
     /// Refuses a penalty that is not defined for a layer which it changes. Where it changes nothing,
@@ -226,7 +226,7 @@ impl<T: Real> Objective<T> {
     pub(crate) fn check_penalty(&self) -> Result<(), Error> {
         self.penalty.description().check::<T>()?;
         for (l, f) in self.encoder.iter().enumerate() {
-            if !self.penalizes(l) {
+            if !self.penalizes(l, self.penalty_weight) {
                 continue;
             }
             if self.norm_weighted && f.range().is_some() {
@@ -274,12 +274,64 @@ pub(crate) struct Pass<'a, T> {
     pub(crate) objective: &'a Objective<T>,
     pub(crate) layout: &'a Layout,
     pub(crate) theta: &'a [T],
+    pub(crate) now: Now<T>,
     /// Copies of the encoder's weights, a layer at each index: in inference, where a sample's result must
     /// not depend on how many come along. `None` in training.
     pub(crate) packed: Option<&'a [Packed<T>]>,
 }
 
+/// The settings of an objective that change over a fit.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Now<T> {
+    /// β
+    pub(crate) penalty_weight: T,
+    /// The number of active units of the innermost layer, where its activation has one.
+    pub(crate) k: Option<usize>,
+}
+
+impl<T: Real> Objective<T> {
+    /// The settings as the model was built with them.
+    pub(crate) fn now(&self) -> Now<T> {
+        Now {
+            penalty_weight: self.penalty_weight,
+            k: self.encoder.last().and_then(Activation::k),
+        }
+    }
+}
+
+impl<'a, T: Real> Pass<'a, T> {
+    /// The pass of a step of training.
+    pub(crate) fn training(
+        objective: &'a Objective<T>,
+        layout: &'a Layout,
+        theta: &'a [T],
+        now: Now<T>,
+    ) -> Self {
+        Self {
+            objective,
+            layout,
+            theta,
+            now,
+            packed: None,
+        }
+    }
+}
+
 impl<T: Real> Pass<'_, T> {
+    /// The activation of layer `l`, with the k of now.
+    pub(super) fn activation(&self, l: usize) -> Activation {
+        let activation = self.objective.encoder[l];
+        match self.now.k {
+            Some(k) if l + 1 == self.layout.depth() => activation.with_k(k),
+            _ => activation,
+        }
+    }
+
+    /// Whether layer `l` is penalized at all.
+    pub(super) fn penalizes(&self, l: usize) -> bool {
+        self.objective.penalizes(l, self.now.penalty_weight)
+    }
+
     /// J(θ), term by term; writes ∂J/∂θ over `gradient` if there is one.
     pub(crate) fn evaluate(
         &self,

@@ -147,6 +147,23 @@ impl Activation {
         }
     }
 
+    /// k, for the activations that have one.
+    pub(crate) fn k(&self) -> Option<usize> {
+        match *self {
+            Self::TopK(k) | Self::BatchTopK(k) => Some(k),
+            _ => None,
+        }
+    }
+
+    /// The same activation with another k, if it has one.
+    pub(crate) fn with_k(self, k: usize) -> Self {
+        match self {
+            Self::TopK(_) => Self::TopK(k),
+            Self::BatchTopK(_) => Self::BatchTopK(k),
+            other => other,
+        }
+    }
+
     /// Whether units are chosen, by comparing them, by thresholds, or by gates: then the activation is sparse
     /// by itself, and belongs to hidden layers.
     pub(crate) fn selects(&self) -> bool {

@@ -142,9 +142,9 @@ impl<T: Real> Few<'_, T> {
 mod tests {
     use nalgebra::DMatrix;
 
+    use super::super::gemm::Factor;
     use super::*;
     use crate::linalg::Threads;
-    use super::super::gemm::Factor;
 
     /// Around whole strips, with one block of the depth and several, on one thread and on several.
     fn a_column_has_the_same_bits_in_any_product<T: Real>() {

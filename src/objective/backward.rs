@@ -76,7 +76,7 @@ impl<T: Real> Pass<'_, T> {
 
     /// `β Ω` of layer `l`, and `β ∂Ω` into the two channels.
     pub(super) fn penalize(&self, l: usize, m: usize, ws: &mut Workspace<T>) -> Penalized<T> {
-        if !self.objective.penalizes(l) {
+        if !self.penalizes(l) {
             return Penalized {
                 loss: T::zero(),
                 units: 0,
@@ -87,12 +87,12 @@ impl<T: Real> Pass<'_, T> {
             return self.penalize_weighted(l, m, ws);
         }
         let (objective, n) = (self.objective, self.layout.blocks()[l].above);
-        let beta = objective.penalty_weight;
+        let beta = self.now.penalty_weight;
         let hidden = HiddenBatch::new(
             &self.penalized_of(l, &ws.hidden, &ws.gates)[..n * m],
             (&ws.mean[l][..n], ws.active[l]),
             objective.sparsity_target,
-            objective.encoder[l],
+            self.activation(l),
         );
         let per_unit = &mut ws.per_unit[..n];
         let per_frequency = &mut ws.per_frequency[..n];
@@ -156,14 +156,14 @@ impl<T: Real> Pass<'_, T> {
             }
             if self.gated() {
                 self.backpropagate_gates(m, &penalized, gradient, ws);
-            } else if self.objective.encoder[l] == Activation::JumpRelu {
+            } else if self.activation(l) == Activation::JumpRelu {
                 self.backpropagate_jump(l, m, &penalized, gradient, ws);
             } else {
                 gradient[blocks.thresholds.clone()].fill(T::zero()); // they learn otherwise
                 let h = &ws.hidden[l][..n * m];
                 let per_unit = &ws.per_unit[..penalized.units];
                 let bias_gradient = &mut gradient[blocks.encoder_bias.clone()];
-                with_function!(self.objective.encoder[l], f => linalg::backpropagate(
+                with_function!(self.activation(l), f => linalg::backpropagate(
                     &mut delta[..n * m], h, per_unit, |h| f.slope(h), bias_gradient, &mut ws.scratch,
                 ));
             }

@@ -27,7 +27,7 @@ impl<T: Real> Pass<'_, T> {
             let h = &mut above[0][..blocks.above * m];
             let sums = &mut ws.sums[..=blocks.above];
             self.encode_product(l, below, h, &mut ws.scratch);
-            match self.objective.encoder[l] {
+            match self.activation(l) {
                 f if f.selects_over_batch() => {
                     let spare = &mut ws.delta[l];
                     let smallest = self.compete(l, h, spare, sums, &mut ws.scratch);
@@ -80,7 +80,7 @@ impl<T: Real> Pass<'_, T> {
     /// `H = f(Z + b)` of samples that know nothing of each other, and the sums of the activations
     /// and their number, if there is room.
     fn activate(&self, l: usize, z: &mut [T], sums: &mut [T], scratch: &mut Scratch<T>) {
-        let (blocks, f) = (&self.layout.blocks()[l], self.objective.encoder[l]);
+        let (blocks, f) = (&self.layout.blocks()[l], self.activation(l));
         let b = &self.theta[blocks.encoder_bias.clone()];
         match (f, blocks.thresholds(self.theta)) {
             (Activation::JumpRelu, t) => {

@@ -38,7 +38,7 @@ use crate::{Activation, Real};
 impl<T: Real> Pass<'_, T> {
     /// Whether the units are gated: those of the only hidden layer.
     pub(super) fn gated(&self) -> bool {
-        self.objective.encoder[0] == Activation::Gated
+        self.activation(0) == Activation::Gated
     }
 
     /// r and `b_mag`.

@@ -53,12 +53,12 @@ impl<T: Real> Pass<'_, T> {
             weighted,
             (weighted_mean, ws.active[l]),
             objective.sparsity_target,
-            objective.encoder[l],
+            self.activation(l),
         );
         let (per_unit, per_frequency) = (&mut ws.per_unit[..n], &mut ws.per_frequency[..n]);
         per_unit.fill(T::zero());
         per_frequency.fill(T::zero());
-        let beta = objective.penalty_weight;
+        let beta = self.now.penalty_weight;
         let mut channels = HiddenGradient::new(per_unit, per_frequency, &mut ws.delta[l], n * m);
         let omega = objective.penalty.accumulate(&hidden, beta, &mut channels);
         let per_activation = channels.per_activation_used();
@@ -91,7 +91,7 @@ impl<T: Real> Pass<'_, T> {
 
     /// What reaches `∂D` of layer `l` through the norms, once the rest of it is there.
     pub(super) fn backpropagate_norms(&self, l: usize, gradient: &mut [T], ws: &mut Workspace<T>) {
-        if !self.objective.norm_weighted || !self.objective.penalizes(l) {
+        if !self.objective.norm_weighted || !self.penalizes(l) {
             return;
         }
         let blocks = &self.layout.blocks()[l];

@@ -43,7 +43,7 @@ impl<T: Real> Pass<'_, T> {
         linalg::activate(z, b, relu, None, &mut [], scratch);
         spare.grow(z.len());
         let spare = &mut spare[..z.len()];
-        match self.objective.encoder[l] {
+        match self.activation(l) {
             Activation::BatchTopK(k) => {
                 sparse::keep_largest_of_batch(z, units, k * m, spare, sums, scratch)
             }

@@ -29,7 +29,7 @@ impl<T: Real> Pass<'_, T> {
     /// The k of a model with one hidden layer whose units are selected and not penalised: nobody
     /// ever needs the layer as a whole.
     pub(super) fn selects_only(&self) -> Option<usize> {
-        self.selects_few().filter(|_| !self.objective.penalizes(0))
+        self.selects_few().filter(|_| !self.penalizes(0))
     }
 
     /// Whether innermost unit `j`, which is never below 0, was active in the samples of the last
@@ -45,7 +45,7 @@ impl<T: Real> Pass<'_, T> {
     /// The k of a model with one hidden layer of which few units are selected.
     fn selects_few(&self) -> Option<usize> {
         let units = self.layout.hidden();
-        let k = self.objective.encoder[0].kept(units)?;
+        let k = self.activation(0).kept(units)?;
         (self.layout.depth() == 1 && k * SPARSE <= units).then_some(k)
     }
 
@@ -113,7 +113,7 @@ impl<T: Real> Pass<'_, T> {
     /// samples are not zero. With gates the codes are those of G at first, as every open one learns.
     pub(super) fn compress_if_sparse(&self, m: usize, ws: &mut Workspace<T>) -> bool {
         let units = self.layout.hidden();
-        let vanishes = self.objective.encoder[0].vanishes();
+        let vanishes = self.activation(0).vanishes();
         let few = ws.active[0].to_f64() * f64::of_count(SPARSE) <= f64::of_count(units);
         if self.layout.depth() != 1 || !vanishes || !few {
             return false;
@@ -125,7 +125,7 @@ impl<T: Real> Pass<'_, T> {
         };
         let h = &mut layer[..units * m];
         let (codes, scratch) = (&mut ws.codes, &ws.scratch);
-        if self.objective.encoder[0] == Activation::JumpRelu {
+        if self.activation(0) == Activation::JumpRelu {
             let counts = |h: T| (h != T::zero()) | units::near_below(h);
             codes.compress(h, units, counts, scratch)
         } else {
@@ -164,7 +164,7 @@ impl<T: Real> Pass<'_, T> {
         } else {
             &[]
         };
-        let thresholds = match self.objective.encoder[0] {
+        let thresholds = match self.activation(0) {
             Activation::JumpRelu => [thresholds, &mut []],
             Activation::Gated => thresholds.split_at_mut(n).into(),
             _ => {
@@ -190,7 +190,7 @@ impl<T: Real> Pass<'_, T> {
             units: n,
         };
         let (codes, scratch) = (&mut ws.codes, &ws.scratch);
-        match self.objective.encoder[0] {
+        match self.activation(0) {
             Activation::JumpRelu => {
                 let jump = self.jump_of(0, m, &penalized, &mut ws.per_frequency);
                 let back = move |j, h, g, p| jump.backpropagate(j, h, g + p);

@@ -97,12 +97,12 @@ impl<T: Real> Auxiliary<T> {
             target: columns(&self.residual[..visible * m]),
             shares: None,
         };
-        let of_dead = Pass {
-            objective: &self.objective,
-            layout: &self.layout,
-            theta: &self.theta,
-            packed: None,
-        };
+        let of_dead = Pass::training(
+            &self.objective,
+            &self.layout,
+            &self.theta,
+            self.objective.now(),
+        );
         self.workspace.scratch.limit_as(&workspace.scratch);
         let loss = of_dead.evaluate(batch, Some(&mut self.gradient), &mut self.workspace);
         self.scatter(weight, dead, pass, gradient);

@@ -61,12 +61,7 @@ impl<T: Real> Trainer<T> {
         let unit_norm = self.unit_norm_decoder;
         let auxiliary_loss = self.dead_units.and_then(|dead| dead.auxiliary_loss());
         let evaluate = |theta: &[T], mut gradient: Option<&mut [T]>| {
-            let pass = Pass {
-                objective,
-                layout,
-                theta,
-                packed: None,
-            };
+            let pass = Pass::training(objective, layout, theta, objective.now());
             let mut loss = pass.evaluate(batch, gradient.as_deref_mut(), workspace);
             if let (Some(loss_of_dead), Some(auxiliary), Some(gradient)) =
                 (auxiliary_loss, auxiliary.as_mut(), gradient.as_deref_mut())
@@ -96,12 +91,7 @@ impl<T: Real> Trainer<T> {
         let (loss, converged) = step?;
         *steps += 1;
         if let Some(dead_units) = &self.dead_units {
-            let pass = Pass {
-                objective,
-                layout,
-                theta,
-                packed: None,
-            };
+            let pass = Pass::training(objective, layout, theta, objective.now());
             let was_active = |j| pass.was_active(j, workspace);
             if let Some(shares) = &shares {
                 activity.clear();
