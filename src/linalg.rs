@@ -26,8 +26,8 @@ pub(crate) mod wide;
 pub(crate) use aligned::Aligned;
 pub(crate) use decay::{decay, norm_squared};
 pub(crate) use elementwise::{
-    activate, add_column, add_products, add_scaled, backpropagate, distance_squared, divide_by,
-    multiply, residual, subtract, sum,
+    activate, activate_columns, add_column, add_products, add_scaled, backpropagate,
+    distance_squared, divide_by, multiply, residual, subtract, sum,
 };
 pub(crate) use finite::{all_finite, all_finite_columns};
 pub(crate) use gemm::{Write, product, transpose};

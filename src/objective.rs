@@ -29,17 +29,16 @@
 //! `W₁ = Wᵀ` and `W₂ = D`.) What some models do otherwise is in files of their own.
 
 mod backward;
-mod centre;
 mod forward;
-mod gated;
-mod jump;
+mod frozen;
+mod inference;
 mod matryoshka;
 mod norm_weighted;
-mod over_batch;
-mod sparse;
+mod pre_encoder_bias;
+mod residual;
+mod sparse_path;
 mod workspace;
 
-pub(crate) use over_batch::{follow_thresholds, hide_thresholds, show_thresholds};
 pub use workspace::Workspace;
 
 use std::mem;
@@ -48,10 +47,11 @@ use std::sync::Arc;
 use nalgebra::{DMatrixView, DMatrixViewMut};
 
 use crate::error::require;
-use crate::linalg::Packed;
+use crate::linalg::{Aligned, Packed};
 use crate::model::Layout;
 use crate::penalty::Penalty;
 use crate::training::all_reduce::Shares;
+use crate::units::{Own, State, Units};
 use crate::{Activation, Error, Real};
 
 /// What the difference between a sample and its reconstruction costs.
@@ -179,15 +179,17 @@ impl<T: Real> Objective<T> {
         self.check_penalty()
     }
 
-    /// Refuses gates in deep models.
+    /// Refuses units in deep models that need to be the only hidden layer.
     pub(crate) fn check_depth(&self) -> Result<(), Error> {
-        if self.encoder.len() > 1 && self.encoder.contains(&Activation::Gated) {
-            return Err(Error::Incompatible {
-                what: "Activation::Gated",
-                other: "several hidden layers",
-            });
+        let shallow = |f: &&Activation| !f.traits().deep;
+        match self.encoder.iter().find(shallow) {
+            Some(&activation) if self.encoder.len() > 1 => Err(Error::UnsupportedActivation {
+                what: "a model of several hidden layers",
+                activation,
+                requirement: "these units need to be the only hidden layer",
+            }),
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     fn check_prefixes(&self, layout: &Layout) -> Result<(), Error> {
@@ -197,10 +199,14 @@ impl<T: Real> Objective<T> {
                 other: "more than one hidden layer",
             });
         }
-        if !self.prefixes.is_empty() && self.encoder.contains(&Activation::Gated) {
-            return Err(Error::Incompatible {
-                what: "nested prefixes",
-                other: "Activation::Gated",
+        let flat = |f: &&Activation| !f.traits().nested;
+        if let Some(&activation) = self.encoder.iter().find(flat)
+            && !self.prefixes.is_empty()
+        {
+            return Err(Error::UnsupportedActivation {
+                what: "matryoshka",
+                activation,
+                requirement: "these units cannot be nested",
             });
         }
         let mut before = 0;
@@ -327,6 +333,28 @@ impl<T: Real> Pass<'_, T> {
         }
     }
 
+    /// Calls `f` with the units of layer `l`.
+    pub(super) fn with_units<R>(&self, l: usize, f: impl FnOnce(&dyn Units<T>) -> R) -> R {
+        self.activation(l).with(f)
+    }
+
+    /// The parameters of the units of layer `l`.
+    pub(super) fn own(&self, l: usize) -> Own<'_, T> {
+        self.layout.blocks()[l].own(self.theta, self.objective.bandwidth)
+    }
+
+    /// What the penalty sees of layer `l`, units × samples.
+    pub(super) fn seen<'a>(
+        &self,
+        l: usize,
+        m: usize,
+        hidden: &'a [Aligned<T>],
+        states: &'a [State],
+    ) -> &'a [T] {
+        let h = &hidden[l][..self.layout.blocks()[l].above * m];
+        self.with_units(l, |units| units.seen(h, &states[l]))
+    }
+
     /// Whether layer `l` is penalized at all.
     pub(super) fn penalizes(&self, l: usize) -> bool {
         self.objective.penalizes(l, self.now.penalty_weight)
@@ -356,6 +384,7 @@ impl<T: Real> Pass<'_, T> {
                     sum + self.penalize(l, m, ws).loss // and the gradient goes unused
                 }),
                 Some(gradient) => {
+                    gradient[self.layout.learned()..].fill(T::zero());
                     let sparsity = if sparse {
                         self.backpropagate_codes(input, gradient, ws)
                     } else {
@@ -376,5 +405,19 @@ impl<T: Real> Pass<'_, T> {
                 auxiliary,
             }
         })
+    }
+}
+
+/// Moves the parameters that do not learn, after a step whose last gradient `workspace` was used for.
+pub(crate) fn after_step<T: Real>(
+    objective: &Objective<T>,
+    layout: &Layout,
+    theta: &mut [T],
+    workspace: &Workspace<T>,
+) {
+    let layers = layout.blocks().iter().zip(&workspace.states);
+    for (f, (blocks, state)) in objective.encoder.iter().zip(layers) {
+        let mut own = blocks.own_mut(theta);
+        f.with(|units: &dyn Units<T>| units.after_step(&mut own, state));
     }
 }

@@ -125,8 +125,6 @@ struct Running<T> {
     /// The samples of a batch, and the same with noise.
     batch: Aligned<T>,
     noisy: Aligned<T>,
-    /// Those of inference before a step, which the optimizer has no business with.
-    thresholds: Vec<T>,
     /// The objective of the model as it is for now, where it is annealed.
     annealed: Option<Objective<T>>,
     controller: Controller,
@@ -167,7 +165,6 @@ impl<T: Real> Trainer<T> {
                 workspace: Workspace::new(),
                 batch: Aligned::new(),
                 noisy: Aligned::new(),
-                thresholds: Vec::new(),
                 annealed: None,
                 controller: Controller::default(),
                 idle: Idle::default(),

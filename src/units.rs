@@ -1,14 +1,29 @@
-//! Activations: forward in place on a batch, backward in place from the output.
+//! Hidden units: what happens between pre-activation and activation, one file per variant.
+//!
+//! [`Activation`] names them, in settings and files. The objective, training, and files know them by the
+//! trait [`Units`]: their passes, their parameters, and their traits.
 
+mod batch_top_k;
+pub(crate) mod elementwise;
 mod gated;
+mod interface;
 mod jump_relu;
+mod top_k;
+mod winner_take_all;
 
-pub(crate) use gated::{backpropagate_gated, open_gates, pass_gates};
-pub(crate) use jump_relu::{Jump, activate_above, backpropagate_jump, near_below, positive};
+pub(crate) use elementwise::{Elementwise, Function, with_function};
+pub(crate) use interface::{
+    Arriving, Block, Buffers, Chooses, Len, Own, OwnMut, PerSample, State, Traits, Units,
+};
 
+use self::batch_top_k::BatchTopK;
+use self::elementwise::Selected;
+use self::gated::Gated;
+use self::jump_relu::JumpRelu;
+use self::top_k::TopK;
+use self::winner_take_all::WinnerTakeAll;
 use crate::Real;
 use crate::error::{Error, require};
-use crate::linalg::Scalar;
 
 /// The function that turns pre-activations `z` into activations.
 ///
@@ -114,111 +129,77 @@ pub enum Activation {
 }
 
 impl Activation {
-    /// The interval that the activations fill, for the bounded activations.
+    /// Calls `f` with the units of this activation: the only match on variants.
+    pub(crate) fn with<T: Real, R>(self, f: impl FnOnce(&dyn Units<T>) -> R) -> R {
+        match self {
+            Self::Sigmoid => f(&Elementwise::Sigmoid),
+            Self::Tanh => f(&Elementwise::Tanh),
+            Self::Relu => f(&Elementwise::Relu),
+            Self::Identity => f(&Elementwise::Identity),
+            Self::SaturatingLinear => f(&Elementwise::SaturatingLinear),
+            Self::TopK(k) => f(&TopK::Number(k)),
+            Self::TopProportion(p) => f(&TopK::Proportion(p)),
+            Self::WinnerTakeAll(p) => f(&WinnerTakeAll(p)),
+            Self::BatchTopK(k) => f(&BatchTopK(k)),
+            Self::JumpRelu => f(&JumpRelu),
+            Self::Gated => f(&Gated),
+        }
+    }
+
+    /// The interval that the activations fill, for bounded activations.
     #[must_use]
     pub fn range(&self) -> Option<(f64, f64)> {
-        match self {
-            Self::Sigmoid | Self::SaturatingLinear => Some((0.0, 1.0)),
-            Self::Tanh => Some((-1.0, 1.0)),
-            Self::Relu
-            | Self::Identity
-            | Self::TopK(_)
-            | Self::TopProportion(_)
-            | Self::WinnerTakeAll(_)
-            | Self::BatchTopK(_)
-            | Self::JumpRelu
-            | Self::Gated => None,
-        }
+        self.traits().range
     }
 
     /// Whether no activation is ever below zero.
     #[must_use]
     pub fn is_non_negative(&self) -> bool {
-        !matches!(self, Self::Tanh | Self::Identity)
+        !self.traits().signed
     }
 
-    /// How many of `units` units of a sample are kept, for the activations that choose among them.
+    /// How many of `units` units each sample keeps, for activations that choose within a sample.
     #[must_use]
     pub fn kept(&self, units: usize) -> Option<usize> {
-        match *self {
-            Self::TopK(k) => Some(k),
-            Self::TopProportion(proportion) => Some(proportion_of(units, proportion)),
-            _ => None,
-        }
+        self.with(|f: &dyn Units<f64>| f.per_sample().map(|selection| selection.kept(units)))
+    }
+
+    pub(crate) fn traits(self) -> Traits {
+        self.with(|f: &dyn Units<f64>| f.traits())
+    }
+
+    pub(crate) fn blocks(self) -> &'static [Block] {
+        self.with(|f: &dyn Units<f64>| f.blocks())
     }
 
     /// k, for the activations that have one.
     pub(crate) fn k(&self) -> Option<usize> {
-        match *self {
-            Self::TopK(k) | Self::BatchTopK(k) => Some(k),
-            _ => None,
-        }
+        self.with(|f: &dyn Units<f64>| f.k().map(|(k, _)| k))
     }
 
     /// The same activation with another k, if it has one.
     pub(crate) fn with_k(self, k: usize) -> Self {
-        match self {
-            Self::TopK(_) => Self::TopK(k),
-            Self::BatchTopK(_) => Self::BatchTopK(k),
-            other => other,
-        }
+        self.with(|f: &dyn Units<f64>| f.k().map_or(self, |(_, with)| with(k)))
     }
 
-    /// Whether units are chosen, by comparing them, by thresholds, or by gates: then the activation is sparse
-    /// by itself, and belongs to hidden layers.
+    /// Whether units are chosen. The activation is then sparse by itself, and belongs to hidden layers.
     pub(crate) fn selects(&self) -> bool {
-        matches!(
-            self,
-            Self::TopK(_)
-                | Self::TopProportion(_)
-                | Self::WinnerTakeAll(_)
-                | Self::BatchTopK(_)
-                | Self::JumpRelu
-                | Self::Gated
-        )
+        self.traits().chooses != Chooses::Nothing
     }
 
-    /// How many parameters of the activation, thresholds or others, a layer of `units` units has.
-    pub(crate) fn thresholds(&self, units: usize) -> usize {
-        match self {
-            Self::BatchTopK(_) => 1,
-            Self::JumpRelu => units,
-            Self::Gated => 2 * units,
-            _ => 0,
-        }
-    }
-
-    /// Whether units are chosen over a whole batch, and so only by the objective.
-    pub(crate) fn selects_over_batch(&self) -> bool {
-        matches!(self, Self::WinnerTakeAll(_) | Self::BatchTopK(_))
-    }
-
-    /// Whether inactive units are exactly 0, with slope 0.
-    pub(crate) fn vanishes(&self) -> bool {
-        self.selects() || matches!(self, Self::Relu | Self::SaturatingLinear)
-    }
-
-    /// The activation of the decoder layer that mirrors a hidden layer: the selection belongs to
-    /// the encoding, so a selecting activation is mirrored by its positive part.
-    pub(crate) fn mirrored(self) -> Self {
-        if self.selects() { Self::Relu } else { self }
-    }
-
-    /// Checks the parameters of a selecting activation against the size of its layer.
+    /// Checks the settings against the size of the layer.
     pub(crate) fn check(&self, units: usize) -> Result<(), Error> {
-        let proportion = |p: f64, name| require(p > 0.0 && p <= 1.0, name, "in (0, 1]", p);
-        let count = |k, name| {
-            let requirement = "at least 1 and at most the units of its layer";
-            require(1 <= k && k <= units, name, requirement, f64::of_count(k))
-        };
-        match *self {
-            Self::TopK(k) => count(k, "k of TopK"),
-            Self::BatchTopK(k) => count(k, "k of BatchTopK"),
-            Self::TopProportion(p) => proportion(p, "proportion of TopProportion"),
-            Self::WinnerTakeAll(p) => proportion(p, "proportion of WinnerTakeAll"),
-            _ => Ok(()),
-        }
+        self.with(|f: &dyn Units<f64>| f.check(units))
     }
+}
+
+fn check_count(k: usize, units: usize, name: &'static str) -> Result<(), Error> {
+    let requirement = "at least 1 and at most the units of its layer";
+    require(1 <= k && k <= units, name, requirement, f64::of_count(k))
+}
+
+fn check_proportion(p: f64, name: &'static str) -> Result<(), Error> {
+    require(p > 0.0 && p <= 1.0, name, "in (0, 1]", p)
 }
 
 /// `⌈proportion · units⌉`, at least 1 and at most `units`.
@@ -238,89 +219,11 @@ pub(crate) fn proportion_of(units: usize, proportion: f64) -> usize {
     count
 }
 
-/// The elementwise part of an activation, as a type, so that each loop is compiled for its own.
-pub(crate) trait Function<T: Real>: Copy + Send + Sync {
-    /// `h = f(z)`
-    fn value(self, z: T) -> T;
-
-    /// `f′(z)`, from `h = f(z)`
-    fn slope(self, h: T) -> T;
-}
-
-macro_rules! function {
-    ($name:ident: $z:ident => $value:expr, $h:ident => $slope:expr) => {
-        #[derive(Debug, Clone, Copy)]
-        pub(crate) struct $name;
-
-        impl<T: Real> Function<T> for $name {
-            #[inline(always)]
-            fn value(self, $z: T) -> T {
-                $value
-            }
-
-            #[inline(always)]
-            fn slope(self, $h: T) -> T {
-                $slope
-            }
-        }
-    };
-}
-
+/// A threshold below 0 counts as 0.
 #[inline(always)]
-fn one_where<T: Real>(condition: bool) -> T {
-    if condition { T::one() } else { T::zero() }
+fn positive<T: Real>(t: T) -> T {
+    if t > T::zero() { t } else { T::zero() }
 }
-
-// Comparisons are put so that a NaN passes through: a diverging model must show in its loss.
-function!(Sigmoid: z => Scalar::sigmoid(z), h => h * (T::one() - h));
-function!(Tanh: z => z.hyperbolic_tangent(), h => Scalar::fma(-h, h, T::one()));
-function!(Identity: z => z, _h => T::one());
-function!(
-    Relu:
-    z => if z < T::zero() { T::zero() } else { z },
-    h => one_where(h > T::zero())
-);
-function!(
-    SaturatingLinear:
-    z => if z < T::zero() { T::zero() } else if z > T::one() { T::one() } else { z },
-    h => one_where(h > T::zero() && h < T::one())
-);
-
-/// Evaluates `$body` with `$f` bound to the [`Function`] of `$activation`: all there is to it for
-/// those without parameters of their own, and the slope of the others.
-macro_rules! with_function {
-    ($activation:expr, $f:ident => $body:expr) => {
-        match $activation {
-            $crate::Activation::Sigmoid => {
-                let $f = $crate::units::Sigmoid;
-                $body
-            }
-            $crate::Activation::Tanh => {
-                let $f = $crate::units::Tanh;
-                $body
-            }
-            $crate::Activation::Identity => {
-                let $f = $crate::units::Identity;
-                $body
-            }
-            $crate::Activation::SaturatingLinear => {
-                let $f = $crate::units::SaturatingLinear;
-                $body
-            }
-            $crate::Activation::Relu
-            | $crate::Activation::TopK(_)
-            | $crate::Activation::TopProportion(_)
-            | $crate::Activation::WinnerTakeAll(_)
-            | $crate::Activation::BatchTopK(_)
-            | $crate::Activation::JumpRelu
-            | $crate::Activation::Gated => {
-                let $f = $crate::units::Relu;
-                $body
-            }
-        }
-    };
-}
-pub(crate) use with_function;
 
 #[cfg(test)]
 mod tests {

@@ -122,7 +122,9 @@ impl Contest {
         let kl = matches!(step, "kl" | "encode");
         let mut parameters = parameters(visible, hidden, step.ends_with("-sparse"))?;
         if step.starts_with("jump") {
-            parameters = parameters.with_thresholds(&[DVector::from_element(hidden, THRESHOLD)])?;
+            parameters = parameters
+                .for_activations(&[Activation::JumpRelu])?
+                .with_block(0, "thresholds", &DVector::from_element(hidden, THRESHOLD))?;
         }
         let builder = SparseAutoencoder::builder().parameters(parameters);
         let linear = |builder: sparse_autoencoder::SparseAutoencoderBuilder<f32>, f| {

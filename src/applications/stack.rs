@@ -7,6 +7,7 @@ use crate::error::{Error, require};
 use crate::model::parameters::{Layer, Parameters};
 use crate::objective::Objective;
 use crate::penalty::Penalty;
+use crate::units::Chooses;
 use crate::{Activation, Epoch, Real, Report, SparseAutoencoder, Trainer};
 
 /// Autoencoders in series: each is fitted to what the one below encodes.
@@ -287,9 +288,8 @@ impl<T: Real> Stack<T> {
                 decoder_weights: (!tied).then(|| layer.decoder_weights.into_owned()),
                 decoder_bias: layer.decoder_bias.into_owned(),
             }));
-            let blocks = autoencoder.layout().blocks().iter();
-            let theta = autoencoder.parameters().as_slice();
-            of_activations.extend(blocks.map(|blocks| blocks.thresholds(theta)));
+            let of_layers = autoencoder.parameters().layers();
+            of_activations.extend(of_layers.map(|layer| layer.own()));
             let objective = autoencoder.objective();
             encoder.extend_from_slice(&objective.encoder);
             decoder.extend_from_slice(&objective.decoder);
@@ -298,7 +298,8 @@ impl<T: Real> Stack<T> {
         let outermost = &self.layers[0];
         let mut with_bandwidth = self.layers.iter().filter(|autoencoder| {
             let activations = autoencoder.hidden_activations();
-            activations.contains(&Activation::JumpRelu)
+            let by_threshold = |f: &Activation| f.traits().chooses == Chooses::Threshold;
+            activations.iter().any(by_threshold)
         });
         let objective = Objective {
             encoder,
@@ -319,7 +320,14 @@ impl<T: Real> Stack<T> {
         };
         objective.check_depth()?;
         objective.check_penalty()?;
-        let parameters = Parameters::from_layers(&layers)?.with_activations(&of_activations)?;
+        let parameters = Parameters::from_layers(&layers)?;
+        let mut parameters = parameters.for_activations(&objective.encoder)?;
+        let (layout, theta) = parameters.layout_and_theta_mut();
+        for (layer, values) in layout.blocks().iter().zip(of_activations) {
+            for (range, values) in layer.own.iter().zip(values) {
+                theta[range.clone()].copy_from_slice(values);
+            }
+        }
         Ok(SparseAutoencoder::from_parts(parameters, objective))
     }
 }

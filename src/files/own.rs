@@ -77,11 +77,8 @@ fn blocks(layout: &Layout) -> Vec<(String, Vec<usize>, Range<usize>)> {
             tensor("decoder_weights", &[above, below], &blocks.decoder_weights);
         }
         tensor("decoder_bias", &[below], &blocks.decoder_bias);
-        if let Some([log_magnitude, magnitude_bias]) = blocks.magnitudes() {
-            tensor("log_magnitude", &[above], &log_magnitude);
-            tensor("magnitude_bias", &[above], &magnitude_bias);
-        } else if !blocks.thresholds.is_empty() {
-            tensor("thresholds", &[blocks.thresholds.len()], &blocks.thresholds);
+        for (block, range) in blocks.names.iter().zip(&blocks.own) {
+            tensor(block.name, &[range.len()], range);
         }
     }
     tensors

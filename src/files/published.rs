@@ -210,11 +210,11 @@ impl Published<'_> {
             let place = &mut theta[at.decoder_bias.clone()];
             tensors.read_into(name, Rows::Contiguous, place)?;
         }
-        self.read_thresholds(tensors, &mut theta[at.thresholds.clone()], &mut notes)?;
+        self.read_blocks(tensors, at.own_mut(&mut theta).blocks, &mut notes)?;
 
         if self.decoder_norms == DecoderNorms::InThresholds {
             let norms = norms(&theta[at.decoder_weights.clone()], d);
-            divide_thresholds(&mut theta[at.thresholds.clone()], &norms);
+            divide_thresholds(&mut theta[at.own[0].clone()], &norms);
         }
         if self.decoder_norms == DecoderNorms::InUnits {
             let norms =
@@ -302,10 +302,10 @@ impl Published<'_> {
     }
 
     /// Reads the thresholds that are in the file, one or one per unit, or r and `b_mag`.
-    fn read_thresholds<T: Real, R: Read + Seek>(
+    fn read_blocks<T: Real, R: Read + Seek>(
         &self,
         tensors: &mut Tensors<R>,
-        thresholds: &mut [T],
+        [thresholds, others]: [&mut [T]; 2],
         notes: &mut Vec<Note>,
     ) -> Result<(), Error> {
         match self.selection {
@@ -336,9 +336,8 @@ impl Published<'_> {
                 log_magnitude,
                 ..
             } => {
-                let (r, bias) = thresholds.split_at_mut(thresholds.len() / 2);
-                tensors.read_into(log_magnitude, Rows::Contiguous, r)?;
-                tensors.read_into(magnitude_bias, Rows::Contiguous, bias)?;
+                tensors.read_into(log_magnitude, Rows::Contiguous, thresholds)?;
+                tensors.read_into(magnitude_bias, Rows::Contiguous, others)?;
             }
             Selection::Relu | Selection::TopK(_) => {}
         }

@@ -4,34 +4,42 @@ use nalgebra::DMatrixView;
 
 use super::{Scalar, Scratch, vectorize};
 use crate::Real;
-use crate::sparse::keep_largest;
 
-/// `z ← f(z + b)` for every column, then all but the `kept` largest of each column are set to 0.
-/// Writes the sum over the columns to `sums`, if that is not empty, and the number of entries that
-/// are not 0 behind it.
+/// `z ← f(z + b)` for every column. Writes the sum over the columns to `sums`, if that is not empty, and
+/// the number of entries that are not 0 behind it.
 pub(crate) fn activate<T: Real>(
     z: &mut [T],
     bias: &[T],
     f: impl Fn(T) -> T + Sync + Send,
-    kept: Option<usize>,
     sums: &mut [T],
     scratch: &mut Scratch<T>,
 ) {
     scratch.run(z, bias.len(), sums, |_, panel, sums| {
         for column in panel.chunks_exact_mut(bias.len()) {
-            // Where some are yet to be taken away, they are added up only then.
-            let at_once = if kept.is_none() { &mut *sums } else { &mut [] };
             vectorize(
                 #[inline(always)]
-                || activate_and_add(column, bias, &f, at_once),
+                || activate_and_add(column, bias, &f, sums),
             );
-            if let Some(kept) = kept {
-                keep_largest(column, kept);
-                vectorize(
-                    #[inline(always)]
-                    || add_column(column, sums),
-                );
-            }
+        }
+    });
+}
+
+/// [`activate`], and then `after(column, sums)` on every column, in place of the sums.
+pub(crate) fn activate_columns<T: Real>(
+    z: &mut [T],
+    bias: &[T],
+    f: impl Fn(T) -> T + Sync + Send,
+    sums: &mut [T],
+    scratch: &mut Scratch<T>,
+    after: impl Fn(&mut [T], &mut [T]) + Sync,
+) {
+    scratch.run(z, bias.len(), sums, |_, panel, sums| {
+        for column in panel.chunks_exact_mut(bias.len()) {
+            vectorize(
+                #[inline(always)]
+                || activate_and_add(column, bias, &f, &mut []),
+            );
+            after(column, sums);
         }
     });
 }

@@ -3,7 +3,6 @@
 use super::Threads;
 use super::column_panels::Partials;
 use super::packing::Copies;
-use crate::sparse::Cuts;
 
 /// What a kernel needs beside its operands. Once grown, none of them allocates.
 #[derive(Debug, Clone)]
@@ -14,7 +13,6 @@ pub(crate) struct Scratch<T> {
     pub(crate) partials: Partials<T>,
     /// One for each thread of a product.
     pub(crate) copies: Vec<Copies<T>>,
-    pub(crate) cuts: Cuts<T>,
 }
 
 impl<T> Default for Scratch<T> {
@@ -24,7 +22,6 @@ impl<T> Default for Scratch<T> {
             threads: Threads::at_most(1),
             partials: Partials::default(),
             copies: Vec::new(),
-            cuts: Cuts::default(),
         }
     }
 }

@@ -284,7 +284,7 @@ impl<T: Real> SparseAutoencoderBuilder<T> {
         parameters: Parameters<T>,
     ) -> Result<SparseAutoencoder<T>, Error> {
         let encoder = self.encoder(parameters.layout())?;
-        let parameters = parameters.fit_to(&encoder)?;
+        let parameters = parameters.for_activations(&encoder)?;
         check_numbers::<T>(
             self.penalty_weight,
             self.weight_decay,
@@ -297,7 +297,9 @@ impl<T: Real> SparseAutoencoderBuilder<T> {
             None => Arc::new(KlDivergence),
         };
         let depth = parameters.layout().depth();
-        let mirrored = encoder[..depth - 1].iter().map(|f| f.mirrored());
+        let mirrored = encoder[..depth - 1]
+            .iter()
+            .map(|f| f.traits().mirror.into());
         let decoder = std::iter::once(self.output_activation).chain(mirrored);
         let objective = Objective {
             decoder: decoder.collect(),

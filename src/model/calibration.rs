@@ -3,6 +3,7 @@ use nalgebra::{DMatrixView, DVector};
 use super::{HIDDEN, SparseAutoencoder};
 use crate::error::{Error, require};
 use crate::linalg::Threads;
+use crate::units::Chooses;
 use crate::validate::check_batch;
 use crate::{Activation, Real};
 
@@ -57,7 +58,8 @@ impl<T: Real> SparseAutoencoder<T> {
     ) -> Result<T, Error> {
         let samples = samples.into();
         let activation = self.hidden_activations().last().copied();
-        if let Some(activation) = activation.filter(|&f| f != Activation::JumpRelu) {
+        let by_threshold = |f: &Activation| f.traits().chooses == Chooses::Threshold;
+        if let Some(activation) = activation.filter(|f| !by_threshold(f)) {
             return Err(Error::UnsupportedActivation {
                 what: "calibrate_thresholds",
                 activation,
@@ -83,9 +85,7 @@ impl<T: Real> SparseAutoencoder<T> {
             });
         }
 
-        let of_layer = self.layout().blocks()[self.layout().depth() - 1]
-            .thresholds
-            .clone();
+        let of_layer = self.layout().blocks()[self.layout().depth() - 1].own[0].clone();
         let before = DVector::from_column_slice(&self.parameters.as_slice()[of_layer.clone()]);
         self.parameters.theta_mut()[of_layer.clone()].fill(T::zero());
         let hidden = self.encode(samples);

@@ -1,6 +1,7 @@
 //! The norms of the decoder's columns, folded into the units.
 
-use crate::{Activation, Error, Real, SparseAutoencoder};
+use crate::units::Units;
+use crate::{Error, Real, SparseAutoencoder};
 
 impl<T: Real> SparseAutoencoder<T> {
     /// Brings the decoder's columns of the innermost layer to norm 1 and multiplies the hidden
@@ -11,8 +12,8 @@ impl<T: Real> SparseAutoencoder<T> {
     /// D_j ← D_j/‖D_j‖,   w_j ← ‖D_j‖ w_j,   b_j ← ‖D_j‖ b_j,   t_j ← ‖D_j‖ t_j
     /// ```
     ///
-    /// with `t` the thresholds of [`JumpRelu`](Activation::JumpRelu), and `b` both biases of
-    /// [`Gated`](Activation::Gated) units. Activations of different models are then comparable, as each
+    /// with `t` the thresholds of [`JumpRelu`](crate::Activation::JumpRelu), and `b` both biases of
+    /// [`Gated`](crate::Activation::Gated) units. Activations of different models are then comparable, as each
     /// has the length of what its unit adds to the reconstruction. Trained further, the model has
     /// another objective, unless its penalty is
     /// [weighed by the norms](crate::SparseAutoencoderBuilder::norm_weighted).
@@ -22,8 +23,8 @@ impl<T: Real> SparseAutoencoder<T> {
     ///
     /// let mut sae = SparseAutoencoder::<f64>::builder()
     ///     .layers([4, 6])
-    ///     .hidden_activation(Activation::Relu)
-    ///     .output_activation(Activation::Identity)
+    ///     .hidden_activation(crate::Activation::Relu)
+    ///     .output_activation(crate::Activation::Identity)
     ///     .penalty(())
     ///     .build()?;
     /// let samples = DMatrix::from_fn(4, 9, |i, j| (i * j % 7) as f64);
@@ -42,10 +43,7 @@ impl<T: Real> SparseAutoencoder<T> {
         let layout = self.layout();
         let innermost = layout.depth() - 1;
         let activation = self.hidden_activations()[innermost];
-        if !matches!(
-            activation,
-            Activation::Relu | Activation::Identity | Activation::JumpRelu | Activation::Gated
-        ) {
+        if !activation.traits().scales {
             return Err(Error::UnsupportedActivation {
                 what: "fold_decoder_norm",
                 activation,
@@ -60,11 +58,6 @@ impl<T: Real> SparseAutoencoder<T> {
         }
         let blocks = layout.blocks()[innermost].clone();
         let mut theta = self.parameters().as_slice().to_vec();
-        // b_mag of gated units, thresholds of others, if there are any.
-        let others = match blocks.magnitudes() {
-            Some([_, magnitude_bias]) => magnitude_bias,
-            None => blocks.thresholds.clone(),
-        };
         for unit in 0..blocks.above {
             let column = |start: usize| {
                 let first = start + unit * blocks.below;
@@ -82,11 +75,8 @@ impl<T: Real> SparseAutoencoder<T> {
             for value in encoder {
                 *value = T::of(value.to_f64() * norm);
             }
-            for of_units in [&blocks.encoder_bias, &others] {
-                if let Some(value) = theta[of_units.clone()].get_mut(unit) {
-                    *value = T::of(value.to_f64() * norm);
-                }
-            }
+            let mut own = blocks.own_mut(&mut theta);
+            activation.with(|f: &dyn Units<T>| f.scale(&mut own, unit, norm));
         }
         self.set_theta(&theta)
     }

@@ -1,5 +1,6 @@
 //! The scaling of the input, folded into the parameters.
 
+use crate::units::Units;
 use crate::{Activation, Error, Real, Scaler, SparseAutoencoder};
 
 impl<T: Real> SparseAutoencoder<T> {
@@ -75,7 +76,8 @@ impl<T: Real> SparseAutoencoder<T> {
             shifts.push(shift);
         }
         if !self.has_pre_encoder_bias() {
-            blocks.shift_encoder(&mut theta, &shifts);
+            let mut own = blocks.own_mut(&mut theta);
+            self.hidden_activations()[0].with(|f: &dyn Units<T>| f.shift(&mut own, &shifts));
         }
         if !layout.is_tied() {
             let decoder = &mut theta[blocks.decoder_weights.clone()];

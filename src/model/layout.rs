@@ -5,6 +5,7 @@ use std::ops::Range;
 use nalgebra::{DMatrixView, DMatrixViewMut};
 
 use crate::error::{Error, require};
+use crate::units::{Block, Own, OwnMut};
 use crate::{Activation, Real};
 
 /// The sizes of the layers, and where each block of parameters lies in the flat vector θ.
@@ -18,17 +19,21 @@ use crate::{Activation, Real};
 /// ```
 ///
 /// each matrix column by column. With tied weights there is no `D_l`: the decoder reads `W_l`.
-/// Behind them lie, layer by layer, the parameters of the activations that have some:
+/// Behind them lie, layer by layer, the blocks of the activations that have parameters of their own, and at
+/// the very end those that the optimizer does not move:
 ///
-/// ```text
-/// t_l                               JumpRelu: n_{l+1} thresholds; BatchTopK: one
-/// r_l, b_mag,l                      Gated: each n_{l+1} entries; b_l is then that of the gates
-/// ```
+/// | activation | block | entries | learns |
+/// |---|---|---|---|
+/// | `JumpRelu` | `thresholds` | n_{l+1} | yes |
+/// | `Gated`, whose b_l is that of the gates | `log_magnitude`, `magnitude_bias` | n_{l+1} each | yes |
+/// | `BatchTopK` | `thresholds` | 1 | no |
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Layout {
     sizes: Vec<usize>,
     tied: bool,
     blocks: Vec<Blocks>,
+    /// The parameters that the optimizer moves are those before here.
+    learned: usize,
     len: usize,
 }
 
@@ -41,9 +46,9 @@ pub(crate) struct Blocks {
     pub(crate) encoder_bias: Range<usize>,
     pub(crate) decoder_weights: Range<usize>,
     pub(crate) decoder_bias: Range<usize>,
-    /// Empty, or one entry, or one per unit above; or two per unit, which are r and `b_mag` of gated
-    /// units.
-    pub(crate) thresholds: Range<usize>,
+    /// The parameters of the units besides weights and bias, and where they lie.
+    pub(crate) names: &'static [Block],
+    pub(crate) own: [Range<usize>; 2],
 }
 
 impl Layout {
@@ -54,7 +59,7 @@ impl Layout {
     /// [`Error::InvalidParameter`] for fewer than two sizes, a size of 0, or more parameters than
     /// the machine can address.
     pub fn new(sizes: &[usize], tied: bool) -> Result<Self, Error> {
-        Self::with_thresholds(sizes, tied, |_, _| 0)
+        Self::with_blocks(sizes, tied, |_| &[])
     }
 
     /// The same sizes, with room for the parameters of these activations, one for each hidden layer,
@@ -76,9 +81,7 @@ impl Layout {
     /// [`new`](Self::new).
     pub fn for_activations(&self, activations: &[Activation]) -> Result<Self, Error> {
         self.check_layers("activations of the hidden layers", activations.len())?;
-        Self::with_thresholds(&self.sizes, self.tied, |l, units| {
-            activations[l].thresholds(units)
-        })
+        Self::with_blocks(&self.sizes, self.tied, |l| activations[l].blocks())
     }
 
     pub(super) fn check_layers(&self, what: &'static str, actual: usize) -> Result<(), Error> {
@@ -92,11 +95,11 @@ impl Layout {
         })
     }
 
-    /// `thresholds(l, units)` of them in each layer `l`.
-    pub(super) fn with_thresholds(
+    /// With these blocks in each layer.
+    fn with_blocks(
         sizes: &[usize],
         tied: bool,
-        thresholds: impl Fn(usize, usize) -> usize,
+        names: impl Fn(usize) -> &'static [Block],
     ) -> Result<Self, Error> {
         require(
             sizes.len() >= 2,
@@ -139,11 +142,23 @@ impl Layout {
                 decoder_bias: take(Some(below)),
                 encoder_weights,
                 encoder_bias,
-                thresholds: 0..0,
+                names: &[],
+                own: [0..0, 0..0],
             })
             .collect();
-        for (l, layer) in blocks.iter_mut().enumerate() {
-            layer.thresholds = take(Some(thresholds(l, layer.above)));
+        let mut learned = 0;
+        for learns in [true, false] {
+            for (l, layer) in blocks.iter_mut().enumerate() {
+                layer.names = names(l);
+                for (range, block) in layer.own.iter_mut().zip(layer.names) {
+                    if block.learns == learns {
+                        *range = take(Some(block.len.of(layer.above)));
+                    }
+                }
+            }
+            if learns {
+                learned = take(Some(0)).end;
+            }
         }
         if !fits {
             return Err(Error::InvalidParameter {
@@ -156,11 +171,12 @@ impl Layout {
             sizes: sizes.to_vec(),
             tied,
             blocks,
+            learned,
             len,
         })
     }
 
-    /// Gives a layout of one layer, without thresholds, another number of hidden units. Allocates
+    /// Gives a layout of one layer, without blocks of its units, another number of hidden units. Allocates
     /// nothing.
     pub(crate) fn resize_hidden(&mut self, units: usize) {
         let blocks = &mut self.blocks[0];
@@ -177,7 +193,7 @@ impl Layout {
         };
         blocks.decoder_bias = end..end + blocks.below;
         self.len = blocks.decoder_bias.end;
-        blocks.thresholds = self.len..self.len;
+        self.learned = self.len;
         self.sizes[1] = units;
     }
 
@@ -218,14 +234,14 @@ impl Layout {
         self.len
     }
 
-    /// The parameters of the activations, thresholds and others, of all layers.
-    pub(crate) fn thresholds(&self) -> Range<usize> {
-        self.blocks[0].thresholds.start..self.len
+    /// The number of parameters that the optimizer moves: the first ones.
+    pub(crate) fn learned(&self) -> usize {
+        self.learned
     }
 
-    /// Whether some layer has such.
-    pub(crate) fn has_thresholds(&self) -> bool {
-        !self.thresholds().is_empty()
+    /// Whether the units of some layer have parameters besides weights and bias.
+    pub(crate) fn has_blocks(&self) -> bool {
+        self.blocks.iter().any(|layer| !layer.names.is_empty())
     }
 
     pub(crate) fn blocks(&self) -> &[Blocks] {
@@ -253,31 +269,39 @@ impl Blocks {
         self.weights(&theta[self.decoder_weights.clone()])
     }
 
-    /// The thresholds above which units are active, none or one or one per unit. Of gated units, all
-    /// [`magnitudes`](Self::magnitudes).
-    pub(crate) fn thresholds<'a, T: Real>(&self, theta: &'a [T]) -> &'a [T] {
-        &theta[self.thresholds.clone()]
+    /// The block of this name.
+    pub(crate) fn block(&self, name: &str) -> Option<Range<usize>> {
+        let place = self.names.iter().position(|block| block.name == name)?;
+        Some(self.own[place].clone())
     }
 
-    /// r and `b_mag` of gated units.
-    pub(crate) fn magnitudes(&self) -> Option<[Range<usize>; 2]> {
-        let Range { start, end } = self.thresholds;
-        let middle = start + self.above;
-        (end - start == 2 * self.above).then_some([start..middle, middle..end])
-    }
-
-    /// Adds a number for each unit to what its weights give, through every bias that follows them:
-    /// gated units have two.
-    pub(crate) fn shift_encoder<T: Real>(&self, theta: &mut [T], shifts: &[T]) {
-        for (b, &shift) in theta[self.encoder_bias.clone()].iter_mut().zip(shifts) {
-            *b += shift;
+    /// What belongs to the units in θ, or in its gradient. Blocks that lie beyond the end are empty.
+    pub(crate) fn own<'a, T: Real>(&self, theta: &'a [T], bandwidth: T) -> Own<'a, T> {
+        Own {
+            bias: &theta[self.encoder_bias.clone()],
+            blocks: self
+                .own
+                .each_ref()
+                .map(|range| theta.get(range.clone()).unwrap_or_default()),
+            bandwidth,
         }
-        let Some([r, magnitude_bias]) = self.magnitudes() else {
-            return;
-        };
-        for (j, &shift) in shifts.iter().enumerate() {
-            let gain = theta[r.start + j].exp();
-            theta[magnitude_bias.start + j] += gain * shift;
+    }
+
+    /// [`own`](Self::own), to be written.
+    pub(crate) fn own_mut<'a, T: Real>(&self, theta: &'a mut [T]) -> OwnMut<'a, T> {
+        let [first, second] = &self.own; // behind the bias, the second behind the first
+        let (before, rest) =
+            theta.split_at_mut(first.start.max(self.encoder_bias.end).min(theta.len()));
+        let (of_first, of_second) = rest.split_at_mut(first.len().min(rest.len()));
+        let skipped = second.start.saturating_sub(first.end);
+        OwnMut {
+            bias: &mut before[self.encoder_bias.clone()],
+            blocks: [
+                of_first,
+                of_second
+                    .get_mut(skipped..skipped + second.len())
+                    .unwrap_or_default(),
+            ],
         }
     }
 

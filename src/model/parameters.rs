@@ -12,6 +12,8 @@ use nalgebra::{DMatrix, DMatrixView, DVector, DVectorView};
 use super::layout::{Blocks, Layout};
 use crate::error::{Error, check_shape};
 use crate::linalg::{Aligned, Packed};
+use crate::units::Block;
+use crate::validate::check_batch;
 use crate::{Activation, Real};
 
 /// One layer's parameters as matrices of your own.
@@ -42,14 +44,41 @@ pub struct LayerView<'a, T: Real> {
     pub decoder_weights: DMatrixView<'a, T>,
     /// `c`, one per unit below.
     pub decoder_bias: DVectorView<'a, T>,
-    /// The thresholds of the hidden units: one per unit above for [`Activation::JumpRelu`], one for
-    /// [`Activation::BatchTopK`], `None` for the others.
-    pub thresholds: Option<DVectorView<'a, T>>,
-    /// r of [`Activation::Gated`], one per unit above: the logarithm of how much larger an
-    /// activation is than what opens its gate.
-    pub log_magnitude: Option<DVectorView<'a, T>>,
-    /// `b_mag` of [`Activation::Gated`], one per unit above; the encoder's bias is that of the gates.
-    pub magnitude_bias: Option<DVectorView<'a, T>>,
+    blocks: &'static [Block],
+    own: [&'a [T]; 2],
+}
+
+impl<'a, T: Real> LayerView<'a, T> {
+    /// The parameters of this name that the units have besides weights and bias, one per unit or one in
+    /// all; `None` if they have none of this name. [`Layout`] lists the names.
+    ///
+    /// ```
+    /// use sparse_autoencoder::{Activation, SparseAutoencoder};
+    ///
+    /// let sae = SparseAutoencoder::<f32>::builder()
+    ///     .layers([3, 5])
+    ///     .hidden_activation(Activation::JumpRelu)
+    ///     .build()?;
+    /// let layer = sae.parameters().layer(0).unwrap();
+    /// assert_eq!(layer.block("thresholds").map(|thresholds| thresholds.len()), Some(5));
+    /// # Ok::<(), sparse_autoencoder::Error>(())
+    /// ```
+    #[must_use]
+    pub fn block(&self, name: &str) -> Option<DVectorView<'a, T>> {
+        let place = self.blocks.iter().position(|block| block.name == name)?;
+        let values = self.own[place];
+        Some(DVectorView::from_slice(values, values.len()))
+    }
+
+    /// The values of all blocks.
+    pub(crate) fn own(&self) -> [&'a [T]; 2] {
+        self.own
+    }
+
+    /// The names of these parameters, in their order in θ.
+    pub fn block_names(&self) -> impl ExactSizeIterator<Item = &'static str> {
+        self.blocks.iter().map(|block| block.name)
+    }
 }
 
 /// All parameters of a model.
@@ -151,69 +180,31 @@ impl<T: Real> Parameters<T> {
         Self::from_aligned(layout, theta)
     }
 
-    /// The same parameters with these thresholds, those of each hidden layer at its index, which
-    /// replace any that there are: one for each unit where the activation is to be
-    /// [`Activation::JumpRelu`], one in all for [`Activation::BatchTopK`], none for others.
+    /// The same parameters for hidden layers with these activations, one for each layer. Blocks that the
+    /// activations need and that are not there start at 0.
+    ///
+    /// ```
+    /// use sparse_autoencoder::{Activation, Layout, Parameters};
+    /// use sparse_autoencoder::nalgebra::DVector;
+    ///
+    /// let layout = Layout::new(&[3, 5], false)?;
+    /// let parameters = Parameters::new(layout.clone(), vec![0.1; layout.len()])?;
+    /// let parameters = parameters
+    ///     .for_activations(&[Activation::JumpRelu])?
+    ///     .with_block(0, "thresholds", &DVector::from_element(5, 0.2))?;
+    /// # Ok::<(), sparse_autoencoder::Error>(())
+    /// ```
     ///
     /// # Errors
     ///
-    /// [`Error::DimensionMismatch`] unless there is a vector for each hidden layer, with no entry,
-    /// one, or one for each unit; [`Error::NonFinite`] for NaN and infinities.
-    pub fn with_thresholds(self, thresholds: &[DVector<T>]) -> Result<Self, Error> {
-        let old = &self.layout;
-        old.check_layers("layers of thresholds", thresholds.len())?;
-        for (blocks, layer) in old.blocks().iter().zip(thresholds) {
-            if ![0, 1, blocks.above].contains(&layer.len()) {
-                check_shape("thresholds of a layer", (blocks.above, 1), layer.shape())?;
-            }
-        }
-        let thresholds: Vec<_> = thresholds.iter().map(DVector::as_slice).collect();
-        self.with_activations(&thresholds)
-    }
-
-    /// The same parameters for a model of [`Activation::Gated`] units, with its r and `b_mag` in place
-    /// of any parameters of activations that there are. The encoder's bias becomes that of the gates.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::DimensionMismatch`] for several hidden layers, and unless there is an entry for each
-    /// unit; [`Error::NonFinite`] for NaN and infinities.
-    pub fn with_magnitudes(
-        self,
-        log_magnitude: &DVector<T>,
-        magnitude_bias: &DVector<T>,
-    ) -> Result<Self, Error> {
-        let units = self.layout.hidden();
-        self.layout.check_layers("layers of magnitudes", 1)?;
-        for (what, vector) in [
-            ("log-magnitudes of a layer", log_magnitude),
-            ("magnitude biases of a layer", magnitude_bias),
-        ] {
-            check_shape(what, (units, 1), vector.shape())?;
-        }
-        let both = [log_magnitude.as_slice(), magnitude_bias.as_slice()].concat();
-        self.with_activations(&[&both])
-    }
-
-    /// The same parameters, with these of the activation of each hidden layer.
-    pub(crate) fn with_activations(self, of_layers: &[&[T]]) -> Result<Self, Error> {
-        let (sizes, tied) = (self.layout.sizes(), self.layout.is_tied());
-        let without = Layout::new(sizes, tied)?.len();
-        let layout = Layout::with_thresholds(sizes, tied, |l, _| of_layers[l].len())?;
-        let mut theta = self.theta;
-        theta.resize(layout.len());
-        theta[without..].copy_from_slice(&of_layers.concat());
-        Self::from_aligned(layout, theta)
-    }
-
-    /// The same parameters for hidden layers with these activations: what parameters these need and
-    /// are not there start at 0.
-    pub(crate) fn fit_to(self, activations: &[Activation]) -> Result<Self, Error> {
+    /// [`Error::DimensionMismatch`] unless there is an activation for each hidden layer;
+    /// [`Error::Incompatible`] for parameters that already have other blocks.
+    pub fn for_activations(self, activations: &[Activation]) -> Result<Self, Error> {
         let layout = self.layout.for_activations(activations)?;
         if self.layout == layout {
             return Ok(self);
         }
-        if self.layout.has_thresholds() {
+        if self.layout.has_blocks() {
             return Err(Error::Incompatible {
                 what: "parameters with thresholds or magnitudes",
                 other: "hidden activations that have others, or none",
@@ -222,6 +213,31 @@ impl<T: Real> Parameters<T> {
         let mut theta = self.theta;
         theta.resize(layout.len());
         Self::from_aligned(layout, theta)
+    }
+
+    /// The same parameters with other values in the block of this name of layer `index`.
+    /// [`Layout`] lists the names.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Incompatible`] for a layer that has no block of this name, [`Error::DimensionMismatch`]
+    /// for another length, [`Error::NonFinite`] for NaN and infinities.
+    pub fn with_block(
+        mut self,
+        index: usize,
+        name: &str,
+        values: &DVector<T>,
+    ) -> Result<Self, Error> {
+        let blocks = self.layout.blocks().get(index);
+        let Some(range) = blocks.and_then(|blocks| blocks.block(name)) else {
+            return Err(Error::Incompatible {
+                what: "a block of this name",
+                other: "a layer whose activation has none; see `Layout`",
+            });
+        };
+        check_batch(values.as_view(), range.len(), ["block of a layer"; 2])?;
+        self.theta_mut()[range].copy_from_slice(values.as_slice());
+        Ok(self)
     }
 
     /// Sizes and places.
@@ -260,20 +276,13 @@ impl<T: Real> Parameters<T> {
     fn view(&self, blocks: &Blocks) -> LayerView<'_, T> {
         let vector =
             |range: Range<usize>| DVectorView::from_slice(&self.theta[range.clone()], range.len());
-        let magnitudes = blocks.magnitudes();
-        let has_thresholds = magnitudes.is_none() && !blocks.thresholds.is_empty();
-        let [log_magnitude, magnitude_bias] = match magnitudes {
-            Some(magnitudes) => magnitudes.map(|range| Some(vector(range))),
-            None => [None, None],
-        };
         LayerView {
             encoder_weights: blocks.encoder_weights(&self.theta),
             encoder_bias: vector(blocks.encoder_bias.clone()),
             decoder_weights: blocks.decoder_weights(&self.theta),
             decoder_bias: vector(blocks.decoder_bias.clone()),
-            thresholds: has_thresholds.then(|| vector(blocks.thresholds.clone())),
-            log_magnitude,
-            magnitude_bias,
+            blocks: blocks.names,
+            own: blocks.own(&self.theta, T::zero()).blocks,
         }
     }
 

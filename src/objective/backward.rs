@@ -2,12 +2,11 @@
 
 use nalgebra::DMatrixView;
 
-use super::{Pass, matrix, matrix_mut};
-use crate::linalg::{self, Write, product, transpose};
-use crate::objective::Workspace;
+use super::{Pass, Workspace, matrix, matrix_mut};
+use crate::Real;
+use crate::linalg::{self, Scratch, Write, product, transpose};
 use crate::penalty::{HiddenBatch, HiddenGradient};
-use crate::units::{Function, with_function};
-use crate::{Activation, Real};
+use crate::units::{Arriving, Buffers, Function, with_function};
 
 /// What a penalty has done: `β Ω`, and which channels of `β ∂Ω` it has filled.
 pub(super) struct Penalized<T> {
@@ -16,6 +15,12 @@ pub(super) struct Penalized<T> {
     pub(super) units: usize,
     /// Whether the channel per activation holds anything: it is the `Δ` of the layer.
     pub(super) per_activation: bool,
+}
+
+/// Turns the gradient by frequencies into that by the terms of their means.
+pub(super) fn divide_by_samples<T: Real>(per_frequency: &mut [T], m: usize) {
+    let per_sample = T::one() / T::of_count(m);
+    per_frequency.iter_mut().for_each(|g| *g *= per_sample);
 }
 
 impl<T: Real> Pass<'_, T> {
@@ -40,7 +45,7 @@ impl<T: Real> Pass<'_, T> {
             } else {
                 let delta = &mut ws.delta[l - 1][..blocks.below * m];
                 let r = &ws.reconstruction[l];
-                with_function!(self.objective.decoder[l], g => linalg::backpropagate(
+                with_function!(self.decoder(l), g => linalg::backpropagate(
                     delta, r, &[], |r| g.slope(r), bias_gradient, &mut ws.scratch,
                 ));
             }
@@ -76,7 +81,10 @@ impl<T: Real> Pass<'_, T> {
 
     /// `β Ω` of layer `l`, and `β ∂Ω` into the two channels.
     pub(super) fn penalize(&self, l: usize, m: usize, ws: &mut Workspace<T>) -> Penalized<T> {
+        let n = self.layout.blocks()[l].above;
         if !self.penalizes(l) {
+            ws.per_unit[..n].fill(T::zero());
+            ws.per_frequency[..n].fill(T::zero());
             return Penalized {
                 loss: T::zero(),
                 units: 0,
@@ -86,10 +94,10 @@ impl<T: Real> Pass<'_, T> {
         if self.objective.norm_weighted {
             return self.penalize_weighted(l, m, ws);
         }
-        let (objective, n) = (self.objective, self.layout.blocks()[l].above);
+        let objective = self.objective;
         let beta = self.now.penalty_weight;
         let hidden = HiddenBatch::new(
-            &self.penalized_of(l, &ws.hidden, &ws.gates)[..n * m],
+            self.seen(l, m, &ws.hidden, &ws.states),
             (&ws.mean[l][..n], ws.active[l]),
             objective.sparsity_target,
             self.activation(l),
@@ -100,10 +108,36 @@ impl<T: Real> Pass<'_, T> {
         per_frequency.fill(T::zero());
         let mut channels = HiddenGradient::new(per_unit, per_frequency, &mut ws.delta[l], n * m);
         let omega = objective.penalty.accumulate(&hidden, beta, &mut channels);
+        let per_activation = channels.per_activation_used();
+        divide_by_samples(per_frequency, m);
         Penalized {
             loss: beta * omega,
             units: n,
-            per_activation: channels.per_activation_used(),
+            per_activation,
+        }
+    }
+
+    /// `D_lᵀ Δ`, group by group, of a residual `Δ` of the level below.
+    fn pull(
+        &self,
+        l: usize,
+        m: usize,
+        residual: &[T],
+        write: Write,
+        into: &mut [T],
+        scratch: &mut Scratch<T>,
+    ) {
+        let blocks = &self.layout.blocks()[l];
+        let d = blocks.decoder_weights(self.theta);
+        let mut into = matrix_mut(into, blocks.above, m);
+        for group in self.groups(l, m) {
+            product(
+                into.rows_range_mut(group.units.clone()),
+                write,
+                transpose(d.columns_range(group.units)),
+                matrix(&residual[group.delta], blocks.below, m),
+                scratch,
+            );
         }
     }
 
@@ -132,41 +166,36 @@ impl<T: Real> Pass<'_, T> {
             let delta = &mut delta[0];
             delta.grow(n * m);
             if l + 1 == depth {
-                let d = blocks.decoder_weights(self.theta);
-                let below = if self.gated() {
+                let below = if self.has_frozen() {
                     &ws.frozen
                 } else {
                     before.last().unwrap_or(&ws.reconstruction[0])
                 };
-                let mut delta = matrix_mut(delta, n, m);
-                for group in self.groups(l, m) {
-                    product(
-                        delta.rows_range_mut(group.units.clone()),
-                        seeded,
-                        transpose(d.columns_range(group.units)),
-                        matrix(&below[group.delta], blocks.below, m),
-                        &mut ws.scratch,
-                    );
-                }
+                self.pull(l, m, below, seeded, delta, &mut ws.scratch);
             } else {
                 let above = &self.layout.blocks()[l + 1];
                 let w = above.encoder_weights(self.theta);
                 let after = matrix(&after[0], above.above, m);
                 product(matrix_mut(delta, n, m), seeded, w, after, &mut ws.scratch);
             }
-            if self.gated() {
-                self.backpropagate_gates(m, &penalized, gradient, ws);
-            } else if self.activation(l) == Activation::JumpRelu {
-                self.backpropagate_jump(l, m, &penalized, gradient, ws);
-            } else {
-                gradient[blocks.thresholds.clone()].fill(T::zero()); // they learn otherwise
-                let h = &ws.hidden[l][..n * m];
-                let per_unit = &ws.per_unit[..penalized.units];
-                let bias_gradient = &mut gradient[blocks.encoder_bias.clone()];
-                with_function!(self.activation(l), f => linalg::backpropagate(
-                    &mut delta[..n * m], h, per_unit, |h| f.slope(h), bias_gradient, &mut ws.scratch,
-                ));
-            }
+            let residual = &ws.reconstruction[0];
+            let arriving = Arriving {
+                penalized: penalized.units > 0,
+                per_unit: &ws.per_unit[..n],
+                per_frequency: &ws.per_frequency[..n],
+                pull: &mut |into, scratch| self.pull(l, m, residual, Write::Over, into, scratch),
+            };
+            let (h, delta) = (&ws.hidden[l][..n * m], &mut delta[..n * m]);
+            let buffers = Buffers {
+                state: &mut ws.states[l],
+                spare: &mut ws.spare,
+                sums: &mut ws.sums,
+                scratch: &mut ws.scratch,
+            };
+            let of_units = blocks.own_mut(gradient);
+            self.with_units(l, |units| {
+                units.backward(&self.own(l), arriving, h, delta, of_units, buffers);
+            });
 
             // ∂W = H_below Δ(H)ᵀ
             let below = if l == 0 {

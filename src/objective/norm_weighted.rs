@@ -10,7 +10,7 @@
 //! The norm of a column of zeros counts as flat.
 
 use super::Pass;
-use super::backward::Penalized;
+use super::backward::{Penalized, divide_by_samples};
 use crate::Real;
 use crate::linalg;
 use crate::objective::Workspace;
@@ -40,7 +40,7 @@ impl<T: Real> Pass<'_, T> {
         let weighted_mean = &mut ws.weighted_mean[..n];
         weighted_mean.copy_from_slice(&ws.mean[l][..n]);
         linalg::multiply(weighted_mean, norms);
-        let h = &self.penalized_of(l, &ws.hidden, &ws.gates)[..n * m];
+        let h = self.seen(l, m, &ws.hidden, &ws.states);
         let weighted = &mut ws.weighted[..n * m];
         ws.scratch.run(weighted, n, &mut [], |first, panel, _| {
             panel.copy_from_slice(&h[first * n..][..panel.len()]);
@@ -62,6 +62,7 @@ impl<T: Real> Pass<'_, T> {
         let mut channels = HiddenGradient::new(per_unit, per_frequency, &mut ws.delta[l], n * m);
         let omega = objective.penalty.accumulate(&hidden, beta, &mut channels);
         let per_activation = channels.per_activation_used();
+        divide_by_samples(per_frequency, m);
 
         // Σᵢ hⱼᵢ g̃ⱼᵢ of both channels, and then ‖dⱼ‖ g̃ⱼᵢ.
         let of_norms = &mut ws.of_norms[..n];

@@ -2,6 +2,7 @@ use crate::Real;
 use crate::linalg::{Aligned, Scratch, Threads};
 use crate::model::Layout;
 use crate::sparse::Codes;
+use crate::units::State;
 
 /// The buffers of a pass, reused from call to call: once grown, no call allocates.
 ///
@@ -40,13 +41,12 @@ pub struct Workspace<T> {
     pub(crate) of_norms: Aligned<T>,
     pub(crate) weighted_mean: Aligned<T>,
     pub(crate) weighted: Aligned<T>,
-    /// of gated units: what the gates let through, and then what reaches what they let through; `e^r`;
-    /// and `R₀` of the frozen decoder, which becomes its Δ
-    pub(crate) gates: Aligned<T>,
-    pub(crate) gains: Aligned<T>,
+    /// `R₀` of the frozen decoder, which becomes Δ′
     pub(crate) frozen: Aligned<T>,
-    /// of each level whose winners are chosen over the batch, the smallest, if there was one
-    pub(crate) smallest_kept: Vec<Option<T>>,
+    /// What the units of level `l + 1` keep for the backward pass, at index `l`
+    pub(crate) states: Vec<State>,
+    /// Undefined between the passes
+    pub(crate) spare: Aligned<T>,
     pub(crate) sums: Aligned<T>,
     pub(crate) prefix_sums: Aligned<T>,
     /// the hidden layer, where few of its units are active
@@ -81,10 +81,9 @@ impl<T: Real> Workspace<T> {
             of_norms: Aligned::new(),
             weighted_mean: Aligned::new(),
             weighted: Aligned::new(),
-            gates: Aligned::new(),
-            gains: Aligned::new(),
             frozen: Aligned::new(),
-            smallest_kept: Vec::new(),
+            states: Vec::new(),
+            spare: Aligned::new(),
             sums: Aligned::new(),
             prefix_sums: Aligned::new(),
             codes: Codes::default(),
@@ -168,8 +167,8 @@ impl<T: Real> Workspace<T> {
             buffers.resize_with(depth.max(buffers.len()), Aligned::new);
         }
         self.active.grow(depth);
-        self.smallest_kept.clear();
-        self.smallest_kept.resize(depth, None);
+        let states = depth.max(self.states.len());
+        self.states.resize_with(states, State::default);
         for (mean, blocks) in self.mean.iter_mut().zip(layout.blocks()) {
             mean.grow(blocks.above);
         }

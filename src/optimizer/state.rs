@@ -135,6 +135,19 @@ impl<'a, T: Real> State<'a, T> {
         Ok(values)
     }
 
+    /// Shortens the vectors of length `from` to length `to`. Early checkpoints kept state for parameters that
+    /// do not learn, behind the others.
+    #[cfg(feature = "serde")]
+    pub(crate) fn shorten(&mut self, from: usize, to: usize) {
+        for entry in self.entries.values_mut() {
+            if let Entry::Vector(values) = entry
+                && values.len() == from
+            {
+                values.to_mut().truncate(to);
+            }
+        }
+    }
+
     /// Refuses an entry for which `accepted` does not hold.
     pub(super) fn require(
         &self,

@@ -1,5 +1,6 @@
 use crate::error::require;
 use crate::penalty::{Description, HiddenBatch, HiddenGradient, Penalty};
+use crate::units::Chooses;
 use crate::{Activation, Error, Real};
 
 /// The mean number of active units.
@@ -99,7 +100,7 @@ impl<T: Real> Penalty<T> for TargetL0 {
 }
 
 fn needs_thresholds(what: &'static str, activation: &Activation) -> Result<(), Error> {
-    if *activation == Activation::JumpRelu {
+    if activation.traits().chooses == Chooses::Threshold {
         return Ok(());
     }
     Err(Error::UnsupportedActivation {

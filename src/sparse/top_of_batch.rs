@@ -38,11 +38,11 @@ pub(crate) fn keep_largest_of_units<T: Real>(
     units: usize,
     k: usize,
     spare: &mut [T],
+    cuts: &mut Cuts<T>,
     sums: &mut [T],
     scratch: &mut Scratch<T>,
 ) {
     let samples = h.len() / units;
-    let mut cuts = std::mem::take(&mut scratch.cuts);
     if cuts.last.len() < units {
         cuts.thresholds.resize(units, T::zero());
         cuts.last.resize(units, 0);
@@ -70,7 +70,6 @@ pub(crate) fn keep_largest_of_units<T: Real>(
             );
         }
     });
-    scratch.cuts = cuts;
 }
 
 #[inline(always)]
@@ -274,7 +273,16 @@ mod tests {
             4.0, 0.0, 0.0,
         ];
         let (mut sums, mut spare) = ([0.0; 4], [0.0; 12]);
-        keep_largest_of_units(&mut h, 3, 2, &mut spare, &mut sums, &mut Scratch::default());
+        let cuts = &mut Cuts::default();
+        keep_largest_of_units(
+            &mut h,
+            3,
+            2,
+            &mut spare,
+            cuts,
+            &mut sums,
+            &mut Scratch::default(),
+        );
         assert_eq!(h[..6], [0.0, 0.0, 2.0, 3.0, 0.5, 2.0]);
         assert!(h[6].is_nan());
         assert_eq!(h[7..], [0.0, 0.0, 4.0, 0.0, 0.0]);
@@ -348,7 +356,15 @@ mod tests {
             .collect();
         let (mut sums, mut spare) = (vec![0.0; units + 1], h.clone());
         let scratch = &mut Scratch::default();
-        keep_largest_of_units(&mut h, units, k, &mut spare, &mut sums, scratch);
+        keep_largest_of_units(
+            &mut h,
+            units,
+            k,
+            &mut spare,
+            &mut Cuts::default(),
+            &mut sums,
+            scratch,
+        );
         for j in 0..units {
             let mut order: Vec<usize> = (0..samples).collect();
             order.sort_by(|&a, &b| value(j, b).total_cmp(&value(j, a)).then(a.cmp(&b)));

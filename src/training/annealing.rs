@@ -64,10 +64,8 @@ impl Annealing {
             let excess = f64::of_count(from - k) * (1.0 - rise(of_steps));
             #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // in 0..=from − k
             let now = k + excess.round() as usize;
-            if let Some(Activation::TopK(k) | Activation::BatchTopK(k)) =
-                annealed.encoder.last_mut()
-            {
-                *k = now;
+            if let Some(activation) = annealed.encoder.last_mut() {
+                *activation = activation.with_k(now);
             }
         }
     }
@@ -75,8 +73,5 @@ impl Annealing {
 
 /// The k of the innermost layer.
 fn k_of<T>(objective: &Objective<T>) -> Option<usize> {
-    match objective.encoder.last() {
-        Some(Activation::TopK(k) | Activation::BatchTopK(k)) => Some(*k),
-        _ => None,
-    }
+    objective.encoder.last().and_then(Activation::k)
 }

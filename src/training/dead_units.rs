@@ -113,7 +113,7 @@ impl DeadUnits {
         at_least_one("samples of DeadUnits", self.after)?;
         let innermost = objective.encoder[layout.depth() - 1];
         let incompatible = |what, other| Err(Error::Incompatible { what, other });
-        if !innermost.vanishes() {
+        if !innermost.traits().vanishes {
             return incompatible("dead units", "units that are never exactly 0");
         }
         if let Some(epochs) = self.resampled {
@@ -136,7 +136,7 @@ impl DeadUnits {
         if layout.depth() > 1 {
             return incompatible(auxiliary, "more than one hidden layer");
         }
-        if innermost == Activation::SaturatingLinear {
+        if innermost.range().is_some() {
             return incompatible(auxiliary, "bounded hidden activations");
         }
         let plain = objective.decoder[0] == Activation::Identity

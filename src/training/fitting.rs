@@ -249,7 +249,7 @@ impl<T: Real> Trainer<T> {
         let layout = model.layout();
         self.running.idle = Idle::default();
         self.running.controller = Controller::default();
-        self.optimizer.reset(layout.len());
+        self.optimizer.reset(layout.learned());
         self.running.prepared = Some(layout.len());
         self.running.steps = 0;
         self.running.agreed = false;

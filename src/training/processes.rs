@@ -15,6 +15,7 @@ use crate::error::Error;
 use crate::objective::{Batch, Loss, Objective};
 use crate::optimizer::Entry;
 use crate::training::all_reduce::{Shares, agree};
+use crate::units::Chooses;
 use crate::{Real, SparseAutoencoder};
 
 /// What a process has the others compare that cannot begin.
@@ -32,7 +33,11 @@ impl<T: Real> Trainer<T> {
                 other: "several processes",
             })
         };
-        if objective.encoder.iter().any(|f| f.selects_over_batch()) {
+        if objective
+            .encoder
+            .iter()
+            .any(|f| f.traits().chooses == Chooses::OverBatch)
+        {
             return refuse("an activation that selects over a batch");
         }
         if self.dead_units.is_some_and(|dead| dead.are_resampled()) {

@@ -1,8 +1,9 @@
 //! A controller of the penalty's weight.
 
+use crate::Real;
 use crate::error::{Error, require};
 use crate::objective::Objective;
-use crate::{Activation, Real};
+use crate::units::Chooses;
 
 /// The sparsity that is wanted, whatever weight of the penalty it takes: after every step the
 /// [`Trainer`](crate::Trainer) moves β of the model towards it.
@@ -126,6 +127,7 @@ impl SetPoint {
         )?;
         let innermost = objective.encoder.len() - 1;
         let f = objective.encoder[innermost];
+        let chooses = f.traits().chooses;
         let incompatible = |other| {
             let what = "a set point";
             Err(Error::Incompatible { what, other })
@@ -134,12 +136,14 @@ impl SetPoint {
             return incompatible("an innermost layer without a penalty");
         }
         match self.measure {
-            _ if f.selects() && !matches!(f, Activation::JumpRelu | Activation::Gated) => {
+            _ if matches!(chooses, Chooses::PerSample | Chooses::OverBatch) => {
                 incompatible("units that are selected by their number")
             }
-            Measure::ActiveUnits if !f.vanishes() => incompatible("units that are never exactly 0"),
+            Measure::ActiveUnits if !f.traits().vanishes => {
+                incompatible("units that are never exactly 0")
+            }
             // What is followed there is the mean of the gates.
-            Measure::MeanActivation if f == Activation::Gated => incompatible("gated units"),
+            Measure::MeanActivation if chooses == Chooses::Gate => incompatible("gated units"),
             Measure::MeanActivation if !f.is_non_negative() => incompatible("activations below 0"),
             _ => Ok(()),
         }

@@ -5,7 +5,7 @@ use nalgebra::DMatrixView;
 use super::{Running, Trainer, unit_norm};
 use crate::error::Error;
 use crate::linalg::{self, Threads};
-use crate::objective::{Batch, Loss, Pass, follow_thresholds, hide_thresholds, show_thresholds};
+use crate::objective::{Batch, Loss, Pass, after_step};
 use crate::optimizer::Optimizer;
 use crate::training::all_reduce::Shares;
 use crate::{Real, SparseAutoencoder};
@@ -23,7 +23,6 @@ impl<T: Real> Trainer<T> {
             rng,
             workspace,
             noisy,
-            thresholds: before,
             annealed,
             controller,
             idle,
@@ -55,9 +54,6 @@ impl<T: Real> Trainer<T> {
         let (objective, parameters) = model.objective_and_parameters();
         let objective = annealed.as_ref().unwrap_or(objective);
         let (layout, theta) = parameters.layout_and_theta_mut();
-        before.clear();
-        before.extend_from_slice(&theta[layout.thresholds()]);
-        hide_thresholds(objective, layout, theta);
         let unit_norm = self.unit_norm_decoder;
         let auxiliary_loss = self.dead_units.and_then(|dead| dead.auxiliary_loss());
         let evaluate = |theta: &[T], mut gradient: Option<&mut [T]>| {
@@ -80,14 +76,13 @@ impl<T: Real> Trainer<T> {
         };
         let step = optimize(
             &mut *self.optimizer,
-            theta,
+            &mut theta[..layout.learned()],
             clip,
             epoch,
             threads.worth(layout.len() * target.ncols()),
             Loss::total,
             evaluate,
         );
-        show_thresholds(objective, layout, theta, before);
         let (loss, converged) = step?;
         *steps += 1;
         if let Some(dead_units) = &self.dead_units {
@@ -103,7 +98,7 @@ impl<T: Real> Trainer<T> {
                 idle.see(samples, dead_units, was_active);
             }
         }
-        follow_thresholds(objective, layout, theta, workspace);
+        after_step(objective, layout, theta, workspace);
         if unit_norm {
             unit_norm::normalize(layout, theta, &mut workspace.scratch);
         }

@@ -1,12 +1,203 @@
-//! The passes of units behind gates: `π = u + b` opens a gate, `μ = eʳ u + b_mag` is what it lets
-//! through. Comparisons are put so that a NaN passes through: a diverging model must show in its loss.
+//! Gated units: whether a unit is active, and how much, are told apart.
+//!
+//! ```text
+//! U = Wᵀ X̃,     Π = U + b,     G = max(Π, 0)
+//! H = 1[Π > 0] ⊙ max(eʳ ⊙ U + b_mag, 0)
+//!
+//! J = 1/m Σᵢ ℓ(x̂ᵢ, xᵢ) + λ/2 Σ‖W‖² + β Ω(G; ρ) + 1/m Σᵢ ℓ(x̂′ᵢ, xᵢ),     X̂′ = g(D′ G + c′)
+//! ```
+//!
+//! Rajamanoharan et al. (2024), *Improving Dictionary Learning with Gated Sparse Autoencoders*. The
+//! penalty sees G, not H, so it shrinks no activation. A step has no derivative, so the gates learn from
+//! the last term: a reconstruction through a frozen copy of the decoder, `D′ = D` and `c′ = c`. The
+//! gradient is that of J with D′ and c′ held constant:
+//!
+//! ```text
+//! Δ′ = 1/m ∂ℓ/∂x̂′ ⊙ g′
+//! Δ(Π) = (Dᵀ Δ′ + β ∂Ω) ⊙ 1[G > 0],      ∂b = Δ(Π) 1
+//! Δ(M) = (Dᵀ Δ(R₀)) ⊙ 1[H > 0],          ∂b_mag = Δ(M) 1,     ∂r = (Δ(M) ⊙ (H − b_mag 1ᵀ)) 1
+//! Δ(U) = Δ(Π) + eʳ ⊙ Δ(M),               ∂W = X̃ Δ(U)ᵀ + λ W
+//! ```
+//!
+//! `H − b_mag` is `eʳ ⊙ U`, wherever `Δ(M)` is not 0. A norm-weighted penalty weighs G by the norms of the
+//! decoder, and its gradient reaches them; in the paper those norms are 1.
 
+use super::elementwise::Relu;
+use super::{Arriving, Block, Buffers, Chooses, Len, Own, OwnMut, State, Traits, Units};
 use crate::Real;
-use crate::linalg::{Scalar, Scratch, vectorize};
-use crate::linalg::{add_column, sum};
+use crate::linalg::{Aligned, Scalar, Scratch, add_column, sum, vectorize};
+use crate::sparse::{Codes, Passed, UnitGradients, UnitOperands};
+
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Gated;
+
+/// What the passes keep.
+struct Gates<T> {
+    /// G, units × samples
+    open: Aligned<T>,
+    /// `eʳ`
+    gains: Aligned<T>,
+}
+
+impl<T> Default for Gates<T> {
+    fn default() -> Self {
+        Self {
+            open: Aligned::new(),
+            gains: Aligned::new(),
+        }
+    }
+}
+
+impl<T: Real> Gates<T> {
+    /// `U` becomes `H`. Writes the number of active units, if there is room.
+    fn pass(&mut self, own: &Own<'_, T>, u: &mut [T], active: &mut [T], scratch: &mut Scratch<T>) {
+        let [r, magnitude_bias] = own.blocks;
+        self.gains.grow(r.len());
+        let gains = &mut self.gains[..r.len()];
+        for (gain, &r) in gains.iter_mut().zip(r) {
+            *gain = r.exp();
+        }
+        pass_gates(u, own.bias, gains, magnitude_bias, active, scratch);
+    }
+}
+
+impl<T: Real> Units<T> for Gated {
+    fn traits(&self) -> Traits {
+        Traits {
+            deep: false,
+            nested: false,
+            frozen: true,
+            scales: true,
+            ..Traits::selecting(Chooses::Gate)
+        }
+    }
+
+    fn blocks(&self) -> &'static [Block] {
+        const BLOCK: Block = Block {
+            name: "log_magnitude",
+            len: Len::PerUnit,
+            learns: true,
+        };
+        &[
+            BLOCK,
+            Block {
+                name: "magnitude_bias",
+                ..BLOCK
+            },
+        ]
+    }
+
+    fn forward(&self, own: &Own<'_, T>, z: &mut [T], buffers: Buffers<'_, T>) {
+        let (n, scratch) = (own.bias.len(), buffers.scratch);
+        let (of_gates, active) = buffers.sums[..=n].split_at_mut(n);
+        buffers.state.with(|gates: &mut Gates<T>| {
+            gates.open.grow(z.len());
+            open_gates(&mut gates.open[..z.len()], z, own.bias, of_gates, scratch);
+            gates.pass(own, z, active, scratch);
+        });
+    }
+
+    fn seen<'a>(&self, h: &'a [T], state: &'a State) -> &'a [T] {
+        let gates = state.get::<Gates<T>>();
+        gates.map_or(h, |gates| &gates.open[..h.len()])
+    }
+
+    fn compress(
+        &self,
+        h: &mut [T],
+        units: usize,
+        state: &mut State,
+        codes: &mut Codes<T>,
+        scratch: &Scratch<T>,
+    ) -> bool {
+        state.with(|gates: &mut Gates<T>| {
+            let open = &mut gates.open[..h.len()];
+            codes.compress(open, units, |g| g != T::zero(), scratch)
+        })
+    }
+
+    fn backward(
+        &self,
+        own: &Own<'_, T>,
+        arriving: Arriving<'_, T>,
+        h: &[T],
+        delta: &mut [T],
+        gradient: OwnMut<'_, T>,
+        buffers: Buffers<'_, T>,
+    ) {
+        let (n, scratch) = (own.bias.len(), buffers.scratch);
+        let sums = &mut buffers.sums[..2 * n];
+        let [of_r, of_magnitude_bias] = gradient.blocks;
+        let gradient = OwnMut {
+            bias: gradient.bias,
+            blocks: Default::default(),
+        };
+        buffers.state.with(|gates: &mut Gates<T>| {
+            let open = &mut gates.open[..h.len()];
+            arriving.through(Relu, open, delta, gradient, scratch);
+            let of_magnitude = open; // G is not needed any more, and leaves its room
+            (arriving.pull)(of_magnitude, scratch);
+            let gains = &gates.gains[..n];
+            backpropagate(delta, of_magnitude, h, gains, own.blocks[1], sums, scratch);
+        });
+        of_r.copy_from_slice(&sums[..n]);
+        of_magnitude_bias.copy_from_slice(&sums[n..]);
+    }
+
+    fn backward_codes(
+        &self,
+        own: &Own<'_, T>,
+        _per_frequency: &[T],
+        operands: &UnitOperands<'_, T>,
+        gradients: UnitGradients<'_, T>,
+        codes: &mut Codes<T>,
+        buffers: Buffers<'_, T>,
+    ) {
+        let (magnitude_bias, scratch) = (own.blocks[1], buffers.scratch);
+        buffers.state.with(|gates: &mut Gates<T>| {
+            let gains = &gates.gains[..];
+            let back = move |j: usize, h: T, of_magnitude: T, of_gate: T| {
+                let of_magnitude = if h > T::zero() {
+                    of_magnitude
+                } else {
+                    T::zero()
+                };
+                Passed {
+                    delta: Scalar::fma(gains[j], of_magnitude, of_gate),
+                    bias: of_gate,
+                    thresholds: [of_magnitude * (h - magnitude_bias[j]), of_magnitude],
+                }
+            };
+            codes.gradients(gradients, operands, back, scratch);
+        });
+    }
+
+    fn through_bias(&self, own: &Own<'_, T>, gradient: &Own<'_, T>, j: usize) -> T {
+        gradient.bias[j] + own.blocks[0][j].exp() * gradient.blocks[1][j]
+    }
+
+    fn infer(&self, own: &Own<'_, T>, z: &mut [T], state: &mut State, scratch: &mut Scratch<T>) {
+        state.with(|gates: &mut Gates<T>| gates.pass(own, z, &mut [], scratch));
+    }
+
+    fn shift(&self, own: &mut OwnMut<'_, T>, shifts: &[T]) {
+        let [r, magnitude_bias] = &mut own.blocks;
+        let of_units = own.bias.iter_mut().zip(&**r).zip(&mut **magnitude_bias);
+        for (((b, r), b_mag), &shift) in of_units.zip(shifts) {
+            *b += shift;
+            *b_mag += r.exp() * shift;
+        }
+    }
+
+    fn scale(&self, own: &mut OwnMut<'_, T>, j: usize, factor: f64) {
+        for value in [&mut own.bias[j], &mut own.blocks[1][j]] {
+            *value = T::of(value.to_f64() * factor);
+        }
+    }
+}
 
 /// `G ← max(π, 0)` for every column of `u`. Writes the sum over the columns to `sums`.
-pub(crate) fn open_gates<T: Real>(
+fn open_gates<T: Real>(
     gates: &mut [T],
     u: &[T],
     bias: &[T],
@@ -33,7 +224,7 @@ pub(crate) fn open_gates<T: Real>(
 
 /// `U ← 1[π > 0] ⊙ max(μ, 0)` for every column, with `eʳ` for `gains`. Writes the number of entries
 /// that are not 0 to `active`, if that is not empty.
-pub(crate) fn pass_gates<T: Real>(
+fn pass_gates<T: Real>(
     u: &mut [T],
     bias: &[T],
     gains: &[T],
@@ -64,7 +255,7 @@ pub(crate) fn pass_gates<T: Real>(
 
 /// `δ ← δ + eʳ ⊙ e ⊙ 1[h > 0]` for every column, where `e = ∂J/∂h` and `δ = ∂J/∂π`. Writes the sums
 /// over the columns of `∂J/∂r` to the first half of `sums`, and of `∂J/∂b_mag` to the second.
-pub(crate) fn backpropagate_gated<T: Real>(
+fn backpropagate<T: Real>(
     delta: &mut [T],
     e: &[T],
     h: &[T],
@@ -89,8 +280,7 @@ pub(crate) fn backpropagate_gated<T: Real>(
     });
 }
 
-// A function of its own: the compiler knows of its arguments, but not of what a closure holds, that
-// they do not overlap.
+// A function of its own, because the compiler knows only of arguments that they do not overlap.
 #[inline(always)]
 fn backpropagate_column<T: Real>(
     delta: &mut [T],

@@ -1,22 +1,122 @@
-//! The passes of units that are active above thresholds.
+//! Units that are active above thresholds, and how the thresholds learn.
+//!
+//! ```text
+//! hⱼᵢ = zⱼᵢ 1[zⱼᵢ > tⱼ],     φⱼ = 1/m Σᵢ 1[zⱼᵢ > tⱼ]
+//! ```
+//!
+//! A step has derivative 0 wherever it has one, so the thresholds learn by the pseudo-derivatives of
+//! Rajamanoharan et al. (2024), *Jumping Ahead: Improving Reconstruction Fidelity with JumpReLU Sparse
+//! Autoencoders*. With the rectangle `K(u) = 1[|u| < ½]` and the bandwidth ε:
+//!
+//! ```text
+//! ∂hⱼᵢ/∂tⱼ = −tⱼ/ε K((zⱼᵢ − tⱼ)/ε),     ∂φⱼ/∂tⱼ = −1/m Σᵢ 1/ε K((zⱼᵢ − tⱼ)/ε)
+//!
+//! ∂J/∂tⱼ = −1/ε Σᵢ K((zⱼᵢ − tⱼ)/ε) (tⱼ ∂J/∂hⱼᵢ + 1/m ∂J/∂φⱼ)
+//! ```
+//!
+//! In expectation over the samples, this is the derivative of the mean of J, smoothed by K. The
+//! derivative by z is the plain one, `1[z > t]`. A threshold is a parameter itself, not its
+//! logarithm. One below 0 counts as 0, and still learns.
 
+use super::{Arriving, Block, Buffers, Chooses, Len, Own, OwnMut, State, Traits, Units, positive};
 use crate::Real;
-use crate::linalg::add_column;
-use crate::linalg::{Scratch, vectorize};
-use crate::sparse::Passed;
+use crate::linalg::{Scratch, add_column, vectorize};
+use crate::sparse::{Codes, Passed, UnitGradients, UnitOperands};
 
-/// `z ← z + b` where that is above the threshold `t⁺ = max(t, 0)` of its unit, 0 elsewhere, for every
-/// column. A 0 that is less than `margin` below the threshold gets a minus sign: [`near_below`] finds
-/// it. Writes the sum over the columns to `sums`, if that is not empty, and the number of active
-/// entries behind it.
-pub(crate) fn activate_above<T: Real>(
+#[derive(Debug, Clone, Copy)]
+pub(super) struct JumpRelu;
+
+impl<T: Real> Units<T> for JumpRelu {
+    fn traits(&self) -> Traits {
+        Traits {
+            scales: true,
+            ..Traits::selecting(Chooses::Threshold)
+        }
+    }
+
+    fn blocks(&self) -> &'static [Block] {
+        &[Block {
+            name: "thresholds",
+            len: Len::PerUnit,
+            learns: true,
+        }]
+    }
+
+    fn forward(&self, own: &Own<'_, T>, z: &mut [T], buffers: Buffers<'_, T>) {
+        let margin = T::of(0.5) * own.bandwidth;
+        let sums = &mut buffers.sums[..=own.bias.len()];
+        activate(z, own, margin, sums, buffers.scratch);
+    }
+
+    fn compress(
+        &self,
+        h: &mut [T],
+        units: usize,
+        _state: &mut State,
+        codes: &mut Codes<T>,
+        scratch: &Scratch<T>,
+    ) -> bool {
+        let takes_part = |h: T| (h != T::zero()) | near_below(h);
+        codes.compress(h, units, takes_part, scratch)
+    }
+
+    fn backward(
+        &self,
+        own: &Own<'_, T>,
+        arriving: Arriving<'_, T>,
+        h: &[T],
+        delta: &mut [T],
+        gradient: OwnMut<'_, T>,
+        buffers: Buffers<'_, T>,
+    ) {
+        let (n, jump) = (own.bias.len(), Jump::of(own, arriving.per_frequency));
+        let sums = &mut buffers.sums[..2 * n];
+        backpropagate(delta, h, arriving.per_unit, &jump, sums, buffers.scratch);
+        let [thresholds, _] = gradient.blocks;
+        gradient.bias.copy_from_slice(&sums[..n]);
+        thresholds.copy_from_slice(&sums[n..]);
+    }
+
+    fn backward_codes(
+        &self,
+        own: &Own<'_, T>,
+        per_frequency: &[T],
+        operands: &UnitOperands<'_, T>,
+        gradients: UnitGradients<'_, T>,
+        codes: &mut Codes<T>,
+        buffers: Buffers<'_, T>,
+    ) {
+        let jump = Jump::of(own, per_frequency);
+        let back = move |j: usize, h, g: T, p| {
+            let (t, per_frequency) = (positive(jump.thresholds[j]), jump.per_frequency[j]);
+            let (delta, threshold) = jump.entry(h, g + p, t, per_frequency);
+            Passed::with_threshold(delta, threshold)
+        };
+        codes.gradients(gradients, operands, back, buffers.scratch);
+    }
+
+    fn infer(&self, own: &Own<'_, T>, z: &mut [T], _state: &mut State, scratch: &mut Scratch<T>) {
+        activate(z, own, T::zero(), &mut [], scratch);
+    }
+
+    fn scale(&self, own: &mut OwnMut<'_, T>, j: usize, factor: f64) {
+        for value in [&mut own.bias[j], &mut own.blocks[0][j]] {
+            *value = T::of(value.to_f64() * factor);
+        }
+    }
+}
+
+/// `z ← z + b` where that is above `max(t, 0)`, 0 elsewhere. A 0 less than `margin` below the threshold is
+/// marked for [`near_below`]. Writes the sum over the columns to `sums`, if that is not empty, and the
+/// number of active entries behind it.
+fn activate<T: Real>(
     z: &mut [T],
-    bias: &[T],
-    thresholds: &[T],
+    own: &Own<'_, T>,
     margin: T,
     sums: &mut [T],
     scratch: &mut Scratch<T>,
 ) {
+    let (bias, thresholds) = (own.bias, own.blocks[0]);
     scratch.run(z, bias.len(), sums, |_, panel, sums| {
         for column in panel.chunks_exact_mut(bias.len()) {
             vectorize(
@@ -25,11 +125,11 @@ pub(crate) fn activate_above<T: Real>(
                     for ((z, &b), &t) in column.iter_mut().zip(bias).zip(thresholds) {
                         let (value, t) = (*z + b, positive(t));
                         let inactive = if value > t - margin {
-                            -T::zero()
+                            -T::zero() // the mark
                         } else {
                             T::zero()
                         };
-                        // Put so that a NaN passes through: a diverging model must show in its loss.
+                        // Lets a NaN pass: a diverging model must show in its loss.
                         *z = if value <= t { inactive } else { value };
                     }
                     add_column(column, sums);
@@ -39,39 +139,56 @@ pub(crate) fn activate_above<T: Real>(
     });
 }
 
-/// Whether an inactive unit is so near below its threshold that the threshold learns from it.
+/// Whether an inactive unit is so near below its threshold that the threshold learns from it. The mark is
+/// the sign of its 0, which no other file reads, so that no pre-activation has to be kept.
 #[inline(always)]
-pub(crate) fn near_below<T: Real>(h: T) -> bool {
+fn near_below<T: Real>(h: T) -> bool {
     (h == T::zero()) & h.is_sign_negative()
 }
 
-/// What the thresholds of one layer learn from.
+/// What the thresholds of a layer learn from.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Jump<'a, T> {
-    pub(crate) thresholds: &'a [T],
+struct Jump<'a, T> {
+    thresholds: &'a [T],
     /// ε
-    pub(crate) bandwidth: T,
-    /// `1/m ∂J/∂φ`, per unit.
-    pub(crate) per_step: &'a [T],
+    bandwidth: T,
+    /// `1/m ∂J/∂φ`, per unit
+    per_frequency: &'a [T],
 }
 
-impl<T: Real> Jump<'_, T> {
-    /// `∂J/∂z` and `∂J/∂t` of unit `j`, from `h` and `g = ∂J/∂h`.
+impl<'a, T: Real> Jump<'a, T> {
+    fn of(own: &Own<'a, T>, per_frequency: &'a [T]) -> Self {
+        Self {
+            thresholds: own.blocks[0],
+            bandwidth: own.bandwidth,
+            per_frequency,
+        }
+    }
+
+    /// `∂J/∂z` and `∂J/∂t` of an entry, from `h` and `g = ∂J/∂h`.
     #[inline(always)]
-    pub(crate) fn backpropagate(&self, j: usize, h: T, g: T) -> Passed<T> {
-        let (t, step) = (positive(self.thresholds[j]), self.per_step[j]);
-        let (delta, threshold) = backpropagate_entry(h, g, t, step, self.bandwidth);
-        Passed::with_threshold(delta, threshold)
+    fn entry(&self, h: T, g: T, t: T, per_frequency: T) -> (T, T) {
+        let active = h > T::zero();
+        let near = if active {
+            h - t < T::of(0.5) * self.bandwidth
+        } else {
+            near_below(h)
+        };
+        let by_threshold = -(t * g + per_frequency) / self.bandwidth;
+        (
+            if active { g } else { T::zero() },
+            if near { by_threshold } else { T::zero() },
+        )
     }
 }
 
-/// `δ ← (δ + per_unit) ⊙ 1[h > 0]` for every column. Writes the sum over the columns of `δ` to the
-/// first half of `sums`, and of the pseudo-gradient by the thresholds to the second.
-pub(crate) fn backpropagate_jump<T: Real>(
+/// `δ ← (δ + per_unit) ⊙ 1[h > 0]`. Writes the sum over the columns of δ to the first half of `sums`, and
+/// of the pseudo-gradient by the thresholds to the second.
+fn backpropagate<T: Real>(
     delta: &mut [T],
     h: &[T],
     per_unit: &[T],
-    jump: Jump<'_, T>,
+    jump: &Jump<'_, T>,
     sums: &mut [T],
     scratch: &mut Scratch<T>,
 ) {
@@ -83,14 +200,13 @@ pub(crate) fn backpropagate_jump<T: Real>(
             vectorize(
                 #[inline(always)]
                 || {
-                    let of_unit = per_unit.iter().zip(jump.thresholds).zip(jump.per_step);
+                    let of_unit = per_unit.iter().zip(jump.thresholds).zip(jump.per_frequency);
                     let sums = bias_sums.iter_mut().zip(&mut *threshold_sums);
                     let entries = column.iter_mut().zip(h);
-                    for (((delta, &h), ((&p, &t), &step)), (bias_sum, threshold_sum)) in
+                    for (((delta, &h), ((&p, &t), &per_frequency)), (bias_sum, threshold_sum)) in
                         entries.zip(of_unit).zip(sums)
                     {
-                        let (d, threshold) =
-                            backpropagate_entry(h, *delta + p, positive(t), step, jump.bandwidth);
+                        let (d, threshold) = jump.entry(h, *delta + p, positive(t), per_frequency);
                         *delta = d;
                         *bias_sum += d;
                         *threshold_sum += threshold;
@@ -99,25 +215,4 @@ pub(crate) fn backpropagate_jump<T: Real>(
             );
         }
     });
-}
-
-#[inline(always)]
-fn backpropagate_entry<T: Real>(h: T, g: T, t: T, per_step: T, bandwidth: T) -> (T, T) {
-    let active = h > T::zero();
-    let near = if active {
-        h - t < T::of(0.5) * bandwidth
-    } else {
-        near_below(h)
-    };
-    let by_threshold = -(t * g + per_step) / bandwidth;
-    (
-        if active { g } else { T::zero() },
-        if near { by_threshold } else { T::zero() },
-    )
-}
-
-/// A threshold below 0 counts as 0.
-#[inline(always)]
-pub(crate) fn positive<T: Real>(t: T) -> T {
-    if t > T::zero() { t } else { T::zero() }
 }

@@ -485,96 +485,68 @@ fn a_pre_encoder_bias_needs_a_linear_output() {
 }
 
 #[test]
-fn thresholds_must_fit_the_units_and_the_activation() {
-    let parameters = || small::<f64>().build().unwrap().into_parameters();
-    let mismatch = |what, expected, actual| Error::DimensionMismatch {
-        what,
-        expected,
-        actual,
+fn blocks_must_fit_the_units_and_the_activation() {
+    let parameters = || {
+        small::<f64>()
+            .penalty(())
+            .build()
+            .unwrap()
+            .into_parameters()
     };
-    let refused = parameters().with_thresholds(&[]).unwrap_err();
-    assert_eq!(refused, mismatch("layers of thresholds", 1, 0));
-    let refused = parameters().with_thresholds(&[DVector::zeros(3)]);
-    assert_eq!(
-        refused.unwrap_err(),
-        mismatch("thresholds of a layer", 4, 3)
-    );
-    let refused = parameters().with_thresholds(&[DVector::from_element(4, f64::NAN)]);
-    assert!(matches!(refused, Err(Error::NonFinite { .. })));
+    let activations = include!("../variants/activations.in");
+    for activation in activations {
+        let with_blocks = parameters().for_activations(&[activation]).unwrap();
+        let names: Vec<_> = with_blocks.layer(0).unwrap().block_names().collect();
+        for name in names {
+            let block = with_blocks.layer(0).unwrap().block(name).unwrap();
+            assert!(block.iter().all(|&value| value == 0.0), "{name}");
+            let len = block.len();
+            let with =
+                |index, values: &DVector<f64>| with_blocks.clone().with_block(index, name, values);
+            let mismatch = Error::DimensionMismatch {
+                what: "block of a layer",
+                expected: len,
+                actual: len + 1,
+            };
+            let longer = with(0, &DVector::zeros(len + 1));
+            assert_eq!(longer.unwrap_err(), mismatch);
+            let infinite = with(0, &DVector::from_element(len, f64::INFINITY));
+            assert!(matches!(infinite, Err(Error::NonFinite { .. })), "{name}");
+            let absent = with(1, &DVector::zeros(len));
+            assert!(matches!(absent, Err(Error::Incompatible { .. })), "{name}");
 
-    let thresholds = parameters().with_thresholds(&[DVector::from_element(4, 0.5)]);
-    let thresholds = thresholds.unwrap();
-    let builder = SparseAutoencoder::builder().parameters(thresholds.clone());
-    for activation in [Activation::Relu, Activation::BatchTopK(2)] {
-        let build = builder.clone().penalty(()).hidden_activation(activation);
-        assert!(matches!(build.build(), Err(Error::Incompatible { .. })));
+            let values = DVector::from_fn(len, |j, _| 0.5 + j as f64);
+            let changed = with(0, &values).unwrap();
+            assert_eq!(changed.layer(0).unwrap().block(name).unwrap(), values);
+            let builder = SparseAutoencoder::builder().parameters(changed.clone());
+            let same = builder.clone().penalty(()).hidden_activation(activation);
+            assert_eq!(same.build().unwrap().parameters(), &changed);
+            for other in activations {
+                let blocks = |f| parameters().for_activations(&[f]).unwrap();
+                let other_blocks = blocks(other).layout() != blocks(activation).layout();
+                let build = builder.clone().penalty(()).hidden_activation(other).build();
+                let refused = matches!(build, Err(Error::Incompatible { .. }));
+                assert_eq!(refused, other_blocks, "{activation:?} as {other:?}");
+            }
+        }
+        let unknown = with_blocks.with_block(0, "none of this name", &DVector::zeros(1));
+        assert!(matches!(unknown, Err(Error::Incompatible { .. })));
     }
-    let model = builder.hidden_activation(Activation::JumpRelu).build();
-    assert_eq!(model.unwrap().parameters(), &thresholds);
-    // Others take their place.
-    let replaced = thresholds
-        .with_thresholds(&[DVector::from_element(1, 0.25)])
-        .unwrap();
-    assert_eq!(replaced.layer(0).unwrap().thresholds.unwrap()[0], 0.25);
-    assert_eq!(replaced.as_slice().len(), parameters().as_slice().len() + 1);
-}
-
-#[test]
-fn magnitudes_must_fit_the_units_and_the_activation() {
-    let parameters = || small::<f64>().build().unwrap().into_parameters();
-    let zeros = DVector::zeros;
-    let mismatch = |what, actual| Error::DimensionMismatch {
-        what,
-        expected: 4,
-        actual,
-    };
-    let refused = parameters().with_magnitudes(&zeros(3), &zeros(4));
-    let expected = mismatch("log-magnitudes of a layer", 3);
-    assert_eq!(refused.unwrap_err(), expected);
-    let refused = parameters().with_magnitudes(&zeros(4), &zeros(1));
-    let expected = mismatch("magnitude biases of a layer", 1);
-    assert_eq!(refused.unwrap_err(), expected);
-    let nan = DVector::from_element(4, f64::NAN);
-    for (r, bias) in [(&nan, &zeros(4)), (&zeros(4), &nan)] {
-        let refused = parameters().with_magnitudes(r, bias);
-        assert!(matches!(refused, Err(Error::NonFinite { .. })));
-    }
-    let deep = small::<f64>().layers([3, 4, 4]).build().unwrap();
-    let refused = deep.into_parameters().with_magnitudes(&zeros(4), &zeros(4));
+    let refused = parameters().for_activations(&[]).unwrap_err();
     let expected = Error::DimensionMismatch {
-        what: "layers of magnitudes",
-        expected: 2,
-        actual: 1,
+        what: "activations of the hidden layers",
+        expected: 1,
+        actual: 0,
     };
-    assert_eq!(refused.unwrap_err(), expected);
-
-    let (r, bias) = (
-        DVector::from_element(4, 0.5),
-        DVector::from_element(4, 0.25),
-    );
-    let magnitudes = parameters().with_magnitudes(&r, &bias).unwrap();
-    let layer = magnitudes.layer(0).unwrap();
-    assert_eq!(layer.log_magnitude.unwrap(), r);
-    assert_eq!(layer.magnitude_bias.unwrap(), bias);
-    assert!(layer.thresholds.is_none());
-    let builder = SparseAutoencoder::builder().parameters(magnitudes.clone());
-    for activation in [Activation::Relu, Activation::JumpRelu] {
-        let build = builder.clone().penalty(()).hidden_activation(activation);
-        assert!(matches!(build.build(), Err(Error::Incompatible { .. })));
-    }
-    let model = builder.hidden_activation(Activation::Gated).build();
-    assert_eq!(model.unwrap().parameters(), &magnitudes);
-    // Others take their place.
-    let replaced = magnitudes.with_thresholds(&[zeros(4)]).unwrap();
-    let layer = replaced.layer(0).unwrap();
-    assert!(layer.thresholds.is_some() && layer.magnitude_bias.is_none());
+    assert_eq!(refused, expected);
 }
 
 #[test]
 fn gates_have_one_hidden_layer() {
-    let expected = Error::Incompatible {
-        what: "Activation::Gated",
-        other: "several hidden layers",
+    let expected = Error::UnsupportedActivation {
+        what: "a model of several hidden layers",
+        activation: Activation::Gated,
+        requirement: "these units need to be the only hidden layer",
     };
     let deep = small::<f64>().layers([3, 4, 4]).penalty(());
     for activations in [
@@ -587,7 +559,7 @@ fn gates_have_one_hidden_layer() {
     }
     let layer = || small::<f64>().hidden_activation(Activation::Gated);
     let nested = layer().matryoshka([2]).build().unwrap_err();
-    display(&nested, &["nested prefixes", "Activation::Gated"]);
+    display(&nested, &["matryoshka", "Gated"]);
     let outer = layer().build().unwrap();
     let inner = layer().layers([4, 4]).build().unwrap();
     let alone = Stack::new(vec![outer.clone()]).unwrap();

@@ -60,7 +60,7 @@ fn thresholds_of_a_training_checkpoint_are_exponentials() {
         assert!(noted[0].to_string().contains(conversion));
         assert_eq!(loaded.notes, noted[usize::from(!logarithmic)..]);
         let layer = loaded.model.parameters().layer(0).unwrap();
-        layer.thresholds.unwrap().into_owned()
+        layer.block("thresholds").unwrap().into_owned()
     };
     let before = thresholds(false);
     edit(&scratch.0.join("sae_weights.safetensors"), |header, _| {

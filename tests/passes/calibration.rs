@@ -29,7 +29,7 @@ fn active<T: Real>(model: &SparseAutoencoder<T>, samples: &DMatrix<T>) -> usize 
 fn thresholds<T: Real>(model: &SparseAutoencoder<T>) -> Vec<T> {
     let innermost = model.layout().depth() - 1;
     let layer = model.parameters().layer(innermost).unwrap();
-    layer.thresholds.unwrap().iter().copied().collect()
+    layer.block("thresholds").unwrap().iter().copied().collect()
 }
 
 fn assert_counts<T: Real>(layers: &[usize]) {
@@ -144,11 +144,17 @@ fn only_the_innermost_layer_is_calibrated() {
         .unwrap()
         .into_parameters();
     let outer = DVector::from_element(9, 0.05);
-    let parameters = parameters.with_thresholds(&[outer.clone(), DVector::zeros(20)]);
+    let parameters = parameters.for_activations(&[Activation::JumpRelu; 2]);
+    let parameters = parameters.unwrap().with_block(0, "thresholds", &outer);
     let builder = builder(&[6, 9, 20]);
     let mut model = builder.parameters(parameters.unwrap()).build().unwrap();
     model.calibrate_thresholds(&x, 1.0).unwrap();
     assert_eq!(active(&model, &x), 300);
-    let kept = model.parameters().layer(0).unwrap().thresholds.unwrap();
+    let kept = model
+        .parameters()
+        .layer(0)
+        .unwrap()
+        .block("thresholds")
+        .unwrap();
     assert_eq!(kept, outer);
 }

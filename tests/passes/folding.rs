@@ -105,10 +105,9 @@ fn both_biases_of_a_gated_unit_are_shifted() {
     };
     let parameters = Parameters::from_layers(&[layer])
         .unwrap()
-        .with_magnitudes(
-            &DVector::from_element(1, 2.0_f64.ln()),
-            &DVector::from_element(1, -0.25),
-        )
+        .for_activations(&[Activation::Gated])
+        .and_then(|p| p.with_block(0, "log_magnitude", &DVector::from_element(1, 2.0_f64.ln())))
+        .and_then(|p| p.with_block(0, "magnitude_bias", &DVector::from_element(1, -0.25)))
         .unwrap();
     let mut model = SparseAutoencoder::builder()
         .parameters(parameters)

@@ -91,7 +91,10 @@ fn naive(
     let u = layer.encoder_weights.transpose() * seen;
     let pi = DMatrix::from_fn(units, m, |j, i| u[(j, i)] + layer.encoder_bias[j]);
     let gates = pi.map(|pi| pi.max(0.0));
-    let (r, b_mag) = (layer.log_magnitude.unwrap(), layer.magnitude_bias.unwrap());
+    let (r, b_mag) = (
+        layer.block("log_magnitude").unwrap(),
+        layer.block("magnitude_bias").unwrap(),
+    );
     let hidden = DMatrix::from_fn(units, m, |j, i| {
         if pi[(j, i)] > 0.0 {
             (r[j].exp() * u[(j, i)] + b_mag[j]).max(0.0)
@@ -327,7 +330,8 @@ fn equal_biases_make_relu_units() {
     let gated = builder([5, 12])
         .parameters(
             parameters
-                .with_magnitudes(&DVector::zeros(12), &bias)
+                .for_activations(&[Activation::Gated])
+                .and_then(|parameters| parameters.with_block(0, "magnitude_bias", &bias))
                 .unwrap(),
         )
         .penalty(L1)

@@ -218,11 +218,20 @@ fn the_largest_activations_of_a_batch_and_their_threshold() {
     let mut trained = model.clone();
     let mut trainer = Trainer::new(Sgd::new(1e-6).unwrap());
     trainer.partial_fit(&mut trained, &samples).unwrap();
-    let threshold = trained.parameters().layer(0).unwrap().thresholds.unwrap()[0];
+    let threshold = trained
+        .parameters()
+        .layer(0)
+        .unwrap()
+        .block("thresholds")
+        .unwrap()[0];
     assert_close("threshold", threshold, BATCH_TOPK_SMALLEST, TOLERANCE);
 
     // With one just below it, inference keeps what the batch has kept: here no other is near.
-    let parameters = small().with_thresholds(&[vector(&[BATCH_TOPK_SMALLEST - 1e-9])]);
+    let parameters = small()
+        .for_activations(&[Activation::BatchTopK(2)])
+        .unwrap();
+    let threshold = vector(&[BATCH_TOPK_SMALLEST - 1e-9]);
+    let parameters = parameters.with_block(0, "thresholds", &threshold);
     let model = linear(parameters.unwrap(), Activation::BatchTopK(2))
         .pre_encoder_bias(true)
         .build()
@@ -304,7 +313,8 @@ fn dead_units_learn_from_the_residual() {
 }
 
 fn check_jump_relu<T: Real>(tolerance: f64) {
-    let parameters = small().with_thresholds(&[vector(&JUMP_THRESHOLDS)]);
+    let parameters = small().for_activations(&[Activation::JumpRelu]).unwrap();
+    let parameters = parameters.with_block(0, "thresholds", &vector(&JUMP_THRESHOLDS));
     let builder = linear(parameters.unwrap(), Activation::JumpRelu)
         .bandwidth(JUMP_BANDWIDTH)
         .sparsity_target(0.25); // one of four units
@@ -352,7 +362,9 @@ fn check_gated<T: Real>(tolerance: f64) {
         decoder_bias: vector(&TOPK_B_DEC),
     }])
     .unwrap()
-    .with_magnitudes(&vector(&GATED_R_MAG), &vector(&GATED_B_MAG))
+    .for_activations(&[Activation::Gated])
+    .and_then(|parameters| parameters.with_block(0, "log_magnitude", &vector(&GATED_R_MAG)))
+    .and_then(|parameters| parameters.with_block(0, "magnitude_bias", &vector(&GATED_B_MAG)))
     .unwrap();
     for (norm_weighted, l1, expected) in [
         (false, GATED_L1, &GATED_OF_L1),
@@ -391,8 +403,8 @@ fn check_gated<T: Real>(tolerance: f64) {
             in_rows(of.encoder_weights.into_owned()),
             of.decoder_weights.into_owned().as_slice().to_vec(),
             of.encoder_bias.as_slice().to_vec(),
-            of.log_magnitude.unwrap().as_slice().to_vec(),
-            of.magnitude_bias.unwrap().as_slice().to_vec(),
+            of.block("log_magnitude").unwrap().as_slice().to_vec(),
+            of.block("magnitude_bias").unwrap().as_slice().to_vec(),
             of.decoder_bias.as_slice().to_vec(),
         ]
         .concat();

@@ -123,7 +123,7 @@ fn pseudo_gradient(model: &SparseAutoencoder<f64>, kind: Kind, x: &DMatrix<f64>)
     let mut z = layer.encoder_weights.transpose() * seen;
     z.column_iter_mut()
         .for_each(|mut z| z += layer.encoder_bias);
-    let threshold = |j: usize| layer.thresholds.unwrap()[j].max(0.0);
+    let threshold = |j: usize| layer.block("thresholds").unwrap()[j].max(0.0);
     let h = DMatrix::from_fn(units, m, |j, i| {
         if z[(j, i)] > threshold(j) {
             z[(j, i)]
@@ -237,7 +237,12 @@ fn thresholds_see_l1_from_inactive_units_just_below_them() {
     }]);
     let threshold = DVector::from_element(1, 0.5);
     let model = SparseAutoencoder::builder()
-        .parameters(parameters.unwrap().with_thresholds(&[threshold]).unwrap())
+        .parameters(
+            parameters
+                .and_then(|p| p.for_activations(&[Activation::JumpRelu]))
+                .and_then(|p| p.with_block(0, "thresholds", &threshold))
+                .unwrap(),
+        )
         .hidden_activation(Activation::JumpRelu)
         .output_activation(Activation::Identity)
         .penalty(L1)

@@ -110,7 +110,7 @@ fn the_threshold_of_inference_follows_the_batches() {
     let mut trainer = Trainer::new(Sgd::new(1e-300).unwrap());
     let threshold = |model: &SparseAutoencoder<f64>| {
         let layer = model.parameters().layer(0).unwrap();
-        layer.thresholds.unwrap()[0]
+        layer.block("thresholds").unwrap()[0]
     };
     assert_eq!(threshold(&model), 0.0);
     let first = DMatrix::from_row_slice(2, 2, &[3.0, 0.5, 4.0, 1.0]);

@@ -49,7 +49,7 @@ impl<T: Real> SoftmaxClassifier<T> {
                 visible,
                 "visible size of a stacked autoencoder",
             )?;
-            if autoencoder.layout().has_thresholds() {
+            if autoencoder.layout().has_blocks() {
                 return Err(Error::Incompatible {
                     what: "a classifier on top",
                     other: "hidden activations with thresholds or gates",

@@ -12,8 +12,8 @@ use std::ops::Range;
 use nalgebra::{DMatrixView, DMatrixViewMut};
 
 use super::{ClassifierLoss, ClassifierWorkspace};
-use crate::linalg::{self, Packed, Write, product, product_by_column, transpose};
-use crate::units::{Function, with_function};
+use crate::linalg::{self, Packed, Scratch, Write, product, product_by_column, transpose};
+use crate::units::{Arriving, Buffers, Own, OwnMut, Units};
 use crate::{Activation, Real};
 
 /// One dense layer, and where its parameters lie in θ.
@@ -147,10 +147,11 @@ impl<T: Real> Network<T> {
                 Some(packed) => product_by_column(out, w, &packed[l], below, &mut ws.scratch),
                 None => product(out, Write::Over, transpose(w), below, &mut ws.scratch),
             }
-            let (f, kept) = (layer.activation, layer.activation.kept(layer.above));
-            with_function!(f, function => linalg::activate(
-                a, b, |z| function.value(z), kept, &mut [], &mut ws.scratch,
-            ));
+            let own = Own::of_bias(b);
+            let (state, scratch) = (&mut ws.state, &mut ws.scratch);
+            layer
+                .activation
+                .with(|f: &dyn Units<T>| f.infer(&own, a, state, scratch));
         }
     }
 
@@ -203,9 +204,22 @@ impl<T: Real> Network<T> {
             let a = &ws.activations[l - 1][..layer.below * m];
             let below = &self.layers[l - 1];
             let bias_gradient = &mut gradient[below.bias.clone()];
-            with_function!(below.activation, f => linalg::backpropagate(
-                next, a, &[], |a| f.slope(a), bias_gradient, &mut ws.scratch,
-            ));
+            let own = Own::of_bias(&theta[below.bias.clone()]);
+            let pull = &mut |_: &mut [T], _: &mut Scratch<T>| {};
+            let arriving = Arriving::without_penalty(pull);
+            let gradient = OwnMut {
+                bias: bias_gradient,
+                blocks: Default::default(),
+            };
+            let buffers = Buffers {
+                state: &mut ws.state,
+                spare: &mut ws.spare,
+                sums: &mut [],
+                scratch: &mut ws.scratch,
+            };
+            below.activation.with(|f: &dyn Units<T>| {
+                f.backward(&own, arriving, a, next, gradient, buffers);
+            });
         }
     }
 }

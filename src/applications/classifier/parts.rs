@@ -5,6 +5,7 @@ use nalgebra::{DMatrixView, DVectorView};
 
 use super::{Network, SAMPLES, SoftmaxClassifier};
 use crate::linalg::{Aligned, Scratch};
+use crate::units::State;
 use crate::validate::check_batch;
 use crate::{Activation, Error, Real, StopReason};
 
@@ -72,6 +73,8 @@ pub struct ClassifierWorkspace<T> {
     /// `Δ(A_{l+1})` at index `l`, below the head
     pub(super) delta: Vec<Aligned<T>>,
     pub(super) sums: Aligned<f64>,
+    pub(super) state: State,
+    pub(super) spare: Aligned<T>,
     pub(super) scratch: Scratch<T>,
 }
 
@@ -89,6 +92,8 @@ impl<T: Real> ClassifierWorkspace<T> {
             activations: Vec::new(),
             delta: Vec::new(),
             sums: Aligned::new(),
+            state: State::default(),
+            spare: Aligned::new(),
             scratch: Scratch::default(),
         }
     }

@@ -63,13 +63,12 @@ impl<'a, T: Real> OneLayer<'a, T> {
             decoder_weights: &theta[blocks.decoder_weights.clone()],
             decoder_bias: &theta[blocks.decoder_bias.clone()],
             activation,
-            thresholds: match blocks.thresholds(theta) {
+            thresholds: match blocks.own(theta, T::zero()).blocks[0] {
                 &[threshold] => vec![threshold; blocks.above],
                 thresholds => thresholds.to_vec(),
             },
-            magnitudes: blocks
-                .magnitudes()
-                .map(|magnitudes| magnitudes.map(|range| &theta[range])),
+            magnitudes: (activation == Activation::Gated)
+                .then(|| blocks.own(theta, T::zero()).blocks),
             centered: model.has_pre_encoder_bias(),
         })
     }

@@ -80,8 +80,10 @@ impl<T: Real> Trainer<T> {
             return Err(file.malformed("the position of a fit without its optimizer"));
         }
         if prepared {
-            let state = read_state(&mut file, &training)?;
-            self.optimizer.restore(theta.len(), state)?;
+            let mut state = read_state(&mut file, &training)?;
+            let learned = model.layout().learned();
+            state.shorten(theta.len(), learned);
+            self.optimizer.restore(learned, state)?;
         }
         model.objective_mut().penalty_weight = weight;
         let (_, parameters) = model.objective_and_parameters();

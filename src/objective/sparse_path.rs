@@ -11,13 +11,12 @@ use std::ops::Range;
 use nalgebra::DMatrixView;
 
 use super::{Pass, matrix};
+use crate::Real;
 use crate::linalg::{Scratch, Write};
 use crate::objective::Workspace;
-use crate::sparse::{Codes, Compressed, Passed, UnitGradients, UnitOperands};
-use crate::units;
-use crate::units::{Function, with_function};
+use crate::sparse::{Codes, Compressed, UnitGradients, UnitOperands};
+use crate::units::Buffers;
 use crate::validate::even_chunk;
-use crate::{Activation, Real};
 
 /// The hidden layer is used as codes where at most one unit in `SPARSE` is active.
 const SPARSE: usize = 16;
@@ -26,43 +25,45 @@ const SPARSE: usize = 16;
 const PANEL: usize = 1024;
 
 impl<T: Real> Pass<'_, T> {
-    /// The k of a model with one hidden layer whose units are selected and not penalised: nobody
-    /// ever needs the layer as a whole.
-    pub(super) fn selects_only(&self) -> Option<usize> {
-        self.selects_few().filter(|_| !self.penalizes(0))
+    /// Whether units are selected and not penalized: then nobody needs the hidden layer as a whole.
+    pub(super) fn selects_only(&self) -> bool {
+        self.selects_few() && !self.penalizes(0)
     }
 
-    /// Whether innermost unit `j`, which is never below 0, was active in the samples of the last
-    /// gradient, or its gate open.
+    /// Whether the model has one hidden layer, of which each sample keeps few units.
+    fn selects_few(&self) -> bool {
+        let units = self.layout.hidden();
+        let kept = self.activation(0).kept(units);
+        self.layout.depth() == 1 && kept.is_some_and(|k| k * SPARSE <= units)
+    }
+
+    /// Whether innermost unit `j` was active in a sample of the last gradient, or its gate open.
     pub(crate) fn was_active(&self, j: usize, ws: &Workspace<T>) -> bool {
-        if self.selects_only().is_some() {
+        if self.selects_only() {
             ws.codes.is_active(j)
         } else {
             ws.mean[self.layout.depth() - 1][j] > T::zero()
         }
     }
 
-    /// The k of a model with one hidden layer of which few units are selected.
-    fn selects_few(&self) -> Option<usize> {
-        let units = self.layout.hidden();
-        let k = self.activation(0).kept(units)?;
-        (self.layout.depth() == 1 && k * SPARSE <= units).then_some(k)
-    }
-
     /// The codes of `input`, of which the hidden layer is never held as a whole.
-    pub(super) fn select(&self, input: DMatrixView<'_, T>, k: usize, ws: &mut Workspace<T>) {
-        let (blocks, m) = (&self.layout.blocks()[0], input.ncols());
-        let n = blocks.above;
-        let b = &self.theta[blocks.encoder_bias.clone()];
+    pub(super) fn select(&self, input: DMatrixView<'_, T>, ws: &mut Workspace<T>) {
+        let (n, m) = (self.layout.hidden(), input.ncols());
+        let bias = self.own(0).bias;
         let count = even_chunk(m, PANEL);
-        ws.hidden[0].grow(n * count);
-        ws.codes.prepare(m, k);
-        for first in (0..m).step_by(count) {
-            let panel = input.columns(first, count.min(m - first));
-            let z = &mut ws.hidden[0][..n * panel.ncols()];
-            self.encode_product(0, panel, z, &mut ws.scratch);
-            ws.codes.select(z, b, k, first, &ws.scratch);
-        }
+        self.with_units(0, |units| {
+            let Some(selection) = units.per_sample() else {
+                return;
+            };
+            ws.hidden[0].grow(n * count);
+            ws.codes.prepare(m, selection.kept(n));
+            for first in (0..m).step_by(count) {
+                let panel = input.columns(first, count.min(m - first));
+                let z = &mut ws.hidden[0][..n * panel.ncols()];
+                self.encode_product(0, panel, z, &mut ws.scratch);
+                selection.select(bias, z, first, &mut ws.codes, &ws.scratch);
+            }
+        });
     }
 
     /// Appends `H_L` of `x` to `hidden`.
@@ -73,12 +74,12 @@ impl<T: Real> Pass<'_, T> {
         workspace: &mut Workspace<T>,
     ) {
         let (units, m) = (self.layout.hidden(), x.ncols());
-        if let Some(k) = self.selects_few() {
+        if self.selects_few() {
             workspace.fit_to(self.layout);
             workspace.enter(self.layout.len() * m, |ws| {
                 let centred = self.centred(x, ws);
                 let of = |centred| matrix(centred, self.layout.visible(), m);
-                self.select(centred.as_deref().map_or(x, of), k, ws);
+                self.select(centred.as_deref().map_or(x, of), ws);
                 ws.return_centred(centred);
             });
             hidden.append_codes(&workspace.codes, m);
@@ -110,27 +111,16 @@ impl<T: Real> Pass<'_, T> {
     }
 
     /// Turns the hidden layer into codes, if it is the only one and few of the activations of its `m`
-    /// samples are not zero. With gates the codes are those of G at first, as every open one learns.
+    /// samples are not zero. The codes are of what the penalty sees.
     pub(super) fn compress_if_sparse(&self, m: usize, ws: &mut Workspace<T>) -> bool {
         let units = self.layout.hidden();
-        let vanishes = self.activation(0).vanishes();
         let few = ws.active[0].to_f64() * f64::of_count(SPARSE) <= f64::of_count(units);
-        if self.layout.depth() != 1 || !vanishes || !few {
+        if self.layout.depth() != 1 || !self.activation(0).traits().vanishes || !few {
             return false;
         }
-        let layer = if self.gated() {
-            &mut ws.gates
-        } else {
-            &mut ws.hidden[0]
-        };
-        let h = &mut layer[..units * m];
-        let (codes, scratch) = (&mut ws.codes, &ws.scratch);
-        if self.activation(0) == Activation::JumpRelu {
-            let counts = |h: T| (h != T::zero()) | units::near_below(h);
-            codes.compress(h, units, counts, scratch)
-        } else {
-            codes.compress(h, units, |h| h != T::zero(), scratch)
-        }
+        let h = &mut ws.hidden[0][..units * m];
+        let (state, codes, scratch) = (&mut ws.states[0], &mut ws.codes, &ws.scratch);
+        self.with_units(0, |f| f.compress(h, units, state, codes, scratch))
     }
 
     /// `R₀ = D H` of the codes.
@@ -153,9 +143,9 @@ impl<T: Real> Pass<'_, T> {
         let penalized = self.penalize(0, m, ws);
         ws.codes.sort_by_unit(n, m);
 
-        let all = &mut *gradient;
-        // θ is W, b, D, c, t, without D where the weights are tied.
-        let (of_layer, thresholds) = all.split_at_mut(blocks.decoder_bias.end);
+        // θ is W, b, D, c, and the blocks of the units, without D where the weights are tied.
+        let learned = &mut gradient[..self.layout.learned()];
+        let (of_layer, of_units) = learned.split_at_mut(blocks.decoder_bias.end);
         let (encoder, rest) = of_layer.split_at_mut(blocks.encoder_weights.end);
         let (bias, rest) = rest.split_at_mut(n);
         let decoder = (!self.layout.is_tied()).then(|| &mut rest[..rows * n]);
@@ -164,21 +154,14 @@ impl<T: Real> Pass<'_, T> {
         } else {
             &[]
         };
-        let thresholds = match self.activation(0) {
-            Activation::JumpRelu => [thresholds, &mut []],
-            Activation::Gated => thresholds.split_at_mut(n).into(),
-            _ => {
-                thresholds.fill(T::zero()); // they learn otherwise
-                [&mut [][..], &mut []]
-            }
-        };
+        let first = blocks.own[0].len().min(of_units.len());
         let gradients = UnitGradients {
             encoder,
             decoder,
             bias,
-            thresholds,
+            thresholds: of_units.split_at_mut(first).into(),
         };
-        let of_gates: &[T] = if self.gated() { &ws.frozen } else { &[] };
+        let of_gates: &[T] = if self.has_frozen() { &ws.frozen } else { &[] };
         let operands = UnitOperands {
             d: &self.theta[blocks.decoder_weights.clone()],
             e: &ws.reconstruction[0],
@@ -189,22 +172,16 @@ impl<T: Real> Pass<'_, T> {
             per_activation,
             units: n,
         };
-        let (codes, scratch) = (&mut ws.codes, &ws.scratch);
-        match self.activation(0) {
-            Activation::JumpRelu => {
-                let jump = self.jump_of(0, m, &penalized, &mut ws.per_frequency);
-                let back = move |j, h, g, p| jump.backpropagate(j, h, g + p);
-                codes.gradients(gradients, &operands, back, scratch);
-            }
-            Activation::Gated => {
-                let back = self.back_through_gates(&ws.gains);
-                codes.gradients(gradients, &operands, back, scratch);
-            }
-            f => with_function!(f, f => {
-                let back = move |_, h, g: T, p| Passed::of((g + p) * f.slope(h));
-                codes.gradients(gradients, &operands, back, scratch);
-            }),
-        }
+        let buffers = Buffers {
+            state: &mut ws.states[0],
+            spare: &mut ws.spare,
+            sums: &mut ws.sums,
+            scratch: &mut ws.scratch,
+        };
+        let (own, per_frequency, codes) = (self.own(0), &ws.per_frequency[..n], &mut ws.codes);
+        self.with_units(0, |units| {
+            units.backward_codes(&own, per_frequency, &operands, gradients, codes, buffers);
+        });
         self.backpropagate_norms(0, gradient, ws);
         penalized.loss
     }

@@ -5,7 +5,7 @@
 //! ∂c₀ = Δ(R₀) 1 − W₀ Δ(H₁) 1 = Δ(R₀) 1 − W₀ ∂b₀
 //! ```
 //!
-//! and with gated units the sum of what reaches U in place of `∂b₀`.
+//! For units that see their pre-activation in two places, `∂b₀` stands for the sum of both.
 //!
 //! Bricken et al. (2023), *Towards Monosemanticity*; Gao et al. (2024), *Scaling and Evaluating Sparse
 //! Autoencoders*. The bias then stands for what all samples share, and hidden units for the rest.
@@ -44,8 +44,10 @@ impl<T: Real> Pass<'_, T> {
     pub(super) fn backpropagate_centre(&self, gradient: &mut [T]) {
         let blocks = &self.layout.blocks()[0];
         let w = &self.theta[blocks.encoder_weights.clone()];
+        let own = self.own(0);
         for (j, w) in w.chunks_exact(blocks.below).enumerate() {
-            let of_unit = gradient[blocks.encoder_bias.start + j] + self.of_magnitude(j, gradient);
+            let of_units = blocks.own(gradient, T::zero());
+            let of_unit = self.with_units(0, |f| f.through_bias(&own, &of_units, j));
             if of_unit != T::zero() {
                 linalg::add_scaled(&mut gradient[blocks.decoder_bias.clone()], -of_unit, w);
             }

@@ -1,0 +1,83 @@
+//! The passes of inference: each sample by itself.
+
+use nalgebra::DMatrixView;
+
+use super::{Pass, Workspace, matrix};
+use crate::Real;
+use crate::linalg::Scratch;
+
+impl<T: Real> Pass<'_, T> {
+    /// `H_L` of `x`, into `hidden`.
+    pub(crate) fn encode_into(
+        &self,
+        x: DMatrixView<'_, T>,
+        hidden: &mut [T],
+        workspace: &mut Workspace<T>,
+    ) {
+        let (m, depth) = (x.ncols(), self.layout.depth());
+        workspace.fit_to(self.layout);
+        workspace.enter(self.layout.len() * m, |ws| {
+            let centred = self.centred(x, ws);
+            let x = centred
+                .as_ref()
+                .map_or(x, |x| matrix(x, self.layout.visible(), m));
+            for (l, blocks) in self.layout.blocks().iter().enumerate() {
+                let (below, above) = ws.hidden.split_at_mut(l);
+                let below = below.last().map_or(x, |h| matrix(h, blocks.below, m));
+                let h = if l + 1 == depth {
+                    &mut *hidden
+                } else {
+                    above[0].grow(blocks.above * m);
+                    &mut above[0]
+                };
+                let h = &mut h[..blocks.above * m];
+                self.encode_product(l, below, h, &mut ws.scratch);
+                let (state, scratch) = (&mut ws.states[l], &mut ws.scratch);
+                self.with_units(l, |units| units.infer(&self.own(l), h, state, scratch));
+            }
+            ws.return_centred(centred);
+        });
+    }
+
+    /// `X̂` of the innermost activations `h`, into `x_hat`.
+    pub(crate) fn decode_into(
+        &self,
+        h: DMatrixView<'_, T>,
+        x_hat: &mut [T],
+        workspace: &mut Workspace<T>,
+    ) {
+        let m = h.ncols();
+        self.decode(m, x_hat, workspace, |r, scratch| {
+            self.decode_product(self.layout.depth() - 1, h, r, scratch);
+        });
+    }
+
+    /// [`decode_into`](Self::decode_into), with `D H_L` of `m` samples as `innermost` writes it.
+    pub(super) fn decode(
+        &self,
+        m: usize,
+        x_hat: &mut [T],
+        workspace: &mut Workspace<T>,
+        innermost: impl Fn(&mut [T], &mut Scratch<T>) + Send + Sync,
+    ) {
+        workspace.fit_to(self.layout);
+        workspace.enter(self.layout.len() * m, |ws| {
+            for (l, blocks) in self.layout.blocks().iter().enumerate().rev() {
+                let (r, above) = ws.reconstruction.split_at_mut(l + 1);
+                let r = if l == 0 {
+                    &mut *x_hat
+                } else {
+                    r[l].grow(blocks.below * m);
+                    &mut r[l]
+                };
+                if l + 1 == self.layout.depth() {
+                    innermost(r, &mut ws.scratch);
+                    self.activate_reconstruction(l, m, r, &mut ws.scratch);
+                } else {
+                    let above = matrix(&above[0], blocks.above, m);
+                    self.decode_layer(l, above, r, &mut ws.scratch);
+                }
+            }
+        });
+    }
+}

@@ -1,0 +1,58 @@
+//! What the reconstruction costs, and what it sends back: `ℓ(x̂, x)` and `Δ(R₀)`.
+
+use nalgebra::DMatrixView;
+
+use super::{Pass, Reconstruction, Workspace};
+use crate::Real;
+use crate::linalg::{self, Scalar};
+use crate::units::{Function, with_function};
+
+impl<T: Real> Pass<'_, T> {
+    /// What lies at this place of the buffer of `R₀`, before its activation, becomes `Δ(R₀)`, and
+    /// `Σᵢ ℓ(x̂ᵢ, xᵢ)`. Leaves `Δ(R₀) 1` in the sums.
+    pub(super) fn compare(
+        &self,
+        target: DMatrixView<'_, T>,
+        place: usize,
+        ws: &mut Workspace<T>,
+    ) -> f64 {
+        let (half, per_sample) = (T::of(0.5), T::one() / T::of_count(target.ncols()));
+        match self.objective.reconstruction {
+            Reconstruction::SquaredError => {
+                with_function!(self.decoder(0), g => self.residual(target, place, move |z, x| {
+                    let x_hat = g.value(z);
+                    let e = x_hat - x;
+                    (half * e * e, per_sample * e * g.slope(x_hat))
+                }, ws));
+            }
+            Reconstruction::BinaryCrossEntropy => {
+                // −x ln σ(z) − (1 − x) ln(1 − σ(z)) = ln(1 + eᶻ) − x z, with derivative σ(z) − x
+                self.residual(
+                    target,
+                    place,
+                    move |z, x| (z.softplus() - x * z, per_sample * (Scalar::sigmoid(z) - x)),
+                    ws,
+                );
+            }
+        }
+        let losses = &ws.sums[self.layout.visible()..2 * self.layout.visible()];
+        losses.iter().map(|loss| loss.to_f64()).sum()
+    }
+
+    /// `R₀ ← Δ(R₀)`, where `(ℓ, Δ) = term(z, x)` entry by entry.
+    #[inline(always)]
+    fn residual(
+        &self,
+        target: DMatrixView<'_, T>,
+        place: usize,
+        term: impl Fn(T, T) -> (T, T) + Send + Sync,
+        ws: &mut Workspace<T>,
+    ) {
+        let (visible, blocks) = (self.layout.visible(), &self.layout.blocks()[0]);
+        let len = visible * target.ncols();
+        let r = &mut ws.reconstruction[0][place * len..(place + 1) * len];
+        let c = &self.theta[blocks.decoder_bias.clone()];
+        let sums = &mut ws.sums[..2 * visible];
+        linalg::residual(r, c, target, term, sums, &mut ws.scratch);
+    }
+}

@@ -1,0 +1,90 @@
+//! The largest pre-activations of a batch.
+//!
+//! ```text
+//! training     hⱼᵢ = max(zⱼᵢ, 0) if it is among the k·m largest of the batch, else 0
+//!              t ← t + 0.01 (min {hⱼᵢ > 0} − t)      after each step; the first minimum at first
+//! inference    hⱼᵢ = zⱼᵢ if zⱼᵢ > t, else 0
+//! ```
+//!
+//! Bussmann et al. (2024), *BatchTopK Sparse Autoencoders*. The average starts as in dictionary_learning;
+//! its rate is that of SAELens.
+
+use super::elementwise::{Function, Relu};
+use super::{
+    Block, Buffers, Chooses, Len, Own, OwnMut, State, Traits, Units, check_count, positive,
+};
+use crate::linalg::{Scratch, activate};
+use crate::sparse::keep_largest_of_batch;
+use crate::{Activation, Error, Real};
+
+#[derive(Debug, Clone, Copy)]
+pub(super) struct BatchTopK(pub(super) usize);
+
+/// How far the threshold moves towards that of each batch.
+const RATE: f64 = 0.01;
+
+/// The smallest winner of the last batch.
+struct Smallest<T>(Option<T>);
+
+impl<T> Default for Smallest<T> {
+    fn default() -> Self {
+        Self(None)
+    }
+}
+
+impl<T: Real> Units<T> for BatchTopK {
+    fn traits(&self) -> Traits {
+        Traits::selecting(Chooses::OverBatch)
+    }
+
+    fn check(&self, units: usize) -> Result<(), Error> {
+        check_count(self.0, units, "k of BatchTopK")
+    }
+
+    fn blocks(&self) -> &'static [Block] {
+        &[Block {
+            name: "thresholds",
+            len: Len::One,
+            learns: false,
+        }]
+    }
+
+    fn k(&self) -> Option<(usize, fn(usize) -> Activation)> {
+        Some((self.0, Activation::BatchTopK))
+    }
+
+    fn forward(&self, own: &Own<'_, T>, z: &mut [T], buffers: Buffers<'_, T>) {
+        let Buffers {
+            state,
+            spare,
+            sums,
+            scratch,
+        } = buffers;
+        let units = own.bias.len();
+        let kept = self.0 * (z.len() / units);
+        activate(z, own.bias, |z| Relu.value(z), &mut [], scratch);
+        spare.grow(z.len());
+        let (spare, sums) = (&mut spare[..z.len()], &mut sums[..=units]);
+        let smallest = keep_largest_of_batch(z, units, kept, spare, sums, scratch);
+        state.with(|state: &mut Smallest<T>| state.0 = smallest);
+    }
+
+    fn after_step(&self, own: &mut OwnMut<'_, T>, state: &State) {
+        let smallest = state.get::<Smallest<T>>().and_then(|state| state.0);
+        let Some((threshold, smallest)) = own.blocks[0].first_mut().zip(smallest) else {
+            return;
+        };
+        *threshold = if *threshold > T::zero() {
+            *threshold + T::of(RATE) * (smallest - *threshold)
+        } else {
+            smallest
+        };
+    }
+
+    fn infer(&self, own: &Own<'_, T>, z: &mut [T], _state: &mut State, scratch: &mut Scratch<T>) {
+        let threshold = own.blocks[0].first().copied();
+        let t = positive(threshold.unwrap_or_else(T::zero));
+        let above = move |z| if z <= t { T::zero() } else { z };
+        activate(z, own.bias, above, &mut [], scratch);
+    }
+}

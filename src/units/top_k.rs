@@ -1,0 +1,103 @@
+//! The largest pre-activations of each sample.
+//!
+//! ```text
+//! hⱼᵢ = max(zⱼᵢ, 0) if it is among the k largest of sample i, else 0
+//! ```
+//!
+//! Makhzani & Frey (2013), *k-Sparse Autoencoders*; with the positive part of Gao et al. (2024), *Scaling
+//! and Evaluating Sparse Autoencoders*.
+
+use super::elementwise::{Function, Relu};
+use super::{
+    Buffers, Chooses, Own, PerSample, State, Traits, Units, check_count, check_proportion,
+    proportion_of,
+};
+use crate::linalg::{Scratch, activate_columns, add_column, vectorize};
+use crate::sparse::{Codes, keep_largest};
+use crate::{Activation, Error, Real};
+
+/// How many units of a sample are kept.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum TopK {
+    Number(usize),
+    Proportion(f64),
+}
+
+impl TopK {
+    fn of(self, units: usize) -> usize {
+        match self {
+            Self::Number(k) => k,
+            Self::Proportion(p) => proportion_of(units, p),
+        }
+    }
+
+    /// `H` from `Wᵀ X`; writes the sums over the samples and the number of active units behind them, if
+    /// `sums` is not empty.
+    fn activate<T: Real>(self, bias: &[T], z: &mut [T], sums: &mut [T], scratch: &mut Scratch<T>) {
+        let k = self.of(bias.len());
+        activate_columns(
+            z,
+            bias,
+            |z| Relu.value(z),
+            sums,
+            scratch,
+            |column, sums| {
+                keep_largest(column, k);
+                vectorize(
+                    #[inline(always)]
+                    || add_column(column, sums),
+                );
+            },
+        );
+    }
+}
+
+impl<T: Real> Units<T> for TopK {
+    fn traits(&self) -> Traits {
+        Traits::selecting(Chooses::PerSample)
+    }
+
+    fn check(&self, units: usize) -> Result<(), Error> {
+        match *self {
+            Self::Number(k) => check_count(k, units, "k of TopK"),
+            Self::Proportion(p) => check_proportion(p, "proportion of TopProportion"),
+        }
+    }
+
+    fn k(&self) -> Option<(usize, fn(usize) -> Activation)> {
+        match *self {
+            Self::Number(k) => Some((k, Activation::TopK)),
+            Self::Proportion(_) => None,
+        }
+    }
+
+    fn per_sample(&self) -> Option<&dyn PerSample<T>> {
+        Some(self)
+    }
+
+    fn forward(&self, own: &Own<'_, T>, z: &mut [T], buffers: Buffers<'_, T>) {
+        let sums = &mut buffers.sums[..=own.bias.len()];
+        self.activate(own.bias, z, sums, buffers.scratch);
+    }
+
+    fn infer(&self, own: &Own<'_, T>, z: &mut [T], _state: &mut State, scratch: &mut Scratch<T>) {
+        self.activate(own.bias, z, &mut [], scratch);
+    }
+}
+
+impl<T: Real> PerSample<T> for TopK {
+    fn kept(&self, units: usize) -> usize {
+        self.of(units)
+    }
+
+    fn select(
+        &self,
+        bias: &[T],
+        z: &mut [T],
+        first: usize,
+        codes: &mut Codes<T>,
+        scratch: &Scratch<T>,
+    ) {
+        codes.select(z, bias, self.of(bias.len()), first, scratch);
+    }
+}
