@@ -49,7 +49,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 fn run(path: &Path, compare: bool) -> Result<(), Box<dyn Error>> {
     let file = NpyFile::<f32>::open(path)?;
-    let (count, visible) = (file.count(), file.visible());
+    let (count, visible) = (file.count(), file.entries());
     let size = megabytes(std::fs::metadata(path)?.len());
     println!("{count} samples of {visible} entries, {size:.0} MB");
     epoch(&file)?; // so that the file is in the system's cache, if it fits there
@@ -128,7 +128,7 @@ fn model(visible: usize) -> Result<SparseAutoencoder<f32>, sparse_autoencoder::E
 
 /// Seconds of an epoch.
 fn epoch(samples: impl Samples<f32>) -> Result<f64, Box<dyn Error>> {
-    let mut sae = model(samples.visible())?;
+    let mut sae = model(samples.entries())?;
     let mut trainer = Trainer::new(Adam::new(1e-3)?).epochs(1).batch_size(BATCH);
     let start = Instant::now();
     trainer.fit(&mut sae, samples)?;

@@ -1,4 +1,10 @@
-//! What trained models are used for: anomaly detection, stacks for pretraining, and classification.
+//! Applications of trained autoencoders.
+//!
+//! | task | type |
+//! |---|---|
+//! | detect samples unlike the training samples | [`AnomalyDetector`] |
+//! | train several layers one after the other | [`Stack`] |
+//! | classify samples, after pretraining without labels | [`SoftmaxClassifier`] |
 
 pub(crate) mod anomaly;
 pub(crate) mod classifier;

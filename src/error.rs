@@ -1,41 +1,43 @@
+//! The error type of the crate, and the functions that build its most frequent variants.
+
 use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::Activation;
 
-/// What was wrong with the input, or why training could not go on.
+/// The error of every fallible function of the crate.
 ///
-/// Every variant names the thing, the requirement, and the value that broke it. Numbers are
-/// carried as `f64`, which holds every `f32` exactly.
+/// Variants name the parameter or quantity, the requirement, and the value that violates it. Numbers
+/// are `f64`, which represents every `f32` exactly.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// A parameter of a builder, an optimizer, or a trainer is out of its range.
+    /// A parameter is outside its range.
     #[error("{name} must be {requirement}, got {value}")]
     InvalidParameter {
         /// The setter or argument.
         name: &'static str,
         /// The accepted values.
         requirement: &'static str,
-        /// The value given.
+        /// The given value.
         value: f64,
     },
-    /// A penalty, a loss, or another setting has no meaning for this activation.
+    /// A penalty, a loss, or another setting is not defined for an activation.
     #[error("{what} is not defined for {activation:?} activations: {requirement}")]
     UnsupportedActivation {
-        /// What refuses the activation, such as a penalty.
+        /// The setting, such as a penalty.
         what: &'static str,
-        /// The activation refused.
+        /// The refused activation.
         activation: Activation,
-        /// What an activation must offer here.
+        /// The requirement on the activation.
         requirement: &'static str,
     },
     /// Two settings exclude each other.
     #[error("{what} cannot be used with {other}")]
     Incompatible {
-        /// The setting refused.
+        /// The refused setting.
         what: &'static str,
-        /// The setting it contradicts.
+        /// The setting that excludes it.
         other: &'static str,
     },
     /// A matrix, vector, or slice has the wrong size.
@@ -43,36 +45,36 @@ pub enum Error {
     DimensionMismatch {
         /// The quantity, such as "rows of the samples".
         what: &'static str,
-        /// The size required.
+        /// The required size.
         expected: usize,
-        /// The size given.
+        /// The given size.
         actual: usize,
     },
-    /// A batch without samples.
+    /// A batch has no samples.
     #[error("{what}: at least one sample is needed, got none")]
     EmptyBatch {
         /// The batch.
         what: &'static str,
     },
-    /// A class that no label names, so that nothing can be learned of it.
+    /// A class has no samples: no label names it.
     #[error("class {class}: at least one sample is needed, got none")]
     EmptyClass {
         /// The class, counted from 0.
         class: usize,
     },
-    /// NaN or an infinity in data or parameters.
+    /// Data or parameters contain NaN or an infinity.
     #[error("{what} must be finite, got {value} at row {row}, column {column}")]
     NonFinite {
         /// The matrix.
         what: &'static str,
         /// Its row.
         row: usize,
-        /// Its column, which is the sample for data.
+        /// Its column; for data, the index of the sample.
         column: usize,
         /// The value found.
         value: f64,
     },
-    /// A value of the data lies outside the range that its use needs.
+    /// A value of the data is outside the required range.
     #[error("{what} must be {requirement}, got {value} at row {row}, column {column}")]
     OutOfRange {
         /// The matrix.
@@ -81,25 +83,25 @@ pub enum Error {
         requirement: &'static str,
         /// Its row.
         row: usize,
-        /// Its column, which is the sample for data.
+        /// Its column; for data, the index of the sample.
         column: usize,
         /// The value found.
         value: f64,
     },
-    /// Fewer samples than the operation is defined for.
+    /// There are fewer samples than the operation needs.
     #[error("{what}: at least {needed} are needed, got {actual}")]
     TooFewSamples {
-        /// The samples, and what they are for.
+        /// The samples and their purpose.
         what: &'static str,
-        /// The least number.
+        /// The smallest sufficient number.
         needed: usize,
-        /// The number given.
+        /// The given number.
         actual: usize,
     },
-    /// A feature that is the same in every sample has no scale.
+    /// A feature is constant and has no scale.
     #[error(
         "feature {feature} is {value} in every sample, or nearly so, and cannot be scaled: drop \
-         it, or keep constant features as they are"
+         it, or call `keep_constant_features`"
     )]
     ConstantFeature {
         /// The row of the samples.
@@ -107,71 +109,72 @@ pub enum Error {
         /// Its value.
         value: f64,
     },
-    /// Labels of one class, where both are needed.
+    /// All labels are of one class where both are needed.
     #[error("the labels must be of both classes, got {samples} samples that are all {class}")]
     OneClass {
-        /// The only class: whether the samples are positives, such as anomalies.
+        /// Whether this class is the positive one, such as anomalies.
         class: bool,
         /// The number of samples.
         samples: usize,
     },
-    /// The loss or its gradient stopped being finite. The model keeps its last finite parameters.
+    /// The loss or its gradient is no longer finite. The model keeps its last finite parameters.
     #[error("training diverged in epoch {epoch}: the loss is {loss}")]
     Diverged {
         /// The epoch, counted from 1.
         epoch: usize,
-        /// The loss that was met.
+        /// The loss that is not finite.
         loss: f64,
     },
     /// A file could not be read or written.
     #[error("{}: {message}", path.display())]
     Io {
-        /// The file or the folder.
+        /// The file or folder.
         path: PathBuf,
-        /// What the system says, for programs.
+        /// The kind of the system's error, for programs.
         kind: io::ErrorKind,
-        /// What the system says, for people.
+        /// The message of the system, for people.
         message: String,
     },
-    /// [Samples](crate::Samples) could not be read from where they are.
+    /// [Samples](crate::Samples) could not be read from their source.
     #[error("samples could not be read: {message}")]
     Unreadable {
-        /// What the source says, for programs.
+        /// The kind of the source's error, for programs.
         kind: io::ErrorKind,
-        /// What the source says, for people.
+        /// The message of the source, for people.
         message: String,
     },
-    /// A file is not what its format asks for: it is damaged, cut off, or forged.
+    /// A file violates its format: it is damaged, cut off, or forged.
     #[error("{} is malformed: {reason}", path.display())]
     Malformed {
         /// The file.
         path: PathBuf,
-        /// The requirement, and what was found instead.
+        /// The requirement and the contents found.
         reason: String,
     },
-    /// A checkpoint was made with another setting than that which it is to go on with.
-    #[error("{}: {setting} was {saved} in the training that is to go on, and is {given} now", path.display())]
+    /// A setting differs from the one stored in the checkpoint.
+    #[error("{}: {setting} must be {saved} as in the checkpoint, got {given}", path.display())]
     OtherSetting {
         /// The checkpoint.
         path: PathBuf,
         /// The setting of the model, the trainer, or the optimizer.
         setting: String,
-        /// What it was then.
+        /// The value in the checkpoint.
         saved: String,
-        /// What it is now.
+        /// The value now.
         given: String,
     },
-    /// A file holds, or a file would have to hold, what the other side cannot represent.
+    /// A file has contents that the crate cannot represent, or a model has parts that the format
+    /// cannot.
     #[error("{}: {reason}", path.display())]
     Unsupported {
         /// The file.
         path: PathBuf,
-        /// What it is, and why it cannot be represented.
+        /// The contents, and why they are not supported.
         reason: String,
     },
 }
 
-/// For [samples](crate::Samples) of your own, whatever they are read from.
+/// Converts the errors of your own [samples](crate::Samples) to [`Error::Unreadable`].
 impl From<io::Error> for Error {
     fn from(error: io::Error) -> Self {
         Self::Unreadable {
@@ -181,7 +184,7 @@ impl From<io::Error> for Error {
     }
 }
 
-/// What to try where samples are not as high as they should be.
+/// Returns the remedy for a wrong number of rows of samples.
 fn remedy(what: &str) -> &'static str {
     let of_a_dictionary = ["rows of the features", "rows of the decoder"].contains(&what);
     if what.starts_with("rows of ") && !of_a_dictionary {
@@ -191,8 +194,9 @@ fn remedy(what: &str) -> &'static str {
     }
 }
 
-/// Refuses a value for which `accepted` does not hold. State the accepted condition: a NaN makes
-/// every comparison false, and so is refused.
+/// Refuses a value unless `accepted`.
+///
+/// State the accepted condition, not its opposite: NaN makes every comparison false.
 pub(crate) fn require(
     accepted: bool,
     name: &'static str,
@@ -210,7 +214,7 @@ pub(crate) fn require(
     }
 }
 
-/// Refuses a matrix, named `what`, of another shape than (rows, columns) `expected`.
+/// Refuses a matrix, named `what`, of another shape (rows, columns) than `expected`.
 pub(crate) fn check_shape(
     what: &'static str,
     expected: (usize, usize),

@@ -96,7 +96,7 @@ pub use tensor_file::TensorFile;
 
 use atomic::Draft;
 
-use crate::data::open::Kind;
+use crate::data::file_kind::FileKind;
 use crate::error::{io_error, malformed, unsupported};
 use crate::{Error, SparseAutoencoder};
 
@@ -202,5 +202,5 @@ fn write_both(
 }
 
 fn pickle(path: &Path) -> Error {
-    Kind::Pickle.instead_of(path, "a safetensors or npz file")
+    FileKind::Pickle.instead_of(path, "a safetensors or npz file")
 }

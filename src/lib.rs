@@ -1,123 +1,121 @@
-//! Sparse autoencoders: a model learns to describe each sample by a few active hidden units, and to
+//! Sparse autoencoders: models that learn to describe each sample by a few active hidden units, and to
 //! reconstruct the sample from them.
 //!
 //! ```
 //! use sparse_autoencoder::nalgebra::DMatrixView;
 //! use sparse_autoencoder::{Adam, KlDivergence, SparseAutoencoder, Trainer};
 //!
-//! // 200 samples of 8 entries, row by row as NumPy and Arrow have them: a view, no copy.
+//! // 200 samples of 8 entries, row by row as in NumPy or Arrow: a view, without a copy.
 //! let rows: Vec<f32> = (0..1600).map(|k| f32::from((k / 8 + k % 8) % 4 == 0)).collect();
 //! let samples = DMatrixView::from_slice(&rows, 8, 200);
 //!
 //! let mut sae = SparseAutoencoder::builder()
-//!     .layers([8, 12]) // visible, hidden; more hidden units than entries is usual
+//!     .layers([8, 12]) // input size, hidden units
 //!     .penalty(KlDivergence)
 //!     .sparsity_target(0.1)
 //!     .penalty_weight(0.3)
 //!     .build()?;
-//! let report = Trainer::new(Adam::new(1e-2)?).epochs(300).fit(&mut sae, samples)?;
-//! assert_eq!(report.epochs, 300);
+//! Trainer::new(Adam::new(1e-2)?).epochs(300).fit(&mut sae, samples)?;
 //!
-//! let hidden = sae.encode(samples)?; // 12 × 200, and decode leads back
+//! let hidden = sae.encode(samples)?; // 12 × 200
 //! let errors = sae.reconstruction_errors(samples)?; // ‖x̂ − x‖², one per sample
 //! assert!(hidden.mean() < 0.2 && errors.mean() < 0.2);
 //! # Ok::<(), sparse_autoencoder::Error>(())
 //! ```
 //!
-//! A [`SparseAutoencoder`] is made by its [builder](SparseAutoencoderBuilder) and fitted by a
-//! [`Trainer`] with an [`Optimizer`]: [`Sgd`], [`Adam`], or [`Lbfgs`], with a [`Schedule`] of the
-//! learning rate and [`Corruption`] of the input if you like. An observer of `fit_with` sees every
-//! [`Epoch`]; a [`Report`] says how it went and by which [`StopReason`] it ended. [`metrics`] measure
-//! the result. [`Scaling`] makes a [`Scaler`] of the data, and an [`AnomalyDetector`], from its own
-//! [builder](AnomalyDetectorBuilder), tells by a [`Threshold`] which samples a model does not know.
-//! [`SparseHidden`] holds hidden activations without their zeros, and
-//! [`metrics::UnitStatistics`] tells what each unit does over a stream of samples.
-//! [`Samples`] that do not fit into memory are read as they are needed, from an [`NpyFile`], an
-//! [`IdxFile`], or a source of your own; a [`ShuffleBuffer`] makes batches
-//! of a stream of [`Chunk`]s.
-//! A [`Stack`] fits one autoencoder on the codes of another, and a [`SoftmaxClassifier`] on top of
-//! it fine-tunes them all.
+//! # Where to start
+//!
+//! | you want to | go to |
+//! |---|---|
+//! | detect anomalies | [`AnomalyDetector`] |
+//! | remove noise | [`Trainer::corruption`] |
+//! | reduce dimensions | [`SparseAutoencoder::encode`], with a narrow innermost [layer](SparseAutoencoderBuilder::layers) |
+//! | pretrain a classifier | [`Stack`], [`SoftmaxClassifier::on_top_of`] |
+//! | interpret a neural network | [Features of a network's activations](#features-of-a-networks-activations) |
+//! | load a published sparse autoencoder | the module `files` (feature `files`) |
+//! | write a penalty | [`penalty`](penalty#writing-one): one method of about 15 lines, and one call to check it |
+//! | write a training loop | [Your own training loop](#your-own-training-loop) |
+//! | choose units, a penalty, and its weight | [`guide`] |
+//! | translate settings from MATLAB, Keras, PyTorch, or SAELens | [`guide`](guide#from-other-systems), [`Convention`] |
+//! | train on data larger than memory | [`Samples`], [`NpyFile`], [`IdxFile`], [`ShuffleBuffer`] |
+//! | measure a model | [`metrics`] |
+//! | scale samples | [`Scaling`], [`SparseAutoencoder::fold`] |
+//!
+//! The main types: a [`SparseAutoencoderBuilder`] makes a [`SparseAutoencoder`]; a [`Trainer`] fits it with
+//! an [`Optimizer`] ([`Sgd`], [`Adam`], or [`Lbfgs`]) and returns a [`Report`].
 //!
 //! # Conventions
 //!
-//! - **A column is a sample.** Matrices are those of [nalgebra], which stores columns contiguously,
-//!   so a row-major `samples × entries` buffer is an `entries × samples` view of the same memory.
-//!   Methods take anything that converts into a `DMatrixView`; a [`Trainer`] takes any [`Samples`].
-//! - **Data terms are means over the samples** of a batch; within a sample, squares are *summed* and
-//!   halved. A [`Loss`] keeps the terms of the objective apart.
-//! - **Weights are decayed, biases are not.** Weights of the encoder and of the decoder have one
-//!   hidden unit per column; all [`Parameters`] lie in one flat vector, ordered as [`Layout`] says.
-//!   They come in from matrices of your own as [`Layer`]s, and out as [`LayerView`]s.
-//! - **The mean activation ρ̂ is that of the batch**, and each hidden layer has its own.
-//! - **Kinks count as flat, ties go to the lower index**: see [`Activation`] and each penalty. Thresholds of
-//!   [`Activation::JumpRelu`] are the exception: they learn by a pseudo-derivative around the jump.
-//! - **Scalars** are `f32` or `f64` ([`Real`]). Random numbers are drawn in `f64` from a seeded,
-//!   portable generator, Xoshiro256++.
-//! - **The same seed gives the same bits** of a program on a machine, for any number of threads.
-//! - **A sample's result depends on the sample and the model alone.** Encoding, decoding, scores, p-values,
-//!   and probabilities have the same bits for a sample by itself, among others in any order and number,
-//!   and on any number of threads. [`encode_sparse`](SparseAutoencoder::encode_sparse) has the bits of
-//!   [`encode`](SparseAutoencoder::encode). Two ways of adding the same terms agree to rounding only:
-//!   [`decode_sparse`](SparseAutoencoder::decode_sparse) with [`decode`](SparseAutoencoder::decode), a
-//!   [`Loss`] with the results of inference, and a training step over few active units with one over all.
-//! - **Nothing panics.** Whatever is wrong with data, settings, or parameters comes back as an
-//!   [`Error`] that names it, the requirement, and the value, and the model stays as it was.
-//!   Training that diverges is an error too, and leaves the last finite parameters. (Not this
-//!   crate's: a lack of memory, a penalty or an observer of yours that panics, and nalgebra's own
-//!   constructors, such as that of a view which is longer than its slice.)
-//! - **A step of training allocates nothing** once its buffers have grown, but for jobs in
-//!   rayon's queue. Methods that end in `_into` write to your matrices and reuse your
-//!   [`Workspace`].
+//! - **A column is a sample.** [nalgebra] stores columns contiguously, so a row-major `samples × entries` buffer
+//!   is an `entries × samples` view of the same memory. Methods take anything that converts into a
+//!   `DMatrixView`.
+//! - **Data terms are means over the samples** of a batch. Within a sample, squares are summed and halved.
+//! - **Weights are decayed, biases are not.** All [`Parameters`] lie in one flat vector, whose order [`Layout`]
+//!   describes.
+//! - **The mean activation ρ̂** is taken over the batch, for each hidden layer.
+//! - **Kinks count as flat, and ties go to the lower index.** Thresholds of [`JumpRelu`](Activation::JumpRelu)
+//!   are the exception: they learn by a pseudo-derivative around the jump.
+//! - **Scalars** are `f32` or `f64` ([`Real`]). Random numbers are drawn in `f64` from a seeded Xoshiro256++.
+//! - **The same seed gives the same bits** on one machine with one build, for any number of threads.
+//! - **A sample's result depends on the sample and the model alone.** Its bits are the same by itself and among
+//!   others. [`encode_sparse`](SparseAutoencoder::encode_sparse) returns the bits of
+//!   [`encode`](SparseAutoencoder::encode);
+//!   [`decode_sparse`](SparseAutoencoder::decode_sparse) agrees with [`decode`](SparseAutoencoder::decode), and a
+//!   [`Loss`] with inference, up to rounding.
+//! - **Nothing panics** on invalid data, settings, or parameters. An [`Error`] names the cause, the requirement,
+//!   and the value, and the model stays unchanged. Training that diverges is an error too, and leaves the
+//!   last finite parameters. Exceptions are running out of memory, and panics in your own code.
+//! - **A training step allocates nothing** once its buffers have grown, apart from jobs in rayon's queue. Methods
+//!   ending in `_into` write to your matrices and reuse your [`Workspace`].
 //!
 //! # Objective
 //!
 //! ```text
 //! J(θ) = 1/m Σᵢ ℓ(x̂ᵢ, xᵢ)  +  λ/2 Σ‖W‖²  +  β Σ_l Ω(H_l; ρ)
 //!
-//! H_{l+1} = f(W_lᵀ H_l + b_l),  H₀ = X          encoder, f of its own for each layer
+//! H_{l+1} = f(W_lᵀ H_l + b_l),  H₀ = X          encoder, f for each layer
 //! R_l     = g(D_l R_{l+1} + c_l),  R_L = H_L    decoder, X̂ = R₀
 //!
 //! m  samples of the batch         ℓ  reconstruction loss, ½‖x̂ − x‖² or binary cross-entropy
-//! λ  weight decay                 Ω  penalty, on the hidden layers H_l that are penalised
+//! λ  weight decay                 Ω  penalty, on the penalized hidden layers H_l
 //! β  penalty weight               ρ  sparsity target
 //! ```
 //!
-//! ℓ is a [`Reconstruction`], f and g are [`Activation`]s, and weights start as
-//! [`Initialization`] says. ([`Activation::Gated`] adds a term of its own.) The gradient is written by hand;
-//! [`loss_and_gradient`](SparseAutoencoder::loss_and_gradient) is public, and [`gradient_check`]
-//! compares it with central differences.
+//! ℓ is a [`Reconstruction`], f and g are [`Activation`]s, and [`Initialization`] sets the first weights. A
+//! [`Loss`] keeps the terms apart. ([`Activation::Gated`] adds a term of its own.)
 //!
-//! # Choosing a penalty
+//! # Penalties
 //!
-//! | penalty | Ω | asks for | choose it |
+//! | penalty | Ω | asks for | use it |
 //! |---|---|---|---|
-//! | [`KlDivergence`] | `Σⱼ ρ ln(ρ/ρ̂ⱼ) + (1−ρ) ln((1−ρ)/(1−ρ̂ⱼ))` | every unit to have mean activation ρ | with bounded units (sigmoid, tanh, saturating linear): the classic choice |
-//! | [`L1`] | `1/m Σᵢ ‖hᵢ‖₁` | a small sum of activations | with ReLU units, and where β may set the sparsity; it shrinks what it keeps, but for [`Gated`](Activation::Gated) units, whose gates it sees |
-//! | [`Proportion`] | `1/m Σᵢ Σ_{j ∉ top_k} \|hⱼᵢ\|`, `k = ⌈ρ·units⌉` | at most a proportion ρ of the units active in each sample | where you know how many units may be active; it does not shrink the k strongest |
-//! | [`L0`] | `1/m Σᵢ ‖hᵢ‖₀` | a small number of active units | with [`JumpRelu`](Activation::JumpRelu), whose thresholds learn of it; it does not shrink |
-//! | [`TargetL0`] | `(L₀/(ρ·units) − 1)²` | a proportion ρ of the units active, on average | as `L0`, where you know how many units may be active |
-//! | [`SquaredDeviation`] | `½ Σⱼ (ρ̂ⱼ − ρ)²` | every unit to have mean activation ρ | with unbounded units, which KL refuses |
-//! | `()` | 0 | nothing | for a plain autoencoder, or one that is sparse by its activation |
+//! | [`KlDivergence`] | `Σⱼ ρ ln(ρ/ρ̂ⱼ) + (1−ρ) ln((1−ρ)/(1−ρ̂ⱼ))` | mean activation ρ of every unit | with bounded units (sigmoid, tanh, saturating linear): the classic choice |
+//! | [`SquaredDeviation`] | `½ Σⱼ (ρ̂ⱼ − ρ)²` | the same | with unbounded units, which KL refuses |
+//! | [`L1`] | `1/m Σᵢ ‖hᵢ‖₁` | a small sum of activations | with ReLU or [`Gated`](Activation::Gated) units; it shrinks ReLU activations, not gated ones |
+//! | [`Proportion`] | `1/m Σᵢ Σ_{j ∉ top_k} \|hⱼᵢ\|`, `k = ⌈ρ·units⌉` | at most a proportion ρ of the units active in a sample | when you know that proportion; it does not shrink the k strongest |
+//! | [`L0`] | `1/m Σᵢ ‖hᵢ‖₀` | few active units | with [`JumpRelu`](Activation::JumpRelu), whose thresholds it trains; it does not shrink |
+//! | [`TargetL0`] | `(L₀/(ρ·units) − 1)²` | a proportion ρ of the units active on average | as `L0`, when you know that proportion |
+//! | `()` | 0 | nothing | for a plain autoencoder, or units that are sparse by construction |
 //!
-//! [`Activation::TopK`] and [`Activation::TopProportion`] are sparse by construction: a hard bound
-//! per sample, no β to tune; [`Activation::BatchTopK`] bounds a batch as a whole, and
-//! [`Activation::WinnerTakeAll`] each unit over the samples of a batch. Penalties combine: `(a, b)` is a sum, [`penalty::Scaled`] a multiple.
-//! The activations can shrink while the weights of the decoder grow, which evades `L1` and
-//! `Proportion`: give these a weight decay.
+//! `(a, b)` adds two penalties, and [`penalty::Scaled`] multiplies one. Units that are sparse by construction need
+//! no penalty: [`TopK`](Activation::TopK) and [`TopProportion`](Activation::TopProportion) bound each sample,
+//! [`BatchTopK`](Activation::BatchTopK) bounds a batch, and [`WinnerTakeAll`](Activation::WinnerTakeAll)
+//! bounds each unit over a batch.
 //!
 //! # Features of a network's activations
 //!
-//! Most sparse autoencoders today are wide ones of the activations of language models. What is usual
-//! there, in one piece: a mean norm of √d, a bias that starts at the median, a decoder with columns of
-//! norm 1 and an encoder that starts as its transpose, units that compete over the batch and are
-//! nested ([`matryoshka`](SparseAutoencoderBuilder::matryoshka)), and [`DeadUnits`] that learn from what
-//! the others leave.
+//! Interpretability trains wide sparse autoencoders on the activations of language models, and calls a
+//! hidden unit a *latent* or a *feature*. This is the usual recipe:
+//!
+//! 1. Scale the activations to a mean norm of √d, and start the bias at their median.
+//! 2. Start the encoder as the transpose of the decoder, and keep the decoder's columns at norm 1.
+//! 3. Let units compete over the batch, in nested groups ([`matryoshka`](SparseAutoencoderBuilder::matryoshka)).
+//! 4. Let [`DeadUnits`] learn from the residual of the others.
 //!
 //! ```
 //! use sparse_autoencoder::nalgebra::DMatrix;
 //! use sparse_autoencoder::*;
 //!
-//! let d = 16; // and here are its activations, one sample per column
+//! let d = 16; // entries of an activation
 //! let activations = DMatrix::<f32>::from_fn(d, 600, |i, j| ((i * 7 + j * j) % 13) as f32 - 4.0);
 //!
 //! let scaler = Scaling::mean_norm((d as f64).sqrt()).fit(&activations)?;
@@ -138,7 +136,7 @@
 //!     .unit_norm_decoder(true)
 //!     .dead_units(DeadUnits::after(1_200).auxiliary(d / 2, 1.0 / 32.0))
 //!     .fit(&mut sae, &samples)?;
-//! sae.fold(&scaler)?; // now it is one of the activations as they are
+//! sae.fold(&scaler)?; // from here on, the model takes unscaled activations
 //!
 //! let hidden = sae.encode_sparse(&activations)?;
 //! println!("{} of {} units dead", report.dead_units[9], 8 * d);
@@ -146,27 +144,48 @@
 //! # Ok::<(), sparse_autoencoder::Error>(())
 //! ```
 //!
-//! [`JumpRelu`](Activation::JumpRelu) with [`L0`] and [`Gated`](Activation::Gated) with [`L1`] need a
-//! weight of the penalty: a [`SetPoint`] finds it from the number of active units that is wanted.
-//! Thresholds should start near that number:
+//! [`JumpRelu`](Activation::JumpRelu) with [`L0`], and [`Gated`](Activation::Gated) with [`L1`], need a penalty
+//! weight: a [`SetPoint`] finds it from the number of active units. Start thresholds near that number by
 //! [`calibrate_thresholds`](SparseAutoencoder::calibrate_thresholds).
+//! [`UnitStatistics`](metrics::UnitStatistics) lists the samples that activate each unit most.
 //!
-//! # Writing a penalty
+//! # Your own training loop
 //!
-//! [`Penalty`] is one method of about 15 lines, and one call of [`gradient_check::penalty`] checks
-//! it: the module [`penalty`](penalty#writing-one) shows a whole one.
+//! [`loss_and_gradient`](SparseAutoencoder::loss_and_gradient) evaluates the objective on one batch, and
+//! [`set_theta`](SparseAutoencoder::set_theta) replaces the parameters:
 //!
-//! # Features
+//! ```
+//! use sparse_autoencoder::{SparseAutoencoder, Workspace, nalgebra::DMatrix};
 //!
-//! - `rayon` (default): several threads for large products and passes. Results are the same bits
-//!   with and without it.
-//! - `nalgebra-sparse`: conversions between [`SparseHidden`] and the `CscMatrix` of
-//!   `nalgebra_sparse`.
-//! - `safetensors`: the module `format`, which saves and loads models, and reads and writes the
-//!   files in which sparse autoencoders are published: those of SAELens, sparsify, Gemma Scope,
-//!   Llama Scope, and dictionary_learning.
-//! - `serde`: `Trainer::checkpoint`, `save`, and `resume`, by which a training that was interrupted
-//!   goes on, bit for bit; and the traits of serde for settings and reports. Includes `safetensors`.
+//! let samples = DMatrix::from_fn(8, 100, |i, j| f64::from(i / 2 == j % 4));
+//! let mut sae = SparseAutoencoder::builder().layers([8, 4]).penalty_weight(0.01).build()?;
+//! let before = sae.loss(&samples)?.total();
+//!
+//! let mut theta = sae.parameters().as_slice().to_vec();
+//! let mut gradient = vec![0.0; theta.len()];
+//! let mut workspace = Workspace::new(); // reused, so that a step allocates nothing
+//! for _ in 0..100 {
+//!     sae.loss_and_gradient(&samples, &mut gradient, &mut workspace)?;
+//!     for (parameter, slope) in theta.iter_mut().zip(&gradient) {
+//!         *parameter -= 0.5 * slope;
+//!     }
+//!     sae.set_theta(&theta)?;
+//! }
+//! assert!(sae.loss(&samples)?.total() < before);
+//! # Ok::<(), sparse_autoencoder::Error>(())
+//! ```
+//!
+//! Often less is enough: [`Trainer::partial_fit`] takes one step on a batch of yours, [`Trainer::fit_with`] calls
+//! you after each [`Epoch`], and an [`Optimizer`] of your own plugs into a trainer. [`gradient_check`] compares
+//! gradients with central differences.
+//!
+//! # Cargo features
+//!
+//! - `rayon` (default): several threads for large products and passes, with the same bits.
+//! - `files`: the module `files`, which saves and loads models and checkpoints, and reads and writes the files of
+//!   SAELens, sparsify, Gemma Scope, Llama Scope, and dictionary_learning.
+//! - `serde`: derives `Serialize` and `Deserialize` for settings and reports.
+//! - `nalgebra-sparse`: conversions between [`SparseHidden`] and the `CscMatrix` of `nalgebra_sparse`.
 
 #![forbid(unsafe_code)]
 #![cfg_attr(
@@ -208,8 +227,8 @@ pub use applications::{
     ClassifierWorkspace, DenseView, SoftmaxClassifier, Stack, Threshold,
 };
 pub use data::{
-    Batches, Chunk, Corruption, IdxFile, NpyFile, Samples, Scaler, Scaling, ShuffleBuffer,
-    geometric_median,
+    Batches, Chunk, Corruption, IdxFile, NpyFile, Samples, ScaledSamples, Scaler, Scaling, Shards,
+    ShuffleBuffer, geometric_median,
 };
 pub use error::Error;
 pub use model::{

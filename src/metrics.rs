@@ -1,25 +1,28 @@
-//! How well a model reconstructs, how sparse its hidden activations are, what each of its units does
-//! and whether they found known features, and how well scores tell anomalies from the rest.
+//! Metrics of fitted models: reconstruction, sparsity, single units, known features, and rankings.
 //!
-//! [`ReconstructionMetrics`], [`SparsityMetrics`], [`UnitStatistics`], and [`DictionaryMetrics`] are
-//! accumulators: batches are added as they come, and nothing of them is kept. All is summed in `f64`,
-//! sample by sample in the order given, so that the same samples give the same bits however they
-//! were split into batches, also for quantities that a mean over batches would get wrong, such as a
-//! variance.
+//! | question | answer |
+//! |---|---|
+//! | How close are the reconstructions? | [`ReconstructionMetrics`] |
+//! | How sparse are the hidden activations? | [`SparsityMetrics`]; [`hoyer`], [`treves_rolls`], [`vinje_gallant`] of one vector |
+//! | What does each unit do, and in which samples? | [`UnitStatistics`] |
+//! | Did the units find known features? | [`DictionaryMetrics`] |
+//! | How well do scores separate anomalies? | [`roc_auc`], [`average_precision`], [`roc_curve`] |
 //!
-//! A number that the samples do not define (before any was added, or where it would divide by
-//! zero) is `None`, never NaN. Sums neither overflow nor vanish, whatever the finite samples are; a
-//! result beyond the largest `f64` is infinite, and one below the smallest is 0.
+//! The first four are accumulators: they take a dataset batch by batch and keep only sums.
 //!
-//! All memory is taken at the start. Where there is not enough, adding samples is an error.
-//!
-//! [`roc_auc`], [`average_precision`], and [`roc_curve`] judge scores by labels, all at once.
+//! - Sums are in `f64`, sample by sample in the given order. The same samples give the same bits
+//!   however they are split into batches.
+//! - A number that the samples do not define is `None`, never NaN: before any sample, or where it
+//!   would divide by zero.
+//! - Sums of finite samples neither overflow nor underflow. A result beyond the largest `f64` is
+//!   infinite, one below the smallest is 0.
+//! - All memory is allocated at the start. If it does not fit, adding samples returns an error.
 //!
 //! ```
 //! use sparse_autoencoder::metrics::{ReconstructionMetrics, SparsityIndex, SparsityMetrics};
 //! use sparse_autoencoder::nalgebra::DMatrix;
 //!
-//! // Column by column: two samples of two entries, and their activations of three hidden units.
+//! // Two samples of two entries and the activations of three hidden units, column by column.
 //! let samples = DMatrix::from_column_slice(2, 2, &[1.0_f32, 0.0, 3.0, 2.0]);
 //! let reconstructions = DMatrix::from_column_slice(2, 2, &[1.0_f32, 0.0, 3.0, 1.0]);
 //! let hidden = DMatrix::from_column_slice(3, 2, &[0.0_f32, 3.0, 4.0, 0.0, 5.0, 0.0]);
@@ -44,14 +47,14 @@ mod ranking;
 mod reconstruction;
 mod sparsity;
 mod sparsity_index;
-mod units;
+mod unit_statistics;
 
 pub use dictionary::{DictionaryMetrics, FeatureMatch};
 pub use ranking::{RocPoint, average_precision, roc_auc, roc_curve};
 pub use reconstruction::ReconstructionMetrics;
 pub use sparsity::SparsityMetrics;
 pub use sparsity_index::{SparsityIndex, hoyer, treves_rolls, vinje_gallant};
-pub use units::{TopSample, UnitStatistics};
+pub use unit_statistics::{TopSample, UnitStatistics};
 
 use nalgebra::DVector;
 
@@ -59,17 +62,17 @@ use crate::error::Error;
 use crate::linalg::reserve;
 use crate::linalg::wide::Wide;
 
-/// `sum / count`, `None` where there is nothing to divide by.
+/// Returns `sum / count`, `None` for a count of 0.
 fn ratio(sum: f64, count: f64) -> Option<f64> {
     (count > 0.0).then(|| sum / count)
 }
 
-/// `sum / count`, `None` before any sample.
+/// Returns `sum / count`, `None` before any sample.
 fn mean(sum: Wide, count: f64) -> Option<f64> {
     (count > 0.0).then(|| sum.over(count).to_f64())
 }
 
-/// `sum(unit) / samples` for each unit. `None` before any sample.
+/// Returns `sum(unit) / samples` for each unit, `None` before any sample.
 fn mean_per_unit<U>(units: &[U], samples: usize, sum: impl Fn(&U) -> Wide) -> Option<DVector<f64>> {
     let means = units
         .iter()
@@ -77,8 +80,10 @@ fn mean_per_unit<U>(units: &[U], samples: usize, sum: impl Fn(&U) -> Wide) -> Op
     (samples > 0).then(|| DVector::from_iterator(units.len(), means))
 }
 
-/// What is kept for each entry of a sample: of as many as the caller says, which may be more than
-/// there is room for. No samples have so many.
+/// One value for each entry of a sample.
+///
+/// Stays empty if `count`, which the caller chose, does not fit into memory; adding samples then
+/// fails.
 #[derive(Debug, Clone, PartialEq)]
 struct PerEntry<U> {
     count: usize,
@@ -86,7 +91,7 @@ struct PerEntry<U> {
 }
 
 impl<U: Clone> PerEntry<U> {
-    /// The same of each.
+    /// Allocates `count` copies of `empty`.
     fn new(count: usize, empty: U) -> Self {
         Self {
             count,
@@ -94,7 +99,7 @@ impl<U: Clone> PerEntry<U> {
         }
     }
 
-    /// Refuses to go on without room for all, which samples at hand have shown that there can be.
+    /// Returns an error if the values did not fit into memory.
     fn check(&self) -> Result<(), Error> {
         reserve::check(
             self.kept.len() == self.count,
@@ -103,8 +108,7 @@ impl<U: Clone> PerEntry<U> {
         )
     }
 
-    /// `value` of each, and `before` for all of them before any sample; none if no machine could hold
-    /// them.
+    /// Returns `value` of each entry. Without memory for them no sample was added, and each is `before`.
     fn each<V: Clone>(&self, before: V, value: impl Fn(&U) -> V) -> Vec<V> {
         if self.kept.len() == self.count {
             return self.kept.iter().map(value).collect();
@@ -113,13 +117,13 @@ impl<U: Clone> PerEntry<U> {
     }
 }
 
-/// The positions for which it is true.
+/// Returns the positions of the true flags, ascending.
 fn positions(flags: Vec<bool>) -> Vec<usize> {
     let flagged = flags.into_iter().enumerate().filter(|(_, flag)| *flag);
     flagged.map(|(position, _)| position).collect()
 }
 
-/// A count as a number; counts stay far below 2⁵³.
+/// Converts a count; counts stay far below 2⁵³.
 #[allow(clippy::cast_precision_loss)]
 fn float(count: usize) -> f64 {
     count as f64

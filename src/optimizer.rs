@@ -1,4 +1,8 @@
 //! Optimizers: update rules over one flat vector of parameters.
+//!
+//! The crate's own optimizers ([`Sgd`], [`Adam`], [`Lbfgs`]), the [`Schedule`] of their learning rate,
+//! the trait [`Optimizer`] to write another, and the [`State`] that checkpoints store. An
+//! optimizer does not know the model: it sees parameters and an [`Objective`] to evaluate.
 
 mod adam;
 mod lbfgs;
@@ -19,25 +23,26 @@ use std::ops::Range;
 
 use crate::{Error, Real};
 
-/// The objective as an optimizer sees it: given θ, it writes ∂J/∂θ over the gradient and returns J.
+/// The objective as an optimizer sees it: called with θ and a buffer, it writes ∂J/∂θ into the buffer
+/// and returns J.
 ///
-/// A value that is not finite says that there is nothing to be learned at θ, and the gradient is
-/// then meaningless.
+/// If the value is not finite, the gradient is meaningless.
 pub type Objective<'a, T> = dyn FnMut(&[T], &mut [T]) -> T + 'a;
 
-/// What one step did.
+/// The result of one step.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub struct Step<T> {
-    /// The objective that the step reports: at the parameters it started from for first-order
-    /// methods, at the accepted point for a line search. Not finite when the step was refused.
+    /// The value of the objective, not finite if the step was refused.
+    ///
+    /// First-order methods report the value before the step, a line search the value after it.
     pub loss: T,
-    /// Whether the optimizer sees no way to improve any more.
+    /// Whether the optimizer cannot improve the parameters further.
     pub converged: bool,
 }
 
 impl<T> Step<T> {
-    /// A step that moved the parameters.
+    /// Returns the result of a step that moved the parameters.
     pub const fn moved(loss: T) -> Self {
         Self {
             loss,
@@ -45,7 +50,7 @@ impl<T> Step<T> {
         }
     }
 
-    /// A step that found the parameters optimal, to the optimizer's tolerance.
+    /// Returns the result of a step that found the parameters optimal, to the optimizer's tolerance.
     pub const fn converged(loss: T) -> Self {
         Self {
             loss,
@@ -56,26 +61,28 @@ impl<T> Step<T> {
 
 /// An update rule over one flat vector of parameters.
 ///
-/// Object-safe, and open: implement it for your own rule. Because the objective is passed in, one
-/// trait serves methods that call it once a step ([`Sgd`], [`Adam`]) and those whose line search
-/// calls it as often as it must ([`Lbfgs`]).
+/// The trait is object-safe and open: implement it for a rule of your own ([`State`] has an example).
+/// A step receives the objective as a function. [`Sgd`] and [`Adam`] call it once per step, the line
+/// search of [`Lbfgs`] several times.
 pub trait Optimizer<T: Real>: fmt::Debug + Send {
-    /// Forgets all state and prepares for `len` parameters.
+    /// Clears all state and prepares for `len` parameters.
     fn reset(&mut self, len: usize);
 
     /// Takes one step from `theta`.
     ///
-    /// If the objective at the start is not finite, `theta` must be left as it is, and the step
-    /// must return that value.
+    /// If the objective at `theta` is not finite, the step must return that value and leave `theta`
+    /// unchanged.
     fn step(&mut self, theta: &mut [T], objective: &mut Objective<'_, T>) -> Step<T>;
 
-    /// Multiplies the learning rate that was set at construction, for this step and those that
-    /// follow. Schedules come this way.
+    /// Sets the factor of the learning rate for the next steps.
+    ///
+    /// The trainer calls this before every step of a [`Schedule`]. Each call replaces the last factor,
+    /// which multiplies the rate set at construction.
     ///
     /// # Errors
     ///
-    /// The default is [`Error::Incompatible`]: a method without a learning rate must not ignore a
-    /// schedule silently.
+    /// The default returns [`Error::Incompatible`], so that a method without a learning rate does not
+    /// silently ignore a schedule.
     fn scale_learning_rate(&mut self, factor: T) -> Result<(), Error> {
         let _ = factor;
         Err(Error::Incompatible {
@@ -84,46 +91,49 @@ pub trait Optimizer<T: Real>: fmt::Debug + Send {
         })
     }
 
-    /// Forgets what is remembered of some parameters, which have been replaced by others. The default
-    /// does nothing, as is right for a method that remembers nothing.
+    /// Clears the state of the given parameters, whose values have been replaced.
+    ///
+    /// The default does nothing, which is correct for a method without state.
     fn forget(&mut self, parameters: Range<usize>) {
         let _ = parameters;
     }
 
-    /// Limits the threads that the steps to come may use beside those of the objective; 0 and 1
-    /// both mean one. The number must not change a bit of the result. The default ignores it.
+    /// Sets the maximum number of threads for the updates of the next steps. 0 and 1 both mean a
+    /// single thread.
+    ///
+    /// The number must not change a bit of the result. The default ignores it.
     fn limit_threads(&mut self, threads: usize) {
         let _ = threads;
     }
 
-    /// What a checkpoint must keep for the steps to come to be the same, bit for bit.
+    /// Returns the state that a checkpoint must store for the next steps to give the same bits.
     ///
     /// # Errors
     ///
-    /// The default is [`Error::Incompatible`], which names the type: a state that is not kept must
-    /// not be lost silently.
+    /// The default returns [`Error::Incompatible`] with the name of the type, so that no state is
+    /// silently lost.
     fn state(&self) -> Result<State<'_, T>, Error> {
         Err(not_kept::<Self>())
     }
 
-    /// Puts an optimizer of the same settings into a [`state`](Self::state), for `len` parameters.
+    /// Restores a [`state`](Self::state) of an optimizer with the same settings, for `len` parameters.
     ///
     /// # Errors
     ///
-    /// [`Error::Malformed`] for a state that cannot be; the optimizer must then be as it was. The
-    /// default is [`Error::Incompatible`].
+    /// [`Error::Malformed`] for an invalid state; the optimizer is then unchanged. The default returns
+    /// [`Error::Incompatible`].
     fn restore(&mut self, len: usize, state: State<'_, T>) -> Result<(), Error> {
         let _ = (len, state);
         Err(not_kept::<Self>())
     }
 
-    /// Whether every step must see the same, whole set of samples. The default is `false`.
+    /// Returns whether every step needs the full batch of all samples. The default is `false`.
     fn needs_full_batch(&self) -> bool {
         false
     }
 }
 
-/// So that an optimizer can be chosen at run time.
+/// Allows choosing an optimizer at run time.
 impl<T: Real, O: Optimizer<T> + ?Sized> Optimizer<T> for Box<O> {
     fn reset(&mut self, len: usize) {
         (**self).reset(len);
@@ -165,11 +175,10 @@ fn not_kept<O: ?Sized>() -> Error {
     }
 }
 
-/// The finite number nearest to `value`; NaN stays NaN.
+/// Returns the finite number nearest to `value`; NaN stays NaN.
 ///
-/// An update may overflow although the gradient is finite. An infinity that reached θ, a velocity,
-/// or a moment would stay there for good or turn into NaN, whereas the largest number is one that
-/// later steps can leave again.
+/// An update can overflow although the gradient is finite. An infinity in θ, a velocity, or a moment
+/// would stay or become NaN; later steps can leave the largest finite number again.
 #[inline(always)]
 fn saturate<T: Real>(value: T) -> T {
     let largest = T::max_value().unwrap_or(value);

@@ -1,9 +1,13 @@
-//! Sparsity penalties: what is added to the loss so that few units are active.
+//! Sparsity penalties: terms of the objective that keep most hidden units inactive.
+//!
+//! The crate's own penalties, the trait to write another, and the ways to combine them: `(a, b)` is
+//! a sum, [`Scaled`] a multiple, `()` none. A penalty sees the activations of one hidden layer on
+//! one batch ([`HiddenBatch`]) and adds to their gradient ([`HiddenGradient`]).
 //!
 //! # Writing one
 //!
-//! A penalty is one method, [`Penalty::accumulate`]: it returns Ω and adds its gradient. Here is
-//! the log penalty `Ω = 1/m Σᵢⱼ ln(1 + hⱼᵢ²)`, whole:
+//! A penalty has one required method, [`Penalty::accumulate`], which returns Ω and adds its
+//! gradient. This is the complete log penalty `Ω = 1/m Σᵢⱼ ln(1 + hⱼᵢ²)`:
 //!
 //! ```
 //! use sparse_autoencoder::penalty::{HiddenBatch, HiddenGradient, Penalty};
@@ -31,9 +35,11 @@
 //! # Ok::<(), sparse_autoencoder::Error>(())
 //! ```
 //!
-//! The contract, which every implementation must keep: gradients are *added*, never overwritten,
-//! and multiplied by `scale`; the value returned is *not* multiplied by `scale`; nothing is
-//! allocated. Penalties then combine: `(a, b)` is their sum, [`Scaled`] a multiple, `()` none.
+//! Every implementation must keep three rules, on which combinations rely:
+//!
+//! - Gradients are multiplied by `scale` and *added*, never overwritten.
+//! - The returned value is *not* multiplied by `scale`.
+//! - Nothing is allocated.
 
 mod description;
 mod hidden;
@@ -64,8 +70,8 @@ use crate::{Activation, Real};
 
 /// A sparsity penalty Ω on one batch of one hidden layer's activations.
 ///
-/// Object-safe and open; [the module](self) shows how to write and check one. It must be cheap
-/// beside two matrix products, and it must not allocate.
+/// The trait is object-safe and open: [the module](self) shows how to write and check a penalty.
+/// Training calls it once per layer and batch, next to two matrix products.
 pub trait Penalty<T: Real>: fmt::Debug + Send + Sync {
     /// Returns Ω and **adds** `scale · ∂Ω/∂h` to `gradient`.
     fn accumulate(
@@ -75,31 +81,35 @@ pub trait Penalty<T: Real>: fmt::Debug + Send + Sync {
         gradient: &mut HiddenGradient<'_, T>,
     ) -> T;
 
-    /// Refuses, when a model is built, activations and sparsity targets ρ for which the penalty is
-    /// not defined. The default accepts everything.
+    /// Refuses activations and sparsity targets ρ for which the penalty is not defined.
+    ///
+    /// Called when a model is built. The default accepts everything.
     ///
     /// # Errors
     ///
-    /// [`Error::UnsupportedActivation`] and [`Error::InvalidParameter`] are meant for this.
+    /// [`Error::UnsupportedActivation`] for an activation, [`Error::InvalidParameter`] for a target.
     fn check(&self, activation: &Activation, target: T) -> Result<(), Error> {
         let _ = (activation, target);
         Ok(())
     }
 
-    /// Whether the penalty is zero whatever the activations. The passes then skip it. The default
-    /// is `false`, which is always right.
+    /// Returns whether Ω is zero for all activations, so that a training step can skip it.
+    ///
+    /// The default is `false`, which is always correct.
     fn is_zero(&self) -> bool {
         false
     }
 
-    /// What files say of the penalty, so that it can be made again. The default keeps what `Debug`
-    /// says, for people: a model with such a penalty is loaded without it.
+    /// Returns the description that files store, from which the penalty is restored.
+    ///
+    /// The default stores the `Debug` text for people to read. A model with such a penalty is loaded
+    /// without it.
     fn description(&self) -> Description {
         Description::Custom(format!("{self:?}"))
     }
 }
 
-/// Ω and `∂Ω/∂H` for hidden activations H, units × samples: what a model would see of a penalty.
+/// Returns Ω and `∂Ω/∂H` for hidden activations H, units × samples, as a model computes them.
 ///
 /// ```
 /// use sparse_autoencoder::{Activation, KlDivergence, nalgebra::DMatrix, penalty};
@@ -113,9 +123,8 @@ pub trait Penalty<T: Real>: fmt::Debug + Send + Sync {
 ///
 /// # Errors
 ///
-/// [`Error::InvalidParameter`] unless the target is finite; what [`Penalty::check`] refuses;
-/// [`Error::EmptyBatch`] without units or samples;
-/// [`Error::NonFinite`] for NaN and infinities.
+/// Those of [`Penalty::check`]; [`Error::InvalidParameter`] unless the target is finite;
+/// [`Error::EmptyBatch`] without units or samples; [`Error::NonFinite`] for NaN and infinities.
 pub fn evaluate<'a, T: Real>(
     penalty: &dyn Penalty<T>,
     activation: Activation,
@@ -158,8 +167,10 @@ pub fn evaluate<'a, T: Real>(
     Ok((value, gradient))
 }
 
-/// ρ̂ as the passes compute it. (nalgebra's `column_mean` adds up `m` times `h/m`: its mean of
-/// ones is not one, and a penalty that is clamped near the ends of a range would miss them.)
+/// Returns ρ̂ as the passes compute it.
+///
+/// nalgebra's `column_mean` sums `h/m`, so its mean of ones is not 1: a penalty that is clamped near
+/// the ends of a range would miss them.
 pub(crate) fn mean_activations<T: Real>(hidden: DMatrixView<'_, T>) -> DVector<T> {
     let share = T::one() / T::of_count(hidden.ncols());
     let mut means = hidden.column_sum() * share;
@@ -175,7 +186,7 @@ pub(crate) fn mean_activations<T: Real>(hidden: DMatrixView<'_, T>) -> DVector<T
     means
 }
 
-/// `L₀` as the passes compute it.
+/// Returns `L₀` as the passes compute it.
 pub(crate) fn mean_active<T: Real>(hidden: DMatrixView<'_, T>) -> T {
     let active = hidden.iter().filter(|&&h| h != T::zero()).count();
     T::of_count(active) / T::of_count(hidden.ncols())
@@ -198,7 +209,7 @@ impl<T: Real> Penalty<T> for () {
 
 macro_rules! forward {
     ($($wrapper:ty),*) => {$(
-        #[warn(clippy::missing_trait_methods)] // a method forgotten here would be ignored silently
+        #[warn(clippy::missing_trait_methods)] // a missing method would fall back to its default
         impl<T: Real, P: Penalty<T> + ?Sized> Penalty<T> for $wrapper {
             fn accumulate(
                 &self,

@@ -1,10 +1,11 @@
+//! The scalar types of the crate.
+
 use crate::linalg::Scalar;
 
 /// The scalar of a model: `f32` or `f64`.
 ///
-/// Sealed, so that the kernels can rely on what they know of the two. Generic code has all of
-/// nalgebra's [`RealField`](nalgebra::RealField) at hand (`abs`, `sqrt`, `ln`, …) and one
-/// conversion from a literal:
+/// The trait is sealed. Generic code can use all of nalgebra's [`RealField`](nalgebra::RealField)
+/// (`abs`, `sqrt`, `ln`, …) and convert literals by [`of`](Self::of):
 ///
 /// ```
 /// use sparse_autoencoder::Real;
@@ -15,13 +16,13 @@ use crate::linalg::Scalar;
 /// assert_eq!(half(3.0_f32), 1.5);
 /// ```
 pub trait Real: Scalar + nalgebra::RealField + Copy {
-    /// The scalar nearest to `value`.
+    /// Returns the scalar nearest to `value`.
     fn of(value: f64) -> Self;
 
-    /// The same number as `f64`, exactly.
+    /// Returns the same number as `f64`, exactly.
     fn to_f64(self) -> f64;
 
-    /// A count as a scalar.
+    /// Converts a count to a scalar.
     #[must_use]
     fn of_count(count: usize) -> Self {
         #[allow(clippy::cast_precision_loss)] // counts stay far below 2⁵³

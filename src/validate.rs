@@ -1,12 +1,11 @@
-//! What a batch from outside must be before anything reads it.
+//! Checks of batches that callers pass in.
 
 use nalgebra::DMatrixView;
 
 use crate::linalg::{self, Threads};
 use crate::{Error, Real};
 
-/// How many of `samples` to take at a time, at most `most`, so that every chunk but the last, which may be
-/// a little smaller, has the same number.
+/// Returns the size of equal chunks of `samples`, at most `most`. The last chunk may be smaller.
 pub(crate) fn even_chunk(samples: usize, most: usize) -> usize {
     let chunks = samples.div_ceil(most).max(1);
     samples.div_ceil(chunks).max(1)
@@ -18,7 +17,7 @@ pub(crate) fn check_rows<T: Real>(
     rows: usize,
     what: &'static str,
 ) -> Result<(), Error> {
-    check_height(batch.nrows(), rows, what)
+    check_len(what, rows, batch.nrows())
 }
 
 /// Refuses a batch of another number of samples, named `what`.
@@ -27,10 +26,11 @@ pub(crate) fn check_columns<T: Real>(
     samples: usize,
     what: &'static str,
 ) -> Result<(), Error> {
-    check_height(batch.ncols(), samples, what)
+    check_len(what, samples, batch.ncols())
 }
 
-fn check_height(actual: usize, expected: usize, what: &'static str) -> Result<(), Error> {
+/// Refuses another size than `expected` of what is named `what`.
+pub(crate) fn check_len(what: &'static str, expected: usize, actual: usize) -> Result<(), Error> {
     if actual == expected {
         return Ok(());
     }
@@ -41,21 +41,38 @@ fn check_height(actual: usize, expected: usize, what: &'static str) -> Result<()
     })
 }
 
+/// Refuses NaN and infinities in a slice, named `what`.
+pub(crate) fn check_finite<T: Real>(what: &'static str, values: &[T]) -> Result<(), Error> {
+    if linalg::all_finite(values) {
+        return Ok(());
+    }
+    match values.iter().position(|value| !value.is_finite()) {
+        None => Ok(()),
+        Some(row) => Err(Error::NonFinite {
+            what,
+            row,
+            column: 0,
+            value: values[row].to_f64(),
+        }),
+    }
+}
+
 /// Refuses a shape of the wrong height, or without samples.
 pub(crate) fn check_size(
     (actual, count): (usize, usize),
     rows: usize,
     [what, what_rows]: [&'static str; 2],
 ) -> Result<(), Error> {
-    check_height(actual, rows, what_rows)?;
+    check_len(what_rows, rows, actual)?;
     if count == 0 {
         return Err(Error::EmptyBatch { what });
     }
     Ok(())
 }
 
-/// Refuses a batch of the wrong height, without samples, or with NaN or an infinity. `what` names
-/// the batch, `what_rows` its rows.
+/// Refuses a batch of the wrong height, without samples, or with NaN or infinities.
+///
+/// `what` names the batch, `what_rows` its rows.
 pub(crate) fn check_batch<T: Real>(
     batch: DMatrixView<'_, T>,
     rows: usize,
@@ -64,7 +81,7 @@ pub(crate) fn check_batch<T: Real>(
     check_batch_on(Threads::at_most(1), batch, rows, [what, what_rows])
 }
 
-/// The same on several threads, if the batch is large.
+/// Runs [`check_batch`] on several threads if the batch is large.
 pub(crate) fn check_batch_on<T: Real>(
     threads: Threads,
     batch: DMatrixView<'_, T>,

@@ -481,7 +481,7 @@ fn epochs_over_a_file_do_not_allocate() {
 }
 
 fn assert_epochs_do_not_allocate(name: &str, mut trainer: Trainer<f32>, x: impl Samples<f32>) {
-    let builder = SparseAutoencoder::builder().layers([x.visible(), 12]);
+    let builder = SparseAutoencoder::builder().layers([x.entries(), 12]);
     let mut model = builder.build().unwrap();
     let (mut own, mut epochs) = (Vec::new(), 0);
     let fit = trainer.fit_with(&mut model, x, |epoch| {

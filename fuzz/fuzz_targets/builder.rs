@@ -1,4 +1,4 @@
-//! Any settings: a model that trains three epochs and stays finite, or a typed error.
+//! Builds and trains a model with arbitrary settings: it stays finite or returns a typed error.
 
 #![no_main]
 
@@ -62,7 +62,7 @@ struct Settings {
     flags: [bool; 6],
     seed: u64,
     samples: u8,
-    /// Of the samples.
+    /// The scale of the samples.
     scale: f64,
 }
 

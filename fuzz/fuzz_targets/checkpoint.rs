@@ -1,4 +1,4 @@
-//! Any bytes as a checkpoint: a training that goes on, or a typed error.
+//! Resumes from arbitrary bytes as a checkpoint: the training continues or returns a typed error.
 
 #![no_main]
 
@@ -8,7 +8,7 @@ use sparse_autoencoder::{Adam, KlDivergence, SparseAutoencoder, Trainer};
 
 fuzz_target!(|bytes: &[u8]| {
     let path = std::env::temp_dir().join(format!("fuzz-checkpoint-{}", std::process::id()));
-    // With the checksum of whatever it is, or everything would end there.
+    // With a valid checksum, or every input would end there.
     let mut file = bytes.to_vec();
     if let Some(end) = file.len().checked_sub(4) {
         let mut crc = flate2::Crc::new();

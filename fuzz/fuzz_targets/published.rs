@@ -1,6 +1,6 @@
-//! Any configuration beside any weights, as a folder of each project.
+//! Loads an arbitrary configuration and arbitrary weights as a folder of each published layout.
 //!
-//! The input is the configuration, a zero, and the file of weights.
+//! The input is the configuration, a zero byte, and the file of weights.
 
 #![no_main]
 

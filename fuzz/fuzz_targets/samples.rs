@@ -1,4 +1,4 @@
-//! Any bytes as files of samples: NumPy's and MNIST's.
+//! Reads arbitrary bytes as files of samples: npy and IDX.
 
 #![no_main]
 
@@ -14,16 +14,16 @@ fuzz_target!(|bytes: &[u8]| {
     }
 });
 
-/// Reads all samples, and then some twice, out of order.
+/// Reads all samples in order, then some out of order and twice.
 fn walk(samples: &impl Samples<f32>) {
-    let (count, visible) = (samples.count(), samples.visible());
-    if count == 0 || visible == 0 {
+    let (count, entries) = (samples.count(), samples.entries());
+    if count == 0 || entries == 0 {
         return;
     }
     for batch in samples.batches(7) {
         assert!(batch.is_ok());
     }
     let chosen = [count - 1, 0, count / 2, count - 1];
-    let mut batch = vec![0.0; visible * chosen.len()];
+    let mut batch = vec![0.0; entries * chosen.len()];
     samples.read(&chosen, &mut batch).unwrap();
 }

@@ -1,7 +1,7 @@
-//! Tensors of every type that safetensors and NumPy have a name for, with any shape and any place, in each
-//! container: random bytes seldom keep a header whole in which type, shape, and place all lie at once.
+//! Reads well-formed containers of tensors with arbitrary types, shapes, and offsets.
 //!
-//! Not a request of memory may be larger than the file would justify.
+//! Random bytes rarely form a valid header. No allocation may exceed what the size of the file
+//! justifies.
 
 #![no_main]
 
@@ -14,7 +14,7 @@ use libfuzzer_sys::fuzz_target;
 use sparse_autoencoder::format::{self, TensorFile, gemma_scope};
 use sparse_autoencoder::{IdxFile, NpyFile, Samples};
 
-/// The most bytes that may be asked for at once.
+/// The maximum size of one allocation in bytes.
 static MOST: AtomicUsize = AtomicUsize::new(usize::MAX);
 
 struct Limited;
@@ -70,7 +70,7 @@ const KINDS: [&str; 40] = [
     "",
 ];
 
-/// Names as loaders expect them, and of what archives have beside arrays.
+/// Names that loaders expect, and names of other members of archives.
 const NAMES: [&str; 14] = [
     "w",
     "W_enc",
@@ -110,8 +110,9 @@ struct Tensor {
     name: u8,
     dtype: u8,
     shape: Vec<Size>,
-    /// The numbers; or what the header claims of their length instead.
+    /// The numbers.
     bytes: Vec<u8>,
+    /// The length in the header, if it differs.
     claimed: Option<Size>,
     fortran: bool,
     double_quotes: bool,
@@ -246,7 +247,7 @@ fn gzip(content: &[u8]) -> Vec<u8> {
 fn read_all(file: &[u8], inflated: usize) {
     let path = std::env::temp_dir().join(format!("fuzz-shaped-{}", std::process::id()));
     std::fs::write(&path, file).unwrap();
-    // Bytes become numbers of 64 bits, in room that doubles as it grows.
+    // A byte becomes a number of 8 bytes, in a vector whose capacity doubles as it grows.
     MOST.store((1 << 20) + 16 * inflated.max(file.len()), Ordering::Relaxed);
     if let Ok(mut file) = TensorFile::open(&path) {
         let names: Vec<String> = file.names().map(str::to_owned).collect();

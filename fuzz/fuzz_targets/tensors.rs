@@ -1,4 +1,4 @@
-//! Any bytes as each kind of file with tensors: safetensors, npz, npy; as tensors, and as a model.
+//! Reads arbitrary bytes as tensors and as models: safetensors, npz, npy.
 
 #![no_main]
 
@@ -29,7 +29,7 @@ fuzz_target!(|bytes: &[u8]| {
     }
 });
 
-/// What is loaded can be used.
+/// Checks that a loaded model is finite and reconstructs samples.
 fn works(model: &SparseAutoencoder<f32>) {
     assert!(
         model

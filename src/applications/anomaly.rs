@@ -1,30 +1,29 @@
-//! Anomalies: samples that a model, fitted to what is normal, cannot reconstruct.
+//! Anomaly detection by the reconstruction errors of a model fitted to normal samples.
 
-mod builder;
+mod detector_builder;
 mod threshold;
 
-pub use builder::AnomalyDetectorBuilder;
+pub use detector_builder::AnomalyDetectorBuilder;
 pub use threshold::Threshold;
 
 use nalgebra::{DMatrix, DMatrixView, DVector};
 
 use crate::error::Error;
-use crate::validate::{check_batch, check_rows};
-use crate::{Real, Scaler, SparseAutoencoder, Workspace, linalg};
+use crate::validate::{check_batch, check_finite, check_len, check_rows};
+use crate::{Real, Scaler, SparseAutoencoder, Workspace};
 
-/// Tells samples that are like those it has learned from those that are not.
+/// Detects samples that a model, fitted to normal samples, cannot reconstruct.
 ///
 /// ```text
 /// score(x) = ‖x̂′ − x′‖²     x′ the scaled sample, x̂′ its reconstruction
 /// ```
 ///
-/// A model and a scaling, and the scores of calibration samples, sorted and kept: quantiles for
-/// thresholds and ranks for p-values are read from them, so a [`Threshold`] can be changed at any
-/// time without fitting anything again.
+/// A detector consists of a model, a scaling, and the scores of calibration samples. Thresholds are
+/// quantiles of these scores and p-values are ranks among them, so that changing the [`Threshold`]
+/// needs no new fit.
 ///
-/// Make one with [`builder`](Self::builder), which scales, fits, and calibrates, or with
-/// [`calibrate`](Self::calibrate) around a model that is fitted already. Samples are always given,
-/// and [reconstructions](Self::reconstruct) returned, in the units of the data.
+/// [`builder`](Self::builder) scales, fits, and calibrates; [`calibrate`](Self::calibrate) takes a
+/// fitted model. Samples and [reconstructions](Self::reconstruct) are in the units of the data.
 ///
 /// ```
 /// use sparse_autoencoder::{Adam, AnomalyDetector, SparseAutoencoder, Threshold, Trainer};
@@ -46,41 +45,40 @@ use crate::{Real, Scaler, SparseAutoencoder, Workspace, linalg};
 ///     .threshold(Threshold::FalseAlarmRate(0.02))
 ///     .fit(&mut trainer, &normal)?;
 ///
-/// // One on the curve, and one far from it.
+/// // One sample on the curve and one far from it.
 /// let unseen = DMatrix::from_column_slice(2, 2, &[0.5, 0.25, 3.0, -2.0]);
 /// assert_eq!(detector.is_anomaly(&unseen)?, [false, true]);
 /// assert!(detector.p_values(&unseen)?[1] <= 0.02);
 ///
-/// // Why: the part of each feature in the score.
+/// // The contribution of each feature to the score explains it.
 /// let contributions = detector.contributions(&unseen)?;
 /// let difference = contributions.column(1).sum() - detector.scores(&unseen)?[1];
 /// assert!(difference.abs() < 1e-9);
 ///
-/// detector.set_threshold(Threshold::Quantile(0.9))?; // nothing is fitted again
+/// detector.set_threshold(Threshold::Quantile(0.9))?; // needs no new fit
 /// # Ok::<(), sparse_autoencoder::Error>(())
 /// ```
 ///
 /// # The guarantee
 ///
-/// [`p_values`](Self::p_values) are conformal: whatever the model, and whatever the distribution,
-/// a sample exchangeable with the calibration samples has a p-value of at most α with a
-/// probability of at most α (Vovk, Gammerman & Shafer 2005; Laxhammar & Falkman 2010; Bates et al.
-/// 2023, *Testing for Outliers with Conformal p-Values*). It holds for every finite number n of
-/// calibration samples, on average over them, and three things follow:
+/// [`p_values`](Self::p_values) are conformal: if a sample is exchangeable with the calibration
+/// samples, its p-value is at most α with a probability of at most α. This holds for every model,
+/// every distribution, and every number n of calibration samples, on average over them (Vovk,
+/// Gammerman & Shafer 2005; Laxhammar & Falkman 2010; Bates et al. 2023, *Testing for Outliers with
+/// Conformal p-Values*).
 ///
-/// - **Calibrate on samples that the model and the scaling have not seen.** On training samples the
-///   errors are too small and the false alarms too many. The builder holds samples out.
-/// - No p-value is below 1/(n + 1): for alarms at α, n must be at least 1/α − 1.
-/// - Anomalies among the calibration samples raise the p-values of others: fewer false alarms, and
-///   fewer detections.
+/// - **Calibrate on samples that neither the model nor the scaling has seen.** The errors of training
+///   samples are too small, which causes false alarms. The builder holds samples out.
+/// - No p-value is below 1/(n + 1). Alarms at α need n ≥ 1/α − 1.
+/// - Anomalies among the calibration samples raise p-values, which costs detections.
 ///
-/// It is a statement about each sample. To name many at a bounded share of false ones, apply the
+/// The guarantee is per sample. To bound the share of false alarms among all alarms, apply the
 /// Benjamini-Hochberg procedure to the p-values.
 ///
 /// # Threads
 ///
-/// Everything but changing the threshold is by `&self`, and a detector is `Send + Sync`: share it
-/// by reference or in an `Arc`.
+/// A detector is `Send + Sync`, and all methods except those that change it take `&self`: share it by
+/// reference or in an `Arc`.
 ///
 /// ```
 /// use std::{sync::{Arc, mpsc}, thread};
@@ -116,28 +114,30 @@ pub struct AnomalyDetector<T> {
     threshold: T,
 }
 
-/// Samples that are scaled together: enough to fill the caches, whatever the number of samples.
+/// The number of samples scored together, which bounds the memory of scaled copies.
 const CHUNK: usize = 1024;
 
 const SAMPLES: [&str; 2] = ["samples", "rows of the samples"];
 
 impl<T: Real> AnomalyDetector<T> {
-    /// A builder of a detector around this model, which it will fit.
+    /// Returns a builder that fits `model` and wraps it in a detector.
     pub fn builder(model: &mut SparseAutoencoder<T>) -> AnomalyDetectorBuilder<'_, T> {
         AnomalyDetectorBuilder::new(model)
     }
 
-    /// A detector around a model that is already fitted, to samples scaled by `scaler`.
+    /// Calibrates a detector for a model already fitted to samples scaled by `scaler`.
     ///
-    /// The calibration samples, visible × samples and not scaled, should be normal ones that the
-    /// model has not seen. With contaminated ones, use [`Threshold::Contamination`].
+    /// The calibration samples, input × samples and not scaled, should be normal samples that the model
+    /// has not seen. If they contain anomalies, use [`Threshold::Contamination`].
     ///
     /// # Errors
     ///
-    /// [`Error::TooFewSamples`] for less than two calibration samples, or too few for the
-    /// false-alarm rate; [`Error::InvalidParameter`] for a threshold rule outside (0, 1),
-    /// [`Error::DimensionMismatch`] if model, scaler, and samples differ in their features,
-    /// [`Error::NonFinite`] for NaN and infinities.
+    /// | error | cause |
+    /// |---|---|
+    /// | [`Error::TooFewSamples`] | fewer than two calibration samples, or too few for the false-alarm rate |
+    /// | [`Error::InvalidParameter`] | a threshold rule outside (0, 1) |
+    /// | [`Error::DimensionMismatch`] | model, scaler, and samples differ in size |
+    /// | [`Error::NonFinite`] | NaN or infinities |
     pub fn calibrate<'a>(
         model: &SparseAutoencoder<T>,
         scaler: &Scaler<T>,
@@ -152,7 +152,7 @@ impl<T: Real> AnomalyDetector<T> {
         Self::from_scores(model, scaler, scores.as_slice(), threshold)
     }
 
-    /// A detector with calibration scores that were stored, in any order.
+    /// Restores a detector from stored calibration scores, in any order.
     ///
     /// # Errors
     ///
@@ -175,8 +175,7 @@ impl<T: Real> AnomalyDetector<T> {
         })
     }
 
-    /// Replaces the calibration by one on other samples, and sets the threshold anew by the same
-    /// rule: for another machine, another day, or cleaner samples.
+    /// Replaces the calibration samples and recomputes the threshold by the same rule.
     ///
     /// # Errors
     ///
@@ -194,10 +193,9 @@ impl<T: Real> AnomalyDetector<T> {
         Ok(())
     }
 
-    /// The score of each sample: the squared error of its reconstruction, in scaled units.
+    /// Returns the score of each sample: the squared error of its reconstruction, in scaled units.
     ///
-    /// The square of PyOD's `decision_function`, and so of the same order. A sample so far off that
-    /// its error is no number scores infinity.
+    /// It is the square of PyOD's `decision_function`. A sample whose error overflows scores infinity.
     ///
     /// # Errors
     ///
@@ -206,7 +204,7 @@ impl<T: Real> AnomalyDetector<T> {
         scores(&self.model, &self.scaler, samples.into())
     }
 
-    /// Whether each sample scores above the [`threshold`](Self::threshold).
+    /// Returns whether each sample scores above the [`threshold`](Self::threshold).
     ///
     /// # Errors
     ///
@@ -219,7 +217,7 @@ impl<T: Real> AnomalyDetector<T> {
         Ok(scores.iter().map(|&score| score > self.threshold).collect())
     }
 
-    /// The conformal p-value of each sample: small for anomalies.
+    /// Returns the conformal p-value of each sample, in (0, 1]: small for anomalies.
     ///
     /// ```text
     /// p(x) = (1 + #{calibration scores ≥ score(x)}) / (n + 1)
@@ -243,14 +241,14 @@ impl<T: Real> AnomalyDetector<T> {
         Ok(self.scores(samples)?.map(p_value))
     }
 
-    /// Why: the part of each feature in the score of each sample, visible × samples.
+    /// Returns the contribution of each feature to the score of each sample, input × samples.
     ///
     /// ```text
     /// contribution(j, i) = (x̂′ⱼᵢ − x′ⱼᵢ)²
     /// ```
     ///
-    /// A column sums to the score of its sample, but for rounding. What the model expected in place
-    /// of a feature is in [`reconstruct`](Self::reconstruct).
+    /// Each column sums to the score of its sample, up to rounding. [`reconstruct`](Self::reconstruct)
+    /// returns the values that the model expects.
     ///
     /// # Errors
     ///
@@ -268,12 +266,11 @@ impl<T: Real> AnomalyDetector<T> {
         Ok(contributions)
     }
 
-    /// What the model makes of the samples, in the units of the data: what would have been normal.
+    /// Reconstructs samples in the units of the data, input × samples: the values that the model expects.
     ///
     /// # Errors
     ///
-    /// As [`scores`](Self::scores), and [`Error::NonFinite`] if a sample is so far off that its
-    /// reconstruction is no number.
+    /// As [`scores`](Self::scores), and [`Error::NonFinite`] if a reconstruction overflows.
     pub fn reconstruct<'a>(
         &self,
         samples: impl Into<DMatrixView<'a, T>>,
@@ -282,19 +279,19 @@ impl<T: Real> AnomalyDetector<T> {
         self.scaler.invert(&self.model.reconstruct(&scaled)?)
     }
 
-    /// The score above which a sample is an anomaly.
+    /// Returns the score above which a sample is an anomaly.
     #[must_use]
     pub fn threshold(&self) -> T {
         self.threshold
     }
 
-    /// The rule that gave the [`threshold`](Self::threshold).
+    /// Returns the rule of the [`threshold`](Self::threshold).
     #[must_use]
     pub fn rule(&self) -> Threshold {
         self.rule
     }
 
-    /// The threshold that another rule would give.
+    /// Returns the threshold of another rule, without setting it.
     ///
     /// # Errors
     ///
@@ -305,7 +302,7 @@ impl<T: Real> AnomalyDetector<T> {
         Ok(rule.of(&self.calibration_scores))
     }
 
-    /// Changes the threshold. Nothing is fitted again: it is read from the calibration scores.
+    /// Sets the threshold by a rule on the calibration scores. Needs no new fit.
     ///
     /// # Errors
     ///
@@ -316,25 +313,26 @@ impl<T: Real> AnomalyDetector<T> {
         Ok(())
     }
 
-    /// The scores of the calibration samples, the smallest first.
+    /// Returns the scores of the calibration samples, the smallest first.
     #[must_use]
     pub fn calibration_scores(&self) -> &[T] {
         &self.calibration_scores
     }
 
-    /// The model. Its samples are scaled ones.
+    /// Returns the model, which takes scaled samples.
     #[must_use]
     pub fn model(&self) -> &SparseAutoencoder<T> {
         &self.model
     }
 
-    /// The scaling of the input.
+    /// Returns the scaling of the input.
     #[must_use]
     pub fn scaler(&self) -> &Scaler<T> {
         &self.scaler
     }
 }
 
+/// Scores unscaled samples, [`CHUNK`] at a time.
 fn scores<T: Real>(
     model: &SparseAutoencoder<T>,
     scaler: &Scaler<T>,
@@ -362,8 +360,7 @@ fn scores<T: Real>(
     Ok(scores)
 }
 
-/// The error, or infinity where both the sample and its reconstruction have left the numbers: such
-/// a sample must not pass for a normal one because every comparison with NaN is false.
+/// Returns the error, or infinity instead of NaN, which would compare as below every threshold.
 fn unless_nan<T: Real>(error: T) -> T {
     if error >= T::zero() {
         error
@@ -373,29 +370,13 @@ fn unless_nan<T: Real>(error: T) -> T {
 }
 
 fn sorted<T: Real>(scores: &[T]) -> Result<Vec<T>, Error> {
-    if !linalg::all_finite(scores)
-        && let Some(row) = scores.iter().position(|score| !score.is_finite())
-    {
-        return Err(Error::NonFinite {
-            what: "calibration scores",
-            row,
-            column: 0,
-            value: scores[row].to_f64(),
-        });
-    }
+    check_finite("calibration scores", scores)?;
     let mut sorted = scores.to_vec();
     sorted.sort_by(|a, b| a.to_f64().total_cmp(&b.to_f64()));
     Ok(sorted)
 }
 
 fn check_scaler<T: Real>(model: &SparseAutoencoder<T>, scaler: &Scaler<T>) -> Result<(), Error> {
-    let visible = model.layout().visible();
-    if scaler.features() == visible {
-        return Ok(());
-    }
-    Err(Error::DimensionMismatch {
-        what: "features of the scaler",
-        expected: visible,
-        actual: scaler.features(),
-    })
+    let input = model.layout().visible();
+    check_len("features of the scaler", input, scaler.features())
 }

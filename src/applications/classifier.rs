@@ -1,44 +1,47 @@
-//! Softmax classification of any features, alone or on top of the layers of autoencoders.
+//! Softmax classification, of samples directly or on top of encoder layers.
 
+mod classifier_report;
+mod classifier_workspace;
 mod deep;
+mod label_checks;
 mod network;
-mod parts;
 
 use std::ops::ControlFlow;
 
 use nalgebra::{DMatrix, DMatrixView, DVectorView};
 
+pub use self::classifier_report::{ClassifierEpoch, ClassifierLoss, ClassifierReport};
+pub use self::classifier_workspace::ClassifierWorkspace;
+pub use self::network::DenseView;
 pub(crate) use self::network::{Dense, Network};
-pub use self::parts::{
-    ClassifierEpoch, ClassifierLoss, ClassifierReport, ClassifierWorkspace, DenseView,
-};
 use crate::error::{Error, require};
 use crate::linalg::{Aligned, Packed};
-use crate::validate::{check_batch, check_rows, even_chunk};
-use crate::{Activation, Real, Trainer, linalg};
+use crate::validate::{check_batch, check_finite, check_len, check_rows, even_chunk};
+use crate::{Activation, Real, Trainer};
 
-/// A softmax classifier: softmax regression, or a deep classifier with hidden layers below it.
+/// A softmax classifier: softmax regression, or a deep classifier with hidden layers below.
 ///
 /// ```text
-/// A = X                                       alone: softmax regression on any features
-/// A = f(Wᵀ X + b), …                          on top of autoencoders: their encoder layers
+/// A = X                                       softmax regression
+/// A = f(Wᵀ X + b), …                          on top of encoder layers
 /// P(y | x) = exp(z_y) / Σ_k exp(z_k),         z = Vᵀ a + c
 /// J(θ) = −1/m Σᵢ ln P(yᵢ | xᵢ)  +  λ/2 Σ‖W‖²
 /// ```
 ///
-/// A column is a sample, a label is a class from 0 to `classes − 1`. λ decays the weights of every
-/// layer, the head's among them, and no bias. With λ > 0, or where the classes overlap, softmax
-/// regression has one optimum and its weights start at 0.
+/// A column is a sample; a label is a class from 0 to `classes − 1`. λ decays the weights of every layer
+/// including the softmax, but no biases.
 ///
-/// **Pretraining.** Autoencoders are fitted to samples without labels, as a [`Stack`](crate::Stack)
-/// or one alone; a head is fitted to what they encode; [`on_top_of`](Self::on_top_of) puts it on
-/// their encoder layers; and [`fit`](Self::fit) then *fine-tunes* all layers at once. There is no
-/// sparsity term in J (as in Ng et al., *UFLDL Tutorial*: Implement deep networks for digit
-/// classification).
+/// **Pretraining** uses samples without labels (Ng et al., *UFLDL Tutorial*: Implement deep networks
+/// for digit classification). J has no sparsity term.
 ///
-/// θ holds `W_0, b_0, …, V, c`, the layer next to the samples first. Each matrix is *below × above*,
-/// column by column: column `j` belongs to unit `j` above. [`layers`](Self::layers) shows them as
-/// matrices.
+/// 1. Fit an autoencoder or a [`Stack`](crate::Stack) to samples without labels.
+/// 2. Fit a classifier to its hidden activations.
+/// 3. Put the classifier on the encoder layers by [`on_top_of`](Self::on_top_of).
+/// 4. *Fine-tune* all layers by [`fit`](Self::fit).
+///
+/// θ holds `W_0, b_0, …, V, c`, starting with the layer next to the samples. Each matrix is
+/// *below × above*, column by column: column `j` belongs to unit `j` above. [`layers`](Self::layers)
+/// returns views.
 ///
 /// ```
 /// use sparse_autoencoder::{Lbfgs, SoftmaxClassifier, Trainer, nalgebra::DMatrix};
@@ -55,18 +58,19 @@ use crate::{Activation, Real, Trainer, linalg};
 pub struct SoftmaxClassifier<T> {
     pub(crate) network: Network<T>,
     theta: Aligned<T>,
-    /// Copies of the weights of each layer, valid as long as θ does not change.
+    /// Packed copies of the weights of each layer, cleared when θ changes.
     packed: Vec<Packed<T>>,
 }
 
-/// Samples that go through the layers together, at most.
+/// The maximum number of samples that pass through the layers together.
 const CHUNK: usize = 1024;
 
 const SAMPLES: [&str; 2] = ["samples", "rows of the samples"];
 
 impl<T: Real> SoftmaxClassifier<T> {
-    /// Softmax regression from `features` to `classes`, with all parameters 0 and without weight
-    /// decay.
+    /// Creates softmax regression from `features` to `classes`, without weight decay.
+    ///
+    /// All parameters are 0. Softmax regression with λ > 0 has a single optimum.
     ///
     /// # Errors
     ///
@@ -79,7 +83,7 @@ impl<T: Real> SoftmaxClassifier<T> {
         Self::from_sizes(&[(features, classes, Activation::Identity)])
     }
 
-    /// The same classifier with the weight decay λ.
+    /// Sets the weight decay λ.
     ///
     /// # Errors
     ///
@@ -95,13 +99,11 @@ impl<T: Real> SoftmaxClassifier<T> {
         Ok(self)
     }
 
-    /// Fits all layers to `samples`, features × samples, and their labels: softmax regression, or
-    /// fine-tuning of a deep classifier.
+    /// Fits all layers to `samples`, features × samples, and their labels.
     ///
-    /// Any [`Optimizer`](crate::Optimizer) serves; [`Lbfgs`](crate::Lbfgs) takes full batches, the
-    /// others mini-batches of the trainer's batch size. Corruption, validation split, and patience
-    /// of the trainer are refused: they belong to autoencoders. To stop early, measure what you
-    /// like in the observer of [`fit_with`](Self::fit_with).
+    /// Any [`Optimizer`](crate::Optimizer) works; [`Lbfgs`](crate::Lbfgs) uses full batches, others the
+    /// batch size of the trainer. Trainer settings that belong to autoencoders, such as corruption and
+    /// validation split, are refused. To stop early, use the observer of [`fit_with`](Self::fit_with).
     ///
     /// # Errors
     ///
@@ -115,16 +117,18 @@ impl<T: Real> SoftmaxClassifier<T> {
         self.fit_with(trainer, samples, labels, |_| ControlFlow::Continue(()))
     }
 
-    /// [`fit`](Self::fit) with an observer, which sees every epoch and may stop the training.
+    /// Runs [`fit`](Self::fit) with an observer, which sees every epoch and may stop the training.
     ///
     /// # Errors
     ///
-    /// As [`loss`](Self::loss), [`Error::EmptyClass`] for a class that no label names, and
-    /// [`Error::InvalidParameter`] or [`Error::Incompatible`] for settings of the trainer as in
-    /// [`Trainer::fit_with`]. The classifier is then unchanged.
+    /// | error | cause |
+    /// |---|---|
+    /// | those of [`loss`](Self::loss) | samples and labels |
+    /// | [`Error::EmptyClass`] | a class without samples |
+    /// | [`Error::InvalidParameter`], [`Error::Incompatible`] | settings of the trainer, as in [`Trainer::fit_with`] |
+    /// | [`Error::Diverged`] | the loss or its gradient is no longer finite |
     ///
-    /// [`Error::Diverged`] if the loss or its gradient stops being finite. The classifier then has
-    /// its last finite parameters.
+    /// After divergence the classifier has its last finite parameters; other errors leave it unchanged.
     pub fn fit_with<'a>(
         &mut self,
         trainer: &mut Trainer<T>,
@@ -135,7 +139,7 @@ impl<T: Real> SoftmaxClassifier<T> {
         trainer.fit_classifier(self, samples.into(), labels, observer)
     }
 
-    /// The most probable class of each sample; of equally probable ones the first.
+    /// Returns the most probable class of each sample. Ties go to the lower class.
     ///
     /// # Errors
     ///
@@ -148,12 +152,12 @@ impl<T: Real> SoftmaxClassifier<T> {
         Ok(probabilities.column_iter().map(most_probable).collect())
     }
 
-    /// `P(k | x)`, classes × samples: every column sums to 1.
+    /// Returns the class probabilities `P(k | x)`, classes × samples. Every column sums to 1.
     ///
     /// # Errors
     ///
-    /// [`Error::DimensionMismatch`] if a sample has not as many entries as the classifier has
-    /// features, [`Error::EmptyBatch`] without samples, [`Error::NonFinite`] for NaN and infinities.
+    /// [`Error::DimensionMismatch`] for another number of features, [`Error::EmptyBatch`] without
+    /// samples, [`Error::NonFinite`] for NaN and infinities.
     pub fn probabilities<'a>(
         &self,
         samples: impl Into<DMatrixView<'a, T>>,
@@ -174,7 +178,7 @@ impl<T: Real> SoftmaxClassifier<T> {
         Ok(probabilities)
     }
 
-    /// The fraction of the samples whose most probable class is their label.
+    /// Returns the fraction of samples whose most probable class is their label, in [0, 1].
     ///
     /// # Errors
     ///
@@ -193,12 +197,12 @@ impl<T: Real> SoftmaxClassifier<T> {
         Ok(f64::of_count(right.count()) / f64::of_count(labels.len()))
     }
 
-    /// J(θ) on the samples taken as one batch, term by term.
+    /// Returns the terms of J(θ) on one batch of samples, features × samples, and their labels.
     ///
     /// # Errors
     ///
-    /// As [`probabilities`](Self::probabilities) for the samples; [`Error::DimensionMismatch`] if
-    /// there is not one label for each, [`Error::OutOfRange`] for a label that is no class.
+    /// As [`probabilities`](Self::probabilities) for the samples; [`Error::DimensionMismatch`] unless
+    /// each sample has one label; [`Error::OutOfRange`] for a label that is no class.
     pub fn loss<'a>(
         &self,
         samples: impl Into<DMatrixView<'a, T>>,
@@ -213,13 +217,15 @@ impl<T: Real> SoftmaxClassifier<T> {
             .evaluate(theta, samples, labels, None, workspace))
     }
 
-    /// J(θ) and its gradient on one batch, for optimizers and training loops of your own.
-    /// `gradient` is overwritten, in the order of θ. Allocates nothing once the workspace has grown.
+    /// Returns the terms of J(θ) on one batch and overwrites `gradient` with ∂J/∂θ.
+    ///
+    /// Use it for your own optimizers and training loops. `gradient` has the order of θ. Once the
+    /// workspace has grown, no call allocates.
     ///
     /// # Errors
     ///
-    /// As [`loss`](Self::loss), and [`Error::DimensionMismatch`] if `gradient` has not one entry
-    /// per parameter.
+    /// As [`loss`](Self::loss), and [`Error::DimensionMismatch`] unless `gradient` has one entry per
+    /// parameter.
     pub fn loss_and_gradient<'a>(
         &self,
         samples: impl Into<DMatrixView<'a, T>>,
@@ -229,38 +235,38 @@ impl<T: Real> SoftmaxClassifier<T> {
     ) -> Result<ClassifierLoss<T>, Error> {
         let samples = samples.into();
         self.check_batch(samples, labels)?;
-        self.check_len("gradient", gradient.len())?;
+        check_len("gradient", self.theta.len(), gradient.len())?;
         let (theta, gradient) = (&self.theta, Some(gradient));
         Ok(self
             .network
             .evaluate(theta, samples, labels, gradient, workspace))
     }
 
-    /// The number of entries of a sample.
+    /// Returns the number of entries of a sample.
     #[must_use]
     pub fn features(&self) -> usize {
         self.network.features()
     }
 
-    /// The number of classes.
+    /// Returns the number of classes.
     #[must_use]
     pub fn classes(&self) -> usize {
         self.network.classes()
     }
 
-    /// The number of layers, the softmax being one: 1 for softmax regression.
+    /// Returns the number of layers including the softmax: 1 for softmax regression.
     #[must_use]
     pub fn depth(&self) -> usize {
         self.network.layers.len()
     }
 
-    /// λ, the weight decay.
+    /// Returns the weight decay λ.
     #[must_use]
     pub fn weight_decay(&self) -> T {
         self.network.weight_decay
     }
 
-    /// Weights and biases of each layer, the one next to the samples first, the softmax last.
+    /// Iterates over views of the layers, from the one next to the samples to the softmax.
     #[must_use]
     pub fn layers(&self) -> impl ExactSizeIterator<Item = DenseView<'_, T>> {
         self.network.layers.iter().map(|layer| DenseView {
@@ -270,13 +276,13 @@ impl<T: Real> SoftmaxClassifier<T> {
         })
     }
 
-    /// For training, which keeps the length; what it writes is finite.
+    /// Returns the network and θ for training, which must write finite values only.
     pub(crate) fn network_and_theta_mut(&mut self) -> (&Network<T>, &mut [T]) {
         self.packed.iter_mut().for_each(Packed::clear);
         (&self.network, &mut self.theta)
     }
 
-    /// The flat parameter vector θ.
+    /// Returns the flat parameter vector θ.
     #[must_use]
     pub fn theta(&self) -> &[T] {
         &self.theta
@@ -286,19 +292,11 @@ impl<T: Real> SoftmaxClassifier<T> {
     ///
     /// # Errors
     ///
-    /// [`Error::DimensionMismatch`] for another length, [`Error::NonFinite`] for NaN and
-    /// infinities; the classifier then keeps what it had.
+    /// [`Error::DimensionMismatch`] for another length, [`Error::NonFinite`] for NaN and infinities;
+    /// the classifier is then unchanged.
     pub fn set_theta(&mut self, theta: &[T]) -> Result<(), Error> {
-        self.check_len("parameters", theta.len())?;
-        if !linalg::all_finite(theta) {
-            let row = theta.iter().position(|value| !value.is_finite());
-            return Err(Error::NonFinite {
-                what: "parameters",
-                row: row.unwrap_or(0),
-                column: 0,
-                value: theta[row.unwrap_or(0)].to_f64(),
-            });
-        }
+        check_len("parameters", self.theta.len(), theta.len())?;
+        check_finite("parameters", theta)?;
         self.network_and_theta_mut().1.copy_from_slice(theta);
         Ok(())
     }

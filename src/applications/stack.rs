@@ -1,3 +1,5 @@
+//! Greedy layer-wise training of several autoencoders.
+
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -8,19 +10,23 @@ use crate::model::parameters::{Layer, Parameters};
 use crate::objective::Objective;
 use crate::penalty::Penalty;
 use crate::units::Chooses;
+use crate::validate::check_len;
 use crate::{Activation, Epoch, Real, Report, SparseAutoencoder, Trainer};
 
-/// Autoencoders in series: each is fitted to what the one below encodes.
+/// Autoencoders in series: each is fitted to the hidden activations of the one below.
 ///
 /// ```text
 /// encode:  H₁ = encode₀(X),  H₂ = encode₁(H₁),  …      decode:  …,  Ĥ₁ = decode₁(Ĥ₂),  X̂ = decode₀(Ĥ₁)
 /// ```
 ///
-/// *Greedy layer-wise training* (Bengio et al. 2007; Ng et al., *UFLDL Tutorial*: Stacked
-/// autoencoders) fits one autoencoder at a time, each with a penalty, a size, and a trainer of its
-/// own. What it finds is then fine-tuned as a whole: as one deep autoencoder with
-/// [`unroll`](Self::unroll), or, with labels, below a
-/// [`SoftmaxClassifier`](crate::SoftmaxClassifier::on_top_of).
+/// *Greedy layer-wise training* fits one autoencoder at a time, each with its own penalty, size, and
+/// trainer (Bengio et al. 2007; Ng et al., *UFLDL Tutorial*: Stacked autoencoders). Fine-tuning then
+/// trains all layers together:
+///
+/// | fine-tuning | call |
+/// |---|---|
+/// | as one deep autoencoder | [`unroll`](Self::unroll) |
+/// | with labels | [`SoftmaxClassifier::on_top_of`](crate::SoftmaxClassifier::on_top_of) |
 ///
 /// ```
 /// use sparse_autoencoder::{Adam, L1, SparseAutoencoder, Stack, Trainer, nalgebra::DMatrix};
@@ -47,48 +53,42 @@ pub struct Stack<T> {
 }
 
 impl<T: Real> Stack<T> {
-    /// A stack of these autoencoders, the outermost first, fitted or not.
+    /// Stacks autoencoders, fitted or not, the outermost first.
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidParameter`] without autoencoders, [`Error::DimensionMismatch`] if the
-    /// visible size of one is not the hidden size of the one below.
+    /// [`Error::InvalidParameter`] without autoencoders, [`Error::DimensionMismatch`] unless the input
+    /// size of each is the hidden size of the one below.
     pub fn new(layers: Vec<SparseAutoencoder<T>>) -> Result<Self, Error> {
         require(!layers.is_empty(), "layers of a stack", "at least 1", 0.0)?;
         for pair in layers.windows(2) {
-            let (expected, actual) = (pair[0].layout().hidden(), pair[1].layout().visible());
-            if expected != actual {
-                return Err(Error::DimensionMismatch {
-                    what: "visible size of a stacked autoencoder",
-                    expected,
-                    actual,
-                });
-            }
+            let (hidden, input) = (pair[0].layout().hidden(), pair[1].layout().visible());
+            check_len("input size of a stacked autoencoder", hidden, input)?;
         }
         Ok(Self { layers })
     }
 
-    /// The autoencoders, the outermost first.
+    /// Returns the autoencoders, the outermost first.
     #[must_use]
     pub fn layers(&self) -> &[SparseAutoencoder<T>] {
         &self.layers
     }
 
-    /// The autoencoders, by value.
+    /// Returns the autoencoders by value, the outermost first.
     #[must_use]
     pub fn into_layers(self) -> Vec<SparseAutoencoder<T>> {
         self.layers
     }
 
-    /// Fits every autoencoder in turn, the outermost to the samples and each of the others to what
-    /// those below it encode, all with the same trainer. Every one starts from the parameters it
-    /// has. One report for each.
+    /// Fits the autoencoders one after the other with the same trainer, and returns a report for each.
     ///
-    /// For a trainer of its own for each layer, call [`fit_layer`](Self::fit_layer) in turn.
+    /// The outermost is fitted to the samples, input × samples, and each other one to the hidden
+    /// activations of the one below. All start from their current parameters. To use different
+    /// trainers, call [`fit_layer`](Self::fit_layer) for each layer.
     ///
     /// # Errors
     ///
-    /// As [`Trainer::fit_with`]. Layers below the one that failed stay fitted.
+    /// As [`Trainer::fit_with`]. Layers below a failed one stay fitted.
     pub fn fit<'a>(
         &mut self,
         trainer: &mut Trainer<T>,
@@ -97,8 +97,9 @@ impl<T: Real> Stack<T> {
         self.fit_with(trainer, samples, |_, _| ControlFlow::Continue(()))
     }
 
-    /// [`fit`](Self::fit) with an observer, which is told the layer, counted from 0, and the epoch.
-    /// To stop ends the training of that layer; the next is fitted then.
+    /// Runs [`fit`](Self::fit) with an observer of the layer, counted from 0, and the epoch.
+    ///
+    /// Stopping ends the training of that layer; the next layer follows.
     ///
     /// # Errors
     ///
@@ -126,8 +127,8 @@ impl<T: Real> Stack<T> {
         Ok(reports)
     }
 
-    /// Fits the autoencoder `index`, counted from 0 inwards, to what those below it encode of the
-    /// samples. The others stay as they are.
+    /// Fits only the autoencoder `index`, counted from 0 inwards, to the hidden activations of the one
+    /// below.
     ///
     /// # Errors
     ///
@@ -141,11 +142,11 @@ impl<T: Real> Stack<T> {
         self.fit_layer_with(index, trainer, samples, |_| ControlFlow::Continue(()))
     }
 
-    /// [`fit_layer`](Self::fit_layer) with an observer, which may stop the training.
+    /// Runs [`fit_layer`](Self::fit_layer) with an observer, which may stop the training.
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidParameter`] for an index beyond the innermost, else as
+    /// [`Error::InvalidParameter`] for an index beyond the innermost, and those of
     /// [`Trainer::fit_with`].
     pub fn fit_layer_with<'a>(
         &mut self,
@@ -171,7 +172,7 @@ impl<T: Real> Stack<T> {
         trainer.fit_with(layer, &hidden, observer)
     }
 
-    /// The hidden activations of the innermost layer, units × samples.
+    /// Returns the hidden activations of the innermost layer, units × samples.
     ///
     /// # Errors
     ///
@@ -180,7 +181,7 @@ impl<T: Real> Stack<T> {
         encode_through(&self.layers, samples.into())
     }
 
-    /// The reconstruction that the decoders make of innermost hidden activations, visible × samples.
+    /// Decodes hidden activations of the innermost layer, units × samples, to input × samples.
     ///
     /// # Errors
     ///
@@ -193,7 +194,7 @@ impl<T: Real> Stack<T> {
         Ok(decoded)
     }
 
-    /// What the stack makes of the samples: encoded and decoded again, visible × samples.
+    /// Encodes and decodes samples, input × samples.
     ///
     /// # Errors
     ///
@@ -205,27 +206,29 @@ impl<T: Real> Stack<T> {
         self.decode(&self.encode(samples)?)
     }
 
-    /// The stack as one deep autoencoder, for fine-tuning: the same parameters, copied, and the
-    /// activation of each layer where it was, so that it encodes and decodes as the stack does.
+    /// Returns one deep autoencoder that encodes and decodes as the stack does, for fine-tuning.
     ///
-    /// Reconstruction loss and weight decay are those of the outermost autoencoder; the bandwidth is that
-    /// of the outermost one with [`JumpRelu`](crate::Activation::JumpRelu) units. There is **no
-    /// penalty**; [`unroll_penalized`](Self::unroll_penalized) has one. Where only some of the
-    /// autoencoders are tied, the deep one is not, and starts from equal weights.
+    /// | setting | value |
+    /// |---|---|
+    /// | parameters, activations | copied from each layer |
+    /// | penalty | none; see [`unroll_penalized`](Self::unroll_penalized) |
+    /// | reconstruction loss, weight decay | those of the outermost autoencoder |
+    /// | bandwidth | that of the outermost one with [`JumpRelu`](crate::Activation::JumpRelu) units |
+    /// | tied weights | if all autoencoders are tied |
     ///
     /// # Errors
     ///
-    /// [`Error::Incompatible`] if an autoencoder above the outermost has a pre-encoder bias, which a
-    /// deep autoencoder has at the outermost layer only, and if one of several has
-    /// [`Gated`](crate::Activation::Gated) units, which a deep autoencoder has not.
+    /// [`Error::Incompatible`] if an autoencoder above the outermost has a pre-encoder bias, or if one
+    /// of several has [`Gated`](crate::Activation::Gated) units. Deep autoencoders have neither.
     pub fn unroll(&self) -> Result<SparseAutoencoder<T>, Error> {
         let target = self.layers[0].sparsity_target();
         self.unroll_to(Arc::new(()), T::zero(), target)
     }
 
-    /// [`unroll`](Self::unroll) with a penalty on those hidden layers that are penalised in their
-    /// own autoencoders, its weight β, and its target ρ. It is norm-weighted if that of the outermost
-    /// is.
+    /// Runs [`unroll`](Self::unroll) with a penalty, its weight β, and its sparsity target ρ in (0, 1).
+    ///
+    /// The penalty applies to the hidden layers that are penalized in the stack. It is norm-weighted if
+    /// the penalty of the outermost autoencoder is.
     ///
     /// ```
     /// # use sparse_autoencoder::{KlDivergence, SparseAutoencoder, Stack};
@@ -240,10 +243,13 @@ impl<T: Real> Stack<T> {
     ///
     /// # Errors
     ///
-    /// As [`unroll`](Self::unroll); [`Error::InvalidParameter`] for a weight or a target outside
-    /// the range that the builder accepts; [`Error::UnsupportedActivation`] if the penalty is not
-    /// defined for the activation of a penalised layer, and [`Error::Incompatible`] if it is
-    /// norm-weighted and the activation is bounded.
+    /// Those of [`unroll`](Self::unroll), and:
+    ///
+    /// | error | cause |
+    /// |---|---|
+    /// | [`Error::InvalidParameter`] | a weight or target that the builder refuses |
+    /// | [`Error::UnsupportedActivation`] | a penalty undefined for the activation of a penalized layer |
+    /// | [`Error::Incompatible`] | a norm-weighted penalty with bounded activations |
     pub fn unroll_penalized(
         &self,
         penalty: impl Penalty<T> + 'static,

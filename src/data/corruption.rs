@@ -8,40 +8,42 @@ use crate::Real;
 use crate::error::{Error, require};
 use crate::linalg::Scratch;
 
-/// The values are gone through as if they were a matrix of so many rows, whatever their own number:
-/// enough in a panel that to seed its generator costs little.
+/// The number of rows of the matrix as which the values are split into panels. It makes panels large
+/// enough that seeding a generator for each costs little.
 const ROWS: usize = 64;
 
-/// Noise that the trainer adds to its input, while the loss still compares with the clean samples
-/// (Vincent et al. 2010, *Stacked Denoising Autoencoders*). Fresh in every step.
+/// Noise on the training input, for denoising autoencoders.
+///
+/// Every step draws new noise. The loss compares reconstructions with the clean samples (Vincent et
+/// al. 2010, *Stacked Denoising Autoencoders*).
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum Corruption {
-    /// Adds normal noise with this standard deviation, finite and at least 0, in units of the data.
+    /// Adds independent normal noise to every entry.
     Gaussian {
-        /// σ of the noise.
+        /// The standard deviation σ in units of the data, finite and at least 0.
         standard_deviation: f64,
     },
-    /// Sets this fraction of the entries, in [0, 1], to 0, each by its own chance.
+    /// Sets entries to 0, each independently with the same probability.
     Masking {
-        /// The chance of an entry to be masked.
+        /// The probability, in [0, 1].
         fraction: f64,
     },
-    /// Sets this fraction of the entries, in [0, 1], to `low` or `high` with equal chances.
+    /// Sets entries to `low` or `high` with equal probabilities, each independently.
     SaltAndPepper {
-        /// The chance of an entry to be replaced.
+        /// The probability of replacing an entry, in [0, 1].
         fraction: f64,
-        /// Pepper, the lower end of the data's range.
+        /// The value of pepper, usually the lower end of the data's range; finite.
         low: f64,
-        /// Salt, the upper end.
+        /// The value of salt, usually the upper end; finite.
         high: f64,
     },
 }
 
 impl Corruption {
-    /// Checks the settings as the scalar of the data sees them: 1e300 is not finite in f32.
+    /// Checks the settings in the scalar type of the data: 1e300 is not finite in f32.
     pub(crate) fn check<T: Real>(&self) -> Result<(), Error> {
         let finite = |value: f64| T::of(value).is_finite();
         let proportion =
@@ -66,12 +68,13 @@ impl Corruption {
         }
     }
 
-    /// Corrupts samples in place. The noise depends on nothing but the seed and the number of
-    /// values, so the same seed spoils the same samples in the same way, on any number of threads.
+    /// Corrupts samples in place, for any matrix or slice of values.
+    ///
+    /// The noise depends only on the seed and the number of values, not on the number of threads.
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidParameter`] for a setting out of its range; the samples are then untouched.
+    /// [`Error::InvalidParameter`] for a setting outside its range; the samples are then unchanged.
     ///
     /// ```
     /// use sparse_autoencoder::{Corruption, nalgebra::DMatrix};
@@ -87,13 +90,14 @@ impl Corruption {
         let mut scratch = Scratch::default();
         scratch.take_threads();
         let rng = &mut Xoshiro256PlusPlus::seed_from_u64(seed);
-        self.spoil(samples, rng, &mut scratch);
+        self.corrupt(samples, rng, &mut scratch);
         Ok(())
     }
 
-    /// Spoils samples with noise that takes one number from `rng`, however many they are: each panel
-    /// of values has a generator of its own, seeded by that number and its place.
-    pub(crate) fn spoil<T: Real>(
+    /// Corrupts samples in place, drawing one number from `rng`.
+    ///
+    /// Each panel of values has its own generator, seeded by that number and the place of the panel.
+    pub(crate) fn corrupt<T: Real>(
         &self,
         samples: &mut [T],
         rng: &mut Xoshiro256PlusPlus,
@@ -103,12 +107,12 @@ impl Corruption {
         scratch.run(samples, ROWS, &mut [], |first, panel, _| {
             let place = first as u64;
             let rng = &mut Xoshiro256PlusPlus::seed_from_u64(seed.wrapping_add(place));
-            self.spoil_panel(panel, rng);
+            self.corrupt_panel(panel, rng);
         });
     }
 
-    fn spoil_panel<T: Real>(&self, panel: &mut [T], rng: &mut Xoshiro256PlusPlus) {
-        // Values are chosen between, not branched to: chances cannot be guessed.
+    fn corrupt_panel<T: Real>(&self, panel: &mut [T], rng: &mut Xoshiro256PlusPlus) {
+        // Selects values instead of branching: random branches cannot be predicted.
         match *self {
             Self::Gaussian { standard_deviation } => {
                 for x in panel {

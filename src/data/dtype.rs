@@ -1,4 +1,4 @@
-//! The numbers of a file: how wide they are, how many, and how they become scalars.
+//! The numbers of a file: their types, their shape, and their conversion to scalars.
 
 use std::io;
 use std::path::Path;
@@ -9,7 +9,7 @@ use crate::{Real, linalg::reserve};
 /// The type of the numbers of an array.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Element {
-    /// A byte; whatever is not 0 is true.
+    /// One byte: 0 is false, any other value true.
     Bool,
     U8,
     I8,
@@ -26,17 +26,17 @@ pub(crate) enum Element {
     F64,
 }
 
-/// The error for numbers of a type that is not an [`Element`].
+/// Returns the error for numbers of a type that is no [`Element`].
 pub(crate) fn unsupported_type(path: &Path, what: &str, dtype: &str) -> Error {
     let reason = format!(
-        "{what} has numbers of the type {dtype}, which is unsupported; supported are booleans, integers of 8, \
-         16, 32, and 64 bits, and floating point numbers of 16 (also bf16), 32, and 64 bits"
+        "{what} has numbers of the unsupported type {dtype}; supported are booleans, integers of 8, 16, 32, \
+         and 64 bits, and floating point numbers of 16 (also bf16), 32, and 64 bits"
     );
     unsupported(path, reason)
 }
 
 impl Element {
-    /// Bytes of one number.
+    /// Returns the number of bytes of one number.
     pub(crate) fn size(self) -> usize {
         match self {
             Self::Bool | Self::U8 | Self::I8 => 1,
@@ -48,7 +48,7 @@ impl Element {
         }
     }
 
-    /// The little-endian numbers in `bytes`, one for each of the values, rounded once to the nearest scalar.
+    /// Decodes little-endian numbers from `bytes` to `values`, rounding each once to the nearest scalar.
     pub(crate) fn decode<T: Real>(self, bytes: &[u8], values: &mut [T]) {
         match self {
             Self::Bool => convert(bytes, values, |[byte]| f64::from(u8::from(byte != 0))),
@@ -64,7 +64,7 @@ impl Element {
             Self::U32 => convert(bytes, values, |b| f64::from(u32::from_le_bytes(b))),
             Self::I32 => convert(bytes, values, |b| f64::from(i32::from_le_bytes(b))),
             Self::F32 => convert(bytes, values, |b| f64::from(f32::from_le_bytes(b))),
-            // By way of an f64, an f32 would be rounded twice.
+            // Converting to f32 through f64 would round twice.
             Self::U64 if is_narrow::<T>() => {
                 convert(bytes, values, |b| f64::from(u64::from_le_bytes(b) as f32));
             }
@@ -77,7 +77,7 @@ impl Element {
         }
     }
 
-    /// Turns the bytes of each number round: from big-endian to little-endian.
+    /// Reverses the bytes of each number, from big-endian to little-endian.
     pub(crate) fn swap(self, bytes: &mut [u8]) {
         bytes
             .chunks_exact_mut(self.size())
@@ -89,15 +89,16 @@ fn is_narrow<T>() -> bool {
     size_of::<T>() == size_of::<f32>()
 }
 
-/// The samples of an array, and the entries of each: the first axis counts the samples, and all others are
-/// unrolled. This is the rule of every reader.
+/// Returns the number of samples of an array and of entries per sample.
+///
+/// Every reader uses this rule: the first axis counts the samples, and the others are flattened.
 pub(crate) fn samples(
     path: &Path,
     what: &str,
     shape: &[usize],
     column_major: bool,
 ) -> Result<(usize, usize), Error> {
-    // Without samples, their entries could claim any size.
+    // An array without samples could claim entries of any size.
     let entries = shape.get(1..).and_then(count).unwrap_or(0);
     if entries == 0 {
         let reason = format!(
@@ -107,43 +108,43 @@ pub(crate) fn samples(
     }
     if column_major && shape.len() > 2 {
         let reason = format!(
-            "{what} has more than two axes in Fortran's order, which is unsupported: save what \
-             numpy.ascontiguousarray makes of it"
+            "{what} has more than two axes in Fortran's order, which is unsupported: save it with \
+             numpy.ascontiguousarray"
         );
         return Err(unsupported(path, reason));
     }
     Ok((shape[0], entries))
 }
 
-/// As `vec![value; len]`; an error of the kind `OutOfMemory` if there is no room for so many.
+/// Returns `vec![value; len]`, or an error of the kind `OutOfMemory`.
 pub(crate) fn filled<V: Clone>(value: V, len: Option<usize>) -> io::Result<Vec<V>> {
     let filled = len.and_then(|len| reserve::try_filled(value, len));
     filled.ok_or_else(|| no_room(len, size_of::<V>()))
 }
 
-/// The error where there is no room for so many numbers of so many bytes.
+/// Returns the error for `len` numbers of `size` bytes that do not fit into memory.
 pub(crate) fn no_room(len: Option<usize>, size: usize) -> io::Error {
     let bytes = len.and_then(|len| len.checked_mul(size));
     let bytes = bytes.map_or("more bytes than can be addressed".to_owned(), |n| {
         format!("{n} bytes")
     });
-    let message = format!("there is no memory for {bytes}: read it in batches, or a part of it");
+    let message = format!("{bytes} do not fit into memory: read batches, or a part");
     io::Error::new(io::ErrorKind::OutOfMemory, message)
 }
 
-/// Deflate's own limit: a length of 258 bytes and its distance take two bits at least.
+/// The largest compression ratio of deflate: a length of 258 bytes and its distance take at least 2 bits.
 #[cfg(feature = "safetensors")]
 pub(crate) const MOST_INFLATION: u64 = 1032;
 
-/// The number of entries of an array, `None` if nothing has so many.
+/// Returns the number of entries of an array, `None` if they could not be addressed.
 pub(crate) fn count(shape: &[usize]) -> Option<usize> {
     let count = shape.iter().try_fold(1_usize, |n, &d| n.checked_mul(d))?;
-    // A dimension of 0 would let the others claim anything.
+    // Each dimension is checked, because a dimension of 0 hides the others.
     (shape.iter().all(|&d| d <= isize::MAX as usize / 8) && count <= isize::MAX as usize / 8)
         .then_some(count)
 }
 
-/// A loop for each width, which has nothing to choose inside.
+/// Converts numbers of `N` bytes each, in a loop without branches.
 fn convert<T: Real, const N: usize>(
     bytes: &[u8],
     values: &mut [T],
@@ -154,7 +155,7 @@ fn convert<T: Real, const N: usize>(
     }
 }
 
-/// IEEE 754 binary16: a sign, 5 bits of exponent with bias 15, 10 bits of fraction.
+/// Converts an IEEE 754 binary16: a sign, 5 bits of exponent with bias 15, 10 bits of fraction.
 fn half_to_f64(bits: u16) -> f64 {
     let fraction = f64::from(bits & 0x3ff);
     let magnitude = match (bits >> 10) & 0x1f {
@@ -180,9 +181,9 @@ mod tests {
             (0x3c00, 1.0),
             (0xc000, -2.0),
             (0x7bff, 65504.0),
-            (0x0001, 5.960_464_477_539_063e-8), // 2⁻²⁴, the least
+            (0x0001, 5.960_464_477_539_063e-8), // 2⁻²⁴, the smallest
             (0x03ff, 6.097_555_160_522_461e-5), // the largest subnormal
-            (0x0400, 6.103_515_625e-5),         // 2⁻¹⁴, the least normal
+            (0x0400, 6.103_515_625e-5),         // 2⁻¹⁴, the smallest normal
             (0x3555, 0.333_251_953_125),
             (0x7c00, f64::INFINITY),
             (0xfc00, f64::NEG_INFINITY),
@@ -196,7 +197,7 @@ mod tests {
         }
         assert!(half_to_f64(0x7e00).is_nan() && half_to_f64(0xfc01).is_nan());
         assert_eq!(half_to_f64(0x8000).to_bits(), (-0.0_f64).to_bits());
-        // Positive halves are ordered as their bits are, with no gap between exponents.
+        // Positive halves have the order of their bits.
         assert!((0..0x7c00_u16).all(|bits| half_to_f64(bits) < half_to_f64(bits + 1)));
     }
 
@@ -218,7 +219,7 @@ mod tests {
         );
         close(decoded(Element::F64, &0.1_f64.to_le_bytes()), 0.1);
         close(decoded(Element::Bool, &[0]), 0.0);
-        close(decoded(Element::Bool, &[200]), 1.0); // as NumPy has it
+        close(decoded(Element::Bool, &[200]), 1.0); // as in NumPy
         close(decoded(Element::U16, &60_000_u16.to_le_bytes()), 60_000.0);
         close(decoded(Element::I16, &(-7_i16).to_le_bytes()), -7.0);
         close(
@@ -237,7 +238,7 @@ mod tests {
 
     #[test]
     fn whole_numbers_are_rounded_once() {
-        // What NumPy makes of them by astype("float32"); by way of 64 bits, the first ends in 0.
+        // The values of NumPy's astype("float32"). Through 64 bits, the first would end in 0.
         let numbers = [
             (1_u64 << 63) + (1 << 39) + 1,
             (1 << 53) + 1,

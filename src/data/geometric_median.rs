@@ -1,23 +1,24 @@
-//! Where a set of samples lies.
+//! The geometric median of samples.
 
 use nalgebra::{DMatrixView, DVector};
 
 use crate::validate::check_batch;
 use crate::{Error, Real, linalg};
 
-/// The geometric median of samples, visible × samples: the point whose distances to all of them have
-/// the smallest sum. Far samples pull it less than they pull the mean, so it is a good start for a
+/// Returns the geometric median of samples, entries × samples: the point with the smallest sum of
+/// distances to all samples.
+///
+/// Outliers move it less than the mean. It is a good initial
 /// [pre-encoder bias](crate::SparseAutoencoderBuilder::pre_encoder_bias) (Gao et al. 2024).
 ///
-/// Weiszfeld's iteration, from the median of each entry, with the step of Vardi & Zhang (2000), *The
-/// multivariate L₁-median and associated data depth*, where it meets a sample: it converges from
-/// everywhere. Stops once a step is below `1e-6` (or a few roundings) of the median distance, which
-/// far samples do not stretch, or after 1000 steps. In `f64`, whatever the scalar.
+/// Computed in `f64` by Weiszfeld's iteration from the median of each entry. The step of Vardi & Zhang
+/// (2000), *The multivariate L₁-median and associated data depth*, makes it converge from every point.
+/// Stops once a step is below `1e-6` (or a few roundings) of the median distance, or after 1000 steps.
 ///
 /// ```
 /// use sparse_autoencoder::{geometric_median, nalgebra::DMatrix};
 ///
-/// // Four samples near (1, 1), and one far away.
+/// // Four samples near (1, 1) and one outlier.
 /// let samples = DMatrix::from_row_slice(2, 5, &[
 ///     0.9, 1.1, 1.0, 1.0, 100.0,
 ///     1.0, 1.0, 0.9, 1.1, 100.0,
@@ -29,8 +30,7 @@ use crate::{Error, Real, linalg};
 ///
 /// # Errors
 ///
-/// [`Error::EmptyBatch`] without samples or with samples of no entry, [`Error::NonFinite`] for NaN
-/// and infinities.
+/// [`Error::EmptyBatch`] without samples or entries, [`Error::NonFinite`] for NaN and infinities.
 pub fn geometric_median<'a, T: Real>(
     samples: impl Into<DMatrixView<'a, T>>,
 ) -> Result<DVector<T>, Error> {
@@ -40,7 +40,7 @@ pub fn geometric_median<'a, T: Real>(
     if samples.nrows() == 0 {
         return Err(Error::EmptyBatch { what: "samples" });
     }
-    // In quarters, whose differences do not overflow.
+    // Values are divided by 4, so that differences do not overflow.
     let quarter = |x: &T| 0.25 * x.to_f64();
     let mut y: DVector<f64> = DVector::zeros(samples.nrows());
     let mut distances = vec![0.0; samples.ncols()];
@@ -54,7 +54,7 @@ pub fn geometric_median<'a, T: Real>(
     let tolerance = 1e-6_f64.max(8.0 * T::default_epsilon().to_f64());
     let mut away = y.clone();
     for _ in 0..STEPS {
-        // R = Σ (xᵢ − y)/dᵢ over the samples that are not y, of which there are `here`.
+        // R = Σ (xᵢ − y)/dᵢ over the samples that differ from y; `here` counts those that equal y.
         let (mut pull, mut weights, mut here) = (DVector::zeros(y.len()), 0.0, 0.0);
         for (sample, distance) in samples.column_iter().zip(&mut distances) {
             let from = y.iter().zip(sample.iter());
@@ -70,10 +70,10 @@ pub fn geometric_median<'a, T: Real>(
                 here += 1.0;
             }
         }
-        // T(y) − y = R/Σ(1/dᵢ), shortened by how much the samples at y hold it there.
+        // T(y) − y = R/Σ(1/dᵢ), shortened by the pull of the samples at y.
         let strength = linalg::norm(pull.as_slice());
         if strength <= here {
-            break; // y is the median: a sample, or all of them
+            break; // y, which equals a sample, is the median
         }
         let step = (strength - here) / weights;
         y.axpy(step / strength, &pull, 1.0);
@@ -84,7 +84,7 @@ pub fn geometric_median<'a, T: Real>(
     Ok(y.map(|y| T::of(4.0 * y)))
 }
 
-/// The median, the upper one of two. Moves the values about.
+/// Returns the median, the upper of the two middle values. Reorders `values`.
 fn median(values: &mut [f64]) -> f64 {
     let middle = values.len() / 2;
     *values.select_nth_unstable_by(middle, f64::total_cmp).1

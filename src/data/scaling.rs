@@ -1,7 +1,9 @@
-//! Scaling of the input: learned from samples, then applied to every sample alike.
+//! Scaling of samples: learned once, then applied to every sample alike.
 
+mod scaled_samples;
 mod scaler;
 
+pub use scaled_samples::ScaledSamples;
 pub use scaler::Scaler;
 
 use nalgebra::DMatrixView;
@@ -11,8 +13,7 @@ use crate::linalg::wide::{Wide, scale_of, shift};
 use crate::validate::check_batch;
 use crate::{Activation, Real};
 
-/// How to scale the features of samples: the recipe, from which [`fit`](Self::fit) learns a
-/// [`Scaler`].
+/// A rule for scaling the features of samples, from which [`fit`](Self::fit) learns a [`Scaler`].
 ///
 /// ```text
 /// x′ = (x − c) · f + o
@@ -23,19 +24,17 @@ use crate::{Activation, Real};
 /// identity        c = 0       f = 1                              o = 0
 /// ```
 ///
-/// All but the mean norm are learned for each feature. σ divides by n, as scikit-learn's `StandardScaler` and
-/// PyOD do. Min-max maps the samples that it learned from into `[low, high]`, to the last bit, and
-/// others may fall outside.
+/// The mean norm is one factor for all features; the other rules are learned per feature. σ divides by
+/// n, as in scikit-learn's `StandardScaler`. Min-max maps the samples of the fit into `[low, high]`
+/// exactly; other samples may fall outside.
 ///
 /// # Constant features
 ///
-/// A feature that never changes has no scale. [`fit`](Self::fit) refuses it by name, because the
-/// choice is yours: drop the feature, or
-/// [`keep_constant_features`](Self::keep_constant_features). A kept one is moved but not stretched,
-/// `f = 1`: the value that was learned becomes 0, or the middle of the range, and a deviation from
-/// it counts in the units of the data. Where anomalies are sought that is often what
-/// is wanted: a value that never changed and now does is news. It is also why it is no default:
-/// one such deviation can outweigh all other features.
+/// A feature with the same value in every sample has no scale, and [`fit`](Self::fit) refuses it. Drop
+/// the feature, or call [`keep_constant_features`](Self::keep_constant_features): a kept feature is
+/// shifted but not scaled, `f = 1`. Its value becomes 0, or the middle of the range, and deviations
+/// keep the units of the data. This helps to detect anomalies in such features, but a single deviation
+/// can outweigh all other features.
 ///
 /// ```
 /// use sparse_autoencoder::{Activation, Scaling, nalgebra::DMatrix};
@@ -47,7 +46,7 @@ use crate::{Activation, Real};
 /// assert_eq!(scaled.as_slice(), [0.0, 0.0, 0.5, 0.5, 1.0, 1.0]);
 /// assert_eq!(scaler.invert(&scaled)?, samples);
 ///
-/// // For sigmoid outputs, away from the ends that a sigmoid never reaches.
+/// // For sigmoid outputs, away from the ends of the range, which a sigmoid never reaches.
 /// let scaling = Scaling::to_range_of(Activation::Sigmoid, 0.1)?;
 /// assert_eq!(scaling, Scaling::min_max(0.1, 0.9));
 /// # Ok::<(), sparse_autoencoder::Error>(())
@@ -78,33 +77,39 @@ impl Scaling {
         }
     }
 
-    /// Leaves everything as it is.
+    /// Leaves samples unchanged.
     pub const fn identity() -> Self {
         Self::new(Target::Identity)
     }
 
-    /// Mean 0 and variance 1 for every feature.
+    /// Scales every feature to mean 0 and variance 1.
     pub const fn standard() -> Self {
         Self::new(Target::Standard)
     }
 
-    /// The range `[low, high]` for every feature. The ends must be finite, and `low < high`, which
-    /// [`fit`](Self::fit) checks.
+    /// Scales every feature to the range `[low, high]`.
+    ///
+    /// The ends must be finite and `low < high`; [`fit`](Self::fit) checks them.
     pub const fn min_max(low: f64, high: f64) -> Self {
         Self::new(Target::Range { low, high })
     }
 
-    /// One factor for all features, so that the samples have this norm in the mean: directions and
-    /// proportions stay. For activations of networks √d is usual, with d features, or 1; then the
-    /// weight of a penalty means the same for other networks and layers. It must be finite and above
-    /// 0, which [`fit`](Self::fit) checks. Samples that are all 0 count as constant features.
+    /// Scales all features by one factor, so that samples have the mean norm `norm`.
+    ///
+    /// Directions and proportions stay. For activations of networks with d features, √d and 1 are
+    /// usual: the same penalty weight then suits different networks and layers. The norm must be
+    /// finite and above 0; [`fit`](Self::fit) checks it. Samples of zeros count as constant features.
     pub const fn mean_norm(norm: f64) -> Self {
         Self::new(Target::MeanNorm(norm))
     }
 
-    /// The range of an output activation, shrunk from both ends by `margin` times its width: a
-    /// margin of 0.1 gives `[0.1, 0.9]` for a sigmoid, as the UFLDL tutorial has it, and
-    /// `[−0.8, 0.8]` for tanh.
+    /// Scales every feature to the range of an output activation, shrunk at both ends by `margin` times
+    /// its width.
+    ///
+    /// | activation | range for a margin of 0.1 |
+    /// |---|---|
+    /// | sigmoid, saturating linear | `[0.1, 0.9]` |
+    /// | tanh | `[−0.8, 0.8]` |
     ///
     /// # Errors
     ///
@@ -128,21 +133,22 @@ impl Scaling {
         Ok(Self::min_max(low + shrink, high - shrink))
     }
 
-    /// Accepts features that never change: they are moved, but not stretched.
+    /// Accepts features with the same value in every sample: they are shifted, but not scaled.
     pub const fn keep_constant_features(mut self) -> Self {
         self.keep_constant = true;
         self
     }
 
-    /// Learns the scaling of each feature from samples, features × samples.
+    /// Learns the scaling from samples, features × samples.
     ///
     /// # Errors
     ///
-    /// [`Error::EmptyBatch`] and [`Error::NonFinite`] for the samples,
-    /// [`Error::ConstantFeature`] for a feature that does not change, or by so little that its
-    /// factor overflows `T`; [`Error::OutOfRange`] for one that changes by so much that its spread
-    /// overflows, or that its factor is below the smallest normal number of `T`;
-    /// [`Error::InvalidParameter`] for a range that is none.
+    /// | error | cause |
+    /// |---|---|
+    /// | [`Error::EmptyBatch`], [`Error::NonFinite`] | no samples; NaN or infinities |
+    /// | [`Error::ConstantFeature`] | a constant feature, or one whose factor overflows `T` |
+    /// | [`Error::OutOfRange`] | a feature whose spread overflows or whose factor underflows `T` |
+    /// | [`Error::InvalidParameter`] | an invalid range or norm |
     pub fn fit<'a, T: Real>(
         &self,
         samples: impl Into<DMatrixView<'a, T>>,
@@ -170,7 +176,7 @@ impl Scaling {
         Ok(scaler)
     }
 
-    /// Refuses a range that is none to the scalar `T`.
+    /// Refuses a range or norm that is invalid in the scalar type `T`.
     pub(crate) fn check<T: Real>(&self) -> Result<(), Error> {
         if let Target::MeanNorm(norm) = self.target {
             let accepted = is_factor(T::of(norm));
@@ -198,13 +204,13 @@ impl Scaling {
         let ranges = ranges(samples)?;
         let mut means = vec![0.0; samples.nrows()];
         let mut squares = vec![0.0; samples.nrows()];
-        // By powers of two, where the square of a spread would overflow or vanish.
+        // Scaled by powers of two, so that squares neither overflow nor underflow.
         let scales: Vec<_> = ranges
             .iter()
             .map(|(least, most)| scale_of(most.to_f64() - least.to_f64()))
             .collect();
-        // Welford's update, from the smallest value: Σx² − n·mean² would lose all digits for data
-        // far from 0.
+        // Welford's update, relative to the smallest value. Σx² − n·mean² would lose all digits for
+        // data far from 0.
         for (index, sample) in samples.column_iter().enumerate() {
             let share = 1.0 / f64::of_count(index + 1);
             let moments = means.iter_mut().zip(&mut squares).zip(&ranges).zip(&scales);
@@ -239,8 +245,8 @@ impl Scaling {
     ) -> Result<(), Error> {
         for (feature, (least, most)) in ranges(samples)?.into_iter().enumerate() {
             let mut factor = (high - low) / (most - least);
-            // Rounding may carry the largest sample just past the end of the range, where a loss that
-            // needs the range would refuse it. Each turn takes the number before, so it ends.
+            // Rounding may move the largest sample just past the end of the range, where a
+            // reconstruction loss may refuse it. Each iteration takes the next smaller factor.
             while is_exact(factor) && (most - least) * factor + low > high {
                 factor = T::from_magnitude_bits(factor.magnitude_bits() - 1);
             }
@@ -258,7 +264,7 @@ impl Scaling {
         Ok(())
     }
 
-    /// The factor that gives the samples this norm in the mean.
+    /// Returns the factor that gives the samples the mean norm `norm`.
     fn learn_norm<T: Real>(&self, samples: DMatrixView<'_, T>, norm: f64) -> Result<T, Error> {
         let mut sum = Wide::default();
         for sample in samples.column_iter() {
@@ -276,7 +282,7 @@ impl Scaling {
         Err(too_wide(0, samples[0]))
     }
 
-    /// The center of a feature that is `value` throughout, unless such features are refused.
+    /// Returns the center of a constant feature, or an error if such features are refused.
     fn constant<T: Real>(&self, feature: usize, value: T) -> Result<T, Error> {
         if self.keep_constant {
             return Ok(value);
@@ -294,13 +300,13 @@ fn is_factor<T: Real>(factor: T) -> bool {
     factor > T::zero() && factor.is_finite()
 }
 
-/// Whether it has all digits, as a number too close to 0 has not.
+/// Returns whether a factor is finite and normal: subnormal numbers lose digits.
 fn is_exact<T: Real>(factor: T) -> bool {
     let smallest_normal = T::from_magnitude_bits(1) / T::default_epsilon();
     factor.is_finite() && factor >= smallest_normal
 }
 
-/// The least and the largest value of each feature.
+/// Returns the smallest and the largest value of each feature.
 fn ranges<T: Real>(samples: DMatrixView<'_, T>) -> Result<Vec<(T, T)>, Error> {
     let mut ranges: Vec<_> = samples.column(0).iter().map(|&x| (x, x)).collect();
     for sample in samples.column_iter() {

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use super::{io_error, malformed};
 use crate::Error;
-use crate::data::open::{self, Kind};
+use crate::data::{file_kind::FileKind, regular_file};
 
 /// The largest JSON that is read. Those of published models have some kilobytes.
 pub(super) const MOST_BYTES: u64 = 1 << 20;
@@ -25,7 +25,7 @@ impl Object {
     /// infinities are accepted, and of equal keys the last counts. A number that is not finite is an
     /// error once it is asked for.
     pub(super) fn read(path: &Path) -> Result<Self, Error> {
-        let (file, _) = open::open(path)?;
+        let (file, _) = regular_file::open(path)?;
         let mut bytes = Vec::new();
         file.take(MOST_BYTES + 1)
             .read_to_end(&mut bytes)
@@ -38,7 +38,7 @@ impl Object {
         }
         let text = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&bytes);
         if !matches!(text.trim_ascii_start(), [b'{' | b'[', ..]) {
-            return Err(Kind::of(text.trim_ascii()).instead_of(path, "a configuration in JSON"));
+            return Err(FileKind::of(text.trim_ascii()).instead_of(path, "a configuration in JSON"));
         }
         let object = Self::parse(path, &quote_numbers_not_finite(text))?;
         if object.fields.contains_key("weight_map") {

@@ -7,7 +7,7 @@ use flate2::read::DeflateDecoder;
 
 use super::io_error;
 use super::tensors::{Entry, Place};
-use crate::data::npy::Header;
+use crate::data::npy_file::Header;
 use crate::{Error, Real};
 
 /// One array, whose header is read from its `place`, and which has so many bytes with it.

@@ -11,7 +11,8 @@ use std::path::{Path, PathBuf};
 
 use super::{io_error, malformed, npz, safetensors};
 use crate::data::dtype::{self, Element, count, no_room, unsupported_type};
-use crate::data::open::{self, Kind};
+use crate::data::file_kind::{FileKind, START};
+use crate::data::regular_file;
 use crate::linalg::Aligned;
 use crate::{Error, Real};
 use flate2::Crc;
@@ -74,7 +75,7 @@ pub(super) struct Place {
 
 impl Tensors<BufReader<File>> {
     pub(super) fn open(path: &Path) -> Result<Self, Error> {
-        let (file, length) = open::open(path)?;
+        let (file, length) = regular_file::open(path)?;
         Self::new(path, BufReader::with_capacity(1 << 16, file), length)
     }
 }
@@ -84,12 +85,14 @@ impl<R: Read + Seek> Tensors<R> {
     pub(super) fn new(path: &Path, mut source: R, length: u64) -> Result<Self, Error> {
         let mut start = Vec::new();
         (&mut source)
-            .take(open::START as u64)
+            .take(START as u64)
             .read_to_end(&mut start)
             .map_err(|error| io_error(path, &error))?;
-        match Kind::of(&start) {
-            Kind::Zip => npz::archive(path, source, length),
-            Kind::Safetensors | Kind::Unknown => safetensors::directory(path, source, length),
+        match FileKind::of(&start) {
+            FileKind::Zip => npz::archive(path, source, length),
+            FileKind::Safetensors | FileKind::Unknown => {
+                safetensors::directory(path, source, length)
+            }
             other => Err(other.instead_of(path, "a safetensors or npz file")),
         }
     }

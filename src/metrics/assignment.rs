@@ -1,14 +1,16 @@
-//! The linear assignment problem.
+//! The linear assignment problem, for matching units with features one to one.
 
 use nalgebra::DMatrix;
 
-/// A job of its own for each worker, so that their costs have the least sum: `costs` has a job in
-/// each row and a worker in each column, no more of these than of those.
+/// Returns the job of each worker that minimizes the sum of `costs`, jobs × workers.
 ///
-/// Shortest augmenting paths over reduced costs `c − u − v ≥ 0`, found by Dijkstra's algorithm, in
+/// Every worker gets a job of its own, so there must be at least as many jobs as workers. Ties go to
+/// the lower index.
+///
+/// Finds shortest augmenting paths over reduced costs `c − u − v ≥ 0` by Dijkstra's algorithm, in
 /// O(workers² · jobs): Jonker & Volgenant (1987), *A Shortest Augmenting Path Algorithm for Dense and
 /// Sparse Linear Assignment Problems*, in the form of Crouse (2016), *On Implementing 2D Rectangular
-/// Assignment Algorithms*. Of equal choices the lower index wins.
+/// Assignment Algorithms*.
 pub(super) fn assign(costs: &DMatrix<f64>) -> Vec<usize> {
     let (jobs, workers) = costs.shape();
     debug_assert!(workers <= jobs);
@@ -16,7 +18,7 @@ pub(super) fn assign(costs: &DMatrix<f64>) -> Vec<usize> {
     let mut worker_of: Vec<Option<usize>> = vec![None; jobs];
     let mut job_of = vec![0; workers];
 
-    // Of a search: the length of the shortest path to each job, and the worker before it there.
+    // Of one search: the length of the shortest path to each job and the last worker on it.
     let mut distance = vec![0.0; jobs];
     let mut before = vec![0; jobs];
     let mut reached = Vec::with_capacity(workers);
@@ -84,7 +86,7 @@ mod tests {
         costs.sum()
     }
 
-    /// The least total of the workers from `worker` on, by trying every job that is left.
+    /// Returns the least total of the workers from `worker` on, by trying every free job.
     fn least(costs: &DMatrix<f64>, worker: usize, taken: &mut [bool]) -> f64 {
         if worker == costs.ncols() {
             return 0.0;
@@ -103,7 +105,7 @@ mod tests {
 
     #[test]
     fn the_nearest_job_is_not_always_the_best() {
-        // Both want job 0; who gives way loses 9, or 1.
+        // Job 0 is cheapest for both workers. Without it one pays 9, the other 1.
         let costs = DMatrix::from_column_slice(2, 2, &[0.0, 9.0, 0.0, 1.0]);
         assert_eq!(assign(&costs), [0, 1]);
         let costs = DMatrix::from_column_slice(3, 2, &[0.0, 1.0, 9.0, 0.0, 9.0, 9.0]);
@@ -116,7 +118,7 @@ mod tests {
             ..ProptestConfig::default()
         })]
 
-        /// Whole numbers: sums are exact, and many are equal.
+        /// Costs are whole numbers, so that sums are exact and ties occur.
         #[test]
         fn no_assignment_is_cheaper(
             workers in 1_usize..=5,

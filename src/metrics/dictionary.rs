@@ -4,31 +4,30 @@ use super::assignment::assign;
 use super::float;
 use crate::error::{Error, require};
 use crate::linalg::{self, Scratch, Write, transpose};
-use crate::validate::{check_batch, check_rows};
+use crate::validate::{check_batch, check_len, check_rows};
 use crate::{Real, SparseHidden, linalg::reserve};
 
-/// How well the features that a model has learned match known ones: the columns of its decoder
-/// against the true features of data that was made of them.
+/// Compares the decoder columns of a model with the true features of synthetic data.
 ///
 /// ```text
-/// c(f, j) = |⟨tⱼ, d_f⟩| / (‖tⱼ‖ ‖d_f‖)      of feature f and unit j, d_f true and tⱼ learned
+/// c(f, j) = |⟨tⱼ, d_f⟩| / (‖tⱼ‖ ‖d_f‖)      feature f with true direction d_f, unit j with column tⱼ
 /// ```
 ///
-/// The directions alone tell the [mean correlation
-/// coefficient](Self::mean_correlation_coefficient), MCC, and the [uniqueness](Self::uniqueness).
-/// With the true and the hidden activations of samples, which are [added](Self::add) in batches as
-/// they come, the accumulator also tells how well each unit detects the feature next to it: its
-/// [precision](Self::precision), [recall](Self::recall), and [F1 score](Self::f1). The definitions
-/// are those of SynthSAEBench (Chanin & Garriga-Alonso 2026, *SynthSAEBench: Evaluating Sparse
-/// Autoencoders on Scalable Realistic Synthetic Data*).
+/// | metric | needs | |
+/// |---|---|---|
+/// | [`mean_correlation_coefficient`](Self::mean_correlation_coefficient) | directions | MCC: the mean cosine of the best one-to-one matching |
+/// | [`uniqueness`](Self::uniqueness) | directions | the share of different nearest features |
+/// | [`precision`](Self::precision), [`recall`](Self::recall), [`f1`](Self::f1) | samples | how well units detect their nearest feature |
 ///
-/// A unit whose column is 0 has no direction: its cosines count as 0.
+/// The definitions are those of SynthSAEBench (Chanin & Garriga-Alonso 2026, *SynthSAEBench:
+/// Evaluating Sparse Autoencoders on Scalable Realistic Synthetic Data*). The cosines of a decoder
+/// column of zeros count as 0.
 ///
 /// ```
 /// use sparse_autoencoder::metrics::DictionaryMetrics;
 /// use sparse_autoencoder::nalgebra::DMatrix;
 ///
-/// // Three features in the plane, and two units: the second is the first feature, turned around.
+/// // Three features in the plane and two units. The second unit is the first feature, negated.
 /// let features = DMatrix::from_column_slice(2, 3, &[1.0_f32, 0.0, 0.0, 1.0, 0.6, 0.8]);
 /// let decoder = DMatrix::from_column_slice(2, 2, &[0.0_f32, 5.0, -2.0, 0.0]);
 /// let mut metrics = DictionaryMetrics::new(&features, &decoder)?;
@@ -48,12 +47,12 @@ pub struct DictionaryMetrics {
     features: usize,
     samples: usize,
     matches: Vec<FeatureMatch>,
-    /// The feature nearest to each unit.
+    /// The nearest feature of each unit.
     nearest: Vec<usize>,
     units: Vec<Detections>,
 }
 
-/// A feature and the unit that was matched with it, one to one.
+/// A feature and the unit matched with it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub struct FeatureMatch {
@@ -65,7 +64,7 @@ pub struct FeatureMatch {
     pub cosine: f64,
 }
 
-/// In how many samples a unit was active, the feature nearest to it, and both.
+/// The numbers of samples in which a unit is active, its nearest feature is present, and both.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 struct Detections {
     active: usize,
@@ -74,16 +73,17 @@ struct Detections {
 }
 
 impl DictionaryMetrics {
-    /// Compares directions: `features` is visible × features, `decoder` visible × units. Lengths
-    /// and signs play no part.
+    /// Compares the directions of `features`, entries × features, with those of `decoder`,
+    /// entries × units. Lengths and signs do not matter.
     ///
-    /// Takes O(visible · features · units) for the cosines, and for the matching at most
-    /// O(a² b), a being the smaller of the two numbers and b the larger.
+    /// The cosines cost O(entries · features · units). The matching costs at most O(a² b), where a is
+    /// the smaller and b the larger number of columns.
     ///
     /// # Errors
-    /// [`Error::InvalidParameter`] without features or units, or with more pairs of them than fit into
-    /// memory, [`Error::DimensionMismatch`] if their
-    /// entries differ in number, [`Error::NonFinite`] for NaN and infinities.
+    ///
+    /// [`Error::InvalidParameter`] without features or units, or if the cosines of all pairs do not
+    /// fit into memory; [`Error::DimensionMismatch`] if the columns differ in length;
+    /// [`Error::NonFinite`] for NaN and infinities.
     pub fn new<'a, 'b, T: Real>(
         features: impl Into<DMatrixView<'a, T>>,
         decoder: impl Into<DMatrixView<'b, T>>,
@@ -92,9 +92,9 @@ impl DictionaryMetrics {
         for (name, count) in [("features", features.ncols()), ("units", decoder.ncols())] {
             require(count >= 1, name, "at least 1", float(count))?;
         }
-        let visible = features.nrows();
-        check_batch(features, visible, ["features", "rows of the features"])?;
-        check_batch(decoder, visible, ["decoder", "rows of the decoder"])?;
+        let entries = features.nrows();
+        check_batch(features, entries, ["features", "rows of the features"])?;
+        check_batch(decoder, entries, ["decoder", "rows of the decoder"])?;
 
         let cosines = cosines(features, decoder)?;
         let nearest = cosines.column_iter().map(|of_unit| of_unit.imax());
@@ -107,12 +107,14 @@ impl DictionaryMetrics {
         })
     }
 
-    /// Adds the next batch: the true activations, features × samples, and the hidden activations,
-    /// units × samples. Both count as active where they are not 0.
+    /// Adds a batch of true activations, features × samples, and hidden activations, units × samples.
+    ///
+    /// Both count as active where they are not 0.
     ///
     /// # Errors
-    /// [`Error::DimensionMismatch`], [`Error::EmptyBatch`], or [`Error::NonFinite`], and then
-    /// nothing has been added.
+    ///
+    /// [`Error::DimensionMismatch`], [`Error::EmptyBatch`], or [`Error::NonFinite`]; the batch is then
+    /// ignored.
     pub fn add<'a, 'b, T: Real>(
         &mut self,
         activations: impl Into<DMatrixView<'a, T>>,
@@ -133,11 +135,11 @@ impl DictionaryMetrics {
         Ok(())
     }
 
-    /// [`add`](Self::add) for sparse hidden activations: the same counts.
+    /// Adds a batch as [`add`](Self::add) does, with sparse hidden activations.
     ///
     /// # Errors
-    /// [`Error::DimensionMismatch`], [`Error::EmptyBatch`], or [`Error::NonFinite`], and then
-    /// nothing has been added.
+    ///
+    /// As [`add`](Self::add).
     pub fn add_sparse<'a, T: Real>(
         &mut self,
         activations: impl Into<DMatrixView<'a, T>>,
@@ -168,52 +170,50 @@ impl DictionaryMetrics {
     ) -> Result<(), Error> {
         let what = ["true activations", "rows of the true activations"];
         check_rows(activations, self.features, what[1])?;
-        if activations.ncols() != samples {
-            return Err(Error::DimensionMismatch {
-                what: "columns of the hidden activations",
-                expected: activations.ncols(),
-                actual: samples,
-            });
-        }
+        let columns = "columns of the hidden activations";
+        check_len(columns, activations.ncols(), samples)?;
         check_batch(activations, self.features, what)
     }
 
-    /// The number of samples added.
+    /// Returns the number of added samples.
     #[must_use]
     pub fn samples(&self) -> usize {
         self.samples
     }
 
-    /// The pairs of the best one-to-one matching, as many as there are features or units, whichever
-    /// are fewer: no other has a larger sum of cosines. By unit, ascending.
+    /// Returns the one-to-one matching with the largest sum of cosines, ordered by unit.
+    ///
+    /// Its length is `min(features, units)`.
     #[must_use]
     pub fn matches(&self) -> &[FeatureMatch] {
         &self.matches
     }
 
-    /// The mean correlation coefficient, MCC, in [0, 1]: the mean cosine over the best one-to-one
-    /// [matching](Self::matches). 1 where one side is found whole among the other.
+    /// Returns the mean correlation coefficient (MCC), in [0, 1]: the mean cosine of the best
+    /// one-to-one [matching](Self::matches).
     ///
     /// ```text
     /// 1/n max_π Σᵢ c(i, π(i)),     n = min(features, units)
     /// ```
     ///
-    /// Random directions do not have 0, but about the largest cosine to be found by chance.
+    /// The coefficient of random directions is not 0 but about the largest cosine found by chance.
     #[must_use]
     pub fn mean_correlation_coefficient(&self) -> f64 {
         let sum: f64 = self.matches.iter().map(|pair| pair.cosine).sum();
         sum / float(self.matches.len())
     }
 
-    /// The feature with the largest cosine for each unit, of equal ones the first. Several units
-    /// may share one.
+    /// Returns the feature with the largest cosine for each unit. Ties go to the lower index.
+    ///
+    /// Several units may share a feature.
     #[must_use]
     pub fn nearest_features(&self) -> &[usize] {
         &self.nearest
     }
 
-    /// The number of different [nearest features](Self::nearest_features) per unit, in (0, 1]: 1 if
-    /// no two units are after the same feature.
+    /// Returns the number of different [nearest features](Self::nearest_features) per unit, in (0, 1].
+    ///
+    /// 1 means that no two units share a nearest feature.
     #[must_use]
     pub fn uniqueness(&self) -> f64 {
         let mut nearest = self.nearest.clone();
@@ -222,44 +222,48 @@ impl DictionaryMetrics {
         float(nearest.len()) / float(self.units.len())
     }
 
-    /// The mean over the units of how often the [nearest feature](Self::nearest_features) is there
-    /// when the unit is active, in [0, 1]. 0 counts for a unit that never was. `None` before any
-    /// sample.
+    /// Returns the mean precision of the units as detectors of their
+    /// [nearest feature](Self::nearest_features), in [0, 1]. `None` before any sample.
     ///
     /// ```text
-    /// 1/units Σⱼ |Aⱼ ∩ Pⱼ| / |Aⱼ|     A, P  the samples in which the unit, the feature is active
+    /// 1/units Σⱼ |Aⱼ ∩ Pⱼ| / |Aⱼ|     Aⱼ  samples in which unit j is active
+    ///                                 Pⱼ  samples in which its nearest feature is present
     /// ```
+    ///
+    /// A unit that is never active counts as 0.
     #[must_use]
     pub fn precision(&self) -> Option<f64> {
         self.mean(|unit| share(unit.both, unit.active))
     }
 
-    /// The mean over the units of how often the unit is active when its [nearest
-    /// feature](Self::nearest_features) is there, in [0, 1]. 0 counts for a unit whose feature never
-    /// was. `None` before any sample.
+    /// Returns the mean recall of the units as detectors of their
+    /// [nearest feature](Self::nearest_features), in [0, 1]. `None` before any sample.
     ///
     /// ```text
-    /// 1/units Σⱼ |Aⱼ ∩ Pⱼ| / |Pⱼ|
+    /// 1/units Σⱼ |Aⱼ ∩ Pⱼ| / |Pⱼ|     as for precision
     /// ```
+    ///
+    /// A unit whose feature is never present counts as 0.
     #[must_use]
     pub fn recall(&self) -> Option<f64> {
         self.mean(|unit| share(unit.both, unit.present))
     }
 
-    /// The mean over the units of the [F1 score of each](Self::f1_per_unit), in [0, 1]. `None` before
+    /// Returns the mean of the [F1 scores](Self::f1_per_unit) of all units, in [0, 1]. `None` before
     /// any sample.
     #[must_use]
     pub fn f1(&self) -> Option<f64> {
         self.mean(Detections::f1)
     }
 
-    /// How well each unit tells whether its [nearest feature](Self::nearest_features) is active:
-    /// the harmonic mean of its precision and recall, 0 for a unit that was never active together
-    /// with its feature. `None` before any sample.
+    /// Returns the F1 score of each unit, in [0, 1]: the harmonic mean of its precision and recall.
+    /// `None` before any sample.
     ///
     /// ```text
-    /// F1 = 2 |A ∩ P| / (|A| + |P|)     A, P  the samples in which the unit, the feature is active
+    /// F1 = 2 |A ∩ P| / (|A| + |P|)     as for precision
     /// ```
+    ///
+    /// The score is 0 for a unit that is never active together with its nearest feature.
     #[must_use]
     pub fn f1_per_unit(&self) -> Option<DVector<f64>> {
         let scores = self.units.iter().map(Detections::f1);
@@ -284,12 +288,12 @@ impl Detections {
     }
 }
 
-/// A share of none is 0.
+/// Returns `part / of`, 0 for a share of nothing.
 fn share(part: usize, of: usize) -> f64 {
     float(part) / float(of.max(1))
 }
 
-/// |cos| of every feature and unit, features × units.
+/// Returns |cos| of every feature and unit, features × units.
 fn cosines<T: Real>(
     features: DMatrixView<'_, T>,
     decoder: DMatrixView<'_, T>,
@@ -307,18 +311,18 @@ fn cosines<T: Real>(
         decoder.as_view(),
         &mut Scratch::default(),
     );
-    // A rounding above 1 is none.
+    // Rounding may exceed 1.
     cosines.apply(|cosine| *cosine = cosine.abs().min(1.0));
     Ok(cosines)
 }
 
-/// The columns at norm 1, but for those of zeros.
+/// Scales every column to norm 1, except columns of zeros.
 fn directions<T: Real>(columns: DMatrixView<'_, T>) -> DMatrix<f64> {
     let mut directions = columns.map(|entry| entry.to_f64());
     for mut column in directions.column_iter_mut() {
         let largest = column.amax();
         if largest > 0.0 {
-            column /= largest; // whose square might overflow, or vanish
+            column /= largest; // the squares might overflow or underflow
             column /= column.norm();
         }
     }

@@ -1,20 +1,23 @@
+//! Metrics of scores against labels of two classes.
+
+use crate::validate::{check_finite, check_len};
 use crate::{Error, Real};
 
-/// The area under the ROC curve, in [0, 1]: the chance that a positive sample scores higher than a negative
-/// one, a tie counting half.
+/// Returns the area under the ROC curve, in [0, 1]: the probability that a positive sample scores
+/// higher than a negative one.
 ///
 /// ```text
-/// AUC = 1/(P·N) Σ_{p, n} [s_p > s_n] + ½ [s_p = s_n]
+/// AUC = 1/(P·N) Σ_{p, n} [s_p > s_n] + ½ [s_p = s_n]     P positive, N negative samples
 /// ```
 ///
-/// over the P positive and N negative samples: the Mann-Whitney statistic with midranks, and the
-/// trapezoidal area under [`roc_curve`]. Counted in integers, so exact but for the last division.
-/// Labels are `true` for positives, such as anomalies.
+/// Labels are `true` for positives, such as anomalies. This is the Mann-Whitney statistic with
+/// midranks, and the trapezoidal area under [`roc_curve`]. Pairs are counted in integers, so only the
+/// final division rounds.
 ///
 /// # Errors
 ///
-/// [`Error::DimensionMismatch`] if there is not one label per score, [`Error::OneClass`] unless
-/// both classes are there, [`Error::NonFinite`] for NaN and infinities.
+/// [`Error::DimensionMismatch`] unless there is one label per score; [`Error::EmptyBatch`] without
+/// scores; [`Error::OneClass`] if a class is missing; [`Error::NonFinite`] for NaN and infinities.
 ///
 /// ```
 /// use sparse_autoencoder::metrics::roc_auc;
@@ -35,17 +38,16 @@ pub fn roc_auc<T: Real>(scores: &[T], labels: &[bool]) -> Result<f64, Error> {
     Ok(0.5 * (twice_the_area as f64 / pairs as f64))
 }
 
-/// The average precision, in (0, 1]: the precision at the score of each positive sample, averaged over the
-/// positives.
+/// Returns the average precision, in (0, 1]: the precision at the score of each positive sample,
+/// averaged over the positives.
 ///
 /// ```text
-/// AP = Σₖ (Rₖ − Rₖ₋₁) Pₖ
+/// AP = Σₖ (Rₖ − Rₖ₋₁) Pₖ     k  distinct scores, from the highest down
 /// ```
 ///
-/// over the distinct scores from the highest down; Pₖ and Rₖ are precision and recall when all
-/// samples with that score or a higher one are taken as positive. Samples with equal scores are
-/// taken together, and nothing is interpolated: the definition of scikit-learn's
-/// `average_precision_score`. Scores without information give about the share of positives.
+/// Pₖ and Rₖ are precision and recall if all samples that score at least k count as positive. Nothing
+/// is interpolated, as in scikit-learn's `average_precision_score`. Random scores give about the
+/// share of positives.
 ///
 /// # Errors
 ///
@@ -69,21 +71,21 @@ pub fn average_precision<T: Real>(scores: &[T], labels: &[bool]) -> Result<f64, 
     Ok(sum / f64::of_count(ranking.positives))
 }
 
-/// A point of [`roc_curve`]: what happens if samples count as positive that score at least the
-/// threshold.
+/// A point of [`roc_curve`]: the rates if samples that score at least the threshold count as positive.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub struct RocPoint {
     /// The lowest score that counts as positive.
     pub threshold: f64,
-    /// The share of the negative samples that count as positive: false alarms.
+    /// The share of negative samples that count as positive: the false-alarm rate.
     pub false_positive_rate: f64,
-    /// The share of the positive samples that do: the recall.
+    /// The share of positive samples that count as positive: the recall.
     pub true_positive_rate: f64,
 }
 
-/// The ROC curve: a point for each distinct score, from the highest down, after the point (0, 0)
-/// with an infinite threshold. The last point is (1, 1).
+/// Returns the ROC curve: a point for each distinct score, from the highest down.
+///
+/// The first point is (0, 0) with an infinite threshold, the last is (1, 1).
 ///
 /// # Errors
 ///
@@ -112,7 +114,7 @@ pub fn roc_curve<T: Real>(scores: &[T], labels: &[bool]) -> Result<Vec<RocPoint>
         .collect())
 }
 
-/// How many of each class score at least as high as each distinct score.
+/// The number of samples of each class that score at least as high as each distinct score.
 struct Ranking {
     positives: usize,
     negatives: usize,
@@ -128,21 +130,8 @@ struct Counts {
 
 impl Ranking {
     fn new<T: Real>(scores: &[T], labels: &[bool]) -> Result<Self, Error> {
-        if scores.len() != labels.len() {
-            return Err(Error::DimensionMismatch {
-                what: "labels",
-                expected: scores.len(),
-                actual: labels.len(),
-            });
-        }
-        if let Some(row) = scores.iter().position(|score| !score.is_finite()) {
-            return Err(Error::NonFinite {
-                what: "scores",
-                row,
-                column: 0,
-                value: scores[row].to_f64(),
-            });
-        }
+        check_len("labels", scores.len(), labels.len())?;
+        check_finite("scores", scores)?;
         let positives = labels.iter().filter(|&&label| label).count();
         let negatives = labels.len() - positives;
         if positives == 0 && negatives == 0 {
@@ -163,7 +152,7 @@ impl Ranking {
             negatives: 0,
         };
         let mut cumulative = vec![counts];
-        // Comparing as numbers, for which 0 and −0 are equal.
+        // Compared as numbers, so that 0 and −0 are tied.
         #[allow(clippy::float_cmp)]
         for tied in ranked.chunk_by(|a, b| a.0 == b.0) {
             counts.threshold = tied[0].0;

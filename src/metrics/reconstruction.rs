@@ -6,34 +6,36 @@ use crate::error::{Error, require};
 use crate::linalg::wide::Wide;
 use crate::validate::{check_batch, check_columns, check_rows};
 
-/// Accumulates how far reconstructions `x̂` are from their samples `x`, `e = x̂ − x`.
+/// Accumulates the errors `e = x̂ − x` of reconstructions `x̂`.
 ///
-/// Published "explained variances" are different formulas, and lie far apart on one and the same
-/// reconstruction. The last column is for a small ReLU autoencoder:
+/// Several different formulas are published as "explained variance". The last column gives the value
+/// of each for one small ReLU autoencoder:
 ///
-/// | formula | here | elsewhere | |
+/// | formula | here | elsewhere | value |
 /// |---|---|---|---|
 /// | `1 − Σᵢ‖eᵢ‖² / Σᵢ‖xᵢ−x̄‖²` | [`explained_variance`](Self::explained_variance) | sparsify (as FVU); SAELens 6.54, `explained_variance`; scikit-learn's `r2_score`, `variance_weighted` | 0.254 |
 /// | `1 − Σᵢ‖eᵢ−ē‖² / Σᵢ‖xᵢ−x̄‖²` | [`centered_explained_variance`](Self::centered_explained_variance) | dictionary_learning, `frac_variance_explained` | 0.659 |
-/// | `1 − 1/m Σᵢ ‖eᵢ‖²/‖xᵢ−x̄‖²` | not offered: it needs `x̄` beforehand | SAELens and SAEBench, `explained_variance_legacy`, with the mean of each batch as `x̄` | 0.326 |
-/// | `1 − 1/m Σᵢ‖eᵢ‖² / (q − (q/visible)²)`, `q = 1/m Σᵢ‖xᵢ‖²` | not offered: it measures about 0, not about `x̄` | SAEBench 0.6, `explained_variance`; SAELens of 2025 | |
+/// | `1 − 1/m Σᵢ ‖eᵢ‖²/‖xᵢ−x̄‖²` | none: needs `x̄` in advance | SAELens and SAEBench, `explained_variance_legacy`, with the mean of each batch as `x̄` | 0.326 |
+/// | `1 − 1/m Σᵢ‖eᵢ‖² / (q − (q/entries)²)`, `q = 1/m Σᵢ‖xᵢ‖²` | none: a variance about 0, not about `x̄` | SAEBench 0.6, `explained_variance`; SAELens of 2025 | |
 /// | `1/m Σᵢ ‖eᵢ‖²/‖xᵢ‖²` | [`normalized_mean_squared_error`](Self::normalized_mean_squared_error) | the code published with Gao et al. 2024 | 0.498 |
 ///
-/// The same holds for `mse`: that of SAELens is
-/// [`mean_squared_norm`](Self::mean_squared_norm), `visible` times
-/// [`mean_squared_error`](Self::mean_squared_error); that of SAEBench 0.6 divides each batch by its
-/// number of samples once more.
+/// The same holds for `mse`:
 ///
-/// Even where the formula is the same, numbers can differ. SAELens computes the variance as
-/// `1/m Σᵢ‖xᵢ‖² − ‖x̄‖²`, which loses digits for data far from 0, and answers 0 or 1 for variances
-/// below 10⁻¹⁰. It and scikit-learn square the data as they are: samples of 10²⁰⁰ give NaN. Here
-/// neither happens, and data without variance give `None`.
+/// | here | elsewhere |
+/// |---|---|
+/// | [`mean_squared_norm`](Self::mean_squared_norm), `entries` times [`mean_squared_error`](Self::mean_squared_error) | SAELens, `mse` |
+/// | none: each batch is divided by its number of samples twice | SAEBench 0.6, `mse` |
 ///
-/// Memory is two vectors of `visible` numbers, whatever the number of samples.
+/// Numbers can also differ for the same formula. SAELens computes the variance as
+/// `1/m Σᵢ‖xᵢ‖² − ‖x̄‖²`, which loses digits for data far from 0, and returns 0 or 1 for variances
+/// below 10⁻¹⁰. SAELens and scikit-learn return NaN for samples of 10²⁰⁰, whose squares overflow.
+/// This accumulator keeps its digits in both cases and returns `None` for data without variance.
+///
+/// Memory is two vectors of `entries` numbers.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ReconstructionMetrics {
     samples: usize,
-    /// `x̄`, and a quarter of `ē`, which itself may be out of range.
+    /// `x̄` and a quarter of `ē`, since `ē` may overflow.
     means: [PerEntry<f64>; 2],
     /// `Σᵢ ‖xᵢ − x̄‖²`
     sample_deviation: Wide,
@@ -46,12 +48,12 @@ pub struct ReconstructionMetrics {
 }
 
 impl ReconstructionMetrics {
-    /// An empty accumulator for samples of `visible` entries.
+    /// Creates an empty accumulator for samples of `entries` entries.
     #[must_use]
-    pub fn new(visible: usize) -> Self {
+    pub fn new(entries: usize) -> Self {
         Self {
             samples: 0,
-            means: [PerEntry::new(visible, 0.0), PerEntry::new(visible, 0.0)],
+            means: [PerEntry::new(entries, 0.0), PerEntry::new(entries, 0.0)],
             sample_deviation: Wide::default(),
             error_deviation: Wide::default(),
             squared_error: Wide::default(),
@@ -59,28 +61,29 @@ impl ReconstructionMetrics {
         }
     }
 
-    /// Adds a batch: `samples` and `reconstructions` are both visible x samples, a column each.
+    /// Adds a batch of samples and their reconstructions, both entries × samples.
     ///
     /// # Errors
-    /// [`Error::DimensionMismatch`], [`Error::EmptyBatch`], or [`Error::NonFinite`], and then
-    /// nothing has been added.
+    ///
+    /// [`Error::DimensionMismatch`], [`Error::EmptyBatch`], or [`Error::NonFinite`];
+    /// [`Error::InvalidParameter`] if the sums do not fit into memory. The batch is then ignored.
     pub fn add<'a, 'b, T: Real>(
         &mut self,
         samples: impl Into<DMatrixView<'a, T>>,
         reconstructions: impl Into<DMatrixView<'b, T>>,
     ) -> Result<(), Error> {
         let (samples, reconstructions) = (samples.into(), reconstructions.into());
-        let visible = self.visible();
+        let entries = self.entries();
         let rows = "rows of the reconstructions";
-        check_rows(samples, visible, "rows of the samples")?;
-        check_rows(reconstructions, visible, rows)?;
+        check_rows(samples, entries, "rows of the samples")?;
+        check_rows(reconstructions, entries, rows)?;
         check_columns(
             reconstructions,
             samples.ncols(),
             "columns of the reconstructions",
         )?;
-        check_batch(samples, visible, ["samples", "rows of the samples"])?;
-        check_batch(reconstructions, visible, ["reconstructions", rows])?;
+        check_batch(samples, entries, ["samples", "rows of the samples"])?;
+        check_batch(reconstructions, entries, ["reconstructions", rows])?;
         self.means.iter().try_for_each(PerEntry::check)?;
         for (sample, reconstruction) in samples.column_iter().zip(reconstructions.column_iter()) {
             self.add_sample(sample.as_slice(), reconstruction.as_slice());
@@ -114,20 +117,21 @@ impl ReconstructionMetrics {
             });
     }
 
-    fn visible(&self) -> usize {
+    fn entries(&self) -> usize {
         self.means[0].count
     }
 
-    /// The number of samples added.
+    /// Returns the number of added samples.
     #[must_use]
     pub fn samples(&self) -> usize {
         self.samples
     }
 
-    /// The mean squared error per entry, in [0, ∞]. `None` before any sample, and without entries.
+    /// Returns the mean squared error per entry, in [0, ∞]. `None` before any sample and without
+    /// entries.
     ///
     /// ```text
-    /// 1/(m·visible) Σᵢ ‖eᵢ‖²
+    /// 1/(m·entries) Σᵢ ‖eᵢ‖²
     /// ```
     #[must_use]
     pub fn mean_squared_error(&self) -> Option<f64> {
@@ -135,25 +139,25 @@ impl ReconstructionMetrics {
     }
 
     fn mean_error(&self) -> Option<Wide> {
-        let entries = float(self.samples) * float(self.visible());
-        (entries > 0.0).then(|| self.squared_error.over(entries))
+        let count = float(self.samples) * float(self.entries());
+        (count > 0.0).then(|| self.squared_error.over(count))
     }
 
-    /// The peak signal-to-noise ratio in decibels: what a signal of the range `peak` has over the
-    /// error. Higher is better; ten times less squared error is 10 dB more. `None` before any
-    /// sample, and where there is no error at all.
+    /// Returns the peak signal-to-noise ratio in decibels. `None` before any sample and for perfect
+    /// reconstructions.
     ///
     /// ```text
-    /// 10 log₁₀(peak² / MSE),   MSE = 1/(m·visible) Σᵢ ‖eᵢ‖²
+    /// 10 log₁₀(peak² / MSE),   MSE = 1/(m·entries) Σᵢ ‖eᵢ‖²
     /// ```
     ///
-    /// `peak` is the width of the range that the data can take, in units of the data: 1 for grey
-    /// values in [0, 1] (Huynh-Thu & Ghanbari 2008, *Scope of Validity of PSNR in Image/Video
-    /// Quality Assessment*). It is the ratio of the
-    /// [mean squared error](Self::mean_squared_error) over all samples added; a mean of the ratios
-    /// of single samples, which is published too, is never lower.
+    /// Higher is better. `peak` is the width of the range of the data: 1 for gray values in [0, 1]. See
+    /// Huynh-Thu & Ghanbari 2008, *Scope of Validity of PSNR in Image/Video Quality Assessment*.
+    ///
+    /// The ratio uses the [mean squared error](Self::mean_squared_error) over all added
+    /// samples. The mean ratio of single samples, which is also published, is at least as high.
     ///
     /// # Errors
+    ///
     /// [`Error::InvalidParameter`] unless `peak` is finite and above 0.
     ///
     /// ```
@@ -161,7 +165,7 @@ impl ReconstructionMetrics {
     ///
     /// let mut metrics = ReconstructionMetrics::new(2);
     /// metrics.add(&DMatrix::from_element(2, 3, 0.5), &DMatrix::from_element(2, 3, 0.6))?;
-    /// assert_eq!(metrics.psnr(1.0)?.map(f64::round), Some(20.0)); // an error of a tenth
+    /// assert_eq!(metrics.psnr(1.0)?.map(f64::round), Some(20.0)); // every error is 0.1
     /// # Ok::<(), sparse_autoencoder::Error>(())
     /// ```
     pub fn psnr(&self, peak: f64) -> Result<Option<f64>, Error> {
@@ -171,8 +175,9 @@ impl ReconstructionMetrics {
         Ok(error.map(|error| 20.0 * peak.log10() - 10.0 * error.log10()))
     }
 
-    /// The mean squared norm of the error of a sample, in [0, ∞], which is twice the reconstruction
-    /// term of the objective. `None` before any sample.
+    /// Returns the mean squared error norm of a sample, in [0, ∞]. `None` before any sample.
+    ///
+    /// This is twice the squared-error reconstruction loss of the objective.
     ///
     /// ```text
     /// 1/m Σᵢ ‖eᵢ‖²
@@ -182,51 +187,51 @@ impl ReconstructionMetrics {
         mean(self.squared_error, float(self.samples))
     }
 
-    /// The fraction of the variance that the reconstructions miss (FVU), in [0, ∞]: 0 is perfect, 1 is as good
-    /// as answering the mean sample always, and worse than that exceeds 1. `None` while all
-    /// samples added are equal.
+    /// Returns the fraction of variance unexplained (FVU), in [0, ∞]. `None` while all added samples
+    /// are equal.
     ///
     /// ```text
-    /// Σᵢ ‖eᵢ‖² / Σᵢ ‖xᵢ − x̄‖²,   x̄ = 1/m Σᵢ xᵢ over all samples added
+    /// Σᵢ ‖eᵢ‖² / Σᵢ ‖xᵢ − x̄‖²,   x̄ = 1/m Σᵢ xᵢ over all added samples
     /// ```
+    ///
+    /// 0 is perfect; 1 is the FVU of always reconstructing the mean sample.
     #[must_use]
     pub fn fraction_of_variance_unexplained(&self) -> Option<f64> {
         self.per_deviation(self.squared_error)
     }
 
-    /// `1 −` [`fraction_of_variance_unexplained`](Self::fraction_of_variance_unexplained), in
-    /// [−∞, 1]: 1 is perfect, 0 is as good as the mean sample, and below 0 is worse. `None` while all samples
-    /// added are equal.
+    /// Returns `1 −` [`fraction_of_variance_unexplained`](Self::fraction_of_variance_unexplained), in
+    /// [−∞, 1]. `None` while all added samples are equal.
     #[must_use]
     pub fn explained_variance(&self) -> Option<f64> {
         self.fraction_of_variance_unexplained()
             .map(|unexplained| 1.0 - unexplained)
     }
 
-    /// The explained variance after the mean error has been forgiven: reconstructions may be off by
-    /// a constant vector. In [−∞, 1], and never below
-    /// [`explained_variance`](Self::explained_variance). `None`
-    /// while all samples added are equal.
+    /// Returns the explained variance without the mean error, in [−∞, 1]. `None` while all added
+    /// samples are equal.
     ///
     /// ```text
-    /// 1 − Σᵢ ‖eᵢ − ē‖² / Σᵢ ‖xᵢ − x̄‖²
+    /// 1 − Σᵢ ‖eᵢ − ē‖² / Σᵢ ‖xᵢ − x̄‖²,   ē = 1/m Σᵢ eᵢ
     /// ```
     ///
-    /// The `frac_variance_explained` of dictionary_learning, to compare with numbers from there.
+    /// A constant offset of all reconstructions does not count, so that the value is at least
+    /// [`explained_variance`](Self::explained_variance). dictionary_learning reports it as
+    /// `frac_variance_explained`.
     #[must_use]
     pub fn centered_explained_variance(&self) -> Option<f64> {
         self.per_deviation(self.error_deviation.times(Wide::of(16.0)))
             .map(|unexplained| 1.0 - unexplained)
     }
 
-    /// The mean over the samples of the squared error relative to the squared norm of the sample, in
-    /// [0, ∞]. `None` before any sample, and once a sample of zeros was added.
+    /// Returns the mean squared error relative to the squared norm of each sample, in [0, ∞]. `None`
+    /// before any sample and after a sample of zeros.
     ///
     /// ```text
     /// 1/m Σᵢ ‖eᵢ‖² / ‖xᵢ‖²
     /// ```
     ///
-    /// The `normalized_mean_squared_error` in the code of Gao et al. 2024, *Scaling and Evaluating
+    /// Equals `normalized_mean_squared_error` in the code of Gao et al. 2024, *Scaling and Evaluating
     /// Sparse Autoencoders*. The normalized error in the text of that paper is the
     /// [fraction of variance unexplained](Self::fraction_of_variance_unexplained).
     #[must_use]

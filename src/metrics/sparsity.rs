@@ -7,14 +7,14 @@ use crate::linalg::wide::Wide;
 use crate::validate::check_batch;
 use crate::{Real, SparseHidden};
 
-/// Accumulates how sparse hidden activations `h` are, by unit (over the samples) and by sample
-/// (over the units).
+/// Accumulates the sparsity of hidden activations `h`, per unit over the samples and per sample over
+/// the units.
 ///
-/// A unit is *active* in a sample where `|h| > threshold`, and the threshold is 0 unless
-/// [`with_threshold`](Self::with_threshold) sets it: smooth activations such as the sigmoid are
+/// A unit is *active* in a sample where `|h| > threshold`. The threshold is 0 by default; set another
+/// by [`with_threshold`](Self::with_threshold) for smooth activations such as the sigmoid, which are
 /// never exactly 0.
 ///
-/// Memory is proportional to the number of units, whatever the number of samples.
+/// Memory is proportional to the number of units.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SparsityMetrics {
     threshold: f64,
@@ -39,7 +39,7 @@ struct Mean {
 }
 
 impl SparsityMetrics {
-    /// An empty accumulator for samples of `units` hidden activations, active where they are not 0.
+    /// Creates an empty accumulator for `units` hidden units, active where their activation is not 0.
     #[must_use]
     pub fn new(units: usize) -> Self {
         Self {
@@ -50,10 +50,10 @@ impl SparsityMetrics {
         }
     }
 
-    /// An empty accumulator for samples of `units` hidden activations, active where
-    /// `|h| > threshold`.
+    /// Creates an empty accumulator for `units` hidden units, active where `|h| > threshold`.
     ///
     /// # Errors
+    ///
     /// [`Error::InvalidParameter`] unless the threshold is finite and at least 0.
     pub fn with_threshold(units: usize, threshold: f64) -> Result<Self, Error> {
         require(
@@ -68,11 +68,12 @@ impl SparsityMetrics {
         })
     }
 
-    /// Adds a batch of hidden activations, units x samples.
+    /// Adds a batch of hidden activations, units × samples.
     ///
     /// # Errors
-    /// [`Error::DimensionMismatch`], [`Error::EmptyBatch`], or [`Error::NonFinite`], and then
-    /// nothing has been added.
+    ///
+    /// [`Error::DimensionMismatch`], [`Error::EmptyBatch`], or [`Error::NonFinite`];
+    /// [`Error::InvalidParameter`] if the sums do not fit into memory. The batch is then ignored.
     pub fn add<'a, T: Real>(&mut self, hidden: impl Into<DMatrixView<'a, T>>) -> Result<(), Error> {
         let hidden = hidden.into();
         check_batch(
@@ -87,10 +88,11 @@ impl SparsityMetrics {
         Ok(())
     }
 
-    /// [`add`](Self::add) for sparse hidden activations, by their active units alone: the same bits.
+    /// Adds a batch of sparse hidden activations, with the same bits as [`add`](Self::add).
     ///
     /// # Errors
-    /// [`Error::DimensionMismatch`] or [`Error::EmptyBatch`], and then nothing has been added.
+    ///
+    /// As [`add`](Self::add).
     pub fn add_sparse<T: Real>(&mut self, hidden: &SparseHidden<T>) -> Result<(), Error> {
         hidden.check(self.units.count)?;
         self.units.check()?;
@@ -100,8 +102,8 @@ impl SparsityMetrics {
         Ok(())
     }
 
-    /// Adds a sample by its units and their activations. What is 0 may be left out: it adds 0 to
-    /// every sum, and is above no threshold.
+    /// Adds a sample as pairs of a unit and its activation. Zeros may be omitted: they add 0 to every
+    /// sum and exceed no threshold.
     fn add_sample<'a, T: Real>(&mut self, activations: impl Iterator<Item = (usize, &'a T)>) {
         let mut of_sample = Magnitudes::default();
         for (unit, activation) in activations {
@@ -122,14 +124,14 @@ impl SparsityMetrics {
         self.samples += 1;
     }
 
-    /// The number of samples added.
+    /// Returns the number of added samples.
     #[must_use]
     pub fn samples(&self) -> usize {
         self.samples
     }
 
-    /// The mean activation `ρ̂` of each unit, the quantity that a sparsity target speaks of. `None`
-    /// before any sample.
+    /// Returns the mean activation `ρ̂` of each unit, to compare with a sparsity target. `None` before
+    /// any sample.
     ///
     /// ```text
     /// ρ̂ⱼ = 1/m Σᵢ hⱼᵢ
@@ -139,7 +141,7 @@ impl SparsityMetrics {
         mean_per_unit(&self.units.kept, self.samples, |unit| unit.sum)
     }
 
-    /// The mean number of active units of a sample, in [0, units]. `None` before any sample.
+    /// Returns the mean number of active units per sample, in [0, units]. `None` before any sample.
     ///
     /// ```text
     /// 1/m Σᵢ #{j : |hⱼᵢ| > threshold}
@@ -150,14 +152,15 @@ impl SparsityMetrics {
         ratio(float(active), float(self.samples))
     }
 
-    /// The proportion of samples in which each unit is active, in [0, 1]. `None` before any sample.
+    /// Returns the proportion of samples in which each unit is active, in [0, 1]. `None` before any
+    /// sample.
     ///
     /// ```text
     /// 1/m #{i : |hⱼᵢ| > threshold}
     /// ```
     ///
-    /// With a threshold of 0 it is the `feature_density` of SAELens 6.54; that of SAEBench 0.6,
-    /// `1/m #{i : hⱼᵢ > 0}`, leaves negative activations out.
+    /// With a threshold of 0 it equals `feature_density` of SAELens 6.54. SAEBench 0.6 counts positive
+    /// activations only.
     #[must_use]
     pub fn activation_frequency(&self) -> Option<DVector<f64>> {
         mean_per_unit(&self.units.kept, self.samples, |unit| {
@@ -165,30 +168,28 @@ impl SparsityMetrics {
         })
     }
 
-    /// The units that were active in no sample, ascending: before any sample, all of them.
+    /// Returns the units that are active in no sample, ascending. Before any sample, all units.
     #[must_use]
     pub fn dead_units(&self) -> Vec<usize> {
         positions(self.units.each(true, |unit| unit.active == 0))
     }
 
-    /// How unevenly a sample is spread over the units: the mean of the index over the samples, in its
-    /// range.
+    /// Returns the mean over the samples of a sparsity index over the units, in the range of the index.
     ///
     /// ```text
     /// 1/#S Σ_{i ∈ S} index(|h₁ᵢ|, …, |hₙᵢ|),     S the samples that are not all 0
     /// ```
     ///
-    /// A sample of zeros has no index and is left out of the mean. `None` if all are left out, and
-    /// for a single unit, where only Treves–Rolls is defined.
+    /// `None` if S is empty. For a single unit only Treves–Rolls is defined.
     #[must_use]
     pub fn population_sparsity(&self, index: SparsityIndex) -> Option<f64> {
         let mean = self.population[index.position()];
         ratio(mean.sum, float(mean.count))
     }
 
-    /// How unevenly each unit is spread over the samples: the index of its activations in all
-    /// samples added. `None` for a unit that was 0 in all of them, and for a single sample, where
-    /// only Treves–Rolls is defined.
+    /// Returns a sparsity index of each unit over all added samples. `None` for a unit that is always 0.
+    ///
+    /// For a single sample only Treves–Rolls is defined.
     #[must_use]
     pub fn lifetime_sparsity(&self, index: SparsityIndex) -> Vec<Option<f64>> {
         self.units.each(None, |unit| {

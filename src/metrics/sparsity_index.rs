@@ -2,69 +2,87 @@ use super::float;
 use crate::Real;
 use crate::linalg::wide::Wide;
 
-/// A measure of how unevenly magnitudes are spread, for
-/// [`SparsityMetrics`](super::SparsityMetrics).
+/// A measure of the sparsity of magnitudes, for [`SparsityMetrics`](super::SparsityMetrics).
+///
+/// | index | n equal magnitudes | one nonzero magnitude |
+/// |---|---|---|
+/// | [`Hoyer`](Self::Hoyer) | 0 | 1 |
+/// | [`TrevesRolls`](Self::TrevesRolls) | 1 | 1/n |
+/// | [`VinjeGallant`](Self::VinjeGallant) | 0 | 1 |
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum SparsityIndex {
-    /// As [`hoyer`]: 0 for equal magnitudes, 1 for a single one.
+    /// The index of [`hoyer`].
     Hoyer,
-    /// As [`treves_rolls`]: 1 for equal magnitudes, `1/n` for a single one.
+    /// The index of [`treves_rolls`].
     TrevesRolls,
-    /// As [`vinje_gallant`]: 0 for equal magnitudes, 1 for a single one.
+    /// The index of [`vinje_gallant`].
     VinjeGallant,
 }
 
 impl SparsityIndex {
-    /// The position of this index in [`Magnitudes::indices`].
+    /// Returns the position of this index in [`Magnitudes::indices`].
     pub(super) fn position(self) -> usize {
         self as usize
     }
 }
 
-/// Hoyer's sparseness of `n` magnitudes, in [0, 1]: 1 for a single nonzero value, 0 for equal ones.
+/// Returns Hoyer's sparseness of `n` values, in [0, 1]: 1 for a single nonzero value, 0 for equal
+/// magnitudes.
 ///
 /// ```text
 /// (√n − ‖v‖₁/‖v‖₂) / (√n − 1)
 /// ```
 ///
-/// Hoyer 2004, *Non-negative Matrix Factorization with Sparseness Constraints*. `None` for fewer
-/// than two values, for zeros only, and with NaN or an infinity.
+/// `None` for fewer than two values, for zeros only, and for NaN or infinities (Hoyer 2004,
+/// *Non-negative Matrix Factorization with Sparseness Constraints*).
+///
+/// ```
+/// assert_eq!(sparse_autoencoder::metrics::hoyer(&[0.0, 3.0, 0.0, 0.0]), Some(1.0));
+/// ```
 #[must_use]
 pub fn hoyer<T: Real>(values: &[T]) -> Option<f64> {
     Magnitudes::of(values)?.hoyer(values.len())
 }
 
-/// The sparseness of Treves and Rolls, in [1/n, 1]: the smaller, the sparser.
+/// Returns the sparseness of Treves and Rolls, in [1/n, 1]: smaller is sparser.
 ///
 /// ```text
 /// a = (1/n Σⱼ |vⱼ|)² / (1/n Σⱼ vⱼ²)
 /// ```
 ///
-/// Rolls & Tovee 1995, *Sparseness of the Neuronal Representation of Stimuli in the Primate
-/// Temporal Visual Cortex*, for firing rates; here for magnitudes, so that signed activations count
-/// too. For activations that are 0 or 1 it is the proportion of ones. `None` for no values, for
-/// zeros only, and with NaN or an infinity.
+/// For values of 0 or 1 this is the proportion of ones. `None` without values, for zeros only, and for
+/// NaN or infinities. Defined for firing rates by Rolls & Tovee 1995, *Sparseness of the Neuronal
+/// Representation of Stimuli in the Primate Temporal Visual Cortex*; magnitudes extend it to signed
+/// values.
+///
+/// ```
+/// assert_eq!(sparse_autoencoder::metrics::treves_rolls(&[0.0, 1.0, 0.0, 0.0]), Some(0.25));
+/// ```
 #[must_use]
 pub fn treves_rolls<T: Real>(values: &[T]) -> Option<f64> {
     Magnitudes::of(values)?.treves_rolls(values.len())
 }
 
-/// The sparseness of Vinje and Gallant, in [0, 1]: [`treves_rolls`] turned round and scaled, so that
-/// 1 is a single nonzero value and 0 are equal ones.
+/// Returns the sparseness of Vinje and Gallant, in [0, 1]: 1 for a single nonzero value, 0 for equal
+/// magnitudes.
 ///
 /// ```text
-/// S = (1 − a) / (1 − 1/n)
+/// S = (1 − a) / (1 − 1/n)     a  the value of treves_rolls
 /// ```
 ///
-/// Vinje & Gallant 2000, *Sparse Coding and Decorrelation in Primary Visual Cortex During Natural
-/// Vision*. `None` for fewer than two values, for zeros only, and with NaN or an infinity.
+/// `None` for fewer than two values, for zeros only, and for NaN or infinities (Vinje & Gallant 2000,
+/// *Sparse Coding and Decorrelation in Primary Visual Cortex During Natural Vision*).
+///
+/// ```
+/// assert_eq!(sparse_autoencoder::metrics::vinje_gallant(&[0.0, 1.0, 0.0, 0.0]), Some(1.0));
+/// ```
 #[must_use]
 pub fn vinje_gallant<T: Real>(values: &[T]) -> Option<f64> {
     Magnitudes::of(values)?.vinje_gallant(values.len())
 }
 
-/// All that the indices need of values: `Σ|v|` and `Σv²`.
+/// `Σ|v|` and `Σv²`, from which every index follows.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub(super) struct Magnitudes {
     sum: Wide,
@@ -72,7 +90,7 @@ pub(super) struct Magnitudes {
 }
 
 impl Magnitudes {
-    /// `None` with NaN or an infinity.
+    /// Sums the values; `None` for NaN or infinities.
     fn of<T: Real>(values: &[T]) -> Option<Self> {
         let mut magnitudes = Self::default();
         for value in values {
@@ -86,7 +104,7 @@ impl Magnitudes {
         self.squares.add(Wide::square(value));
     }
 
-    /// Every index of `count` values, each at its [`SparsityIndex::position`].
+    /// Returns every index of `count` values, each at its [`SparsityIndex::position`].
     pub(super) fn indices(self, count: usize) -> [Option<f64>; 3] {
         [
             self.hoyer(count),
@@ -95,7 +113,7 @@ impl Magnitudes {
         ]
     }
 
-    // Cauchy–Schwarz bounds all three; the clamps only take back what rounding adds.
+    // Cauchy–Schwarz bounds all three indices; the clamps only undo rounding.
 
     fn hoyer(self, count: usize) -> Option<f64> {
         let root = float(count).sqrt();

@@ -6,7 +6,7 @@ use crate::Real;
 use crate::error::{Error, require};
 use crate::linalg::{Aligned, Threads, update};
 
-/// Adam, and with a weight decay `AdamW`.
+/// Adam, or `AdamW` with a weight decay.
 ///
 /// ```text
 /// m ← β₁ m + (1 − β₁) g         m̂ = m / (1 − β₁ᵗ)
@@ -14,16 +14,16 @@ use crate::linalg::{Aligned, Threads, update};
 /// θ ← θ − η m̂ / (√v̂ + ε) − η w θ
 /// ```
 ///
-/// `g = ∂J/∂θ`, all operations are elementwise, `m` and `v` start at 0, and `t` counts the steps
-/// from 1. Without `w` this is Algorithm 1 of Kingma & Ba (2015); the decoupled decay `w` is that
-/// of Loshchilov & Hutter (2019), scaled by the learning rate as in PyTorch.
+/// `g = ∂J/∂θ`; all operations are elementwise; `m` and `v` start at 0; `t` counts steps from 1. With
+/// `w = 0` this is Algorithm 1 of Kingma & Ba (2015). The decoupled decay `w` follows Loshchilov &
+/// Hutter (2019), scaled by the learning rate as in PyTorch.
 ///
 /// | Setting | Default | Range | Meaning |
 /// |---|---|---|---|
-/// | `learning_rate` | required | > 0 | η, about the largest change of a parameter in one step |
-/// | [`betas`](Self::betas) | 0.9, 0.999 | \[0, 1) | β₁, β₂: the memory of the moments |
-/// | [`epsilon`](Self::epsilon) | 1e-8 | > 0 | ε, against division by 0 |
-/// | [`weight_decay`](Self::weight_decay) | 0 | ≥ 0 | w, acts on every parameter, biases too |
+/// | `learning_rate` | required | > 0 | η, about the largest change of a parameter per step |
+/// | [`betas`](Self::betas) | 0.9, 0.999 | \[0, 1) | β₁, β₂: the fractions of the moments kept per step |
+/// | [`epsilon`](Self::epsilon) | 1e-8 | > 0 | ε, prevents division by 0 |
+/// | [`weight_decay`](Self::weight_decay) | 0 | ≥ 0 | w, decays every parameter including biases |
 ///
 /// ```
 /// use sparse_autoencoder::{Adam, Optimizer};
@@ -56,7 +56,7 @@ pub struct Adam<T> {
 }
 
 impl<T: Real> Adam<T> {
-    /// Adam with the moments of the paper and no weight decay.
+    /// Creates Adam with the β and ε of the paper and no weight decay.
     ///
     /// # Errors
     ///
@@ -77,7 +77,7 @@ impl<T: Real> Adam<T> {
         })
     }
 
-    /// Sets β₁ and β₂, the parts of the first and of the second moment that a step keeps.
+    /// Sets β₁ and β₂, the fractions of the first and second moments kept per step.
     ///
     /// # Errors
     ///
@@ -92,7 +92,7 @@ impl<T: Real> Adam<T> {
         })
     }
 
-    /// Sets ε, which bounds the step where the gradient vanishes.
+    /// Sets ε, which prevents division by 0 where the gradient vanishes.
     ///
     /// # Errors
     ///
@@ -109,8 +109,8 @@ impl<T: Real> Adam<T> {
 
     /// Sets w, the decoupled weight decay of `AdamW`.
     ///
-    /// It shrinks every parameter, biases too, and is no part of the objective. The weight decay
-    /// of a model is the gradient of its objective's λ/2 Σ‖W‖², which Adam rescales.
+    /// It shrinks every parameter, including biases, and is not part of the objective. By contrast,
+    /// Adam rescales the gradient of a model's own weight decay, λ/2 Σ‖W‖², like any other gradient.
     ///
     /// # Errors
     ///
@@ -130,7 +130,7 @@ impl<T: Real> Adam<T> {
 }
 
 impl<T: Real> Optimizer<T> for Adam<T> {
-    /// Forgets the moments and the step count. The factor of a schedule stays.
+    /// Clears the moments and the step count. The factor of a schedule stays.
     fn reset(&mut self, len: usize) {
         self.beta1_power = 1.0;
         self.beta2_power = 1.0;
@@ -154,15 +154,15 @@ impl<T: Real> Optimizer<T> for Adam<T> {
         self.beta1_power *= self.beta1;
         self.beta2_power *= self.beta2;
 
-        // η m̂ / (√v̂ + ε) = η c₂/c₁ · m / (√v + ε c₂) with c₁ = 1 − β₁ᵗ and c₂ = √(1 − β₂ᵗ): the
-        // corrections cost two numbers a step, in f64, instead of two divisions an element.
+        // η m̂ / (√v̂ + ε) = η c₂/c₁ · m / (√v + ε c₂) with c₁ = 1 − β₁ᵗ and c₂ = √(1 − β₂ᵗ): two
+        // corrections per step, in f64, instead of two divisions per element.
         let learning_rate = self.learning_rate.current();
         let correction2 = (1.0 - self.beta2_power).sqrt();
         let rate: T = saturate(T::of(
             learning_rate * (correction2 / (1.0 - self.beta1_power)),
         ));
         let kept: T = saturate(T::of(1.0 - learning_rate * self.weight_decay));
-        // An ε that is too small for `T` must not become 0, where 0/0 waits.
+        // An ε that underflows in `T` would lead to 0/0.
         let smallest = T::from_magnitude_bits(1);
         let epsilon: T = saturate(T::of(self.epsilon * correction2));
         let epsilon = if epsilon > smallest {
@@ -185,7 +185,7 @@ impl<T: Real> Optimizer<T> for Adam<T> {
                 {
                     *m = saturate(beta1.fma(*m, gain1 * g));
                     *v = saturate(beta2.fma(*v, gain2 * g * g));
-                    // The rate goes first: a rate of 0 times an infinite quotient would be NaN.
+                    // In this order a rate of 0 gives 0, even if m/(√v + ε) would overflow.
                     let change = rate * *m / (v.sqrt() + epsilon);
                     *theta = saturate(theta.fma(kept, -change));
                 }

@@ -16,15 +16,15 @@ use crate::error::{Error, require};
 /// φ(α) ≤ φ(0) + 10⁻⁴ α φ′(0),     |φ′(α)| ≤ 0.9 |φ′(0)|
 /// ```
 ///
-/// `g = ∂J/∂θ`, and `H` is the inverse Hessian that BFGS builds from the last changes of θ and g,
-/// starting from `γI` with `γ = sᵀy / yᵀy` (Nocedal & Wright 2006, Algorithms 7.4 and 7.5, line
-/// search 3.5 and 3.6). The line search tries α = 1 first, in the first step `min(1, 1/‖g‖₁)`.
-/// A step never ends at a larger loss than it began with.
+/// `g = ∂J/∂θ`, and `H` approximates the inverse Hessian from the last changes of θ and g, starting
+/// from `γI` with `γ = sᵀy / yᵀy`. The line search tries α = 1 first, except in the first step, which
+/// tries `min(1, 1/‖g‖₁)`. The loss never increases. The algorithms are 7.4 and 7.5 of Nocedal &
+/// Wright (2006), and 3.5 and 3.6 for the line search.
 ///
-/// Loss and gradient at the accepted point are kept, so that a typical step evaluates the
-/// objective once. **The objective must therefore stay the same from step to step**: a new batch
-/// or a new weight of a term calls for [`reset`](Optimizer::reset). A θ that was changed between
-/// steps is noticed.
+/// **The objective must stay the same from step to step.** The loss and gradient of the accepted point
+/// are reused, so that a typical step evaluates the objective once. Call
+/// [`reset`](Optimizer::reset) after changing the batch or the weight of a term. Changes of θ
+/// between steps are detected.
 ///
 /// A step converges when
 ///
@@ -32,13 +32,13 @@ use crate::error::{Error, require};
 /// ‖g‖∞ ≤ tolerance     or     Jₖ − Jₖ₊₁ ≤ relative_change · |Jₖ|
 /// ```
 ///
-/// or when neither the quasi-Newton direction nor the steepest descent leads down any more.
+/// or when neither the quasi-Newton direction nor steepest descent decreases J.
 ///
 /// | Setting | Default | Range | Meaning |
 /// |---|---|---|---|
-/// | [`history`](Self::history) | 10 | 1 to 1000 | pairs of changes that make up `H` |
-/// | [`tolerance`](Self::tolerance) | 1e-5 | ≥ 0 | largest element of an optimal gradient |
-/// | [`relative_change`](Self::relative_change) | 1e-9, for `f32` its epsilon | ≥ 0 | least worthwhile decrease |
+/// | [`history`](Self::history) | 10 | 1 to 1000 | pairs of changes kept for `H` |
+/// | [`tolerance`](Self::tolerance) | 1e-5 | ≥ 0 | largest gradient element of an optimum |
+/// | [`relative_change`](Self::relative_change) | 1e-9, for `f32` its epsilon | ≥ 0 | relative decrease below which a step converges |
 ///
 /// ```
 /// use sparse_autoencoder::{Lbfgs, Optimizer};
@@ -60,7 +60,7 @@ pub struct Lbfgs<T> {
     tolerance: f64,
     relative_change: f64,
     history: History<T>,
-    /// The accepted point with its loss and gradient. No loss: nothing is known.
+    /// The accepted point with its loss and gradient; `loss` is `None` before the first evaluation.
     point: Vec<T>,
     loss: Option<T>,
     gradient: Vec<T>,
@@ -69,12 +69,12 @@ pub struct Lbfgs<T> {
 }
 
 impl<T: Real> Lbfgs<T> {
-    /// L-BFGS with the default settings.
+    /// Creates L-BFGS with the default settings.
     #[must_use]
     pub fn new() -> Self {
         Self {
             tolerance: 1e-5,
-            // A change that rounding alone could make says nothing.
+            // A smaller change may be rounding alone.
             relative_change: T::default_epsilon().to_f64().max(1e-9),
             history: History::new(10),
             point: Vec::new(),
@@ -85,8 +85,9 @@ impl<T: Real> Lbfgs<T> {
         }
     }
 
-    /// Sets how many pairs of changes are kept, at two vectors of θ's length each. 3 to 20 are
-    /// usual.
+    /// Sets the number of pairs of changes that are kept, usually 3 to 20.
+    ///
+    /// Each pair takes two vectors of the length of θ.
     ///
     /// # Errors
     ///
@@ -106,7 +107,7 @@ impl<T: Real> Lbfgs<T> {
         })
     }
 
-    /// Sets the largest element that the gradient may have where θ counts as optimal.
+    /// Sets the largest gradient element at which θ counts as optimal.
     ///
     /// # Errors
     ///
@@ -121,8 +122,9 @@ impl<T: Real> Lbfgs<T> {
         Ok(Self { tolerance, ..self })
     }
 
-    /// Sets the decrease of a step, relative to the loss, that is not worth another one. With 0
-    /// only a step that changes nothing ends the search.
+    /// Sets the decrease, relative to the loss, at or below which a step converges.
+    ///
+    /// With 0 only a step that leaves the loss unchanged converges.
     ///
     /// # Errors
     ///
@@ -144,8 +146,9 @@ impl<T: Real> Lbfgs<T> {
         largest_magnitude(&self.gradient) <= self.tolerance
     }
 
-    /// Searches from the accepted point along the direction of the history. On success `theta` is
-    /// the point found, `trial_gradient` its gradient, and the result its loss.
+    /// Searches from the accepted point along the quasi-Newton direction.
+    ///
+    /// On success `theta` holds the new point and `trial_gradient` its gradient. Returns its loss.
     fn search(&mut self, loss: T, theta: &mut [T], objective: &mut Objective<'_, T>) -> Option<T> {
         let (point, direction) = (&self.point, &mut self.direction);
         self.history.direction(&self.gradient, direction);
@@ -154,7 +157,7 @@ impl<T: Real> Lbfgs<T> {
             value: loss.to_f64(),
             slope: dot(&self.gradient, direction),
         };
-        // Without curvature the gradient has no length that means anything for θ.
+        // Without curvature the length of the gradient says nothing about the scale of θ.
         let first_step = if self.history.is_empty() {
             (1.0 / sum_of_magnitudes(&self.gradient)).min(1.0)
         } else {
@@ -204,7 +207,7 @@ impl<T: Real> Optimizer<T> for Lbfgs<T> {
                 if !loss.is_finite() {
                     return Step::moved(loss);
                 }
-                // Without a gradient there is no way to go, which must not pass for convergence.
+                // A gradient that is not finite must not count as convergence.
                 if !dot(&self.gradient, &self.gradient).is_finite() {
                     return Step::moved(T::of(f64::NAN));
                 }
@@ -238,7 +241,7 @@ impl<T: Real> Optimizer<T> for Lbfgs<T> {
         }
     }
 
-    /// The accepted point and the history; nothing where no point was accepted.
+    /// Returns the accepted point and the history, or only settings before the first evaluation.
     fn state(&self) -> Result<State<'_, T>, Error> {
         let state = State::new("Lbfgs")
             .setting("history", f64::of_count(self.history.capacity()))
@@ -273,7 +276,7 @@ impl<T: Real> Optimizer<T> for Lbfgs<T> {
         Ok(())
     }
 
-    /// `true`: a line search compares values of one function.
+    /// Returns `true`: a line search compares values of one function.
     fn needs_full_batch(&self) -> bool {
         true
     }

@@ -1,8 +1,10 @@
+//! The learning rate of first-order optimizers.
+
 use super::State;
 use crate::Real;
 use crate::error::{Error, require};
 
-/// A base rate, and the factor that a schedule puts on it.
+/// A base rate and the factor of a schedule.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct LearningRate {
     base: f64,
@@ -20,7 +22,7 @@ impl LearningRate {
         Ok(Self { base, factor: 1.0 })
     }
 
-    /// Replaces the factor, so that a schedule states where it is and not how it got there.
+    /// Replaces the factor, so that a schedule sets its current value.
     pub(super) fn scale(&mut self, factor: f64) -> Result<(), Error> {
         require(
             factor >= 0.0 && factor.is_finite(),
@@ -32,14 +34,14 @@ impl LearningRate {
         Ok(())
     }
 
-    /// In the state of an optimizer: the base rate as a setting, the factor as a number.
+    /// Adds the base rate as a setting and the factor as a number to the state of an optimizer.
     pub(super) fn keep<T: Real>(self, state: State<'_, T>) -> State<'_, T> {
         state
             .setting("learning_rate", self.base)
             .number("factor", self.factor)
     }
 
-    /// With the factor of a state.
+    /// Returns this rate with the factor of a state.
     pub(super) fn restored<T: Real>(mut self, state: &mut State<'_, T>) -> Result<Self, Error> {
         let factor = state.take_number("factor")?;
         let accepted = factor >= 0.0 && factor.is_finite();

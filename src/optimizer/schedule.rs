@@ -4,8 +4,17 @@ use std::f64::consts::PI;
 
 use crate::error::{Error, require};
 
-/// How the learning rate changes over a [`fit`](crate::Trainer::fit): the factor that multiplies
-/// the optimizer's rate, as a function of the progress `p` in [0, 1) through all steps.
+/// A learning-rate schedule: the factor of the optimizer's rate over a
+/// [`fit`](crate::Trainer::fit).
+///
+/// | schedule | factor at progress p ∈ [0, 1) after the warm-up | `floor` |
+/// |---|---|---|
+/// | [`constant`](Self::constant) | 1 | |
+/// | [`linear`](Self::linear) | `1 − p (1 − floor)` | [0, 1] |
+/// | [`cosine`](Self::cosine) | `floor + (1 − floor)(1 + cos πp)/2` | [0, 1] |
+/// | [`exponential`](Self::exponential) | `floorᵖ` | (0, 1] |
+///
+/// [`Trainer::fit`](crate::Trainer::fit) checks the ranges.
 ///
 /// ```
 /// use sparse_autoencoder::Schedule;
@@ -42,31 +51,33 @@ impl Schedule {
         }
     }
 
-    /// `1` throughout: only a [`warm_up`](Self::warm_up) changes it.
+    /// Keeps the factor at 1, after an optional [`warm_up`](Self::warm_up).
     #[must_use]
     pub const fn constant() -> Self {
         Self::new(Decay::Constant, 1.0)
     }
 
-    /// A straight line from 1 to `floor`, in [0, 1].
+    /// Decreases the factor linearly from 1 to `floor`, in [0, 1].
     #[must_use]
     pub const fn linear(floor: f64) -> Self {
         Self::new(Decay::Linear, floor)
     }
 
-    /// Half a cosine from 1 to `floor`, in [0, 1] (Loshchilov & Hutter 2017).
+    /// Decreases the factor along half a cosine from 1 to `floor`, in [0, 1] (Loshchilov & Hutter 2017).
     #[must_use]
     pub const fn cosine(floor: f64) -> Self {
         Self::new(Decay::Cosine, floor)
     }
 
-    /// `floorᵖ`, from 1 to `floor`, in (0, 1].
+    /// Decreases the factor exponentially from 1 to `floor`, in (0, 1].
     #[must_use]
     pub const fn exponential(floor: f64) -> Self {
         Self::new(Decay::Exponential, floor)
     }
 
-    /// Rises linearly from 0 over this fraction of the steps, in [0, 1), before the decay begins.
+    /// Raises the factor linearly from 0 to 1 over the first `fraction` of the steps, in [0, 1).
+    ///
+    /// The decay follows over the remaining steps.
     #[must_use]
     pub const fn warm_up(mut self, fraction: f64) -> Self {
         self.warm_up = fraction;
@@ -89,7 +100,7 @@ impl Schedule {
         )
     }
 
-    /// The factor at progress `p`.
+    /// Returns the factor at `progress`, the fraction of all steps already taken, in [0, 1].
     #[must_use]
     pub fn factor(&self, progress: f64) -> f64 {
         if progress < self.warm_up {

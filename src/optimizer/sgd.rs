@@ -14,16 +14,15 @@ use crate::linalg::{Aligned, Threads, update};
 /// Nesterov   v ← μ v + g,   θ ← θ − η (g + μ v)
 /// ```
 ///
-/// `g = ∂J/∂θ` at the θ that the step starts from, and `v` starts at 0. This is Nesterov momentum
-/// after Sutskever, Martens, Dahl & Hinton (2013), rewritten so that θ is the point where the
-/// gradient is taken, with the learning rate outside of `v`: the form of PyTorch. A changed
-/// learning rate thus acts on the whole step at once.
+/// `g = ∂J/∂θ` before the step, and `v` starts at 0. Nesterov momentum has the form of PyTorch: that of
+/// Sutskever, Martens, Dahl & Hinton (2013), rewritten so that θ is where the gradient is taken. The
+/// learning rate is no factor of `v`, so that a changed rate scales the whole step.
 ///
 /// | Setting | Default | Range | Meaning |
 /// |---|---|---|---|
 /// | `learning_rate` | required | > 0 | η |
-/// | [`momentum`](Self::momentum) | 0 | \[0, 1) | μ, the part of the velocity that is kept |
-/// | [`nesterov`](Self::nesterov) | off | | look ahead along the velocity |
+/// | [`momentum`](Self::momentum) | 0 | \[0, 1) | μ, the fraction of the velocity kept per step |
+/// | [`nesterov`](Self::nesterov) | off | | Nesterov instead of classical momentum |
 ///
 /// ```
 /// use sparse_autoencoder::{Optimizer, Sgd};
@@ -50,7 +49,7 @@ pub struct Sgd<T> {
 }
 
 impl<T: Real> Sgd<T> {
-    /// Plain gradient descent.
+    /// Creates plain gradient descent.
     ///
     /// # Errors
     ///
@@ -66,7 +65,7 @@ impl<T: Real> Sgd<T> {
         })
     }
 
-    /// Sets μ, the part of the velocity that a step keeps.
+    /// Sets μ, the fraction of the velocity kept per step.
     ///
     /// # Errors
     ///
@@ -81,7 +80,7 @@ impl<T: Real> Sgd<T> {
         Ok(Self { momentum, ..self })
     }
 
-    /// Looks ahead along the velocity. The same as plain descent where the momentum is 0.
+    /// Uses Nesterov instead of classical momentum. Has no effect where the momentum is 0.
     #[must_use]
     pub fn nesterov(self) -> Self {
         Self {
@@ -92,7 +91,7 @@ impl<T: Real> Sgd<T> {
 }
 
 impl<T: Real> Optimizer<T> for Sgd<T> {
-    /// Forgets the velocity. The factor of a schedule stays.
+    /// Clears the velocity. The factor of a schedule stays.
     fn reset(&mut self, len: usize) {
         for state in [&mut self.gradient, &mut self.velocity] {
             state.reset(len);

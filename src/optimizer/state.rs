@@ -1,15 +1,17 @@
+//! The state of an optimizer, as a checkpoint stores it.
+
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use crate::{Error, Real};
 
-/// What an optimizer remembers from step to step, for a checkpoint: named numbers, and named vectors.
+/// The state of an optimizer for a checkpoint: settings, named numbers, and named vectors.
 ///
-/// [`Optimizer::state`](super::Optimizer::state) makes one, which borrows the vectors, and
-/// [`Optimizer::restore`](super::Optimizer::restore) takes it apart. What the optimizer was built
-/// with are its *settings*: they are not restored but compared, because a program builds its
-/// optimizer before it resumes.
+/// [`Optimizer::state`](super::Optimizer::state) builds one that borrows the vectors, and
+/// [`Optimizer::restore`](super::Optimizer::restore) takes the entries out again. *Settings* are the
+/// arguments with which the optimizer was built. Resuming compares them instead of restoring them,
+/// because a program builds its optimizer before it resumes.
 ///
 /// ```
 /// use sparse_autoencoder::optimizer::{Objective, Optimizer, State, Step};
@@ -54,7 +56,7 @@ pub struct State<'a, T: Real> {
     pub(crate) optimizer: String,
     pub(crate) settings: BTreeMap<String, f64>,
     pub(crate) entries: BTreeMap<String, Entry<'a, T>>,
-    /// The file that it comes from, if it does.
+    /// The file from which the state was read, if any.
     pub(crate) path: Option<PathBuf>,
 }
 
@@ -65,7 +67,7 @@ pub(crate) enum Entry<'a, T: Real> {
 }
 
 impl<'a, T: Real> State<'a, T> {
-    /// The state of an optimizer of this name, which tells it from others, so far without anything.
+    /// Creates an empty state of the optimizer with this name, which must be unique.
     pub fn new(optimizer: &str) -> Self {
         Self {
             optimizer: optimizer.to_owned(),
@@ -75,48 +77,48 @@ impl<'a, T: Real> State<'a, T> {
         }
     }
 
-    /// With a setting, which must be the same when the state is restored.
+    /// Adds a setting, which must have the same value when the state is restored.
     pub fn setting(mut self, name: &str, value: f64) -> Self {
         self.settings.insert(name.to_owned(), value);
         self
     }
 
-    /// With a number of this name, which replaces an entry of the same name.
+    /// Adds a number, replacing any entry of the same name.
     pub fn number(mut self, name: &str, value: f64) -> Self {
         self.entries.insert(name.to_owned(), Entry::Number(value));
         self
     }
 
-    /// With a vector of this name, which replaces an entry of the same name.
+    /// Adds a vector, replacing any entry of the same name.
     pub fn vector(mut self, name: &str, values: &'a [T]) -> Self {
         let values = Entry::Vector(Cow::Borrowed(values));
         self.entries.insert(name.to_owned(), values);
         self
     }
 
-    /// Whether there is an entry of this name that has not been taken.
+    /// Returns whether an entry of this name is left to take.
     #[must_use]
     pub fn has(&self, name: &str) -> bool {
         self.entries.contains_key(name)
     }
 
-    /// The number of this name.
+    /// Takes out the number of this name.
     ///
     /// # Errors
     ///
-    /// [`Error::Malformed`] if there is none.
+    /// [`Error::Malformed`] if it is missing.
     pub fn take_number(&mut self, name: &str) -> Result<f64, Error> {
         match self.entries.remove(name) {
             Some(Entry::Number(value)) => Ok(value),
-            _ => Err(self.malformed(format!("there is no number {name}"))),
+            _ => Err(self.malformed(format!("the number {name} is missing"))),
         }
     }
 
-    /// The vector of this name, which must have so many entries.
+    /// Takes out the vector of this name, which must have `len` entries.
     ///
     /// # Errors
     ///
-    /// [`Error::Malformed`] if there is none, or one of another length.
+    /// [`Error::Malformed`] if it is missing or has another length.
     pub fn take_vector(&mut self, name: &str, len: usize) -> Result<Vec<T>, Error> {
         match self.entries.remove(name) {
             Some(Entry::Vector(values)) if values.len() == len => Ok(values.into_owned()),
@@ -124,11 +126,11 @@ impl<'a, T: Real> State<'a, T> {
                 "{name} must have {len} entries, has {}",
                 values.len()
             ))),
-            _ => Err(self.malformed(format!("there is no vector {name}"))),
+            _ => Err(self.malformed(format!("the vector {name} is missing"))),
         }
     }
 
-    /// [`take_vector`](Self::take_vector) of finite numbers.
+    /// Takes out a vector as [`take_vector`](Self::take_vector) does, and refuses NaN and infinities.
     pub(super) fn take_finite(&mut self, name: &str, len: usize) -> Result<Vec<T>, Error> {
         let values = self.take_vector(name, len)?;
         self.require(crate::linalg::all_finite(&values), name, "finite")?;
@@ -148,7 +150,7 @@ impl<'a, T: Real> State<'a, T> {
         }
     }
 
-    /// Refuses an entry for which `accepted` does not hold.
+    /// Refuses the entry `name` unless `accepted`.
     pub(super) fn require(
         &self,
         accepted: bool,

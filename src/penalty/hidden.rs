@@ -1,12 +1,12 @@
-//! What a penalty sees, and where it adds.
+//! The two sides of a penalty: the batch that it reads and the gradient that it adds to.
 
 use crate::linalg::Aligned;
 use crate::{Activation, Real};
 
-/// The activations of one hidden layer on one batch, as a penalty sees them: of
-/// [`Activation::Gated`] units, what their gates let through, `max(π, 0)`.
+/// The activations of one hidden layer on one batch, as a penalty sees them.
 ///
-/// Slices and numbers: a penalty depends on no version of a matrix library.
+/// Everything is a slice or a number, so that a penalty depends on no version of a matrix library.
+/// For [`Activation::Gated`] the activations are those of the gates, `max(π, 0)`.
 #[derive(Debug, Clone, Copy)]
 pub struct HiddenBatch<'a, T> {
     activations: &'a [T],
@@ -17,8 +17,9 @@ pub struct HiddenBatch<'a, T> {
 }
 
 impl<'a, T: Real> HiddenBatch<'a, T> {
-    /// `activations` sample after sample, `mean.len()` units each, of which `mean` is the mean and
-    /// `active` of a sample are not 0, on average.
+    /// Views `activations`, sample after sample with `mean.len()` units each.
+    ///
+    /// `mean` holds ρ̂ of each unit, `active` the mean number of nonzero activations per sample.
     pub(crate) fn new(
         activations: &'a [T],
         (mean, active): (&'a [T], T),
@@ -35,61 +36,67 @@ impl<'a, T: Real> HiddenBatch<'a, T> {
         }
     }
 
-    /// The number of units of the layer.
+    /// Returns the number of units of the layer.
     #[must_use]
     pub fn units(&self) -> usize {
         self.mean.len()
     }
 
-    /// The number of samples m of the batch, at least 1.
+    /// Returns the number of samples m of the batch, at least 1.
     #[must_use]
     pub fn samples(&self) -> usize {
         self.activations.len() / self.mean.len()
     }
 
-    /// All activations, sample after sample: `units · samples` values.
+    /// Returns all activations, sample after sample: `units · samples` values.
     #[must_use]
     pub fn activations(&self) -> &'a [T] {
         self.activations
     }
 
-    /// The activations of each sample in turn, `units` values each.
+    /// Iterates over the samples, each with `units` activations.
     pub fn columns(&self) -> impl ExactSizeIterator<Item = &'a [T]> {
         self.activations.chunks_exact(self.mean.len())
     }
 
-    /// The mean activation ρ̂ of each unit over the batch, ready-made. Where
-    /// [several processes](crate::AllReduce) train, over the batches of all of them.
+    /// Returns the mean activation ρ̂ of each unit over the batch, already computed.
+    ///
+    /// Where [several processes](crate::AllReduce) train, the mean is over the batches of all.
     #[must_use]
     pub fn mean(&self) -> &'a [T] {
         self.mean
     }
 
-    /// The mean number of active units of a sample, `L₀ = 1/m Σᵢ ‖hᵢ‖₀`, ready-made as
-    /// [`mean`](Self::mean) is.
+    /// Returns the mean number of active units per sample, `L₀ = 1/m Σᵢ ‖hᵢ‖₀`, already computed.
+    ///
+    /// Covers the same batches as [`mean`](Self::mean).
     #[must_use]
     pub fn mean_active(&self) -> T {
         self.active
     }
 
-    /// The sparsity target ρ of the model.
+    /// Returns the sparsity target ρ of the model.
     #[must_use]
     pub fn target(&self) -> T {
         self.target
     }
 
-    /// The activation function that made the activations, for its range and its sign.
+    /// Returns the activation function of the layer, for its range and its sign.
     #[must_use]
     pub fn activation(&self) -> Activation {
         self.activation
     }
 }
 
-/// Where a penalty adds its gradient: three channels, of which it touches what it needs.
+/// The gradient that a penalty adds to, in three channels of different size.
 ///
-/// A penalty on the mean activations costs O(units) by the first; what is written there is added
-/// to the gradient of *every* activation of that unit. A penalty on how often units are active has
-/// no gradient by the activations at all, and uses the last.
+/// | channel | values | for penalties on |
+/// |---|---|---|
+/// | [`per_unit`](Self::per_unit) | units | mean activations: O(units) |
+/// | [`per_activation`](Self::per_activation) | units · samples | single activations |
+/// | [`per_frequency`](Self::per_frequency) | units | how often units are active |
+///
+/// A penalty touches only the channels that it needs.
 #[derive(Debug)]
 pub struct HiddenGradient<'a, T> {
     per_unit: &'a mut [T],
@@ -100,8 +107,7 @@ pub struct HiddenGradient<'a, T> {
 }
 
 impl<'a, T: Real> HiddenGradient<'a, T> {
-    /// `per_unit` and `per_frequency` are used as they are; `per_activation` is made room in for that many activations, and
-    /// cleared, if it is asked for.
+    /// Wraps the three buffers. `per_activation` is grown to `activations` and cleared on first use.
     pub(crate) fn new(
         per_unit: &'a mut [T],
         per_frequency: &'a mut [T],
@@ -117,24 +123,24 @@ impl<'a, T: Real> HiddenGradient<'a, T> {
         }
     }
 
-    /// One value per unit, to be added to: it counts for every sample of the batch.
+    /// Returns one value per unit to add to. It applies to every activation of that unit.
     pub fn per_unit(&mut self) -> &mut [T] {
         self.per_unit
     }
 
-    /// One value per unit, to be added to: `scale · ∂Ω/∂φⱼ` for the frequency
+    /// Returns one value per unit to add `scale · ∂Ω/∂φⱼ` to, for the frequency
     /// `φⱼ = 1/m Σᵢ 1[hⱼᵢ ≠ 0]` with which the unit is active.
     ///
-    /// A frequency is a step of the activations, whose derivative is 0 almost everywhere. But
-    /// [`Activation::JumpRelu`] has thresholds, which learn of it by their pseudo-gradient; for
-    /// other activations what is written here is lost, so a penalty that uses it should
-    /// [refuse](crate::Penalty::check) them.
+    /// The derivative of a frequency is 0 almost everywhere; the thresholds of
+    /// [`Activation::JumpRelu`] learn from it by their pseudo-derivative. Other activations ignore
+    /// this channel, so a penalty that uses it should [refuse](crate::Penalty::check) them.
     pub fn per_frequency(&mut self) -> &mut [T] {
         self.per_frequency
     }
 
-    /// One value per activation, sample after sample, to be added to. Asking for it costs a pass
-    /// over the batch.
+    /// Returns one value per activation to add to, sample after sample.
+    ///
+    /// The first call costs a pass over the batch.
     pub fn per_activation(&mut self) -> &mut [T] {
         if !self.per_activation_used {
             self.per_activation.grow(self.activations);

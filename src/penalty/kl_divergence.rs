@@ -2,21 +2,25 @@ use crate::error::require;
 use crate::penalty::{Description, HiddenBatch, HiddenGradient, Penalty};
 use crate::{Activation, Error, Real};
 
-/// The Kullback–Leibler divergence of the mean activations from the sparsity target.
+/// Penalizes the Kullback–Leibler divergence of the mean activations from the sparsity target.
 ///
 /// ```text
 /// Ω = Σⱼ ρ ln(ρ/qⱼ) + (1−ρ) ln((1−ρ)/(1−qⱼ)),     qⱼ = (ρ̂ⱼ − low) / (high − low)
 /// ∂Ω/∂hⱼᵢ = 1/m · (−ρ/qⱼ + (1−ρ)/(1−qⱼ)) / (high − low)
 /// ```
 ///
-/// (Ng, *CS294A Lecture notes: Sparse autoencoder*.) `low` and `high` are the ends of the
-/// activation's range: `q = ρ̂` for [`Sigmoid`](Activation::Sigmoid) and
-/// [`SaturatingLinear`](Activation::SaturatingLinear), `q = (ρ̂ + 1)/2` for
-/// [`Tanh`](Activation::Tanh), hence the factor ½ in its gradient. Unbounded activations are
-/// refused.
+/// `low` and `high` are the ends of the activation's range (Ng, *CS294A Lecture notes: Sparse
+/// autoencoder*):
 ///
-/// Costs O(units). `q` is clamped to `[ε, 1−ε]`, ε being the machine precision, and the gradient is
-/// that of the clamped function: 0 where it is clamped.
+/// | activation | range | q |
+/// |---|---|---|
+/// | [`Sigmoid`](Activation::Sigmoid), [`SaturatingLinear`](Activation::SaturatingLinear) | [0, 1] | `ρ̂` |
+/// | [`Tanh`](Activation::Tanh) | [−1, 1] | `(ρ̂ + 1)/2` |
+///
+/// Unbounded activations are refused. The sparsity target ρ lies in (0, 1).
+///
+/// Costs O(units). `q` is clamped to `[ε, 1−ε]`, where ε is the machine precision; the gradient is 0
+/// where `q` is clamped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct KlDivergence;
 
@@ -44,7 +48,7 @@ impl<T: Real> Penalty<T> for KlDivergence {
             } else if q > highest {
                 highest
             } else {
-                q // NaN too: a diverging mean must show in the loss
+                q // NaN passes, so that divergence shows in the loss
             };
             value += rho * (rho / q).ln() + (one - rho) * ((one - rho) / (one - q)).ln();
         }
@@ -62,7 +66,8 @@ impl<T: Real> Penalty<T> for KlDivergence {
             None => Err(Error::UnsupportedActivation {
                 what: "KlDivergence",
                 activation: *activation,
-                requirement: "its values must be bounded, as those of Sigmoid, Tanh, or SaturatingLinear",
+                requirement: "it needs bounded activations (Sigmoid, Tanh, or SaturatingLinear); use \
+                              `.penalty(L1)` or `.penalty(SquaredDeviation)` with unbounded ones",
             }),
         }
     }

@@ -3,16 +3,16 @@ use crate::penalty::{Description, HiddenBatch, HiddenGradient, Penalty};
 use crate::units::Chooses;
 use crate::{Activation, Error, Real};
 
-/// The mean number of active units.
+/// Penalizes the mean number of active units per sample.
 ///
 /// ```text
 /// Ω = 1/m Σᵢ ‖hᵢ‖₀ = Σⱼ φⱼ,     φⱼ = 1/m Σᵢ 1[hⱼᵢ ≠ 0]
 /// ∂Ω/∂φⱼ = 1
 /// ```
 ///
-/// For [`Activation::JumpRelu`], whose thresholds learn of it by a pseudo-gradient; other
-/// activations are refused (Rajamanoharan et al. 2024, *Jumping Ahead*). The sparsity target plays
-/// no part. It does not shrink the activations.
+/// Requires [`Activation::JumpRelu`], whose thresholds receive the gradient through a
+/// pseudo-derivative (Rajamanoharan et al. 2024, *Jumping Ahead*). The penalty does not shrink
+/// activations and ignores the sparsity target.
 ///
 /// ```
 /// use sparse_autoencoder::{Activation, L0, SparseAutoencoder};
@@ -53,17 +53,30 @@ impl<T: Real> Penalty<T> for L0 {
     }
 }
 
-/// How far the number of active units is from the number that is wanted.
+/// Penalizes the squared relative distance of the number of active units from a target.
 ///
 /// ```text
 /// Ω = (L₀/(ρ·units) − 1)²,     L₀ = 1/m Σᵢ ‖hᵢ‖₀ = Σⱼ φⱼ
 /// ∂Ω/∂φⱼ = 2 (L₀/(ρ·units) − 1)/(ρ·units)
 /// ```
 ///
-/// For [`Activation::JumpRelu`], whose thresholds learn of it by a pseudo-gradient; other
-/// activations are refused. The sparsity target ρ is the proportion of active units that is wanted:
-/// 20 of 4096 are `20.0 / 4096.0`. (Rajamanoharan et al. 2024, *Jumping Ahead*, appendix on a target
-/// for L₀.)
+/// The sparsity target ρ, in (0, 1], is the target proportion of active units: `20.0 / 4096.0` for
+/// 20 of 4096 units. Requires [`Activation::JumpRelu`], as [`L0`] does (Rajamanoharan et al. 2024,
+/// *Jumping Ahead*, appendix on a target for L₀).
+///
+/// ```
+/// use sparse_autoencoder::{Activation, SparseAutoencoder, TargetL0};
+///
+/// let sae = SparseAutoencoder::<f32>::builder()
+///     .layers([64, 512])
+///     .hidden_activation(Activation::JumpRelu)
+///     .bandwidth(0.05)
+///     .output_activation(Activation::Identity)
+///     .penalty(TargetL0)
+///     .sparsity_target(16.0 / 512.0)
+///     .build()?;
+/// # Ok::<(), sparse_autoencoder::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct TargetL0;
 
@@ -74,9 +87,9 @@ impl<T: Real> Penalty<T> for TargetL0 {
         scale: T,
         gradient: &mut HiddenGradient<'_, T>,
     ) -> T {
-        let wanted = hidden.target().to_f64() * f64::of_count(hidden.units());
-        let excess = hidden.mean_active().to_f64() / wanted - 1.0;
-        let slope = scale * T::of(2.0 * excess / wanted);
+        let target = hidden.target().to_f64() * f64::of_count(hidden.units());
+        let excess = hidden.mean_active().to_f64() / target - 1.0;
+        let slope = scale * T::of(2.0 * excess / target);
         gradient
             .per_frequency()
             .iter_mut()
@@ -99,6 +112,7 @@ impl<T: Real> Penalty<T> for TargetL0 {
     }
 }
 
+/// Refuses activations without thresholds.
 fn needs_thresholds(what: &'static str, activation: &Activation) -> Result<(), Error> {
     if activation.traits().chooses == Chooses::Threshold {
         return Ok(());
@@ -106,6 +120,7 @@ fn needs_thresholds(what: &'static str, activation: &Activation) -> Result<(), E
     Err(Error::UnsupportedActivation {
         what,
         activation: *activation,
-        requirement: "only the thresholds of JumpRelu learn from the number of active units",
+        requirement: "only the thresholds of JumpRelu learn from the number of active units; use \
+                      `.penalty(L1)` or `.penalty(Proportion)` with other activations",
     })
 }

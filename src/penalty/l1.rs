@@ -2,19 +2,20 @@ use crate::Real;
 use crate::linalg::{self, Scalar};
 use crate::penalty::{Description, HiddenBatch, HiddenGradient, Penalty};
 
-/// The mean absolute sum of the activations.
+/// Penalizes the mean ℓ₁ norm of the activations.
 ///
 /// ```text
 /// Ω = 1/m Σᵢ ‖hᵢ‖₁
 /// ∂Ω/∂hⱼᵢ = 1/m sign(hⱼᵢ),     0 where hⱼᵢ = 0
 /// ```
 ///
-/// The sparsity target plays no part. Where an activation is never negative, `Ω = Σⱼ ρ̂ⱼ`: the
-/// penalty then costs O(units), else O(units · samples).
+/// The sparsity target is ignored. The cost is O(units · samples), or O(units) where activations are
+/// never negative and `Ω = Σⱼ ρ̂ⱼ`.
 ///
-/// In that form `∂Ω/∂hⱼᵢ = 1/m` also where `hⱼᵢ = 0`. Weights and biases do not see it there, because the
-/// derivative of the activation is 0. The thresholds of [`JumpRelu`](crate::Activation::JumpRelu) do:
-/// each inactive unit within ε/2 below its threshold `t` adds `−β t / (ε m)` to `∂J/∂t`.
+/// For such activations `∂Ω/∂hⱼᵢ = 1/m` also where `hⱼᵢ = 0`. The derivative of the activation is 0
+/// there, so that weights and biases do not change. The thresholds of
+/// [`JumpRelu`](crate::Activation::JumpRelu) do: each inactive unit within ε/2 below its threshold
+/// `t` adds `−β t / (ε m)` to `∂J/∂t`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct L1;
 

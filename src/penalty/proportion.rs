@@ -4,18 +4,18 @@ use crate::sparse;
 use crate::units::proportion_of;
 use crate::{Activation, Error, Real};
 
-/// The trimmed ℓ₁ norm: what is active beyond the allowed proportion of units.
+/// Penalizes activations beyond the k strongest of each sample: the trimmed ℓ₁ norm.
 ///
 /// ```text
 /// Ω = 1/m Σᵢ Σ_{j ∉ top_k(|hᵢ|)} |hⱼᵢ|,     k = ⌈ρ · units⌉
 /// ∂Ω/∂hⱼᵢ = 1/m sign(hⱼᵢ) for j ∉ top_k(|hᵢ|),     0 elsewhere and where hⱼᵢ = 0
 /// ```
 ///
-/// It is zero exactly when at most the proportion ρ of the units is active in every sample, and it
-/// leaves the k strongest units of a sample alone: no shrinkage of what is kept (Bertsimas,
-/// Copenhaver & Mazumder 2017, *The Trimmed Lasso*). Of equal magnitudes the lower index is kept.
+/// Ω is zero exactly when every sample has at most k active units. The k strongest are not shrunk
+/// (Bertsimas, Copenhaver & Mazumder 2017, *The Trimmed Lasso*). Of equal magnitudes the lower index
+/// is kept. The sparsity target ρ lies in (0, 1].
 ///
-/// Costs O(units · samples). The hard form of the same bound is [`Activation::TopProportion`].
+/// Costs O(units · samples). [`Activation::TopProportion`] enforces the same bound exactly.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Proportion;
 
@@ -45,7 +45,7 @@ impl<T: Real> Penalty<T> for Proportion {
                     sum += magnitude.to_f64();
                     *g += if h > T::zero() { step } else { -step };
                 } else if !magnitude.is_finite() {
-                    sum += magnitude.to_f64(); // a diverging activation must show in the loss
+                    sum += magnitude.to_f64(); // so that divergence shows in the loss
                 }
             }
         }

@@ -1,7 +1,9 @@
 use super::{Description, HiddenBatch, HiddenGradient, Penalty};
 use crate::{Activation, Error, Real};
 
-/// A multiple of a penalty: `Ω = factor · Ω_inner`.
+/// Multiplies a penalty by a constant factor: `Ω = factor · Ω_inner`.
+///
+/// With a factor of 0 the inner penalty is neither checked nor computed.
 ///
 /// ```
 /// use sparse_autoencoder::{KlDivergence, L1, SparseAutoencoder, penalty::Scaled};
@@ -19,8 +21,9 @@ pub struct Scaled<P> {
 }
 
 impl<P> Scaled<P> {
-    /// `factor` times `penalty`. The factor must be finite and at least 0, which is checked when a
-    /// model is built.
+    /// Returns `factor` times `penalty`.
+    ///
+    /// The factor must be finite and at least 0; building a model checks it.
     pub const fn new(factor: f64, penalty: P) -> Self {
         Self { factor, penalty }
     }
@@ -35,7 +38,7 @@ impl<T: Real, P: Penalty<T>> Penalty<T> for Scaled<P> {
         gradient: &mut HiddenGradient<'_, T>,
     ) -> T {
         if self.factor == 0.0 {
-            return T::zero(); // also of what is not defined for these activations
+            return T::zero(); // the inner penalty may be undefined for these activations
         }
         let factor = T::of(self.factor);
         factor * self.penalty.accumulate(hidden, scale * factor, gradient)

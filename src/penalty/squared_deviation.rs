@@ -1,15 +1,15 @@
 use crate::Real;
 use crate::penalty::{Description, HiddenBatch, HiddenGradient, Penalty};
 
-/// The squared deviation of the mean activations from the sparsity target.
+/// Penalizes the squared deviation of the mean activations from the sparsity target.
 ///
 /// ```text
 /// Ω = ½ Σⱼ (ρ̂ⱼ − ρ)²
 /// ∂Ω/∂hⱼᵢ = 1/m (ρ̂ⱼ − ρ)
 /// ```
 ///
-/// (Lee, Ekanadham & Ng 2007, *Sparse deep belief net model for visual area V2*.) Defined for every
-/// activation; costs O(units).
+/// Defined for every activation; costs O(units) (Lee, Ekanadham & Ng 2007, *Sparse deep belief net
+/// model for visual area V2*).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct SquaredDeviation;
 

@@ -47,7 +47,7 @@ impl<T: Real> Trainer<T> {
                 noisy.copy_from_slice(column.as_slice());
             }
             let scratch = &mut workspace.scratch;
-            threads.enter(|| corruption.spoil(noisy, rng, scratch));
+            threads.enter(|| corruption.corrupt(noisy, rng, scratch));
             batch.input = DMatrixView::from_slice(noisy, target.nrows(), target.ncols());
         }
         let clip = self.clip_gradient.map(T::of);

@@ -68,7 +68,7 @@ impl<T: Real> Trainer<T> {
 
 /// `1/m Σᵢ ℓ(x̄, xᵢ)`, of evenly spaced samples if they are many.
 fn loss_of_mean<T: Real>(samples: &dyn Samples<T>, loss: Reconstruction) -> Result<f64, Error> {
-    let (visible, count) = (samples.visible(), samples.count());
+    let (visible, count) = (samples.entries(), samples.count());
     let step = count.div_ceil((ENTRIES / visible).max(1));
     let chosen: Vec<usize> = (0..count).step_by(step).collect();
     let mut first = vec![T::zero(); visible];

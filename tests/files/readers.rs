@@ -238,7 +238,7 @@ fn what_compresses_well_is_read() {
     let images = idx(&[1000, 4000], &vec![0; 4_000_000]);
     let path = write(&scratch, "idx.gz", &gzip(&images));
     let read = IdxFile::<f32>::open(&path).unwrap();
-    assert_eq!((read.count(), read.visible()), (1000, 4000));
+    assert_eq!((read.count(), read.entries()), (1000, 4000));
 }
 
 #[test]

@@ -738,10 +738,7 @@ mod bad_input {
             assert_eq!(name_of(&refused(&normal, rule, split)), "calibration_split");
         }
         let error = refused(&normal, rule, 0.99);
-        assert_eq!(
-            name_of(&error),
-            "samples beside those held out for calibration"
-        );
+        assert_eq!(name_of(&error), "samples left to train on");
         assert_eq!(
             name_of(&refused(&normal, rule, 0.02)),
             "calibration samples"
@@ -749,7 +746,7 @@ mod bad_input {
         let error = refused(&normal, Threshold::FalseAlarmRate(0.01), 0.5);
         assert_eq!(
             name_of(&error),
-            "calibration samples for such a false-alarm rate"
+            "calibration samples for this false-alarm rate"
         );
         let error = refused(&random(3, 40, 0), rule, 0.25);
         assert_eq!(name_of(&error), "rows of the samples");

@@ -513,10 +513,7 @@ fn a_head_must_fit_onto_the_layers_and_they_onto_each_other() {
     let error = regression()
         .on_top_of(&[sae([5, 4]), sae([3, 2])])
         .unwrap_err();
-    assert_eq!(
-        error,
-        mismatch("visible size of a stacked autoencoder", 4, 3)
-    );
+    assert_eq!(error, mismatch("input size of a stacked autoencoder", 4, 3));
     // On nothing it is itself.
     assert_eq!(regression().on_top_of(&[]).unwrap(), regression());
 }

@@ -226,7 +226,7 @@ impl<T: Real> Samples<T> for Claims {
         self.0
     }
 
-    fn visible(&self) -> usize {
+    fn entries(&self) -> usize {
         2
     }
 

@@ -67,7 +67,7 @@ fn the_first_axis_counts_the_samples() {
     for shape in [&[24][..], &[6, 4], &[2, 3, 4], &[2, 1, 1, 12]] {
         let read = open(&header("|u1", false, shape), &data).unwrap();
         assert_eq!(read.shape(), shape);
-        assert_eq!((read.count(), read.visible()), (shape[0], 24 / shape[0]));
+        assert_eq!((read.count(), read.entries()), (shape[0], 24 / shape[0]));
         let expected = numbered(24 / shape[0], shape[0]);
         assert_eq!(read.to_matrix().unwrap(), expected, "{shape:?}");
     }

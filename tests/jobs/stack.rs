@@ -185,7 +185,7 @@ fn sizes_must_chain_and_there_must_be_a_layer() {
     assert_eq!(
         error,
         Error::DimensionMismatch {
-            what: "visible size of a stacked autoencoder",
+            what: "input size of a stacked autoencoder",
             expected: 7,
             actual: 5
         }

@@ -56,7 +56,7 @@ impl Samples<f64> for Stream {
         self.samples.ncols()
     }
 
-    fn visible(&self) -> usize {
+    fn entries(&self) -> usize {
         VISIBLE
     }
 

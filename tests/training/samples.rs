@@ -54,7 +54,7 @@ impl<T: Real> Samples<T> for Own<T> {
         self.samples.ncols()
     }
 
-    fn visible(&self) -> usize {
+    fn entries(&self) -> usize {
         self.samples.nrows()
     }
 

@@ -1,34 +1,37 @@
+//! Rules for the threshold of a detector.
+
 use crate::Real;
 use crate::error::{Error, require};
 
-/// How to choose the score above which a sample is an anomaly, from the n calibration scores.
+/// A rule for the score above which a sample is an anomaly, given n calibration scores.
 ///
-/// | rule | the threshold is | a sample is an anomaly |
+/// | rule | threshold | for |
 /// |---|---|---|
-/// | [`Quantile`](Self::Quantile)`(q)` | the q-quantile of the scores | above it |
-/// | [`Contamination`](Self::Contamination)`(c)` | the (1 − c)-quantile | above it |
-/// | [`FalseAlarmRate`](Self::FalseAlarmRate)`(α)` | the ⌈(n + 1)(1 − α)⌉-th smallest score | above it, which is where its p-value is ≤ α |
+/// | [`Quantile`](Self::Quantile)`(q)` | the q-quantile of the scores | a fixed share of alarms |
+/// | [`Contamination`](Self::Contamination)`(c)` | the (1 − c)-quantile of the scores | calibration samples with anomalies |
+/// | [`FalseAlarmRate`](Self::FalseAlarmRate)`(α)` | the ⌈(n + 1)(1 − α)⌉-th smallest score | a guarantee: anomalies have p-values ≤ α |
 ///
-/// The numbers lie in (0, 1). Quantiles between two scores are interpolated, as by NumPy's
-/// `percentile`, so that `Contamination` is PyOD's rule on the same scores.
+/// The parameters lie in (0, 1). Quantiles are interpolated between scores as by NumPy's `percentile`,
+/// so that `Contamination` equals PyOD's rule on the same scores.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum Threshold {
-    /// A quantile of the calibration scores: 0.99 is above 99 % of them.
+    /// The quantile of the calibration scores: 0.99 exceeds 99 % of them.
     Quantile(f64),
-    /// The expected share of anomalies among the calibration samples: that share of them, those
-    /// with the highest scores, is above the threshold. For data that are not clean.
+    /// The expected share of anomalies among the calibration samples. This share, with the highest
+    /// scores, is above the threshold.
     Contamination(f64),
-    /// The highest acceptable chance of an alarm on a normal sample. Kept for every finite number
-    /// of calibration samples, if they are normal and not those of the training; it takes at least
-    /// 1/α − 1 of them.
+    /// The maximum probability of an alarm on a normal sample.
+    ///
+    /// Holds for normal calibration samples that were not used for training. Needs at least 1/α − 1 of
+    /// them.
     FalseAlarmRate(f64),
 }
 
 impl Threshold {
-    /// Refuses numbers outside (0, 1), and rates out of reach for as many calibration samples.
+    /// Refuses parameters outside (0, 1) and false-alarm rates that need more calibration samples.
     pub(super) fn check(self, calibration_samples: usize) -> Result<(), Error> {
         let (name, value) = match self {
             Self::Quantile(q) => ("quantile", q),
@@ -49,7 +52,7 @@ impl Threshold {
             #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // saturates
             let needed = (1.0 / rate).ceil() as usize - 1;
             return Err(Error::TooFewSamples {
-                what: "calibration samples for such a false-alarm rate",
+                what: "calibration samples for this false-alarm rate",
                 needed: needed.max(calibration_samples + 1),
                 actual: calibration_samples,
             });
@@ -57,7 +60,7 @@ impl Threshold {
         Ok(())
     }
 
-    /// The threshold for sorted scores. Checked beforehand.
+    /// Returns the threshold for sorted scores, whose number has been checked.
     pub(super) fn of<T: Real>(self, sorted: &[T]) -> T {
         match self {
             Self::Quantile(q) => quantile(sorted, q),
@@ -67,12 +70,13 @@ impl Threshold {
     }
 }
 
-/// The largest k with k/(n + 1) ≤ rate: how many of n + 1 exchangeable samples may raise an alarm.
+/// Returns the largest k with k/(n + 1) ≤ rate: the number of alarms allowed among n + 1 exchangeable
+/// samples.
 fn alarms(rate: f64, n: usize) -> usize {
     let p = |k: usize| f64::of_count(k) / f64::of_count(n + 1);
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // in 0..=n + 1
     let mut k = ((rate * f64::of_count(n + 1)) as usize).min(n);
-    // The product is rounded; the comparison must be that of the p-values, to the last bit.
+    // The product is rounded; the result must agree with comparisons of p-values exactly.
     while k < n && p(k + 1) <= rate {
         k += 1;
     }
@@ -82,7 +86,7 @@ fn alarms(rate: f64, n: usize) -> usize {
     k
 }
 
-/// Linear between the order statistics: type 7 of Hyndman & Fan.
+/// Returns the quantile interpolated between order statistics: type 7 of Hyndman & Fan.
 fn quantile<T: Real>(sorted: &[T], q: f64) -> T {
     let position = q * f64::of_count(sorted.len() - 1);
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // below the length

@@ -1,14 +1,16 @@
-//! Deep classifiers, put together from encoder layers and a head.
+//! Deep classifiers: encoder layers below a softmax.
 
 use super::{Dense, Network, SoftmaxClassifier};
 use crate::error::{Error, require};
 use crate::linalg::{Aligned, Packed};
+use crate::validate::check_len;
 use crate::{Activation, Real, SparseAutoencoder};
 
 impl<T: Real> SoftmaxClassifier<T> {
-    /// This classifier as the head of a deep one: the encoder layers of `autoencoders`, the
-    /// outermost first, and on top of them the layers of this classifier, all copied. λ is that of
-    /// this classifier and now decays all weights.
+    /// Returns a deep classifier: the encoder layers of `autoencoders`, the outermost first, below the
+    /// layers of this classifier.
+    ///
+    /// All parameters are copied. λ of this classifier then decays the weights of all layers.
     ///
     /// ```
     /// use sparse_autoencoder::{SoftmaxClassifier, SparseAutoencoder, Stack, nalgebra::DMatrix};
@@ -27,28 +29,20 @@ impl<T: Real> SoftmaxClassifier<T> {
     ///
     /// # Errors
     ///
-    /// [`Error::DimensionMismatch`] if the innermost size is not the number of features of this
-    /// classifier, or if an autoencoder does not fit onto the one below; [`Error::Incompatible`] if
-    /// one has hidden activations with thresholds or gates. All of them stay as they are.
+    /// [`Error::DimensionMismatch`] unless the innermost hidden size is the number of features of this
+    /// classifier and the autoencoders fit onto each other; [`Error::Incompatible`] for hidden
+    /// activations with thresholds or gates.
     pub fn on_top_of(&self, autoencoders: &[SparseAutoencoder<T>]) -> Result<Self, Error> {
         let mut sizes = Vec::new();
         let mut blocks = Vec::new();
         let check = |expected: Option<usize>, actual, what| match expected {
-            Some(expected) if expected != actual => Err(Error::DimensionMismatch {
-                what,
-                expected,
-                actual,
-            }),
-            _ => Ok(()),
+            Some(expected) => check_len(what, expected, actual),
+            None => Ok(()),
         };
         let top = |sizes: &[(usize, usize, Activation)]| sizes.last().map(|&(_, above, _)| above);
         for autoencoder in autoencoders {
-            let visible = autoencoder.layout().visible();
-            check(
-                top(&sizes),
-                visible,
-                "visible size of a stacked autoencoder",
-            )?;
+            let input = autoencoder.layout().visible();
+            check(top(&sizes), input, "input size of a stacked autoencoder")?;
             if autoencoder.layout().has_blocks() {
                 return Err(Error::Incompatible {
                     what: "a classifier on top",
@@ -88,6 +82,7 @@ impl<T: Real> SoftmaxClassifier<T> {
         Ok(deep)
     }
 
+    /// Creates a classifier of zeros with dense layers of sizes (below, above) and an activation each.
     pub(super) fn from_sizes(sizes: &[(usize, usize, Activation)]) -> Result<Self, Error> {
         let (mut layers, mut len) = (Vec::new(), Some(0_usize));
         for &(below, above, activation) in sizes {

@@ -1,27 +1,27 @@
-//! The passes of a classifier: dense layers, the last of them under a softmax.
+//! The passes of a classifier: dense layers, the last one followed by a softmax.
 //!
 //! ```text
 //! A₀ = X,     A_{l+1} = f_l(W_lᵀ A_l + b_l)  below the head,     Z = Vᵀ A + c,     P = softmax(Z)
-//! Δ(Z) = (P − Y) / m                          Y has a 1 at the label of each sample
+//! Δ(Z) = (P − Y) / m                          Y one-hot labels
 //! Δ(A_l) = W_l Δ(A_{l+1}) ⊙ f′
 //! ∂W_l = A_l Δ(A_{l+1})ᵀ + λ W_l,             ∂b_l = Δ(A_{l+1}) 1
 //! ```
 
 use std::ops::Range;
 
-use nalgebra::{DMatrixView, DMatrixViewMut};
+use nalgebra::{DMatrixView, DMatrixViewMut, DVectorView};
 
 use super::{ClassifierLoss, ClassifierWorkspace};
 use crate::linalg::{self, Packed, Scratch, Write, product, product_by_column, transpose};
 use crate::units::{Arriving, Buffers, Own, OwnMut, Units};
 use crate::{Activation, Real};
 
-/// One dense layer, and where its parameters lie in θ.
+/// One dense layer and the ranges of its parameters in θ.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Dense {
     pub(crate) below: usize,
     pub(crate) above: usize,
-    /// `Identity` for the head: the softmax comes after it.
+    /// `Identity` for the head, which the softmax follows.
     pub(crate) activation: Activation,
     pub(crate) weights: Range<usize>,
     pub(crate) bias: Range<usize>,
@@ -37,7 +37,19 @@ impl Dense {
     }
 }
 
-/// Everything that defines the objective but θ and the samples. There is always a layer: the head.
+/// Views of the parameters of one layer of a classifier.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub struct DenseView<'a, T: Real> {
+    /// The weights `W`, below × above: column `j` belongs to unit or class `j`.
+    pub weights: DMatrixView<'a, T>,
+    /// The biases `b`, one per unit or class above.
+    pub bias: DVectorView<'a, T>,
+    /// The activation f; [`Identity`](Activation::Identity) for the last layer, before the softmax.
+    pub activation: Activation,
+}
+
+/// The definition of the objective, without θ and the samples. The last layer, the head, always exists.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Network<T> {
     pub(crate) layers: Vec<Dense>,
@@ -65,7 +77,7 @@ impl<T: Real> Network<T> {
         self.layers[self.layers.len() - 1].above
     }
 
-    /// J(θ), term by term; writes ∂J/∂θ over `gradient` if there is one.
+    /// Returns the terms of J(θ) and overwrites `gradient`, if given, with ∂J/∂θ.
     pub(crate) fn evaluate(
         &self,
         theta: &[T],
@@ -103,7 +115,7 @@ impl<T: Real> Network<T> {
         }
     }
 
-    /// The class probabilities of `x`, into `probabilities`.
+    /// Writes the class probabilities of `x`, classes × samples, to `probabilities`.
     pub(crate) fn probabilities_into(
         &self,
         theta: &[T],
@@ -126,8 +138,9 @@ impl<T: Real> Network<T> {
         }
     }
 
-    /// `A_{l+1}` of every layer at index `l`; the last is `Z`. With copies of the weights, those of a sample
-    /// do not depend on how many come along.
+    /// Computes `A_{l+1}` of every layer at index `l`; the last is `Z`.
+    ///
+    /// With packed weights, the result of a sample does not depend on the other samples.
     fn forward(
         &self,
         theta: &[T],
@@ -155,8 +168,9 @@ impl<T: Real> Network<T> {
         }
     }
 
-    /// `∂W_l`, `∂b_l`, and `Δ(A_l)` for every layer, the head first. `Δ(Z)` lies where `Z` was, its
-    /// sums over the samples lie in the sums.
+    /// Computes `∂W_l`, `∂b_l`, and `Δ(A_l)` for every layer, the head first.
+    ///
+    /// Expects `Δ(Z)` in place of `Z`, and its sums over the samples in `ws.sums`.
     fn backward(
         &self,
         theta: &[T],
@@ -224,7 +238,7 @@ impl<T: Real> Network<T> {
     }
 }
 
-/// `(max z, ln Σ exp(z − max z))`: no exponential overflows, and at least one of them is 1.
+/// Returns `(max z, ln Σ exp(z − max z))`: no exponential overflows, and at least one is 1.
 fn log_sum_exp<T: Real>(z: &[T]) -> (T, T) {
     let largest = z.iter().fold(z[0], |m, &z| if z > m { z } else { m });
     let sum = z
@@ -233,7 +247,7 @@ fn log_sum_exp<T: Real>(z: &[T]) -> (T, T) {
     (largest, sum.ln())
 }
 
-/// `−1/m Σᵢ ln P(yᵢ, i)`, and `Z ← (P − Y)/m` with its sums over the samples.
+/// Returns `−1/m Σᵢ ln P(yᵢ, i)`, and writes `Z ← (P − Y)/m` and its sums over the samples.
 fn cross_entropy<T: Real>(z: &mut [T], labels: &[usize], classes: usize, sums: &mut [f64]) -> T {
     let per_sample = T::one() / T::of_count(labels.len());
     let sums = &mut sums[..classes];

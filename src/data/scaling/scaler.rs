@@ -1,18 +1,20 @@
+//! A scaling learned from samples.
+
 use nalgebra::{DMatrix, DMatrixView};
 
-use super::{SAMPLES, is_factor};
-use crate::Real;
+use super::{SAMPLES, ScaledSamples, is_factor};
 use crate::error::{Error, require};
-use crate::validate::check_batch;
+use crate::validate::{check_batch, check_len};
+use crate::{Real, Samples};
 
-/// The scaling of each feature, as learned by [`Scaling::fit`](super::Scaling::fit).
+/// The scaling of each feature, learned by [`Scaling::fit`](super::Scaling::fit).
 ///
 /// ```text
 /// x′ = (x − c) · f + o          x = (x′ − o) / f + c
 /// ```
 ///
 /// `c` are the [centers](Self::centers), `f` the [factors](Self::factors), and `o` the
-/// [offsets](Self::offsets), one for each feature; [`new`](Self::new) makes a scaler of stored ones.
+/// [offsets](Self::offsets), one per feature. [`new`](Self::new) restores a scaler from stored values.
 ///
 /// ```
 /// use sparse_autoencoder::{Scaler, Scaling, nalgebra::DMatrix};
@@ -33,7 +35,7 @@ pub struct Scaler<T> {
 }
 
 impl<T: Real> Scaler<T> {
-    /// A scaler of stored numbers, each slice with one for every feature.
+    /// Creates a scaler from stored values, one per feature in each slice.
     ///
     /// # Errors
     ///
@@ -44,13 +46,7 @@ impl<T: Real> Scaler<T> {
             ("factors of the scaler", factors),
             ("offsets of the scaler", offsets),
         ] {
-            if slice.len() != centers.len() {
-                return Err(Error::DimensionMismatch {
-                    what,
-                    expected: centers.len(),
-                    actual: slice.len(),
-                });
-            }
+            check_len(what, centers.len(), slice.len())?;
         }
         for (name, slice) in [("centers", centers), ("offsets", offsets)] {
             for value in slice {
@@ -68,13 +64,12 @@ impl<T: Real> Scaler<T> {
         })
     }
 
-    /// The samples, scaled: features × samples. What would overflow becomes the largest finite
-    /// number.
+    /// Scales samples, features × samples. Values that overflow become the largest finite number.
     ///
     /// # Errors
     ///
-    /// [`Error::DimensionMismatch`] if a sample has not as many features as the scaler,
-    /// [`Error::EmptyBatch`] without samples, [`Error::NonFinite`] for NaN and infinities.
+    /// [`Error::DimensionMismatch`] for another number of features, [`Error::EmptyBatch`] without
+    /// samples, [`Error::NonFinite`] for NaN and infinities.
     pub fn apply<'a>(&self, samples: impl Into<DMatrixView<'a, T>>) -> Result<DMatrix<T>, Error> {
         let samples = samples.into();
         check_batch(samples, self.features(), SAMPLES)?;
@@ -83,8 +78,39 @@ impl<T: Real> Scaler<T> {
         Ok(scaled)
     }
 
-    /// The samples of which these are the scaled ones: features × samples. What would overflow
-    /// becomes the largest finite number.
+    /// Scales the samples of any source as they are read, with the bits of [`apply`](Self::apply).
+    ///
+    /// Use it to train on a file that does not fit into memory. Reading NaN or infinities is
+    /// [`Error::NonFinite`].
+    ///
+    /// ```
+    /// use sparse_autoencoder::nalgebra::DMatrix;
+    /// use sparse_autoencoder::{Adam, Samples, Scaling, SparseAutoencoder, Trainer};
+    ///
+    /// let file = DMatrix::from_fn(8, 300, |i, j| ((31 * i + 7 * j) % 256) as f32); // or an NpyFile
+    /// let first = file.columns(0, 100);
+    /// let scaler = Scaling::min_max(0.0, 1.0).fit(first)?;
+    /// let mut sae = SparseAutoencoder::builder().layers([8, 12]).build()?;
+    /// Trainer::new(Adam::new(1e-2)?).epochs(5).fit(&mut sae, scaler.apply_on_read(&file)?)?;
+    /// # Ok::<(), sparse_autoencoder::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::DimensionMismatch`] if the samples have another number of entries.
+    pub fn apply_on_read<S: Samples<T>>(
+        &self,
+        samples: S,
+    ) -> Result<ScaledSamples<'_, T, S>, Error> {
+        check_len("entries of the samples", self.features(), samples.entries())?;
+        Ok(ScaledSamples {
+            scaler: self,
+            samples,
+        })
+    }
+
+    /// Maps scaled samples, features × samples, back to the units of the data. Values that overflow
+    /// become the largest finite number.
     ///
     /// # Errors
     ///
@@ -102,45 +128,45 @@ impl<T: Real> Scaler<T> {
             if sample.is_finite() {
                 return sample;
             }
-            // By halves, in case only an intermediate result overflows.
+            // In halves, in case only an intermediate result overflows.
             let half = T::of(0.5);
             saturated((half * x - half * o) / f + half * c)
         });
         Ok(samples)
     }
 
-    /// The number of features.
+    /// Returns the number of features.
     #[must_use]
     pub fn features(&self) -> usize {
         self.centers.len()
     }
 
-    /// `c`, in the units of the data.
+    /// Returns the centers `c`, in the units of the data.
     #[must_use]
     pub fn centers(&self) -> &[T] {
         &self.centers
     }
 
-    /// `f`, which is above 0.
+    /// Returns the factors `f`, all above 0.
     #[must_use]
     pub fn factors(&self) -> &[T] {
         &self.factors
     }
 
-    /// `o`, to which the centers are mapped.
+    /// Returns the offsets `o`, to which the centers are mapped.
     #[must_use]
     pub fn offsets(&self) -> &[T] {
         &self.offsets
     }
 
-    /// [`apply`](Self::apply) without a check.
+    /// Scales finite samples, one after the other, without checks.
     pub(crate) fn apply_in_place(&self, samples: &mut [T]) {
         self.for_each_value(samples, |x, c, f, o| {
             let scaled = (x - c) * f + o;
             if scaled.is_finite() {
                 return scaled;
             }
-            // By halves, in case only the difference overflows.
+            // In halves, in case only the difference overflows.
             let half = T::of(0.5);
             saturated((half * x - half * c) * f + half * o)
         });
@@ -156,7 +182,7 @@ impl<T: Real> Scaler<T> {
     }
 }
 
-/// Twice the number, or, where that overflows, the largest number of its sign.
+/// Returns twice `half`, or the largest finite number of its sign if that overflows.
 fn saturated<T: Real>(half: T) -> T {
     let twice = half + half;
     if twice.is_finite() {

@@ -1,10 +1,10 @@
-//! The inverse Hessian of L-BFGS, as the last few changes of θ and of the gradient.
+//! The inverse Hessian of L-BFGS, stored as the last few changes of θ and the gradient.
 
 use super::super::State;
 use super::vector::{add_scaled, dot, scale, subtract};
 use crate::{Error, Real};
 
-/// One curvature pair: `s` the change of θ, `y` the change of the gradient.
+/// A curvature pair: `s` is the change of θ, `y` the change of the gradient.
 #[derive(Debug, Clone)]
 struct Pair<T> {
     s: Vec<T>,
@@ -13,12 +13,13 @@ struct Pair<T> {
     rho: f64,
     /// `γ = sᵀy / yᵀy`, the size of the inverse Hessian along `y`
     gamma: f64,
-    /// What the first loop leaves for the second.
+    /// The coefficient that the first loop passes to the second.
     alpha: f64,
 }
 
-/// The last pairs, newest first, and behind them one slot to build the next pair in: a candidate
-/// that is turned down must not cost the oldest pair.
+/// The last pairs, newest first, and one spare slot to build the next pair in.
+///
+/// The spare slot keeps the oldest pair when a candidate is rejected.
 #[derive(Debug, Clone)]
 pub(super) struct History<T> {
     pairs: Vec<Pair<T>>,
@@ -44,12 +45,12 @@ impl<T: Real> History<T> {
         self.len == 0
     }
 
-    /// The most pairs that are kept.
+    /// Returns the maximum number of pairs.
     pub(super) fn capacity(&self) -> usize {
         self.pairs.len() - 1
     }
 
-    /// In the state of the optimizer: the pairs, from the newest on.
+    /// Adds the pairs to the state of the optimizer, the newest first.
     pub(super) fn keep<'a>(&'a self, state: State<'a, T>) -> State<'a, T> {
         let pairs = self.pairs[..self.len].iter().enumerate();
         pairs.fold(state, |state, (index, pair)| {
@@ -61,7 +62,7 @@ impl<T: Real> History<T> {
         })
     }
 
-    /// Takes the pairs of a state, of vectors of `len` elements.
+    /// Restores the pairs of a state, whose vectors have `len` elements.
     pub(super) fn restore(&mut self, len: usize, state: &mut State<'_, T>) -> Result<(), Error> {
         let capacity = self.capacity();
         self.len = 0;
@@ -93,8 +94,9 @@ impl<T: Real> History<T> {
         }
     }
 
-    /// Takes up the curvature between two points `(θ, ∂J/∂θ)`, unless it is not clearly positive:
-    /// the inverse Hessian would lose its positive definiteness to rounding.
+    /// Adds the curvature between two points `(θ, ∂J/∂θ)` if it is positive beyond rounding.
+    ///
+    /// Other curvature would cost the inverse Hessian its positive definiteness.
     pub(super) fn push(&mut self, from: (&[T], &[T]), to: (&[T], &[T])) {
         let Some(pair) = self.pairs.last_mut() else {
             return;
@@ -114,8 +116,9 @@ impl<T: Real> History<T> {
         }
     }
 
-    /// Writes the quasi-Newton direction `−H ∂J/∂θ`: the two loops of Nocedal & Wright,
-    /// Algorithm 7.4, started from the negative gradient because `H` is linear.
+    /// Writes the quasi-Newton direction `−H ∂J/∂θ` to `direction`.
+    ///
+    /// Runs the two loops of Nocedal & Wright, Algorithm 7.4, on the negative gradient.
     pub(super) fn direction(&mut self, gradient: &[T], direction: &mut [T]) {
         direction.copy_from_slice(gradient);
         scale(direction, -1.0);

@@ -1,13 +1,13 @@
-//! The strong-Wolfe line search of L-BFGS, on the function of one variable that it is.
+//! The strong-Wolfe line search of L-BFGS, over a function of one variable.
 
-/// `c₁`: the part of the decrease promised by the slope that a step must deliver.
+/// `c₁`: the fraction of the decrease predicted by the slope that a step must reach.
 const DECREASE: f64 = 1e-4;
-/// `c₂`: the part of the slope that may be left. Loose, because a quasi-Newton step is good as it
-/// is, and an evaluation spent here is better spent on the next direction.
+/// `c₂`: the fraction of the slope that may remain. Loose, because evaluations pay off more in the
+/// next direction than in a longer search along this one.
 const CURVATURE: f64 = 0.9;
 const MAX_EVALUATIONS: usize = 20;
 
-/// The objective along the direction, `φ(step)`, and its derivative.
+/// A point along the direction: the step, `φ(step)`, and `φ′(step)`.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Trial {
     pub(super) step: f64,
@@ -21,15 +21,16 @@ impl Trial {
     }
 }
 
-/// Finds a step with `φ(step) ≤ φ(0) + c₁ step φ′(0)` and `|φ′(step)| ≤ c₂ |φ′(0)|`.
+/// Returns a step with `φ(step) ≤ φ(0) + c₁ step φ′(0)` and `|φ′(step)| ≤ c₂ |φ′(0)|`.
 ///
-/// Nocedal & Wright, Algorithms 3.5 and 3.6, as one loop: `low` is the best step so far, and
-/// `high`, once there is one, the other end of a bracket. A trial that is not finite is too far.
-/// `evaluate` was last called at the step returned. If the budget ends before the slope is small
-/// enough, any decrease found is taken.
+/// The last call of `evaluate` is at the returned step. After [`MAX_EVALUATIONS`] any step that
+/// decreases φ is accepted.
 ///
-/// `rounding` is the error of φ. Decreases below it cannot be seen, so there a step need only not
-/// increase φ (in the spirit of the approximate Wolfe conditions of Hager & Zhang 2005).
+/// Runs Nocedal & Wright, Algorithms 3.5 and 3.6, as one loop: `low` is the best step so far, `high`
+/// the other end of the bracket once one is found. A trial that is not finite is too long.
+///
+/// `rounding` is the error of φ. Where the required decrease is smaller, a step only must not
+/// increase φ, similar to the approximate Wolfe conditions of Hager & Zhang (2005).
 pub(super) fn strong_wolfe(
     start: Trial,
     first_step: f64,
@@ -82,7 +83,7 @@ pub(super) fn strong_wolfe(
         .filter(decreases)
 }
 
-/// A step between two others, away from both ends so that the bracket shrinks.
+/// Returns a step between two others, away from both ends so that the bracket shrinks.
 fn interpolate(low: &Trial, high: &Trial) -> f64 {
     let width = high.step - low.step;
     if !high.is_finite() {
@@ -93,17 +94,17 @@ fn interpolate(low: &Trial, high: &Trial) -> f64 {
     low.step + fraction.clamp(0.1, 0.9) * width
 }
 
-/// A step beyond `last`, within the bounds of Moré & Thuente (1994).
+/// Returns a step beyond `last`, within the bounds of Moré & Thuente (1994).
 fn extrapolate(previous: &Trial, last: &Trial) -> f64 {
     let width = last.step - previous.step;
     let growth = (cubic_minimum(previous, last) - last.step) / width;
-    // No minimum ahead: the slope gets steeper, so take the largest step.
+    // Without a minimum ahead the slope gets steeper: take the largest step.
     let growth = if growth > 0.0 { growth } else { 4.0 };
     last.step + growth.clamp(1.1, 4.0) * width
 }
 
-/// Where the cubic through the values and the slopes at both ends is least (Nocedal & Wright
-/// 3.59); NaN where it has no minimum.
+/// Returns the minimizer of the cubic through the values and slopes at both ends (Nocedal & Wright
+/// 3.59), NaN if it has none.
 fn cubic_minimum(a: &Trial, b: &Trial) -> f64 {
     let width = b.step - a.step;
     let d1 = a.slope + b.slope - 3.0 * (b.value - a.value) / width;

@@ -1,15 +1,16 @@
-//! Sums over long vectors, as accurate for `f32` as for `f64`, and the updates between them.
+//! Vector operations of L-BFGS. Sums are in f64 for every scalar.
 
 use crate::Real;
 use crate::linalg::vectorize;
 use crate::optimizer::saturate;
 
-/// Float addition is not associative, so a compiler never splits one sum into several. This many
-/// independent sums fill four of the widest registers, and being fixed they give the same bits on
-/// every machine.
+/// The number of independent partial sums: enough to fill four of the widest registers.
+///
+/// A compiler may not split one sum, because float addition is not associative. A fixed number gives
+/// the same bits on every machine.
 const LANES: usize = 32;
 
-/// Folds every lane of two equally long vectors in f64, where products of `f32` are exact.
+/// Folds two vectors of equal length into lanes, in f64, where products of `f32` are exact.
 #[inline(always)]
 fn fold<T: Real>(a: &[T], b: &[T], fold: impl Fn(f64, f64, f64) -> f64) -> [f64; LANES] {
     vectorize(
@@ -18,7 +19,7 @@ fn fold<T: Real>(a: &[T], b: &[T], fold: impl Fn(f64, f64, f64) -> f64) -> [f64;
             let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<LANES>(), b.as_chunks::<LANES>());
             let mut lanes = [0.0; LANES];
             for (a, b) in a.iter().zip(b) {
-                // Zipped arrays are not unrolled into registers; indices below a constant are.
+                // The compiler unrolls indices below a constant into registers, but not zipped arrays.
                 for i in 0..LANES {
                     lanes[i] = fold(lanes[i], a[i].to_f64(), b[i].to_f64());
                 }

@@ -1,4 +1,4 @@
-//! What comes before the numbers of an `npy` array: a few bytes, and a dictionary in the syntax of Python.
+//! The header of an `npy` array: a few bytes and a dictionary in Python syntax.
 
 use std::io::{self, Read};
 use std::path::Path;
@@ -9,27 +9,27 @@ use crate::error::{Error, io_error, malformed, unsupported};
 /// The first bytes of an array.
 pub(crate) const MAGIC: &[u8] = b"\x93NUMPY";
 
-/// The longest dictionary that is read. NumPy reads 10,000 bytes.
+/// The maximum length of the dictionary in bytes. NumPy reads 10,000 bytes.
 pub(super) const MOST: u32 = 1 << 16;
 
-/// What comes before the numbers.
+/// The header of an array.
 #[derive(Debug)]
 pub(crate) struct Header {
-    /// The type of the numbers, by its name in NumPy.
+    /// The name of the type in NumPy.
     pub(crate) dtype: String,
-    /// The same, where it is one that is read.
+    /// The type, if it is supported.
     pub(crate) element: Option<Element>,
     /// Whether the first byte of a number is the most significant.
     pub(crate) big_endian: bool,
     pub(crate) shape: Vec<usize>,
-    /// Whether the first index is the fastest, as Fortran has it.
+    /// Whether the first index is the fastest, as in Fortran.
     pub(crate) column_major: bool,
-    /// Up to the first number.
+    /// The length of the header.
     pub(crate) bytes: usize,
 }
 
 impl Header {
-    /// Reads the header of an array, named `what`, which has so many bytes with it.
+    /// Reads the header of an array, named `what`, that has `bytes` bytes including its header.
     pub(crate) fn read(
         path: &Path,
         what: &str,
@@ -66,7 +66,7 @@ impl Header {
     }
 }
 
-/// The dictionary, and the bytes up to its end.
+/// Reads the dictionary and returns it with the number of bytes up to its end.
 fn text(path: &Path, what: &str, reader: &mut impl Read) -> Result<(String, usize), Error> {
     let mut read = |bytes: &mut [u8]| {
         reader
@@ -98,7 +98,7 @@ fn text(path: &Path, what: &str, reader: &mut impl Read) -> Result<(String, usiz
         }
         version => {
             let reason =
-                format!("{what} has the version {version} of npy, this crate reads 1 to 3");
+                format!("{what} has the version {version} of npy; supported are versions 1 to 3");
             return Err(unsupported(path, reason));
         }
     };
@@ -115,8 +115,10 @@ fn text(path: &Path, what: &str, reader: &mut impl Read) -> Result<(String, usiz
     ))
 }
 
-/// The type without a structure if it is one, whether the order is Fortran's, and the shape of
+/// Returns the type, whether the order is Fortran's, and the shape of a dictionary such as
 /// `{'descr': '<f4', 'fortran_order': False, 'shape': (3, 4), }`.
+///
+/// The type is `None` for structured arrays.
 fn parse(text: &str) -> Option<(Option<&str>, bool, Vec<usize>)> {
     let mut rest = Literals(text);
     let (mut descr, mut order, mut shape) = (None, None, None);
@@ -144,7 +146,7 @@ fn parse(text: &str) -> Option<(Option<&str>, bool, Vec<usize>)> {
     Some((descr?, order?, shape?))
 }
 
-/// Literals of Python, one after the other.
+/// A parser of consecutive Python literals.
 struct Literals<'a>(&'a str);
 
 impl<'a> Literals<'a> {
@@ -153,7 +155,7 @@ impl<'a> Literals<'a> {
         Some(())
     }
 
-    /// Text in quotes of either kind.
+    /// Reads text in quotes of either kind.
     fn quoted(&mut self) -> Option<&'a str> {
         let quote = self.0.trim_start().chars().next();
         let quote = quote.filter(|quote| matches!(quote, '\'' | '"'))?;
@@ -174,7 +176,7 @@ impl<'a> Literals<'a> {
         None
     }
 
-    /// A tuple of whole numbers, which Python 2 ended with an `L`.
+    /// Reads a tuple of integers, which Python 2 wrote with an `L`.
     fn sizes(&mut self) -> Option<Vec<usize>> {
         let mut sizes = Vec::new();
         self.eat('(')?;
@@ -191,7 +193,7 @@ impl<'a> Literals<'a> {
         Some(sizes)
     }
 
-    /// A list or a tuple, up to its end.
+    /// Skips a list or a tuple.
     fn skip(&mut self) -> Option<()> {
         let (mut depth, mut quote) = (0_usize, None);
         for (place, c) in self.0.trim_start().char_indices() {
@@ -213,7 +215,7 @@ impl<'a> Literals<'a> {
     }
 }
 
-/// The element of a type of NumPy's, and whether it is big-endian: `<f4`, `>f4`, `f4`, `float32`, …
+/// Returns the element of a NumPy type and whether it is big-endian: `<f4`, `>f4`, `f4`, `float32`, …
 fn element(descr: &str) -> Option<(Element, bool)> {
     let name = descr.trim_start_matches(['<', '>', '=', '|']);
     let element = match name {

@@ -1,3 +1,5 @@
+//! Fitting and calibrating a detector in one call.
+
 use std::ops::ControlFlow;
 
 use nalgebra::{DMatrix, DMatrixView};
@@ -14,10 +16,25 @@ use crate::{Epoch, Real, Scaler, Scaling, SparseAutoencoder, Trainer};
 ///
 /// | setter | default | range | meaning |
 /// |---|---|---|---|
-/// | [`scaling`](Self::scaling) | standard | | of the input; constant features are refused |
-/// | [`threshold`](Self::threshold) | `FalseAlarmRate(0.05)` | (0, 1) | above which score a sample is an anomaly |
-/// | [`calibration_split`](Self::calibration_split) | 0.25 | [0, 1) | fraction of the samples kept from the training |
-/// | [`seed`](Self::seed) | 0 | | of the choice of these samples |
+/// | [`scaling`](Self::scaling) | standard, refuses constant features | | scaling of the input |
+/// | [`threshold`](Self::threshold) | `FalseAlarmRate(0.05)` | (0, 1) | rule for the score above which a sample is an anomaly |
+/// | [`calibration_split`](Self::calibration_split) | 0.25 | [0, 1) | fraction of the samples held out for calibration |
+/// | [`seed`](Self::seed) | 0 | | seed for choosing the calibration samples |
+///
+/// ```
+/// use sparse_autoencoder::nalgebra::DMatrix;
+/// use sparse_autoencoder::{Adam, AnomalyDetector, Scaling, SparseAutoencoder, Threshold, Trainer};
+///
+/// let normal = DMatrix::from_fn(3, 80, |i, j| ((i * 31 + j * 17) % 23) as f32);
+/// let mut model = SparseAutoencoder::builder().layers([3, 4]).build()?;
+/// let detector = AnomalyDetector::builder(&mut model)
+///     .scaling(Scaling::min_max(0.0, 1.0))
+///     .threshold(Threshold::Contamination(0.1))
+///     .calibration_split(0.5)
+///     .fit(&mut Trainer::new(Adam::new(1e-2)?).epochs(5), &normal)?;
+/// assert_eq!(detector.calibration_scores().len(), 40);
+/// # Ok::<(), sparse_autoencoder::Error>(())
+/// ```
 #[derive(Debug)]
 #[must_use]
 pub struct AnomalyDetectorBuilder<'m, T> {
@@ -39,34 +56,36 @@ impl<'m, T: Real> AnomalyDetectorBuilder<'m, T> {
         }
     }
 
-    /// How to scale the input. Learned from the training samples, applied by every call.
+    /// Sets the scaling of the input, learned from the training samples and applied by every method.
     pub fn scaling(mut self, scaling: Scaling) -> Self {
         self.scaling = scaling;
         self
     }
 
-    /// The rule for the threshold. It can be changed later.
+    /// Sets the rule for the threshold. [`AnomalyDetector::set_threshold`] can change it later.
     pub fn threshold(mut self, rule: Threshold) -> Self {
         self.threshold = rule;
         self
     }
 
-    /// The fraction of the samples, chosen by the seed, that neither the scaling nor the model
-    /// sees, so that p-values and false-alarm rates hold. With 0 the detector calibrates on the
-    /// training samples, as PyOD does: all samples for the training, but no guarantee.
+    /// Sets the fraction of the samples held out for calibration, in [0, 1).
+    ///
+    /// Neither the scaling nor the model sees these samples, so that p-values and false-alarm rates
+    /// hold. With 0 the detector calibrates on the training samples, as PyOD does, without a guarantee.
     pub fn calibration_split(mut self, fraction: f64) -> Self {
         self.calibration_split = fraction;
         self
     }
 
-    /// The seed by which the calibration samples are chosen.
+    /// Sets the seed for choosing the calibration samples.
     pub fn seed(mut self, seed: u64) -> Self {
         self.seed = seed;
         self
     }
 
-    /// Learns the scaling, fits the model, and calibrates a detector: all from these samples,
-    /// visible × samples. The detector holds a copy of the fitted model.
+    /// Learns the scaling, fits the model, and calibrates a detector from samples, input × samples.
+    ///
+    /// The detector holds a copy of the fitted model.
     ///
     /// # Errors
     ///
@@ -79,17 +98,19 @@ impl<'m, T: Real> AnomalyDetectorBuilder<'m, T> {
         self.fit_with(trainer, samples, |_| ControlFlow::Continue(()))
     }
 
-    /// [`fit`](Self::fit) with an observer of the training, as in [`Trainer::fit_with`].
+    /// Runs [`fit`](Self::fit) with an observer of the training, as in [`Trainer::fit_with`].
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidParameter`] for a setting outside its range, [`Error::TooFewSamples`] if
-    /// less than two samples are held out, none remains, or a false-alarm rate needs more;
-    /// as [`Scaling::fit`] for the scaling: [`Error::ConstantFeature`] above all. All this is found
-    /// before the training, and the model is then unchanged.
+    /// These errors come before the training and leave the model unchanged:
     ///
-    /// As [`Trainer::fit_with`] for the training. Whatever the error, the model is yours and
-    /// keeps what it has learned.
+    /// | error | cause |
+    /// |---|---|
+    /// | [`Error::InvalidParameter`] | a setting outside its range |
+    /// | [`Error::TooFewSamples`] | fewer than two samples held out, too few for the false-alarm rate, or none left to train on |
+    /// | those of [`Scaling::fit`] | such as [`Error::ConstantFeature`] |
+    ///
+    /// Errors of the training are those of [`Trainer::fit_with`].
     pub fn fit_with<'a>(
         self,
         trainer: &mut Trainer<T>,
@@ -108,7 +129,7 @@ impl<'m, T: Real> AnomalyDetectorBuilder<'m, T> {
         AnomalyDetector::calibrate(self.model, &scaler, &calibration, self.threshold)
     }
 
-    /// A copy of the samples to learn from, the indices of those that are held out, and the scaling.
+    /// Returns copies of the training samples, the indices of the held-out samples, and the scaling.
     #[allow(clippy::type_complexity)]
     fn split(
         &self,
@@ -132,7 +153,7 @@ impl<'m, T: Real> AnomalyDetectorBuilder<'m, T> {
         })?;
         if held_out == samples.ncols() {
             return Err(Error::TooFewSamples {
-                what: "samples beside those held out for calibration",
+                what: "samples left to train on",
                 needed: 1,
                 actual: 0,
             });

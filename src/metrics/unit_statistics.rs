@@ -6,17 +6,15 @@ use crate::linalg::wide::Wide;
 use crate::validate::check_batch;
 use crate::{Real, SparseHidden, linalg::reserve};
 
-/// Accumulates what each hidden unit does over a stream of samples: how often and how strongly it is
-/// active, and in which samples most.
+/// Accumulates how often and how strongly each hidden unit is active, and its top samples.
 ///
-/// A unit is *active* in a sample where its activation `h` is not 0. In how many samples it is, and
-/// what those have in common that activate it most, is how units of a sparse model are understood
-/// (Bricken et al. 2023, *Towards Monosemanticity: Decomposing Language Models With Dictionary
-/// Learning*). Smooth activations such as the sigmoid are never 0:
-/// [`SparsityMetrics`](super::SparsityMetrics) has a threshold for those.
+/// A unit is *active* in a sample where its activation `h` is not 0. Its frequency and the samples
+/// that activate it most are the usual way to interpret a unit (Bricken et al. 2023, *Towards
+/// Monosemanticity: Decomposing Language Models With Dictionary Learning*). For smooth activations
+/// such as the sigmoid, which are never 0, use [`SparsityMetrics`](super::SparsityMetrics) with a
+/// threshold.
 ///
-/// Memory is proportional to the units and the samples kept for each, all of it allocated at the
-/// start. Batches can be dense or sparse, and how the stream is divided into them changes no bit.
+/// Memory is proportional to `units · (1 + top)`, allocated at the start.
 ///
 /// ```
 /// use sparse_autoencoder::metrics::UnitStatistics;
@@ -40,23 +38,23 @@ use crate::{Real, SparseHidden, linalg::reserve};
 pub struct UnitStatistics {
     samples: usize,
     units: PerEntry<Unit>,
-    /// How many samples are kept for each unit.
+    /// The number of samples kept for each unit.
     top: usize,
-    /// `top` places for each unit, the strongest first; as many are taken as it was active, at most.
+    /// `top` places for each unit, the strongest first. The first `min(active, top)` are filled.
     strongest: Vec<TopSample>,
 }
 
-/// A sample in which a unit was among its strongest.
+/// A sample with one of the largest activations of a unit.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub struct TopSample {
     /// The position of the sample in the stream, counted from 0.
     pub sample: usize,
-    /// The activation of the unit in it.
+    /// The activation of the unit in this sample.
     pub activation: f64,
 }
 
-/// One unit over the samples in which it was active.
+/// The sums of one unit over the samples in which it is active.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Unit {
     active: usize,
@@ -66,8 +64,7 @@ struct Unit {
 }
 
 impl UnitStatistics {
-    /// An empty accumulator for samples of `units` hidden activations, which keeps the `top` samples
-    /// of each unit.
+    /// Creates an empty accumulator for `units` hidden units that keeps the `top` samples of each.
     #[must_use]
     pub fn new(units: usize, top: usize) -> Self {
         let unit = Unit {
@@ -98,12 +95,13 @@ impl UnitStatistics {
         self.units.check()
     }
 
-    /// Adds the next batch of hidden activations, units × samples.
+    /// Adds a batch of hidden activations, units × samples.
     ///
     /// # Errors
+    ///
     /// [`Error::DimensionMismatch`], [`Error::EmptyBatch`], or [`Error::NonFinite`];
-    /// [`Error::InvalidParameter`] if the samples to be kept do not fit into memory. Nothing has then
-    /// been added.
+    /// [`Error::InvalidParameter`] if the top samples do not fit into memory. The batch is then
+    /// ignored.
     pub fn add<'a, T: Real>(&mut self, hidden: impl Into<DMatrixView<'a, T>>) -> Result<(), Error> {
         let hidden = hidden.into();
         check_batch(
@@ -123,11 +121,11 @@ impl UnitStatistics {
         Ok(())
     }
 
-    /// [`add`](Self::add) for sparse hidden activations, by their active units alone: the same bits.
+    /// Adds a batch of sparse hidden activations, with the same bits as [`add`](Self::add).
     ///
     /// # Errors
-    /// [`Error::DimensionMismatch`] or [`Error::EmptyBatch`]; [`Error::InvalidParameter`] if the
-    /// samples to be kept do not fit into memory. Nothing has then been added.
+    ///
+    /// As [`add`](Self::add).
     pub fn add_sparse<T: Real>(&mut self, hidden: &SparseHidden<T>) -> Result<(), Error> {
         hidden.check(self.units.count)?;
         self.check_room()?;
@@ -140,12 +138,12 @@ impl UnitStatistics {
         Ok(())
     }
 
-    /// Adds an activation that is not 0 in the sample that comes next.
+    /// Adds a nonzero activation of a unit in the current sample.
     fn add_activation(&mut self, unit: usize, activation: f64) {
         let strongest = &mut self.strongest[unit * self.top..(unit + 1) * self.top];
         let unit = &mut self.units.kept[unit];
         let taken = unit.active.min(self.top);
-        // Behind those that are equal: they came earlier.
+        // Behind equal activations, which came earlier.
         let place = strongest[..taken].partition_point(|kept| kept.activation >= activation);
         if place < self.top {
             strongest[place..self.top.min(taken + 1)].rotate_right(1);
@@ -159,13 +157,14 @@ impl UnitStatistics {
         unit.maximum = unit.maximum.max(activation);
     }
 
-    /// The number of samples added.
+    /// Returns the number of added samples.
     #[must_use]
     pub fn samples(&self) -> usize {
         self.samples
     }
 
-    /// The proportion of samples in which each unit is active, in [0, 1]. `None` before any sample.
+    /// Returns the proportion of samples in which each unit is active, in [0, 1]. `None` before any
+    /// sample.
     ///
     /// ```text
     /// 1/m #{i : hⱼᵢ ≠ 0}
@@ -177,7 +176,7 @@ impl UnitStatistics {
         })
     }
 
-    /// The mean activation `ρ̂` of each unit over all samples. `None` before any sample.
+    /// Returns the mean activation `ρ̂` of each unit over all samples. `None` before any sample.
     ///
     /// ```text
     /// ρ̂ⱼ = 1/m Σᵢ hⱼᵢ
@@ -187,8 +186,8 @@ impl UnitStatistics {
         mean_per_unit(&self.units.kept, self.samples, |unit| unit.sum)
     }
 
-    /// The mean activation of each unit over the samples in which it is active. `None` for a dead
-    /// unit.
+    /// Returns the mean activation of each unit over the samples in which it is active. `None` for a
+    /// dead unit.
     ///
     /// ```text
     /// Σᵢ hⱼᵢ / #{i : hⱼᵢ ≠ 0}
@@ -198,8 +197,8 @@ impl UnitStatistics {
         self.per_active_unit(|unit| unit.sum.over(float(unit.active)).to_f64())
     }
 
-    /// The largest activation of each unit over the samples in which it is active. `None` for a dead
-    /// unit.
+    /// Returns the largest activation of each unit over the samples in which it is active. `None` for a
+    /// dead unit.
     ///
     /// ```text
     /// max {hⱼᵢ : hⱼᵢ ≠ 0}
@@ -209,15 +208,17 @@ impl UnitStatistics {
         self.per_active_unit(|unit| unit.maximum)
     }
 
-    /// The units that were active in no sample, ascending: before any sample, all of them.
+    /// Returns the units that are active in no sample, ascending. Before any sample, all units.
     #[must_use]
     pub fn dead_units(&self) -> Vec<usize> {
         positions(self.units.each(true, |unit| unit.active == 0))
     }
 
-    /// The samples in which a unit had its largest activations, the strongest first; of equal
-    /// activations the earlier sample wins. Fewer than the `top` of [`new`](Self::new) if the unit
-    /// was active in fewer. `None` if there is no such unit.
+    /// Returns the samples with the largest activations of a unit, the strongest first.
+    ///
+    /// Of equal activations the earlier sample comes first. The length is the `top` of
+    /// [`new`](Self::new), or less if the unit is active in fewer samples. `None` for an index beyond
+    /// the units.
     #[must_use]
     pub fn top_samples(&self, unit: usize) -> Option<&[TopSample]> {
         if self.samples == 0 {

@@ -1,8 +1,9 @@
-//! NumPy's `npy`: a header in the syntax of Python, and the numbers of one array.
+//! Files in `npy`, NumPy's format of one array.
 //!
 //! ```text
-//! \x93NUMPY, major and minor version, length of the header as u16 or, from version 2 on, u32
+//! \x93NUMPY  major  minor  length of the header: u16, from version 2 on u32
 //! {'descr': '<f4', 'fortran_order': False, 'shape': (3, 4), }
+//! numbers
 //! ```
 
 mod header;
@@ -11,30 +12,33 @@ use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
 
 use super::Samples;
-use super::stored::{Source, Stored};
+use super::byte_source::ByteSource;
+use super::dtype::unsupported_type;
+use super::file_kind::FileKind;
+use super::stored_array::StoredArray;
 use crate::Real;
-use crate::data::dtype::unsupported_type;
-use crate::data::open::Kind;
 use crate::error::{Error, io_error};
 
 pub(crate) use header::{Header, MAGIC};
 
-/// The samples of a NumPy file, which are read as they are needed: more than fit into memory, if
-/// need be.
+/// The samples of a NumPy file, read when needed. The file may be larger than the memory.
 ///
-/// The first axis of the array counts the samples, and all others are unrolled into their entries,
-/// so that `numpy.save` of a samples × entries array makes such a file. An array of one axis is n samples of
-/// one entry each. [`TensorFile`](crate::files::TensorFile) and [`IdxFile`](crate::IdxFile) have the same rule.
+/// The first axis counts the samples; the others are flattened into their entries. Write such a file by
+/// `numpy.save` of a samples × entries array. An array of one axis has n samples of one entry each.
+/// [`TensorFile`](crate::files::TensorFile) and [`IdxFile`](crate::IdxFile) follow the same rule.
 ///
-/// The numbers may be of any plain type of NumPy's, in either byte order: `b1`, `u1`, `i1`, `u2`, `i2`, `u4`, `i4`,
-/// `u8`, `i8`, `f2`, `f4`, or `f8`. They become `T` as by NumPy's `astype`. Versions 1 to 3 of the format are read.
-/// An array of two axes in Fortran's order is read, too, but well only in its order, by
-/// [`batches`](Samples::batches): each entry of a sample is in a place of its own.
+/// | property | supported |
+/// |---|---|
+/// | version of the format | 1 to 3 |
+/// | types, in either byte order | `b1`, `u1`, `i1`, `u2`, `i2`, `u4`, `i4`, `u8`, `i8`, `f2`, `f4`, `f8` |
+/// | order of the axes | C; Fortran for two axes, slow except by [`batches`](Samples::batches) |
 ///
-/// A fit reads every batch from the file, in a random order, by a call of the system for each sample.
-/// Where the file is in the system's cache this takes a microsecond or so per sample, little beside a
-/// step on hundreds of entries. Where it is much larger than the memory, every one waits for the disk:
-/// its batches in their order and a [`ShuffleBuffer`](crate::ShuffleBuffer) are better then.
+/// Numbers are converted to `T` as by NumPy's `astype`.
+///
+/// A fit reads the samples of every batch in random order, one system call each. This takes about a
+/// microsecond per sample from the system's cache. For files much larger than the memory every sample
+/// waits for the disk: use [`batches`](Samples::batches) with a
+/// [`ShuffleBuffer`](crate::ShuffleBuffer) instead.
 ///
 /// ```
 /// use sparse_autoencoder::{Adam, NpyFile, Samples, SparseAutoencoder, Trainer};
@@ -46,8 +50,8 @@ pub(crate) use header::{Header, MAGIC};
 /// # bytes.extend((0..4800).flat_map(|k| ((k * 7 % 16) as f32 / 16.0).to_le_bytes()));
 /// # std::fs::write(&path, bytes).unwrap();
 ///
-/// let file = NpyFile::open(&path)?; // here of the shape (600, 8)
-/// let mut sae = SparseAutoencoder::<f32>::builder().layers([file.visible(), 12]).build()?;
+/// let file = NpyFile::open(&path)?; // shape (600, 8)
+/// let mut sae = SparseAutoencoder::<f32>::builder().layers([file.entries(), 12]).build()?;
 /// Trainer::new(Adam::new(1e-3)?).epochs(3).fit(&mut sae, &file)?;
 /// for batch in file.batches(100) {
 ///     let hidden = sae.encode(&batch?)?; // 12 × 100
@@ -58,7 +62,7 @@ pub(crate) use header::{Header, MAGIC};
 /// ```
 #[derive(Debug)]
 pub struct NpyFile<T> {
-    stored: Stored,
+    stored: StoredArray,
     scalar: PhantomData<fn() -> T>,
 }
 
@@ -67,36 +71,37 @@ impl<T: Real> NpyFile<T> {
     ///
     /// # Errors
     ///
-    /// [`Error::Io`] if it cannot be read, or is a folder, a pipe, or a device; [`Error::Malformed`] if it is not
-    /// what it says it is, or its samples have no entries; [`Error::Unsupported`] for a file of a kind that no reader reads, for
-    /// other types of numbers, and for more than two axes in Fortran's order.
+    /// | error | cause |
+    /// |---|---|
+    /// | [`Error::Io`] | the file cannot be read, or is a folder, a pipe, or a device |
+    /// | [`Error::Malformed`] | the file is damaged, or its samples have no entries |
+    /// | [`Error::Unsupported`] | another kind of file, another type of numbers, or more than two axes in Fortran's order |
     pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
         let path = path.as_ref();
-        Self::new(path.to_owned(), Source::open(path)?)
+        Self::new(path.to_owned(), ByteSource::open(path)?)
     }
 
-    /// The contents of a file that are in memory already, such as were compressed. Errors name it as
-    /// `path`.
+    /// Takes the contents of a file that is already in memory. Errors name it `path`.
     ///
     /// # Errors
     ///
     /// As [`open`](Self::open).
     pub fn from_bytes(path: impl Into<PathBuf>, bytes: Vec<u8>) -> Result<Self, Error> {
-        Self::new(path.into(), Source::Bytes(bytes))
+        Self::new(path.into(), ByteSource::Bytes(bytes))
     }
 
-    fn new(path: PathBuf, source: Source) -> Result<Self, Error> {
+    fn new(path: PathBuf, source: ByteSource) -> Result<Self, Error> {
         let start = source
             .start(header::MOST as usize + 12)
             .map_err(|error| io_error(&path, &error))?;
         if !start.starts_with(MAGIC) {
-            return Err(Kind::of(&start).instead_of(&path, "a NumPy npy file"));
+            return Err(FileKind::of(&start).instead_of(&path, "a NumPy npy file"));
         }
         let header = Header::read(&path, "the array", &mut &start[..], source.length())?;
         let Some(element) = header.element else {
             return Err(unsupported_type(&path, "the array", &header.dtype));
         };
-        let stored = Stored {
+        let stored = StoredArray {
             path,
             source,
             element,
@@ -104,7 +109,7 @@ impl<T: Real> NpyFile<T> {
             offset: header.bytes as u64,
             column_major: header.column_major,
             shape: header.shape,
-            unit: None,
+            divisor: None,
         };
         Ok(Self {
             stored: stored.checked()?,
@@ -112,7 +117,7 @@ impl<T: Real> NpyFile<T> {
         })
     }
 
-    /// The shape of the array, whose first axis counts the samples.
+    /// Returns the shape of the array, the number of samples first.
     #[must_use]
     pub fn shape(&self) -> &[usize] {
         &self.stored.shape
@@ -124,8 +129,8 @@ impl<T: Real> Samples<T> for NpyFile<T> {
         self.stored.count()
     }
 
-    fn visible(&self) -> usize {
-        self.stored.visible()
+    fn entries(&self) -> usize {
+        self.stored.entries()
     }
 
     fn read(&self, indices: &[usize], batch: &mut [T]) -> Result<(), Error> {

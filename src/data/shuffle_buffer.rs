@@ -1,4 +1,4 @@
-//! Samples of a stream, in an order that is random within a window.
+//! Batches of a stream in random order, by a bounded buffer.
 
 use nalgebra::DMatrix;
 use rand::rngs::Xoshiro256PlusPlus;
@@ -7,25 +7,23 @@ use rand::{RngExt, SeedableRng};
 use crate::error::{Error, require};
 use crate::{Real, validate};
 
-/// Shuffles a stream: takes chunks of samples from any iterator, and is itself an iterator of
-/// batches.
+/// Shuffles a stream: an iterator of batches over an iterator of chunks of samples.
 ///
-/// A buffer is filled with samples; then each sample of a batch is drawn from it, by the seed, and
-/// its place filled by the next of the stream. So every sample comes once, and those that are far
-/// from each other in the stream by less than the capacity come in random order. A buffer for the
-/// whole stream shuffles it perfectly. All that is held in memory is the buffer, one chunk, and one
-/// batch.
+/// The buffer first fills with samples. Each sample of a batch is then drawn from it at random and
+/// replaced by the next sample of the stream. Every sample comes exactly once. Samples closer in the
+/// stream than the capacity come in random order; a buffer for the whole stream shuffles it fully.
+/// Memory holds the buffer, one chunk, and one batch.
 ///
-/// The same seed gives the same batches, however the stream is cut into chunks. A chunk is a
-/// `DMatrix`, or a `Result` of one where reading can fail, as it can in the
-/// [batches of a file](crate::Samples::batches): see [`Chunk`]. An error is passed on in place of a
-/// batch, and the stream goes on behind it.
+/// The same seed gives the same batches for any division of the stream into chunks. A [`Chunk`] is a
+/// `DMatrix`, or a `Result` of one where reading can fail, as in the
+/// [batches of a file](crate::Samples::batches). An error takes the place of a batch; the next call
+/// continues with the stream.
 ///
 /// ```
 /// use sparse_autoencoder::nalgebra::DMatrix;
 /// use sparse_autoencoder::{Adam, Schedule, ShuffleBuffer, SparseAutoencoder, Trainer};
 ///
-/// // Whatever makes chunks, each of any number of samples: here 50 of 30.
+/// // Any iterator of chunks, here 50 of 30 samples each.
 /// let chunks = (0..50).map(|c| DMatrix::from_fn(8, 30, |i, j| ((i + 3 * j + c) % 8) as f32 / 8.0));
 ///
 /// let mut sae = SparseAutoencoder::builder().layers([8, 12]).build()?;
@@ -42,24 +40,24 @@ pub struct ShuffleBuffer<T, I> {
     capacity: usize,
     batch_size: usize,
     rng: Xoshiro256PlusPlus,
-    visible: Option<usize>,
+    /// The entries of a sample, known from the first chunk on.
+    entries: Option<usize>,
     /// The samples to draw from, one after the other.
     buffer: Vec<T>,
-    /// Those that have been drawn.
+    /// The drawn samples.
     batch: Vec<T>,
-    /// The chunk that is being taken, and how many of its samples have been.
+    /// The current chunk, and the number of its samples already taken.
     chunk: Option<DMatrix<T>>,
     taken: usize,
 }
 
-/// What a stream for a [`ShuffleBuffer`] consists of: samples, visible × samples, or the error that
-/// was met in their place.
+/// An item of a stream for a [`ShuffleBuffer`]: samples, entries × samples, or an error.
 pub trait Chunk<T> {
-    /// The samples, or why there are none.
+    /// Returns the samples.
     ///
     /// # Errors
     ///
-    /// The error that the chunk is, if it is one.
+    /// The error of a chunk that could not be read.
     fn into_samples(self) -> Result<DMatrix<T>, Error>;
 }
 
@@ -76,8 +74,9 @@ impl<T> Chunk<T> for Result<DMatrix<T>, Error> {
 }
 
 impl<T: Real, I: Iterator<Item: Chunk<T>>> ShuffleBuffer<T, I> {
-    /// A buffer for so many samples of `chunks`, visible × samples each, which makes batches of 256
-    /// by the seed 0.
+    /// Creates a buffer of `capacity` samples over `chunks`, entries × samples each.
+    ///
+    /// The default is batches of 256 samples and the seed 0.
     ///
     /// # Errors
     ///
@@ -92,7 +91,7 @@ impl<T: Real, I: Iterator<Item: Chunk<T>>> ShuffleBuffer<T, I> {
             capacity,
             batch_size: 256,
             rng: Xoshiro256PlusPlus::seed_from_u64(0),
-            visible: None,
+            entries: None,
             buffer: Vec::new(),
             batch: Vec::new(),
             chunk: None,
@@ -100,7 +99,7 @@ impl<T: Real, I: Iterator<Item: Chunk<T>>> ShuffleBuffer<T, I> {
         })
     }
 
-    /// The samples of a batch; the last may have fewer.
+    /// Sets the number of samples per batch. The last batch may be smaller.
     ///
     /// # Errors
     ///
@@ -111,13 +110,13 @@ impl<T: Real, I: Iterator<Item: Chunk<T>>> ShuffleBuffer<T, I> {
         Ok(self)
     }
 
-    /// The seed of the order.
+    /// Sets the seed of the random order.
     pub fn seed(mut self, seed: u64) -> Self {
         self.rng = Xoshiro256PlusPlus::seed_from_u64(seed);
         self
     }
 
-    /// Makes sure that a sample of the stream is at hand; false at its end.
+    /// Advances to a chunk with samples to take. Returns `false` at the end of the stream.
     fn advance(&mut self) -> Result<bool, Error> {
         loop {
             if self.chunk.as_ref().is_some_and(|c| self.taken < c.ncols()) {
@@ -129,23 +128,24 @@ impl<T: Real, I: Iterator<Item: Chunk<T>>> ShuffleBuffer<T, I> {
             };
             let chunk = chunk.into_samples()?;
             require(chunk.nrows() > 0, "rows of a chunk", "at least 1", 0.0)?;
-            let visible = *self.visible.get_or_insert(chunk.nrows());
-            validate::check_rows(chunk.as_view(), visible, "rows of a chunk")?;
+            let entries = *self.entries.get_or_insert(chunk.nrows());
+            validate::check_rows(chunk.as_view(), entries, "rows of a chunk")?;
             (self.chunk, self.taken) = (Some(chunk), 0);
         }
     }
 
-    /// Draws samples until there is a batch, or no sample is left. All that can fail comes before
-    /// anything is moved, so that after an error the next call goes on.
+    /// Draws samples until the batch is complete or no sample is left.
+    ///
+    /// Everything that can fail comes before samples are moved, so that the next call can continue.
     fn draw(&mut self) -> Result<(), Error> {
         loop {
             let more = self.advance()?;
-            let Some(visible) = self.visible else {
+            let Some(entries) = self.entries else {
                 return Ok(());
             };
-            let held = self.buffer.len() / visible;
+            let held = self.buffer.len() / entries;
             let next = match &self.chunk {
-                Some(chunk) if more => &chunk.as_slice()[self.taken * visible..][..visible],
+                Some(chunk) if more => &chunk.as_slice()[self.taken * entries..][..entries],
                 _ => &[],
             };
             if more && held < self.capacity {
@@ -153,17 +153,17 @@ impl<T: Real, I: Iterator<Item: Chunk<T>>> ShuffleBuffer<T, I> {
                 self.taken += 1;
                 continue;
             }
-            if held == 0 || self.batch.len() / visible == self.batch_size {
+            if held == 0 || self.batch.len() / entries == self.batch_size {
                 return Ok(());
             }
-            let start = self.rng.random_range(0..held) * visible;
-            let place = start..start + visible;
+            let start = self.rng.random_range(0..held) * entries;
+            let place = start..start + entries;
             self.batch.extend_from_slice(&self.buffer[place.clone()]);
             if more {
                 self.buffer[place].copy_from_slice(next);
                 self.taken += 1;
             } else {
-                let last = (held - 1) * visible;
+                let last = (held - 1) * entries;
                 self.buffer.copy_within(last.., start);
                 self.buffer.truncate(last);
             }
@@ -178,9 +178,9 @@ impl<T: Real, I: Iterator<Item: Chunk<T>>> Iterator for ShuffleBuffer<T, I> {
         if let Err(error) = self.draw() {
             return Some(Err(error));
         }
-        let visible = self.visible?;
+        let entries = self.entries?;
         let batch = std::mem::take(&mut self.batch);
-        let count = batch.len() / visible;
-        (count > 0).then(|| Ok(DMatrix::from_vec(visible, count, batch)))
+        let count = batch.len() / entries;
+        (count > 0).then(|| Ok(DMatrix::from_vec(entries, count, batch)))
     }
 }

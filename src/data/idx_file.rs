@@ -1,7 +1,10 @@
-//! The IDX format of MNIST.
+//! Files in IDX, the format of MNIST.
 //!
-//! A file is a magic number `00 00 08 d` (unsigned bytes, `d` dimensions), `d` sizes of four bytes,
-//! the most significant first, and the bytes themselves, the last dimension running fastest.
+//! ```text
+//! 00 00 08 d     unsigned bytes, d dimensions
+//! d × u32        the sizes, big-endian
+//! bytes          the last dimension fastest
+//! ```
 
 #[cfg(feature = "safetensors")]
 use std::io::{self, Read};
@@ -12,33 +15,33 @@ use std::path::{Path, PathBuf};
 use flate2::read::MultiGzDecoder;
 
 use super::Samples;
-use super::stored::{Source, Stored};
-use crate::Real;
-use crate::data::dtype::Element;
+use super::byte_source::ByteSource;
+use super::dtype::Element;
 #[cfg(feature = "safetensors")]
-use crate::data::dtype::{MOST_INFLATION, count};
-use crate::data::open::{Kind, START};
+use super::dtype::{MOST_INFLATION, count};
+use super::file_kind::{FileKind, START};
+use super::stored_array::StoredArray;
+use crate::Real;
 use crate::error::{Error, io_error, malformed, unsupported};
 
-/// The samples of a file of bytes in the IDX format, in which MNIST and its relatives are published,
-/// scaled to [0, 1]; they are read as they are needed.
+/// The samples of an IDX file of bytes, the format of MNIST, scaled to [0, 1] and read when needed.
 ///
-/// The first dimension counts the samples, and all others are unrolled into their entries: labels, of one
-/// dimension, are n samples of one entry each. A file that is compressed by gzip, as MNIST is published, is
-/// decompressed into memory if the feature `safetensors` is on.
+/// The first dimension counts the samples; the others are flattened into their entries. A file of
+/// labels, with one dimension, has n samples of one entry each. A file compressed by gzip is
+/// decompressed into memory, which needs the feature `safetensors`.
 ///
 /// ```no_run
 /// use sparse_autoencoder::{Adam, IdxFile, Samples, SparseAutoencoder, Trainer};
 ///
 /// let digits = IdxFile::open("train-images-idx3-ubyte")?;
-/// let mut sae = SparseAutoencoder::<f32>::builder().layers([digits.visible(), 100]).build()?;
+/// let mut sae = SparseAutoencoder::<f32>::builder().layers([digits.entries(), 100]).build()?;
 /// Trainer::new(Adam::new(1e-3)?).epochs(10).fit(&mut sae, &digits)?;
 /// let labels = IdxFile::<f32>::open("train-labels-idx1-ubyte")?.to_bytes()?;
 /// # Ok::<(), sparse_autoencoder::Error>(())
 /// ```
 #[derive(Debug)]
 pub struct IdxFile<T> {
-    stored: Stored,
+    stored: StoredArray,
     scalar: PhantomData<fn() -> T>,
 }
 
@@ -47,31 +50,32 @@ impl<T: Real> IdxFile<T> {
     ///
     /// # Errors
     ///
-    /// [`Error::Io`] if it cannot be read, or is a folder, a pipe, or a device; [`Error::Malformed`] if it is not
-    /// what it says it is, or its samples have no entries; [`Error::Unsupported`] for a file of a kind that no reader reads, and
-    /// for other numbers than unsigned bytes.
+    /// | error | cause |
+    /// |---|---|
+    /// | [`Error::Io`] | the file cannot be read, or is a folder, a pipe, or a device |
+    /// | [`Error::Malformed`] | the file is damaged, or its samples have no entries |
+    /// | [`Error::Unsupported`] | another kind of file, or numbers other than unsigned bytes |
     pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
         let path = path.as_ref();
-        Self::new(path.to_owned(), Source::open(path)?)
+        Self::new(path.to_owned(), ByteSource::open(path)?)
     }
 
-    /// The contents of a file that are in memory already, such as were compressed. Errors name it as
-    /// `path`.
+    /// Takes the contents of a file that is already in memory. Errors name it `path`.
     ///
     /// # Errors
     ///
     /// As [`open`](Self::open).
     pub fn from_bytes(path: impl Into<PathBuf>, bytes: Vec<u8>) -> Result<Self, Error> {
-        Self::new(path.into(), Source::Bytes(bytes))
+        Self::new(path.into(), ByteSource::Bytes(bytes))
     }
 
-    fn new(path: PathBuf, source: Source) -> Result<Self, Error> {
+    fn new(path: PathBuf, source: ByteSource) -> Result<Self, Error> {
         let source = decompressed(&path, source)?;
         let start = source
             .start(MOST_HEADER)
             .map_err(|error| io_error(&path, &error))?;
         let shape = shape(&path, &start)?;
-        let stored = Stored {
+        let stored = StoredArray {
             path,
             source,
             element: Element::U8,
@@ -79,7 +83,7 @@ impl<T: Real> IdxFile<T> {
             offset: header_bytes(&shape),
             column_major: false,
             shape,
-            unit: Some(u8::MAX.into()),
+            divisor: Some(u8::MAX.into()),
         };
         Ok(Self {
             stored: stored.checked()?,
@@ -87,13 +91,13 @@ impl<T: Real> IdxFile<T> {
         })
     }
 
-    /// The sizes of the dimensions, of which the first counts the samples.
+    /// Returns the sizes of the dimensions, the number of samples first.
     #[must_use]
     pub fn shape(&self) -> &[usize] {
         &self.stored.shape
     }
 
-    /// All bytes as they are, the last dimension running fastest: for labels.
+    /// Returns all bytes unscaled, the last dimension fastest. Use it for labels.
     ///
     /// # Errors
     ///
@@ -108,8 +112,8 @@ impl<T: Real> Samples<T> for IdxFile<T> {
         self.stored.count()
     }
 
-    fn visible(&self) -> usize {
-        self.stored.visible()
+    fn entries(&self) -> usize {
+        self.stored.entries()
     }
 
     fn read(&self, indices: &[usize], batch: &mut [T]) -> Result<(), Error> {
@@ -123,7 +127,7 @@ fn header_bytes(shape: &[usize]) -> u64 {
     4 + 4 * shape.len() as u64
 }
 
-/// The shape that a file which begins so claims.
+/// Returns the shape in the header at the start of a file.
 fn shape(path: &Path, start: &[u8]) -> Result<Vec<usize>, Error> {
     let dimensions = match start[..] {
         [0, 0, 8, dimensions, ..] => usize::from(dimensions),
@@ -134,7 +138,7 @@ fn shape(path: &Path, start: &[u8]) -> Result<Vec<usize>, Error> {
             );
             return Err(unsupported(path, reason));
         }
-        _ => return Err(Kind::of(start).instead_of(path, "an IDX file")),
+        _ => return Err(FileKind::of(start).instead_of(path, "an IDX file")),
     };
     let sizes = start
         .get(4..4 + 4 * dimensions)
@@ -145,15 +149,15 @@ fn shape(path: &Path, start: &[u8]) -> Result<Vec<usize>, Error> {
         .collect())
 }
 
-/// The source itself, or what is in it if it is compressed by gzip.
+/// Returns the source, decompressed into memory if it is compressed by gzip.
 ///
-/// No more is inflated than the header claims, and a byte: the room grows with what is there.
+/// Inflates at most one byte more than the header claims.
 #[cfg(feature = "safetensors")]
-fn decompressed(path: &Path, source: Source) -> Result<Source, Error> {
+fn decompressed(path: &Path, source: ByteSource) -> Result<ByteSource, Error> {
     let start = source
         .start(START)
         .map_err(|error| io_error(path, &error))?;
-    if Kind::of(&start) != Kind::Gzip {
+    if FileKind::of(&start) != FileKind::Gzip {
         return Ok(source);
     }
     let cannot = |error: io::Error| match error.kind() {
@@ -179,20 +183,21 @@ fn decompressed(path: &Path, source: Source) -> Result<Source, Error> {
         );
         return Err(malformed(path, reason));
     };
-    // A byte more, to find out whether it ends there and what its checksum is.
+    // One byte more, to reach the end and its checksum.
     inflate(&mut bytes, (claimed + 1).saturating_sub(MOST_HEADER as u64))?;
     bytes.shrink_to_fit();
-    Ok(Source::Bytes(bytes))
+    Ok(ByteSource::Bytes(bytes))
 }
 
+/// Returns the source, or an error if it is compressed by gzip.
 #[cfg(not(feature = "safetensors"))]
-fn decompressed(path: &Path, source: Source) -> Result<Source, Error> {
+fn decompressed(path: &Path, source: ByteSource) -> Result<ByteSource, Error> {
     let start = source
         .start(START)
         .map_err(|error| io_error(path, &error))?;
-    if Kind::of(&start) == Kind::Gzip {
-        let reason = "compressed by gzip: decompress it with `gunzip`, or turn on the feature `safetensors`, \
-                      with which IdxFile reads it";
+    if FileKind::of(&start) == FileKind::Gzip {
+        let reason =
+            "compressed by gzip: decompress it with `gunzip`, or enable the feature `safetensors`";
         return Err(unsupported(path, reason));
     }
     Ok(source)

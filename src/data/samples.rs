@@ -1,0 +1,201 @@
+//! The trait of data sources, and matrices as samples.
+
+use std::sync::Arc;
+
+use nalgebra::{Const, DMatrix, DMatrixView, DMatrixViewMut, DVector, Dyn, OMatrix, SMatrix};
+
+use super::batches::{Batches, gather};
+use crate::Real;
+use crate::error::Error;
+
+/// A dataset whose samples can be read by index, in any order.
+///
+/// | source | samples |
+/// |---|---|
+/// | matrices, views, vectors | the columns, in memory |
+/// | [`NpyFile`](crate::NpyFile), [`IdxFile`](crate::IdxFile) | of a file, read when needed |
+/// | [`Shards`](crate::Shards) | of several sources, one after the other |
+/// | [`ScaledSamples`](crate::ScaledSamples) | of another source, scaled as they are read |
+/// | references, `Box`, `Arc` | of the source behind them |
+///
+/// Implement the trait for a source of your own: a folder of files, a database, computed samples, or,
+/// as here, the logarithms of counts.
+///
+/// ```
+/// use sparse_autoencoder::nalgebra::DMatrix;
+/// use sparse_autoencoder::{Adam, Error, Real, Samples, SparseAutoencoder, Trainer};
+///
+/// struct Logarithms<S>(S);
+///
+/// impl<T: Real, S: Samples<T>> Samples<T> for Logarithms<S> {
+///     fn count(&self) -> usize {
+///         self.0.count()
+///     }
+///
+///     fn entries(&self) -> usize {
+///         self.0.entries()
+///     }
+///
+///     fn read(&self, indices: &[usize], batch: &mut [T]) -> Result<(), Error> {
+///         self.0.read(indices, batch)?; // `?` also converts an io::Error
+///         batch.iter_mut().for_each(|x| *x = x.ln_1p());
+///         Ok(())
+///     }
+/// }
+///
+/// let counts = DMatrix::from_fn(8, 300, |i, j| ((31 * i + 7 * j) % 256) as f32);
+/// let mut sae = SparseAutoencoder::builder().layers([8, 12]).build()?;
+/// Trainer::new(Adam::new(1e-2)?).epochs(5).fit(&mut sae, Logarithms(&counts))?;
+/// # Ok::<(), Error>(())
+/// ```
+///
+/// A fit checks samples as it reads them. NaN and infinities end it with an error that names the
+/// sample; the model keeps the parameters learned so far.
+pub trait Samples<T: Real>: Sync {
+    /// Returns the number of samples.
+    fn count(&self) -> usize;
+
+    /// Returns the number of entries of each sample.
+    fn entries(&self) -> usize;
+
+    /// Writes the samples with these indices, counted from 0, to `batch`: `entries` values each, one
+    /// sample after the other.
+    ///
+    /// `batch` has `entries · indices.len()` values. Several threads may read parts of a batch at the
+    /// same time.
+    ///
+    /// # Errors
+    ///
+    /// Any error of the source. The contents of `batch` are then ignored.
+    fn read(&self, indices: &[usize], batch: &mut [T]) -> Result<(), Error>;
+
+    /// Returns a view of all samples, entries × samples, if they are in memory.
+    ///
+    /// A fit checks such samples before it starts, and full batches are not copied. The default is
+    /// `None`.
+    fn in_memory(&self) -> Option<DMatrixView<'_, T>> {
+        None
+    }
+
+    /// Iterates over the samples in their order, `size` at a time. The last batch may be smaller.
+    ///
+    /// Use it to encode a file, to compute metrics on it, or to feed a
+    /// [`ShuffleBuffer`](crate::ShuffleBuffer).
+    ///
+    /// ```
+    /// use sparse_autoencoder::nalgebra::DMatrix;
+    /// use sparse_autoencoder::{Samples, SparseAutoencoder, metrics::SparsityMetrics};
+    ///
+    /// let samples = DMatrix::from_fn(8, 300, |i, j| ((i + j) % 8) as f32 / 8.0); // or an NpyFile
+    /// let sae = SparseAutoencoder::builder().layers([8, 12]).build()?;
+    /// let mut sparsity = SparsityMetrics::new(12);
+    /// for batch in samples.batches(128) {
+    ///     sparsity.add(&sae.encode(&batch?)?)?;
+    /// }
+    /// assert_eq!(sparsity.samples(), 300);
+    /// # Ok::<(), sparse_autoencoder::Error>(())
+    /// ```
+    fn batches(&self, size: usize) -> Batches<'_, T>
+    where
+        Self: Sized,
+    {
+        Batches::new(self, size)
+    }
+
+    /// Reads all samples into memory, entries × samples.
+    ///
+    /// # Errors
+    ///
+    /// As [`read`](Self::read).
+    fn to_matrix(&self) -> Result<DMatrix<T>, Error>
+    where
+        Self: Sized,
+    {
+        gather(self, 0..self.count())
+    }
+}
+
+/// Refuses a batch of another size than the chosen samples, and an index beyond `count`.
+pub(super) fn check_read<T>(
+    (entries, count): (usize, usize),
+    indices: &[usize],
+    batch: &[T],
+) -> Result<(), Error> {
+    if indices.len().checked_mul(entries) != Some(batch.len()) {
+        return Err(Error::DimensionMismatch {
+            what: "batch",
+            expected: indices.len().saturating_mul(entries),
+            actual: batch.len(),
+        });
+    }
+    match indices.iter().find(|&&index| index >= count) {
+        None => Ok(()),
+        Some(&index) => Err(Error::InvalidParameter {
+            name: "index of a sample",
+            requirement: "below the number of samples",
+            value: f64::of_count(index),
+        }),
+    }
+}
+
+macro_rules! of_matrices {
+    ($($matrix:ty, [$($parameters:tt)*];)+) => {$(
+        /// One sample per column.
+        impl<$($parameters)* T: Real> Samples<T> for $matrix {
+            fn count(&self) -> usize {
+                self.ncols()
+            }
+
+            fn entries(&self) -> usize {
+                self.nrows()
+            }
+
+            fn read(&self, indices: &[usize], batch: &mut [T]) -> Result<(), Error> {
+                check_read(self.shape(), indices, batch)?;
+                let view: DMatrixView<'_, T> = self.into();
+                for (to, &from) in batch.chunks_exact_mut(self.nrows().max(1)).zip(indices) {
+                    to.copy_from_slice(view.column(from).as_slice());
+                }
+                Ok(())
+            }
+
+            fn in_memory(&self) -> Option<DMatrixView<'_, T>> {
+                Some(self.into())
+            }
+        }
+    )+};
+}
+
+// One type of view each, so that `matrix.as_view()` infers it.
+of_matrices! {
+    DMatrixView<'a, T>, ['a,];
+    DMatrixViewMut<'a, T>, ['a,];
+    SMatrix<T, R, C>, [const R: usize, const C: usize,];
+    DMatrix<T>, [];
+    DVector<T>, [];
+    OMatrix<T, Const<R>, Dyn>, [const R: usize,];
+}
+
+macro_rules! forward {
+    ($($pointer:ty),+) => {$(
+        impl<T: Real, S: Samples<T> + ?Sized> Samples<T> for $pointer where Self: Sync {
+            fn count(&self) -> usize {
+                (**self).count()
+            }
+
+            fn entries(&self) -> usize {
+                (**self).entries()
+            }
+
+            fn read(&self, indices: &[usize], batch: &mut [T]) -> Result<(), Error> {
+                (**self).read(indices, batch)
+            }
+
+            fn in_memory(&self) -> Option<DMatrixView<'_, T>> {
+                (**self).in_memory()
+            }
+        }
+    )+};
+}
+
+forward!(&S, &mut S, Box<S>, Arc<S>);
