@@ -228,7 +228,7 @@ fn autoencoder(
         .build()
 }
 
-fn trainer(settings: Settings) -> Trainer<f32> {
+fn trainer<S: Default>(settings: Settings) -> Trainer<f32, S> {
     Trainer::new(Lbfgs::new()).epochs(settings.iterations)
 }
 

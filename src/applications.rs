@@ -12,7 +12,7 @@ pub(crate) mod stack;
 
 pub use anomaly::{AnomalyDetector, AnomalyDetectorBuilder, Threshold};
 pub use classifier::{
-    ClassifierEpoch, ClassifierLoss, ClassifierReport, ClassifierWorkspace, DenseView,
-    SoftmaxClassifier,
+    ClassifierEpoch, ClassifierLoss, ClassifierReport, ClassifierTrainer, ClassifierWorkspace,
+    Classifiers, DenseView, SoftmaxClassifier,
 };
 pub use stack::Stack;

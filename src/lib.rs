@@ -218,13 +218,13 @@ pub mod optimizer;
 pub mod penalty;
 mod real;
 mod sparse;
-mod training;
+pub mod training;
 mod units;
 mod validate;
 
 pub use applications::{
     AnomalyDetector, AnomalyDetectorBuilder, ClassifierEpoch, ClassifierLoss, ClassifierReport,
-    ClassifierWorkspace, DenseView, SoftmaxClassifier, Stack, Threshold,
+    ClassifierTrainer, ClassifierWorkspace, DenseView, SoftmaxClassifier, Stack, Threshold,
 };
 pub use data::{
     Batches, Chunk, Corruption, IdxFile, NpyFile, Samples, ScaledSamples, Scaler, Scaling, Shards,

@@ -141,10 +141,6 @@ impl<T: Real> SparseAutoencoder<T> {
         &self.objective
     }
 
-    pub(crate) fn objective_mut(&mut self) -> &mut Objective<T> {
-        &mut self.objective
-    }
-
     /// The parts that training needs at the same time: what it reads, and what it moves.
     pub(crate) fn objective_and_parameters(&mut self) -> (&Objective<T>, &mut Parameters<T>) {
         (&self.objective, &mut self.parameters)

@@ -41,7 +41,6 @@ mod workspace;
 
 pub use workspace::Workspace;
 
-use std::mem;
 use std::sync::Arc;
 
 use nalgebra::{DMatrixView, DMatrixViewMut};
@@ -130,22 +129,6 @@ pub(crate) struct Objective<T> {
 }
 
 impl<T: Real> Objective<T> {
-    /// Becomes equal to `other` without an allocation, if it was made from one of its depth.
-    pub(crate) fn copy_from(&mut self, other: &Self) {
-        self.encoder.clone_from(&other.encoder);
-        self.decoder.clone_from(&other.decoder);
-        self.penalized.clone_from(&other.penalized);
-        self.prefixes.clone_from(&other.prefixes);
-        *self = Self {
-            encoder: mem::take(&mut self.encoder),
-            decoder: mem::take(&mut self.decoder),
-            penalized: mem::take(&mut self.penalized),
-            prefixes: mem::take(&mut self.prefixes),
-            penalty: Arc::clone(&other.penalty),
-            ..*other
-        };
-    }
-
     /// Refuses activations that are not defined for their layer, the loss, or the penalty.
     pub(crate) fn check(&self, layout: &Layout) -> Result<(), Error> {
         for (activation, &units) in self.encoder.iter().zip(&layout.sizes()[1..]) {

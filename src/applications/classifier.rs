@@ -3,6 +3,7 @@
 mod classifier_report;
 mod classifier_workspace;
 mod deep;
+mod fitting;
 mod label_checks;
 mod network;
 
@@ -12,12 +13,13 @@ use nalgebra::{DMatrix, DMatrixView, DVectorView};
 
 pub use self::classifier_report::{ClassifierEpoch, ClassifierLoss, ClassifierReport};
 pub use self::classifier_workspace::ClassifierWorkspace;
+pub use self::fitting::{ClassifierTrainer, Classifiers};
 pub use self::network::DenseView;
 pub(crate) use self::network::{Dense, Network};
 use crate::error::{Error, require};
 use crate::linalg::{Aligned, Packed};
 use crate::validate::{check_batch, check_finite, check_len, check_rows, even_chunk};
-use crate::{Activation, Real, Trainer};
+use crate::{Activation, Real};
 
 /// A softmax classifier: softmax regression, or a deep classifier with hidden layers below.
 ///
@@ -44,12 +46,12 @@ use crate::{Activation, Real, Trainer};
 /// returns views.
 ///
 /// ```
-/// use sparse_autoencoder::{Lbfgs, SoftmaxClassifier, Trainer, nalgebra::DMatrix};
+/// use sparse_autoencoder::{ClassifierTrainer, Lbfgs, SoftmaxClassifier, nalgebra::DMatrix};
 ///
 /// let samples = DMatrix::from_row_slice(1, 6, &[-3.0, -2.5, -2.0, 2.0, 2.5, 3.0]);
 /// let labels = [0, 0, 0, 1, 1, 1];
 /// let mut classifier = SoftmaxClassifier::new(1, 2)?.with_weight_decay(1e-4)?;
-/// classifier.fit(&mut Trainer::new(Lbfgs::new()).epochs(400), &samples, &labels)?;
+/// classifier.fit(&mut ClassifierTrainer::new(Lbfgs::new()).epochs(400), &samples, &labels)?;
 /// assert_eq!(classifier.predict(&samples)?, labels);
 /// assert!(classifier.probabilities(&samples)?[(1, 5)] > 0.99);
 /// # Ok::<(), sparse_autoencoder::Error>(())
@@ -101,16 +103,15 @@ impl<T: Real> SoftmaxClassifier<T> {
 
     /// Fits all layers to `samples`, features × samples, and their labels.
     ///
-    /// Any [`Optimizer`](crate::Optimizer) works; [`Lbfgs`](crate::Lbfgs) uses full batches, others the
-    /// batch size of the trainer. Trainer settings that belong to autoencoders, such as corruption and
-    /// validation split, are refused. To stop early, use the observer of [`fit_with`](Self::fit_with).
+    /// [`Lbfgs`](crate::Lbfgs) takes full batches, other optimizers mini-batches of the trainer's batch
+    /// size.
     ///
     /// # Errors
     ///
     /// As [`fit_with`](Self::fit_with).
     pub fn fit<'a>(
         &mut self,
-        trainer: &mut Trainer<T>,
+        trainer: &mut ClassifierTrainer<T>,
         samples: impl Into<DMatrixView<'a, T>>,
         labels: &[usize],
     ) -> Result<ClassifierReport<T>, Error> {
@@ -121,22 +122,23 @@ impl<T: Real> SoftmaxClassifier<T> {
     ///
     /// # Errors
     ///
-    /// | error | cause |
-    /// |---|---|
-    /// | those of [`loss`](Self::loss) | samples and labels |
-    /// | [`Error::EmptyClass`] | a class without samples |
-    /// | [`Error::InvalidParameter`], [`Error::Incompatible`] | settings of the trainer, as in [`Trainer::fit_with`] |
-    /// | [`Error::Diverged`] | the loss or its gradient is no longer finite |
+    /// These leave the classifier unchanged:
     ///
-    /// After divergence the classifier has its last finite parameters; other errors leave it unchanged.
+    /// - As [`loss`](Self::loss).
+    /// - [`Error::EmptyClass`] for a class without a sample, also where all of its samples are held out.
+    /// - [`Error::InvalidParameter`] or [`Error::Incompatible`] for settings of the trainer, as in
+    ///   [`Trainer::fit_with`](crate::Trainer::fit_with).
+    ///
+    /// [`Error::Diverged`] if a loss or its gradient is not finite. The classifier then has its last
+    /// finite parameters, or with [`patience`](crate::Trainer::patience) those of the best epoch.
     pub fn fit_with<'a>(
         &mut self,
-        trainer: &mut Trainer<T>,
+        trainer: &mut ClassifierTrainer<T>,
         samples: impl Into<DMatrixView<'a, T>>,
         labels: &[usize],
         observer: impl FnMut(&ClassifierEpoch<'_, T>) -> ControlFlow<()>,
     ) -> Result<ClassifierReport<T>, Error> {
-        trainer.fit_classifier(self, samples.into(), labels, observer)
+        fitting::fit(self, &mut trainer.engine, samples.into(), labels, observer)
     }
 
     /// Returns the most probable class of each sample. Ties go to the lower class.

@@ -1,80 +1,77 @@
-//! What lives from step to step of a fit, beside the model, the optimizer, and what a stream of
+//! The state of a fit between two steps, beside the model, the optimizer, and what a stream of
 //! batches has too.
 
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::seq::SliceRandom;
 
-use super::step::Taken;
-use super::{Epoch, Report, StopReason};
-use crate::objective::Loss;
-use crate::{Error, Real, SparseAutoencoder};
+use super::epochs::{Taken, Terms};
+use super::{Settings, StopReason};
+use crate::{Error, Real};
 
-/// Where a fit is, between two steps.
+/// The position of a fit between two steps, and its report so far.
 #[derive(Debug)]
-pub(super) struct Progress<T> {
+pub(crate) struct Progress<T, L> {
     /// The number of parameters of the model.
     pub(super) parameters: usize,
-    /// The samples to learn from, by index, as they are shuffled in the epoch that is under way, or
-    /// were in the last.
+    /// The samples to learn from, by index, as shuffled for the current epoch, or the last one.
     pub(super) order: Vec<usize>,
-    /// Their number, of all processes.
+    /// Their number in all processes.
     pub(super) samples: usize,
-    /// Whether any process writes checkpoints.
-    #[cfg(feature = "serde")]
-    pub(super) kept: bool,
     /// The batches of an epoch, and how many of them are done.
     pub(super) batches: usize,
     pub(super) done: usize,
-    /// Of those that are done: the loss, and whether the optimizer has converged.
-    pub(super) mean: Loss<T>,
+    /// The mean loss of these, and whether the optimizer has converged.
+    pub(super) mean: L,
     pub(super) converged: bool,
-    /// Why there is nothing left to be learned, however many epochs there may be.
+    /// Why nothing is left to be learned, whatever the number of epochs.
     pub(super) end: Option<StopReason>,
+    /// Whether the fit ended with an error between two steps, so that the next fit continues it.
+    pub(super) paused: bool,
     pub(super) best: Best<T>,
-    pub(super) report: Report<T>,
+    /// Epochs that are done, and the one whose parameters the model has at the end.
+    pub(crate) epochs: usize,
+    pub(crate) best_epoch: usize,
+    /// The loss of each, and the loss on the samples held out.
+    pub(crate) history: Vec<L>,
+    pub(crate) validation: Vec<L>,
 }
 
-impl<T: Real> Progress<T> {
-    pub(super) fn new(parameters: usize, order: Vec<usize>, batches: usize) -> Self {
+impl<T: Real, L: Terms<T>> Progress<T, L> {
+    pub(crate) fn new(parameters: usize, order: Vec<usize>, batches: usize) -> Self {
         Self {
             parameters,
             samples: order.len(),
-            #[cfg(feature = "serde")]
-            kept: false,
             order,
             batches,
             done: 0,
-            mean: Loss::zero(),
+            mean: L::zero(),
             converged: false,
             end: None,
+            paused: false,
             best: Best::default(),
-            report: Report {
-                stop: StopReason::EpochLimit,
-                epochs: 0,
-                best_epoch: 0,
-                history: Vec::new(),
-                validation: Vec::new(),
-                dead_units: Vec::new(),
-                set_point: None,
-                warnings: Vec::new(),
-            },
+            epochs: 0,
+            best_epoch: 0,
+            history: Vec::new(),
+            validation: Vec::new(),
         }
     }
 
-    /// Makes room for what is reported of so many epochs.
-    pub(super) fn reserve(&mut self, epochs: usize, validated: bool, counted: bool) {
-        let more = epochs.min(1 << 16).saturating_sub(self.report.epochs);
-        self.report.history.reserve(more);
-        self.report
-            .validation
-            .reserve(if validated { more } else { 0 });
-        self.report
-            .dead_units
-            .reserve(if counted { more } else { 0 });
+    /// The epochs that the report has room for without growing.
+    pub(crate) fn expected(&self, settings: &Settings) -> usize {
+        settings.epochs.min(1 << 16).saturating_sub(self.epochs)
     }
 
-    /// Whether a fit of a model with so many parameters, to these samples in so many batches, can go
-    /// on from here.
+    /// Makes room for the losses of all epochs.
+    pub(crate) fn reserve(&mut self, settings: &Settings) {
+        let more = self.expected(settings);
+        self.history.reserve(more);
+        if settings.validation_split > 0.0 {
+            self.validation.reserve(more);
+        }
+    }
+
+    /// Checks that a fit of a model with `parameters` parameters to these `samples`, in `batches`
+    /// batches, can continue from here.
     pub(super) fn check(
         &self,
         parameters: usize,
@@ -83,16 +80,16 @@ impl<T: Real> Progress<T> {
     ) -> Result<(), Error> {
         for (what, expected, actual) in [
             (
-                "parameters of the model whose fit goes on",
+                "parameters of the model whose fit continues",
                 self.parameters,
                 parameters,
             ),
             (
-                "samples of the fit that goes on",
+                "samples of the fit that continues",
                 self.order.len(),
                 samples.len(),
             ),
-            ("batches of the fit that goes on", self.batches, batches),
+            ("batches of the fit that continues", self.batches, batches),
         ] {
             if expected != actual {
                 return Err(Error::DimensionMismatch {
@@ -102,7 +99,7 @@ impl<T: Real> Progress<T> {
                 });
             }
         }
-        // What a file says is an order need not be one.
+        // The order comes from a file, and need not be a permutation.
         let sorted = |order: &[usize]| {
             let mut order = order.to_vec();
             order.sort_unstable();
@@ -110,8 +107,8 @@ impl<T: Real> Progress<T> {
         };
         if sorted(&self.order) != sorted(samples) {
             return Err(Error::Incompatible {
-                what: "the fit that goes on",
-                other: "other samples, or an order that is none",
+                what: "the fit that continues",
+                other: "other samples, or an invalid order of samples",
             });
         }
         Ok(())
@@ -121,67 +118,61 @@ impl<T: Real> Progress<T> {
         if self.batches > 1 {
             self.order.shuffle(rng);
         }
-        self.mean = Loss::zero();
+        self.mean = L::zero();
         self.converged = false;
     }
 
-    /// The samples of the next batch.
+    /// The samples of the next batch. Batches differ in size by at most one sample.
     pub(super) fn batch(&self) -> &[usize] {
         let (b, n) = (self.done, self.order.len());
         &self.order[b * n / self.batches..(b + 1) * n / self.batches]
     }
 
-    /// After the step on that batch.
-    pub(super) fn see_batch(&mut self, step: Taken<T>) {
+    /// The fraction of all steps that lies before the next batch.
+    pub(super) fn fraction(&self, epochs: usize) -> f64 {
+        // In f64: a number of epochs that means "until the observer stops" may be huge.
+        let steps = |epochs| f64::of_count(epochs) * f64::of_count(self.batches);
+        (steps(self.epochs) + f64::of_count(self.done)) / steps(epochs)
+    }
+
+    /// Records the step on that batch.
+    pub(super) fn see_batch(&mut self, step: Taken<L>) {
         let share = T::of_count(step.samples) / T::of_count(self.samples);
-        self.mean = add(self.mean, step.loss, share);
+        self.mean = self.mean.plus(step.loss, share);
         self.converged |= step.converged;
         self.done += 1;
     }
 
-    pub(super) fn see_epoch(&mut self, epoch: &Epoch<'_, T>, patience: Option<usize>) {
-        let report = &mut self.report;
-        report.epochs = epoch.number;
-        report.best_epoch = epoch.number;
-        report.history.push(epoch.loss);
-        report.validation.extend(epoch.validation);
-        report.dead_units.extend(epoch.dead_units);
-        report.set_point = epoch.set_point;
+    /// Records an epoch, after which the model has the parameters `theta`.
+    pub(super) fn see_epoch(
+        &mut self,
+        validation: Option<L>,
+        theta: &[T],
+        patience: Option<usize>,
+    ) {
         self.done = 0;
+        self.epochs += 1;
+        self.best_epoch = self.epochs;
+        self.history.push(self.mean);
+        self.validation.extend(validation);
         self.end = self.converged.then_some(StopReason::Converged);
         if let Some(patience) = patience {
-            let loss = epoch.validation.unwrap_or(epoch.loss).total();
-            self.best.see(epoch.number, loss, epoch.model);
-            report.best_epoch = self.best.epoch;
-            if epoch.number - self.best.epoch >= patience {
+            let loss = validation.unwrap_or(self.mean).total();
+            self.best.see(self.epochs, loss, theta);
+            self.best_epoch = self.best.epoch;
+            if self.epochs - self.best_epoch >= patience {
                 self.end = self.end.or(Some(StopReason::NoImprovement));
             }
         }
     }
 
-    /// Why to stop here, but for an observer.
+    /// Why to stop here, unless the observer stops.
     pub(super) fn stop(&self) -> StopReason {
         self.end.unwrap_or(StopReason::EpochLimit)
     }
-
-    pub(super) fn into_report(self, stop: StopReason) -> Report<T> {
-        Report {
-            stop,
-            ..self.report
-        }
-    }
 }
 
-fn add<T: Real>(mean: Loss<T>, loss: Loss<T>, share: T) -> Loss<T> {
-    Loss {
-        reconstruction: mean.reconstruction + share * loss.reconstruction,
-        weight_decay: mean.weight_decay + share * loss.weight_decay,
-        sparsity: mean.sparsity + share * loss.sparsity,
-        auxiliary: mean.auxiliary + share * loss.auxiliary,
-    }
-}
-
-/// The parameters with the lowest loss so far, kept where patience asks for them.
+/// The parameters with the lowest loss so far. Empty without patience.
 #[derive(Debug)]
 pub(super) struct Best<T> {
     pub(super) epoch: usize,
@@ -200,19 +191,17 @@ impl<T> Default for Best<T> {
 }
 
 impl<T: Real> Best<T> {
-    fn see(&mut self, epoch: usize, loss: T, model: &SparseAutoencoder<T>) {
+    fn see(&mut self, epoch: usize, loss: T, theta: &[T]) {
         if self.loss.is_none_or(|lowest| loss < lowest) {
             self.epoch = epoch;
             self.loss = Some(loss);
             self.theta.clear();
-            self.theta.extend_from_slice(model.parameters().as_slice());
+            self.theta.extend_from_slice(theta);
         }
     }
 
-    pub(super) fn restore(&self, model: &mut SparseAutoencoder<T>) {
-        if self.loss.is_some() {
-            let (_, parameters) = model.objective_and_parameters();
-            parameters.theta_mut().copy_from_slice(&self.theta);
-        }
+    /// The parameters, if any have been kept.
+    pub(super) fn theta(&self) -> Option<&[T]> {
+        self.loss.map(|_| &*self.theta)
     }
 }

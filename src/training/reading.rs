@@ -1,4 +1,4 @@
-//! How samples get from where they are into a batch.
+//! Reads samples into a batch.
 
 use nalgebra::DMatrixView;
 
@@ -6,11 +6,13 @@ use crate::error::Error;
 use crate::linalg::{Threads, join};
 use crate::{Real, Samples, SparseAutoencoder};
 
-/// Below so many entries, waking a second thread costs more than it saves.
+/// Entries below which waking a second thread costs more than it saves.
 const PARALLEL_FROM: usize = 1 << 14;
 
-/// Reads the chosen samples into `batch`. Those that are not in memory are read by several threads,
-/// because much of it is the system's work, and checked.
+/// Reads the chosen samples into `batch`.
+///
+/// Samples that are not in memory are checked here, and read by several threads, because most of the
+/// time goes to the operating system.
 pub(super) fn read<T: Real>(
     model: &SparseAutoencoder<T>,
     samples: &dyn Samples<T>,
@@ -19,7 +21,7 @@ pub(super) fn read<T: Real>(
     threads: Threads,
 ) -> Result<(), Error> {
     if samples.in_memory().is_some() {
-        return samples.read(chosen, batch); // they were checked before
+        return samples.read(chosen, batch); // checked before
     }
     if threads.count() < 2 || batch.len() < PARALLEL_FROM {
         return read_part(model, samples, chosen, batch, 0);
@@ -50,7 +52,7 @@ fn read_part<T: Real>(
     let view = DMatrixView::from_slice(batch, visible, chosen.len());
     model.check_training_samples(view).map_err(|mut error| {
         if let Error::NonFinite { column, .. } | Error::OutOfRange { column, .. } = &mut error {
-            *column = chosen[*column]; // among all samples
+            *column = chosen[*column]; // the index among all samples
         }
         error
     })

@@ -1,24 +1,24 @@
-//! What training tells: of an epoch, and of the whole.
+//! The report of an epoch, and of a training.
 
 use super::{SetPointState, Warning};
 use crate::SparseAutoencoder;
 use crate::objective::Loss;
 
-/// What an observer is shown after each epoch.
+/// An epoch of training, as an observer sees it.
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub struct Epoch<'a, T> {
     /// Counted from 1.
     pub number: usize,
-    /// The mean over the batches of the epoch, each at the parameters it was met with.
+    /// The mean loss over the batches of the epoch, each before its step.
     pub loss: Loss<T>,
-    /// The loss on the samples held out, after the epoch; without corruption.
+    /// The loss on the samples held out, after the epoch and without corruption.
     pub validation: Option<Loss<T>>,
-    /// The number of dead units, where [`Trainer::dead_units`](crate::Trainer::dead_units) has them counted.
+    /// The number of dead units, if [`Trainer::dead_units`](crate::Trainer::dead_units) is set.
     pub dead_units: Option<usize>,
-    /// Where the controller has got to, where there is a [`Trainer::set_point`](crate::Trainer::set_point).
+    /// The state of the controller, if [`Trainer::set_point`](crate::Trainer::set_point) is set.
     pub set_point: Option<SetPointState<T>>,
-    /// The model as it is now.
+    /// The model after the epoch.
     pub model: &'a SparseAutoencoder<T>,
 }
 
@@ -32,34 +32,34 @@ pub enum StopReason {
     EpochLimit,
     /// The optimizer found no way to improve.
     Converged,
-    /// The loss had not improved for as many epochs as [`Trainer::patience`](crate::Trainer::patience) allows.
+    /// The loss did not improve for the epochs of [`Trainer::patience`](crate::Trainer::patience).
     NoImprovement,
-    /// The observer said so.
+    /// The observer stopped it.
     Observer,
 }
 
-/// How training went.
+/// The report of a training.
 #[derive(Debug, Clone, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct Report<T> {
-    /// Why it stopped.
+    /// Why training stopped.
     pub stop: StopReason,
-    /// The number of epochs that were run.
+    /// The number of epochs.
     pub epochs: usize,
     /// The epoch, counted from 1, whose parameters the model has.
     pub best_epoch: usize,
     /// The loss of each epoch.
     pub history: Vec<Loss<T>>,
-    /// The loss on the samples held out, after each epoch; empty without a validation split.
+    /// The loss on the samples held out, after each epoch. Empty without a validation split.
     pub validation: Vec<Loss<T>>,
-    /// The number of dead units after each epoch; empty unless [`Trainer::dead_units`](crate::Trainer::dead_units) has them
-    /// counted.
+    /// The number of dead units after each epoch. Empty unless
+    /// [`Trainer::dead_units`](crate::Trainer::dead_units) is set.
     pub dead_units: Vec<usize>,
-    /// Where the controller has got to, where there is a [`Trainer::set_point`](crate::Trainer::set_point).
+    /// The state of the controller, if [`Trainer::set_point`](crate::Trainer::set_point) is set.
     pub set_point: Option<SetPointState<T>>,
-    /// Why the model may be of no use although the training succeeded. Empty where
-    /// [several processes](crate::AllReduce) train. Some of the samples are read once more for it.
+    /// Why the model may be useless although training succeeded. Some of the samples are read again to
+    /// find out. Empty for [several processes](crate::AllReduce).
     #[cfg_attr(feature = "serde", serde(default = "Vec::new"))]
     pub warnings: Vec<Warning>,
 }

@@ -1,116 +1,137 @@
-//! One step of training.
+//! One step of an autoencoder.
 
 use nalgebra::DMatrixView;
+use rand::rngs::Xoshiro256PlusPlus;
 
-use super::{Running, Trainer, unit_norm};
+use super::all_reduce::Shares;
+use super::dead_units::{Auxiliary, Idle};
+use super::distributed::{Processes, average};
+use super::engine::Engine;
+use super::epochs::{Place, Taken};
+use super::sparsity::{Controller, now};
+use super::{DeadUnits, SetPoint, Settings, unit_norm};
 use crate::error::Error;
-use crate::linalg::{self, Threads};
-use crate::objective::{Batch, Loss, Pass, after_step};
-use crate::optimizer::Optimizer;
-use crate::training::all_reduce::Shares;
-use crate::{Real, SparseAutoencoder};
+use crate::linalg::{self, Aligned, Scratch};
+use crate::model::Layout;
+use crate::objective::{Batch, Loss, Now, Objective, Pass, Workspace, after_step};
+use crate::{Corruption, Real, SparseAutoencoder};
 
-impl<T: Real> Trainer<T> {
-    /// One step of the optimizer on `target`.
+/// What lives from step to step, beside the model and the optimizer.
+#[derive(Debug)]
+pub(super) struct State<T> {
+    pub(super) workspace: Workspace<T>,
+    /// The samples of a batch with noise.
+    noisy: Aligned<T>,
+    pub(super) controller: Controller<T>,
+    pub(super) idle: Idle,
+    auxiliary: Option<Auxiliary<T>>,
+    /// Which units were active in the batches of several processes.
+    activity: Vec<T>,
+}
+
+impl<T: Real> Default for State<T> {
+    fn default() -> Self {
+        Self {
+            workspace: Workspace::new(),
+            noisy: Aligned::new(),
+            controller: Controller::default(),
+            idle: Idle::default(),
+            auxiliary: None,
+            activity: Vec::new(),
+        }
+    }
+}
+
+impl<T: Real> State<T> {
+    /// Begins the training of another model.
+    pub(super) fn reset(&mut self) {
+        self.idle = Idle::default();
+        self.controller = Controller::default();
+    }
+
+    /// Makes room for a model of this layout, and keeps the counts of dead units if they fit.
+    pub(super) fn prepare(&mut self, settings: &Settings, layout: &Layout) -> Result<(), Error> {
+        let Some(dead_units) = &settings.dead_units else {
+            return Ok(());
+        };
+        if self.idle.units() != layout.hidden() {
+            self.idle = Idle::new(vec![0; layout.hidden()], dead_units);
+        }
+        let fits = self.auxiliary.as_ref().is_some_and(|a| a.fits(layout));
+        if dead_units.auxiliary_loss::<T>().is_some() && !fits {
+            self.auxiliary = Some(Auxiliary::new(layout)?);
+        }
+        Ok(())
+    }
+}
+
+/// What takes steps: a model, and the state of its training.
+#[derive(Debug)]
+pub(super) struct Stepper<'a, T> {
+    pub(super) model: &'a mut SparseAutoencoder<T>,
+    pub(super) state: &'a mut State<T>,
+    pub(super) processes: &'a Processes<T>,
+}
+
+impl<T: Real> Stepper<'_, T> {
+    /// Takes one step of the optimizer on the samples `target`.
     pub(super) fn step(
         &mut self,
-        model: &mut SparseAutoencoder<T>,
+        engine: &mut Engine<T>,
         target: DMatrixView<'_, T>,
-        epoch: usize,
-    ) -> Result<Taken<T>, Error> {
-        let Running {
-            steps,
-            rng,
-            workspace,
-            noisy,
-            annealed,
-            controller,
-            idle,
-            auxiliary,
-            activity,
-            ..
-        } = &mut self.running;
-        let mut batch = Batch::from(target);
-        let all_reduce = self.all_reduce.as_deref();
-        let shares = all_reduce.map(|all| Shares::new(all, target.ncols()));
-        let shares = shares.transpose()?;
-        batch.shares = shares;
+        at: Place,
+    ) -> Result<Taken<Loss<T>>, Error> {
+        let shares = self.processes.shares(target.ncols())?;
         let samples = shares.map_or(target.ncols(), |shares| shares.samples());
-        let threads = workspace.scratch.take_threads();
-        if let Some(corruption) = self.corruption {
-            noisy.grow(target.len());
-            let noisy = &mut noisy[..target.len()];
-            for (noisy, column) in noisy
-                .chunks_exact_mut(target.nrows())
-                .zip(target.column_iter())
-            {
-                noisy.copy_from_slice(column.as_slice());
-            }
-            let scratch = &mut workspace.scratch;
-            threads.enter(|| corruption.corrupt(noisy, rng, scratch));
-            batch.input = DMatrixView::from_slice(noisy, target.nrows(), target.ncols());
-        }
-        let clip = self.clip_gradient.map(T::of);
-        let (objective, parameters) = model.objective_and_parameters();
-        let objective = annealed.as_ref().unwrap_or(objective);
+        let settings = engine.settings.clone();
+        let state = &mut *self.state;
+        let (objective, parameters) = self.model.objective_and_parameters();
         let (layout, theta) = parameters.layout_and_theta_mut();
-        let unit_norm = self.unit_norm_decoder;
-        let auxiliary_loss = self.dead_units.and_then(|dead| dead.auxiliary_loss());
-        let evaluate = |theta: &[T], mut gradient: Option<&mut [T]>| {
-            let pass = Pass::training(objective, layout, theta, objective.now());
-            let mut loss = pass.evaluate(batch, gradient.as_deref_mut(), workspace);
-            if let (Some(loss_of_dead), Some(auxiliary), Some(gradient)) =
-                (auxiliary_loss, auxiliary.as_mut(), gradient.as_deref_mut())
-            {
-                let (dead, input) = (idle.dead(), batch.input);
-                loss.auxiliary +=
-                    auxiliary.add(loss_of_dead, dead, &pass, input, gradient, workspace);
+        let now = now(&settings, at.fraction, objective, &state.controller);
+        let input = match settings.corruption {
+            Some(corruption) => {
+                let scratch = &mut state.workspace.scratch;
+                corrupt(
+                    corruption,
+                    target,
+                    &mut engine.rng,
+                    &mut state.noisy,
+                    scratch,
+                )
             }
-            if let Some(shares) = &shares {
-                average(shares, &mut loss, gradient.as_deref_mut());
-            }
-            if let Some(gradient) = gradient.filter(|_| unit_norm) {
-                unit_norm::project(layout, theta, gradient, &mut workspace.scratch);
-            }
-            loss
+            None => target,
         };
-        let step = optimize(
-            &mut *self.optimizer,
-            &mut theta[..layout.learned()],
-            clip,
-            epoch,
-            threads.worth(layout.len() * target.ncols()),
-            Loss::total,
-            evaluate,
-        );
+        let mut minimization = Minimization {
+            objective,
+            layout,
+            now,
+            batch: Batch {
+                input,
+                target,
+                shares,
+            },
+            dead: auxiliary_of(settings.dead_units, &mut state.auxiliary, &state.idle),
+            unit_norm: settings.unit_norm_decoder,
+            workspace: &mut state.workspace,
+        };
+        let step = minimization.step(engine, &mut theta[..layout.learned()], at.epoch);
         let (loss, converged) = step?;
-        *steps += 1;
-        if let Some(dead_units) = &self.dead_units {
-            let pass = Pass::training(objective, layout, theta, objective.now());
+        let workspace = &mut state.workspace;
+        if let Some(dead_units) = &settings.dead_units {
+            let pass = Pass::training(objective, layout, theta, now);
             let was_active = |j| pass.was_active(j, workspace);
-            if let Some(shares) = &shares {
-                activity.clear();
-                let one_where = |active| if active { T::one() } else { T::zero() };
-                activity.extend((0..layout.hidden()).map(|j| one_where(was_active(j))));
-                shares.average(activity);
-                idle.see(samples, dead_units, |j| activity[j] > T::zero());
-            } else {
-                idle.see(samples, dead_units, was_active);
-            }
+            let was_active = anywhere(shares, layout.hidden(), was_active, &mut state.activity);
+            state.idle.see(samples, dead_units, was_active);
         }
         after_step(objective, layout, theta, workspace);
-        if unit_norm {
+        if settings.unit_norm_decoder {
             unit_norm::normalize(layout, theta, &mut workspace.scratch);
         }
-        if let Some(set_point) = &self.set_point {
-            let innermost = &workspace.mean[layout.depth() - 1][..layout.hidden()];
-            let measured = if set_point.measures_active_units() {
-                workspace.active[layout.depth() - 1].to_f64()
-            } else {
-                linalg::sum(innermost, |mean| mean).to_f64() / f64::of_count(innermost.len())
-            };
-            let weight = &mut model.objective_mut().penalty_weight;
-            *weight = controller.weight(set_point, measured, *weight);
+        if let Some(set_point) = &settings.set_point {
+            let measured = sparsity(set_point, layout, workspace);
+            state
+                .controller
+                .see(set_point, measured, now.penalty_weight);
         }
         Ok(Taken {
             loss,
@@ -120,100 +141,121 @@ impl<T: Real> Trainer<T> {
     }
 }
 
-/// A step that was taken: the same in all processes.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Taken<T> {
-    pub(super) loss: Loss<T>,
-    /// Whether the optimizer has converged.
-    pub(super) converged: bool,
-    /// Of all processes.
-    pub(super) samples: usize,
-}
-
-/// A loss and its gradient become those of all processes.
-pub(super) fn average<T: Real>(
-    shares: &Shares<'_, T>,
-    loss: &mut Loss<T>,
-    gradient: Option<&mut [T]>,
-) {
-    let mut terms = [
-        loss.reconstruction,
-        loss.weight_decay,
-        loss.sparsity,
-        loss.auxiliary,
-    ];
-    shares.average(&mut terms);
-    [
-        loss.reconstruction,
-        loss.weight_decay,
-        loss.sparsity,
-        loss.auxiliary,
-    ] = terms;
-    if let Some(gradient) = gradient {
-        shares.average(gradient);
+/// Copies the samples into `noisy` and adds noise.
+fn corrupt<'a, T: Real>(
+    corruption: Corruption,
+    samples: DMatrixView<'_, T>,
+    rng: &mut Xoshiro256PlusPlus,
+    noisy: &'a mut Aligned<T>,
+    scratch: &mut Scratch<T>,
+) -> DMatrixView<'a, T> {
+    let (rows, columns) = samples.shape();
+    noisy.grow(samples.len());
+    let noisy = &mut noisy[..samples.len()];
+    for (noisy, column) in noisy.chunks_exact_mut(rows).zip(samples.column_iter()) {
+        noisy.copy_from_slice(column.as_slice());
     }
+    let threads = scratch.take_threads();
+    threads.enter(|| corruption.corrupt(noisy, rng, scratch));
+    DMatrixView::from_slice(noisy, rows, columns)
 }
 
-/// One step of the optimizer from `theta`: the loss, term by term, and whether it has converged.
-pub(super) fn optimize<T: Real, L: Copy + Send>(
-    optimizer: &mut dyn Optimizer<T>,
-    theta: &mut [T],
-    clip: Option<T>,
-    epoch: usize,
-    threads: Threads,
-    total_of: impl Fn(&L) -> T + Send + Sync,
-    mut evaluate: impl FnMut(&[T], Option<&mut [T]>) -> L + Send,
-) -> Result<(L, bool), Error> {
-    // A line search evaluates several points, of which one is accepted.
-    let mut evaluated: [Option<(T, L)>; 2] = [None, None];
-    optimizer.limit_threads(threads.count());
-    let step = threads.enter(|| {
-        optimizer.step(theta, &mut |theta, gradient| {
-            let loss = evaluate(theta, Some(&mut *gradient));
-            let total = if bound(gradient, clip, threads) {
-                total_of(&loss)
-            } else {
-                T::of(f64::NAN)
-            };
-            evaluated = [Some((total, loss)), evaluated[0]];
-            total
+/// The auxiliary loss of dead units, with its weight and the number of units per sample.
+struct Dead<'a, T> {
+    auxiliary: &'a mut Auxiliary<T>,
+    loss: (T, usize),
+    units: &'a [usize],
+}
+
+/// The auxiliary loss of the units that are dead now, if it is set.
+fn auxiliary_of<'a, T: Real>(
+    dead_units: Option<DeadUnits>,
+    auxiliary: &'a mut Option<Auxiliary<T>>,
+    idle: &'a Idle,
+) -> Option<Dead<'a, T>> {
+    Some(Dead {
+        loss: dead_units?.auxiliary_loss()?,
+        auxiliary: auxiliary.as_mut()?,
+        units: &idle.dead,
+    })
+}
+
+/// What the optimizer minimizes, on one batch.
+struct Minimization<'a, T: Real> {
+    objective: &'a Objective<T>,
+    layout: &'a Layout,
+    now: Now<T>,
+    batch: Batch<'a, T>,
+    dead: Option<Dead<'a, T>>,
+    unit_norm: bool,
+    workspace: &'a mut Workspace<T>,
+}
+
+impl<T: Real> Minimization<'_, T> {
+    /// Takes one step of the optimizer from `theta`. Returns the loss, and whether it has converged.
+    fn step(
+        &mut self,
+        engine: &mut Engine<T>,
+        theta: &mut [T],
+        epoch: usize,
+    ) -> Result<(Loss<T>, bool), Error> {
+        let threads = self.workspace.scratch.take_threads();
+        let threads = threads.worth(self.layout.len() * self.batch.target.ncols());
+        engine.optimize(theta, epoch, threads, |theta, gradient| {
+            self.evaluate(theta, gradient)
         })
-    });
-    let loss = evaluated
-        .iter()
-        .flatten()
-        .find(|(total, _)| *total == step.loss)
-        .or(evaluated[0].as_ref())
-        .map(|(_, loss)| *loss);
-    match loss {
-        Some(loss) if step.loss.is_finite() => Ok((loss, step.converged)),
-        // L-BFGS at an optimum remembers the loss without an evaluation.
-        None if step.loss.is_finite() => Ok((evaluate(theta, None), step.converged)),
-        _ => Err(Error::Diverged {
-            epoch,
-            loss: step.loss.to_f64(),
-        }),
+    }
+
+    /// Returns the loss at `theta`, and writes its gradient.
+    fn evaluate(&mut self, theta: &[T], mut gradient: Option<&mut [T]>) -> Loss<T> {
+        let pass = Pass::training(self.objective, self.layout, theta, self.now);
+        let workspace = &mut *self.workspace;
+        let mut loss = pass.evaluate(self.batch, gradient.as_deref_mut(), workspace);
+        if let (Some(dead), Some(gradient)) = (&mut self.dead, gradient.as_deref_mut()) {
+            let input = self.batch.input;
+            let Dead {
+                auxiliary,
+                loss: of_dead,
+                units,
+            } = dead;
+            loss.auxiliary += auxiliary.add(*of_dead, units, &pass, input, gradient, workspace);
+        }
+        if let Some(shares) = &self.batch.shares {
+            average(shares, &mut loss, gradient.as_deref_mut());
+        }
+        if let Some(gradient) = gradient.filter(|_| self.unit_norm) {
+            unit_norm::project(self.layout, theta, gradient, &mut workspace.scratch);
+        }
+        loss
     }
 }
 
-/// Shrinks `gradient` to a norm of at most `clip`; false if it is not finite.
-fn bound<T: Real>(gradient: &mut [T], clip: Option<T>, threads: Threads) -> bool {
-    let norm = linalg::norm_squared(gradient, threads).sqrt();
-    // The square of a large finite entry may overflow: only then look at the entries themselves.
-    if !norm.is_finite() && !linalg::all_finite(gradient) {
-        return false;
+/// Returns which units were active in the batches of all processes, from those that `was_active` here.
+fn anywhere<'a, T: Real>(
+    shares: Option<Shares<'_, T>>,
+    units: usize,
+    was_active: impl Fn(usize) -> bool + 'a,
+    activity: &'a mut Vec<T>,
+) -> impl Fn(usize) -> bool + 'a {
+    activity.clear();
+    if let Some(shares) = shares {
+        let one_where = |active| if active { T::one() } else { T::zero() };
+        activity.extend((0..units).map(|j| one_where(was_active(j))));
+        shares.average(activity);
     }
-    if let Some(clip) = clip
-        && norm > clip
-    {
-        let mut norm = norm;
-        if !norm.is_finite() {
-            let largest = gradient.iter().fold(T::zero(), |m, g| m.max(g.abs()));
-            gradient.iter_mut().for_each(|g| *g /= largest);
-            norm = linalg::norm_squared(gradient, threads).sqrt();
-        }
-        let factor = clip / norm;
-        gradient.iter_mut().for_each(|g| *g *= factor);
+    let activity = &*activity;
+    move |j| match activity.get(j) {
+        Some(&active) => active > T::zero(),
+        None => was_active(j),
     }
-    true
+}
+
+/// The sparsity of the last batch, as the set point measures it.
+fn sparsity<T: Real>(set_point: &SetPoint, layout: &Layout, workspace: &Workspace<T>) -> f64 {
+    let innermost = layout.depth() - 1;
+    if set_point.measures_active_units() {
+        return workspace.active[innermost].to_f64();
+    }
+    let means = &workspace.mean[innermost][..layout.hidden()];
+    linalg::sum(means, |mean| mean).to_f64() / f64::of_count(means.len())
 }

@@ -1,19 +1,18 @@
-//! Decoders whose columns have norm 1.
+//! Keeps the decoder columns at norm 1.
 //!
 //! ```text
 //! ∂dⱼ ← ∂dⱼ − (∂dⱼ · dⱼ / ‖dⱼ‖²) dⱼ        before the optimizer's step
 //! dⱼ  ← dⱼ / ‖dⱼ‖                          after it
 //! ```
 //!
-//! What would lengthen a column is taken from the gradient, so that an optimizer that remembers
-//! gradients does not remember what is undone after every step (Bricken et al. 2023, *Towards
-//! Monosemanticity*).
+//! The gradient loses the part along the column, so that an optimizer with a memory does not
+//! accumulate what normalization undoes (Bricken et al. 2023, *Towards Monosemanticity*).
 
 use crate::Real;
 use crate::linalg::{self, Scratch};
 use crate::model::Layout;
 
-/// Leaves in `gradient` what turns the columns of the decoders in `theta`.
+/// Removes from `gradient` the parts along the decoder columns in `theta`.
 pub(super) fn project<T: Real>(
     layout: &Layout,
     theta: &[T],
@@ -33,7 +32,7 @@ pub(super) fn project<T: Real>(
     }
 }
 
-/// Brings every column of the decoders to norm 1; one that is 0 stays.
+/// Scales every decoder column to norm 1. A column of zeros stays.
 pub(super) fn normalize<T: Real>(layout: &Layout, theta: &mut [T], scratch: &mut Scratch<T>) {
     for blocks in layout.blocks() {
         let rows = blocks.below;

@@ -1,4 +1,4 @@
-//! What a training that succeeded should still say.
+//! Warnings after a training that succeeded.
 
 use std::fmt;
 
@@ -6,19 +6,19 @@ use super::{Report, Trainer};
 use crate::objective::Reconstruction;
 use crate::{Error, Real, Samples, SparseAutoencoder};
 
-/// Why the result of a training that reported no error may be of no use. Its text names the remedy.
+/// Why a trained model may be useless although training reported no error. The text names the remedy.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum Warning {
-    /// The reconstructions are no better, by more than 1 %, than the mean sample would be: the model
-    /// has collapsed, or has learned nothing yet.
+    /// The reconstruction loss is within 1 % of that of the mean sample, or above it: the model has
+    /// collapsed, or has learned nothing yet.
     NoBetterThanMean {
-        /// The [reconstruction term](crate::Loss::reconstruction) of the loss, in the epoch whose
-        /// parameters the model has.
+        /// The [reconstruction term](crate::Loss::reconstruction) of the loss, in the epoch that the
+        /// parameters come from.
         loss: f64,
-        /// The same term for a model that answers every sample with the mean.
+        /// The same term for a model that reconstructs every sample as the mean.
         loss_of_mean: f64,
     },
 }
@@ -35,14 +35,14 @@ impl fmt::Display for Warning {
     }
 }
 
-/// At most so many entries are looked at, which takes about a millisecond.
+/// The most entries that are read, which takes about a millisecond.
 const ENTRIES: usize = 1 << 20;
-/// So many samples are read at a time.
+/// Samples read together.
 const TOGETHER: usize = 64;
 
 impl<T: Real> Trainer<T> {
-    /// Of one process, as the others have other samples. A source that cannot be read once more gives
-    /// none.
+    /// Returns the warnings of a fit, which one process alone can give. A source that cannot be read
+    /// again gives none.
     pub(super) fn warnings(
         &self,
         model: &SparseAutoencoder<T>,
@@ -51,13 +51,13 @@ impl<T: Real> Trainer<T> {
     ) -> Vec<Warning> {
         let last = report.best_epoch.checked_sub(1);
         let last = last.and_then(|epoch| report.history.get(epoch));
-        let (Some(last), None) = (last, &self.all_reduce) else {
+        let (Some(last), None) = (last, self.own.processes.all()) else {
             return Vec::new();
         };
         let Ok(each) = loss_of_mean(samples, model.reconstruction()) else {
             return Vec::new();
         };
-        // Each prefix reconstructs by itself.
+        // The loss sums over the prefixes.
         let loss_of_mean = each * f64::of_count(model.prefixes().len() + 1);
         let loss = last.reconstruction.to_f64();
         let warns = loss_of_mean > 0.0 && loss > 0.99 * loss_of_mean;
@@ -66,14 +66,14 @@ impl<T: Real> Trainer<T> {
     }
 }
 
-/// `1/m Σᵢ ℓ(x̄, xᵢ)`, of evenly spaced samples if they are many.
+/// Returns `1/m Σᵢ ℓ(x̄, xᵢ)`, of evenly spaced samples if there are many.
 fn loss_of_mean<T: Real>(samples: &dyn Samples<T>, loss: Reconstruction) -> Result<f64, Error> {
     let (visible, count) = (samples.entries(), samples.count());
     let step = count.div_ceil((ENTRIES / visible).max(1));
     let chosen: Vec<usize> = (0..count).step_by(step).collect();
     let mut first = vec![T::zero(); visible];
     samples.read(&chosen[..1], &mut first)?;
-    // Sums of differences from the first sample, so that a mean far from 0 costs no digits.
+    // Differences from the first sample keep the digits where the mean is far from 0.
     let mut sums = vec![[0.0; 2]; visible];
     let mut batch = vec![T::zero(); visible * chosen.len().min(TOGETHER)];
     for chosen in chosen.chunks(TOGETHER) {

@@ -206,9 +206,12 @@ fn detectors_stacks_and_classifiers() {
     let mut trainer = Trainer::new(Adam::new(1e-2).unwrap())
         .epochs(2)
         .batch_size(100);
+    let mut of_classifiers = Trainer::new(Adam::new(1e-2).unwrap())
+        .epochs(2)
+        .batch_size(100);
     let mut classifier = SoftmaxClassifier::new(9, 3).unwrap();
     classifier
-        .fit(&mut trainer, &stack.encode(&all).unwrap(), &labels)
+        .fit(&mut of_classifiers, &stack.encode(&all).unwrap(), &labels)
         .unwrap();
     let mut classifier = classifier.on_top_of(stack.layers()).unwrap();
     let probabilities = |classifier: &SoftmaxClassifier<f32>| {
@@ -217,7 +220,7 @@ fn detectors_stacks_and_classifiers() {
         });
     };
     probabilities(&classifier);
-    classifier.fit(&mut trainer, &all, &labels).unwrap();
+    classifier.fit(&mut of_classifiers, &all, &labels).unwrap();
     probabilities(&classifier);
 
     let mut model = layer([VISIBLE, 20]);

@@ -4,7 +4,7 @@
 
 use sparse_autoencoder::nalgebra::DMatrix;
 use sparse_autoencoder::{
-    Activation, Adam, AllReduce, ClassifierWorkspace, Corruption, Error, Initialization, Lbfgs,
+    Activation, Adam, ClassifierTrainer, ClassifierWorkspace, Error, Initialization, Lbfgs,
     Schedule, Sgd, SoftmaxClassifier, SparseAutoencoder, Stack, StopReason, Trainer,
 };
 use std::ops::ControlFlow;
@@ -214,7 +214,7 @@ fn blobs() -> (DMatrix<f64>, Vec<usize>) {
 #[test]
 fn every_optimizer_fits_and_any_number_of_threads_gives_the_same_bits() {
     let (x, labels) = blobs();
-    let trainers: [fn() -> Trainer<f64>; 3] = [
+    let trainers: [fn() -> ClassifierTrainer<f64>; 3] = [
         || Trainer::new(Lbfgs::new()),
         || {
             Trainer::new(Adam::new(0.1).unwrap())
@@ -260,22 +260,45 @@ fn an_observer_sees_the_epochs_and_may_stop() {
 }
 
 #[test]
-fn an_autoencoder_with_as_many_parameters_does_not_go_on_from_a_classifiers_state() {
-    let step = |trainer: &mut Trainer<f64>| {
-        let mut sae = SparseAutoencoder::builder().layers([2, 2]).build().unwrap();
-        let x = samples(2, 8).map(|v| 0.5 + 0.4 * v);
-        trainer.partial_fit(&mut sae, &x).unwrap();
-        sae.into_parameters().into_vec()
+fn a_fit_does_not_go_on_from_the_state_of_the_one_before() {
+    let (x, labels) = blobs();
+    let mut trainer = adam().epochs(3);
+    let mut fit = || {
+        let mut classifier = SoftmaxClassifier::new(2, 3).unwrap();
+        classifier.fit(&mut trainer, &x, &labels).unwrap();
+        assert_eq!(trainer.steps_taken(), 3);
+        classifier
     };
-    let mut trainer = Trainer::new(Adam::new(0.1).unwrap()).epochs(3);
-    let fresh = step(&mut trainer);
-    let mut classifier = SoftmaxClassifier::new(3, 3).unwrap();
-    assert_eq!(classifier.theta().len(), fresh.len());
-    let labels = [0, 1, 2, 0, 1, 2, 0, 1];
-    classifier
-        .fit(&mut trainer, &samples(3, 8), &labels)
+    assert_eq!(fit(), fit());
+}
+
+#[test]
+fn the_best_epoch_on_samples_held_out_is_kept() {
+    let (x, labels) = blobs();
+    // So few samples that the classifier learns them by heart.
+    let (few, labels) = (x.columns(0, 30).into_owned(), &labels[..30]);
+    let mut seen = Vec::new();
+    let mut classifier = SoftmaxClassifier::new(2, 3).unwrap();
+    let mut trainer = ClassifierTrainer::new(Sgd::new(5.0).unwrap())
+        .epochs(500)
+        .seed(2)
+        .validation_split(0.5)
+        .patience(4);
+    let report = classifier
+        .fit_with(&mut trainer, &few, labels, |epoch| {
+            seen.push((epoch.validation.unwrap(), epoch.model.theta().to_vec()));
+            ControlFlow::Continue(())
+        })
         .unwrap();
-    assert_eq!(step(&mut trainer), fresh);
+    let losses: Vec<_> = seen.iter().map(|(loss, _)| *loss).collect();
+    assert_eq!(report.validation, losses);
+    assert_eq!(report.stop, StopReason::NoImprovement);
+    assert_eq!(report.epochs, report.best_epoch + 4);
+    let best = losses.iter().map(|loss| loss.total());
+    let lowest = best.fold(f64::INFINITY, f64::min);
+    let (loss, theta) = &seen[report.best_epoch - 1];
+    assert_eq!(loss.total(), lowest);
+    assert_eq!(classifier.theta(), theta);
 }
 
 #[test]
@@ -285,7 +308,7 @@ fn pretrained_and_fine_tuned_layers_beat_softmax_on_pixels() {
         digits.labels.iter().map(|&label| label.into()).collect()
     };
     let (known, unseen) = (labels(&training), labels(&test));
-    let lbfgs = || Trainer::new(Lbfgs::new()).epochs(200);
+    let lbfgs = || ClassifierTrainer::new(Lbfgs::new()).epochs(200);
     let softmax = |features| {
         SoftmaxClassifier::<f32>::new(features, 10)
             .unwrap()
@@ -304,7 +327,10 @@ fn pretrained_and_fine_tuned_layers_beat_softmax_on_pixels() {
         .seed(1)
         .build()
         .unwrap();
-    lbfgs().fit(&mut sae, &training.samples).unwrap();
+    Trainer::new(Lbfgs::new())
+        .epochs(200)
+        .fit(&mut sae, &training.samples)
+        .unwrap();
     let mut head = softmax(64);
     let features = sae.encode(&training.samples).unwrap();
     head.fit(&mut lbfgs(), &features, &known).unwrap();
@@ -354,7 +380,7 @@ fn regression() -> SoftmaxClassifier<f64> {
 }
 
 /// The error of a fit, which must have left the classifier as it was.
-fn refused(mut trainer: Trainer<f64>, x: &DMatrix<f64>, labels: &[usize]) -> Error {
+fn refused(mut trainer: ClassifierTrainer<f64>, x: &DMatrix<f64>, labels: &[usize]) -> Error {
     let mut classifier = regression();
     classifier.set_theta(&scattered(9)).unwrap();
     let before = classifier.clone();
@@ -363,7 +389,7 @@ fn refused(mut trainer: Trainer<f64>, x: &DMatrix<f64>, labels: &[usize]) -> Err
     error
 }
 
-fn adam() -> Trainer<f64> {
+fn adam() -> ClassifierTrainer<f64> {
     Trainer::new(Adam::new(0.1).unwrap())
 }
 
@@ -518,23 +544,11 @@ fn a_head_must_fit_onto_the_layers_and_they_onto_each_other() {
     assert_eq!(regression().on_top_of(&[]).unwrap(), regression());
 }
 
-#[derive(Debug)]
-struct Alone;
-
-impl AllReduce<f64> for Alone {
-    fn sum(&self, _: &mut [f64]) {}
-}
-
 #[test]
-fn settings_that_belong_to_autoencoders_are_refused() {
+fn settings_must_suit_the_samples_and_the_optimizer() {
     let x = samples(2, 4);
     let trainers = [
-        adam().corruption(Corruption::Gaussian {
-            standard_deviation: 0.1,
-        }),
-        adam().validation_split(0.5),
-        adam().patience(3),
-        adam().all_reduce(Alone),
+        adam().validation_split(0.1), // of no sample
         Trainer::new(Lbfgs::new()).batch_size(2),
         Trainer::new(Lbfgs::new()).schedule(Schedule::cosine(0.0)),
     ];
@@ -542,6 +556,9 @@ fn settings_that_belong_to_autoencoders_are_refused() {
         let error = refused(trainer, &x, &LABELS);
         assert!(matches!(error, Error::Incompatible { .. }), "{error}");
     }
+    // One side must have all classes.
+    let error = refused(adam().validation_split(0.5), &x, &LABELS);
+    assert!(matches!(error, Error::EmptyClass { .. }), "{error}");
     let error = refused(adam().epochs(0), &x, &LABELS);
     assert!(
         matches!(error, Error::InvalidParameter { name: "epochs", .. }),

@@ -298,7 +298,7 @@ fn every_pair_of_variants_is_unrolled_but_for_gates() {
                     assert_eq!(deep.reconstruct(&x), decoded, "{below:?} {above:?}");
                     assert_eq!(deep.loss(&x).unwrap().sparsity, 0.0);
                 }
-                Err(Error::Incompatible { .. }) if gated != [false; 2] => {}
+                Err(Error::UnsupportedActivation { .. }) if gated != [false; 2] => {}
                 other => panic!("{below:?} {above:?}: {other:?}"),
             }
         }

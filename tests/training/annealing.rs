@@ -2,8 +2,7 @@
 
 use sparse_autoencoder::nalgebra::DMatrix;
 use sparse_autoencoder::{
-    Activation, Error, L1, Lbfgs, Sgd, SoftmaxClassifier, SparseAutoencoder,
-    SparseAutoencoderBuilder, Trainer,
+    Activation, Error, L1, Lbfgs, Sgd, SparseAutoencoder, SparseAutoencoderBuilder, Trainer,
 };
 
 fn samples() -> DMatrix<f64> {
@@ -128,10 +127,6 @@ fn what_cannot_be_annealed_is_refused() {
         let error = fit(trainer, hidden);
         assert!(matches!(error, Error::Incompatible { .. }), "{error}");
     }
-    let mut classifier = SoftmaxClassifier::<f64>::new(6, 2).unwrap();
-    let labels: Vec<usize> = (0..40).map(|i| i % 2).collect();
-    let refused = classifier.fit(&mut trainer().sparsity_warm_up(0.5), &x, &labels);
-    assert!(matches!(refused, Err(Error::Incompatible { .. })));
 }
 
 #[test]

@@ -6,7 +6,7 @@ use rand_distr::StandardNormal;
 use sparse_autoencoder::nalgebra::DMatrix;
 use sparse_autoencoder::{
     Activation, Adam, DeadUnits, Error, Initialization, L1, Lbfgs, Reconstruction, Sgd,
-    SoftmaxClassifier, SparseAutoencoder, SparseAutoencoderBuilder, Trainer, Workspace,
+    SparseAutoencoder, SparseAutoencoderBuilder, Trainer, Workspace,
 };
 
 const VISIBLE: usize = 6;
@@ -378,9 +378,4 @@ fn what_has_no_dead_units_or_no_residual_refuses_them() {
         .dead_units(DeadUnits::after(10))
         .fit(&mut model, &x);
     assert!(matches!(full_batch, Err(Error::Incompatible { .. })));
-    let mut classifier = SoftmaxClassifier::<f64>::new(VISIBLE, 2).unwrap();
-    let labels: Vec<usize> = (0..20).map(|i| i % 2).collect();
-    let mut trainer = Trainer::new(Sgd::new(0.1).unwrap()).dead_units(DeadUnits::after(10));
-    let refused = classifier.fit(&mut trainer, &x, &labels);
-    assert!(matches!(refused, Err(Error::Incompatible { .. })));
 }

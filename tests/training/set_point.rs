@@ -8,7 +8,7 @@ use rand_distr::StandardNormal;
 use sparse_autoencoder::nalgebra::DMatrix;
 use sparse_autoencoder::{
     Activation, Adam, Error, KlDivergence, L0, L1, Lbfgs, Penalty, SetPoint, SetPointState,
-    SoftmaxClassifier, SparseAutoencoder, SparseAutoencoderBuilder, Trainer,
+    SparseAutoencoder, SparseAutoencoderBuilder, Trainer,
 };
 
 /// Sums of a few of 48 directions in 16 dimensions.
@@ -40,7 +40,7 @@ fn fit(
     set_point: SetPoint,
     epochs: usize,
 ) -> SetPointState<f64> {
-    let mut last = None;
+    let (built, mut last) = (model.penalty_weight(), None);
     let report = Trainer::new(Adam::new(3e-3).unwrap())
         .epochs(epochs)
         .batch_size(32)
@@ -52,7 +52,7 @@ fn fit(
         .unwrap();
     assert_eq!(report.set_point, last);
     let state = last.unwrap();
-    assert_eq!(state.penalty_weight, model.penalty_weight());
+    assert_eq!(model.penalty_weight(), built);
     state
 }
 
@@ -130,13 +130,26 @@ fn a_stream_goes_on_where_it_was() {
     for batch in 0..60 {
         let batch = x.columns(batch * 32, 32);
         trainer.partial_fit(&mut model, batch).unwrap();
-        weights.push(model.penalty_weight());
+        weights.push(trainer.set_point_state().unwrap().penalty_weight);
     }
     // More units than wanted are active at first: it rises all the time.
     assert!(
         weights.is_sorted() && weights[59] > 1.2 * weights[0],
         "{weights:?}"
     );
+    assert_eq!(model.penalty_weight(), 0.01);
+}
+
+#[test]
+fn a_model_with_the_weight_reached_starts_there() {
+    let reach = |weight, epochs| {
+        let mut model = builder(Activation::Relu, L1, weight).build().unwrap();
+        fit(&mut model, SetPoint::active_units(6.0), epochs).penalty_weight
+    };
+    let reached = reach(1e-3, 60);
+    let next = reach(reached, 1);
+    assert!((next / reached).ln().abs() < 1.0, "{reached} {next}");
+    assert!(reached > 10.0 * 1e-3, "{reached}");
 }
 
 #[test]
@@ -193,9 +206,4 @@ fn what_cannot_be_controlled_is_refused() {
         .set_point(of(4.0))
         .fit(&mut model, &x);
     assert!(matches!(full_batch, Err(Error::Incompatible { .. })));
-    let mut classifier = SoftmaxClassifier::<f64>::new(16, 2).unwrap();
-    let labels: Vec<usize> = (0..x.ncols()).map(|i| i % 2).collect();
-    let mut trainer = Trainer::new(Adam::new(1e-3).unwrap()).set_point(of(4.0));
-    let refused = classifier.fit(&mut trainer, &x, &labels);
-    assert!(matches!(refused, Err(Error::Incompatible { .. })));
 }

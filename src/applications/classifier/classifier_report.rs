@@ -30,6 +30,8 @@ pub struct ClassifierEpoch<'a, T> {
     pub number: usize,
     /// The mean loss of the epoch, with each batch evaluated before its step.
     pub loss: ClassifierLoss<T>,
+    /// The loss on the samples held out, after the epoch.
+    pub validation: Option<ClassifierLoss<T>>,
     /// The classifier after the epoch.
     pub model: &'a SoftmaxClassifier<T>,
 }
@@ -43,6 +45,10 @@ pub struct ClassifierReport<T> {
     pub stop: StopReason,
     /// The number of completed epochs.
     pub epochs: usize,
+    /// The epoch, counted from 1, whose parameters the classifier has.
+    pub best_epoch: usize,
     /// The loss of each epoch.
     pub history: Vec<ClassifierLoss<T>>,
+    /// The loss on the samples held out, after each epoch. Empty without a validation split.
+    pub validation: Vec<ClassifierLoss<T>>,
 }

@@ -39,8 +39,13 @@ impl<T: Real> SoftmaxClassifier<T> {
         labels: &[usize],
     ) -> Result<(), Error> {
         self.check_batch(samples, labels)?;
+        self.check_classes(labels.iter().copied())
+    }
+
+    /// Refuses labels that leave out a class.
+    pub(super) fn check_classes(&self, labels: impl Iterator<Item = usize>) -> Result<(), Error> {
         let mut seen = vec![false; self.classes()];
-        labels.iter().for_each(|&label| seen[label] = true);
+        labels.for_each(|label| seen[label] = true);
         match seen.iter().position(|&seen| !seen) {
             None => Ok(()),
             Some(class) => Err(Error::EmptyClass { class }),

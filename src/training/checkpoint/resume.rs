@@ -1,12 +1,13 @@
-//! The way back: a checkpoint is read as a whole, and compared, before anything is set.
+//! Resuming from a checkpoint: it is read and compared as a whole before anything is set.
 
 use std::path::Path;
 
 use rand::SeedableRng;
 use rand::rngs::Xoshiro256PlusPlus;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
-use super::{OPTIMIZER, optimizer};
+use super::counters::OF_CONTROLLER;
+use super::file::{OPTIMIZER, describe_optimizer, describe_settings};
 use crate::error::Error;
 use crate::files::checkpoint::Checkpoint;
 use crate::files::json::Object;
@@ -15,29 +16,33 @@ use crate::objective::Loss;
 use crate::optimizer::{Entry, State};
 use crate::training::dead_units::Idle;
 use crate::training::progress::{Best, Progress};
-use crate::training::set_point::Controller;
-use crate::training::{Report, StopReason, Trainer};
+use crate::training::sparsity::Controller;
+use crate::training::{Settings, StopReason, Trainer};
 use crate::{Real, SparseAutoencoder};
 
 impl<T: Real> Trainer<T> {
-    /// Puts a model and this trainer, both built as at the start, where a checkpoint was made: the
-    /// next [`fit`](Self::fit) with the same samples, or [`partial_fit`](Self::partial_fit) with the
-    /// next batch, goes on from there, and what comes of it is the same, bit for bit, as without the
-    /// interruption, on the same machine.
+    /// Puts a model and this trainer, both built as at the start, where a checkpoint was made.
     ///
-    /// All settings of model, trainer, and optimizer must be those of then, but for
-    /// [`threads`](Self::threads), the checkpoints themselves, and, without schedule and annealing,
-    /// [`epochs`](Self::epochs): a fit that has come to its end can be given more of them. A penalty of
-    /// your own is compared by what `Debug` says of it. Of the samples only the number is compared.
+    /// The next [`fit`](Self::fit) with the same samples, or [`partial_fit`](Self::partial_fit) with the
+    /// next batch, continues from there. On the same machine the result has the same bits as without the
+    /// interruption.
     ///
-    /// The observer is not told again of epochs that are done; the report has them all.
+    /// The settings of model, trainer, and optimizer must match the checkpoint, except
+    /// [`threads`](Self::threads) and [`checkpoint`](Self::checkpoint). [`epochs`](Self::epochs) may
+    /// differ without schedule and annealing: a finished fit can be given more of them. A penalty of your
+    /// own is compared by its `Debug` text. Samples are compared by their number only.
+    ///
+    /// The observer sees only the remaining epochs; the report has all.
     ///
     /// # Errors
     ///
-    /// [`Error::Io`] if the file cannot be read, [`Error::Malformed`] if it is no checkpoint or is
-    /// damaged, [`Error::Unsupported`] for a later version, [`Error::OtherSetting`] for settings that
-    /// are not those of then, [`Error::Incompatible`] for an optimizer that does not say what to keep.
-    /// Model and trainer then stay as they were.
+    /// Model and trainer then stay unchanged.
+    ///
+    /// - [`Error::Io`] if the file cannot be read.
+    /// - [`Error::Malformed`] if it is no checkpoint, or damaged.
+    /// - [`Error::Unsupported`] for another version.
+    /// - [`Error::OtherSetting`] for other settings.
+    /// - [`Error::Incompatible`] for an optimizer without [`state`](crate::Optimizer::state).
     pub fn resume(
         &mut self,
         model: &mut SparseAutoencoder<T>,
@@ -45,7 +50,7 @@ impl<T: Real> Trainer<T> {
     ) -> Result<(), Error> {
         let mut file = Checkpoint::open(path.as_ref())?;
         if let Err(error) = file.check_layout(model.layout()) {
-            self.compare(model, &file)?; // says which setting it is
+            self.compare(model, &file)?; // names the setting that differs
             return Err(error);
         }
         file.check_sum()?;
@@ -56,24 +61,22 @@ impl<T: Real> Trainer<T> {
         let steps = count("steps")? as u64;
         let rng = random(&training, &file)?;
         let theta = file.theta(model.layout())?;
-        let controller = if file.has("set_point") {
-            Controller::restored(&file.scalars("set_point", &[4])?)
-        } else {
-            Controller::default()
-        };
-        let idle = match &self.dead_units {
+        let settings = &self.engine.settings;
+        let controller = read_controller(&mut file)?;
+        let mut idle = match &settings.dead_units {
             Some(dead_units) if file.has("idle") => {
                 let samples = file.counts("idle", &[model.layout().hidden()])?;
-                Idle::restored(samples, dead_units)
+                Idle::new(samples, dead_units)
             }
             _ => Idle::default(),
         };
-        let mut paused = match training.object("fit")? {
-            Some(fit) => Some(self.read_progress(&fit, &mut file, theta.len())?),
+        let paused = match training.object("fit")? {
+            Some(fit) => Some(read_progress(settings, &fit, &mut file, theta.len())?),
             None => None,
         };
-        let weight = file.model.number("penalty_weight")?;
-        let weight = T::of(file.model.required("penalty_weight", weight)?);
+        if let (Some(progress), Some(_)) = (&paused, settings.dead_units) {
+            idle.history = file.counts("dead_units", &[progress.epochs])?;
+        }
 
         let prepared = training.required("prepared", training.flag("prepared")?)?;
         if paused.is_some() && !prepared {
@@ -83,100 +86,90 @@ impl<T: Real> Trainer<T> {
             let mut state = read_state(&mut file, &training)?;
             let learned = model.layout().learned();
             state.shorten(theta.len(), learned);
-            self.optimizer.restore(learned, state)?;
+            self.engine.optimizer.restore(learned, state)?;
         }
-        model.objective_mut().penalty_weight = weight;
         let (_, parameters) = model.objective_and_parameters();
         parameters.theta_mut().copy_from_slice(&theta);
-        if let Some(progress) = paused
-            .as_mut()
-            .filter(|progress| progress.report.epochs > 0)
-        {
-            progress.report.set_point = controller.state(weight);
-        }
-        let running = &mut self.running;
-        running.prepared = prepared.then_some(theta.len());
-        (running.steps, running.paused, running.rng) = (steps, paused, rng);
-        (running.controller, running.idle) = (controller, idle);
-        running.agreed = false;
+        self.engine.prepared = prepared.then_some(theta.len());
+        (self.engine.steps, self.engine.rng) = (steps, rng);
+        (self.own.state.controller, self.own.state.idle) = (controller, idle);
+        (self.own.paused, self.own.agreed) = (paused, false);
         Ok(())
     }
 
     /// Refuses a checkpoint of other settings.
     fn compare(&self, model: &SparseAutoencoder<T>, file: &Checkpoint) -> Result<(), Error> {
-        let state = self.optimizer.state()?;
+        let state = self.engine.optimizer.state()?;
         let part = |key| file.training.required(key, file.training.object(key)?);
-        compare(file, "", &part("settings")?, &self.settings())?;
+        let given = describe_settings::<T>(&self.engine.settings);
+        compare(file, "", &part("settings")?, &given)?;
         let saved = part("optimizer")?;
-        compare(file, "optimizer.", &saved, &optimizer(&state))?;
-        let mut given = describe(model);
-        if self.set_point.is_some() {
-            // The controller has moved it, and the checkpoint knows where to.
-            given["penalty_weight"] = json!(file.model.number("penalty_weight")?);
-        }
-        compare(file, "model.", &file.model, &given)
-    }
-
-    fn read_progress(
-        &self,
-        fit: &Object,
-        file: &mut Checkpoint,
-        parameters: usize,
-    ) -> Result<Progress<T>, Error> {
-        let count = |key| fit.required(key, fit.count(key)?);
-        let [samples, batches, done, epochs, best_epoch] =
-            ["samples", "batches", "done", "epochs", "best_epoch"].map(count);
-        let (batches, done, epochs, best_epoch) = (batches?, done?, epochs?, best_epoch?);
-        let accepted = done <= batches && best_epoch <= epochs;
-        if !accepted {
-            return Err(file.malformed("a position beyond the end"));
-        }
-        let history = losses(&file.scalars("history", &[epochs, 4])?);
-        let reported = |is_set: bool| if is_set { epochs } else { 0 };
-        let validated = reported(self.validation_split > 0.0);
-        let counted = reported(self.dead_units.is_some());
-        let mut best = Best::default();
-        if file.has("best.loss") {
-            best.epoch = best_epoch;
-            best.loss = file.scalars("best.loss", &[])?.pop();
-            best.theta = file.scalars("best.theta", &[parameters])?;
-            if !crate::linalg::all_finite(&best.theta) {
-                return Err(file.malformed("best.theta must be finite"));
-            }
-        }
-        let order = file.counts("order", &[samples?])?;
-        let mean = losses(&file.scalars("mean", &[4])?);
-        Ok(Progress {
-            parameters,
-            samples: order.len(),
-            kept: false,
-            order,
-            batches,
-            done,
-            mean: mean.first().copied().unwrap_or(Loss::zero()),
-            converged: fit.required("converged", fit.flag("converged")?)?,
-            end: match fit.text("end")? {
-                None => None,
-                Some("converged") => Some(StopReason::Converged),
-                Some("no improvement") => Some(StopReason::NoImprovement),
-                Some(other) => return Err(file.malformed(format!("the end {other}"))),
-            },
-            best,
-            report: Report {
-                stop: StopReason::EpochLimit,
-                epochs,
-                best_epoch,
-                history,
-                validation: losses(&file.scalars("validation", &[validated, 4])?),
-                dead_units: file.counts("dead_units", &[counted])?,
-                set_point: None,
-                warnings: Vec::new(),
-            },
-        })
+        compare(file, "optimizer.", &saved, &describe_optimizer(&state))?;
+        compare(file, "model.", &file.model, &describe(model))
     }
 }
 
-/// What the optimizer of a checkpoint has kept.
+/// Reads the position of a fit of a model with `parameters` parameters.
+fn read_progress<T: Real>(
+    settings: &Settings,
+    fit: &Object,
+    file: &mut Checkpoint,
+    parameters: usize,
+) -> Result<Progress<T, Loss<T>>, Error> {
+    let count = |key| fit.required(key, fit.count(key)?);
+    let [samples, batches, done, epochs, best_epoch] =
+        ["samples", "batches", "done", "epochs", "best_epoch"].map(count);
+    let (batches, done, epochs, best_epoch) = (batches?, done?, epochs?, best_epoch?);
+    let accepted = done <= batches && best_epoch <= epochs;
+    if !accepted {
+        return Err(file.malformed("a position beyond the end"));
+    }
+    let validated = settings.validation_split > 0.0;
+    let history = losses(&file.scalars("history", &[epochs, 4])?);
+    let validation = [if validated { epochs } else { 0 }, 4];
+    let mut best = Best::default();
+    if file.has("best.loss") {
+        best.epoch = best_epoch;
+        best.loss = file.scalars("best.loss", &[])?.pop();
+        best.theta = file.scalars("best.theta", &[parameters])?;
+        if !crate::linalg::all_finite(&best.theta) {
+            return Err(file.malformed("best.theta must be finite"));
+        }
+    }
+    let order = file.counts("order", &[samples?])?;
+    let mean = losses(&file.scalars("mean", &[4])?);
+    Ok(Progress {
+        done,
+        mean: mean.first().copied().unwrap_or(Loss::zero()),
+        converged: fit.required("converged", fit.flag("converged")?)?,
+        end: match fit.text("end")? {
+            None => None,
+            Some("converged") => Some(StopReason::Converged),
+            Some("no improvement") => Some(StopReason::NoImprovement),
+            Some(other) => return Err(file.malformed(format!("the end {other}"))),
+        },
+        best,
+        epochs,
+        best_epoch,
+        history,
+        validation: losses(&file.scalars("validation", &validation)?),
+        ..Progress::new(parameters, order, batches)
+    })
+}
+
+/// Reads the controller, if it had begun.
+fn read_controller<T: Real>(file: &mut Checkpoint) -> Result<Controller<T>, Error> {
+    if !file.has("set_point") {
+        return Ok(Controller::default());
+    }
+    let numbers: Vec<f64> = file.scalars("set_point", &[OF_CONTROLLER])?;
+    match <[f64; OF_CONTROLLER]>::try_from(numbers) {
+        Ok(numbers) if crate::linalg::all_finite(&numbers) => Ok(Controller::restored(numbers)),
+        _ => Err(file.malformed("set_point must be finite")),
+    }
+}
+
+/// Reads the state of the optimizer.
 fn read_state<T: Real>(
     file: &mut Checkpoint,
     training: &Object,
@@ -196,7 +189,7 @@ fn read_state<T: Real>(
     Ok(state)
 }
 
-/// The generator of random numbers.
+/// Reads the state of the random numbers.
 fn random(training: &Object, file: &Checkpoint) -> Result<Xoshiro256PlusPlus, Error> {
     let words = training.list("random")?.unwrap_or_default();
     let mut seed = [0; 32];
@@ -210,7 +203,7 @@ fn random(training: &Object, file: &Checkpoint) -> Result<Xoshiro256PlusPlus, Er
     Ok(Xoshiro256PlusPlus::from_seed(seed))
 }
 
-/// Refuses settings that are not those of the checkpoint.
+/// Refuses settings that differ from the checkpoint.
 fn compare(file: &Checkpoint, of: &str, saved: &Object, given: &Value) -> Result<(), Error> {
     let none = Map::new();
     let given = given.as_object().unwrap_or(&none);

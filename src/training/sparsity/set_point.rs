@@ -1,46 +1,56 @@
-//! A controller of the penalty's weight.
+//! A controller of the penalty weight.
 
 use crate::Real;
 use crate::error::{Error, require};
-use crate::objective::Objective;
+use crate::objective::{Now, Objective};
 use crate::units::Chooses;
 
-/// The sparsity that is wanted, whatever weight of the penalty it takes: after every step the
-/// [`Trainer`](crate::Trainer) moves β of the model towards it.
+/// A sparsity to reach, whatever penalty weight it takes.
 ///
-/// What a weight means depends on the scale of the data, on the loss, and on everything else that a
-/// model is made of; the number of active units does not. With `a` the sparsity that is measured, a
-/// mean over the last twenty batches or so, `a'` that before, and `a*` the one that is wanted,
+/// After every step the [`Trainer`](crate::Trainer) moves the weight β that it trains with. A weight
+/// means something else for every scale of the data, loss, and model; the number of active units
+/// does not. Let `a` be the measured sparsity, a mean over the last 20 batches or so, `a'` the same
+/// one step before, and `a*` the set point:
 ///
 /// ```text
 /// β ← β (a/a') exp(gain · clip(ln(a/a*), −1, 1))
 /// ```
 ///
-/// so a weight that is wrong by a factor of 10 takes a few hundred steps at the default gain. The
-/// first factor lets it fall again while the sparsity is still on its way: a weight that overshoots
-/// leaves dead units behind. Start with a weight above 0, rather too small.
+/// A weight that is wrong by a factor of 10 takes a few hundred steps at the default gain. The first
+/// factor lets β fall again while the sparsity is still changing: a weight that overshoots leaves
+/// dead units behind. Start with a small weight above 0.
+///
+/// The model keeps the weight that it was built with. [`SetPointState::penalty_weight`] is the weight
+/// reached, in each [`Epoch`](crate::Epoch), in the [`Report`](crate::Report), and from
+/// [`Trainer::set_point_state`](crate::Trainer::set_point_state). To train with it from the start,
+/// build the next model with it:
 ///
 /// ```
 /// use sparse_autoencoder::{Activation, Adam, L1, SetPoint, SparseAutoencoder, Trainer};
 /// use sparse_autoencoder::nalgebra::DMatrix;
 ///
 /// let samples = DMatrix::from_fn(8, 256, |i, j| ((i * 7 + j * j) % 11) as f64 / 11.0);
-/// let mut sae = SparseAutoencoder::builder()
-///     .layers([8, 32])
-///     .hidden_activation(Activation::Relu)
-///     .output_activation(Activation::Identity)
-///     .penalty(L1)
-///     .penalty_weight(1e-2)
-///     .norm_weighted(true)
-///     .build()?;
+/// let builder = |penalty_weight| {
+///     SparseAutoencoder::builder()
+///         .layers([8, 32])
+///         .hidden_activation(Activation::Relu)
+///         .output_activation(Activation::Identity)
+///         .penalty(L1)
+///         .penalty_weight(penalty_weight)
+///         .norm_weighted(true)
+/// };
+/// let mut sae = builder(1e-2).build()?;
 /// let report = Trainer::new(Adam::new(3e-3)?)
 ///     .epochs(20)
 ///     .batch_size(32)
 ///     .set_point(SetPoint::active_units(4.0))
 ///     .fit(&mut sae, &samples)?;
+/// assert_eq!(sae.penalty_weight(), 1e-2);
+///
 /// let state = report.set_point.unwrap();
-/// println!("{} active units", state.measured);
-/// assert_eq!(sae.penalty_weight(), state.penalty_weight);
+/// println!("{} active units at β = {}", state.measured, state.penalty_weight);
+/// let next = builder(state.penalty_weight).build()?;
+/// assert_eq!(next.penalty_weight(), state.penalty_weight);
 /// # Ok::<(), sparse_autoencoder::Error>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -60,17 +70,17 @@ enum Measure {
     MeanActivation,
 }
 
-/// Where a controller has got to.
+/// The state of the controller that a [`SetPoint`] starts.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct SetPointState<T> {
-    /// The sparsity, a mean over the last batches.
+    /// The sparsity: a mean over the last batches.
     pub measured: f64,
-    /// β, as the model has it now.
+    /// The penalty weight β that has been reached, and that the next step uses.
     pub penalty_weight: T,
-    /// Whether the weight has been multiplied or divided by 10,000 without an effect, and is held:
-    /// the sparsity that is wanted is out of its reach, or was not given the time.
+    /// Whether the weight is held, because a change by a factor of 10,000 had no effect. The set
+    /// point is then out of its reach, or needs more steps.
     pub exhausted: bool,
 }
 
@@ -83,27 +93,34 @@ impl SetPoint {
         }
     }
 
-    /// So many active units of the innermost layer in the mean over the samples, its L0, > 0: for
-    /// units that vanish and are not selected by their number, such as [`Activation::Relu`],
-    /// [`Activation::JumpRelu`], and [`Activation::Gated`].
+    /// The mean number of active units of the innermost layer (L0), > 0.
+    ///
+    /// For activations that can be exactly 0 and do not fix the number of active units:
+    /// [`Relu`](crate::Activation::Relu), [`JumpRelu`](crate::Activation::JumpRelu), and
+    /// [`Gated`](crate::Activation::Gated).
     pub const fn active_units(wanted: f64) -> Self {
         Self::new(Measure::ActiveUnits, wanted)
     }
 
-    /// A mean activation ρ̂ of the innermost layer, > 0, over its units and the samples: for units
-    /// that are never below 0.
+    /// The mean activation ρ̂ of the innermost layer, over its units and the samples, > 0.
+    ///
+    /// For activations that are never below 0.
     pub const fn mean_activation(wanted: f64) -> Self {
         Self::new(Measure::MeanActivation, wanted)
     }
 
-    /// The gain, in (0, 1], at first 0.01. With a large one the weight overshoots: the model needs
-    /// some steps to follow it.
+    /// Sets the gain, in (0, 1]. The default is 0.01.
+    ///
+    /// With a large gain the weight overshoots, because the model needs some steps to follow it.
     pub const fn gain(mut self, gain: f64) -> Self {
         self.gain = gain;
         self
     }
 
-    pub(super) fn check<T: Real>(&self, objective: &Objective<T>) -> Result<(), Error> {
+    pub(in crate::training) fn check<T: Real>(
+        &self,
+        objective: &Objective<T>,
+    ) -> Result<(), Error> {
         let positive = |value: f64| value > 0.0 && value.is_finite();
         require(
             positive(self.wanted),
@@ -137,46 +154,59 @@ impl SetPoint {
         }
         match self.measure {
             _ if matches!(chooses, Chooses::PerSample | Chooses::OverBatch) => {
-                incompatible("units that are selected by their number")
+                incompatible("a fixed number of active units")
             }
             Measure::ActiveUnits if !f.traits().vanishes => {
                 incompatible("units that are never exactly 0")
             }
-            // What is followed there is the mean of the gates.
+            // Their measured mean is that of the gates.
             Measure::MeanActivation if chooses == Chooses::Gate => incompatible("gated units"),
             Measure::MeanActivation if !f.is_non_negative() => incompatible("activations below 0"),
             _ => Ok(()),
         }
     }
 
-    pub(super) fn measures_active_units(&self) -> bool {
+    pub(in crate::training) fn measures_active_units(&self) -> bool {
         self.measure == Measure::ActiveUnits
     }
 }
 
 /// What a controller remembers.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Controller {
-    measured: Option<f64>,
-    /// Since the measured sparsity last came nearer: how far it was, and the ln β of then.
-    nearest: Option<(f64, f64)>,
-    exhausted: bool,
+#[derive(Debug, Clone, Copy)]
+pub(in crate::training) struct Controller<T> {
+    /// β. `None` before the first step.
+    pub(in crate::training) weight: Option<T>,
+    pub(in crate::training) measured: Option<f64>,
+    /// When the measured sparsity last came nearer: its distance, and ln β.
+    pub(in crate::training) nearest: Option<(f64, f64)>,
+    pub(in crate::training) exhausted: bool,
+}
+
+impl<T> Default for Controller<T> {
+    fn default() -> Self {
+        Self {
+            weight: None,
+            measured: None,
+            nearest: None,
+            exhausted: false,
+        }
+    }
 }
 
 /// The part of a new measurement in the mean.
 const SHARE: f64 = 0.05;
 /// Nearer by this part of the distance counts as an effect.
 const EFFECT: f64 = 0.02;
-/// ln β may change by this much without one: a factor of 10,000.
+/// The largest change of ln β without an effect: a factor of 10,000.
 const REACH: f64 = 9.210_340_371_976_184;
 
-impl Controller {
-    /// β after a batch with the sparsity `measured`.
-    pub(super) fn weight<T: Real>(&mut self, set_point: &SetPoint, measured: f64, weight: T) -> T {
+impl<T: Real> Controller<T> {
+    /// Moves β after a step at `weight`, whose batch had the sparsity `measured`.
+    pub(in crate::training) fn see(&mut self, set_point: &SetPoint, measured: f64, weight: T) {
         let before = self.measured.unwrap_or(measured);
         let measured = before + SHARE * (measured - before);
         self.measured = Some(measured);
-        // Bounded, because the logarithm of a layer without a single active unit is −∞.
+        // Bounded, because the logarithm is −∞ for a layer without active units.
         let excess = |measured: f64| (measured / set_point.wanted).ln().clamp(-10.0, 10.0);
         let change = excess(measured) - excess(before);
         let moves = set_point.gain * excess(measured).clamp(-1.0, 1.0) + change;
@@ -192,37 +222,24 @@ impl Controller {
             self.exhausted = (log - since).abs() >= REACH;
         }
         let moved = T::of((log + moves).exp());
-        if self.exhausted || !(moved > T::zero() && moved.is_finite()) {
-            return weight;
-        }
-        moved
+        let accepted = !self.exhausted && moved > T::zero() && moved.is_finite();
+        self.weight = Some(if accepted { moved } else { weight });
     }
 
-    /// What a checkpoint keeps of a controller that has begun.
-    #[cfg(feature = "serde")]
-    pub(super) fn kept(&self) -> Option<[f64; 4]> {
-        let (distance, log) = self.nearest?;
-        let exhausted = f64::from(u8::from(self.exhausted));
-        Some([self.measured?, distance, log, exhausted])
-    }
-
-    /// The controller of which that was kept; one that has not begun of anything else.
-    #[cfg(feature = "serde")]
-    pub(super) fn restored(kept: &[f64]) -> Self {
-        let &[measured, distance, log, exhausted] = kept else {
-            return Self::default();
-        };
-        Self {
-            measured: Some(measured),
-            nearest: Some((distance, log)),
-            exhausted: exhausted > 0.0,
-        }
-    }
-
-    pub(super) fn state<T: Real>(&self, penalty_weight: T) -> Option<SetPointState<T>> {
-        self.measured.map(|measured| SetPointState {
-            measured,
+    /// The values of a step, with the weight reached so far.
+    pub(in crate::training) fn apply(&self, now: Now<T>) -> Now<T> {
+        let penalty_weight = self.weight.unwrap_or(now.penalty_weight);
+        Now {
             penalty_weight,
+            ..now
+        }
+    }
+
+    /// `None` before the first step.
+    pub(in crate::training) fn state(&self) -> Option<SetPointState<T>> {
+        Some(SetPointState {
+            measured: self.measured?,
+            penalty_weight: self.weight?,
             exhausted: self.exhausted,
         })
     }

@@ -1,8 +1,8 @@
-//! Dead units that start again at samples which are badly reconstructed.
+//! Replaces dead units by samples with a large reconstruction error.
 //!
 //! ```text
 //! P(i) ∝ ‖x̂ᵢ − xᵢ‖⁴,     v = (xᵢ − c)/‖xᵢ − c‖
-//! dⱼ = v,     wⱼ = v/5 · mean ‖w‖ of the units that live,     bⱼ = 0
+//! dⱼ = v,     wⱼ = v/5 · mean ‖w‖ of the living units,     bⱼ = 0
 //! ```
 //!
 //! Bricken et al. (2023), *Towards Monosemanticity*, appendix *Neuron Resampling*; c is 0 without a
@@ -18,15 +18,15 @@ use crate::objective::Workspace;
 use crate::optimizer::Optimizer;
 use crate::{Real, Samples, SparseAutoencoder, linalg};
 
-/// Of so many samples at most are the errors computed.
+/// The most samples whose errors are computed.
 const CANDIDATES: usize = 1 << 16;
-/// At a time.
+/// Samples read together.
 const CHUNK: usize = 1024;
-/// The size of new columns of the encoder, relative to those that there are.
+/// The norm of new encoder columns, relative to the mean of the living units.
 const SHARE: f64 = 0.2;
 
-/// Starts the `dead` units of a model with one hidden layer again, from among the `chosen` samples.
-pub(super) fn resample<T: Real>(
+/// Replaces the `dead` units of a model with one hidden layer by some of the `chosen` samples.
+pub(in crate::training) fn resample<T: Real>(
     dead: &[usize],
     model: &mut SparseAutoencoder<T>,
     samples: &dyn Samples<T>,
@@ -52,7 +52,7 @@ pub(super) fn resample<T: Real>(
         *weight = total;
     }
     if !(total > 0.0 && total.is_finite()) {
-        return Ok(()); // nothing is left to be learned
+        return Ok(()); // every sample is reconstructed exactly
     }
 
     let centred = model.has_pre_encoder_bias();

@@ -1,14 +1,14 @@
-//! What dead units learn from: the residual that the others leave.
+//! The auxiliary loss: dead units learn to reconstruct the residual that the others leave.
 //!
 //! ```text
-//! E = X − X̂                              taken as constant
+//! E = X − X̂                              a constant
 //! Ê = D_𝒟 TopK(W_𝒟ᵀ X̃ + b_𝒟)             of the dead units 𝒟
 //! A = α/m Σᵢ ½‖êᵢ − eᵢ‖²
 //! ```
 //!
-//! Gao et al. (2024), *Scaling and Evaluating Sparse Autoencoders*, section 2.4. So the dead units are
-//! an autoencoder of their own, from the samples to the residual and without a decoder's bias, and its
-//! passes are those of any other.
+//! Gao et al. (2024), *Scaling and Evaluating Sparse Autoencoders*, section 2.4. The dead units form
+//! an autoencoder from the samples to the residual, without a decoder bias. The ordinary passes
+//! compute its loss and gradient.
 
 use std::sync::Arc;
 
@@ -22,7 +22,7 @@ use crate::{Activation, Error, Real, linalg};
 
 /// The autoencoder of the dead units.
 #[derive(Debug)]
-pub(super) struct Auxiliary<T> {
+pub(in crate::training) struct Auxiliary<T> {
     objective: Objective<T>,
     layout: Layout,
     theta: Aligned<T>,
@@ -32,8 +32,8 @@ pub(super) struct Auxiliary<T> {
 }
 
 impl<T: Real> Auxiliary<T> {
-    /// For a model of this layout, which has one hidden layer.
-    pub(super) fn new(layout: &Layout) -> Result<Self, Error> {
+    /// For models of this layout, which has one hidden layer.
+    pub(in crate::training) fn new(layout: &Layout) -> Result<Self, Error> {
         Ok(Self {
             objective: Objective {
                 encoder: vec![Activation::Relu],
@@ -58,13 +58,15 @@ impl<T: Real> Auxiliary<T> {
     }
 
     /// Whether it is for a model of this layout.
-    pub(super) fn fits(&self, layout: &Layout) -> bool {
+    pub(in crate::training) fn fits(&self, layout: &Layout) -> bool {
         (self.layout.visible(), self.layout.is_tied()) == (layout.visible(), layout.is_tied())
     }
 
-    /// A, with its gradient added to `gradient`; of each sample the `kept` largest units of `dead`
-    /// count. `workspace` is as the pass over `input` has left it.
-    pub(super) fn add(
+    /// Returns A and adds its gradient to `gradient`.
+    ///
+    /// The `kept` largest units of `dead` are active in a sample. `workspace` is that of the pass over
+    /// `input`.
+    pub(in crate::training) fn add(
         &mut self,
         (weight, kept): (T, usize),
         dead: &[usize],
@@ -109,7 +111,7 @@ impl<T: Real> Auxiliary<T> {
         weight * loss.reconstruction
     }
 
-    /// `W_𝒟`, `b_𝒟`, and `D_𝒟`, with a decoder's bias of 0.
+    /// Copies `W_𝒟`, `b_𝒟`, and `D_𝒟` out of the model. The decoder bias is 0.
     fn gather(&mut self, dead: &[usize], pass: &Pass<'_, T>) {
         self.theta.reset(self.layout.len());
         self.gradient.resize(self.layout.len());
@@ -127,7 +129,7 @@ impl<T: Real> Auxiliary<T> {
         }
     }
 
-    /// Adds the gradient, times α, to that of the model.
+    /// Adds α times the gradient to that of the model.
     fn scatter(&self, weight: T, dead: &[usize], pass: &Pass<'_, T>, gradient: &mut [T]) {
         let (from, to) = (&self.layout.blocks()[0], &pass.layout.blocks()[0]);
         let rows = from.below;

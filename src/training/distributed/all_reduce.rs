@@ -1,15 +1,15 @@
-//! Training by several processes: what they tell each other.
+//! Sums over processes.
 
 use std::fmt;
 use std::sync::Arc;
 
 use crate::{Error, Real};
 
-/// A sum over the processes that train one model together, each on samples of its own.
+/// A sum over processes that train one model together, each on samples of its own.
 ///
-/// The trainers of all processes do the same steps; in each, they need the mean activations of all
-/// samples before the penalty, and the mean gradient after the backward pass. This trait is all that they
-/// need for it: the example `examples/mpi` implements it with MPI in a few lines. Give it to
+/// All processes take the same steps. In each step they share the mean activations before the penalty,
+/// and the gradient after the backward pass. This trait is all that they need: `examples/mpi`
+/// implements it with MPI in a few lines. Give it to
 /// [`Trainer::all_reduce`](crate::Trainer::all_reduce).
 ///
 /// ```
@@ -20,38 +20,39 @@ use crate::{Error, Real};
 /// struct Alone;
 ///
 /// impl AllReduce<f32> for Alone {
-///     fn sum(&self, _values: &mut [f32]) {} // is the sum already
+///     fn sum(&self, _values: &mut [f32]) {} // already the sum
 /// }
 /// ```
 pub trait AllReduce<T>: fmt::Debug + Send + Sync {
-    /// Replaces every entry by its sum over all processes. All processes call it with as many values, in
-    /// the same order of calls, and all must get **the same bits**, so that their parameters stay the
-    /// same.
+    /// Replaces every entry by its sum over all processes.
     ///
-    /// It may be called from any thread, by one at a time. An implementation that fails may set the
-    /// values to NaN: training then ends with [`Error::Diverged`](crate::Error::Diverged) or
+    /// All processes make the same calls, with the same number of values. All must get **the same
+    /// bits**, so that their parameters stay equal. Calls come from any thread, one at a time.
+    ///
+    /// An implementation that fails may set the values to NaN. Training then ends with
+    /// [`Error::Diverged`](crate::Error::Diverged) or
     /// [`Error::Incompatible`](crate::Error::Incompatible), and the model keeps finite parameters.
     fn sum(&self, values: &mut [T]);
 }
 
-/// So that a program can look at what it has given away.
+/// Lets a program keep access to what it gave to the trainer.
 impl<T, A: AllReduce<T> + ?Sized> AllReduce<T> for Arc<A> {
     fn sum(&self, values: &mut [T]) {
         (**self).sum(values);
     }
 }
 
-/// What one process has of a batch, and how it learns of the rest.
+/// The share of one process in a batch, and the sum over all.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Shares<'a, T> {
     all: &'a dyn AllReduce<T>,
-    /// Of the samples of all processes.
+    /// The part of this process in the samples of all.
     share: T,
     samples: T,
 }
 
 impl<'a, T: Real> Shares<'a, T> {
-    /// For a process with so many samples; an error if another has [refused](Self::refuse).
+    /// For a process with `own` samples. Fails if another has [refused](Self::refuse).
     pub(crate) fn new(all: &'a dyn AllReduce<T>, own: usize) -> Result<Self, Error> {
         let own = T::of_count(own);
         let mut samples = [own];
@@ -64,12 +65,12 @@ impl<'a, T: Real> Shares<'a, T> {
         })
     }
 
-    /// For a process that cannot take the next step.
+    /// Tells the others that this process cannot take the next step.
     pub(crate) fn refuse(all: &dyn AllReduce<T>) {
         all.sum(&mut [T::of(f64::NAN)]);
     }
 
-    /// Whether something is so in any process; an error if one has [refused](Self::refuse).
+    /// Returns whether `here` is true in any process. Fails if one has [refused](Self::refuse).
     pub(crate) fn anywhere(all: &dyn AllReduce<T>, here: bool) -> Result<bool, Error> {
         let mut count = [if here { T::one() } else { T::zero() }];
         all.sum(&mut count);
@@ -77,7 +78,7 @@ impl<'a, T: Real> Shares<'a, T> {
         Ok(count[0] > T::zero())
     }
 
-    /// Refuses a sum to which another process had nothing to add.
+    /// Refuses a sum to which another process added NaN.
     fn check(sum: T) -> Result<(), Error> {
         if sum.is_finite() {
             return Ok(());
@@ -94,18 +95,18 @@ impl<'a, T: Real> Shares<'a, T> {
         self.samples.to_f64() as usize
     }
 
-    /// Means over the samples of this process become means over those of all.
+    /// Turns means over the samples of this process into means over those of all.
     pub(crate) fn average(&self, means: &mut [T]) {
         means.iter_mut().for_each(|mean| *mean *= self.share);
         self.all.sum(means);
     }
 }
 
-/// Whether all processes have the same number: which all of them learn.
+/// Returns, in all processes, whether all have the same number.
 pub(crate) fn agree<T: Real>(all: &dyn AllReduce<T>, number: u64) -> bool {
-    /// The squares of digits of so many bits, of 4096 processes added up, are exact in f32.
+    /// Bits of a digit: sums of squares over 4096 processes are exact in f32.
     const DIGIT: u32 = 6;
-    // N Σ d² = (Σ d)² if and only if all N are the same (Cauchy & Schwarz).
+    // N Σ d² = (Σ d)² if and only if all N digits are equal (Cauchy & Schwarz).
     let mut sums = vec![T::one()];
     for i in 0..u64::BITS.div_ceil(DIGIT) {
         let digit = (number >> (i * DIGIT)) as u8 & 63;

@@ -1,0 +1,223 @@
+//! Fits of classifiers.
+
+use std::ops::ControlFlow;
+
+use nalgebra::DMatrixView;
+
+use super::{
+    ClassifierEpoch, ClassifierLoss, ClassifierReport, ClassifierWorkspace, SoftmaxClassifier,
+};
+use crate::training::engine::Engine;
+use crate::training::epochs::{self, Learner, Place, Taken, Terms};
+use crate::training::progress::Progress;
+use crate::training::{Settings, Trainer};
+use crate::{Error, Real};
+
+/// Fits classifiers: a [`Trainer`] with the settings that a classifier has.
+///
+/// ```
+/// use sparse_autoencoder::nalgebra::DMatrix;
+/// use sparse_autoencoder::{Adam, ClassifierTrainer, SoftmaxClassifier};
+///
+/// let samples = DMatrix::from_fn(2, 40, |i, j| if (i + j) % 2 == 0 { 1.0 } else { 0.0 });
+/// let labels: Vec<usize> = (0..40).map(|j| j % 2).collect();
+/// let mut trainer: ClassifierTrainer<f64> = ClassifierTrainer::new(Adam::new(0.1)?)
+///     .epochs(50)
+///     .validation_split(0.2)
+///     .patience(5);
+/// let mut classifier = SoftmaxClassifier::new(2, 2)?;
+/// let report = classifier.fit(&mut trainer, &samples, &labels)?;
+/// assert_eq!(report.validation.len(), report.epochs);
+/// # Ok::<(), sparse_autoencoder::Error>(())
+/// ```
+pub type ClassifierTrainer<T> = Trainer<T, Classifiers>;
+
+/// Marks a [`Trainer`] of classifiers.
+///
+/// It has no settings that only autoencoders have:
+///
+/// ```compile_fail
+/// use sparse_autoencoder::{Adam, ClassifierTrainer};
+///
+/// let trainer = ClassifierTrainer::<f64>::new(Adam::new(0.1)?).unit_norm_decoder(true);
+/// # Ok::<(), sparse_autoencoder::Error>(())
+/// ```
+#[derive(Debug, Default)]
+#[non_exhaustive]
+pub struct Classifiers;
+
+impl<T: Real> Terms<T> for ClassifierLoss<T> {
+    fn zero() -> Self {
+        Self {
+            cross_entropy: T::zero(),
+            weight_decay: T::zero(),
+        }
+    }
+
+    fn total(&self) -> T {
+        self.total()
+    }
+
+    fn plus(self, other: Self, share: T) -> Self {
+        Self {
+            cross_entropy: self.cross_entropy + share * other.cross_entropy,
+            weight_decay: self.weight_decay + share * other.weight_decay,
+        }
+    }
+}
+
+/// Fits `model` to samples and their labels.
+pub(super) fn fit<T: Real>(
+    model: &mut SoftmaxClassifier<T>,
+    engine: &mut Engine<T>,
+    samples: DMatrixView<'_, T>,
+    labels: &[usize],
+    observer: impl FnMut(&ClassifierEpoch<'_, T>) -> ControlFlow<()>,
+) -> Result<ClassifierReport<T>, Error> {
+    engine.check()?;
+    model.check_training(samples, labels)?;
+    let mut rng = engine.seeded();
+    let (order, chosen) = engine.split(samples.ncols(), &mut rng)?;
+    model.check_classes(order.iter().map(|&index| labels[index]))?;
+    let batches = order.len().div_ceil(engine.batch_size_of(order.len())?);
+    engine.check_schedule()?;
+    engine.rng = rng;
+    let parameters = model.theta().len();
+    engine.prepare(parameters, parameters);
+
+    let mut workspace = ClassifierWorkspace::new();
+    if let Some(threads) = engine.threads {
+        workspace = workspace.with_threads(threads);
+    }
+    let mut held_out = Labelled::default();
+    held_out.gather(samples, labels, &chosen);
+    let mut progress = Progress::new(parameters, order, batches);
+    progress.reserve(&engine.settings);
+    let mut fit = Fit {
+        model,
+        workspace,
+        samples,
+        labels,
+        batch: Labelled::default(),
+        held_out,
+        observer,
+    };
+    let stop = epochs::run(engine, &mut fit, &mut progress)?;
+    Ok(ClassifierReport {
+        stop,
+        epochs: progress.epochs,
+        best_epoch: progress.best_epoch,
+        history: progress.history,
+        validation: progress.validation,
+    })
+}
+
+/// Copies of some samples and their labels.
+#[derive(Debug)]
+struct Labelled<T> {
+    values: Vec<T>,
+    labels: Vec<usize>,
+}
+
+impl<T> Default for Labelled<T> {
+    fn default() -> Self {
+        Self {
+            values: Vec::new(),
+            labels: Vec::new(),
+        }
+    }
+}
+
+impl<T: Real> Labelled<T> {
+    fn gather(&mut self, samples: DMatrixView<'_, T>, labels: &[usize], chosen: &[usize]) {
+        self.values.clear();
+        self.labels.clear();
+        for &index in chosen {
+            self.values
+                .extend_from_slice(samples.column(index).as_slice());
+            self.labels.push(labels[index]);
+        }
+    }
+
+    fn samples(&self, features: usize) -> DMatrixView<'_, T> {
+        DMatrixView::from_slice(&self.values, features, self.labels.len())
+    }
+}
+
+/// The fit of a classifier.
+struct Fit<'a, T: Real, O> {
+    model: &'a mut SoftmaxClassifier<T>,
+    workspace: ClassifierWorkspace<T>,
+    samples: DMatrixView<'a, T>,
+    labels: &'a [usize],
+    batch: Labelled<T>,
+    held_out: Labelled<T>,
+    observer: O,
+}
+
+impl<T: Real, O: FnMut(&ClassifierEpoch<'_, T>) -> ControlFlow<()>> Learner<T> for Fit<'_, T, O> {
+    type Loss = ClassifierLoss<T>;
+
+    fn step(
+        &mut self,
+        engine: &mut Engine<T>,
+        chosen: &[usize],
+        at: Place,
+    ) -> Result<Taken<ClassifierLoss<T>>, Error> {
+        let (samples, labels) = if chosen.len() < self.samples.ncols() {
+            self.batch.gather(self.samples, self.labels, chosen);
+            let samples = self.batch.samples(self.samples.nrows());
+            (samples, &*self.batch.labels)
+        } else {
+            (self.samples, self.labels)
+        };
+        let workspace = &mut self.workspace;
+        let threads = workspace.scratch.take_threads();
+        let (network, theta) = self.model.network_and_theta_mut();
+        let threads = threads.worth(theta.len() * samples.ncols());
+        let step = engine.optimize(theta, at.epoch, threads, |theta, gradient| {
+            network.evaluate(theta, samples, labels, gradient, workspace)
+        });
+        let (loss, converged) = step?;
+        Ok(Taken {
+            loss,
+            converged,
+            samples: chosen.len(),
+        })
+    }
+
+    fn validate(&mut self) -> Result<Option<ClassifierLoss<T>>, Error> {
+        let Labelled { labels, .. } = &self.held_out;
+        if labels.is_empty() {
+            return Ok(None);
+        }
+        let samples = self.held_out.samples(self.samples.nrows());
+        let (network, theta) = (&self.model.network, self.model.theta());
+        let loss = network.evaluate(theta, samples, labels, None, &mut self.workspace);
+        Ok(Some(loss))
+    }
+
+    fn observe(
+        &mut self,
+        _: &Settings,
+        number: usize,
+        loss: ClassifierLoss<T>,
+        validation: Option<ClassifierLoss<T>>,
+    ) -> Result<bool, Error> {
+        let epoch = ClassifierEpoch {
+            number,
+            loss,
+            validation,
+            model: self.model,
+        };
+        Ok((self.observer)(&epoch).is_break())
+    }
+
+    fn theta(&self) -> &[T] {
+        self.model.theta()
+    }
+
+    fn theta_mut(&mut self) -> &mut [T] {
+        self.model.network_and_theta_mut().1
+    }
+}

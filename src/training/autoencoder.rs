@@ -1,0 +1,155 @@
+//! What the loop over epochs trains, if it trains an autoencoder.
+
+use std::ops::ControlFlow;
+
+use nalgebra::{DMatrix, DMatrixView};
+
+use super::checkpoint::Checkpoints;
+use super::dead_units::resample;
+use super::distributed::average;
+use super::engine::Engine;
+use super::epochs::{Learner, Place, Taken};
+use super::progress::Progress;
+use super::step::Stepper;
+use super::{Epoch, Settings, reading};
+use crate::error::Error;
+use crate::linalg::Aligned;
+use crate::objective::{Batch, Loss, Pass};
+use crate::{Real, Samples};
+
+/// The fit of an autoencoder.
+pub(super) struct Fit<'a, T: Real, O> {
+    pub(super) stepper: Stepper<'a, T>,
+    pub(super) checkpoints: &'a Checkpoints,
+    /// Whether any process writes checkpoints.
+    pub(super) kept: bool,
+    pub(super) samples: &'a dyn Samples<T>,
+    /// Room for the samples of a batch.
+    pub(super) batch: &'a mut Aligned<T>,
+    pub(super) held_out: Option<DMatrix<T>>,
+    pub(super) observer: O,
+}
+
+impl<T: Real, O: FnMut(&Epoch<'_, T>) -> ControlFlow<()>> Learner<T> for Fit<'_, T, O> {
+    type Loss = Loss<T>;
+
+    fn step(
+        &mut self,
+        engine: &mut Engine<T>,
+        chosen: &[usize],
+        at: Place,
+    ) -> Result<Taken<Loss<T>>, Error> {
+        let whole = self.samples.in_memory();
+        if let Some(samples) = whole.filter(|_| chosen.len() == self.samples.count()) {
+            return self.stepper.step(engine, samples, at);
+        }
+        let model = &*self.stepper.model;
+        let rows = model.layout().visible();
+        self.batch.grow(rows * chosen.len());
+        let batch = &mut self.batch[..rows * chosen.len()];
+        let threads = self.stepper.state.workspace.scratch.take_threads();
+        let read = reading::read(model, self.samples, chosen, batch, threads);
+        self.stepper.processes.or_give_up(read)?;
+        let batch = DMatrixView::from_slice(batch, rows, chosen.len());
+        self.stepper.step(engine, batch, at)
+    }
+
+    fn validate(&mut self) -> Result<Option<Loss<T>>, Error> {
+        let Some(samples) = &self.held_out else {
+            return Ok(None);
+        };
+        let Stepper {
+            model,
+            state,
+            processes,
+        } = &mut self.stepper;
+        let mut batch = Batch::from(samples.as_view());
+        batch.shares = processes.shares(samples.ncols())?;
+        let objective = model.objective();
+        let now = state.controller.apply(objective.now());
+        let theta = model.parameters().as_slice();
+        let pass = Pass::training(objective, model.layout(), theta, now);
+        let mut loss = pass.evaluate(batch, None, &mut state.workspace);
+        if let Some(shares) = &batch.shares {
+            average(shares, &mut loss, None);
+        }
+        Ok(Some(loss))
+    }
+
+    fn observe(
+        &mut self,
+        settings: &Settings,
+        number: usize,
+        loss: Loss<T>,
+        validation: Option<Loss<T>>,
+    ) -> Result<bool, Error> {
+        let Stepper {
+            model,
+            state,
+            processes,
+        } = &mut self.stepper;
+        let counted = settings.dead_units.is_some();
+        let epoch = Epoch {
+            number,
+            loss,
+            validation,
+            dead_units: counted.then(|| state.idle.see_epoch()),
+            set_point: state.controller.state(),
+            model,
+        };
+        let stopped = (self.observer)(&epoch).is_break();
+        processes.anywhere(stopped)
+    }
+
+    fn theta(&self) -> &[T] {
+        self.stepper.model.parameters().as_slice()
+    }
+
+    fn theta_mut(&mut self) -> &mut [T] {
+        let (_, parameters) = self.stepper.model.objective_and_parameters();
+        parameters.theta_mut()
+    }
+
+    /// Revives dead units, if the epoch before says so.
+    fn begin_epoch(
+        &mut self,
+        engine: &mut Engine<T>,
+        epoch: usize,
+        order: &[usize],
+    ) -> Result<(), Error> {
+        let Stepper { model, state, .. } = &mut self.stepper;
+        let dead_units = engine.settings.dead_units;
+        let due = dead_units.is_some_and(|dead| dead.resamples_after(epoch - 1));
+        if !due || state.idle.dead.is_empty() {
+            return Ok(());
+        }
+        let (optimizer, rng) = (&mut *engine.optimizer, &mut engine.rng);
+        let (dead, workspace) = (&state.idle.dead, &mut state.workspace);
+        resample(dead, model, self.samples, order, optimizer, rng, workspace)?;
+        state.idle.revive();
+        Ok(())
+    }
+
+    fn or_give_up(&self, done: Result<(), Error>) -> Result<(), Error> {
+        self.stepper.processes.or_give_up(done)
+    }
+
+    fn keep(
+        &mut self,
+        engine: &Engine<T>,
+        progress: &Progress<T, Loss<T>>,
+        last: bool,
+    ) -> Result<(), Error> {
+        if !self.kept {
+            return Ok(());
+        }
+        let Stepper {
+            model,
+            state,
+            processes,
+        } = &self.stepper;
+        let checkpoints = self.checkpoints;
+        let written = checkpoints.write_if_due(engine, state, model, progress, last);
+        processes.or_fail_together(written)
+    }
+}

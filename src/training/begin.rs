@@ -1,0 +1,188 @@
+//! Everything before the first step of an autoencoder: checks and preparation.
+
+use nalgebra::{DMatrix, DMatrixView};
+
+use super::distributed::fingerprint;
+use super::progress::Progress;
+use super::{Trainer, reading};
+use crate::error::Error;
+use crate::linalg::reserve;
+use crate::objective::Loss;
+use crate::{Real, Samples, SparseAutoencoder};
+
+impl<T: Real> Trainer<T> {
+    /// Checks everything, and returns where a new fit begins, with the samples that are held out. Resets
+    /// the optimizer, unless a paused fit continues.
+    #[allow(clippy::type_complexity)]
+    pub(super) fn begin(
+        &mut self,
+        model: &SparseAutoencoder<T>,
+        samples: &dyn Samples<T>,
+    ) -> Result<(Progress<T, Loss<T>>, Option<DMatrix<T>>), Error> {
+        self.check(model)?;
+        self.check_samples(model, samples)?;
+        let mut rng = self.engine.seeded();
+        let (order, held_out) = self.engine.split(samples.count(), &mut rng)?;
+        let held_out = self.read_held_out(model, samples, &held_out)?;
+        let batch_size = self.engine.batch_size_of(order.len())?;
+        check_room(model, batch_size)?;
+        let batches = order.len().div_ceil(batch_size);
+        self.engine.check_schedule()?;
+        self.own.checkpoints.check(&*self.engine.optimizer)?;
+        let parameters = model.layout().len();
+        if let Some(paused) = &self.own.paused {
+            paused.check(parameters, &order, batches)?;
+        } else {
+            self.engine.rng = rng;
+            self.prepare(model);
+        }
+        let progress = Progress::new(parameters, order, batches);
+        self.prepare_state(model)?;
+        let expected = progress.expected(&self.engine.settings);
+        self.own.state.idle.reserve(expected);
+        Ok((progress, held_out))
+    }
+
+    /// Checks everything before a single step, and returns the fraction of the training that is done.
+    pub(super) fn begin_step(
+        &mut self,
+        model: &SparseAutoencoder<T>,
+        batch: DMatrixView<'_, T>,
+    ) -> Result<Option<f64>, Error> {
+        self.check(model)?;
+        model.check_training_samples(batch)?;
+        if self.engine.optimizer.needs_full_batch() {
+            return Err(Error::Incompatible {
+                what: "partial_fit",
+                other: "a full-batch optimizer",
+            });
+        }
+        let steps = self.engine.settings.steps.map(f64::of_count);
+        if steps.is_none() {
+            self.engine.check_schedule()?; // a fit leaves the end of its schedule
+        }
+        if self.engine.prepared != Some(model.layout().len()) {
+            self.prepare(model);
+        }
+        self.prepare_state(model)?;
+        self.own.paused = None;
+        let fraction = steps.map(|steps| (self.engine.steps as f64 / steps).min(1.0));
+        if let Some(fraction) = fraction {
+            self.engine.follow_schedule(fraction)?;
+        }
+        Ok(fraction)
+    }
+
+    /// Checks the settings, also against the model.
+    fn check(&self, model: &SparseAutoencoder<T>) -> Result<(), Error> {
+        self.engine.check()?;
+        let (objective, layout) = (model.objective(), model.layout());
+        let settings = &self.engine.settings;
+        settings.check_annealing(objective, layout)?;
+        if let Some(set_point) = &settings.set_point {
+            if settings.sparsity_warm_up.is_some() {
+                return Err(Error::Incompatible {
+                    what: "a sparsity warm-up",
+                    other: "a set point",
+                });
+            }
+            set_point.check(objective)?;
+        }
+        self.own.processes.check(settings, objective)?;
+        settings
+            .dead_units
+            .map_or(Ok(()), |dead_units| dead_units.check(objective, layout))
+    }
+
+    /// Refuses samples of another size, and invalid values in memory. Other values are checked as they
+    /// are read.
+    fn check_samples(
+        &self,
+        model: &SparseAutoencoder<T>,
+        samples: &dyn Samples<T>,
+    ) -> Result<(), Error> {
+        model.check_size(samples.entries(), samples.count())?;
+        match samples.in_memory() {
+            Some(samples) => model.check_training_samples(samples),
+            None if self.engine.optimizer.needs_full_batch() => Err(Error::Incompatible {
+                what: "samples that are not in memory",
+                other: "a full-batch optimizer",
+            }),
+            None => Ok(()),
+        }
+    }
+
+    /// Returns a copy of the samples held out, if there are any.
+    fn read_held_out(
+        &mut self,
+        model: &SparseAutoencoder<T>,
+        samples: &dyn Samples<T>,
+        held_out: &[usize],
+    ) -> Result<Option<DMatrix<T>>, Error> {
+        if held_out.is_empty() {
+            return Ok(None);
+        }
+        let (visible, count) = (model.layout().visible(), held_out.len());
+        let mut copy = reserve::matrix(visible, count, "samples held out")?;
+        self.limit_threads();
+        let threads = self.own.state.workspace.scratch.take_threads();
+        reading::read(model, samples, held_out, copy.as_mut_slice(), threads)?;
+        Ok(Some(copy))
+    }
+
+    /// Resets whatever depends on the steps so far.
+    fn prepare(&mut self, model: &SparseAutoencoder<T>) {
+        let layout = model.layout();
+        self.engine.prepare(layout.len(), layout.learned());
+        self.own.state.reset();
+        self.own.agreed = false;
+    }
+
+    fn prepare_state(&mut self, model: &SparseAutoencoder<T>) -> Result<(), Error> {
+        self.limit_threads();
+        let state = &mut self.own.state;
+        state.prepare(&self.engine.settings, model.layout())
+    }
+
+    fn limit_threads(&mut self) {
+        if let Some(threads) = self.engine.threads {
+            self.own.state.workspace.scratch.limit_threads(threads);
+        }
+    }
+
+    /// Passes on what begins here. Fails in all processes if one of them cannot begin, or differs.
+    pub(super) fn begin_together<R>(
+        &self,
+        begun: Result<R, Error>,
+        model: &SparseAutoencoder<T>,
+        batches: impl Fn(&R) -> usize,
+    ) -> Result<R, Error> {
+        let own = |begun: &R| fingerprint(&self.engine, &self.own, model, batches(begun));
+        self.own.processes.begin(begun, own)
+    }
+
+    /// Passes on the outcome of something that precedes a fit. An error ends the fits of the other
+    /// processes.
+    pub(crate) fn or_refuse_to_fit<R>(&self, done: Result<R, Error>) -> Result<R, Error> {
+        self.own.processes.or_refuse_to_fit(done)
+    }
+
+    /// Refuses what belongs to the fit of one model, where one call fits several.
+    pub(crate) fn check_for_several(&self) -> Result<(), Error> {
+        if self.own.checkpoints.is_set() || self.own.paused.is_some() {
+            return Err(Error::Incompatible {
+                what: "a checkpoint",
+                other: "several models in one call: fit them in turn",
+            });
+        }
+        Ok(())
+    }
+}
+
+/// Refuses batches whose samples and activations would not fit into memory.
+fn check_room<T: Real>(model: &SparseAutoencoder<T>, batch_size: usize) -> Result<(), Error> {
+    let entries = model.layout().sizes().iter().sum::<usize>();
+    let count = entries.saturating_mul(batch_size);
+    let fits = Vec::<T>::new().try_reserve_exact(count).is_ok();
+    reserve::check(fits, "entries of a batch", count)
+}

@@ -1,0 +1,309 @@
+//! Writing checkpoints.
+
+use std::borrow::Cow;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+
+use super::counters::OF_CONTROLLER;
+use crate::error::{Error, require};
+use crate::files::checkpoint::{Numbers, Tensor, write as write_file};
+use crate::objective::Loss;
+use crate::optimizer::{Entry, Optimizer, State as OptimizerState};
+use crate::training::engine::Engine;
+use crate::training::progress::Progress;
+use crate::training::step::State;
+use crate::training::{Settings, StopReason, Trainer};
+use crate::{Real, SparseAutoencoder};
+
+/// How often a [`Trainer`] writes a checkpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Every {
+    /// After this many steps, at least 1, also within an epoch.
+    Steps(u64),
+    /// After this many epochs, at least 1.
+    Epochs(usize),
+}
+
+/// Where checkpoints go and how often, if anywhere.
+#[derive(Debug, Default)]
+pub(in crate::training) struct Checkpoints(Option<(PathBuf, Every)>);
+
+/// The prefix of the tensors of the optimizer.
+pub(super) const OPTIMIZER: &str = "optimizer.";
+
+impl<T: Real> Trainer<T> {
+    /// Writes the state of a [`fit`](Self::fit) to this file, every so often and at its end, so that
+    /// [`resume`](Self::resume) can continue it after an interruption.
+    ///
+    /// The file holds the parameters, the state of the optimizer, the position, the random numbers, and
+    /// everything else that lives from step to step. A checkpoint replaces the one before in one atomic
+    /// step, once it is complete and on the disk. A process that is killed leaves one of them.
+    ///
+    /// ```
+    /// use sparse_autoencoder::{Adam, Every, SparseAutoencoder, Trainer, nalgebra::DMatrix};
+    /// # let path = std::env::temp_dir().join(format!("sparse-autoencoder-run-{}", std::process::id()));
+    ///
+    /// let samples = DMatrix::from_fn(6, 120, |i, j| ((i + j) % 6) as f64 / 5.0);
+    /// let mut sae = SparseAutoencoder::builder().layers([6, 9]).build()?;
+    /// let mut trainer = Trainer::new(Adam::new(1e-2)?)
+    ///     .epochs(20)
+    ///     .batch_size(16)
+    ///     .checkpoint(&path, Every::Steps(50));
+    /// if path.exists() {
+    ///     trainer.resume(&mut sae, &path)?;
+    /// }
+    /// let report = trainer.fit(&mut sae, &samples)?;
+    /// assert_eq!(report.history.len(), 20); // of all epochs, before and after the interruption
+    /// # std::fs::remove_file(&path).unwrap();
+    /// # Ok::<(), sparse_autoencoder::Error>(())
+    /// ```
+    ///
+    /// The file is about as large as θ, the state of the optimizer (twice θ for
+    /// [`Adam`](crate::Adam)), and with [`patience`](Self::patience) the best parameters. It is a model
+    /// file too, which [`files::load`](crate::files::load) reads. Only one process may write it.
+    ///
+    /// [`partial_fit`](Self::partial_fit) writes no checkpoint: see [`save`](Self::save).
+    /// [`Stack::fit`](crate::Stack::fit), which fits several models, refuses it: fit the layers in turn.
+    ///
+    /// Of [several processes](Self::all_reduce), each writes a file of its own, or one writes and all
+    /// with as many samples resume from that file. All must resume at the same step; else the fit
+    /// refuses to start.
+    ///
+    /// A checkpoint that cannot be written ends the fit with the error, in all processes. The model then
+    /// has the parameters of the last step, and the next fit of this trainer continues from there.
+    pub fn checkpoint(mut self, path: impl Into<PathBuf>, every: Every) -> Self {
+        self.own.checkpoints = Checkpoints(Some((path.into(), every)));
+        self
+    }
+
+    /// Saves the model and the state of the trainer, so that [`resume`](Self::resume) can continue a
+    /// stream of batches of your own.
+    ///
+    /// [`steps_taken`](Self::steps_taken) then returns how many batches the model has learned from.
+    ///
+    /// ```
+    /// use sparse_autoencoder::{Adam, SparseAutoencoder, Trainer, nalgebra::DMatrix};
+    /// # let path = std::env::temp_dir().join(format!("sparse-autoencoder-stream-{}", std::process::id()));
+    ///
+    /// let stream = || (0..8).map(|k| DMatrix::from_fn(6, 32, |i, j| ((i * j + k) % 6) as f32 / 5.0));
+    /// let start = || -> Result<_, sparse_autoencoder::Error> {
+    ///     let sae = SparseAutoencoder::builder().layers([6, 9]).build()?;
+    ///     Ok((sae, Trainer::new(Adam::new(1e-2)?)))
+    /// };
+    /// let (mut sae, mut trainer) = start()?;
+    /// for batch in stream().take(5) {
+    ///     trainer.partial_fit(&mut sae, &batch)?;
+    /// }
+    /// trainer.save(&sae, &path)?;
+    ///
+    /// let (mut sae, mut trainer) = start()?; // another day
+    /// trainer.resume(&mut sae, &path)?;
+    /// assert_eq!(trainer.steps_taken(), 5);
+    /// for batch in stream().skip(5) {
+    ///     trainer.partial_fit(&mut sae, &batch)?;
+    /// }
+    /// # std::fs::remove_file(&path).unwrap();
+    /// # Ok::<(), sparse_autoencoder::Error>(())
+    /// ```
+    ///
+    /// Between [`resume`](Self::resume) and the next fit, and after a checkpoint that could not be
+    /// written, the file also has the position of the fit.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] if the file cannot be written; an existing file then stays unchanged.
+    /// [`Error::Incompatible`] for an optimizer without [`state`](crate::Optimizer::state).
+    pub fn save(&self, model: &SparseAutoencoder<T>, path: impl AsRef<Path>) -> Result<(), Error> {
+        write(
+            &self.engine,
+            &self.own.state,
+            model,
+            self.own.paused.as_ref(),
+            path.as_ref(),
+        )
+    }
+}
+
+impl Checkpoints {
+    pub(in crate::training) fn is_set(&self) -> bool {
+        self.0.is_some()
+    }
+
+    /// Refuses checkpoints that could not be written.
+    pub(in crate::training) fn check<T: Real>(
+        &self,
+        optimizer: &dyn Optimizer<T>,
+    ) -> Result<(), Error> {
+        let Some((_, every)) = &self.0 else {
+            return Ok(());
+        };
+        #[allow(clippy::cast_possible_truncation)] // only whether it is 0 matters
+        let (name, value) = match *every {
+            Every::Steps(steps) => ("steps of Every", steps.min(1) as usize),
+            Every::Epochs(epochs) => ("epochs of Every", epochs),
+        };
+        require(value >= 1, name, "at least 1", f64::of_count(value))?;
+        optimizer.state().map(drop)
+    }
+
+    /// Writes a checkpoint between two steps, if one is due or it is the `last` of the fit.
+    pub(in crate::training) fn write_if_due<T: Real>(
+        &self,
+        engine: &Engine<T>,
+        state: &State<T>,
+        model: &SparseAutoencoder<T>,
+        progress: &Progress<T, Loss<T>>,
+        last: bool,
+    ) -> Result<(), Error> {
+        let Some((path, every)) = &self.0 else {
+            return Ok(()); // another process writes
+        };
+        let due = match *every {
+            Every::Steps(steps) => engine.steps.is_multiple_of(steps),
+            Every::Epochs(epochs) => progress.done == 0 && progress.epochs.is_multiple_of(epochs),
+        };
+        if due || last {
+            write(engine, state, model, Some(progress), path)?;
+        }
+        Ok(())
+    }
+}
+
+/// The tensors of a checkpoint beside those of the model.
+#[derive(Default)]
+struct Tensors<'a, T: Real>(Vec<Tensor<'a, T>>);
+
+impl<'a, T: Real> Tensors<'a, T> {
+    fn push(&mut self, name: &str, shape: &[usize], numbers: Numbers<'a, T>) {
+        let (name, shape) = (name.to_owned(), shape.to_vec());
+        self.0.push(Tensor {
+            name,
+            shape,
+            numbers,
+        });
+    }
+
+    fn counts(&mut self, name: &str, counts: &'a [usize]) {
+        self.push(name, &[counts.len()], Numbers::Counts(counts.into()));
+    }
+
+    fn scalars(&mut self, name: &str, values: impl Into<Cow<'a, [T]>>) {
+        let values = values.into();
+        self.push(name, &[values.len()], Numbers::Scalars(values));
+    }
+
+    fn losses(&mut self, name: &str, losses: &[Loss<T>]) {
+        let values = terms(losses).into();
+        self.push(name, &[losses.len(), 4], Numbers::Scalars(values));
+    }
+
+    fn optimizer(&mut self, state: &'a OptimizerState<'_, T>) {
+        for (name, entry) in &state.entries {
+            let name = format!("{OPTIMIZER}{name}");
+            match entry {
+                Entry::Number(value) => self.push(&name, &[], Numbers::Doubles(vec![*value])),
+                Entry::Vector(values) => self.scalars(&name, &**values),
+            }
+        }
+    }
+
+    fn counters(&mut self, state: &'a State<T>, units: usize) {
+        if let Some(controller) = state.controller.stored() {
+            let numbers = Numbers::Doubles(controller.to_vec());
+            self.push("set_point", &[OF_CONTROLLER], numbers);
+        }
+        if state.idle.units() == units {
+            self.counts("idle", &state.idle.samples);
+        }
+    }
+
+    fn progress(&mut self, progress: &'a Progress<T, Loss<T>>, dead_units: &'a [usize]) {
+        self.counts("order", &progress.order);
+        self.scalars("mean", terms(&[progress.mean]));
+        self.losses("history", &progress.history);
+        self.losses("validation", &progress.validation);
+        self.counts("dead_units", dead_units);
+        if let Some(loss) = progress.best.loss {
+            self.push("best.loss", &[], Numbers::Scalars(vec![loss].into()));
+            self.scalars("best.theta", &*progress.best.theta);
+        }
+    }
+}
+
+fn write<T: Real>(
+    engine: &Engine<T>,
+    state: &State<T>,
+    model: &SparseAutoencoder<T>,
+    progress: Option<&Progress<T, Loss<T>>>,
+    path: &Path,
+) -> Result<(), Error> {
+    let optimizer = engine.optimizer.state()?;
+    let prepared = engine.prepared == Some(model.layout().len());
+    let training = json!({
+        "settings": describe_settings::<T>(&engine.settings),
+        "optimizer": describe_optimizer(&optimizer),
+        "prepared": prepared,
+        "steps": engine.steps,
+        // rand offers its state through serde only.
+        "random": serde_json::to_value(&engine.rng).unwrap_or_default()["s"],
+        "fit": progress.map(describe_progress),
+    });
+    let mut tensors = Tensors(Vec::new());
+    if prepared {
+        tensors.optimizer(&optimizer);
+    }
+    tensors.counters(state, model.layout().hidden());
+    if let Some(progress) = progress {
+        tensors.progress(progress, &state.idle.history);
+    }
+    write_file(path, model, &training, &tensors.0)
+}
+
+/// Every setting that changes the result.
+pub(super) fn describe_settings<T>(settings: &Settings) -> Value {
+    let mut described = serde_json::to_value(settings).unwrap_or_default();
+    described["scalar"] = json!(std::any::type_name::<T>());
+    // Otherwise a finished fit may continue with more epochs.
+    let depends_on_epochs = settings.schedule.is_some() || settings.anneals();
+    if !depends_on_epochs {
+        described["epochs"] = Value::Null;
+    }
+    described
+}
+
+fn describe_progress<T, L>(progress: &Progress<T, L>) -> Value {
+    json!({
+        "samples": progress.order.len(),
+        "batches": progress.batches,
+        "done": progress.done,
+        "converged": progress.converged,
+        "end": progress.end.map(|end| match end {
+            StopReason::Converged => "converged",
+            _ => "no improvement",
+        }),
+        "epochs": progress.epochs,
+        "best_epoch": progress.best_epoch,
+    })
+}
+
+pub(super) fn describe_optimizer<T: Real>(state: &OptimizerState<'_, T>) -> Value {
+    let mut described = json!(state.settings);
+    described["name"] = json!(state.optimizer);
+    described
+}
+
+/// The terms of losses, one loss after the other.
+fn terms<T: Real>(losses: &[Loss<T>]) -> Vec<T> {
+    let terms = |loss: &Loss<T>| {
+        [
+            loss.reconstruction,
+            loss.weight_decay,
+            loss.sparsity,
+            loss.auxiliary,
+        ]
+    };
+    losses.iter().flat_map(terms).collect()
+}

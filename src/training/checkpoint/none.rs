@@ -1,0 +1,33 @@
+//! No checkpoints.
+
+use crate::objective::Loss;
+use crate::optimizer::Optimizer;
+use crate::training::engine::Engine;
+use crate::training::progress::Progress;
+use crate::training::step::State;
+use crate::{Error, Real, SparseAutoencoder};
+
+/// Writes no checkpoints.
+#[derive(Debug, Default)]
+pub(in crate::training) struct Checkpoints;
+
+impl Checkpoints {
+    pub(in crate::training) fn is_set(&self) -> bool {
+        false
+    }
+
+    pub(in crate::training) fn check<T: Real>(&self, _: &dyn Optimizer<T>) -> Result<(), Error> {
+        Ok(())
+    }
+
+    pub(in crate::training) fn write_if_due<T: Real>(
+        &self,
+        _: &Engine<T>,
+        _: &State<T>,
+        _: &SparseAutoencoder<T>,
+        _: &Progress<T, Loss<T>>,
+        _last: bool,
+    ) -> Result<(), Error> {
+        Ok(())
+    }
+}

@@ -1,0 +1,75 @@
+//! Counting for how long units have been inactive.
+
+use super::DeadUnits;
+
+/// For how long each unit of the innermost layer has been inactive.
+#[derive(Debug, Default)]
+pub(in crate::training) struct Idle {
+    /// In samples.
+    pub(in crate::training) samples: Vec<usize>,
+    /// The dead units, ascending.
+    pub(in crate::training) dead: Vec<usize>,
+    /// The number of dead units after each epoch of a fit.
+    pub(in crate::training) history: Vec<usize>,
+}
+
+impl Idle {
+    /// Of a layer whose units have been inactive for this many samples.
+    pub(in crate::training) fn new(samples: Vec<usize>, dead_units: &DeadUnits) -> Self {
+        let mut idle = Self {
+            dead: Vec::with_capacity(samples.len()),
+            samples,
+            history: Vec::new(),
+        };
+        idle.find_dead(dead_units);
+        idle
+    }
+
+    pub(in crate::training) fn units(&self) -> usize {
+        self.samples.len()
+    }
+
+    /// Counts a batch of `count` samples.
+    pub(in crate::training) fn see(
+        &mut self,
+        count: usize,
+        dead_units: &DeadUnits,
+        was_active: impl Fn(usize) -> bool,
+    ) {
+        for (j, idle) in self.samples.iter_mut().enumerate() {
+            *idle = if was_active(j) {
+                0
+            } else {
+                idle.saturating_add(count)
+            };
+        }
+        self.find_dead(dead_units);
+    }
+
+    fn find_dead(&mut self, dead_units: &DeadUnits) {
+        let idle = self.samples.iter().enumerate();
+        let dead = idle.filter(|&(_, &samples)| samples >= dead_units.after);
+        self.dead.clear();
+        self.dead.extend(dead.map(|(j, _)| j));
+    }
+
+    /// Makes room for `epochs` epochs.
+    pub(in crate::training) fn reserve(&mut self, epochs: usize) {
+        if self.units() > 0 {
+            self.history.reserve(epochs);
+        }
+    }
+
+    /// Records and returns the number of dead units after an epoch.
+    pub(in crate::training) fn see_epoch(&mut self) -> usize {
+        self.history.push(self.dead.len());
+        self.dead.len()
+    }
+
+    /// Counts the dead units from 0 again.
+    pub(in crate::training) fn revive(&mut self) {
+        for j in self.dead.drain(..) {
+            self.samples[j] = 0;
+        }
+    }
+}

@@ -1,0 +1,55 @@
+//! Everything that must be equal in all processes for them to take the same steps.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use crate::optimizer::Entry;
+use crate::training::Settings;
+use crate::training::engine::Engine;
+use crate::training::trainer::Autoencoders;
+use crate::{Real, SparseAutoencoder};
+
+/// Hashes model, settings, position, and the state of optimizer and counters.
+///
+/// Samples may differ, and so may the random numbers that choose and corrupt them.
+pub(in crate::training) fn fingerprint<T: Real>(
+    engine: &Engine<T>,
+    own: &Autoencoders<T>,
+    model: &SparseAutoencoder<T>,
+    batches: usize,
+) -> u64 {
+    let layout = model.layout();
+    let mut hasher = DefaultHasher::new();
+    let mut tell = |text: String, numbers: &[T]| {
+        text.hash(&mut hasher);
+        let numbers = numbers.iter().map(|number| number.to_f64().to_bits());
+        numbers.for_each(|bits| bits.hash(&mut hasher));
+    };
+    let objective = (model.objective(), layout.sizes(), layout.is_tied());
+    tell(format!("{objective:?}"), model.parameters().as_slice());
+    let settings = Settings {
+        batch_size: None,
+        seed: 0,
+        validation_split: f64::from(u8::from(engine.settings.validation_split > 0.0)),
+        corruption: None,
+        ..engine.settings.clone()
+    };
+    tell(format!("{settings:?} {batches} {}", engine.steps), &[]);
+    let (controller, idle) = (&own.state.controller, &own.state.idle);
+    tell(format!("{controller:?} {idle:?}"), &[]);
+    if let Some(paused) = &own.paused {
+        let at = (paused.epochs, paused.done, paused.end);
+        let mean = (paused.mean, paused.converged);
+        let best = (paused.best.epoch, paused.best.loss);
+        tell(format!("{at:?} {mean:?} {best:?}"), &paused.best.theta);
+    }
+    if let Ok(state) = engine.optimizer.state() {
+        tell(format!("{} {:?}", state.optimizer, state.settings), &[]);
+        for (name, entry) in &state.entries {
+            match entry {
+                Entry::Number(number) => tell(format!("{name} {number:?}"), &[]),
+                Entry::Vector(values) => tell(name.clone(), values),
+            }
+        }
+    }
+    hasher.finish()
+}

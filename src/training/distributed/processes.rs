@@ -1,0 +1,148 @@
+//! The processes that train together, or one alone.
+
+use super::all_reduce::{AllReduce, Shares, agree};
+use crate::error::Error;
+use crate::objective::{Loss, Objective};
+use crate::training::Settings;
+use crate::units::Chooses;
+use crate::{Activation, Real};
+
+/// The fingerprint of a process that cannot begin.
+const NOTHING: u64 = 0;
+
+/// The processes that train together. One alone decides everything by itself.
+#[derive(Debug)]
+pub(in crate::training) struct Processes<T>(Option<Box<dyn AllReduce<T>>>);
+
+impl<T> Default for Processes<T> {
+    fn default() -> Self {
+        Self(None)
+    }
+}
+
+impl<T: Real> Processes<T> {
+    pub(in crate::training) fn together(all: impl AllReduce<T> + 'static) -> Self {
+        Self(Some(Box::new(all)))
+    }
+
+    /// The sum over several processes. `None` for one alone.
+    pub(in crate::training) fn all(&self) -> Option<&dyn AllReduce<T>> {
+        self.0.as_deref()
+    }
+
+    /// Refuses what several processes cannot do together.
+    pub(in crate::training) fn check(
+        &self,
+        settings: &Settings,
+        objective: &Objective<T>,
+    ) -> Result<(), Error> {
+        if self.0.is_none() {
+            return Ok(());
+        }
+        let refuse = |what| {
+            Err(Error::Incompatible {
+                what,
+                other: "several processes",
+            })
+        };
+        let over_batch = |f: &Activation| f.traits().chooses == Chooses::OverBatch;
+        if objective.encoder.iter().any(over_batch) {
+            return refuse("an activation that selects over a batch");
+        }
+        if settings.dead_units.is_some_and(|dead| dead.are_resampled()) {
+            return refuse("resampled units");
+        }
+        Ok(())
+    }
+
+    /// Passes on `begun`. Fails in all processes if one could not begin, or has another fingerprint.
+    pub(in crate::training) fn begin<R>(
+        &self,
+        begun: Result<R, Error>,
+        fingerprint: impl Fn(&R) -> u64,
+    ) -> Result<R, Error> {
+        let Some(all) = self.all() else {
+            return begun;
+        };
+        let own = |begun| fingerprint(begun).max(NOTHING + 1);
+        let agreed = agree(all, begun.as_ref().map_or(NOTHING, own));
+        let begun = begun?;
+        if agreed {
+            return Ok(begun);
+        }
+        Err(Error::Incompatible {
+            what: "the model, the settings, the position, or the number of batches of this process",
+            other: "those of another process, or an error there",
+        })
+    }
+
+    /// Passes on the outcome of something that precedes a fit. An error ends the fits of the others.
+    pub(in crate::training) fn or_refuse_to_fit<R>(
+        &self,
+        done: Result<R, Error>,
+    ) -> Result<R, Error> {
+        if let (Err(_), Some(all)) = (&done, self.all()) {
+            agree(all, NOTHING);
+        }
+        done
+    }
+
+    /// Passes on the outcome of something that precedes a step. The others, which wait for the next
+    /// step, learn of an error.
+    pub(in crate::training) fn or_give_up<R>(&self, done: Result<R, Error>) -> Result<R, Error> {
+        if let (Err(_), Some(all)) = (&done, self.all()) {
+            Shares::refuse(all);
+        }
+        done
+    }
+
+    /// Passes on the outcome of something. Fails in all processes if it failed in one.
+    pub(in crate::training) fn or_fail_together(
+        &self,
+        done: Result<(), Error>,
+    ) -> Result<(), Error> {
+        self.or_give_up(done)?;
+        self.anywhere(false).map(drop)
+    }
+
+    /// Returns whether `here` is true in any process. Fails if another gives up.
+    pub(in crate::training) fn anywhere(&self, here: bool) -> Result<bool, Error> {
+        self.all()
+            .map_or(Ok(here), |all| Shares::anywhere(all, here))
+    }
+
+    /// The share of this process in a batch of which it has `own` samples.
+    pub(in crate::training) fn shares(&self, own: usize) -> Result<Option<Shares<'_, T>>, Error> {
+        self.all().map(|all| Shares::new(all, own)).transpose()
+    }
+
+    /// The samples of all processes, of which this one has `own`.
+    pub(in crate::training) fn samples_of_all(&self, own: usize) -> Result<usize, Error> {
+        let shares = self.shares(own)?;
+        Ok(shares.map_or(own, |shares| shares.samples()))
+    }
+}
+
+/// Averages a loss and its gradient over the samples of all processes.
+pub(in crate::training) fn average<T: Real>(
+    shares: &Shares<'_, T>,
+    loss: &mut Loss<T>,
+    gradient: Option<&mut [T]>,
+) {
+    let mut terms = [
+        loss.reconstruction,
+        loss.weight_decay,
+        loss.sparsity,
+        loss.auxiliary,
+    ];
+    shares.average(&mut terms);
+    [
+        loss.reconstruction,
+        loss.weight_decay,
+        loss.sparsity,
+        loss.auxiliary,
+    ] = terms;
+    if let Some(gradient) = gradient {
+        shares.average(gradient);
+    }
+}

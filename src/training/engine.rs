@@ -1,0 +1,174 @@
+//! What every training has: an optimizer, settings, random numbers, and a count of steps.
+
+use rand::SeedableRng;
+use rand::rngs::Xoshiro256PlusPlus;
+use rand::seq::SliceRandom;
+
+use super::Settings;
+use super::epochs::Terms;
+use crate::Real;
+use crate::error::Error;
+use crate::linalg::{self, Threads, reserve};
+use crate::optimizer::{Optimizer, Step};
+
+/// What every training has, whatever model it trains.
+#[derive(Debug)]
+pub(crate) struct Engine<T> {
+    pub(crate) optimizer: Box<dyn Optimizer<T>>,
+    pub(crate) settings: Settings,
+    /// The most threads. Unset: all of rayon's current pool.
+    pub(crate) threads: Option<usize>,
+    pub(crate) rng: Xoshiro256PlusPlus,
+    /// The number of parameters that the optimizer is prepared for.
+    pub(super) prepared: Option<usize>,
+    /// Steps since then.
+    pub(super) steps: u64,
+}
+
+impl<T: Real> Engine<T> {
+    pub(super) fn new(optimizer: Box<dyn Optimizer<T>>, settings: Settings) -> Self {
+        Self {
+            optimizer,
+            rng: Xoshiro256PlusPlus::seed_from_u64(settings.seed),
+            settings,
+            threads: None,
+            prepared: None,
+            steps: 0,
+        }
+    }
+
+    /// The random numbers at the start of a fit.
+    pub(crate) fn seeded(&self) -> Xoshiro256PlusPlus {
+        Xoshiro256PlusPlus::seed_from_u64(self.settings.seed)
+    }
+
+    /// Refuses settings outside their ranges, and those that the optimizer cannot work with.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        self.settings.check(&*self.optimizer)
+    }
+
+    /// Returns the samples to learn from and those held out, by index.
+    pub(crate) fn split(
+        &self,
+        samples: usize,
+        rng: &mut Xoshiro256PlusPlus,
+    ) -> Result<(Vec<usize>, Vec<usize>), Error> {
+        let mut order = Vec::new();
+        reserve::reserve(&mut order, samples, "number of samples")?;
+        order.extend(0..samples);
+        let fraction = self.settings.validation_split;
+        if fraction <= 0.0 {
+            return Ok((order, Vec::new()));
+        }
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // in 0..=samples
+        let count = (fraction * f64::of_count(samples)).round() as usize;
+        if count == 0 || count >= samples {
+            return Err(Error::Incompatible {
+                what: "a validation split",
+                other: "so few samples: one side would be empty",
+            });
+        }
+        order.shuffle(rng);
+        let held_out = order.drain(..count).collect();
+        Ok((order, held_out))
+    }
+
+    /// Returns the most samples of a step, of `samples` in all.
+    pub(crate) fn batch_size_of(&self, samples: usize) -> Result<usize, Error> {
+        self.settings.batch_size_of(samples, &*self.optimizer)
+    }
+
+    /// Refuses a schedule for an optimizer without a learning rate. Sets the factor to 1.
+    pub(crate) fn check_schedule(&mut self) -> Result<(), Error> {
+        match self.settings.schedule {
+            Some(_) => self.optimizer.scale_learning_rate(T::one()),
+            None => Ok(()),
+        }
+    }
+
+    /// Scales the learning rate as the schedule says after this fraction of the training.
+    pub(crate) fn follow_schedule(&mut self, fraction: f64) -> Result<(), Error> {
+        self.settings.schedule.map_or(Ok(()), |schedule| {
+            let factor = T::of(schedule.factor(fraction));
+            self.optimizer.scale_learning_rate(factor)
+        })
+    }
+
+    /// Resets the optimizer for a model with `parameters` parameters, the first `learned` of which learn.
+    pub(crate) fn prepare(&mut self, parameters: usize, learned: usize) {
+        self.optimizer.reset(learned);
+        self.prepared = Some(parameters);
+        self.steps = 0;
+    }
+
+    /// Takes one step of the optimizer from `theta`. Returns the loss, and whether it has converged.
+    pub(crate) fn optimize<L: Terms<T>>(
+        &mut self,
+        theta: &mut [T],
+        epoch: usize,
+        threads: Threads,
+        mut evaluate: impl FnMut(&[T], Option<&mut [T]>) -> L + Send,
+    ) -> Result<(L, bool), Error> {
+        let Self {
+            optimizer,
+            settings,
+            ..
+        } = self;
+        let clip = settings.clip_gradient.map(T::of);
+        // A line search evaluates several points and accepts one of the last two.
+        let mut evaluated: [Option<(T, L)>; 2] = [None, None];
+        optimizer.limit_threads(threads.count());
+        let step = threads.enter(|| {
+            optimizer.step(theta, &mut |theta, gradient| {
+                let loss = evaluate(theta, Some(&mut *gradient));
+                let total = if bound(gradient, clip, threads) {
+                    loss.total()
+                } else {
+                    T::of(f64::NAN)
+                };
+                evaluated = [Some((total, loss)), evaluated[0]];
+                total
+            })
+        });
+        let Step {
+            loss, converged, ..
+        } = step;
+        if !loss.is_finite() {
+            return Err(Error::Diverged {
+                epoch,
+                loss: loss.to_f64(),
+            });
+        }
+        self.steps += 1;
+        let mut known = evaluated.iter().flatten();
+        let accepted = known.find(|(total, _)| *total == loss);
+        let terms = match accepted.or(evaluated[0].as_ref()) {
+            Some(&(_, terms)) => terms,
+            // L-BFGS at an optimum remembers the loss without an evaluation.
+            None => evaluate(theta, None),
+        };
+        Ok((terms, converged))
+    }
+}
+
+/// Shrinks `gradient` to a norm of at most `clip`. Returns `false` if it is not finite.
+fn bound<T: Real>(gradient: &mut [T], clip: Option<T>, threads: Threads) -> bool {
+    let norm = linalg::norm_squared(gradient, threads).sqrt();
+    // The square of a large finite entry may overflow: only then look at the entries.
+    if !norm.is_finite() && !linalg::all_finite(gradient) {
+        return false;
+    }
+    if let Some(clip) = clip
+        && norm > clip
+    {
+        let mut norm = norm;
+        if !norm.is_finite() {
+            let largest = gradient.iter().fold(T::zero(), |m, g| m.max(g.abs()));
+            gradient.iter_mut().for_each(|g| *g /= largest);
+            norm = linalg::norm_squared(gradient, threads).sqrt();
+        }
+        let factor = clip / norm;
+        gradient.iter_mut().for_each(|g| *g *= factor);
+    }
+    true
+}

@@ -1,0 +1,192 @@
+//! The loop over epochs and batches.
+//!
+//! The loop knows epochs, batches, the schedule, validation, patience, and when to stop. A
+//! [`Learner`] knows the model and the samples, and takes the steps.
+
+use super::engine::Engine;
+use super::progress::Progress;
+use super::{Settings, StopReason};
+use crate::Real;
+use crate::error::Error;
+use crate::objective::Loss;
+
+/// A loss whose terms are averaged over batches.
+pub(crate) trait Terms<T: Real>: Copy + Send {
+    fn zero() -> Self;
+
+    /// The objective: the sum of the terms.
+    fn total(&self) -> T;
+
+    /// Every term plus `share` times that of `other`.
+    fn plus(self, other: Self, share: T) -> Self;
+}
+
+impl<T: Real> Terms<T> for Loss<T> {
+    fn zero() -> Self {
+        Self::zero()
+    }
+
+    fn total(&self) -> T {
+        self.total()
+    }
+
+    fn plus(self, other: Self, share: T) -> Self {
+        Self {
+            reconstruction: self.reconstruction + share * other.reconstruction,
+            weight_decay: self.weight_decay + share * other.weight_decay,
+            sparsity: self.sparsity + share * other.sparsity,
+            auxiliary: self.auxiliary + share * other.auxiliary,
+        }
+    }
+}
+
+/// A place in the training.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Place {
+    /// Counted from 1.
+    pub(crate) epoch: usize,
+    /// The fraction of all steps that lies before. `None` for a stream of unknown length.
+    pub(crate) fraction: Option<f64>,
+}
+
+/// The result of a step, the same in all processes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Taken<L> {
+    pub(crate) loss: L,
+    /// Whether the optimizer has converged.
+    pub(crate) converged: bool,
+    /// The samples of all processes.
+    pub(crate) samples: usize,
+}
+
+/// A model, its samples, and its observer: what the loop trains.
+pub(crate) trait Learner<T: Real> {
+    type Loss: Terms<T>;
+
+    /// Takes one step on the chosen samples.
+    fn step(
+        &mut self,
+        engine: &mut Engine<T>,
+        chosen: &[usize],
+        at: Place,
+    ) -> Result<Taken<Self::Loss>, Error>;
+
+    /// Returns the loss on the samples held out, if there are any.
+    fn validate(&mut self) -> Result<Option<Self::Loss>, Error>;
+
+    /// Shows an epoch to the observer. Returns whether the training stops here.
+    fn observe(
+        &mut self,
+        settings: &Settings,
+        epoch: usize,
+        loss: Self::Loss,
+        validation: Option<Self::Loss>,
+    ) -> Result<bool, Error>;
+
+    /// The parameters.
+    fn theta(&self) -> &[T];
+
+    /// The same, to be replaced.
+    fn theta_mut(&mut self) -> &mut [T];
+
+    /// Prepares an epoch on samples in this order.
+    fn begin_epoch(
+        &mut self,
+        _engine: &mut Engine<T>,
+        _epoch: usize,
+        _order: &[usize],
+    ) -> Result<(), Error> {
+        Ok(())
+    }
+
+    /// Passes on the outcome of something that precedes a step, and tells other processes of an error.
+    fn or_give_up(&self, done: Result<(), Error>) -> Result<(), Error> {
+        done
+    }
+
+    /// Writes a checkpoint between two steps, if one is due or it is the `last` of the fit.
+    fn keep(
+        &mut self,
+        _engine: &Engine<T>,
+        _progress: &Progress<T, Self::Loss>,
+        _last: bool,
+    ) -> Result<(), Error> {
+        Ok(())
+    }
+}
+
+/// Trains from `progress` to the end. The model then has the parameters of the best epoch if there
+/// is patience, also after an error, unless the fit is paused.
+pub(crate) fn run<T: Real, L: Learner<T>>(
+    engine: &mut Engine<T>,
+    learner: &mut L,
+    progress: &mut Progress<T, L::Loss>,
+) -> Result<StopReason, Error> {
+    progress.paused = false;
+    let stop = run_to_last(engine, learner, progress);
+    if let (Some(theta), false) = (progress.best.theta(), progress.paused) {
+        learner.theta_mut().copy_from_slice(theta);
+    }
+    stop
+}
+
+/// [`run`], after which the model has the parameters of the last epoch.
+fn run_to_last<T: Real, L: Learner<T>>(
+    engine: &mut Engine<T>,
+    learner: &mut L,
+    progress: &mut Progress<T, L::Loss>,
+) -> Result<StopReason, Error> {
+    let epochs = engine.settings.epochs;
+    let mut stop = progress.stop();
+    while stop == StopReason::EpochLimit && progress.epochs < epochs {
+        let epoch = progress.epochs + 1;
+        if progress.done == 0 {
+            learner.begin_epoch(engine, epoch, &progress.order)?;
+            progress.begin_epoch(&mut engine.rng);
+        }
+        while progress.done < progress.batches {
+            let fraction = progress.fraction(epochs);
+            learner.or_give_up(engine.follow_schedule(fraction))?;
+            let fraction = Some(fraction);
+            let taken = learner.step(engine, progress.batch(), Place { epoch, fraction })?;
+            progress.see_batch(taken);
+            if progress.done < progress.batches {
+                keep(engine, learner, progress, false)?;
+            }
+        }
+        let validation = finite(epoch, learner.validate()?)?;
+        let stopped = learner.observe(&engine.settings, epoch, progress.mean, validation);
+        progress.see_epoch(validation, learner.theta(), engine.settings.patience);
+        stop = if stopped? {
+            StopReason::Observer
+        } else {
+            progress.stop()
+        };
+        let last = stop != StopReason::EpochLimit || epoch == epochs;
+        keep(engine, learner, progress, last)?;
+    }
+    Ok(stop)
+}
+
+/// Writes a checkpoint if one is due. If it cannot be written, the fit is paused here.
+fn keep<T: Real, L: Learner<T>>(
+    engine: &Engine<T>,
+    learner: &mut L,
+    progress: &mut Progress<T, L::Loss>,
+    last: bool,
+) -> Result<(), Error> {
+    let kept = learner.keep(engine, progress, last);
+    progress.paused = kept.is_err();
+    kept
+}
+
+/// Refuses a validation loss that is not finite.
+fn finite<T: Real, L: Terms<T>>(epoch: usize, loss: Option<L>) -> Result<Option<L>, Error> {
+    match loss.map(|loss| loss.total()) {
+        Some(total) if !total.is_finite() => Err(Error::Diverged {
+            epoch,
+            loss: total.to_f64(),
+        }),
+        _ => Ok(loss),
+    }
+}

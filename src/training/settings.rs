@@ -1,0 +1,145 @@
+//! The settings of a trainer, and the ranges that they must lie in.
+
+use crate::error::{Error, require};
+use crate::optimizer::Optimizer;
+use crate::{Corruption, DeadUnits, Real, Schedule, SetPoint};
+
+/// The settings of a [`Trainer`](crate::Trainer): one value, which a file can hold.
+///
+/// Each field has a setter of the same name on the trainer, which documents it.
+/// [`Trainer::with_settings`](crate::Trainer::with_settings) makes a trainer of them. A fit checks
+/// their ranges.
+///
+/// ```
+/// use sparse_autoencoder::training::Settings;
+/// use sparse_autoencoder::{Adam, Trainer};
+///
+/// let mut settings = Settings::default();
+/// settings.epochs = 20;
+/// settings.batch_size = Some(64);
+/// let trainer: Trainer<f32> = Trainer::with_settings(Adam::new(1e-3)?, settings.clone());
+/// assert_eq!(trainer.settings(), &settings);
+/// # Ok::<(), sparse_autoencoder::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(default, deny_unknown_fields))]
+#[non_exhaustive]
+pub struct Settings {
+    /// Passes over the samples, ≥ 1.
+    pub epochs: usize,
+    /// The most samples of a step, ≥ 1. Unset: 256, or all samples for a full-batch optimizer.
+    pub batch_size: Option<usize>,
+    /// The seed of shuffling, validation split, and corruption.
+    pub seed: u64,
+    /// The fraction of the samples that is held out, in [0, 1).
+    pub validation_split: f64,
+    /// Epochs without improvement before a fit stops, ≥ 1.
+    pub patience: Option<usize>,
+    /// The factor of the learning rate over the training.
+    pub schedule: Option<Schedule>,
+    /// The steps of a training by `partial_fit`, ≥ 1.
+    pub steps: Option<usize>,
+    /// The largest Euclidean norm of a gradient, > 0.
+    pub clip_gradient: Option<f64>,
+    /// Whether the columns of the decoder keep norm 1.
+    pub unit_norm_decoder: bool,
+    /// The fraction of the steps in which the penalty weight rises from 0, in (0, 1].
+    pub sparsity_warm_up: Option<f64>,
+    /// The k of the first step, and the fraction of the steps in which k falls, in (0, 1].
+    pub anneal_k: Option<(usize, f64)>,
+    /// The sparsity to reach.
+    pub set_point: Option<SetPoint>,
+    /// Which units count as dead, and how they are revived.
+    pub dead_units: Option<DeadUnits>,
+    /// The noise of the input.
+    pub corruption: Option<Corruption>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            epochs: 100,
+            batch_size: None,
+            seed: 0,
+            validation_split: 0.0,
+            patience: None,
+            schedule: None,
+            steps: None,
+            clip_gradient: None,
+            unit_norm_decoder: false,
+            sparsity_warm_up: None,
+            anneal_k: None,
+            set_point: None,
+            dead_units: None,
+            corruption: None,
+        }
+    }
+}
+
+/// Samples of a step, unless set.
+const BATCH: usize = 256;
+
+impl Settings {
+    /// Checks everything that does not depend on a model.
+    pub(super) fn check<T: Real>(&self, optimizer: &dyn Optimizer<T>) -> Result<(), Error> {
+        let at_least_one =
+            |name, value: usize| require(value >= 1, name, "at least 1", f64::of_count(value));
+        at_least_one("epochs", self.epochs)?;
+        at_least_one("batch_size", self.batch_size.unwrap_or(1))?;
+        at_least_one("steps", self.steps.unwrap_or(1))?;
+        at_least_one("patience", self.patience.unwrap_or(1))?;
+        let split = self.validation_split;
+        let accepted = (0.0..1.0).contains(&split);
+        require(accepted, "validation_split", "in [0, 1)", split)?;
+        if let Some(norm) = self.clip_gradient {
+            // In the scalar of the model: 1e-300 is 0 in f32, and would stop all learning.
+            let accepted = T::of(norm) > T::zero() && T::of(norm).is_finite();
+            require(accepted, "clip_gradient", "finite and above 0", norm)?;
+        }
+        if let Some(schedule) = self.schedule {
+            schedule.check()?;
+        }
+        if optimizer.needs_full_batch() {
+            self.check_constant()?;
+        }
+        self.corruption
+            .map_or(Ok(()), |corruption| corruption.check::<T>())
+    }
+
+    /// Refuses what changes the objective between steps: a full-batch optimizer compares losses and
+    /// gradients of several steps.
+    fn check_constant(&self) -> Result<(), Error> {
+        let changing = [
+            ("corruption", self.corruption.is_some()),
+            ("a clipped gradient", self.clip_gradient.is_some()),
+            ("a unit-norm decoder", self.unit_norm_decoder),
+            ("annealing", self.anneals()),
+            ("a set point", self.set_point.is_some()),
+            ("dead units", self.dead_units.is_some()),
+        ];
+        match changing.into_iter().find(|&(_, is_set)| is_set) {
+            None => Ok(()),
+            Some((what, _)) => Err(Error::Incompatible {
+                what,
+                other: "a full-batch optimizer",
+            }),
+        }
+    }
+
+    /// The most samples of a step, of `samples` in all.
+    pub(super) fn batch_size_of<T: Real>(
+        &self,
+        samples: usize,
+        optimizer: &dyn Optimizer<T>,
+    ) -> Result<usize, Error> {
+        match (optimizer.needs_full_batch(), self.batch_size) {
+            (true, Some(size)) if size < samples => Err(Error::Incompatible {
+                what: "a batch size below the number of samples",
+                other: "a full-batch optimizer",
+            }),
+            (true, _) => Ok(samples),
+            (false, size) => Ok(size.unwrap_or(BATCH).min(samples)),
+        }
+    }
+}

@@ -1,0 +1,27 @@
+//! Sparsity that changes over a training: annealing on a schedule, and a controller that reaches a
+//! set point.
+//!
+//! Both give a step values to use in place of those that the model was built with. The model keeps
+//! its own.
+
+mod annealing;
+mod set_point;
+
+pub(super) use set_point::Controller;
+pub use set_point::{SetPoint, SetPointState};
+
+use super::Settings;
+use crate::Real;
+use crate::objective::{Now, Objective};
+
+/// The values of a step after this `fraction` of the training. `None`: nothing is annealed.
+pub(super) fn now<T: Real>(
+    settings: &Settings,
+    fraction: Option<f64>,
+    objective: &Objective<T>,
+    controller: &Controller<T>,
+) -> Now<T> {
+    let built = objective.now();
+    let annealed = fraction.map_or(built, |fraction| settings.anneal(fraction, built));
+    controller.apply(annealed)
+}

@@ -1,0 +1,291 @@
+//! The trainer and its setters.
+
+use rand::SeedableRng;
+use rand::rngs::Xoshiro256PlusPlus;
+
+use super::checkpoint::Checkpoints;
+use super::distributed::Processes;
+use super::engine::Engine;
+use super::progress::Progress;
+use super::step::State;
+use super::{AllReduce, DeadUnits, SetPoint, SetPointState, Settings};
+use crate::linalg::Aligned;
+use crate::objective::Loss;
+use crate::optimizer::Optimizer;
+use crate::{Corruption, Real, Schedule};
+
+/// Fits models: owns the loop over epochs and batches.
+///
+/// | setter | default | range | meaning |
+/// |---|---|---|---|
+/// | [`epochs`](Self::epochs) | 100 | ≥ 1 | passes over the samples; iterations of a full-batch optimizer |
+/// | [`batch_size`](Self::batch_size) | 256; all for a full-batch optimizer | ≥ 1 | the most samples of a step |
+/// | [`seed`](Self::seed) | 0 | | of shuffling, validation split, and corruption |
+/// | [`validation_split`](Self::validation_split) | 0 | [0, 1) | fraction of the samples held out |
+/// | [`patience`](Self::patience) | none | ≥ 1 | epochs without improvement before stopping |
+/// | [`schedule`](Self::schedule) | none | | of the learning rate |
+/// | [`clip_gradient`](Self::clip_gradient) | none | > 0 | largest Euclidean norm of a gradient |
+/// | [`threads`](Self::threads) | rayon's pool | | never changes a bit of the result |
+///
+/// Autoencoders have further settings:
+///
+/// | setter | default | range | meaning |
+/// |---|---|---|---|
+/// | [`steps`](Self::steps) | unknown | ≥ 1 | of a training by [`partial_fit`](Self::partial_fit), for schedules |
+/// | [`unit_norm_decoder`](Self::unit_norm_decoder) | `false` | | columns of the decoder keep norm 1 |
+/// | [`sparsity_warm_up`](Self::sparsity_warm_up) | none | (0, 1] | fraction of the steps in which β rises |
+/// | [`anneal_k`](Self::anneal_k) | none | ≥ k; (0, 1] | first k, and fraction of the steps in which it falls |
+/// | [`set_point`](Self::set_point) | none | | the sparsity to reach, whatever β it takes |
+/// | [`dead_units`](Self::dead_units) | not counted | | which units count as dead, and how they are revived |
+/// | [`corruption`](Self::corruption) | none | | noise of the input, for denoising |
+/// | [`all_reduce`](Self::all_reduce) | one process | | training by several processes |
+#[cfg_attr(
+    feature = "serde",
+    doc = "| [`checkpoint`](Self::checkpoint) | none | every ≥ 1 | the file from which an interrupted fit continues |"
+)]
+///
+/// Each epoch shuffles the samples by the seed. Batches of an epoch differ in size by at most one
+/// sample, so that no small remainder distorts a batch mean. [`fit`](Self::fit) checks the settings.
+///
+/// `S` is what the trainer trains: [`Autoencoders`], or the layers of a
+/// [`SoftmaxClassifier`](crate::SoftmaxClassifier) as a
+/// [`ClassifierTrainer`](crate::ClassifierTrainer). It follows from the use of the trainer.
+///
+/// ```
+/// use std::ops::ControlFlow;
+/// use sparse_autoencoder::{Adam, Schedule, SparseAutoencoder, Trainer, nalgebra::DMatrix};
+///
+/// let samples = DMatrix::from_fn(6, 120, |i, j| ((i + j) % 6) as f64 / 5.0);
+/// let mut sae = SparseAutoencoder::builder().layers([6, 9]).build()?;
+/// let report = Trainer::new(Adam::new(1e-2)?)
+///     .epochs(200)
+///     .batch_size(32)
+///     .schedule(Schedule::cosine(0.0))
+///     .fit_with(&mut sae, &samples, |epoch| {
+///         if epoch.loss.reconstruction < 0.1 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+///     })?;
+/// assert_eq!(report.history.len(), report.epochs);
+/// # Ok::<(), sparse_autoencoder::Error>(())
+/// ```
+#[derive(Debug)]
+#[must_use]
+pub struct Trainer<T, S = Autoencoders<T>> {
+    pub(crate) engine: Engine<T>,
+    pub(super) own: S,
+}
+
+/// What a [`Trainer`] of autoencoders holds beside the loop.
+#[derive(Debug)]
+pub struct Autoencoders<T> {
+    pub(super) state: State<T>,
+    /// The samples of a batch.
+    pub(super) batch: Aligned<T>,
+    pub(super) processes: Processes<T>,
+    pub(super) checkpoints: Checkpoints,
+    /// Whether all processes are known to take the same steps.
+    pub(super) agreed: bool,
+    /// A fit that stopped between two steps, which the next fit continues.
+    pub(super) paused: Option<Progress<T, Loss<T>>>,
+}
+
+impl<T: Real> Default for Autoencoders<T> {
+    fn default() -> Self {
+        Self {
+            state: State::default(),
+            batch: Aligned::new(),
+            processes: Processes::default(),
+            checkpoints: Checkpoints::default(),
+            agreed: false,
+            paused: None,
+        }
+    }
+}
+
+impl<T: Real, S: Default> Trainer<T, S> {
+    /// Makes a trainer that uses this optimizer.
+    pub fn new(optimizer: impl Optimizer<T> + 'static) -> Self {
+        Self {
+            engine: Engine::new(Box::new(optimizer), Settings::default()),
+            own: S::default(),
+        }
+    }
+}
+
+impl<T: Real, S> Trainer<T, S> {
+    /// Sets the number of passes over the samples, or of iterations of a full-batch optimizer such as
+    /// [`Lbfgs`](crate::Lbfgs).
+    pub fn epochs(mut self, epochs: usize) -> Self {
+        self.engine.settings.epochs = epochs;
+        self
+    }
+
+    /// Sets the most samples of a step. A full-batch optimizer refuses fewer than all samples.
+    pub fn batch_size(mut self, samples: usize) -> Self {
+        self.engine.settings.batch_size = Some(samples);
+        self
+    }
+
+    /// Sets the seed of shuffling, validation split, and corruption.
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.engine.settings.seed = seed;
+        self.engine.rng = Xoshiro256PlusPlus::seed_from_u64(seed);
+        self
+    }
+
+    /// Holds out this fraction of the samples, chosen by the seed, to measure the loss on. A fit copies
+    /// them into memory.
+    pub fn validation_split(mut self, fraction: f64) -> Self {
+        self.engine.settings.validation_split = fraction;
+        self
+    }
+
+    /// Stops after `epochs` epochs without a new lowest loss: on the samples held out if there are any,
+    /// else of the epoch.
+    ///
+    /// The model then has the parameters of the best epoch, whatever stopped the training.
+    pub fn patience(mut self, epochs: usize) -> Self {
+        self.engine.settings.patience = Some(epochs);
+        self
+    }
+
+    /// Sets how the learning rate changes over the training.
+    pub fn schedule(mut self, schedule: Schedule) -> Self {
+        self.engine.settings.schedule = Some(schedule);
+        self
+    }
+
+    /// Shrinks gradients with a larger Euclidean norm to this norm.
+    pub fn clip_gradient(mut self, norm: f64) -> Self {
+        self.engine.settings.clip_gradient = Some(norm);
+        self
+    }
+
+    /// Sets the maximum number of threads. 0 and 1 both mean a single thread. The number never changes
+    /// a bit of the result.
+    pub fn threads(mut self, threads: usize) -> Self {
+        self.engine.threads = Some(threads);
+        self
+    }
+
+    /// Returns the settings.
+    #[must_use]
+    pub fn settings(&self) -> &Settings {
+        &self.engine.settings
+    }
+
+    /// Returns the number of steps since the optimizer was last reset: by a fit, or with a model of
+    /// another size.
+    #[must_use]
+    pub fn steps_taken(&self) -> u64 {
+        self.engine.steps
+    }
+}
+
+impl<T: Real> Trainer<T> {
+    /// Makes a trainer of autoencoders with these settings.
+    pub fn with_settings(optimizer: impl Optimizer<T> + 'static, settings: Settings) -> Self {
+        Self {
+            engine: Engine::new(Box::new(optimizer), settings),
+            own: Autoencoders::default(),
+        }
+    }
+
+    /// Sets the number of steps of a training by [`partial_fit`](Self::partial_fit), ≥ 1.
+    ///
+    /// The [schedule](Self::schedule), the [rise of the penalty](Self::sparsity_warm_up), and the [fall
+    /// of k](Self::anneal_k) span this many steps and then hold. A [`fit`](Self::fit) computes the
+    /// number itself.
+    pub fn steps(mut self, steps: usize) -> Self {
+        self.engine.settings.steps = Some(steps);
+        self
+    }
+
+    /// Scales every decoder column to norm 1 after each step, and removes from the gradient the part
+    /// along the column (Bricken et al. 2023, *Towards Monosemanticity*).
+    ///
+    /// A decoder that is free to grow evades a penalty on the size of the activations. With tied weights
+    /// the encoder columns have norm 1 too.
+    pub fn unit_norm_decoder(mut self, kept: bool) -> Self {
+        self.engine.settings.unit_norm_decoder = kept;
+        self
+    }
+
+    /// Lets the penalty weight β rise linearly from 0 over this fraction of the steps, in (0, 1].
+    ///
+    /// A penalty that is strong from the start kills units before they have learned anything. A [set
+    /// point](Self::set_point) starts low by itself, and refuses a warm-up.
+    pub fn sparsity_warm_up(mut self, fraction: f64) -> Self {
+        self.engine.settings.sparsity_warm_up = Some(fraction);
+        self
+    }
+
+    /// Lets k fall linearly from `from` to that of the model, over this fraction of the steps, in
+    /// (0, 1], so that more units learn. Makhzani & Frey 2013, *k-Sparse Autoencoders*, use half of the
+    /// steps.
+    ///
+    /// The innermost activation must be [`Activation::TopK`](crate::Activation::TopK) or
+    /// [`Activation::BatchTopK`](crate::Activation::BatchTopK). `from` must be at least its k.
+    pub fn anneal_k(mut self, from: usize, fraction: f64) -> Self {
+        self.engine.settings.anneal_k = Some((from, fraction));
+        self
+    }
+
+    /// Moves the penalty weight β until the model has this sparsity. The model keeps its own weight: see
+    /// [`SetPoint`].
+    pub fn set_point(mut self, set_point: SetPoint) -> Self {
+        self.engine.settings.set_point = Some(set_point);
+        self
+    }
+
+    /// Sets which units of the innermost layer count as dead, and how they are revived.
+    ///
+    /// Units that are never exactly 0, such as sigmoid units, and full-batch optimizers refuse it.
+    pub fn dead_units(mut self, dead_units: DeadUnits) -> Self {
+        self.engine.settings.dead_units = Some(dead_units);
+        self
+    }
+
+    /// Adds noise to the input. The reconstruction is still compared with the clean samples.
+    pub fn corruption(mut self, corruption: Corruption) -> Self {
+        self.engine.settings.corruption = Some(corruption);
+        self
+    }
+
+    /// Trains one model by several processes, each with samples of its own. A step equals that of one
+    /// process with the batches of all, up to rounding.
+    ///
+    /// Each process makes the same model and the same trainer, and calls the same methods in the same
+    /// order. The numbers of samples may differ; settings and the number of batches may not. The mean
+    /// activations ρ̂ are averaged over all samples before the penalty, losses and gradients after the
+    /// backward pass. Models and reports therefore stay equal to the bit. The loss of an epoch is the
+    /// mean over the samples of all processes. Each process holds out a validation split of its own
+    /// samples.
+    ///
+    /// All processes end together. An observer that stops the training stops it everywhere. An error in
+    /// one process, such as a sample that cannot be read, ends the training in all; the others return
+    /// [`Error::Incompatible`](crate::Error). So does a process whose model, settings, or position differ
+    /// from the others, before the first step.
+    ///
+    /// Activations that select over a batch, which would be that of each process, and resampled dead
+    /// units refuse it.
+    pub fn all_reduce(mut self, all_reduce: impl AllReduce<T> + 'static) -> Self {
+        self.own.processes = Processes::together(all_reduce);
+        self
+    }
+
+    /// Returns the penalty weight that the [set point](Self::set_point) has reached, and the sparsity.
+    /// `None` before the first step.
+    #[must_use]
+    pub fn set_point_state(&self) -> Option<SetPointState<T>> {
+        self.own.state.controller.state()
+    }
+
+    /// Forgets the state of the optimizer and restarts the random numbers.
+    pub fn reset(&mut self) {
+        self.engine.prepared = None;
+        self.engine.steps = 0;
+        self.engine.rng = Xoshiro256PlusPlus::seed_from_u64(self.engine.settings.seed);
+        self.own.agreed = false;
+        self.own.paused = None;
+    }
+}
