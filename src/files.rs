@@ -69,7 +69,6 @@
 //! - No pickle is read: `.pt` files can run any program. The error says how to convert them.
 
 mod atomic;
-#[cfg(feature = "serde")]
 pub(crate) mod checkpoint;
 mod config;
 mod conversion;

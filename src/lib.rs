@@ -202,9 +202,9 @@
 pub mod applications;
 mod data;
 mod error;
-#[cfg(feature = "safetensors")]
+#[cfg(feature = "files")]
 pub mod files;
-#[cfg(feature = "safetensors")]
+#[cfg(feature = "files")]
 #[doc(hidden)]
 pub use files as format;
 pub mod gradient_check;
@@ -232,14 +232,14 @@ pub use data::{
 };
 pub use error::Error;
 pub use model::{
-    Convention, Initialization, Layer, LayerView, Layout, Parameters, SparseAutoencoder,
+    Convention, Initialization, Layer, LayerView, Layout, Parameters, Settings, SparseAutoencoder,
     SparseAutoencoderBuilder, SparseHidden,
 };
 pub use objective::{Loss, Reconstruction, Workspace};
 pub use optimizer::{Adam, Lbfgs, Optimizer, Schedule, Sgd};
 pub use penalty::{KlDivergence, L0, L1, Penalty, Proportion, SquaredDeviation, TargetL0};
 pub use real::Real;
-#[cfg(feature = "serde")]
+#[cfg(feature = "files")]
 pub use training::Every;
 pub use training::{
     AllReduce, DeadUnits, Epoch, Report, SetPoint, SetPointState, StopReason, Trainer, Warning,

@@ -15,9 +15,10 @@ mod decoder_norm;
 
 mod settings;
 
-pub(crate) mod builder;
+mod builder;
 mod convention;
 pub(crate) mod initialization;
+pub(crate) mod layer_activations;
 pub(crate) mod layout;
 pub(crate) mod parameters;
 pub(crate) mod sparse_hidden;
@@ -27,6 +28,7 @@ pub use convention::Convention;
 pub use initialization::Initialization;
 pub use layout::Layout;
 pub use parameters::{Layer, LayerView, Parameters};
+pub use settings::Settings;
 pub use sparse_hidden::SparseHidden;
 
 use nalgebra::{DMatrixView, DVector};

@@ -41,17 +41,17 @@ mod workspace;
 
 pub use workspace::Workspace;
 
+use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
 use nalgebra::{DMatrixView, DMatrixViewMut};
 
-use crate::error::require;
 use crate::linalg::{Aligned, Packed};
-use crate::model::Layout;
+use crate::model::{Layout, Settings};
 use crate::penalty::Penalty;
 use crate::training::all_reduce::Shares;
 use crate::units::{Own, State, Units};
-use crate::{Activation, Error, Real};
+use crate::{Activation, Real};
 
 /// What the difference between a sample and its reconstruction costs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -104,129 +104,49 @@ impl<T: Real> Loss<T> {
     }
 }
 
-/// Everything that defines J but θ and the samples.
+/// Everything that defines J except θ and the samples: the settings of a model, and its penalty.
 #[derive(Debug, Clone)]
 pub(crate) struct Objective<T> {
-    /// f of level `l + 1` at index `l`
-    pub(crate) encoder: Vec<Activation>,
-    /// g of level `l` at index `l`; the output's first
-    pub(crate) decoder: Vec<Activation>,
-    pub(crate) reconstruction: Reconstruction,
-    pub(crate) weight_decay: T,
+    pub(crate) settings: Settings,
+    /// What the settings describe.
     pub(crate) penalty: Arc<dyn Penalty<T>>,
+    /// The numbers of the settings as the scalar of the model.
     pub(crate) penalty_weight: T,
     pub(crate) sparsity_target: T,
-    /// Whether level `l + 1` is penalised, at index `l`
-    pub(crate) penalized: Vec<bool>,
-    /// ε, by which thresholds learn
+    pub(crate) weight_decay: T,
     pub(crate) bandwidth: T,
-    /// Whether the encoder sees `X̃ − c₀ 1ᵀ`
-    pub(crate) pre_encoder_bias: bool,
-    /// Whether Ω sees `hⱼᵢ ‖dⱼ‖` in place of `hⱼᵢ`
-    pub(crate) norm_weighted: bool,
-    /// Of the units of the only hidden layer, where they are nested: n₁ < n₂ < … below their number
-    pub(crate) prefixes: Vec<usize>,
+}
+
+impl<T> Deref for Objective<T> {
+    type Target = Settings;
+
+    fn deref(&self) -> &Settings {
+        &self.settings
+    }
+}
+
+impl<T> DerefMut for Objective<T> {
+    fn deref_mut(&mut self) -> &mut Settings {
+        &mut self.settings
+    }
 }
 
 impl<T: Real> Objective<T> {
-    /// Refuses activations that are not defined for their layer, the loss, or the penalty.
-    pub(crate) fn check(&self, layout: &Layout) -> Result<(), Error> {
-        for (activation, &units) in self.encoder.iter().zip(&layout.sizes()[1..]) {
-            activation.check(units)?;
-        }
-        self.check_depth()?;
-        if let Some(&activation) = self.decoder.iter().find(|g| g.selects()) {
-            return Err(Error::UnsupportedActivation {
-                what: "the output",
-                activation,
-                requirement: "a reconstruction cannot select units",
-            });
-        }
-        if self.reconstruction == Reconstruction::BinaryCrossEntropy
-            && self.decoder[0] != Activation::Sigmoid
-        {
-            return Err(Error::UnsupportedActivation {
-                what: "BinaryCrossEntropy",
-                activation: self.decoder[0],
-                requirement: "the output must be Sigmoid",
-            });
-        }
-        if self.pre_encoder_bias && self.decoder[0] != Activation::Identity {
-            return Err(Error::UnsupportedActivation {
-                what: "pre_encoder_bias",
-                activation: self.decoder[0],
-                requirement: "the output must be Identity",
-            });
-        }
-        self.check_prefixes(layout)?;
-        self.check_penalty()
-    }
-
-    /// Refuses units in deep models that need to be the only hidden layer.
-    pub(crate) fn check_depth(&self) -> Result<(), Error> {
-        let shallow = |f: &&Activation| !f.traits().deep;
-        match self.encoder.iter().find(shallow) {
-            Some(&activation) if self.encoder.len() > 1 => Err(Error::UnsupportedActivation {
-                what: "a model of several hidden layers",
-                activation,
-                requirement: "these units need to be the only hidden layer",
-            }),
-            _ => Ok(()),
+    /// The objective by settings that were checked, and the penalty that they describe.
+    pub(crate) fn new(settings: Settings, penalty: Arc<dyn Penalty<T>>) -> Self {
+        Self {
+            penalty,
+            penalty_weight: T::of(settings.penalty_weight),
+            sparsity_target: T::of(settings.sparsity_target),
+            weight_decay: T::of(settings.weight_decay),
+            bandwidth: T::of(settings.bandwidth),
+            settings,
         }
     }
 
-    fn check_prefixes(&self, layout: &Layout) -> Result<(), Error> {
-        if !self.prefixes.is_empty() && layout.depth() > 1 {
-            return Err(Error::Incompatible {
-                what: "nested prefixes",
-                other: "more than one hidden layer",
-            });
-        }
-        let flat = |f: &&Activation| !f.traits().nested;
-        if let Some(&activation) = self.encoder.iter().find(flat)
-            && !self.prefixes.is_empty()
-        {
-            return Err(Error::UnsupportedActivation {
-                what: "matryoshka",
-                activation,
-                requirement: "these units cannot be nested",
-            });
-        }
-        let mut before = 0;
-        for &size in &self.prefixes {
-            require(
-                before < size && size < layout.hidden(),
-                "matryoshka",
-                "ascending sizes of at least 1 and below the number of hidden units",
-                f64::of_count(size),
-            )?;
-            before = size;
-        }
-        Ok(())
-    }
-
-    /// Whether level `l + 1` is penalised at all.
+    /// Whether level `l + 1` is penalized at all.
     pub(crate) fn penalizes(&self, l: usize, penalty_weight: T) -> bool {
-        self.penalized[l] && penalty_weight > T::zero() && !self.penalty.is_zero()
-    }
-
-    /// Refuses a penalty that is not defined for a layer which it changes. Where it changes nothing,
-    /// nothing that goes with it is refused, either.
-    pub(crate) fn check_penalty(&self) -> Result<(), Error> {
-        self.penalty.description().check::<T>()?;
-        for (l, f) in self.encoder.iter().enumerate() {
-            if !self.penalizes(l, self.penalty_weight) {
-                continue;
-            }
-            if self.norm_weighted && f.range().is_some() {
-                return Err(Error::Incompatible {
-                    what: "a norm-weighted penalty",
-                    other: "bounded hidden activations",
-                });
-            }
-            self.penalty.check(f, self.sparsity_target)?;
-        }
-        Ok(())
+        self.is_penalized(l) && penalty_weight > T::zero() && !self.penalty.is_zero()
     }
 }
 

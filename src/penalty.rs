@@ -105,7 +105,7 @@ pub trait Penalty<T: Real>: fmt::Debug + Send + Sync {
     /// The default stores the `Debug` text for people to read. A model with such a penalty is loaded
     /// without it.
     fn description(&self) -> Description {
-        Description::Custom(format!("{self:?}"))
+        Description::Custom(format!("{self:?}").chars().take(1000).collect())
     }
 }
 

@@ -26,7 +26,7 @@ mod step;
 mod unit_norm;
 mod warning;
 
-#[cfg(feature = "serde")]
+#[cfg(feature = "files")]
 pub use checkpoint::Every;
 pub use dead_units::DeadUnits;
 pub(crate) use distributed::all_reduce;

@@ -434,9 +434,9 @@ fn epochs_of_a_fit_do_not_allocate() {
     let x = samples(8, 125);
     let mut cases = trainers();
     cases.push(("L-BFGS", Trainer::new(Lbfgs::new().history(3).unwrap())));
-    #[cfg(feature = "serde")]
+    #[cfg(feature = "files")]
     let path = std::env::temp_dir().join(format!("allocations-{}.ckpt", std::process::id()));
-    #[cfg(feature = "serde")]
+    #[cfg(feature = "files")]
     {
         // Between checkpoints: the only one is that of the end.
         let trainer = Trainer::new(Adam::new(1e-3).unwrap());
@@ -457,7 +457,7 @@ fn epochs_of_a_fit_do_not_allocate() {
         }
         assert_epochs_do_not_allocate(name, trainer, &x);
     }
-    #[cfg(feature = "serde")]
+    #[cfg(feature = "files")]
     std::fs::remove_file(path).unwrap();
 }
 

@@ -742,7 +742,6 @@ proptest! {
 }
 
 /// Checkpoints that lie although their checksum is right.
-#[cfg(feature = "serde")]
 mod checkpoints {
     use super::*;
     use sparse_autoencoder::nalgebra::DMatrix;

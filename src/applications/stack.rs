@@ -6,8 +6,9 @@ use std::sync::Arc;
 use nalgebra::{DMatrix, DMatrixView};
 
 use crate::error::{Error, require};
+use crate::model::Settings;
+use crate::model::layer_activations::LayerActivations;
 use crate::model::parameters::{Layer, Parameters};
-use crate::objective::Objective;
 use crate::penalty::Penalty;
 use crate::units::Chooses;
 use crate::validate::check_len;
@@ -221,8 +222,8 @@ impl<T: Real> Stack<T> {
     /// [`Error::Incompatible`] if an autoencoder above the outermost has a pre-encoder bias, or if one
     /// of several has [`Gated`](crate::Activation::Gated) units. Deep autoencoders have neither.
     pub fn unroll(&self) -> Result<SparseAutoencoder<T>, Error> {
-        let target = self.layers[0].sparsity_target();
-        self.unroll_to(Arc::new(()), T::zero(), target)
+        let target = self.layers[0].settings().sparsity_target;
+        self.unroll_to(Arc::new(()), 0.0, target)
     }
 
     /// Runs [`unroll`](Self::unroll) with a penalty, its weight β, and its sparsity target ρ in (0, 1).
@@ -256,27 +257,14 @@ impl<T: Real> Stack<T> {
         penalty_weight: f64,
         sparsity_target: f64,
     ) -> Result<SparseAutoencoder<T>, Error> {
-        let (weight, target) = (T::of(penalty_weight), T::of(sparsity_target));
-        require(
-            weight >= T::zero() && weight.is_finite(),
-            "penalty_weight",
-            "finite and at least 0",
-            penalty_weight,
-        )?;
-        require(
-            target > T::zero() && target < T::one(),
-            "sparsity_target",
-            "in (0, 1)",
-            sparsity_target,
-        )?;
-        self.unroll_to(Arc::new(penalty), weight, target)
+        self.unroll_to(Arc::new(penalty), penalty_weight, sparsity_target)
     }
 
     fn unroll_to(
         &self,
         penalty: Arc<dyn Penalty<T>>,
-        penalty_weight: T,
-        sparsity_target: T,
+        penalty_weight: f64,
+        sparsity_target: f64,
     ) -> Result<SparseAutoencoder<T>, Error> {
         let tied = self.layers.iter().all(|layer| layer.layout().is_tied());
         let (mut layers, mut of_activations) = (Vec::new(), Vec::new());
@@ -296,38 +284,36 @@ impl<T: Real> Stack<T> {
             }));
             let of_layers = autoencoder.parameters().layers();
             of_activations.extend(of_layers.map(|layer| layer.own()));
-            let objective = autoencoder.objective();
-            encoder.extend_from_slice(&objective.encoder);
-            decoder.extend_from_slice(&objective.decoder);
-            penalized.extend_from_slice(&objective.penalized);
+            let settings = autoencoder.settings();
+            let penalized_here = (0..settings.encoder.len()).filter(|&l| settings.is_penalized(l));
+            penalized.extend(penalized_here.map(|l| encoder.len() + l));
+            encoder.extend_from_slice(&settings.encoder);
+            decoder.extend_from_slice(&settings.decoder);
         }
-        let outermost = &self.layers[0];
-        let mut with_bandwidth = self.layers.iter().filter(|autoencoder| {
+        let outermost = self.layers[0].settings();
+        let with_thresholds = self.layers.iter().find(|autoencoder| {
             let activations = autoencoder.hidden_activations();
             let by_threshold = |f: &Activation| f.traits().chooses == Chooses::Threshold;
             activations.iter().any(by_threshold)
         });
-        let objective = Objective {
-            encoder,
-            decoder,
-            reconstruction: outermost.reconstruction(),
-            weight_decay: outermost.weight_decay(),
-            penalty,
+        let mut parameters = Parameters::from_layers(&layers)?.for_activations(&encoder)?;
+        let mut settings = Settings {
+            encoder: LayerActivations::Each(encoder),
+            decoder: LayerActivations::Each(decoder),
+            penalty: Some(penalty.description()),
             penalty_weight,
             sparsity_target,
-            penalized,
-            bandwidth: with_bandwidth.next().unwrap_or(outermost).bandwidth(),
-            pre_encoder_bias: outermost.has_pre_encoder_bias(),
-            norm_weighted: outermost.is_norm_weighted(),
-            prefixes: match &self.layers[..] {
-                [only] => only.prefixes().to_vec(),
-                _ => Vec::new(), // they belong to one hidden layer
-            },
+            penalized_layers: Some(penalized),
+            bandwidth: with_thresholds
+                .map_or(outermost, |of| of.settings())
+                .bandwidth,
+            ..outermost.clone()
         };
-        objective.check_depth()?;
-        objective.check_penalty()?;
-        let parameters = Parameters::from_layers(&layers)?;
-        let mut parameters = parameters.for_activations(&objective.encoder)?;
+        if self.layers.len() > 1 {
+            settings.prefixes.clear(); // they belong to one hidden layer
+        }
+        settings.complete(parameters.layout())?;
+        let objective = settings.objective(Some(penalty))?;
         let (layout, theta) = parameters.layout_and_theta_mut();
         for (layer, values) in layout.blocks().iter().zip(of_activations) {
             for (range, values) in layer.own.iter().zip(values) {

@@ -36,7 +36,7 @@ impl ByteSource {
     }
 
     /// Returns a reader of all bytes. Use one at a time: they share the position of the file.
-    #[cfg(feature = "safetensors")]
+    #[cfg(feature = "files")]
     pub(super) fn reader(&self) -> io::Result<Box<dyn io::Read + '_>> {
         Ok(match self {
             Self::File(file, _) => {

@@ -16,7 +16,7 @@ pub(crate) enum Element {
     U16,
     I16,
     F16,
-    #[cfg(feature = "safetensors")]
+    #[cfg(feature = "files")]
     BF16,
     U32,
     I32,
@@ -41,7 +41,7 @@ impl Element {
         match self {
             Self::Bool | Self::U8 | Self::I8 => 1,
             Self::U16 | Self::I16 | Self::F16 => 2,
-            #[cfg(feature = "safetensors")]
+            #[cfg(feature = "files")]
             Self::BF16 => 2,
             Self::U32 | Self::I32 | Self::F32 => 4,
             Self::U64 | Self::I64 | Self::F64 => 8,
@@ -57,7 +57,7 @@ impl Element {
             Self::U16 => convert(bytes, values, |b| f64::from(u16::from_le_bytes(b))),
             Self::I16 => convert(bytes, values, |b| f64::from(i16::from_le_bytes(b))),
             Self::F16 => convert(bytes, values, |b| half_to_f64(u16::from_le_bytes(b))),
-            #[cfg(feature = "safetensors")]
+            #[cfg(feature = "files")]
             Self::BF16 => convert(bytes, values, |b| {
                 f64::from(f32::from_bits(u32::from(u16::from_le_bytes(b)) << 16))
             }),
@@ -133,7 +133,7 @@ pub(crate) fn no_room(len: Option<usize>, size: usize) -> io::Error {
 }
 
 /// The largest compression ratio of deflate: a length of 258 bytes and its distance take at least 2 bits.
-#[cfg(feature = "safetensors")]
+#[cfg(feature = "files")]
 pub(crate) const MOST_INFLATION: u64 = 1032;
 
 /// Returns the number of entries of an array, `None` if they could not be addressed.
@@ -211,7 +211,7 @@ mod tests {
     fn every_element_is_read() {
         let close = |a: f64, b: f64| assert!((a - b).abs() < 1e-15, "{a} {b}");
         close(decoded(Element::F16, &0x3e00_u16.to_le_bytes()), 1.5);
-        #[cfg(feature = "safetensors")]
+        #[cfg(feature = "files")]
         close(decoded(Element::BF16, &0x3fc0_u16.to_le_bytes()), 1.5);
         close(
             decoded(Element::F32, &0.1_f32.to_le_bytes()),

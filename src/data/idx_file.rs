@@ -6,18 +6,18 @@
 //! bytes          the last dimension fastest
 //! ```
 
-#[cfg(feature = "safetensors")]
+#[cfg(feature = "files")]
 use std::io::{self, Read};
 use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
 
-#[cfg(feature = "safetensors")]
+#[cfg(feature = "files")]
 use flate2::read::MultiGzDecoder;
 
 use super::Samples;
 use super::byte_source::ByteSource;
 use super::dtype::Element;
-#[cfg(feature = "safetensors")]
+#[cfg(feature = "files")]
 use super::dtype::{MOST_INFLATION, count};
 use super::file_kind::{FileKind, START};
 use super::stored_array::StoredArray;
@@ -28,7 +28,7 @@ use crate::error::{Error, io_error, malformed, unsupported};
 ///
 /// The first dimension counts the samples; the others are flattened into their entries. A file of
 /// labels, with one dimension, has n samples of one entry each. A file compressed by gzip is
-/// decompressed into memory, which needs the feature `safetensors`.
+/// decompressed into memory, which needs the feature `files`.
 ///
 /// ```no_run
 /// use sparse_autoencoder::{Adam, IdxFile, Samples, SparseAutoencoder, Trainer};
@@ -152,7 +152,7 @@ fn shape(path: &Path, start: &[u8]) -> Result<Vec<usize>, Error> {
 /// Returns the source, decompressed into memory if it is compressed by gzip.
 ///
 /// Inflates at most one byte more than the header claims.
-#[cfg(feature = "safetensors")]
+#[cfg(feature = "files")]
 fn decompressed(path: &Path, source: ByteSource) -> Result<ByteSource, Error> {
     let start = source
         .start(START)
@@ -190,14 +190,14 @@ fn decompressed(path: &Path, source: ByteSource) -> Result<ByteSource, Error> {
 }
 
 /// Returns the source, or an error if it is compressed by gzip.
-#[cfg(not(feature = "safetensors"))]
+#[cfg(not(feature = "files"))]
 fn decompressed(path: &Path, source: ByteSource) -> Result<ByteSource, Error> {
     let start = source
         .start(START)
         .map_err(|error| io_error(path, &error))?;
     if FileKind::of(&start) == FileKind::Gzip {
         let reason =
-            "compressed by gzip: decompress it with `gunzip`, or enable the feature `safetensors`";
+            "compressed by gzip: decompress it with `gunzip`, or enable the feature `files`";
         return Err(unsupported(path, reason));
     }
     Ok(source)

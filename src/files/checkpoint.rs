@@ -117,7 +117,7 @@ pub(crate) fn write<T: Real>(
 #[derive(Debug)]
 pub(crate) struct Checkpoint {
     tensors: Tensors<BufReader<File>>,
-    /// What it says of the model, and of the training.
+    /// The settings of the model that its training depends on, and what it says of the training.
     pub(crate) model: Object,
     pub(crate) training: Object,
 }
@@ -137,7 +137,7 @@ impl Checkpoint {
             let reason = format!("version {version} of a checkpoint, this crate reads {VERSION}");
             return Err(unsupported(path, reason));
         }
-        let model = own::description(&tensors)?;
+        let model = Object::of(path, &own::settings(&tensors)?.without_start());
         let training = Object::parse(path, training.as_bytes())?;
         Ok(Self {
             tensors,

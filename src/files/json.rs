@@ -4,9 +4,11 @@
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use serde_json::{Map, Value};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value, json};
 
-use super::{io_error, malformed};
+use super::{io_error, malformed, unsupported};
 use crate::Error;
 use crate::data::{file_kind::FileKind, regular_file};
 
@@ -65,6 +67,46 @@ impl Object {
             Ok(_) => Err(malformed(path, "the JSON is not an object")),
             Err(error) => Err(malformed(path, format!("no JSON: {error}"))),
         }
+    }
+
+    /// What serde makes of `value`, for comparison.
+    pub(super) fn of(path: &Path, value: &impl Serialize) -> Self {
+        let fields = match json!(value) {
+            Value::Object(fields) => fields,
+            _ => Map::new(),
+        };
+        Self {
+            path: path.to_owned(),
+            fields,
+        }
+    }
+
+    /// Settings, each of which has a default. An error names the key.
+    pub(crate) fn read_settings<S: DeserializeOwned>(&self) -> Result<S, Error> {
+        let read = |fields: Map<String, Value>| S::deserialize(Value::Object(fields));
+        read(self.fields.clone()).map_err(|error| {
+            let alone = |key: &String, value: &Value| {
+                read(Map::from_iter([(key.clone(), value.clone())])).err()
+            };
+            let mut fields = self.fields.iter();
+            let (reason, error) = fields
+                .find_map(|(key, value)| {
+                    alone(key, value).map(|error| (format!("{key}: {error}"), error))
+                })
+                .unwrap_or_else(|| (error.to_string(), error));
+            // Something that serde knows no name of, which a later version may.
+            let is_new = error.to_string().starts_with("unknown ");
+            let refuse = if is_new { unsupported } else { malformed };
+            refuse(&self.path, reason)
+        })
+    }
+
+    pub(super) fn insert(&mut self, key: &str, value: Value) {
+        self.fields.insert(key.to_owned(), value);
+    }
+
+    pub(super) fn remove(&mut self, key: &str) {
+        self.fields.remove(key);
     }
 
     pub(super) fn path(&self) -> &Path {

@@ -1,31 +1,30 @@
 //! The files of this crate's own models.
 //!
-//! One safetensors file. Its metadata say `format: sparse-autoencoder`, `version: 1`, and under
-//! `model`, as JSON, everything of the model but its parameters. Those are the tensors
-//! `layers.0.encoder_weights`, …: a row of weights belongs to a hidden unit. A later version of the
-//! crate reads the files of all earlier ones; a file of a later version of the *format* is refused.
+//! One safetensors file. Its metadata say `format: sparse-autoencoder`, `version: 2`, and under
+//! `model` the [`Settings`] as JSON. The parameters are the tensors `layers.0.encoder_weights`, …:
+//! a row of weights belongs to a hidden unit. A later version of the crate reads the files of all
+//! earlier ones. A file of a later version of the *format* is refused.
 
 use std::io::{Read, Seek};
 use std::ops::Range;
 use std::path::Path;
-use std::sync::Arc;
 
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::atomic::Draft;
-use super::json::{Object, as_count, short};
+use super::json::{Object, short};
 use super::safetensors::{Part, write};
 use super::tensors::{Rows, Tensors};
 use super::{Loaded, Note, malformed, unsupported};
 use crate::linalg::Aligned;
-use crate::model::builder::check_numbers;
-use crate::model::{Layout, Parameters};
-use crate::objective::{Objective, Reconstruction};
-use crate::penalty::{Description, Penalty};
-use crate::{Activation, Error, Real, SparseAutoencoder};
+use crate::model::{Layout, Parameters, Settings};
+use crate::penalty::Description;
+use crate::{Error, Real, SparseAutoencoder};
 
 const FORMAT: &str = "sparse-autoencoder";
-const VERSION: &str = "1";
+const VERSION: &str = "2";
+const READABLE: [&str; 2] = ["1", VERSION];
 
 /// Saves a model, as it is: layers, activations, objective, and parameters, bit for bit.
 ///
@@ -46,7 +45,7 @@ pub(super) fn metadata<T: Real>(model: &SparseAutoencoder<T>) -> [(&'static str,
     [
         ("format", FORMAT.to_owned()),
         ("version", VERSION.to_owned()),
-        ("model", describe(model).to_string()),
+        ("model", json!(kept(model)).to_string()),
     ]
 }
 
@@ -114,10 +113,26 @@ pub fn load<T: Real>(path: impl AsRef<Path>) -> Result<Loaded<T>, Error> {
 }
 
 pub(super) fn read<T: Real, R: Read + Seek>(mut tensors: Tensors<R>) -> Result<Loaded<T>, Error> {
-    let object = description(&tensors)?;
+    let mut settings = settings(&tensors)?;
+    if settings.layers.len() > tensors.entries.len() {
+        let (layers, file_tensors) = (settings.layers.len(), tensors.entries.len());
+        let reason = format!("{layers} layers in {file_tensors} tensors");
+        return Err(malformed(&tensors.path, reason));
+    }
     let mut notes = Vec::new();
-    let (layout, objective) = interpret(&object, tensors.entries.len(), &mut notes)?;
-
+    if let Some(penalty) = settings.penalty.take_if(|penalty| !penalty.is_known()) {
+        settings.penalty = Some(Description::None);
+        notes.push(Note::UnknownPenalty {
+            description: match penalty {
+                Description::Custom(debug) => debug,
+                combined => format!("{combined:?}"),
+            },
+        });
+    }
+    let layout = Layout::new(&settings.layers, settings.tied)?;
+    settings.complete(&layout)?;
+    let objective = settings.objective(None)?;
+    let layout = layout.for_activations(&objective.encoder)?;
     let theta = read_theta(&mut tensors, &layout)?;
     let parameters = Parameters::from_aligned(layout, theta)?;
     Ok(Loaded {
@@ -126,20 +141,57 @@ pub(super) fn read<T: Real, R: Read + Seek>(mut tensors: Tensors<R>) -> Result<L
     })
 }
 
-/// What a file says of its model.
-pub(super) fn description<R>(tensors: &Tensors<R>) -> Result<Object, Error> {
+/// The settings in the header of a file. A penalty that is not known becomes a custom one.
+pub(super) fn settings<R>(tensors: &Tensors<R>) -> Result<Settings, Error> {
     let path = &tensors.path;
     let metadata = |key: &str| tensors.metadata.get(key).map(String::as_str);
     if metadata("format") != Some(FORMAT) {
         let reason = "not a model of this crate; published models have loaders of their own";
         return Err(malformed(path, reason));
     }
-    if metadata("version") != Some(VERSION) {
-        let version = metadata("version").unwrap_or("none");
-        let reason = format!("version {version} of the format, this crate reads {VERSION}");
+    let version = metadata("version").unwrap_or("none");
+    if !READABLE.contains(&version) {
+        let reason = format!("version {version} of the format, this crate reads up to {VERSION}");
         return Err(unsupported(path, reason));
     }
-    Object::parse(path, metadata("model").unwrap_or_default().as_bytes())
+    let text = metadata("model").unwrap_or_default();
+    let refused = match serde_json::from_str(text) {
+        Ok(settings) => return Ok(settings),
+        Err(error) => error,
+    };
+    let mut object = Object::parse(path, text.as_bytes())?;
+    let is_first = version == READABLE[0];
+    if is_first {
+        upgrade(&mut object)?;
+    }
+    let penalty = object.get("penalty").cloned().unwrap_or_default();
+    let is_known = Option::<Description>::deserialize(&penalty).is_ok();
+    if !is_known {
+        let custom = Description::Custom(short(&penalty));
+        object.insert("penalty", json!(custom));
+    }
+    let settings = object.read_settings()?;
+    if is_first || !is_known {
+        return Ok(settings);
+    }
+    Err(malformed(path, refused.to_string())) // of keys that occur twice
+}
+
+/// Brings the settings of version 1 to this one: it had a flag for each layer in place of
+/// `penalized_layers`.
+fn upgrade(object: &mut Object) -> Result<(), Error> {
+    let flags = object.required("penalized", object.list("penalized")?)?;
+    let flags: Option<Vec<bool>> = flags.iter().map(Value::as_bool).collect();
+    let Some(flags) = flags else {
+        let reason = "penalized must be a list of true and false";
+        return Err(malformed(object.path(), reason));
+    };
+    object.remove("penalized");
+    if flags.contains(&false) {
+        let layers = (0..flags.len()).filter(|&l| flags[l]);
+        object.insert("penalized_layers", json!(layers.collect::<Vec<_>>()));
+    }
+    Ok(())
 }
 
 /// Refuses θ of another layout than this.
@@ -167,222 +219,16 @@ pub(super) fn read_theta<T: Real, R: Read + Seek>(
     Ok(theta)
 }
 
-/// Everything of a model but its parameters.
+/// The settings that a file keeps of a model.
+fn kept<T: Real>(model: &SparseAutoencoder<T>) -> Settings {
+    Settings {
+        // A set point has moved it.
+        penalty_weight: model.penalty_weight().to_f64(),
+        ..model.settings().clone()
+    }
+}
+
+/// The settings of a model that a training depends on, by their names.
 pub(crate) fn describe<T: Real>(model: &SparseAutoencoder<T>) -> Value {
-    let objective = model.objective();
-    let names = |activations: &[Activation]| -> Vec<Value> {
-        activations
-            .iter()
-            .copied()
-            .map(activation_to_json)
-            .collect()
-    };
-    json!({
-        "layers": model.layout().sizes(),
-        "tied": model.layout().is_tied(),
-        "hidden_activations": names(&objective.encoder),
-        "decoder_activations": names(&objective.decoder),
-        "reconstruction": match objective.reconstruction {
-            Reconstruction::SquaredError => "squared_error",
-            Reconstruction::BinaryCrossEntropy => "binary_cross_entropy",
-        },
-        "penalty": penalty_to_json(&objective.penalty.description()),
-        "penalty_weight": objective.penalty_weight.to_f64(),
-        "sparsity_target": objective.sparsity_target.to_f64(),
-        "penalized": objective.penalized,
-        "weight_decay": objective.weight_decay.to_f64(),
-        "bandwidth": objective.bandwidth.to_f64(),
-        "pre_encoder_bias": objective.pre_encoder_bias,
-        "norm_weighted": objective.norm_weighted,
-        "matryoshka": objective.prefixes,
-    })
-}
-
-/// The layout and the objective that a description stands for, with the checks of a builder.
-///
-/// Layers are no more than the `tensors` of the file.
-fn interpret<T: Real>(
-    object: &Object,
-    tensors: usize,
-    notes: &mut Vec<Note>,
-) -> Result<(Layout, Objective<T>), Error> {
-    let list = |key: &str| object.required(key, object.list(key)?);
-    let wrong = |key: &str, value: &Value| {
-        malformed(
-            object.path(),
-            format!("{key} has the entry {}", short(value)),
-        )
-    };
-    let counts = |key: &str| {
-        list(key)?
-            .iter()
-            .map(|size| as_count(size).ok_or_else(|| wrong(key, size)))
-            .collect::<Result<Vec<_>, Error>>()
-    };
-    let sizes = counts("layers")?;
-    if sizes.len() > tensors {
-        let reason = format!("{} layers in {tensors} tensors", sizes.len());
-        return Err(malformed(object.path(), reason));
-    }
-    let layout = Layout::new(&sizes, object.required("tied", object.flag("tied")?)?)?;
-    let one_per_layer = |key: &str| {
-        let list = list(key)?;
-        if list.len() != layout.depth() {
-            let reason = format!("{key} must have one entry for each hidden layer");
-            return Err(malformed(object.path(), reason));
-        }
-        Ok(list)
-    };
-    let activations = |key: &str| {
-        one_per_layer(key)?
-            .iter()
-            .map(|value| {
-                activation_from_json(value).ok_or_else(|| {
-                    let reason = format!("the activation {} is not known", short(value));
-                    unsupported(object.path(), reason)
-                })
-            })
-            .collect::<Result<Vec<_>, _>>()
-    };
-    let penalized = one_per_layer("penalized")?
-        .iter()
-        .map(|value| value.as_bool().ok_or_else(|| wrong("penalized", value)))
-        .collect::<Result<Vec<_>, _>>()?;
-    let number = |key: &str| object.required(key, object.number(key)?);
-    let weight_decay = number("weight_decay")?;
-    let penalty_weight = number("penalty_weight")?;
-    let sparsity_target = number("sparsity_target")?;
-    let bandwidth = number("bandwidth")?;
-    let flag = |key: &str| object.required(key, object.flag(key)?);
-    check_numbers::<T>(penalty_weight, weight_decay, sparsity_target, bandwidth)?;
-    let reconstruction = match object.text("reconstruction")? {
-        Some("squared_error") => Reconstruction::SquaredError,
-        Some("binary_cross_entropy") => Reconstruction::BinaryCrossEntropy,
-        other => {
-            let reason = format!("the reconstruction {other:?} is not known");
-            return Err(unsupported(object.path(), reason));
-        }
-    };
-    let penalty = object.required("penalty", object.get("penalty"))?;
-    let penalty: Arc<dyn Penalty<T>> = match penalty_from_json(penalty).penalty() {
-        Some(penalty) => penalty,
-        None => {
-            notes.push(Note::UnknownPenalty {
-                description: penalty["custom"]
-                    .as_str()
-                    .map_or(short(penalty), str::to_owned),
-            });
-            Arc::new(())
-        }
-    };
-    let objective = Objective {
-        encoder: activations("hidden_activations")?,
-        decoder: activations("decoder_activations")?,
-        reconstruction,
-        weight_decay: T::of(weight_decay),
-        penalty,
-        penalty_weight: T::of(penalty_weight),
-        sparsity_target: T::of(sparsity_target),
-        penalized,
-        bandwidth: T::of(bandwidth),
-        pre_encoder_bias: flag("pre_encoder_bias")?,
-        norm_weighted: flag("norm_weighted")?,
-        prefixes: counts("matryoshka")?,
-    };
-    objective.check(&layout)?;
-    let layout = layout.for_activations(&objective.encoder)?;
-    Ok((layout, objective))
-}
-
-fn activation_to_json(activation: Activation) -> Value {
-    match activation {
-        Activation::Sigmoid => json!("sigmoid"),
-        Activation::Tanh => json!("tanh"),
-        Activation::Relu => json!("relu"),
-        Activation::Identity => json!("identity"),
-        Activation::SaturatingLinear => json!("saturating_linear"),
-        Activation::TopK(k) => json!({ "top_k": k }),
-        Activation::TopProportion(proportion) => json!({ "top_proportion": proportion }),
-        Activation::WinnerTakeAll(proportion) => json!({ "winner_take_all": proportion }),
-        Activation::BatchTopK(k) => json!({ "batch_top_k": k }),
-        Activation::JumpRelu => json!("jump_relu"),
-        Activation::Gated => json!("gated"),
-    }
-}
-
-fn activation_from_json(value: &Value) -> Option<Activation> {
-    if let Some(name) = value.as_str() {
-        return Some(match name {
-            "sigmoid" => Activation::Sigmoid,
-            "tanh" => Activation::Tanh,
-            "relu" => Activation::Relu,
-            "identity" => Activation::Identity,
-            "saturating_linear" => Activation::SaturatingLinear,
-            "jump_relu" => Activation::JumpRelu,
-            "gated" => Activation::Gated,
-            _ => return None,
-        });
-    }
-    let (name, parameter) = only_field(value)?;
-    Some(match name {
-        "top_k" => Activation::TopK(as_count(parameter)?),
-        "batch_top_k" => Activation::BatchTopK(as_count(parameter)?),
-        "top_proportion" => Activation::TopProportion(parameter.as_f64()?),
-        "winner_take_all" => Activation::WinnerTakeAll(parameter.as_f64()?),
-        _ => return None,
-    })
-}
-
-fn only_field(value: &Value) -> Option<(&str, &Value)> {
-    let object = value.as_object().filter(|object| object.len() == 1)?;
-    object
-        .iter()
-        .next()
-        .map(|(name, value)| (name.as_str(), value))
-}
-
-fn penalty_to_json(penalty: &Description) -> Value {
-    match penalty {
-        Description::None => json!("none"),
-        Description::KlDivergence => json!("kl_divergence"),
-        Description::L1 => json!("l1"),
-        Description::L0 => json!("l0"),
-        Description::TargetL0 => json!("target_l0"),
-        Description::Proportion => json!("proportion"),
-        Description::SquaredDeviation => json!("squared_deviation"),
-        Description::Sum(a, b) => json!({ "sum": [penalty_to_json(a), penalty_to_json(b)] }),
-        Description::Scaled(factor, penalty) => {
-            json!({ "scaled": [factor, penalty_to_json(penalty)] })
-        }
-        // Of a penalty that holds data, the beginning will do.
-        Description::Custom(debug) => {
-            json!({ "custom": debug.chars().take(1000).collect::<String>() })
-        }
-    }
-}
-
-/// The penalty that a file names; one that is not known counts as another crate's.
-fn penalty_from_json(value: &Value) -> Description {
-    let known = || {
-        if let Some(name) = value.as_str() {
-            return Some(match name {
-                "none" => Description::None,
-                "kl_divergence" => Description::KlDivergence,
-                "l1" => Description::L1,
-                "l0" => Description::L0,
-                "target_l0" => Description::TargetL0,
-                "proportion" => Description::Proportion,
-                "squared_deviation" => Description::SquaredDeviation,
-                _ => return None,
-            });
-        }
-        let inner = |value| Box::new(penalty_from_json(value));
-        let (name, parameter) = only_field(value)?;
-        Some(match (name, parameter.as_array()?.as_slice()) {
-            ("sum", [a, b]) => Description::Sum(inner(a), inner(b)),
-            ("scaled", [factor, penalty]) => Description::Scaled(factor.as_f64()?, inner(penalty)),
-            _ => return None,
-        })
-    };
-    known().unwrap_or_else(|| Description::Custom(short(value)))
+    json!(kept(model).without_start())
 }

@@ -1,10 +1,11 @@
 use std::sync::Arc;
 
-use crate::error::{Error, require};
-use crate::model::{Layout, Parameters};
-use crate::objective::{Objective, Reconstruction};
+use super::layer_activations::LayerActivations;
+use super::{Initialization, Layout, Parameters, Settings, SparseAutoencoder};
+use crate::error::Error;
+use crate::objective::Reconstruction;
 use crate::penalty::Penalty;
-use crate::{Activation, Initialization, KlDivergence, Real, SparseAutoencoder};
+use crate::{Activation, Real};
 
 /// Builds a [`SparseAutoencoder`].
 ///
@@ -46,67 +47,53 @@ use crate::{Activation, Initialization, KlDivergence, Real, SparseAutoencoder};
 #[derive(Debug, Clone)]
 #[must_use]
 pub struct SparseAutoencoderBuilder<T> {
-    layers: Vec<usize>,
-    hidden_activations: HiddenActivations,
-    output_activation: Activation,
-    reconstruction: Reconstruction,
+    settings: Settings,
+    /// What the settings describe.
     penalty: Option<Arc<dyn Penalty<T>>>,
-    sparsity_target: f64,
-    penalty_weight: f64,
-    penalized_layers: Option<Vec<usize>>,
-    weight_decay: f64,
-    tied: bool,
-    norm_weighted: bool,
-    prefixes: Vec<usize>,
-    pre_encoder_bias: bool,
-    bandwidth: f64,
-    initialization: Initialization,
-    seed: u64,
     parameters: Option<Parameters<T>>,
-}
-
-#[derive(Debug, Clone)]
-enum HiddenActivations {
-    Same(Activation),
-    Each(Vec<Activation>),
 }
 
 impl<T: Real> Default for SparseAutoencoderBuilder<T> {
     fn default() -> Self {
         Self {
-            layers: Vec::new(),
-            hidden_activations: HiddenActivations::Same(Activation::Sigmoid),
-            output_activation: Activation::Sigmoid,
-            reconstruction: Reconstruction::SquaredError,
+            settings: Settings::default(),
             penalty: None,
-            sparsity_target: 0.05,
-            penalty_weight: 1.0,
-            penalized_layers: None,
-            weight_decay: 0.0,
-            tied: false,
-            norm_weighted: false,
-            prefixes: Vec::new(),
-            pre_encoder_bias: false,
-            bandwidth: 0.05,
-            initialization: Initialization::Glorot,
-            seed: 0,
             parameters: None,
         }
     }
 }
 
 impl<T: Real> SparseAutoencoderBuilder<T> {
+    /// Replaces all settings, such as those of a file or of [another
+    /// model](SparseAutoencoder::settings). Setters that follow change some of them. A penalty of another
+    /// crate is not in settings: set it by [`penalty`](Self::penalty) again.
+    ///
+    /// ```
+    /// use sparse_autoencoder::SparseAutoencoder;
+    ///
+    /// let builder = SparseAutoencoder::<f64>::builder().layers([8, 12]).penalty_weight(0.1);
+    /// let settings = builder.build()?.settings().clone();
+    /// let single = SparseAutoencoder::<f32>::builder().settings(settings).seed(1).build()?;
+    /// assert_eq!(single.penalty_weight(), 0.1);
+    /// # Ok::<(), sparse_autoencoder::Error>(())
+    /// ```
+    pub fn settings(mut self, settings: Settings) -> Self {
+        self.settings = settings;
+        self.penalty = None;
+        self
+    }
+
     /// The sizes of the layers: visible, hidden, and further hidden layers inwards. The decoder
     /// mirrors them. A hidden layer may be larger than the visible one.
     pub fn layers(mut self, sizes: impl Into<Vec<usize>>) -> Self {
-        self.layers = sizes.into();
+        self.settings.layers = sizes.into();
         self
     }
 
     /// The activation of every hidden layer. In a deep decoder the mirrored layers have it too,
     /// but for the selecting activations, which are mirrored by [`Activation::Relu`].
     pub fn hidden_activation(mut self, activation: Activation) -> Self {
-        self.hidden_activations = HiddenActivations::Same(activation);
+        self.settings.encoder = LayerActivations::One(activation);
         self
     }
 
@@ -131,24 +118,25 @@ impl<T: Real> SparseAutoencoderBuilder<T> {
     /// # Ok::<(), sparse_autoencoder::Error>(())
     /// ```
     pub fn hidden_activations(mut self, activations: impl Into<Vec<Activation>>) -> Self {
-        self.hidden_activations = HiddenActivations::Each(activations.into());
+        self.settings.encoder = LayerActivations::Each(activations.into());
         self
     }
 
     /// The activation of the reconstruction: choose it by the range of the data.
     pub fn output_activation(mut self, activation: Activation) -> Self {
-        self.output_activation = activation;
+        self.settings.decoder = LayerActivations::One(activation);
         self
     }
 
     /// What the difference between a sample and its reconstruction costs.
     pub fn reconstruction(mut self, reconstruction: Reconstruction) -> Self {
-        self.reconstruction = reconstruction;
+        self.settings.reconstruction = reconstruction;
         self
     }
 
     /// The sparsity penalty Ω: one of [`penalty`](crate::penalty), a combination, or your own.
     pub fn penalty(mut self, penalty: impl Penalty<T> + 'static) -> Self {
+        self.settings.penalty = Some(penalty.description());
         self.penalty = Some(Arc::new(penalty));
         self
     }
@@ -157,31 +145,31 @@ impl<T: Real> SparseAutoencoderBuilder<T> {
     /// active units, that is wanted. Penalties without a target, such as [`L1`](crate::L1), do not
     /// use it.
     pub fn sparsity_target(mut self, target: f64) -> Self {
-        self.sparsity_target = target;
+        self.settings.sparsity_target = target;
         self
     }
 
     /// The weight β of the penalty. With a weight of 0 there is none, whatever the penalty.
     pub fn penalty_weight(mut self, weight: f64) -> Self {
-        self.penalty_weight = weight;
+        self.settings.penalty_weight = weight;
         self
     }
 
     /// The hidden layers that are penalised, counted from 0 inwards. Each has its own ρ̂.
     pub fn penalized_layers(mut self, indices: impl Into<Vec<usize>>) -> Self {
-        self.penalized_layers = Some(indices.into());
+        self.settings.penalized_layers = Some(indices.into());
         self
     }
 
     /// The weight decay λ.
     pub fn weight_decay(mut self, weight: f64) -> Self {
-        self.weight_decay = weight;
+        self.settings.weight_decay = weight;
         self
     }
 
     /// Whether the decoder reads the weights of the encoder, transposed.
     pub fn tied(mut self, tied: bool) -> Self {
-        self.tied = tied;
+        self.settings.tied = tied;
         self
     }
 
@@ -191,7 +179,7 @@ impl<T: Real> SparseAutoencoderBuilder<T> {
     /// *Circuits Updates: Update on how we train SAEs*. The gradient reaches the decoder, too.
     /// Bounded activations, which then are bounded no more, are refused where they are penalised.
     pub fn norm_weighted(mut self, weighted: bool) -> Self {
-        self.norm_weighted = weighted;
+        self.settings.norm_weighted = weighted;
         self
     }
 
@@ -220,7 +208,7 @@ impl<T: Real> SparseAutoencoderBuilder<T> {
     /// # Ok::<(), sparse_autoencoder::Error>(())
     /// ```
     pub fn matryoshka(mut self, sizes: impl Into<Vec<usize>>) -> Self {
-        self.prefixes = sizes.into();
+        self.settings.prefixes = sizes.into();
         self
     }
 
@@ -231,7 +219,7 @@ impl<T: Real> SparseAutoencoderBuilder<T> {
     /// their [geometric median](crate::geometric_median):
     /// [`set_decoder_bias`](SparseAutoencoder::set_decoder_bias).
     pub fn pre_encoder_bias(mut self, subtracted: bool) -> Self {
-        self.pre_encoder_bias = subtracted;
+        self.settings.pre_encoder_bias = subtracted;
         self
     }
 
@@ -239,19 +227,19 @@ impl<T: Real> SparseAutoencoderBuilder<T> {
     /// learn: pre-activations within ε/2 of a threshold move it. Choose it by the scale of the
     /// pre-activations; other activations do not use it.
     pub fn bandwidth(mut self, bandwidth: f64) -> Self {
-        self.bandwidth = bandwidth;
+        self.settings.bandwidth = bandwidth;
         self
     }
 
     /// How the weights start.
     pub fn initialization(mut self, initialization: Initialization) -> Self {
-        self.initialization = initialization;
+        self.settings.initialization = initialization;
         self
     }
 
     /// The seed of the initial weights.
     pub fn seed(mut self, seed: u64) -> Self {
-        self.seed = seed;
+        self.settings.seed = seed;
         self
     }
 
@@ -283,68 +271,24 @@ impl<T: Real> SparseAutoencoderBuilder<T> {
         &self,
         parameters: Parameters<T>,
     ) -> Result<SparseAutoencoder<T>, Error> {
-        let encoder = self.encoder(parameters.layout())?;
-        let parameters = parameters.for_activations(&encoder)?;
-        check_numbers::<T>(
-            self.penalty_weight,
-            self.weight_decay,
-            self.sparsity_target,
-            self.bandwidth,
-        )?;
-        let penalty: Arc<dyn Penalty<T>> = match &self.penalty {
-            Some(penalty) => Arc::clone(penalty),
-            None if encoder.iter().any(Activation::selects) => Arc::new(()),
-            None => Arc::new(KlDivergence),
-        };
-        let depth = parameters.layout().depth();
-        let mirrored = encoder[..depth - 1]
-            .iter()
-            .map(|f| f.traits().mirror.into());
-        let decoder = std::iter::once(self.output_activation).chain(mirrored);
-        let objective = Objective {
-            decoder: decoder.collect(),
-            encoder,
-            reconstruction: self.reconstruction,
-            weight_decay: T::of(self.weight_decay),
-            penalty,
-            penalty_weight: T::of(self.penalty_weight),
-            sparsity_target: T::of(self.sparsity_target),
-            penalized: self.penalized(depth)?,
-            bandwidth: T::of(self.bandwidth),
-            pre_encoder_bias: self.pre_encoder_bias,
-            norm_weighted: self.norm_weighted,
-            prefixes: self.prefixes.clone(),
-        };
-        objective.check(parameters.layout())?;
+        let mut settings = self.settings.clone();
+        settings.complete(parameters.layout())?;
+        let parameters = parameters.for_activations(&settings.encoder)?;
+        let objective = settings.objective(self.penalty.clone())?;
         Ok(SparseAutoencoder::from_parts(parameters, objective))
     }
 
-    /// f of each hidden layer.
-    fn encoder(&self, layout: &Layout) -> Result<Vec<Activation>, Error> {
-        let activations = match &self.hidden_activations {
-            HiddenActivations::Same(activation) => vec![*activation; layout.depth()],
-            HiddenActivations::Each(activations) => activations.clone(),
-        };
-        if activations.len() != layout.depth() {
-            return Err(Error::DimensionMismatch {
-                what: "hidden_activations",
-                expected: layout.depth(),
-                actual: activations.len(),
-            });
-        }
-        Ok(activations)
-    }
-
     fn initial_parameters(&self) -> Result<Parameters<T>, Error> {
+        let settings = &self.settings;
         let Some(parameters) = &self.parameters else {
-            let layout = Layout::new(&self.layers, self.tied)?;
-            let theta = self.initialization.draw(&layout, self.seed)?;
+            let layout = Layout::new(&settings.layers, settings.tied)?;
+            let theta = settings.initialization.draw(&layout, settings.seed)?;
             return Parameters::from_aligned(layout, theta);
         };
-        if !self.layers.is_empty() {
+        if !settings.layers.is_empty() {
             let sizes = parameters.layout().sizes();
-            let given = std::iter::once((sizes.len(), self.layers.len()))
-                .chain(sizes.iter().copied().zip(self.layers.iter().copied()));
+            let given = std::iter::once((sizes.len(), settings.layers.len()))
+                .chain(sizes.iter().copied().zip(settings.layers.iter().copied()));
             for (actual, expected) in given {
                 if expected != actual {
                     return Err(Error::DimensionMismatch {
@@ -357,53 +301,4 @@ impl<T: Real> SparseAutoencoderBuilder<T> {
         }
         Ok(parameters.clone())
     }
-
-    fn penalized(&self, depth: usize) -> Result<Vec<bool>, Error> {
-        let Some(indices) = &self.penalized_layers else {
-            return Ok(vec![true; depth]);
-        };
-        let mut penalized = vec![false; depth];
-        for &index in indices {
-            let Some(layer) = penalized.get_mut(index) else {
-                return Err(Error::InvalidParameter {
-                    name: "penalized_layers",
-                    requirement: "indices below the number of hidden layers",
-                    value: f64::of_count(index),
-                });
-            };
-            *layer = true;
-        }
-        Ok(penalized)
-    }
-}
-
-/// Checks the numbers of an objective as the scalar of the model sees them: 1e300 is not finite in
-/// `f32`.
-pub(crate) fn check_numbers<T: Real>(
-    penalty_weight: f64,
-    weight_decay: f64,
-    sparsity_target: f64,
-    bandwidth: f64,
-) -> Result<(), Error> {
-    for (name, value) in [
-        ("penalty_weight", penalty_weight),
-        ("weight_decay", weight_decay),
-    ] {
-        let finite = value.is_finite() && T::of(value).is_finite();
-        require(value >= 0.0 && finite, name, "finite and at least 0", value)?;
-    }
-    let width = T::of(bandwidth);
-    require(
-        width > T::zero() && width.is_finite(),
-        "bandwidth",
-        "finite and above 0",
-        bandwidth,
-    )?;
-    let target = T::of(sparsity_target);
-    require(
-        target > T::zero() && target < T::one(),
-        "sparsity_target",
-        "in (0, 1)",
-        sparsity_target,
-    )
 }

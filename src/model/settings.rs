@@ -1,19 +1,327 @@
-//! What a model was built with.
+//! The settings of a model: what the builder fills in, `build` checks, the objective reads, and files
+//! keep.
 
-use super::SparseAutoencoder;
-use crate::objective::Reconstruction;
-use crate::penalty::Penalty;
+use std::sync::Arc;
+
+use super::layer_activations::LayerActivations;
+use super::{Initialization, Layout, SparseAutoencoder};
+use crate::error::{Error, require};
+use crate::objective::{Objective, Reconstruction};
+use crate::penalty::{Description, Penalty};
 use crate::{Activation, Real};
 
+/// The settings of a model: everything that defines it, except its parameters.
+///
+/// A [builder](crate::SparseAutoencoderBuilder) fills them in by one setter each, or
+/// [all at once](crate::SparseAutoencoderBuilder::settings). With the feature `serde` they are read
+/// from and written to any format of serde, with these keys:
+///
+/// | key | default | setter |
+/// |---|---|---|
+/// | `layers` | `[]`, refused | [`layers`](crate::SparseAutoencoderBuilder::layers) |
+/// | `tied` | `false` | [`tied`](crate::SparseAutoencoderBuilder::tied) |
+/// | `hidden_activations` | `"sigmoid"` | [`hidden_activations`](crate::SparseAutoencoderBuilder::hidden_activations); one activation stands for all layers |
+/// | `decoder_activations` | `"sigmoid"` | [`output_activation`](crate::SparseAutoencoderBuilder::output_activation), mirrored inwards; a list has one for each level |
+/// | `reconstruction` | `"squared_error"` | [`reconstruction`](crate::SparseAutoencoderBuilder::reconstruction) |
+/// | `penalty` | by the activation | [`penalty`](crate::SparseAutoencoderBuilder::penalty), by its [`Description`] |
+/// | `penalty_weight` | 1 | [`penalty_weight`](crate::SparseAutoencoderBuilder::penalty_weight) |
+/// | `sparsity_target` | 0.05 | [`sparsity_target`](crate::SparseAutoencoderBuilder::sparsity_target) |
+/// | `penalized_layers` | all | [`penalized_layers`](crate::SparseAutoencoderBuilder::penalized_layers) |
+/// | `weight_decay` | 0 | [`weight_decay`](crate::SparseAutoencoderBuilder::weight_decay) |
+/// | `norm_weighted` | `false` | [`norm_weighted`](crate::SparseAutoencoderBuilder::norm_weighted) |
+/// | `matryoshka` | `[]` | [`matryoshka`](crate::SparseAutoencoderBuilder::matryoshka) |
+/// | `pre_encoder_bias` | `false` | [`pre_encoder_bias`](crate::SparseAutoencoderBuilder::pre_encoder_bias) |
+/// | `bandwidth` | 0.05 | [`bandwidth`](crate::SparseAutoencoderBuilder::bandwidth) |
+/// | `initialization` | `"glorot"` | [`initialization`](crate::SparseAutoencoderBuilder::initialization) |
+/// | `seed` | 0 | [`seed`](crate::SparseAutoencoderBuilder::seed) |
+///
+/// `hidden_activation` and `output_activation` are accepted as other names of the two lists of
+/// activations. Names are those of the setters' values in snake case, with a parameter where there is
+/// one: `"relu"`, `{"top_k": 32}`. An unknown key is an error.
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(default, deny_unknown_fields))]
+pub struct Settings {
+    pub(crate) layers: Vec<usize>,
+    pub(crate) tied: bool,
+    /// f of each hidden layer, the outermost first
+    #[cfg_attr(
+        feature = "serde",
+        serde(rename = "hidden_activations", alias = "hidden_activation")
+    )]
+    pub(crate) encoder: LayerActivations,
+    /// g of each level, the output's first
+    #[cfg_attr(
+        feature = "serde",
+        serde(rename = "decoder_activations", alias = "output_activation")
+    )]
+    pub(crate) decoder: LayerActivations,
+    pub(crate) reconstruction: Reconstruction,
+    /// Ω; `None` for the default
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
+    pub(crate) penalty: Option<Description>,
+    /// β
+    pub(crate) penalty_weight: f64,
+    /// ρ
+    pub(crate) sparsity_target: f64,
+    /// `None` for all
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
+    pub(crate) penalized_layers: Option<Vec<usize>>,
+    /// λ
+    pub(crate) weight_decay: f64,
+    /// Whether Ω sees `hⱼᵢ ‖dⱼ‖` in place of `hⱼᵢ`
+    pub(crate) norm_weighted: bool,
+    /// Sizes of the groups of the only hidden layer, excluding its width
+    #[cfg_attr(feature = "serde", serde(rename = "matryoshka"))]
+    pub(crate) prefixes: Vec<usize>,
+    /// Whether the encoder sees `X̃ − c₀ 1ᵀ`
+    pub(crate) pre_encoder_bias: bool,
+    /// ε, by which thresholds learn
+    pub(crate) bandwidth: f64,
+    pub(crate) initialization: Initialization,
+    pub(crate) seed: u64,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            layers: Vec::new(),
+            tied: false,
+            encoder: LayerActivations::default(),
+            decoder: LayerActivations::default(),
+            reconstruction: Reconstruction::default(),
+            penalty: None,
+            penalty_weight: 1.0,
+            sparsity_target: 0.05,
+            penalized_layers: None,
+            weight_decay: 0.0,
+            norm_weighted: false,
+            prefixes: Vec::new(),
+            pre_encoder_bias: false,
+            bandwidth: 0.05,
+            initialization: Initialization::default(),
+            seed: 0,
+        }
+    }
+}
+
+impl Settings {
+    /// Replaces what was left open by what it stands for in a model of this layout.
+    pub(crate) fn complete(&mut self, layout: &Layout) -> Result<(), Error> {
+        self.layers = layout.sizes().to_vec();
+        self.tied = layout.is_tied();
+        let depth = layout.depth();
+        if let LayerActivations::One(activation) = self.encoder {
+            self.encoder = LayerActivations::Each(vec![activation; depth]);
+        }
+        layout.check_layers("hidden_activations", self.encoder.len())?;
+        if let LayerActivations::One(output) = self.decoder {
+            let mirrored = self.encoder[..depth - 1]
+                .iter()
+                .map(|f| f.traits().mirror.into());
+            let decoder = std::iter::once(output).chain(mirrored).collect();
+            self.decoder = LayerActivations::Each(decoder);
+        }
+        layout.check_layers("decoder_activations", self.decoder.len())?;
+        self.penalty.get_or_insert_with(|| {
+            if self.encoder.iter().any(Activation::selects) {
+                Description::None
+            } else {
+                Description::KlDivergence
+            }
+        });
+        Ok(())
+    }
+
+    /// The objective of a model with these settings, which are [complete](Self::complete). Checks
+    /// everything. `penalty` is what they describe, if it is not one of this crate.
+    pub(crate) fn objective<T: Real>(
+        mut self,
+        penalty: Option<Arc<dyn Penalty<T>>>,
+    ) -> Result<Objective<T>, Error> {
+        self.check_numbers::<T>()?;
+        self.check_penalized_layers()?;
+        self.check_activations()?;
+        self.check_groups()?;
+        let described = || self.penalty.as_ref().and_then(Description::penalty);
+        let Some(penalty) = penalty.or_else(described) else {
+            return Err(Error::Incompatible {
+                what: "a penalty of another crate",
+                other: "settings alone: give it to the builder by `.penalty(…)`",
+            });
+        };
+        self.check_penalty(&*penalty)?;
+        Ok(Objective::new(self, penalty))
+    }
+
+    /// Checks the numbers as a model of `T` sees them, where 1e300 may not be finite, and rounds
+    /// them to `T`.
+    fn check_numbers<T: Real>(&mut self) -> Result<(), Error> {
+        let number = |name, value: &mut f64, requirement, accepts: fn(f64) -> bool| {
+            let rounded = T::of(*value).to_f64();
+            let accepted = accepts(*value) && accepts(rounded);
+            require(accepted, name, requirement, *value)?;
+            *value = rounded;
+            Ok(())
+        };
+        let at_least_0 = |x: f64| x >= 0.0 && x.is_finite();
+        let requirement = "finite and at least 0";
+        let weight = &mut self.penalty_weight;
+        number("penalty_weight", weight, requirement, at_least_0)?;
+        let decay = &mut self.weight_decay;
+        number("weight_decay", decay, requirement, at_least_0)?;
+        let above_0 = |x: f64| x > 0.0 && x.is_finite();
+        let width = &mut self.bandwidth;
+        number("bandwidth", width, "finite and above 0", above_0)?;
+        let between = |x: f64| x > 0.0 && x < 1.0;
+        let target = &mut self.sparsity_target;
+        number("sparsity_target", target, "in (0, 1)", between)
+    }
+
+    /// Refuses indices beyond the layers, and brings the others into one form.
+    fn check_penalized_layers(&mut self) -> Result<(), Error> {
+        let depth = self.encoder.len();
+        let Some(layers) = &mut self.penalized_layers else {
+            return Ok(());
+        };
+        layers.sort_unstable();
+        layers.dedup();
+        if let Some(&index) = layers.last().filter(|&&index| index >= depth) {
+            return Err(Error::InvalidParameter {
+                name: "penalized_layers",
+                requirement: "indices below the number of hidden layers",
+                value: f64::of_count(index),
+            });
+        }
+        if layers.len() == depth {
+            self.penalized_layers = None;
+        }
+        Ok(())
+    }
+
+    /// Refuses activations that are not defined for their layer or for the loss.
+    fn check_activations(&self) -> Result<(), Error> {
+        for (activation, &units) in self.encoder.iter().zip(&self.layers[1..]) {
+            activation.check(units)?;
+        }
+        let output = self.decoder[0];
+        let refuse = |what, activation, requirement| {
+            Err(Error::UnsupportedActivation {
+                what,
+                activation,
+                requirement,
+            })
+        };
+        let alone = self.encoder.iter().find(|f| !f.traits().deep);
+        if let Some(&activation) = alone.filter(|_| self.encoder.len() > 1) {
+            return refuse(
+                "a model of several hidden layers",
+                activation,
+                "these units need to be the only hidden layer",
+            );
+        }
+        if let Some(&activation) = self.decoder.iter().find(|g| g.selects()) {
+            return refuse(
+                "the output",
+                activation,
+                "a reconstruction cannot select units",
+            );
+        }
+        if self.reconstruction == Reconstruction::BinaryCrossEntropy
+            && output != Activation::Sigmoid
+        {
+            return refuse("BinaryCrossEntropy", output, "the output must be Sigmoid");
+        }
+        if self.pre_encoder_bias && output != Activation::Identity {
+            return refuse("pre_encoder_bias", output, "the output must be Identity");
+        }
+        Ok(())
+    }
+
+    fn check_groups(&self) -> Result<(), Error> {
+        if self.prefixes.is_empty() {
+            return Ok(());
+        }
+        if self.encoder.len() > 1 {
+            return Err(Error::Incompatible {
+                what: "nested prefixes",
+                other: "more than one hidden layer",
+            });
+        }
+        if let Some(&activation) = self.encoder.iter().find(|f| !f.traits().nested) {
+            return Err(Error::UnsupportedActivation {
+                what: "matryoshka",
+                activation,
+                requirement: "these units cannot be nested",
+            });
+        }
+        let mut before = 0;
+        for &size in &self.prefixes {
+            require(
+                before < size && size < self.layers[1],
+                "matryoshka",
+                "ascending sizes of at least 1 and below the number of hidden units",
+                f64::of_count(size),
+            )?;
+            before = size;
+        }
+        Ok(())
+    }
+
+    /// Refuses a penalty that is not defined for a layer which it changes. Where it changes nothing,
+    /// nothing that goes with it is refused, either.
+    fn check_penalty<T: Real>(&self, penalty: &dyn Penalty<T>) -> Result<(), Error> {
+        penalty.description().check::<T>()?;
+        if self.penalty_weight <= 0.0 || penalty.is_zero() {
+            return Ok(());
+        }
+        for (l, f) in self.encoder.iter().enumerate() {
+            if !self.is_penalized(l) {
+                continue;
+            }
+            if self.norm_weighted && f.range().is_some() {
+                return Err(Error::Incompatible {
+                    what: "a norm-weighted penalty",
+                    other: "bounded hidden activations",
+                });
+            }
+            penalty.check(f, T::of(self.sparsity_target))?;
+        }
+        Ok(())
+    }
+
+    /// Whether hidden layer `l` is penalized, if there is a penalty.
+    pub(crate) fn is_penalized(&self, l: usize) -> bool {
+        self.penalized_layers
+            .as_ref()
+            .is_none_or(|layers| layers.contains(&l))
+    }
+
+    /// The same settings without those that only the initial parameters depend on.
+    pub(crate) fn without_start(&self) -> Self {
+        Self {
+            initialization: Initialization::default(),
+            seed: 0,
+            ..self.clone()
+        }
+    }
+}
+
 impl<T: Real> SparseAutoencoder<T> {
+    /// The settings that the model was built with.
+    #[must_use]
+    pub fn settings(&self) -> &Settings {
+        &self.objective.settings
+    }
+
     /// The activation of each hidden layer, the outermost first.
     #[must_use]
     pub fn hidden_activations(&self) -> &[Activation] {
         &self.objective.encoder
     }
 
-    /// The activation of each level of the decoder, the reconstruction first: level `l` mirrors
-    /// the hidden layer that is as far from the visible one.
+    /// The activation of each level of the decoder, the reconstruction first. Level `l` mirrors the
+    /// hidden layer at the same distance from the input.
     #[must_use]
     pub fn decoder_activations(&self) -> &[Activation] {
         &self.objective.decoder
@@ -25,7 +333,7 @@ impl<T: Real> SparseAutoencoder<T> {
         self.objective.decoder[0]
     }
 
-    /// ℓ, what the difference between a sample and its reconstruction costs.
+    /// ℓ, the reconstruction loss.
     #[must_use]
     pub fn reconstruction(&self) -> Reconstruction {
         self.objective.reconstruction
@@ -55,27 +363,26 @@ impl<T: Real> SparseAutoencoder<T> {
         self.objective.weight_decay
     }
 
-    /// Whether the encoder sees the samples less the bias of the decoder.
+    /// Whether the decoder's bias is subtracted from the samples before the encoder.
     #[must_use]
     pub fn has_pre_encoder_bias(&self) -> bool {
         self.objective.pre_encoder_bias
     }
 
-    /// Whether the penalty sees the activations times the norms of the decoder's columns.
+    /// Whether the penalty sees each activation multiplied by the norm of its decoder column.
     #[must_use]
     pub fn is_norm_weighted(&self) -> bool {
         self.objective.norm_weighted
     }
 
-    /// The sizes of the prefixes of hidden units that have to reconstruct by themselves, but for that
-    /// of all; empty where they are not
-    /// [nested](crate::SparseAutoencoderBuilder::matryoshka).
+    /// The sizes of the [Matryoshka groups](crate::SparseAutoencoderBuilder::matryoshka), excluding
+    /// the full width. Empty if unused.
     #[must_use]
     pub fn prefixes(&self) -> &[usize] {
         &self.objective.prefixes
     }
 
-    /// ε, the bandwidth of the pseudo-gradient of thresholds.
+    /// ε, the bandwidth of the pseudo-derivative of thresholds.
     #[must_use]
     pub fn bandwidth(&self) -> T {
         self.objective.bandwidth

@@ -139,7 +139,7 @@ impl<'a, T: Real> State<'a, T> {
 
     /// Shortens the vectors of length `from` to length `to`. Early checkpoints kept state for parameters that
     /// do not learn, behind the others.
-    #[cfg(feature = "serde")]
+    #[cfg(feature = "files")]
     pub(crate) fn shorten(&mut self, from: usize, to: usize) {
         for entry in self.entries.values_mut() {
             if let Entry::Vector(values) = entry

@@ -52,6 +52,17 @@ impl Description {
         })
     }
 
+    /// Whether no part of the penalty is another crate's.
+    #[cfg(feature = "files")]
+    pub(crate) fn is_known(&self) -> bool {
+        match self {
+            Self::Sum(a, b) => a.is_known() && b.is_known(),
+            Self::Scaled(_, inner) => inner.is_known(),
+            Self::Custom(_) => false,
+            _ => true,
+        }
+    }
+
     /// Refuses factors outside their range.
     pub(crate) fn check<T: Real>(&self) -> Result<(), Error> {
         match self {

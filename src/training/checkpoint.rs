@@ -6,18 +6,18 @@
 //!
 //! The loop always has a [`Checkpoints`]. Without the feature that brings files, it writes nothing.
 
-#[cfg(feature = "serde")]
+#[cfg(feature = "files")]
 mod counters;
-#[cfg(feature = "serde")]
+#[cfg(feature = "files")]
 mod file;
-#[cfg(not(feature = "serde"))]
+#[cfg(not(feature = "files"))]
 mod none;
-#[cfg(feature = "serde")]
+#[cfg(feature = "files")]
 mod resume;
 
-#[cfg(feature = "serde")]
+#[cfg(feature = "files")]
 pub(super) use file::Checkpoints;
-#[cfg(feature = "serde")]
+#[cfg(feature = "files")]
 pub use file::Every;
-#[cfg(not(feature = "serde"))]
+#[cfg(not(feature = "files"))]
 pub(super) use none::Checkpoints;

@@ -40,7 +40,7 @@ use crate::{Corruption, Real, Schedule};
 /// | [`corruption`](Self::corruption) | none | | noise of the input, for denoising |
 /// | [`all_reduce`](Self::all_reduce) | one process | | training by several processes |
 #[cfg_attr(
-    feature = "serde",
+    feature = "files",
     doc = "| [`checkpoint`](Self::checkpoint) | none | every ≥ 1 | the file from which an interrupted fit continues |"
 )]
 ///

@@ -75,6 +75,7 @@ fn round_trip<T: Real>(model: &SparseAutoencoder<T>, path: &Path) {
     let loaded = format::load::<T>(path).unwrap();
     assert_eq!(loaded.notes, []);
     assert_same(model, &loaded.model);
+    assert_eq!(model.settings(), loaded.model.settings());
 }
 
 #[test]
@@ -369,12 +370,17 @@ fn descriptions_without_sense_are_refused() {
         (
             "'layers':[5,7]",
             "'layers':[{} ]",
-            "layers has the entry {}",
+            "layers: invalid type: map, expected usize",
         ),
         (
-            "'hidden_activations':['sigmoid']",
-            "'hidden_activations':[           ]",
-            "hidden_activations must have one entry for each hidden layer",
+            "'penalty_weight':1.0",
+            "'penalty_weight':[1]",
+            "penalty_weight: invalid type: sequence",
+        ),
+        (
+            "'weight_decay':0.0",
+            "'tied':false      ",
+            "duplicate field `tied`",
         ),
     ] {
         match forged(&quoted(old), &quoted(new)) {
@@ -382,13 +388,28 @@ fn descriptions_without_sense_are_refused() {
             other => panic!("{new}: {other:?}"),
         }
     }
+    let none = forged(
+        &quoted("'hidden_activations':['sigmoid']"),
+        &quoted("'hidden_activations':[           ]"),
+    );
+    let none = none.unwrap_err().to_string();
+    assert!(
+        none.contains("hidden_activations: expected 1, got 0"),
+        "{none}"
+    );
+    // A later version may know it.
+    let unknown = forged(&quoted("'matryoshka'"), &quoted("'matrioshka'"));
+    let Err(Error::Unsupported { reason, .. }) = unknown else {
+        panic!("{unknown:?}");
+    };
+    assert!(reason.contains("matrioshka: unknown field"), "{reason}");
 }
 
 #[test]
 fn later_versions_and_other_files_are_refused() {
-    let version = forged("\"version\":\"1\"", "\"version\":\"2\"");
+    let version = forged("\"version\":\"2\"", "\"version\":\"3\"");
     assert!(version.is_err_and(|error| {
-        matches!(error, Error::Unsupported { .. }) && error.to_string().contains("version 2")
+        matches!(error, Error::Unsupported { .. }) && error.to_string().contains("version 3")
     }));
     let format = forged(
         "\"format\":\"sparse-autoencoder\"",

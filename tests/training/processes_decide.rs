@@ -85,7 +85,7 @@ enum Fault {
     /// In memory, so it is found at once.
     Nan,
     /// A folder that is not there.
-    #[cfg_attr(not(feature = "serde"), allow(dead_code))]
+    #[cfg_attr(not(feature = "files"), allow(dead_code))]
     Checkpoint {
         steps: bool,
         every: usize,
@@ -323,7 +323,7 @@ impl Run {
         endings
     }
 
-    #[cfg(feature = "serde")]
+    #[cfg(feature = "files")]
     fn with_checkpoints(&self, trainer: Trainer<f64>, folder: &std::path::Path) -> Trainer<f64> {
         use sparse_autoencoder::Every;
         let Fault::Checkpoint { steps, every } = self.fault else {
@@ -337,7 +337,7 @@ impl Run {
         trainer.checkpoint(folder.join("checkpoint"), every)
     }
 
-    #[cfg(not(feature = "serde"))]
+    #[cfg(not(feature = "files"))]
     fn with_checkpoints(&self, trainer: Trainer<f64>, _: &std::path::Path) -> Trainer<f64> {
         trainer
     }

@@ -161,7 +161,7 @@ fn an_error_before_a_fit_ends_all() {
     }
 }
 
-#[cfg(feature = "serde")]
+#[cfg(feature = "files")]
 mod interrupted {
     use std::ops::ControlFlow;
     use std::path::PathBuf;

@@ -15,9 +15,11 @@ use std::sync::Arc;
 use nalgebra::DMatrixView;
 
 use crate::linalg::Aligned;
-use crate::model::Layout;
+use crate::model::layer_activations::LayerActivations;
+use crate::model::{Layout, Settings};
 use crate::objective::Workspace;
-use crate::objective::{Batch, Objective, Pass, Reconstruction};
+use crate::objective::{Batch, Objective, Pass};
+use crate::penalty::Description;
 use crate::{Activation, Error, Real, linalg};
 
 /// The autoencoder of the dead units.
@@ -34,21 +36,16 @@ pub(in crate::training) struct Auxiliary<T> {
 impl<T: Real> Auxiliary<T> {
     /// For models of this layout, which has one hidden layer.
     pub(in crate::training) fn new(layout: &Layout) -> Result<Self, Error> {
+        let mut settings = Settings {
+            encoder: LayerActivations::One(Activation::Relu),
+            decoder: LayerActivations::One(Activation::Identity),
+            penalty: Some(Description::None),
+            penalty_weight: 0.0,
+            ..Settings::default()
+        };
+        settings.complete(layout)?;
         Ok(Self {
-            objective: Objective {
-                encoder: vec![Activation::Relu],
-                decoder: vec![Activation::Identity],
-                reconstruction: Reconstruction::SquaredError,
-                weight_decay: T::zero(),
-                penalty: Arc::new(()),
-                penalty_weight: T::zero(),
-                sparsity_target: T::zero(),
-                penalized: vec![false],
-                bandwidth: T::zero(),
-                pre_encoder_bias: false,
-                norm_weighted: false,
-                prefixes: Vec::new(),
-            },
+            objective: Objective::new(settings, Arc::new(())),
             layout: Layout::new(layout.sizes(), layout.is_tied())?,
             theta: Aligned::new(),
             gradient: Aligned::new(),

@@ -17,14 +17,18 @@ pub(in crate::training) fn fingerprint<T: Real>(
     model: &SparseAutoencoder<T>,
     batches: usize,
 ) -> u64 {
-    let layout = model.layout();
     let mut hasher = DefaultHasher::new();
     let mut tell = |text: String, numbers: &[T]| {
         text.hash(&mut hasher);
         let numbers = numbers.iter().map(|number| number.to_f64().to_bits());
         numbers.for_each(|bits| bits.hash(&mut hasher));
     };
-    let objective = (model.objective(), layout.sizes(), layout.is_tied());
+    let objective = model.objective();
+    let objective = (
+        model.settings().without_start(),
+        &objective.penalty,
+        objective.penalty_weight,
+    );
     tell(format!("{objective:?}"), model.parameters().as_slice());
     let settings = Settings {
         batch_size: None,

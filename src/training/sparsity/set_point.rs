@@ -149,7 +149,7 @@ impl SetPoint {
             let what = "a set point";
             Err(Error::Incompatible { what, other })
         };
-        if !objective.penalized[innermost] || objective.penalty.is_zero() {
+        if !objective.is_penalized(innermost) || objective.penalty.is_zero() {
             return incompatible("an innermost layer without a penalty");
         }
         match self.measure {
