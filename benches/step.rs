@@ -1,10 +1,10 @@
 //! One evaluation of the loss with its gradient, and one epoch of training.
 //!
 //! ```text
-//! cargo bench --bench step
-//! cargo bench --bench step -- 'gradient/top_k'
-//! cargo bench --bench step -- options
-//! cargo bench --bench step -- units
+//! cargo bench -p benches --bench step
+//! cargo bench -p benches --bench step -- 'gradient/top_k'
+//! cargo bench -p benches --bench step -- options
+//! cargo bench -p benches --bench step -- units
 //! ```
 //!
 //! A size is `samples in a batch x visible x hidden`. An epoch is 8 batches.

@@ -25,24 +25,24 @@
 //!
 //! # Where to start
 //!
-//! | you want to | go to |
-//! |---|---|
-//! | detect anomalies | [`AnomalyDetector`] |
-//! | remove noise | [`Trainer::corruption`] |
-//! | reduce dimensions | [`SparseAutoencoder::encode`], with a narrow innermost [layer](SparseAutoencoderBuilder::layers) |
-//! | pretrain a classifier | [`Stack`], [`SoftmaxClassifier::on_top_of`] |
-//! | interpret a neural network | [Features of a network's activations](#features-of-a-networks-activations) |
-//! | load a published sparse autoencoder | the module `files` (feature `files`) |
-//! | write a penalty | [`penalty`](penalty#writing-one): one method of about 15 lines, and one call to check it |
-//! | write a training loop | [Your own training loop](#your-own-training-loop) |
-//! | choose units, a penalty, and its weight | [`guide`] |
-//! | translate settings from MATLAB, Keras, PyTorch, or SAELens | [`guide`](guide#from-other-systems), [`Convention`] |
-//! | train on data larger than memory | [`Samples`], [`NpyFile`], [`IdxFile`], [`ShuffleBuffer`] |
-//! | measure a model | [`metrics`] |
-//! | scale samples | [`Scaling`], [`SparseAutoencoder::fold`] |
+//! | you have | you want to | go to |
+//! |---|---|---|
+//! | **a job** | detect anomalies | [`AnomalyDetector`] |
+//! | | remove noise | [`Trainer::corruption`] |
+//! | | reduce dimensions | [`SparseAutoencoder::encode`], with a narrow innermost [layer](SparseAutoencoderBuilder::layers) |
+//! | | pretrain a classifier | [`Stack`], [`SoftmaxClassifier::on_top_of`] |
+//! | **a neural network** | find features in its activations | [Features of a network's activations](#features-of-a-networks-activations) |
+//! | | load a published sparse autoencoder | the module `files` (feature `files`) |
+//! | | see what each unit responds to | [`metrics::UnitStatistics`] |
+//! | **your own penalty** | write and check it | [`penalty`](penalty#writing-one): one method of about 15 lines |
+//! | **your own loop** | compute the loss and its gradient | [Your own training loop](#your-own-training-loop) |
+//! | **a choice to make** | choose units, a penalty, its weight, a learning rate | [`guide`] |
+//! | | come from MATLAB, Keras, PyTorch, or SAELens | [the guide's last section](guide#from-other-systems), [`Convention`] |
+//! | **much data** | train on files and streams | [`Samples`], [`NpyFile`], [`IdxFile`], [`ShuffleBuffer`] |
 //!
 //! The main types: a [`SparseAutoencoderBuilder`] makes a [`SparseAutoencoder`]; a [`Trainer`] fits it with
-//! an [`Optimizer`] ([`Sgd`], [`Adam`], or [`Lbfgs`]) and returns a [`Report`].
+//! an [`Optimizer`] ([`Sgd`], [`Adam`], or [`Lbfgs`]) and returns a [`Report`]. [`Scaling`] prepares samples, and
+//! [`metrics`] measure the result. The README lists an example program for each job.
 //!
 //! # Conventions
 //!
@@ -184,7 +184,8 @@
 //! - `rayon` (default): several threads for large products and passes, with the same bits.
 //! - `files`: the module `files`, which saves and loads models and checkpoints, and reads and writes the files of
 //!   SAELens, sparsify, Gemma Scope, Llama Scope, and dictionary_learning.
-//! - `serde`: derives `Serialize` and `Deserialize` for settings and reports.
+//! - `serde`: derives `Serialize` and `Deserialize` for settings and reports. A TOML or JSON file can then describe
+//!   a run.
 //! - `nalgebra-sparse`: conversions between [`SparseHidden`] and the `CscMatrix` of `nalgebra_sparse`.
 
 #![forbid(unsafe_code)]

@@ -3,6 +3,8 @@
 // A global allocator cannot be implemented without it; everything is handed on to the system's.
 #![allow(unsafe_code)]
 
+#[path = "cases/mod.rs"]
+mod cases;
 #[path = "stored/mod.rs"]
 mod stored;
 
@@ -11,8 +13,8 @@ use std::cell::Cell;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use proptest::prelude::*;
-use proptest::test_runner::RngSeed;
+use cases::{Rng, check, list, one_of};
+use rand::RngExt;
 use sparse_autoencoder::format::{
     self, TensorFile, dictionary_learning, gemma_scope, llama_scope, sae_lens, sparsify,
 };
@@ -305,31 +307,30 @@ enum Damage {
     Repeat(usize, usize),
 }
 
-fn damage() -> impl Strategy<Value = Damage> {
-    let word = prop_oneof![
-        any::<u64>(),
-        Just(u64::MAX),
-        Just(1 << 63),
-        Just(u64::from(u32::MAX)),
-        0..100_000_u64
-    ];
+fn damage(rng: &mut Rng) -> Damage {
     // Directories are at the ends of files, and most of the lies are told there.
-    let place = || {
-        prop_oneof![
-            0..400_usize,
-            0..4000_usize,
-            (1..400_usize).prop_map(|p| usize::MAX - p)
-        ]
+    let place = match rng.random_range(0..3) {
+        0 => rng.random_range(0..400),
+        1 => rng.random_range(0..4000),
+        _ => usize::MAX - rng.random_range(1..400),
     };
-    prop_oneof![
-        4 => (place(), any::<u8>()).prop_map(|(place, byte)| Damage::Byte(place, byte)),
+    match rng.random_range(0..11) {
+        0..4 => Damage::Byte(place, rng.random()),
         // Digits, in a header of JSON.
-        2 => (place(), b'0'..=b'9').prop_map(|(place, byte)| Damage::Byte(place, byte)),
-        2 => (place(), word).prop_map(|(place, word)| Damage::Word(place, word)),
-        1 => place().prop_map(Damage::Cut),
-        1 => (place(), any::<u8>()).prop_map(|(place, byte)| Damage::Insert(place, byte)),
-        1 => (place(), 1..64_usize).prop_map(|(place, count)| Damage::Repeat(place, count)),
-    ]
+        4..6 => Damage::Byte(place, rng.random_range(b'0'..=b'9')),
+        6..8 => {
+            let [any, few] = [rng.random(), rng.random_range(0..100_000)];
+            let words = [any, u64::MAX, 1 << 63, u64::from(u32::MAX), few];
+            Damage::Word(place, one_of(rng, &words))
+        }
+        8 => Damage::Cut(place),
+        9 => Damage::Insert(place, rng.random()),
+        _ => Damage::Repeat(place, rng.random_range(1..64)),
+    }
+}
+
+fn damages(rng: &mut Rng) -> Vec<Damage> {
+    list(rng, 1..4, damage)
 }
 
 impl Damage {
@@ -368,32 +369,30 @@ impl Damage {
     }
 }
 
-fn config(cases: u32) -> ProptestConfig {
-    ProptestConfig {
-        cases,
-        rng_seed: RngSeed::Fixed(11),
-        failure_persistence: None,
-        ..ProptestConfig::default()
-    }
-}
-
-proptest! {
-    #![proptest_config(config(4096))]
-
-    #[test]
-    fn a_damaged_file_is_an_error_or_read_within_its_size(
-        file in prop::sample::select(valid()),
-        damages in prop::collection::vec(damage(), 1..4),
-    ) {
-        let mut file = file;
+/// Damages each of `files` in many ways, and returns what is left of them to `test`.
+fn check_damaged(count: u64, files: &[Vec<u8>], mut test: impl FnMut(&[u8])) {
+    let draw = |rng: &mut Rng| (rng.random_range(0..files.len()), damages(rng));
+    check(count, draw, |(index, damages)| {
+        let mut file = files[index].clone();
         for damage in &damages {
             damage.apply(&mut file);
         }
-        let scratch = Scratch::new("damaged", &file);
+        test(&file);
+    });
+}
+
+#[test]
+fn a_damaged_file_is_an_error_or_read_within_its_size() {
+    check_damaged(4096, &valid(), |file| {
+        let scratch = Scratch::new("damaged", file);
         let (_, most) = measured(|| read_all(&scratch.0));
         // Halves become eight times as many bytes; and deflate may inflate by 16.
-        prop_assert!(most < ALLOWANCE + 16 * file.len(), "{most} of {} bytes", file.len());
-    }
+        assert!(
+            most < ALLOWANCE + 16 * file.len(),
+            "{most} of {} bytes",
+            file.len()
+        );
+    });
 }
 
 /// Valid files of samples.
@@ -627,33 +626,69 @@ fn what_does_not_inflate_to_what_it_claims_takes_no_room() {
     assert!(most < ALLOWANCE + 4 * noise.len(), "{most} bytes");
 }
 
-/// A size of an axis: small, or one that a product makes too large.
-fn size() -> impl Strategy<Value = usize> {
-    prop_oneof![
-        4 => 0..5_usize,
-        1 => prop::sample::select(vec![1 << 20, 1 << 31, 1 << 40, 1 << 60, usize::MAX]),
-    ]
+/// Draws the size of an axis: small, or one that makes a product too large.
+fn size(rng: &mut Rng) -> usize {
+    match rng.random_range(0..5) {
+        0 => one_of(rng, &[1 << 20, 1 << 31, 1 << 40, 1 << 60, usize::MAX]),
+        _ => rng.random_range(0..5),
+    }
 }
 
-proptest! {
-    #![proptest_config(config(4096))]
-
-    #[test]
-    fn a_tensor_of_any_type_and_shape_is_an_error_or_read_within_its_size(
-        dtype in prop::sample::select(&DTYPES[..]),
-        kind in prop::sample::select(&KINDS[..]),
-        shape in prop::collection::vec(size(), 0..4),
-        (begin, length) in (prop_oneof![3 => Just(0_usize), 1 => size()], prop_oneof![1 => size(), 1 => 0..65_usize]),
-        bytes in 0..65_usize,
-        (fortran, deflated) in any::<(bool, bool)>(),
-        more in prop_oneof![3 => Just(0), 1 => any::<u32>().prop_map(|more| more >> 12)],
-    ) {
+#[test]
+fn a_tensor_of_any_type_and_shape_is_an_error_or_read_within_its_size() {
+    #[derive(Debug)]
+    struct Claim {
+        dtype: &'static str,
+        kind: &'static str,
+        shape: Vec<usize>,
+        begin: usize,
+        length: usize,
+        bytes: usize,
+        fortran: bool,
+        deflated: bool,
+        more: u32,
+    }
+    let draw = |rng: &mut Rng| Claim {
+        dtype: one_of(rng, &DTYPES),
+        kind: one_of(rng, &KINDS),
+        shape: list(rng, 0..4, size),
+        begin: if rng.random_ratio(3, 4) { 0 } else { size(rng) },
+        length: if rng.random() {
+            size(rng)
+        } else {
+            rng.random_range(0..65)
+        },
+        bytes: rng.random_range(0..65),
+        fortran: rng.random(),
+        deflated: rng.random(),
+        more: if rng.random_ratio(3, 4) {
+            0
+        } else {
+            rng.random::<u32>() >> 12
+        },
+    };
+    check(4096, draw, |claim| {
+        let Claim {
+            dtype,
+            kind,
+            shape,
+            begin,
+            length,
+            bytes,
+            fortran,
+            deflated,
+            more,
+        } = claim;
         let header = format!(
             r#"{{"w":{{"dtype":"{dtype}","shape":{shape:?},"data_offsets":[{begin},{}]}}}}"#,
             begin.saturating_add(length)
         );
         let array = stored::npy_with(&stored::header(kind, fortran, &shape), &vec![1; bytes]);
-        let members = [("README.txt", &b"text"[..]), ("w.npy", &array), ("__MACOSX/._w.npy", b"")];
+        let members = [
+            ("README.txt", &b"text"[..]),
+            ("w.npy", &array),
+            ("__MACOSX/._w.npy", b""),
+        ];
         let sizes: Vec<u32> = shape.iter().map(|&size| size as u32).collect();
         for file in [
             safetensors(&header, bytes),
@@ -664,25 +699,30 @@ proptest! {
         ] {
             let scratch = Scratch::new("shaped", &file);
             let (_, most) = measured(|| (read_all(&scratch.0), read_samples(&scratch.0)));
-            prop_assert!(most < ALLOWANCE + 16 * file.len(), "{most} of {} bytes", file.len());
+            assert!(
+                most < ALLOWANCE + 16 * file.len(),
+                "{most} of {} bytes",
+                file.len()
+            );
         }
-    }
+    });
+}
 
-    #[test]
-    fn damaged_samples_are_an_error_or_read_within_their_size(
-        file in prop::sample::select(samples()),
-        damages in prop::collection::vec(damage(), 1..4),
-    ) {
-        let scratch = Scratch::new("samples", &file);
-        prop_assert_eq!(read_samples(&scratch.0), Ok(()));
-        let mut file = file;
-        for damage in &damages {
-            damage.apply(&mut file);
-        }
-        fs::write(&scratch.0, &file).unwrap();
-        let (_, most) = measured(|| read_samples(&scratch.0));
-        prop_assert!(most < ALLOWANCE + 16 * file.len(), "{most} of {} bytes", file.len());
+#[test]
+fn damaged_samples_are_an_error_or_read_within_their_size() {
+    let files = samples();
+    for file in &files {
+        assert_eq!(read_samples(&Scratch::new("samples", file).0), Ok(()));
     }
+    check_damaged(4096, &files, |file| {
+        let scratch = Scratch::new("samples", file);
+        let (_, most) = measured(|| read_samples(&scratch.0));
+        assert!(
+            most < ALLOWANCE + 16 * file.len(),
+            "{most} of {} bytes",
+            file.len()
+        );
+    });
 }
 
 /// Folders with a configuration, and what loads them.
@@ -718,18 +758,15 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-proptest! {
-    #![proptest_config(config(256))]
-
-    #[test]
-    fn a_damaged_configuration_is_an_error_or_another_model(
-        (folder, config, load) in prop::sample::select(&FOLDERS[..]),
-        damages in prop::collection::vec(damage(), 1..4),
-    ) {
-        let scratch = std::env::temp_dir()
-            .join(format!("sparse-autoencoder-damaged-{}", std::process::id()));
+#[test]
+fn a_damaged_configuration_is_an_error_or_another_model() {
+    let draw = |rng: &mut Rng| (rng.random_range(0..FOLDERS.len()), damages(rng));
+    check(256, draw, |(index, damages)| {
+        let (folder, config, load) = FOLDERS[index];
+        let scratch =
+            std::env::temp_dir().join(format!("sparse-autoencoder-damaged-{}", std::process::id()));
         copy(&fixture(folder), &scratch);
-        prop_assert_eq!(load(&scratch), Ok(()));
+        assert_eq!(load(&scratch), Ok(()));
         let mut bytes = fs::read(scratch.join(config)).unwrap();
         for damage in &damages {
             damage.apply(&mut bytes);
@@ -737,8 +774,8 @@ proptest! {
         fs::write(scratch.join(config), &bytes).unwrap();
         let (_, most) = measured(|| load(&scratch));
         fs::remove_dir_all(&scratch).unwrap();
-        prop_assert!(most < ALLOWANCE, "{most} bytes");
-    }
+        assert!(most < ALLOWANCE, "{most} bytes");
+    });
 }
 
 /// Checkpoints that lie although their checksum is right.
@@ -873,22 +910,12 @@ mod checkpoints {
         assert!(matches!(go_on(&twice), Err(Error::Incompatible { .. })));
     }
 
-    proptest! {
-        #![proptest_config(config(2048))]
-
-        #[test]
-        fn a_forged_checkpoint_is_an_error_or_goes_on(
-            damages in prop::collection::vec(damage(), 1..3),
-        ) {
-            thread_local! {
-                static VALID: Vec<u8> = valid();
-            }
-            let mut file = VALID.with(Vec::clone);
-            for damage in &damages {
-                damage.apply(&mut file);
-            }
+    #[test]
+    fn a_forged_checkpoint_is_an_error_or_goes_on() {
+        check_damaged(2048, &[valid()], |file| {
+            let mut file = file.to_vec();
             repair(&mut file);
             let _ = go_on(&file);
-        }
+        });
     }
 }

@@ -306,7 +306,7 @@ def cpus():
 
 def build():
     """Our server."""
-    command = ["cargo", "bench", "--bench", "compare", "--no-run"]
+    command = ["cargo", "bench", "-p", "benches", "--bench", "compare", "--no-run"]
     return built(command, "compare")
 
 

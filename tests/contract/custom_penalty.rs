@@ -150,8 +150,8 @@ fn it_refuses_what_it_is_not_defined_for() {
 
 #[test]
 fn trained_with_it_a_model_is_sparser_and_still_reconstructs() {
-    let (_, plain) = example::train(0.0, 100).unwrap();
-    let (_, sparse) = example::train(1.0, 100).unwrap();
+    let plain = example::train(0.0, 100).unwrap();
+    let sparse = example::train(1.0, 100).unwrap();
     assert!(
         sparse.sparseness > plain.sparseness + 0.4,
         "{plain:?} {sparse:?}"

@@ -8,7 +8,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use proptest::prelude::*;
+use rand::RngExt;
 use sparse_autoencoder::nalgebra::{DMatrix, DVector};
 use sparse_autoencoder::optimizer::{Objective, Step};
 use sparse_autoencoder::penalty::{self, HiddenBatch, HiddenGradient, Scaled};
@@ -18,6 +18,8 @@ use sparse_autoencoder::{
     SoftmaxClassifier, SparseAutoencoder, SparseAutoencoderBuilder, SparseHidden, SquaredDeviation,
     Stack, TargetL0, Trainer, Workspace, gradient_check,
 };
+
+use crate::cases::{Rng, check, list, one_of, option};
 
 /// What no setting accepts.
 const NEVER: [f64; 3] = [f64::NAN, f64::INFINITY, f64::NEG_INFINITY];
@@ -1485,26 +1487,33 @@ fn clipping_keeps_the_direction_of_a_gradient_whose_square_overflows() {
 
 // ---- any combination
 
-/// A number as it should be, or any at all.
-fn number(usual: impl Strategy<Value = f64> + 'static) -> BoxedStrategy<f64> {
-    prop_oneof![8 => usual, 1 => proptest::num::f64::ANY].boxed()
+/// Draws a number from 0 to `end`, or any number at all.
+fn number(rng: &mut Rng, end: f64) -> f64 {
+    match rng.random_range(0..54) {
+        0 => f64::NAN,
+        1 => f64::INFINITY,
+        2 => f64::NEG_INFINITY,
+        3 => one_of(rng, &[0.0, -0.0, f64::MIN_POSITIVE / 2.0]),
+        4 => f64::from_bits(rng.random()),
+        5 => -rng.random_range(0.0..end),
+        _ => rng.random_range(0.0..end),
+    }
 }
 
-fn activation() -> BoxedStrategy<Activation> {
-    prop_oneof![
-        Just(Activation::Sigmoid),
-        Just(Activation::Tanh),
-        Just(Activation::Relu),
-        Just(Activation::Identity),
-        Just(Activation::SaturatingLinear),
-        (0..4_usize).prop_map(Activation::TopK),
-        number(0.0..1.0_f64).prop_map(Activation::TopProportion),
-        number(0.0..1.0_f64).prop_map(Activation::WinnerTakeAll),
-        (0..4_usize).prop_map(Activation::BatchTopK),
-        Just(Activation::JumpRelu),
-        Just(Activation::Gated),
-    ]
-    .boxed()
+fn activation(rng: &mut Rng) -> Activation {
+    match rng.random_range(0..11) {
+        0 => Activation::Sigmoid,
+        1 => Activation::Tanh,
+        2 => Activation::Relu,
+        3 => Activation::Identity,
+        4 => Activation::SaturatingLinear,
+        5 => Activation::TopK(rng.random_range(0..4)),
+        6 => Activation::TopProportion(number(rng, 1.0)),
+        7 => Activation::WinnerTakeAll(number(rng, 1.0)),
+        8 => Activation::BatchTopK(rng.random_range(0..4)),
+        9 => Activation::JumpRelu,
+        _ => Activation::Gated,
+    }
 }
 
 /// Which penalty, and the factor where one is scaled.
@@ -1539,49 +1548,35 @@ struct Model {
     seed: u64,
 }
 
-fn any_model() -> impl Strategy<Value = Model> {
-    let layers = prop_oneof![
-        9 => proptest::collection::vec(1..7_usize, 2..5),
-        1 => proptest::collection::vec(0..4_usize, 0..3),
+fn any_model(rng: &mut Rng) -> Model {
+    let layers = match rng.random_range(0..10) {
+        0 => list(rng, 0..3, |rng| rng.random_range(0..4)),
+        _ => list(rng, 2..5, |rng| rng.random_range(1..7)),
+    };
+    let prefixes = match rng.random_range(0..5) {
+        0 => list(rng, 1..3, |rng| rng.random_range(0..4)),
+        _ => Vec::new(),
+    };
+    let initializations = [
+        Initialization::Glorot,
+        Initialization::He,
+        Initialization::TransposedDecoder,
     ];
-    let initialization = prop_oneof![
-        Just(Initialization::Glorot),
-        Just(Initialization::He),
-        Just(Initialization::TransposedDecoder),
-    ];
-    (
-        (layers, (activation(), activation()), any::<bool>()),
-        (0..9_usize, number(0.0..2.0_f64)),
-        number(0.0..1.0_f64),
-        (number(0.0..5.0_f64), number(0.0..0.1_f64)),
-        proptest::option::of(proptest::collection::vec(0..3_usize, 0..3)),
-        (any::<bool>(), initialization, any::<u64>()),
-        (
-            proptest::bool::weighted(0.3),
-            proptest::bool::weighted(0.3),
-            prop_oneof![
-                4 => Just(Vec::new()),
-                1 => proptest::collection::vec(0..4_usize, 1..3),
-            ],
-        ),
-    )
-        .prop_map(
-            |(shape, penalty, target, weights, penalized, start, extras)| Model {
-                layers: shape.0,
-                activations: shape.1,
-                cross_entropy: shape.2,
-                penalty,
-                target,
-                weights,
-                penalized,
-                tied: start.0,
-                pre_encoder_bias: extras.0,
-                norm_weighted: extras.1,
-                prefixes: extras.2,
-                initialization: start.1,
-                seed: start.2,
-            },
-        )
+    Model {
+        layers,
+        activations: (activation(rng), activation(rng)),
+        cross_entropy: rng.random(),
+        penalty: (rng.random_range(0..9), number(rng, 2.0)),
+        target: number(rng, 1.0),
+        weights: (number(rng, 5.0), number(rng, 0.1)),
+        penalized: option(rng, |rng| list(rng, 0..3, |rng| rng.random_range(0..3))),
+        tied: rng.random(),
+        pre_encoder_bias: rng.random_bool(0.3),
+        norm_weighted: rng.random_bool(0.3),
+        prefixes,
+        initialization: one_of(rng, &initializations),
+        seed: rng.random(),
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -1596,31 +1591,22 @@ struct Training {
     corruption: Option<(usize, f64, f64)>,
 }
 
-fn any_training() -> impl Strategy<Value = Training> {
-    let rate = prop_oneof![4 => 1e-3..1.0_f64, 1 => 1e-3..1e200_f64];
-    (
-        (rate, 0..4_usize),
-        proptest::option::of(0..9_usize),
-        number(0.0..0.5_f64),
-        proptest::option::of(0..3_usize),
-        proptest::option::of(number(0.0..2.0_f64)),
-        proptest::option::of((0..4_usize, number(0.0..1.0_f64), number(0.0..1.0_f64))),
-        proptest::option::of((0..3_usize, number(0.0..1.0_f64), number(0.0..1.0_f64))),
-    )
-        .prop_map(
-            |((rate, optimizer), batch_size, split, patience, clip, schedule, corruption)| {
-                Training {
-                    rate,
-                    optimizer,
-                    batch_size,
-                    split,
-                    patience,
-                    clip,
-                    schedule,
-                    corruption,
-                }
-            },
-        )
+fn any_training(rng: &mut Rng) -> Training {
+    let two = |rng: &mut Rng, kinds| {
+        let which = rng.random_range(0..kinds);
+        (which, number(rng, 1.0), number(rng, 1.0))
+    };
+    let largest = one_of(rng, &[1.0, 1.0, 1.0, 1.0, 1e200]);
+    Training {
+        rate: rng.random_range(1e-3..largest),
+        optimizer: rng.random_range(0..4),
+        batch_size: option(rng, |rng| rng.random_range(0..9)),
+        split: number(rng, 0.5),
+        patience: option(rng, |rng| rng.random_range(0..3)),
+        clip: option(rng, |rng| number(rng, 2.0)),
+        schedule: option(rng, |rng| two(rng, 4)),
+        corruption: option(rng, |rng| two(rng, 3)),
+    }
 }
 
 fn build<T: Real>(model: &Model) -> Result<SparseAutoencoder<T>, Error> {
@@ -1702,47 +1688,47 @@ enum Outcome {
     Fitted,
 }
 
-fn outcome<T: Real>(model: &Model, training: &Training) -> Result<Outcome, TestCaseError> {
+fn outcome<T: Real>(model: &Model, training: &Training) -> Outcome {
     let Ok(mut model) = build::<T>(model) else {
-        return Ok(Outcome::NotBuilt);
+        return Outcome::NotBuilt;
     };
     let visible = model.layout().visible();
     let x = DMatrix::from_fn(visible, 9, |i, j| T::of(((3 * i + 2 * j) % 7) as f64 / 6.0));
     let before = bits(&model);
     let fitted = prepare(training).and_then(|mut trainer| trainer.fit(&mut model, &x));
     let theta = model.parameters().as_slice();
-    prop_assert!(theta.iter().all(|theta| theta.is_finite()));
+    assert!(theta.iter().all(|theta| theta.is_finite()));
     // Where rounding is far below the bound of `folds`, and chooses nothing: a threshold of BatchTopK may
     // be exactly what one of the samples has.
     let mut activations = model.hidden_activations().iter();
     let decided = activations.all(|f| !matches!(f, Activation::BatchTopK(_)));
     let small = theta.iter().all(|theta| theta.to_f64().abs() < 4.0);
     if size_of::<T>() == 8 && decided && small {
-        folds(&model, &x)?;
+        folds(&model, &x);
     }
-    Ok(match fitted {
+    match fitted {
         Ok(report) => {
             let losses = report.history.iter().chain(&report.validation);
             for loss in losses {
-                prop_assert!(loss.total().is_finite());
+                assert!(loss.total().is_finite());
             }
-            prop_assert_eq!(report.history.len(), report.epochs);
+            assert_eq!(report.history.len(), report.epochs);
             Outcome::Fitted
         }
         Err(Error::Diverged { loss, .. }) => {
-            prop_assert!(!loss.is_finite());
+            assert!(!loss.is_finite());
             Outcome::Diverged
         }
         Err(_) => {
-            prop_assert_eq!(bits(&model), before);
+            assert_eq!(bits(&model), before);
             Outcome::NotFitted
         }
-    })
+    }
 }
 
 /// Whatever was learned from samples is what the folded model does with those of which they are the scaled
 /// ones, or it is refused by the rule. Exact to 1e-16 times numbers of at most 1e7.
-fn folds<T: Real>(model: &SparseAutoencoder<T>, scaled: &DMatrix<T>) -> Result<(), TestCaseError> {
+fn folds<T: Real>(model: &SparseAutoencoder<T>, scaled: &DMatrix<T>) {
     let visible = scaled.nrows();
     let vector = |f: fn(f64) -> f64| (0..visible).map(|i| T::of(f(i as f64))).collect::<Vec<_>>();
     let scaler = Scaler::new(
@@ -1757,37 +1743,25 @@ fn folds<T: Real>(model: &SparseAutoencoder<T>, scaled: &DMatrix<T>) -> Result<(
         Ok(()) => {
             let hidden = model.encode(scaled).unwrap();
             let difference = (folded.encode(&samples).unwrap() - hidden).amax();
-            prop_assert!(difference < T::of(1e-7), "{difference}");
+            assert!(difference < T::of(1e-7), "{difference}");
         }
         Err(error) => {
-            prop_assert!(matches!(error, Error::Incompatible { .. }), "{error}");
+            assert!(matches!(error, Error::Incompatible { .. }), "{error}");
             let identity = model.output_activation() == Activation::Identity;
-            prop_assert!(!identity || model.layout().is_tied());
-            prop_assert_eq!(folded.parameters(), model.parameters());
+            assert!(!identity || model.layout().is_tied());
+            assert_eq!(folded.parameters(), model.parameters());
         }
     }
-    Ok(())
 }
 
 #[test]
 fn any_combination_of_settings_trains_or_is_refused() {
-    let mut config = ProptestConfig::with_cases(4000);
-    config.failure_persistence = None;
     let mut counts = [0; 4];
-    let rng = proptest::test_runner::TestRng::deterministic_rng(config.rng_algorithm);
-    let mut runner = proptest::test_runner::TestRunner::new_with_rng(config, rng);
-    let counted = std::cell::RefCell::new(&mut counts);
-    runner
-        .run(&(any_model(), any_training()), |(model, training)| {
-            for outcome in [
-                outcome::<f32>(&model, &training)?,
-                outcome::<f64>(&model, &training)?,
-            ] {
-                counted.borrow_mut()[outcome as usize] += 1;
-            }
-            Ok(())
-        })
-        .unwrap();
+    let draw = |rng: &mut Rng| (any_model(rng), any_training(rng));
+    check(4000, draw, |(model, training)| {
+        counts[outcome::<f32>(&model, &training) as usize] += 1;
+        counts[outcome::<f64>(&model, &training) as usize] += 1;
+    });
     // Otherwise the test would show little.
     assert!(counts.iter().all(|&count| count >= 40), "{counts:?}");
 }

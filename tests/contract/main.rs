@@ -2,6 +2,8 @@
 
 mod alone;
 mod auto_traits;
+#[path = "../cases/mod.rs"]
+mod cases;
 mod concurrency;
 mod convention;
 mod custom_penalty;

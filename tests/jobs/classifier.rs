@@ -9,8 +9,8 @@ use sparse_autoencoder::{
 };
 use std::ops::ControlFlow;
 
-#[path = "../../examples/data/mod.rs"]
-mod data;
+#[path = "../digits/mod.rs"]
+mod digits;
 
 fn samples(features: usize, count: usize) -> DMatrix<f64> {
     DMatrix::from_fn(features, count, |i, j| {
@@ -303,11 +303,7 @@ fn the_best_epoch_on_samples_held_out_is_kept() {
 
 #[test]
 fn pretrained_and_fine_tuned_layers_beat_softmax_on_pixels() {
-    let (training, test) = data::digits().unwrap().split(497, 1).unwrap();
-    let labels = |digits: &data::Digits| -> Vec<usize> {
-        digits.labels.iter().map(|&label| label.into()).collect()
-    };
-    let (known, unseen) = (labels(&training), labels(&test));
+    let ((training, known), (test, unseen)) = digits::split(497);
     let lbfgs = || ClassifierTrainer::new(Lbfgs::new()).epochs(200);
     let softmax = |features| {
         SoftmaxClassifier::<f32>::new(features, 10)
@@ -316,8 +312,8 @@ fn pretrained_and_fine_tuned_layers_beat_softmax_on_pixels() {
             .unwrap()
     };
     let mut raw = softmax(64);
-    raw.fit(&mut lbfgs(), &training.samples, &known).unwrap();
-    let raw = raw.accuracy(&test.samples, &unseen).unwrap();
+    raw.fit(&mut lbfgs(), &training, &known).unwrap();
+    let raw = raw.accuracy(&test, &unseen).unwrap();
 
     let mut sae = SparseAutoencoder::builder()
         .layers([64, 64])
@@ -329,15 +325,15 @@ fn pretrained_and_fine_tuned_layers_beat_softmax_on_pixels() {
         .unwrap();
     Trainer::new(Lbfgs::new())
         .epochs(200)
-        .fit(&mut sae, &training.samples)
+        .fit(&mut sae, &training)
         .unwrap();
     let mut head = softmax(64);
-    let features = sae.encode(&training.samples).unwrap();
+    let features = sae.encode(&training).unwrap();
     head.fit(&mut lbfgs(), &features, &known).unwrap();
     let mut deep = head.on_top_of(&[sae]).unwrap();
-    let before = deep.accuracy(&test.samples, &unseen).unwrap();
-    deep.fit(&mut lbfgs(), &training.samples, &known).unwrap();
-    let after = deep.accuracy(&test.samples, &unseen).unwrap();
+    let before = deep.accuracy(&test, &unseen).unwrap();
+    deep.fit(&mut lbfgs(), &training, &known).unwrap();
+    let after = deep.accuracy(&test, &unseen).unwrap();
     println!("raw {raw:.4}, before {before:.4}, after {after:.4}");
     assert!(before > 0.85 && after > before && after > raw && after > 0.965);
 }

@@ -1,6 +1,8 @@
 //! What models are trained for, and how what they do is measured.
 
 mod anomaly;
+#[path = "../cases/mod.rs"]
+mod cases;
 mod classifier;
 mod compressed;
 mod dictionary;

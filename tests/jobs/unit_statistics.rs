@@ -2,11 +2,12 @@
 
 #![allow(clippy::float_cmp)] // the same sums, in the same order
 
-use proptest::prelude::*;
+use rand::RngExt;
 use sparse_autoencoder::metrics::UnitStatistics;
 use sparse_autoencoder::nalgebra::DMatrix;
 use sparse_autoencoder::{Error, Real, SparseHidden};
 
+use crate::cases::{Rng, check, list};
 use crate::compressed::compress;
 
 fn assert_naive<T: Real>(statistics: &UnitStatistics, hidden: &DMatrix<T>, top: usize) {
@@ -35,31 +36,25 @@ fn assert_naive<T: Real>(statistics: &UnitStatistics, hidden: &DMatrix<T>, top: 
 }
 
 /// Few different values, so that many are equal; about half of them 0.
-fn activation() -> impl Strategy<Value = f32> {
-    prop_oneof![
-        3 => Just(0.0),
-        1 => Just(-0.0),
-        3 => (1_u8..5).prop_map(|h| f32::from(h) * 0.3),
-        1 => -2.0_f32..2.0,
-    ]
+fn activation(rng: &mut Rng) -> f32 {
+    match rng.random_range(0..8) {
+        0..3 => 0.0,
+        3 => -0.0,
+        4..7 => f32::from(rng.random_range(1_u8..5)) * 0.3,
+        _ => rng.random_range(-2.0..2.0),
+    }
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig {
-        cases: 128,
-        failure_persistence: None,
-        ..ProptestConfig::default()
-    })]
-
-    #[test]
-    fn agrees_with_its_definitions_however_the_stream_is_divided(
-        (units, hidden) in (1_usize..7, 1_usize..40).prop_flat_map(|(units, count)| {
-            (Just(units), prop::collection::vec(activation(), units * count))
-        }),
-        batches in prop::collection::vec((1_usize..9, any::<bool>()), 40),
-        top in 0_usize..6,
-    ) {
-        let hidden = DMatrix::from_column_slice(units, hidden.len() / units, &hidden);
+#[test]
+fn agrees_with_its_definitions_however_the_stream_is_divided() {
+    let draw = |rng: &mut Rng| {
+        let (units, count) = (rng.random_range(1..7), rng.random_range(1..40));
+        let hidden = DMatrix::from_fn(units, count, |_, _| activation(rng));
+        let batch = |rng: &mut Rng| (rng.random_range(1..9), rng.random());
+        (hidden, list(rng, 40..41, batch), rng.random_range(0..6))
+    };
+    check(128, draw, |(hidden, batches, top)| {
+        let units = hidden.nrows();
         let mut whole = UnitStatistics::new(units, top);
         whole.add(&hidden).unwrap();
         assert_naive(&whole, &hidden, top);
@@ -77,7 +72,7 @@ proptest! {
             }
         }
         assert_eq!(divided, whole);
-    }
+    });
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! The passes of a model: gradients, values, and the laws that both keep.
 
 mod calibration;
+#[path = "../cases/mod.rs"]
+mod cases;
 mod decoder_norm;
 mod folding;
 mod gated;

@@ -3,12 +3,13 @@
 
 #![allow(clippy::float_cmp)] // equality is the claim
 
-use proptest::prelude::*;
+use rand::RngExt;
 use sparse_autoencoder::nalgebra::DMatrix;
 use sparse_autoencoder::{
     Activation, Error, Real, SparseAutoencoder, SparseAutoencoderBuilder, SparseHidden, Workspace,
 };
 
+use crate::cases::{Rng, check, option};
 use crate::variants::{self, Shape};
 
 /// Samples that are decoded by the same sums, densely or not.
@@ -122,39 +123,46 @@ fn assert_decodes<T: Real>(model: &SparseAutoencoder<T>, hidden: &SparseHidden<T
     }
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig {
-        cases: 96,
-        failure_persistence: None,
-        ..ProptestConfig::default()
-    })]
-
-    #[test]
-    fn agrees_with_the_dense_layer(
-        visible in 1_usize..9,
-        middle in prop::option::of(1_usize..9),
-        units in prop_oneof![Just(1_usize), 2_usize..20, 20_usize..90],
-        count in prop_oneof![Just(1_usize), 2_usize..50],
-        which in 0_usize..12,
-        [tied, pre_encoder_bias] in any::<[bool; 2]>(),
-        seed: u64,
-    ) {
-        let activation = activations(units)[which];
-        let middle = middle.filter(|_| activation != Activation::Gated); // refused
-        let mut layers = vec![visible];
-        layers.extend(middle);
-        layers.push(units);
-        let builder = builder::<f64>(&layers, activation).tied(tied).pre_encoder_bias(pre_encoder_bias).seed(seed);
-        let (model, x) = (model(&builder), samples(visible, count));
-        let hidden = assert_encodes(&model, &x);
-        if let Activation::TopK(k) = activation {
-            assert!(hidden.iter().all(|(units, _)| units.len() <= k));
-        }
-        if middle.is_none() {
-            assert_decodes(&model, &hidden);
-        }
-        assert_decodes_few(&model, &x);
-    }
+#[test]
+fn agrees_with_the_dense_layer() {
+    let draw = |rng: &mut Rng| {
+        let units = match rng.random_range(0..3) {
+            0 => 1,
+            1 => rng.random_range(2..20),
+            _ => rng.random_range(20..90),
+        };
+        let alone = rng.random();
+        let count = if alone { 1 } else { rng.random_range(2..50) };
+        let middle = option(rng, |rng| rng.random_range(1..9));
+        let switches: [bool; 2] = rng.random();
+        let [visible, which] = [1..9, 0..12].map(|range| rng.random_range(range));
+        (visible, middle, units, count, which, switches, rng.random())
+    };
+    check(
+        96,
+        draw,
+        |(visible, middle, units, count, which, switches, seed)| {
+            let [tied, pre_encoder_bias] = switches;
+            let activation = activations(units)[which];
+            let middle = middle.filter(|_| activation != Activation::Gated); // refused
+            let mut layers = vec![visible];
+            layers.extend(middle);
+            layers.push(units);
+            let builder = builder::<f64>(&layers, activation)
+                .tied(tied)
+                .pre_encoder_bias(pre_encoder_bias)
+                .seed(seed);
+            let (model, x) = (model(&builder), samples(visible, count));
+            let hidden = assert_encodes(&model, &x);
+            if let Activation::TopK(k) = activation {
+                assert!(hidden.iter().all(|(units, _)| units.len() <= k));
+            }
+            if middle.is_none() {
+                assert_decodes(&model, &hidden);
+            }
+            assert_decodes_few(&model, &x);
+        },
+    );
 }
 
 /// The bound of [`assert_decodes`] is for one linear layer. Of two, or with another output, that of the

@@ -3,14 +3,13 @@
 //! Every seed is fixed. The bounds leave room for another processor's rounding, not for luck: each
 //! says beside it what was measured.
 
-#[path = "../../examples/data/mod.rs"]
-mod data;
+#[path = "../digits/mod.rs"]
+mod digits;
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use data::Digits;
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
@@ -29,8 +28,9 @@ const UNITS: usize = 100;
 const TARGET: f64 = 0.05;
 
 /// 1500 digits to learn from, and 297 that no model sees.
-fn digits() -> (Digits, Digits) {
-    data::digits().unwrap().split(297, 1).unwrap()
+fn digits() -> (DMatrix<f32>, DMatrix<f32>) {
+    let ((digits, _), (unseen, _)) = digits::split(297);
+    (digits, unseen)
 }
 
 fn builder() -> SparseAutoencoderBuilder<f32> {
@@ -97,8 +97,8 @@ fn learn(
 ) -> (SparseAutoencoder<f32>, Representation) {
     let (digits, unseen) = digits();
     let mut sae = builder.build().unwrap();
-    trainer.fit(&mut sae, &digits.samples).unwrap();
-    let representation = Representation::of(&sae, &unseen.samples);
+    trainer.fit(&mut sae, &digits).unwrap();
+    let representation = Representation::of(&sae, &unseen);
     println!("{representation:.3?}");
     (sae, representation)
 }
@@ -187,13 +187,13 @@ fn sigmoid_with_l1_or_proportion_explains_unseen_digits() {
 #[test]
 fn top_k_beats_as_many_principal_components() {
     let (digits, unseen) = digits();
-    let mean = digits.samples.column_mean();
+    let mean = digits.column_mean();
     let centred = |samples: &DMatrix<f32>| {
         let mut samples = samples.clone();
         samples.column_iter_mut().for_each(|mut x| x -= &mean);
         samples
     };
-    let covariance = centred(&digits.samples) * centred(&digits.samples).transpose();
+    let covariance = centred(&digits) * centred(&digits).transpose();
     let eigen = covariance.symmetric_eigen();
     let mut order: Vec<usize> = (0..PIXELS).collect();
     order.sort_by(|&a, &b| eigen.eigenvalues[b].total_cmp(&eigen.eigenvalues[a]));
@@ -201,7 +201,7 @@ fn top_k_beats_as_many_principal_components() {
     for (k, at_least) in [(5, 0.76), (10, 0.85)] {
         // 0.784, 0.868
         let components = eigen.eigenvectors.select_columns(&order[..k]);
-        let unseen = centred(&unseen.samples);
+        let unseen = centred(&unseen);
         let dense =
             explained_variance(&unseen, &(&components * (components.transpose() * &unseen)));
 
@@ -340,14 +340,14 @@ fn gated_units_find_a_planted_dictionary_and_shrink_nothing() {
 fn denoising_restores_masked_digits_better() {
     let (digits, unseen) = digits();
     let masking = Corruption::Masking { fraction: 0.3 };
-    let mut masked = unseen.samples.clone();
+    let mut masked = unseen.clone();
     masking.apply(masked.as_mut_slice(), 5).unwrap();
     let error = |trainer: Trainer<f32>| {
         let (mut sae, mut trainer) = (kl().build().unwrap(), trainer);
-        trainer.fit(&mut sae, &digits.samples).unwrap();
+        trainer.fit(&mut sae, &digits).unwrap();
         let mut metrics = ReconstructionMetrics::new(PIXELS);
         metrics
-            .add(&unseen.samples, &sae.reconstruct(&masked).unwrap())
+            .add(&unseen, &sae.reconstruct(&masked).unwrap())
             .unwrap();
         metrics.mean_squared_error().unwrap()
     };
@@ -391,17 +391,17 @@ fn lbfgs_gets_lower_than_adam_with_as_many_evaluations() {
         evaluations: Arc::clone(&evaluations),
     })
     .epochs(200)
-    .fit(&mut sae, &digits.samples)
+    .fit(&mut sae, &digits)
     .unwrap();
-    let lbfgs = sae.loss(&digits.samples).unwrap().total();
+    let lbfgs = sae.loss(&digits).unwrap().total();
     let evaluations = evaluations.load(Ordering::Relaxed);
     for rate in [1e-3, 3e-3, 1e-2, 3e-2, 1e-1] {
         let mut sae = kl().build().unwrap();
         adam(rate, evaluations)
-            .batch_size(digits.samples.ncols())
-            .fit(&mut sae, &digits.samples)
+            .batch_size(digits.ncols())
+            .fit(&mut sae, &digits)
             .unwrap();
-        let adam = sae.loss(&digits.samples).unwrap().total();
+        let adam = sae.loss(&digits).unwrap().total();
         println!("{evaluations} evaluations: L-BFGS {lbfgs:.4}, Adam at {rate} {adam:.4}");
         assert!(lbfgs < adam, "{lbfgs}, {adam} at {rate}"); // 0.424, at best 1.281
     }
@@ -411,7 +411,7 @@ fn lbfgs_gets_lower_than_adam_with_as_many_evaluations() {
 fn patience_restores_the_best_epoch() {
     let (digits, _) = digits();
     // So few samples, with neither penalty nor decay, that learning more becomes learning by heart.
-    let few = digits.samples.columns(0, 80).into_owned();
+    let few = digits.columns(0, 80).into_owned();
     let mut sae = builder().penalty(()).build().unwrap();
     let mut lowest = f32::INFINITY;
     let mut best = Vec::new();

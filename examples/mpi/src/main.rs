@@ -8,14 +8,13 @@
 //! alone, with all samples, and compares: the parameters, and the time.
 
 mod all_reduce;
-#[path = "../../data/mod.rs"]
-mod data;
 
 use std::error::Error;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use all_reduce::World;
+use experiments::photographs;
 use mpi::Threading;
 use mpi::traits::*;
 use sparse_autoencoder::nalgebra::DMatrix;
@@ -140,7 +139,7 @@ fn difference(a: &SparseAutoencoder<f32>, b: &SparseAutoencoder<f32>) -> f32 {
 
 /// Patches of photographs between 0.1 and 0.9, the same in every process.
 fn patches() -> Result<DMatrix<f32>, Box<dyn Error>> {
-    let photographs = data::photographs()?;
-    let patches = data::patches(&photographs, PATCH, PATCHES, 1)?;
+    let photographs = photographs::load()?;
+    let patches = photographs::patches(&photographs, PATCH, PATCHES, 1)?;
     Ok(patches.map(|grey| 0.1 + 0.8 * grey))
 }

@@ -1,0 +1,179 @@
+//! Trains on a file that need not fit into memory, and says what that costs.
+//!
+//! ```text
+//! cargo run --release -p experiments --bin larger_than_memory [FILE [compare]]
+//! ```
+//!
+//! FILE is a NumPy file, `.npy`, of samples × entries in [0, 1]; without one, a file of fainter and fainter copies
+//! of the digits is written to the folder for temporary files. It is trained on where it is, and the
+//! most memory that the process has held until then is printed. With `compare`, and without a FILE,
+//! it is then loaded, and epochs over the file and over the matrix alternate.
+//!
+//! At the end the file is encoded, batch by batch, and a stream of its batches is trained on through
+//! a shuffle buffer, as one would train on samples that come from elsewhere and only once.
+//!
+//! It writes `out/larger_than_memory.svg`: the loss on the batches of the stream, before each is
+//! learned from.
+
+use std::error::Error;
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use experiments::chart::curves::{Axis, Curve, Panel, Place};
+use experiments::{chart, digits};
+use sparse_autoencoder::metrics::SparsityMetrics;
+use sparse_autoencoder::{
+    Adam, KlDivergence, NpyFile, Samples, Schedule, ShuffleBuffer, SparseAutoencoder, Trainer,
+};
+
+const HIDDEN: usize = 256;
+const BATCH: usize = 256;
+const ROUNDS: usize = 3;
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let arguments = std::env::args().skip(1).collect::<Vec<_>>();
+    let written = arguments.is_empty().then(write_digits).transpose()?;
+    let path = written.as_deref().or(arguments.first().map(Path::new));
+    let path = path.ok_or("no file")?;
+    let result = run(path, arguments.len() != 1);
+    if let Some(written) = written {
+        std::fs::remove_file(written)?;
+    }
+    result
+}
+
+fn run(path: &Path, compare: bool) -> Result<(), Box<dyn Error>> {
+    let file = NpyFile::<f32>::open(path)?;
+    let (count, visible) = (file.count(), file.entries());
+    let size = megabytes(std::fs::metadata(path)?.len());
+    println!("{count} samples of {visible} entries, {size:.0} MB");
+    epoch(&file)?; // so that the file is in the system's cache, if it fits there
+    let seconds = epoch(&file)?;
+    println!("from the file: {:.0} samples/s", rate(count, seconds));
+    match peak_memory() {
+        Some(bytes) => println!("at most {:.0} MB resident", megabytes(bytes)),
+        None => println!("this system does not tell how much memory was resident"),
+    }
+
+    if compare {
+        let matrix = file.to_matrix()?;
+        let mut best = [f64::INFINITY; 2];
+        for _ in 0..ROUNDS {
+            let seconds = [epoch(&file)?, epoch(&matrix)?];
+            println!(
+                "an epoch: {:.2} s from the file, {:.2} s from memory",
+                seconds[0], seconds[1]
+            );
+            best = [0, 1].map(|k| best[k].min(seconds[k]));
+        }
+        println!(
+            "the best: {:.1} % of the speed in memory",
+            100.0 * best[1] / best[0]
+        );
+    }
+
+    let mut sae = model(visible)?;
+    let steps = count.div_ceil(BATCH);
+    let mut trainer = Trainer::new(Adam::new(1e-3)?)
+        .schedule(Schedule::linear(0.0))
+        .steps(steps);
+    let mut losses = Vec::new();
+    for batch in ShuffleBuffer::new(file.batches(1024), 20 * BATCH)?.batch_size(BATCH)? {
+        let loss = trainer.partial_fit(&mut sae, &batch?)?;
+        losses.push(f64::from(loss.reconstruction));
+    }
+    draw(&losses)?;
+    let mut sparsity = SparsityMetrics::new(HIDDEN);
+    for batch in file.batches(1024) {
+        sparsity.add(&sae.encode(&batch?)?)?;
+    }
+    let mean = sparsity.mean_activation().ok_or("no sample")?.mean();
+    println!("after one pass over a stream: a mean activation of {mean:.3}");
+    Ok(())
+}
+
+/// The losses of the steps, a hundred points of them: each the mean of some steps in a row.
+fn draw(losses: &[f64]) -> Result<(), Box<dyn Error>> {
+    let steps = losses.len().div_ceil(100).max(1);
+    let points = losses.chunks(steps).enumerate().map(|(index, losses)| {
+        #[allow(clippy::cast_precision_loss)] // counts
+        let [samples, count] = [(index * steps * BATCH) as f64, losses.len() as f64];
+        (samples / 1000.0, losses.iter().sum::<f64>() / count)
+    });
+    chart::curves::panels(
+        Path::new("out/larger_than_memory.svg"),
+        "One pass over a file, through a shuffle buffer",
+        Axis::linear("thousands of samples"),
+        &[Panel {
+            axis: Axis::linear("reconstruction loss"),
+            curves: vec![Curve::new("batches, before they are learned from", points)],
+            names: Place::UpperRight,
+        }],
+    )
+}
+
+fn model(visible: usize) -> Result<SparseAutoencoder<f32>, sparse_autoencoder::Error> {
+    SparseAutoencoder::builder()
+        .layers([visible, HIDDEN])
+        .penalty(KlDivergence)
+        .sparsity_target(0.05)
+        .penalty_weight(0.1)
+        .build()
+}
+
+/// Seconds of an epoch.
+fn epoch(samples: impl Samples<f32>) -> Result<f64, Box<dyn Error>> {
+    let mut sae = model(samples.entries())?;
+    let mut trainer = Trainer::new(Adam::new(1e-3)?).epochs(1).batch_size(BATCH);
+    let start = Instant::now();
+    trainer.fit(&mut sae, samples)?;
+    Ok(start.elapsed().as_secs_f64())
+}
+
+/// Fainter and fainter copies of the digits, sample after sample: 115 MB of them, or a few.
+fn write_digits() -> Result<PathBuf, Box<dyn Error>> {
+    let digits = digits::load()?.samples;
+    let copies: u8 = if std::env::var_os("EXAMPLE_SHORT").is_some() {
+        5
+    } else {
+        250
+    };
+    let (count, visible) = (usize::from(copies) * digits.ncols(), digits.nrows());
+    let path = std::env::temp_dir().join(format!("digits-{}.npy", std::process::id()));
+    let mut file = BufWriter::new(File::create_new(&path)?);
+    let header =
+        format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({count}, {visible}), }}\n");
+    file.write_all(b"\x93NUMPY\x01\x00")?;
+    file.write_all(&u16::try_from(header.len())?.to_le_bytes())?;
+    file.write_all(header.as_bytes())?;
+    for copy in 0..copies {
+        let faint = 1.0 - f32::from(copy) / 512.0;
+        for value in &digits {
+            file.write_all(&(faint * value).to_le_bytes())?;
+        }
+    }
+    file.flush()?;
+    Ok(path)
+}
+
+/// The most bytes that this process has held in memory, as Linux tells it.
+fn peak_memory() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let kibibytes: u64 = line.trim().strip_suffix(" kB")?.parse().ok()?;
+    Some(1024 * kibibytes)
+}
+
+#[allow(clippy::cast_precision_loss)] // to be read
+fn megabytes(bytes: u64) -> f64 {
+    bytes as f64 / 1e6
+}
+
+#[allow(clippy::cast_precision_loss)] // to be read
+fn rate(samples: usize, seconds: f64) -> f64 {
+    samples as f64 / seconds
+}

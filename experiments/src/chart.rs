@@ -1,0 +1,330 @@
+//! Charts as SVG files: text that can be read, lines that can be told apart, and nothing else.
+
+pub mod curves;
+
+use std::error::Error;
+use std::fmt::Write;
+use std::fs::{create_dir_all, write};
+use std::ops::Range;
+use std::path::Path;
+
+use plotters::coord::Shift;
+use plotters::prelude::*;
+use plotters::style::text_anchor::{HPos, Pos, VPos};
+use sparse_autoencoder::nalgebra::DMatrix;
+
+/// Of Okabe & Ito, to be told apart with any eyes.
+pub const BLUE_LINE: RGBColor = RGBColor(0, 114, 178);
+pub const ORANGE_LINE: RGBColor = RGBColor(213, 94, 0);
+const COLOURS: [RGBColor; 10] = [
+    BLUE_LINE,
+    ORANGE_LINE,
+    RGBColor(0, 158, 115),
+    RGBColor(204, 121, 167),
+    RGBColor(230, 159, 0),
+    RGBColor(86, 180, 233),
+    // and of Tol's muted scheme, for classes beyond six
+    RGBColor(136, 34, 85),
+    RGBColor(153, 153, 51),
+    BLACK,
+    RGBColor(150, 150, 150),
+];
+const GREY: RGBColor = RGBColor(120, 120, 120);
+
+const SIZE: (u32, u32) = (720, 480);
+const SQUARE: (u32, u32) = (560, 560);
+const FONT: &str = "sans-serif";
+
+type Canvas<'a> = DrawingArea<SVGBackend<'a>, Shift>;
+
+/// A named line.
+pub struct Line {
+    pub name: String,
+    pub points: Vec<(f64, f64)>,
+}
+
+/// ROC curves: the rate of detections over the rate of false alarms.
+pub fn roc(path: &Path, title: &str, curves: &[Line]) -> Result<(), Box<dyn Error>> {
+    draw(path, SQUARE, |canvas| {
+        let mut chart = ChartBuilder::on(canvas)
+            .caption(title, (FONT, 20))
+            .margin(16)
+            .x_label_area_size(46)
+            .y_label_area_size(56)
+            .build_cartesian_2d(-0.01..1.01, -0.01..1.01)?;
+        chart
+            .configure_mesh()
+            .light_line_style(WHITE)
+            .bold_line_style(GREY.mix(0.25))
+            .x_labels(6)
+            .y_labels(6)
+            .x_label_formatter(&|x| format!("{x:.1}"))
+            .y_label_formatter(&|y| format!("{y:.1}"))
+            .x_desc("share of normal samples that raise an alarm")
+            .y_desc("share of anomalies that are found")
+            .label_style((FONT, 15))
+            .axis_desc_style((FONT, 16))
+            .draw()?;
+        chart.draw_series(LineSeries::new([(0.0, 0.0), (1.0, 1.0)], GREY.mix(0.5)))?;
+        for (curve, colour) in curves.iter().zip(COLOURS.iter().cycle()) {
+            chart
+                .draw_series(LineSeries::new(
+                    curve.points.iter().copied(),
+                    colour.stroke_width(2),
+                ))?
+                .label(&curve.name)
+                .legend(|(x, y)| PathElement::new([(x, y), (x + 24, y)], colour.stroke_width(3)));
+        }
+        chart
+            .configure_series_labels()
+            .position(SeriesLabelPosition::LowerRight)
+            .background_style(WHITE)
+            .border_style(GREY.mix(0.5))
+            .legend_area_size(32)
+            .margin(12)
+            .label_font((FONT, 15))
+            .draw()?;
+        Ok(())
+    })
+}
+
+/// How the scores of normal samples and of anomalies are distributed, over a logarithmic axis, with
+/// the threshold between them. Each histogram has an area of its own: the share of its samples.
+pub fn scores(
+    path: &Path,
+    title: &str,
+    [normal, anomalous]: [&[f64]; 2],
+    threshold: f64,
+) -> Result<(), Box<dyn Error>> {
+    const BINS: usize = 40;
+    let all = normal.iter().chain(anomalous).copied();
+    let positive = all.filter(|&score| score > 0.0 && score.is_finite());
+    let range = positive.fold(f64::INFINITY..0.0, |range: Range<f64>, score| {
+        range.start.min(score)..range.end.max(score)
+    });
+    if range.start >= range.end {
+        return Err("no scores to draw".into());
+    }
+    let (low, high) = (range.start.log10(), range.end.log10());
+    let width = (high - low) / f64::from(u32::try_from(BINS)?);
+    let shares = |scores: &[f64]| {
+        let mut counts = vec![0.0; BINS];
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // saturates
+        for score in scores {
+            let bin = ((score.log10() - low) / width) as usize;
+            counts[bin.min(BINS - 1)] += 100.0;
+        }
+        #[allow(clippy::cast_precision_loss)] // counts
+        let total = scores.len().max(1) as f64;
+        counts.iter().map(|count| count / total).collect::<Vec<_>>()
+    };
+    let histograms = [
+        ("normal", BLUE_LINE, shares(normal)),
+        ("anomalies", ORANGE_LINE, shares(anomalous)),
+    ];
+    let top = histograms
+        .iter()
+        .flat_map(|(_, _, shares)| shares)
+        .fold(0.0, |top: f64, &share| top.max(share));
+
+    draw(path, SIZE, |canvas| {
+        let mut chart = ChartBuilder::on(canvas)
+            .caption(title, (FONT, 20))
+            .margin(16)
+            .x_label_area_size(46)
+            .y_label_area_size(60)
+            .build_cartesian_2d(low..high, 0.0..1.12 * top)?;
+        chart
+            .configure_mesh()
+            .disable_x_mesh()
+            .light_line_style(WHITE)
+            .bold_line_style(GREY.mix(0.25))
+            .y_labels(6)
+            .x_labels(8)
+            .x_label_formatter(&|x| short(10_f64.powf(*x)))
+            .y_label_formatter(&|y| format!("{y:.0} %"))
+            .x_desc("score: squared error of the reconstruction (logarithmic)")
+            .y_desc("share of the samples")
+            .label_style((FONT, 15))
+            .axis_desc_style((FONT, 16))
+            .draw()?;
+        for (name, colour, shares) in &histograms {
+            let mut outline = vec![(low, 0.0)];
+            let mut left = low;
+            for &share in shares {
+                outline.push((left, share));
+                left += width;
+                outline.push((left, share));
+            }
+            outline.push((high, 0.0));
+            chart
+                .draw_series(
+                    AreaSeries::new(outline, 0.0, colour.mix(0.25))
+                        .border_style(colour.stroke_width(2)),
+                )?
+                .label(*name)
+                .legend(|(x, y)| {
+                    Rectangle::new([(x, y - 6), (x + 24, y + 6)], colour.mix(0.5).filled())
+                });
+        }
+        let threshold = threshold.log10().clamp(low, high);
+        chart
+            .draw_series(LineSeries::new(
+                [(threshold, 0.0), (threshold, 1.12 * top)],
+                BLACK.stroke_width(2),
+            ))?
+            .label("threshold")
+            .legend(|(x, y)| PathElement::new([(x, y), (x + 24, y)], BLACK.stroke_width(2)));
+        chart
+            .configure_series_labels()
+            .position(SeriesLabelPosition::UpperLeft)
+            .background_style(WHITE)
+            .border_style(GREY.mix(0.5))
+            .legend_area_size(32)
+            .margin(12)
+            .label_font((FONT, 15))
+            .draw()?;
+        Ok(())
+    })
+}
+
+/// Samples as points of a plane.
+pub struct Map<'a> {
+    pub title: &'a str,
+    pub axes: [&'a str; 2],
+    /// 2 × samples
+    pub points: &'a DMatrix<f32>,
+    /// 0 to 9 for each sample
+    pub classes: &'a [usize],
+}
+
+/// Maps side by side, a colour for each class, and its number where the middle of its points is.
+pub fn maps(path: &Path, maps: &[Map<'_>]) -> Result<(), Box<dyn Error>> {
+    const LEGEND: u32 = 36;
+    let width = SQUARE.0 * u32::try_from(maps.len())?;
+    let mut marks = String::new();
+    let svg = render((width, SQUARE.1 + LEGEND), |canvas| {
+        let (panels, legend) = canvas.split_vertically(SQUARE.1);
+        for (map, panel) in maps.iter().zip(panels.split_evenly((1, maps.len()))) {
+            marks += &draw_map(map, &panel)?;
+        }
+        for (class, colour) in (0..).zip(COLOURS) {
+            let x = i32::try_from(width)? / 2 + 48 * (class - 5) + 16;
+            legend.draw(&Circle::new((x, 12), 6, colour.filled()))?;
+            let style = (FONT, 16).into_text_style(&legend);
+            let style = style.pos(Pos::new(HPos::Left, VPos::Center));
+            legend.draw(&Text::new(class.to_string(), (x + 10, 12), style))?;
+        }
+        Ok(())
+    })?;
+    save(path, &svg.replace("</svg>", &(marks + "</svg>")))
+}
+
+/// Draws the axes of a map and returns its points and numbers. plotters has an element of 90 bytes
+/// for each point; a path whose round pen is set down at each takes 10.
+fn draw_map(map: &Map<'_>, panel: &Canvas<'_>) -> Result<String, Box<dyn Error>> {
+    let [xs, ys] = [0, 1].map(|axis| map.points.row(axis).map(f64::from));
+    let [x_range, y_range] = [&xs, &ys].map(|values| {
+        let margin = 0.04 * (values.max() - values.min()).max(f64::MIN_POSITIVE);
+        values.min() - margin..values.max() + margin
+    });
+    let mut chart = ChartBuilder::on(panel)
+        .caption(map.title, (FONT, 20))
+        .margin(16)
+        .x_label_area_size(46)
+        .y_label_area_size(56)
+        .build_cartesian_2d(x_range, y_range)?;
+    chart
+        .configure_mesh()
+        .max_light_lines(1) // none between the bold ones
+        .bold_line_style(GREY.mix(0.2))
+        .x_labels(6)
+        .y_labels(6)
+        .x_desc(map.axes[0])
+        .y_desc(map.axes[1])
+        .label_style((FONT, 15))
+        .axis_desc_style((FONT, 16))
+        .draw()?;
+
+    let (mut dots, mut numbers) = (String::new(), String::new());
+    for (class, colour) in COLOURS.iter().enumerate() {
+        let of_class = |values: &[f64]| {
+            let labelled = values.iter().zip(map.classes);
+            let chosen = labelled.filter(|(_, other)| **other == class);
+            chosen.map(|(&value, _)| value).collect::<Vec<_>>()
+        };
+        let [xs, ys] = [&xs, &ys].map(|values| of_class(values.as_slice()));
+        if xs.is_empty() {
+            continue;
+        }
+        let RGBColor(red, green, blue) = colour;
+        let colour = format!("#{red:02x}{green:02x}{blue:02x}");
+        let place = |x, y| chart.plotting_area().map_coordinate(&(x, y));
+        write!(
+            dots,
+            r#"<path stroke="{colour}" stroke-width="4" stroke-linecap="round" d=""#
+        )?;
+        for (&x, &y) in xs.iter().zip(&ys) {
+            let (x, y) = place(x, y);
+            write!(dots, "M{x} {y}h0")?;
+        }
+        writeln!(dots, r#""/>"#)?;
+        let (x, y) = place(median(xs), median(ys));
+        // Twice, as not every viewer knows how to paint the outline below the letter.
+        for outline in [
+            r##" stroke="#ffffff" stroke-width="6" stroke-linejoin="round""##,
+            "",
+        ] {
+            writeln!(
+                numbers,
+                r#"<text x="{x}" y="{y}" dy="0.35em" text-anchor="middle" font-family="{FONT}" font-size="24" font-weight="bold" fill="{colour}"{outline}>{class}</text>"#
+            )?;
+        }
+    }
+    Ok(dots + &numbers)
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+/// A number to two significant digits.
+fn short(value: f64) -> String {
+    match value {
+        1e5.. | ..1e-3 => format!("{value:.1e}"),
+        10.0.. => format!("{value:.0}"),
+        1.0.. => format!("{value:.1}"),
+        _ => format!("{value:.3}"),
+    }
+}
+
+fn draw(
+    path: &Path,
+    size: (u32, u32),
+    paint: impl FnOnce(&Canvas<'_>) -> Result<(), Box<dyn Error>>,
+) -> Result<(), Box<dyn Error>> {
+    save(path, &render(size, paint)?)
+}
+
+fn render(
+    size: (u32, u32),
+    paint: impl FnOnce(&Canvas<'_>) -> Result<(), Box<dyn Error>>,
+) -> Result<String, Box<dyn Error>> {
+    let mut svg = String::new();
+    {
+        let canvas = SVGBackend::with_string(&mut svg, size).into_drawing_area();
+        canvas.fill(&WHITE)?;
+        paint(&canvas)?;
+        canvas.present()?;
+    }
+    Ok(svg)
+}
+
+/// Writes the file, and creates the folders on the way to it.
+fn save(path: &Path, svg: &str) -> Result<(), Box<dyn Error>> {
+    let folder = path.parent().map_or(Ok(()), create_dir_all);
+    folder
+        .and_then(|()| write(path, svg))
+        .map_err(|error| format!("{}: {error}", path.display()).into())
+}

@@ -1,0 +1,17 @@
+//! What the experiments in `src/bin` share: data, variants, baselines, reports, charts, and pictures.
+//!
+//! ```text
+//! cargo run --release -p experiments --bin denoising
+//! ```
+
+pub mod chart;
+pub mod digits;
+pub mod mnist;
+pub mod neighbours;
+pub mod pca;
+pub mod photographs;
+pub mod picture;
+pub mod probe;
+pub mod report;
+pub mod synthetic;
+pub mod variants;

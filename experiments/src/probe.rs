@@ -1,0 +1,34 @@
+//! A linear probe: how well a linear classifier tells samples apart by their features.
+
+use nalgebra::DMatrix;
+use sparse_autoencoder::{Error, Lbfgs, SoftmaxClassifier, Trainer, nalgebra};
+
+/// Features, a sample per column, and the classes of the samples.
+pub type Features<'a> = (&'a DMatrix<f32>, &'a [usize]);
+
+/// Weight decays to choose from, the strongest first.
+const DECAYS: [f64; 3] = [1e-3, 1e-4, 1e-5];
+
+/// The accuracy on `test` of softmax regression, fitted to `training` with the weight decay that
+/// does best on `validation`. Each fit, of at most so many iterations, starts from what a stronger
+/// decay has led to.
+pub fn accuracy(
+    training: Features<'_>,
+    validation: Features<'_>,
+    test: Features<'_>,
+    iterations: usize,
+) -> Result<f64, Error> {
+    let classes = training.1.iter().max().map_or(0, |largest| largest + 1);
+    let mut classifier = SoftmaxClassifier::new(training.0.nrows(), classes)?;
+    let mut best = (0.0, classifier.clone());
+    for decay in DECAYS {
+        classifier = classifier.with_weight_decay(decay)?;
+        let mut trainer = Trainer::new(Lbfgs::new()).epochs(iterations);
+        classifier.fit(&mut trainer, training.0, training.1)?;
+        let accuracy = classifier.accuracy(validation.0, validation.1)?;
+        if accuracy > best.0 {
+            best = (accuracy, classifier.clone());
+        }
+    }
+    best.1.accuracy(test.0, test.1)
+}
