@@ -201,6 +201,7 @@
 )]
 
 pub mod applications;
+mod compiled;
 mod data;
 mod error;
 #[cfg(feature = "files")]

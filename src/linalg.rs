@@ -1,5 +1,18 @@
-//! Dense numerics that know nothing of autoencoders: matrix products, elementwise passes, reductions.
-//! The only folder that names the SIMD library.
+//! Dense numerics that know nothing of autoencoders: matrix products, passes over entries, reductions.
+//!
+//! Every kernel gives the same bits for any number of threads, allocates nothing once its
+//! [`Scratch`] has grown, and runs on the widest vectors of the machine. This is the only folder that
+//! names the SIMD library.
+//!
+//! | files | what they hold |
+//! |---|---|
+//! | [`gemm`], [`blocking`], [`packing`], [`micro_kernel`] | the matrix product, after Goto & van de Geijn |
+//! | [`gemv`], [`packed`] | products with few columns |
+//! | [`dot`], [`weighted_sum`], [`transpose`](mod@transpose) | kernels on columns |
+//! | [`elementwise`], [`column_panels`], [`update`](mod@update) | passes over all entries |
+//! | [`reduce`], [`decay`](mod@decay), [`norm`](mod@norm), [`wide`] | sums, norms, and sums beyond the range of `f64` |
+//! | [`math`] | what a scalar must offer: multiply-add, exponentials, its kernels |
+//! | [`parallel`], [`scratch`], [`aligned`], [`reserve`] | threads and memory |
 
 mod aligned;
 mod blocking;
@@ -7,7 +20,6 @@ mod column_panels;
 mod decay;
 mod dot;
 mod elementwise;
-mod finite;
 mod gemm;
 mod gemv;
 mod math;
@@ -16,6 +28,7 @@ mod norm;
 mod packed;
 mod packing;
 mod parallel;
+mod reduce;
 pub(crate) mod reserve;
 mod scratch;
 mod transpose;
@@ -26,30 +39,30 @@ pub(crate) mod wide;
 pub(crate) use aligned::Aligned;
 pub(crate) use decay::{decay, norm_squared};
 pub(crate) use elementwise::{
-    activate, activate_columns, add_column, add_products, add_scaled, backpropagate,
-    distance_squared, divide_by, multiply, residual, subtract, sum,
+    activate, activate_columns, add_column, add_products, axpy, backpropagate, distance_squared,
+    divide_by, multiply, residual, subtract, sum,
 };
-pub(crate) use finite::{all_finite, all_finite_columns};
-pub(crate) use gemm::{Write, product, transpose};
+pub(crate) use gemm::{Write, gemm, transpose};
 pub(crate) use math::Scalar;
 pub(crate) use norm::{norm, normalize, project_out};
-pub(crate) use packed::{Packed, product_by_column};
-pub(crate) use parallel::{Divide, Threads, divide, join};
+pub(crate) use packed::{Packed, gemm_packed};
+pub(crate) use parallel::{Divide, Threads, divide, join, split_each};
+pub(crate) use reduce::{all_finite, all_finite_columns};
 pub(crate) use scratch::Scratch;
 pub(crate) use update::update;
 
-/// Runs a loop compiled for the widest vectors of this machine, chosen at run time.
+/// Runs a loop that is compiled for the widest vectors of this machine.
 ///
-/// `loop_body` and all it calls must be inlined to be compiled for them, and should fuse its
-/// multiplications and additions with [`Scalar::fma`]. Mark the closure itself `#[inline(always)]`:
-/// one that is not inlined runs as baseline code, with a library call for every multiply-add.
+/// The loop must fuse its multiplications and additions with [`Scalar::fma`]. Mark the closure
+/// `#[inline(always)]`, and every function that it calls: code that is not inlined is compiled for
+/// baseline vectors, with a library call for every multiply-add.
 #[inline(always)]
 pub(crate) fn vectorize<R>(loop_body: impl FnOnce() -> R) -> R {
     pulp::Arch::new().dispatch(loop_body)
 }
 
-/// Runs a task on emulated vectors of so many bits, or on those of this machine: the vectors of other
-/// machines can be tested too.
+/// Runs a task on emulated vectors of this many bits, or on those of this machine. Tests the vectors of
+/// other machines.
 #[cfg(test)]
 fn run_on<W: pulp::WithSimd>(bits: Option<u32>, task: W) -> W::Output {
     match bits {

@@ -1,5 +1,6 @@
 //! The scalar types of the crate.
 
+use crate::compiled::Compiled;
 use crate::linalg::Scalar;
 
 /// The scalar of a model: `f32` or `f64`.
@@ -15,7 +16,7 @@ use crate::linalg::Scalar;
 /// }
 /// assert_eq!(half(3.0_f32), 1.5);
 /// ```
-pub trait Real: Scalar + nalgebra::RealField + Copy {
+pub trait Real: Scalar + Compiled + nalgebra::RealField + Copy {
     /// Returns the scalar nearest to `value`.
     fn of(value: f64) -> Self;
 

@@ -2,15 +2,15 @@
 //! products over them.
 
 mod active;
-mod collect;
 mod compact;
-mod largest;
+mod csc;
+mod kth_largest;
 mod top_k;
-mod top_of_batch;
+mod top_k_of_batch;
 mod unit_gradients;
 
-pub(crate) use active::Codes;
-pub(crate) use compact::Compressed;
-pub(crate) use largest::{Largest, keep_largest};
-pub(crate) use top_of_batch::{Cuts, keep_largest_of_batch, keep_largest_of_units};
-pub(crate) use unit_gradients::{Passed, UnitGradients, UnitOperands};
+pub(crate) use active::ActiveUnits;
+pub(crate) use csc::Csc;
+pub(crate) use kth_largest::{KthLargest, keep_top_k};
+pub(crate) use top_k_of_batch::{Cutoffs, keep_top_k_of_batch, keep_top_k_of_units};
+pub(crate) use unit_gradients::UnitOperands;

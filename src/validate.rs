@@ -82,6 +82,7 @@ pub(crate) fn check_batch<T: Real>(
 }
 
 /// Runs [`check_batch`] on several threads if the batch is large.
+#[inline(never)]
 pub(crate) fn check_batch_on<T: Real>(
     threads: Threads,
     batch: DMatrixView<'_, T>,

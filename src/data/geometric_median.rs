@@ -64,7 +64,7 @@ pub fn geometric_median<'a, T: Real>(
             *distance = linalg::norm(away.as_slice());
             let weight = distance.recip();
             if weight.is_finite() {
-                linalg::add_scaled(pull.as_mut_slice(), weight, away.as_slice());
+                linalg::axpy(weight, away.as_slice(), pull.as_mut_slice());
                 weights += weight;
             } else {
                 here += 1.0;

@@ -1,21 +1,20 @@
-//! Numbers that begin at a cache line.
+//! Vectors that start at a cache line.
 
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 
 use crate::Real;
 
-/// Bytes of a cache line. Buffers that begin at different lines of a page are level.
+/// Bytes of a cache line. Starting buffers at different lines of a page is level.
 const CACHE_LINE: usize = 64;
 
-/// A vector of numbers of which the first lies at the beginning of a cache line.
+/// A vector whose first entry lies at the start of a cache line.
 ///
-/// Where it does not, every vector of the processor's full width crosses from one line to the next,
-/// and costs two reads or two writes; an allocation of many bytes lies so as a rule, behind what the
-/// allocator notes of it.
+/// Large allocations usually start behind the allocator's own notes, in the middle of a line. Every
+/// full-width register then crosses two lines, and costs two reads or two writes.
 pub(crate) struct Aligned<T> {
     entries: Vec<T>,
-    /// The entries before it are there to fill the line.
+    /// The number of entries that fill the line before the first.
     first: usize,
 }
 
@@ -29,12 +28,12 @@ impl<T> Aligned<T> {
 }
 
 impl<T: Real> Aligned<T> {
-    /// So many zeros.
+    /// Returns `len` zeros.
     pub(crate) fn zeros(len: usize) -> Self {
         Self::zeros_in(Vec::with_capacity(len + line::<T>()), len)
     }
 
-    /// So many zeros, if there is memory for them.
+    /// Returns `len` zeros, or `None` without memory for them.
     pub(crate) fn try_zeros(len: usize) -> Option<Self> {
         let mut room = Vec::new();
         room.try_reserve_exact(len.checked_add(line::<T>())?).ok()?;
@@ -50,7 +49,7 @@ impl<T: Real> Aligned<T> {
         }
     }
 
-    /// Makes it so long, with zeros behind what is there.
+    /// Sets the length, and appends zeros if it grows.
     pub(crate) fn resize(&mut self, len: usize) {
         let room = self.first + len;
         if room <= self.entries.capacity() {
@@ -63,20 +62,20 @@ impl<T: Real> Aligned<T> {
         }
     }
 
-    /// Makes it so many zeros, in the room that there is.
+    /// Makes it `len` zeros, and keeps the capacity.
     pub(crate) fn reset(&mut self, len: usize) {
         self.resize(len);
         self.fill(T::zero());
     }
 
-    /// Makes it at least so long.
+    /// Extends it with zeros to at least this length.
     pub(crate) fn grow(&mut self, len: usize) {
         if self.len() < len {
             self.resize(len);
         }
     }
 
-    /// The numbers as a vector of the standard library.
+    /// Returns the entries as a vector of the standard library.
     pub(crate) fn into_vec(mut self) -> Vec<T> {
         self.entries.drain(..self.first);
         self.entries
@@ -84,8 +83,8 @@ impl<T: Real> Aligned<T> {
 }
 
 impl<T: Clone> From<Vec<T>> for Aligned<T> {
-    /// Moves the numbers to the next cache line, where they do not begin at one. If there is no
-    /// room for that, the allocator may have to move them elsewhere.
+    /// Moves the entries to the next cache line, unless they start at one. Reallocates if the capacity
+    /// does not suffice.
     fn from(mut entries: Vec<T>) -> Self {
         let Some(filling) = entries.first().cloned() else {
             return Self::new();
@@ -101,12 +100,12 @@ impl<T: Clone> From<Vec<T>> for Aligned<T> {
     }
 }
 
-/// The entries of a cache line.
-pub(crate) const fn line<T>() -> usize {
+/// Returns the number of entries in a cache line.
+pub(super) const fn line<T>() -> usize {
     CACHE_LINE / size_of::<T>()
 }
 
-/// From where the entries begin, or will, to the next cache line.
+/// Returns the number of entries from `begin` to the next cache line.
 fn to_line<T>(begin: *const T) -> usize {
     begin.align_offset(CACHE_LINE).min(line::<T>())
 }
@@ -159,7 +158,7 @@ mod tests {
         numbers.as_ptr().addr().is_multiple_of(CACHE_LINE)
     }
 
-    /// Of allocations that begin anywhere: each is as long as another, and lies behind it.
+    /// Allocations of growing lengths, which start anywhere in a line.
     fn keeps_numbers_and_line<T: Real>() {
         for len in [1, 15, 16, 17, 1000, 100_000] {
             let numbers: Vec<T> = (0..len).map(T::of_count).collect();

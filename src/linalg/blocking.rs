@@ -1,89 +1,97 @@
-//! A product on one thread: blocks that stay in the caches, copied in the order of their use.
+//! The loops around the macro-kernel on one thread: blocks of KC, MC, and NC that stay in the caches.
 
 use std::ops::Range;
 
 use super::gemm::{Task, Write};
-use super::micro_kernel::{Block, Panels};
-use super::packing::{Copies, SQUARE, copy_strips};
+use super::micro_kernel::{Block, Rhs};
+use super::packing::{PackBuffers, SQUARE, pack};
 use crate::Real;
 
-/// Bytes along the depth of a block, at most: eight times as much, a tile's share of the broadcast
-/// side, then fits the first cache, or nearly. Half as much is level on AMD Zen 3, 3 % slower on a Xeon.
-const DEPTH: usize = 4096;
-/// Bytes of a block of the vector side beside a broadcast side that is read in place: they stay in
-/// the second cache. Level: 250 to 420 kB on AMD Zen 3, 820 kB and 1.4 MB on an Intel Xeon.
-const VECTOR: usize = 720 << 10;
-/// Extent of such a block, at most.
-const ROWS: usize = 288;
-/// Bytes of a block of a broadcast side that has to be copied: they stay in the second cache, beside
-/// one strip of the vector side. Level: 250 to 420 kB on AMD Zen 3, 1 MB on an Intel Xeon.
-const BROADCAST: usize = 512 << 10;
+/// KC in bytes, at most. A micro-panel of the right-hand side, eight times as much, then nearly fits the
+/// first cache. Half of it is level on AMD Zen 3 and 3 % slower on a Xeon.
+const KC_BYTES: usize = 4096;
+/// Bytes of a packed block of the left-hand side, MC × KC, if the right-hand side is read in place. It
+/// stays in the second cache. Level: 250 to 420 kB on AMD Zen 3, 820 kB and 1.4 MB on an Intel Xeon.
+const MC_BYTES: usize = 720 << 10;
+/// MC, at most.
+const MC: usize = 288;
+/// Bytes of a packed block of the right-hand side, KC × NC. It stays in the second cache, beside one
+/// micro-panel of the left-hand side. Level: 250 to 420 kB on AMD Zen 3, 1 MB on an Intel Xeon.
+const NC_BYTES: usize = 512 << 10;
 
-/// The blocks that a depth is cut into. They depend on the depth alone.
-pub(crate) fn blocks<T>(depth: usize) -> impl Iterator<Item = Range<usize>> {
-    let blocks = depth.div_ceil(DEPTH / size_of::<T>());
-    // At whole squares, which are what is transposed fast.
+/// Returns the KC blocks of a depth. They depend on the depth alone.
+pub(super) fn kc_blocks<T>(depth: usize) -> impl Iterator<Item = Range<usize>> {
+    let blocks = depth.div_ceil(KC_BYTES / size_of::<T>());
+    // At whole squares, which are transposed fast.
     let bound = move |block: usize| (block * depth / blocks).next_multiple_of(SQUARE).min(depth);
     (0..blocks).map(move |block| bound(block)..bound(block + 1))
 }
 
-/// Runs a task block by block of the depth.
-pub(crate) fn multiply<T: Real>(mut task: Task<'_, T>, copies: &mut Copies<T>) {
-    for (block, depth) in blocks::<T>(task.vector.depth()).enumerate() {
+/// Runs a task, one KC block after the other.
+pub(super) fn multiply<T: Real>(mut task: Task<'_, T>, buffers: &mut PackBuffers<T>) {
+    for (block, depth) in kc_blocks::<T>(task.lhs.depth()).enumerate() {
         if block > 0 {
             task.write = Write::Add;
         }
-        if task.broadcast.along_depth {
-            multiply_in_place(&mut task, depth, copies);
+        if task.rhs.along_depth {
+            with_rhs_in_place(&mut task, depth, buffers);
         } else {
-            multiply_copied(&mut task, depth, copies);
+            with_rhs_packed(&mut task, depth, buffers);
         }
     }
 }
 
-/// Some rows of the vector side, copied, with all columns of the broadcast side, where they are.
-fn multiply_in_place<T: Real>(task: &mut Task<'_, T>, depth: Range<usize>, copies: &mut Copies<T>) {
+/// Multiplies packed blocks of MC rows with all columns of the right-hand side, read in place.
+fn with_rhs_in_place<T: Real>(
+    task: &mut Task<'_, T>,
+    depth: Range<usize>,
+    buffers: &mut PackBuffers<T>,
+) {
     let (width, _) = T::tile();
-    let rows_of_block = VECTOR / (depth.len() * size_of::<T>());
-    let rows_of_block = rows_of_block.clamp(width, ROWS) / width * width;
-    let rows = task.vector.len();
+    let rows_of_block = MC_BYTES / (depth.len() * size_of::<T>());
+    let rows_of_block = rows_of_block.clamp(width, MC) / width * width;
+    let rows = task.lhs.len();
     for row in (0..rows).step_by(rows_of_block) {
         let rows = row..(row + rows_of_block).min(rows);
         let (along, of_depth) = (rows.clone(), depth.clone());
-        T::tiles(Block {
+        T::macro_kernel(Block {
             out: task.out.as_view_mut(),
             write: task.write,
             rows,
-            columns: 0..task.broadcast.len(),
+            columns: 0..task.rhs.len(),
             depth: depth.clone(),
-            strips: copy_strips(&task.vector, width, along, of_depth, &mut copies.vector),
-            panels: Panels::InPlace(&task.broadcast),
+            lhs: pack(&task.lhs, width, along, of_depth, &mut buffers.lhs),
+            rhs: Rhs::InPlace(&task.rhs),
         });
     }
 }
 
-/// Some columns of the broadcast side with all rows of the vector side, strip by strip, both copied.
-fn multiply_copied<T: Real>(task: &mut Task<'_, T>, depth: Range<usize>, copies: &mut Copies<T>) {
+/// Multiplies all packed rows, one micro-panel at a time, with packed blocks of NC columns.
+fn with_rhs_packed<T: Real>(
+    task: &mut Task<'_, T>,
+    depth: Range<usize>,
+    buffers: &mut PackBuffers<T>,
+) {
     let (width, columns_of_tile) = T::tile();
-    let (rows, columns) = (task.vector.len(), task.broadcast.len());
+    let (rows, columns) = (task.lhs.len(), task.rhs.len());
     let of_depth = depth.clone();
-    let strips = copy_strips(&task.vector, width, 0..rows, of_depth, &mut copies.vector);
-    let columns_of_block = (BROADCAST / (depth.len() * size_of::<T>())).max(columns_of_tile);
+    let strips = pack(&task.lhs, width, 0..rows, of_depth, &mut buffers.lhs);
+    let columns_of_block = (NC_BYTES / (depth.len() * size_of::<T>())).max(columns_of_tile);
     let columns_of_block = columns_of_block / columns_of_tile * columns_of_tile;
     for column in (0..columns).step_by(columns_of_block) {
         let columns = column..(column + columns_of_block).min(columns);
         let (along, of_depth) = (columns.clone(), depth.clone());
-        let buffer = &mut copies.broadcast;
-        let panels = copy_strips(&task.broadcast, columns_of_tile, along, of_depth, buffer);
+        let buffer = &mut buffers.rhs;
+        let panels = pack(&task.rhs, columns_of_tile, along, of_depth, buffer);
         for (index, row) in (0..rows).step_by(width).enumerate() {
-            T::tiles(Block {
+            T::macro_kernel(Block {
                 out: task.out.as_view_mut(),
                 write: task.write,
                 rows: row..(row + width).min(rows),
                 columns: columns.clone(),
                 depth: depth.clone(),
-                strips: strips.only(index),
-                panels: Panels::Copied(panels),
+                lhs: strips.only(index),
+                rhs: Rhs::Packed(panels),
             });
         }
     }

@@ -1,17 +1,17 @@
-//! Passes over a matrix by panels of columns, each panel on whichever thread is free.
+//! Passes over a matrix by panels of columns, on any number of threads.
 
 use super::Scratch;
 use super::aligned::{Aligned, line};
 use super::parallel::{Divide, divide};
 use crate::Real;
 
-/// Columns of one panel. Fixed, so that sums over panels have the same terms in the same order for
-/// any number of threads.
+/// Columns of one panel. A constant, so that sums over panels add the same terms in the same order for any
+/// number of threads.
 const PANEL: usize = 32;
 
-/// The sums of each panel, before they are added up: reused from pass to pass.
+/// The sums of each panel, before they are added up. Reused by every pass.
 #[derive(Debug, Clone)]
-pub(crate) struct Partials<T> {
+pub(super) struct Partials<T> {
     sums: Aligned<T>,
 }
 
@@ -23,14 +23,14 @@ impl<T> Default for Partials<T> {
     }
 }
 
-/// What is done with the first column, a panel, and its sums.
+/// Takes the index of the first column, a panel, and the panel's sums.
 type Body<'a, T> = dyn Fn(usize, &mut [T], &mut [T]) + Sync + 'a;
 
 impl<T: Real> Scratch<T> {
-    /// Runs `body(first column, panel, sums)` over panels of the columns of `matrix`, `rows` long,
-    /// and writes to `totals` what the bodies have added to `sums`, which starts at 0 for each.
+    /// Runs `body(first, panel, sums)` on panels of the columns of `matrix`, which has `rows` rows.
     ///
-    /// The bits of `totals` do not depend on the number of threads.
+    /// `first` is the index of the panel's first column. `sums` starts at 0 for each panel, and the
+    /// panels' sums are added up in `totals`. Their bits do not depend on the number of threads.
     pub(crate) fn run(
         &mut self,
         matrix: &mut [T],
@@ -41,7 +41,7 @@ impl<T: Real> Scratch<T> {
         self.run_panels(matrix, rows, totals, &body);
     }
 
-    /// [`run`](Self::run), compiled once for all bodies.
+    /// [`run`](Self::run) behind `dyn`, so that it is compiled once for all bodies.
     fn run_panels(&mut self, matrix: &mut [T], rows: usize, totals: &mut [T], body: &Body<'_, T>) {
         let width = rows * PANEL;
         if matrix.len() <= width {
@@ -75,9 +75,9 @@ impl<T: Real> Scratch<T> {
     }
 }
 
-/// Panels of a matrix, and the sums of each.
+/// Consecutive panels of a matrix, and the sums of each.
 struct Panels<'a, T> {
-    /// Of all columns.
+    /// The index of the first column in the matrix.
     first: usize,
     rows: usize,
     matrix: &'a mut [T],

@@ -1,19 +1,20 @@
-//! Sums of the squares of many parameters, and the decay of weights.
+//! Sums of squares of long vectors, and the L2 penalty on parts of one.
 
 use std::ops::Range;
 
-use super::elementwise::{add_scaled, sum};
+use super::elementwise::{axpy, sum};
 use super::parallel::join;
 use super::{Scalar, Scratch, Threads, vectorize};
 use crate::Real;
 
-/// What is added up at once: so much stays in the second cache.
+/// Entries that are added up at once. They stay in the second cache.
 const PART: usize = 1 << 14;
 
-/// `λ/2 Σ‖W‖²` over `weights`, which are ranges of θ; adds `λ W` to the gradient, if there is one.
+/// Returns `λ/2 Σ‖w‖²` over the ranges `weights` of `theta`, and adds `λ w` to the gradient, if there is
+/// one.
 ///
-/// It is a pass of its own, behind the products, because it reads one address after the other: a
-/// product that adds `λ W` to each of its tiles waits for three lines of eight columns at a time.
+/// A pass of its own reads one address after the other. A product that adds `λ w` to its tiles waits
+/// for three lines of eight columns at a time.
 pub(crate) fn decay<T: Real>(
     lambda: T,
     weights: impl Iterator<Item = Range<usize>>,
@@ -34,17 +35,17 @@ pub(crate) fn decay<T: Real>(
     T::of(0.5 * norms) * lambda
 }
 
-/// `‖v‖²`, the halves of the values on two threads if they are many. Which values are added to which
-/// does not depend on the threads.
+/// Returns `‖v‖²`, on several threads for many values. The order of the sum does not depend on the
+/// threads.
 pub(crate) fn norm_squared<T: Real>(values: &[T], threads: Threads) -> T {
     squares(T::zero(), values, None, threads)
 }
 
-/// [`norm_squared`] of `w`, and `gradient ← gradient + λ w`, if there is one.
+/// Returns `‖w‖²`, and adds `λ w` to the gradient, if there is one.
 fn squares<T: Real>(lambda: T, w: &[T], gradient: Option<&mut [T]>, threads: Threads) -> T {
     if w.len() <= PART {
         if let Some(gradient) = gradient {
-            add_scaled(gradient, lambda, w);
+            axpy(lambda, w, gradient);
         }
         return vectorize(
             #[inline(always)]
@@ -73,7 +74,7 @@ fn squares<T: Real>(lambda: T, w: &[T], gradient: Option<&mut [T]>, threads: Thr
 mod tests {
     use super::*;
 
-    /// More weights than one part, at an odd place, and what is not a weight between them.
+    /// More weights than one part, at an odd place, with other parameters between them.
     #[test]
     fn adds_the_weights_to_the_gradient_and_their_squares_to_the_loss() {
         let len = 3 * PART + 117;

@@ -1,19 +1,18 @@
-//! Dot products, written with vectors: what the compiler makes of a plain loop reads the cache at half
-//! its speed.
+//! Dot products, in explicit vectors: compiled from a plain loop, they read the cache at half its speed.
 
 use pulp::{Simd, WithSimd};
 
 macro_rules! dot {
     ($name:ident, $many:ident, $float:ident, $splat:ident, $mul_add:ident, $add:ident, $reduce:ident, $as_simd:ident, $partial:ident) => {
-        /// `a · b` on the vectors of this machine, in an order that depends on the length alone.
-        pub(crate) struct $name<'a>(pub(crate) &'a [$float], pub(crate) &'a [$float]);
+        /// Returns `a · b`, summed in an order that depends on the length alone.
+        pub(super) struct $name<'a>(pub(super) &'a [$float], pub(super) &'a [$float]);
 
         impl WithSimd for $name<'_> {
             type Output = $float;
 
             #[inline(always)]
             fn with_simd<S: Simd>(self, simd: S) -> $float {
-                // As many chains of multiply-adds as one of them has to wait for its next.
+                // As many chains as a multiply-add takes cycles.
                 const CHAINS: usize = 4;
                 let (a, a_tail) = S::$as_simd(self.0);
                 let (b, b_tail) = S::$as_simd(self.1);
@@ -38,15 +37,15 @@ macro_rules! dot {
             }
         }
 
-        /// `out[j] = column(j) · x`, each in an order that depends on the lengths alone, where the
-        /// number of columns is even or the last of all are among them.
+        /// `out[j] = column(j) · x`
         ///
-        /// Two columns share what is read of `x`. They are half of the columns apart, so that the
-        /// processor reads ahead in both: of two in one page of memory it does in neither.
-        pub(crate) struct $many<'a, C> {
-            pub(crate) out: &'a mut [$float],
-            pub(crate) column: C,
-            pub(crate) x: &'a [$float],
+        /// The order of a sum depends on the lengths alone, if parts of the columns are of even number
+        /// except the last. Two columns share each read of `x`. They are half of the columns apart, so
+        /// that the processor prefetches both, which it does not for two in one page.
+        pub(super) struct $many<'a, C> {
+            pub(super) out: &'a mut [$float],
+            pub(super) column: C,
+            pub(super) x: &'a [$float],
         }
 
         impl<'a, C: Fn(usize) -> &'a [$float]> WithSimd for $many<'_, C> {
@@ -120,8 +119,7 @@ mod tests {
     use super::*;
     use crate::linalg::run_on;
 
-    /// Every length around whole vectors; on the vectors of this machine and, emulated, on those of
-    /// others.
+    /// Every length around whole vectors, on the vectors of this machine and on emulated ones.
     #[test]
     fn agrees_with_a_sum() {
         for len in (0..80).chain([127, 128, 129, 300]) {

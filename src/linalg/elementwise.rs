@@ -1,12 +1,12 @@
-//! The elementwise passes of a training step, fused so that each matrix is read and written once.
+//! Fused passes over the entries of matrices: each matrix is read and written once.
 
 use nalgebra::DMatrixView;
 
 use super::{Scalar, Scratch, vectorize};
 use crate::Real;
 
-/// `z ← f(z + b)` for every column. Writes the sum over the columns to `sums`, if that is not empty, and
-/// the number of entries that are not 0 behind it.
+/// `z ← f(z + b)` for every column. Writes the sum over the columns to `sums`, and the number of entries
+/// that are not 0 behind it, unless `sums` is empty.
 pub(crate) fn activate<T: Real>(
     z: &mut [T],
     bias: &[T],
@@ -24,7 +24,7 @@ pub(crate) fn activate<T: Real>(
     });
 }
 
-/// [`activate`], and then `after(column, sums)` on every column, in place of the sums.
+/// [`activate`] without sums, then `after(column, sums)` on every column.
 pub(crate) fn activate_columns<T: Real>(
     z: &mut [T],
     bias: &[T],
@@ -64,8 +64,8 @@ fn activate_and_add<T: Real>(column: &mut [T], bias: &[T], f: &impl Fn(T) -> T, 
     *active += T::of_count(count as usize);
 }
 
-/// Adds the entries of a column to `sums`, if that is not empty, and the number of those that are
-/// not 0 behind them.
+/// Adds the entries of a column to `sums`, and the number of those that are not 0 behind them, unless
+/// `sums` is empty.
 #[inline(always)]
 pub(crate) fn add_column<T: Real>(column: &[T], sums: &mut [T]) {
     for (sum, &h) in sums.iter_mut().zip(column) {
@@ -79,8 +79,8 @@ pub(crate) fn add_column<T: Real>(column: &[T], sums: &mut [T]) {
     }
 }
 
-/// `z ← δ`, where `(loss, δ) = term(z + b, x)` entry by entry. Writes the sum over the columns of δ
-/// to the first half of `sums` and of the losses to the second.
+/// `z ← δ` with `(loss, δ) = term(z + b, x)` for every entry. Writes the sum of δ over the columns to the
+/// first half of `sums`, and the sum of the losses to the second.
 pub(crate) fn residual<T: Real>(
     z: &mut [T],
     bias: &[T],
@@ -103,8 +103,8 @@ pub(crate) fn residual<T: Real>(
 }
 
 /// [`residual`] of one sample.
-// A function of its own: the compiler knows of its arguments, but not of what a closure holds, that
-// they do not overlap, and five slices are too many to compare before the loop.
+// A function, because the compiler knows that its arguments do not overlap. Of five slices in a closure
+// it does not, and compares too many of them before the loop.
 #[inline(always)]
 fn residual_column<T: Real>(
     column: &mut [T],
@@ -124,12 +124,12 @@ fn residual_column<T: Real>(
     }
 }
 
-/// `δ ← (δ + per_unit) ⊙ f′(h)` for every column, `per_unit` being left out where it is empty.
-/// Writes the sum over the columns to `sums`.
+/// `δ ← (δ + per_row) ⊙ slope(h)` for every column; an empty `per_row` counts as 0. Writes the sum over
+/// the columns to `sums`.
 pub(crate) fn backpropagate<T: Real>(
     delta: &mut [T],
     h: &[T],
-    per_unit: &[T],
+    per_row: &[T],
     slope: impl Fn(T) -> T + Sync + Send,
     sums: &mut [T],
     scratch: &mut Scratch<T>,
@@ -142,13 +142,13 @@ pub(crate) fn backpropagate<T: Real>(
             vectorize(
                 #[inline(always)]
                 || {
-                    if per_unit.is_empty() {
+                    if per_row.is_empty() {
                         for ((delta, &h), sum) in entries {
                             *delta *= slope(h);
                             *sum += *delta;
                         }
                     } else {
-                        for (((delta, &h), sum), &p) in entries.zip(per_unit) {
+                        for (((delta, &h), sum), &p) in entries.zip(per_row) {
                             *delta = (*delta + p) * slope(h);
                             *sum += *delta;
                         }
@@ -251,13 +251,13 @@ pub(crate) fn subtract<T: Real>(a: &[T], b: &[T], to: &mut [T]) {
     );
 }
 
-/// `to ← to + factor · v`
-pub(crate) fn add_scaled<T: Real>(to: &mut [T], factor: T, v: &[T]) {
+/// `y ← α x + y`
+pub(crate) fn axpy<T: Real>(alpha: T, x: &[T], y: &mut [T]) {
     vectorize(
         #[inline(always)]
         || {
-            for (to, &v) in to.iter_mut().zip(v) {
-                *to = Scalar::fma(factor, v, *to);
+            for (y, &x) in y.iter_mut().zip(x) {
+                *y = Scalar::fma(alpha, x, *y);
             }
         },
     );

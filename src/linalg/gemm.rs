@@ -1,18 +1,20 @@
-//! The one matrix product.
+//! The matrix product.
 //!
-//! Written here, over a library's portable vectors, because a training step must not allocate, must
-//! give the same bits for any number of threads, and must be fast also for the tall and flat
-//! matrices of one batch, and the libraries at hand miss one of the three. The plan is that of Goto
-//! & van de Geijn (2008, *Anatomy of High-Performance Matrix Multiplication*): one factor, the
-//! *vector side*, is copied block by block into an order in which the processor reads it in vectors;
-//! of the other, the *broadcast side*, one entry at a time is multiplied with such a vector; a tile
-//! of the result stays in registers while both stream by.
+//! It allocates nothing, gives the same bits for any number of threads, and is fast for the tall and flat
+//! matrices of a batch; the libraries at hand lack one of the three. The algorithm is that of Goto &
+//! van de Geijn (2008), *Anatomy of High-Performance Matrix Multiplication*:
 //!
-//! An entry of the result is `Σ_blocks (Σ_p a_p b_p)`, the inner sum being one chain of fused
-//! multiply-adds over a block of the depth, and the blocks depend on the depth alone. So neither
-//! the tile an entry falls into, nor the number of threads, nor the other samples of the batch can
-//! change a bit of it. Only a result of very few columns is made column by column instead, by
-//! products of a matrix and a vector, with sums of their own.
+//! - [`blocking`](super::blocking): loops over blocks of the depth (KC), the rows (MC), and the columns
+//!   (NC).
+//! - [`packing`](super::packing): copies a block into micro-panels, in the order of their use.
+//! - [`micro_kernel`](super::micro_kernel): the macro-kernel loops over the tiles of a block, MR × NR. The
+//!   micro-kernel keeps a tile in registers, and multiplies vectors of the left-hand side with
+//!   broadcast entries of the right-hand side.
+//!
+//! An entry of the result is `Σ_blocks Σ_p a_p b_p`. The inner sum is one chain of fused multiply-adds over a
+//! KC block, and the blocks depend on the depth alone. So its bits depend on neither its tile, nor the
+//! threads, nor the other columns. Results of very few columns have another order: see
+//! [`gemv`](super::gemv).
 
 use std::ops::Range;
 
@@ -21,19 +23,19 @@ use nalgebra::{DMatrixView, DMatrixViewMut};
 use super::Scratch;
 use super::aligned::line;
 use super::blocking::multiply;
-use super::gemv::{FEW, matrix_vectors};
-use super::packing::Copies;
+use super::gemv::{FEW, gemv};
+use super::packing::PackBuffers;
 use super::parallel::join;
 use crate::Real;
 
-/// A matrix, or its transpose, as a factor of a product.
+/// A matrix or its transpose, as an operand of a product.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Factor<'a, T: Real> {
+pub(crate) struct Operand<'a, T: Real> {
     matrix: DMatrixView<'a, T>,
     transposed: bool,
 }
 
-impl<'a, T: Real> From<DMatrixView<'a, T>> for Factor<'a, T> {
+impl<'a, T: Real> From<DMatrixView<'a, T>> for Operand<'a, T> {
     fn from(matrix: DMatrixView<'a, T>) -> Self {
         Self {
             matrix,
@@ -42,80 +44,80 @@ impl<'a, T: Real> From<DMatrixView<'a, T>> for Factor<'a, T> {
     }
 }
 
-/// The transpose of `matrix` as a factor. Nothing is moved: only rows and columns change roles.
-pub(crate) fn transpose<T: Real>(matrix: DMatrixView<'_, T>) -> Factor<'_, T> {
-    Factor {
+/// Returns the transpose of `matrix` as an operand. Moves nothing.
+pub(crate) fn transpose<T: Real>(matrix: DMatrixView<'_, T>) -> Operand<'_, T> {
+    Operand {
         matrix,
         transposed: true,
     }
 }
 
-/// What a result is added to.
+/// Whether a result replaces what its place holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Write {
-    /// Nothing: it replaces what the result held.
+    /// It does.
     Over,
-    /// What the result held.
+    /// It is added.
     Add,
 }
 
-/// `out = lhs · rhs`, added to what `write` says.
-pub(crate) fn product<'a, T: Real>(
+/// `out = lhs · rhs`, or `out += lhs · rhs`, as `write` says.
+pub(crate) fn gemm<'a, T: Real>(
     out: DMatrixViewMut<'_, T>,
     write: Write,
-    lhs: impl Into<Factor<'a, T>>,
-    rhs: impl Into<Factor<'a, T>>,
+    lhs: impl Into<Operand<'a, T>>,
+    rhs: impl Into<Operand<'a, T>>,
     scratch: &mut Scratch<T>,
 ) {
     let (lhs, rhs) = (lhs.into(), rhs.into());
     if write == Write::Over && out.ncols() <= FEW && !rhs.transposed {
-        matrix_vectors(out, lhs.matrix, lhs.transposed, rhs.matrix, scratch.threads);
+        gemv(out, lhs.matrix, lhs.transposed, rhs.matrix, scratch.threads);
     } else {
         tiled(out, write, lhs, rhs, scratch);
     }
 }
 
-/// [`product`] by tiles, whatever the shape.
-pub(crate) fn tiled<T: Real>(
+/// [`gemm`] by tiles, for any shape.
+pub(super) fn tiled<T: Real>(
     out: DMatrixViewMut<'_, T>,
     write: Write,
-    lhs: Factor<'_, T>,
-    rhs: Factor<'_, T>,
+    lhs: Operand<'_, T>,
+    rhs: Operand<'_, T>,
     scratch: &mut Scratch<T>,
 ) {
     let task = Task {
         out,
         write,
-        vector: Side {
+        lhs: Side {
             matrix: lhs.matrix,
             along_depth: lhs.transposed,
         },
-        broadcast: Side {
+        rhs: Side {
             matrix: rhs.matrix,
             along_depth: !rhs.transposed,
         },
     };
-    let (rows, columns, depth) = (task.vector.len(), task.broadcast.len(), task.vector.depth());
+    let (rows, columns, depth) = (task.lhs.len(), task.rhs.len(), task.lhs.depth());
     debug_assert_eq!(task.out.shape(), (rows, columns));
-    debug_assert_eq!(depth, task.broadcast.depth());
+    debug_assert_eq!(depth, task.rhs.depth());
     let threads = scratch.threads.worth(rows * columns * depth).count();
-    if scratch.copies.len() < threads {
-        scratch.copies.resize_with(threads, Copies::new);
+    if scratch.pack_buffers.len() < threads {
+        scratch.pack_buffers.resize_with(threads, PackBuffers::new);
     }
-    task.run(&mut scratch.copies[..threads]);
+    task.run(&mut scratch.pack_buffers[..threads]);
 }
 
-/// One factor of a product: a vector, along the result, for every position of the depth.
+/// One side of a product: a vector along the result, for every position of the depth.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Side<'a, T: Real> {
-    pub(crate) matrix: DMatrixView<'a, T>,
-    /// Whether the columns of the matrix run along the depth, not along the result.
-    pub(crate) along_depth: bool,
+pub(super) struct Side<'a, T: Real> {
+    pub(super) matrix: DMatrixView<'a, T>,
+    /// Whether the columns of the matrix run along the depth instead of the result.
+    pub(super) along_depth: bool,
 }
 
 impl<T: Real> Side<'_, T> {
-    /// The extent along the result.
-    pub(crate) fn len(&self) -> usize {
+    /// Returns the extent along the result.
+    pub(super) fn len(&self) -> usize {
         if self.along_depth {
             self.matrix.ncols()
         } else {
@@ -123,8 +125,8 @@ impl<T: Real> Side<'_, T> {
         }
     }
 
-    /// The extent along the depth, over which is summed.
-    pub(crate) fn depth(&self) -> usize {
+    /// Returns the extent along the depth, the index of the sum.
+    pub(super) fn depth(&self) -> usize {
         if self.along_depth {
             self.matrix.nrows()
         } else {
@@ -132,7 +134,7 @@ impl<T: Real> Side<'_, T> {
         }
     }
 
-    /// A part of it along the result.
+    /// Returns a part of it along the result.
     fn part(&self, range: Range<usize>) -> Side<'_, T> {
         let matrix = if self.along_depth {
             self.matrix.columns_range(range)
@@ -145,42 +147,42 @@ impl<T: Real> Side<'_, T> {
         }
     }
 
-    /// A column of the matrix.
+    /// Returns a column of the matrix.
     #[inline(always)]
-    pub(crate) fn column(&self, index: usize) -> &[T] {
+    pub(super) fn column(&self, index: usize) -> &[T] {
         self.matrix.column(index).data.into_slice()
     }
 }
 
-/// A product, or a part of one that shares no entry of the result with the others.
+/// A product, or a part of one with entries of the result of its own.
 #[derive(Debug)]
-pub(crate) struct Task<'a, T: Real> {
-    pub(crate) out: DMatrixViewMut<'a, T>,
-    pub(crate) write: Write,
-    pub(crate) vector: Side<'a, T>,
-    pub(crate) broadcast: Side<'a, T>,
+pub(super) struct Task<'a, T: Real> {
+    pub(super) out: DMatrixViewMut<'a, T>,
+    pub(super) write: Write,
+    pub(super) lhs: Side<'a, T>,
+    pub(super) rhs: Side<'a, T>,
 }
 
 impl<T: Real> Task<'_, T> {
-    /// Splits the task among threads, at the longer side: the other is what each reads whole.
-    fn run(mut self, copies: &mut [Copies<T>]) {
-        let threads = copies.len();
-        let (rows, columns) = (self.vector.len(), self.broadcast.len());
+    /// Splits the longer side among the threads. Each reads the other one whole.
+    fn run(mut self, buffers: &mut [PackBuffers<T>]) {
+        let threads = buffers.len();
+        let (rows, columns) = (self.lhs.len(), self.rhs.len());
         let by_rows = rows >= columns;
         let len = if by_rows { rows } else { columns };
-        // At whole vectors, so that of a column no two threads write the same cache line.
+        // At whole cache lines, so that no two threads write to one.
         let middle = (len * (threads / 2) / threads).next_multiple_of(line::<T>());
         if threads <= 1 || middle >= len {
-            multiply(self, &mut copies[0]);
+            multiply(self, &mut buffers[0]);
             return;
         }
-        let (whole_vector, whole_broadcast) = (self.vector, self.broadcast);
+        let (whole_lhs, whole_rhs) = (self.lhs, self.rhs);
         let (first, second) = if by_rows {
             self.out.rows_range_pair_mut(..middle, middle..)
         } else {
             self.out.columns_range_pair_mut(..middle, middle..)
         };
-        let part = |out, range: Range<usize>, copies| {
+        let part = |out, range: Range<usize>, buffers| {
             let (rows, columns) = if by_rows {
                 (range, 0..columns)
             } else {
@@ -189,12 +191,12 @@ impl<T: Real> Task<'_, T> {
             Task {
                 out,
                 write: self.write,
-                vector: whole_vector.part(rows),
-                broadcast: whole_broadcast.part(columns),
+                lhs: whole_lhs.part(rows),
+                rhs: whole_rhs.part(columns),
             }
-            .run(copies);
+            .run(buffers);
         };
-        let (of_first, of_second) = copies.split_at_mut(threads / 2);
+        let (of_first, of_second) = buffers.split_at_mut(threads / 2);
         join(
             || part(first, 0..middle, of_first),
             || part(second, middle..len, of_second),

@@ -1,29 +1,30 @@
-//! The product of a matrix and a few vectors, as for a few samples: every entry of the matrix is used
-//! so rarely that nothing is worth copying, and the matrix is read at the speed of the memory that
-//! holds it, once for all vectors.
+//! The product of a matrix and a few vectors.
+//!
+//! Packing would not pay: each entry of the matrix is used a few times only. The matrix is read in
+//! place, once for all vectors, at the speed of its memory.
 
 use std::ops::Range;
 
 use nalgebra::{DMatrixView, DMatrixViewMut};
 
-use super::blocking::blocks;
+use super::blocking::kc_blocks;
 use super::parallel::{Divide, Threads, divide};
 use super::{Scalar, vectorize};
 use crate::Real;
 
-/// Up to so many columns of a result, copying a factor costs more than reading it again for every
-/// column.
-pub(crate) const FEW: usize = 8;
-/// Bytes of the matrix that every vector meets before the next are read: they stay in the second
-/// cache.
+/// Columns of a result up to which packing costs more than reading the matrix again for every column.
+pub(super) const FEW: usize = 8;
+/// Bytes of the matrix that are multiplied with all vectors before the next ones are read. They stay in
+/// the second cache.
 const BLOCK: usize = 128 << 10;
-/// Rows whose sums over a block of the depth wait to be added to those over the blocks before.
+/// Rows whose sums over a KC block are held, to be added to the blocks before.
 const PART: usize = 1024;
 
-/// `out = matrix · V`, or `out = matrixᵀ · V`, for `V` of at most [`FEW`] columns. The sums of the
-/// former are those of a product with more columns. Those of the latter have the same terms in another
-/// order. Those of a column do not depend on the other columns.
-pub(crate) fn matrix_vectors<T: Real>(
+/// `out = matrix · V`, or `out = matrixᵀ · V`, for at most [`FEW`] columns.
+///
+/// The first has the bits of a product with more columns, the second adds in another order. No column
+/// depends on the others.
+pub(super) fn gemv<T: Real>(
     mut out: DMatrixViewMut<'_, T>,
     matrix: DMatrixView<'_, T>,
     transposed: bool,
@@ -47,10 +48,10 @@ pub(crate) fn matrix_vectors<T: Real>(
     });
 }
 
-/// Some rows of the result, from the index `first` on.
+/// Consecutive rows of the result, from row `first` on.
 struct Rows<'a, T> {
     first: usize,
-    /// Their part of each column; empty where there is none.
+    /// The rows of each column. Empty beyond the last column.
     out: [&'a mut [T]; FEW],
 }
 
@@ -59,7 +60,7 @@ impl<T: Real> Rows<'_, T> {
         self.out[0].len()
     }
 
-    /// A row is a column of the matrix times a vector.
+    /// Computes a row as the product of a column of the matrix and a vector.
     fn dots(mut self, matrix: DMatrixView<'_, T>, v: DMatrixView<'_, T>) {
         let len = self.len();
         // Even, so that pairs stay pairs.
@@ -73,18 +74,18 @@ impl<T: Real> Rows<'_, T> {
         }
     }
 
-    /// The rows are a sum of multiples of the matrix's columns, as far as they go: one chain for each block
-    /// of the depth, as in a tile.
+    /// Computes the rows as weighted sums of the matrix's columns: one chain for each KC block, as in a
+    /// tile.
     fn combine(mut self, matrix: DMatrixView<'_, T>, v: DMatrixView<'_, T>) {
-        let mut blocks = blocks::<T>(matrix.ncols());
+        let mut blocks = kc_blocks::<T>(matrix.ncols());
         self.combine_block(blocks.next().unwrap_or_default(), matrix, v);
         for block in blocks {
             self.add_block(&block, matrix, v);
         }
     }
 
-    /// Adds the chain of a further block.
-    #[inline(never)] // so that only a result of several blocks makes room for sums
+    /// Adds the chain of another block.
+    #[inline(never)] // so that a single block needs no stack for sums
     fn add_block(
         &mut self,
         block: &Range<usize>,
@@ -107,7 +108,7 @@ impl<T: Real> Rows<'_, T> {
         }
     }
 
-    /// One chain over these columns of the matrix.
+    /// Computes one chain over these columns of the matrix.
     fn combine_block(
         &mut self,
         columns: Range<usize>,
@@ -141,8 +142,8 @@ fn column<'a, T: Real>(matrix: &'a DMatrixView<'_, T>, j: usize) -> &'a [T] {
     matrix.column(j).data.into_slice()
 }
 
-/// How many columns of `len` entries all vectors meet before the next: all that there are, if there is
-/// one vector.
+/// Returns the number of columns of `len` entries that are multiplied with all vectors before the next:
+/// `all` for a single vector.
 fn columns_of_block<T: Real>(len: usize, v: DMatrixView<'_, T>, all: usize) -> usize {
     if v.ncols() <= 1 {
         return all.max(1);
@@ -168,11 +169,11 @@ impl<T: Real> Divide for Rows<'_, T> {
     }
 }
 
-/// Columns that are added together, so that the result is read and written less.
+/// Columns that are added at a time, so that the result is read and written less often.
 const TOGETHER: usize = 4;
 
-/// `out ← out + Σ vⱼ columnⱼ` over some columns, several at a time, and each from its beginning to its
-/// end, as memory is read fastest.
+/// `out ← out + Σ vⱼ columnⱼ`, several columns at a time, each from start to end, as memory is read
+/// fastest.
 #[inline(always)]
 fn add_in_order<'a, T: Real>(
     out: &mut [T],
@@ -209,7 +210,7 @@ mod tests {
     use nalgebra::DMatrix;
 
     use super::*;
-    use crate::linalg::{Scratch, Write, product};
+    use crate::linalg::{Scratch, Write, gemm};
 
     /// One vector and several, of a matrix that is not read in one block, by one thread and by several.
     #[test]
@@ -235,7 +236,7 @@ mod tests {
                     let mut out = DMatrix::from_element(whole.nrows(), count, f64::NAN);
                     let threads = Threads::at_most(threads);
                     let (of, v) = (matrix.as_view(), v.as_view());
-                    matrix_vectors(out.as_view_mut(), of, transposed, v, threads);
+                    gemv(out.as_view_mut(), of, transposed, v, threads);
                     assert_eq!(out, expected, "{count} vectors, transposed: {transposed}");
                 }
             }
@@ -253,7 +254,7 @@ mod tests {
             let product = |v: DMatrixView<'_, f64>| {
                 let mut out = DMatrix::from_element(rows, v.ncols(), f64::NAN);
                 let scratch = &mut Scratch::default();
-                product(out.as_view_mut(), Write::Over, matrix.as_view(), v, scratch);
+                gemm(out.as_view_mut(), Write::Over, matrix.as_view(), v, scratch);
                 out
             };
             let wide = product(v.as_view());

@@ -1,13 +1,13 @@
-//! What the kernels know of a scalar: fused multiply-add, and the exponentials behind the smooth
-//! activations, branch-free so that loops over them become vector code.
+//! What a scalar offers the kernels: fused multiply-add, exponentials without branches, so that loops over
+//! them become vector code, and the kernels that exist for each type.
 
 use super::dot::{DotF32, DotF64, DotsF32, DotsF64};
 use super::gemm::Write;
-use super::micro_kernel::{Block, ShapeF32, ShapeF64, TilesF32, TilesF64};
+use super::micro_kernel::{Block, MacroKernelF32, MacroKernelF64, TileF32, TileF64};
 use super::transpose::{TransposeF32, TransposeF64};
-use super::weighted_sum::{CombineF32, CombineF64};
+use super::weighted_sum::{WeightedSumF32, WeightedSumF64};
 
-/// The arithmetic that the kernels need of a scalar. Implemented for `f32` and `f64` only.
+/// The arithmetic that the kernels need. Implemented for `f32` and `f64` only.
 pub trait Scalar: Sized + Copy + Send + Sync + 'static {
     /// `self · factor + addend`, rounded once.
     fn fma(self, factor: Self, addend: Self) -> Self;
@@ -27,43 +27,42 @@ pub trait Scalar: Sized + Copy + Send + Sync + 'static {
     /// `out[j] = column(j) · x`, each summed in a fixed order.
     fn dots<'a>(out: &mut [Self], column: impl Fn(usize) -> &'a [Self], x: &[Self]);
 
-    /// `out ← Σ value · column` over `count` pairs, in their order, added to what `write` says.
+    /// `out ← Σ value · column` over `count` pairs, in their order; `out ← out + Σ …` with [`Write::Add`].
     #[doc(hidden)]
     #[allow(private_interfaces)]
-    fn combine<'a>(
+    fn weighted_sum<'a>(
         out: &mut [Self],
         write: Write,
         count: usize,
         pair: impl Fn(usize) -> (&'a [Self], Self),
     );
 
-    /// The bits of infinity. Those of the finite magnitudes lie below, in the order of the
-    /// magnitudes.
+    /// Returns the bits of infinity. The bits of finite magnitudes lie below, in the same order.
     fn infinity_bits() -> u64;
 
-    /// The magnitude with these bits, up to [`Scalar::infinity_bits`].
+    /// Returns the magnitude with these bits, up to [`Scalar::infinity_bits`].
     fn from_magnitude_bits(bits: u64) -> Self;
 
-    /// The bits of `|self|`.
+    /// Returns the bits of `|self|`.
     fn magnitude_bits(self) -> u64;
 
     /// `to[p · width + j] = from[j][p]`
     #[doc(hidden)]
     fn transpose(from: &[&[Self]], to: &mut [Self], width: usize);
 
-    /// The rows and the columns of a tile of a product.
+    /// Returns MR and NR, the rows and columns of a tile.
     #[doc(hidden)]
     fn tile() -> (usize, usize);
 
-    /// All tiles of a block of a product.
+    /// Computes the tiles of a block.
     #[doc(hidden)]
     #[allow(private_interfaces)]
-    fn tiles(block: Block<'_, Self>)
+    fn macro_kernel(block: Block<'_, Self>)
     where
         Self: crate::Real;
 }
 
-/// A polynomial in `x` by Horner's scheme, the coefficient of the highest power first.
+/// Evaluates a polynomial in `x` by Horner's scheme, highest power first.
 macro_rules! polynomial {
     ($x:ident: $first:expr $(, $next:expr)*) => {{
         let value = $first;
@@ -74,18 +73,17 @@ macro_rules! polynomial {
 
 /// Implements the exponentials for one float type.
 ///
-/// With `x = n ln 2 + r`, `|r| ≤ ½ ln 2`, `eˣ = 2ⁿ(eʳ − 1) + 2ⁿ`, and `eˣ − 1 = 2ⁿ(eʳ − 1) + (2ⁿ − 1)`
-/// keeps every bit also where `x` is near 0. Adding `1.5 · 2^mantissa` rounds `x / ln 2` to
-/// an integer and leaves it in the low bits, from where it is shifted into the exponent: no
-/// conversion, no branch. NaN stays NaN. Of the series for `eʳ − 1`, the even and the odd powers are
-/// two sums of half the length, neither of which waits for the other.
+/// With `x = n ln 2 + r` and `|r| ≤ ½ ln 2`, `eˣ = 2ⁿ(eʳ − 1) + 2ⁿ`. `eˣ − 1 = 2ⁿ(eʳ − 1) + (2ⁿ − 1)` keeps
+/// every bit near 0. Adding `1.5 · 2^mantissa` rounds `x / ln 2` to an integer in the low bits, which
+/// are shifted into the exponent: no conversion, no branch. NaN stays NaN. The even and the odd powers
+/// of the series for `eʳ − 1` are two sums, so that neither waits for the other.
 macro_rules! scalar {
     (
         $float:ident, $bits:ident, $mantissa:literal, bias: $bias:literal, lowest: $lowest:literal,
         ln2: ($ln2_high:literal, $ln2_low:literal),
         exp: ([$even:expr $(, $evens:expr)*], [$odd:expr $(, $odds:expr)*]),
         atanh: [$atanh:expr $(, $atanhs:expr)*],
-        tile: ($shape:ident, $tiles:ident, $transpose:ident), dot: $dot:ident, dots: $dots:ident, combine: $combine:ident
+        tile: ($tile:ident, $macro_kernel:ident, $transpose:ident), dot: $dot:ident, dots: $dots:ident, weighted_sum: $weighted_sum:ident
     ) => {
         const _: () = {
             /// `(2ⁿ, eʳ − 1)` for `x ≤ 0`
@@ -159,13 +157,13 @@ macro_rules! scalar {
                 }
 
                 #[allow(private_interfaces)]
-                fn combine<'a>(
+                fn weighted_sum<'a>(
                     out: &mut [Self],
                     write: Write,
                     count: usize,
                     pair: impl Fn(usize) -> (&'a [Self], Self),
                 ) {
-                    pulp::Arch::new().dispatch($combine {
+                    pulp::Arch::new().dispatch($weighted_sum {
                         out,
                         write,
                         count,
@@ -194,12 +192,12 @@ macro_rules! scalar {
                 }
 
                 fn tile() -> (usize, usize) {
-                    pulp::Arch::new().dispatch($shape)
+                    pulp::Arch::new().dispatch($tile)
                 }
 
                 #[allow(private_interfaces)]
-                fn tiles(block: Block<'_, Self>) {
-                    pulp::Arch::new().dispatch($tiles(block));
+                fn macro_kernel(block: Block<'_, Self>) {
+                    pulp::Arch::new().dispatch($macro_kernel(block));
                 }
             }
         };
@@ -215,7 +213,7 @@ scalar!(
         1.0 / 19.0, 1.0 / 17.0, 1.0 / 15.0, 1.0 / 13.0, 1.0 / 11.0, 1.0 / 9.0, 1.0 / 7.0,
         1.0 / 5.0, 1.0 / 3.0, 1.0
     ],
-    tile: (ShapeF32, TilesF32, TransposeF32), dot: DotF32, dots: DotsF32, combine: CombineF32
+    tile: (TileF32, MacroKernelF32, TransposeF32), dot: DotF32, dots: DotsF32, weighted_sum: WeightedSumF32
 );
 
 scalar!(
@@ -236,7 +234,7 @@ scalar!(
         1.0 / 23.0, 1.0 / 21.0, 1.0 / 19.0, 1.0 / 17.0, 1.0 / 15.0, 1.0 / 13.0, 1.0 / 11.0,
         1.0 / 9.0, 1.0 / 7.0, 1.0 / 5.0, 1.0 / 3.0, 1.0
     ],
-    tile: (ShapeF64, TilesF64, TransposeF64), dot: DotF64, dots: DotsF64, combine: CombineF64
+    tile: (TileF64, MacroKernelF64, TransposeF64), dot: DotF64, dots: DotsF64, weighted_sum: WeightedSumF64
 );
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use nalgebra::DMatrixViewMut;
 use pulp::{Simd, WithSimd};
 
 use super::gemm::{Side, Write};
-use super::packing::Strips;
+use super::packing::MicroPanels;
 use crate::Real;
 
 /// Positions of the depth that a turn of the innermost loop takes: the more, the less a turn costs.
@@ -26,21 +26,21 @@ const fn vectors_and_columns(registers: usize) -> (usize, usize) {
 /// A block of a product: all tiles of these rows and columns of the result, for this part of the
 /// depth.
 #[derive(Debug)]
-pub(crate) struct Block<'a, T: Real> {
-    pub(crate) out: DMatrixViewMut<'a, T>,
-    pub(crate) write: Write,
-    pub(crate) rows: Range<usize>,
-    pub(crate) columns: Range<usize>,
-    pub(crate) depth: Range<usize>,
+pub(super) struct Block<'a, T: Real> {
+    pub(super) out: DMatrixViewMut<'a, T>,
+    pub(super) write: Write,
+    pub(super) rows: Range<usize>,
+    pub(super) columns: Range<usize>,
+    pub(super) depth: Range<usize>,
     /// The copy of the vector side.
-    pub(crate) strips: Strips<'a, T>,
-    pub(crate) panels: Panels<'a, T>,
+    pub(super) lhs: MicroPanels<'a, T>,
+    pub(super) rhs: Rhs<'a, T>,
 }
 
 /// The broadcast side of a block.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Panels<'a, T: Real> {
-    Copied(Strips<'a, T>),
+pub(super) enum Rhs<'a, T: Real> {
+    Packed(MicroPanels<'a, T>),
     /// Columns that run along the depth are read where they are.
     InPlace(&'a Side<'a, T>),
 }
@@ -49,13 +49,13 @@ macro_rules! tiles {
     ($tiles:ident, $shape:ident, $float:ident, $vectors:ident, $splat:ident, $mul_add:ident,
      $add:ident, $as_simd:ident, $as_mut_simd:ident) => {
         /// The rows and the columns of a tile on this machine.
-        pub(crate) struct $shape;
+        pub(super) struct $shape;
 
         /// Computes a block on the vectors of this machine.
         ///
         /// It is all that runs between its call and its return, so that the compiler has every
         /// register for the tile and no reason to move anything else into its loop.
-        pub(crate) struct $tiles<'a>(pub(crate) Block<'a, $float>);
+        pub(super) struct $tiles<'a>(pub(super) Block<'a, $float>);
 
         const _: () = {
             impl WithSimd for $shape {
@@ -74,9 +74,9 @@ macro_rules! tiles {
                 #[inline(always)]
                 fn with_simd<S: Simd>(self, simd: S) {
                     if const { vectors_and_columns(S::REGISTER_COUNT).0 == 3 } {
-                        tiles::<S, 3, 8>(simd, self.0);
+                        macro_kernel::<S, 3, 8>(simd, self.0);
                     } else {
-                        tiles::<S, 2, 6>(simd, self.0);
+                        macro_kernel::<S, 2, 6>(simd, self.0);
                     }
                 }
             }
@@ -86,7 +86,7 @@ macro_rules! tiles {
             }
 
             #[inline(always)]
-            fn tiles<S: Simd, const V: usize, const N: usize>(
+            fn macro_kernel<S: Simd, const V: usize, const N: usize>(
                 simd: S,
                 mut block: Block<'_, $float>,
             ) {
@@ -110,8 +110,8 @@ macro_rules! tiles {
             ) {
                 let depth = block.depth.len();
                 let columns = C.min(block.columns.end - j);
-                match block.panels {
-                    Panels::Copied(panels) => {
+                match block.rhs {
+                    Rhs::Packed(panels) => {
                         let panel = panels.get((j - block.columns.start) / N);
                         let (panel, _) = panel.as_chunks::<N>();
                         let (turns, _) = panel.as_chunks::<TURN>();
@@ -121,7 +121,7 @@ macro_rules! tiles {
                         );
                         column_of_tiles::<S, V, C, G>(simd, block, (j, columns), b);
                     }
-                    Panels::InPlace(side) => {
+                    Rhs::InPlace(side) => {
                         let mut turns: [&[[$float; TURN]]; C] = [&[]; C];
                         let mut all: [&[$float]; C] = [&[]; C];
                         for n in 0..C {
@@ -164,32 +164,29 @@ macro_rules! tiles {
                     together = rows.len() / width / G * G;
                     for index in (0..together).step_by(G) {
                         let strips = std::array::from_fn(|g| {
-                            S::$as_simd(block.strips.get(index + g))
-                                .0
-                                .as_chunks::<V>()
-                                .0
+                            S::$as_simd(block.lhs.get(index + g)).0.as_chunks::<V>().0
                         });
-                        let tiles = accumulate_together::<S, V, N, G>(simd, strips, b.1);
+                        let tiles = micro_kernels::<S, V, N, G>(simd, strips, b.1);
                         for g in 0..G {
-                            put(simd, tiles[g], (index + g) * width, &mut out, write);
+                            store(simd, tiles[g], (index + g) * width, &mut out, write);
                         }
                     }
                 }
                 for (index, i) in (0..rows.len()).step_by(width).enumerate().skip(together) {
-                    let (strip, _) = S::$as_simd(block.strips.get(index));
+                    let (strip, _) = S::$as_simd(block.lhs.get(index));
                     let (strip, _) = strip.as_chunks::<V>();
                     match (rows.len() - i).div_ceil(lanes::<S>()) {
                         1 => {
-                            let tile = accumulate::<S, 1, V, N>(simd, strip, b);
-                            put(simd, tile, i, &mut out, write);
+                            let tile = micro_kernel::<S, 1, V, N>(simd, strip, b);
+                            store(simd, tile, i, &mut out, write);
                         }
                         2 => {
-                            let tile = accumulate::<S, 2, V, N>(simd, strip, b);
-                            put(simd, tile, i, &mut out, write);
+                            let tile = micro_kernel::<S, 2, V, N>(simd, strip, b);
+                            store(simd, tile, i, &mut out, write);
                         }
                         _ => {
-                            let tile = accumulate::<S, V, V, N>(simd, strip, b);
-                            put(simd, tile, i, &mut out, write);
+                            let tile = micro_kernel::<S, V, V, N>(simd, strip, b);
+                            store(simd, tile, i, &mut out, write);
                         }
                     }
                 }
@@ -198,7 +195,7 @@ macro_rules! tiles {
             /// The first `U` vectors of a tile, from a strip of the vector side and the entries
             /// of the broadcast side: `b(turn, p, n)` of a turn, or `any(p, n)`.
             #[inline(always)]
-            fn accumulate<S: Simd, const U: usize, const V: usize, const N: usize>(
+            fn micro_kernel<S: Simd, const U: usize, const V: usize, const N: usize>(
                 simd: S,
                 strip: &[[S::$vectors; V]],
                 (b, any): (
@@ -231,7 +228,7 @@ macro_rules! tiles {
 
             /// `G` whole tiles of so few columns that one of them would have to wait for its own sums.
             #[inline(always)]
-            fn accumulate_together<S: Simd, const V: usize, const N: usize, const G: usize>(
+            fn micro_kernels<S: Simd, const V: usize, const N: usize, const G: usize>(
                 simd: S,
                 strips: [&[[S::$vectors; V]]; G],
                 b: impl Fn(usize, usize) -> $float,
@@ -254,7 +251,7 @@ macro_rules! tiles {
 
             /// Writes a tile to columns of the result, from row `i` on, added to what `write` says.
             #[inline(always)]
-            fn put<S: Simd, const U: usize, const N: usize>(
+            fn store<S: Simd, const U: usize, const N: usize>(
                 simd: S,
                 tile: [[S::$vectors; U]; N],
                 i: usize,
@@ -271,7 +268,7 @@ macro_rules! tiles {
                             copy[n][v] = tile[n][v];
                         }
                     }
-                    return put_part::<S, U, N>(&copy, i, out, write);
+                    return store_part::<S, U, N>(&copy, i, out, write);
                 }
                 match write {
                     Write::Over => {
@@ -298,7 +295,7 @@ macro_rules! tiles {
             }
 
             /// The same where the rows end within the tile.
-            fn put_part<S: Simd, const U: usize, const N: usize>(
+            fn store_part<S: Simd, const U: usize, const N: usize>(
                 tile: &[[S::$vectors; U]; N],
                 i: usize,
                 out: &mut [&mut [$float]; N],
@@ -318,8 +315,8 @@ macro_rules! tiles {
 }
 
 tiles!(
-    TilesF32,
-    ShapeF32,
+    MacroKernelF32,
+    TileF32,
     f32,
     f32s,
     splat_f32s,
@@ -329,8 +326,8 @@ tiles!(
     as_mut_simd_f32s
 );
 tiles!(
-    TilesF64,
-    ShapeF64,
+    MacroKernelF64,
+    TileF64,
     f64,
     f64s,
     splat_f64s,

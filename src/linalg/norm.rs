@@ -1,9 +1,9 @@
-//! Euclidean norms whose squares may be out of range.
+//! Euclidean norms of vectors whose squares may be out of range.
 
 use super::divide_by;
 use crate::Real;
 
-/// `‖v‖`
+/// Returns `‖v‖`.
 pub(crate) fn norm<T: Real>(v: &[T]) -> f64 {
     let squared = T::dot(v, v);
     if is_ordinary(squared) {
@@ -18,7 +18,7 @@ pub(crate) fn norm<T: Real>(v: &[T]) -> f64 {
     }
 }
 
-/// `v ← v / ‖v‖`, or false for zeros, and with NaN or an infinity.
+/// `v ← v / ‖v‖`. Returns `false` for zeros, NaN, and infinities, and leaves `v`.
 pub(crate) fn normalize<T: Real>(v: &mut [T]) -> bool {
     let mut squared = T::dot(v, v);
     if !is_ordinary(squared) {
@@ -36,11 +36,11 @@ pub(crate) fn normalize<T: Real>(v: &mut [T]) -> bool {
     accepted
 }
 
-/// Takes from `v` its part along `direction`: `v ← v − (v·d/‖d‖²) d`, nothing where d is 0.
+/// Removes the part of `v` along `direction` d: `v ← v − (v·d/‖d‖²) d`. Leaves `v` if d is 0.
 pub(crate) fn project_out<T: Real>(v: &mut [T], direction: &[T]) {
     let squared = T::dot(direction, direction);
     if is_ordinary(squared) {
-        super::add_scaled(v, -T::dot(v, direction) / squared, direction);
+        super::axpy(-T::dot(v, direction) / squared, direction, v);
         return;
     }
     let largest = largest(direction);
@@ -56,13 +56,13 @@ pub(crate) fn project_out<T: Real>(v: &mut [T], direction: &[T]) {
     }
 }
 
-/// Whether a sum of squares has all its digits.
+/// Returns whether a sum of squares has lost no digits.
 fn is_ordinary<T: Real>(squared: T) -> bool {
     let smallest_normal = T::from_magnitude_bits(1) / T::default_epsilon();
     squared >= smallest_normal / T::default_epsilon() && squared.is_finite()
 }
 
-/// The largest magnitude; NaN if there is one.
+/// Returns the largest magnitude, or NaN if there is one.
 fn largest<T: Real>(v: &[T]) -> T {
     let larger = |most: T, x: &T| {
         let x = x.abs();

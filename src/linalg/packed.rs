@@ -13,11 +13,11 @@ use nalgebra::{DMatrixView, DMatrixViewMut};
 
 use super::Scratch;
 use super::aligned::Aligned;
-use super::blocking::blocks;
+use super::blocking::kc_blocks;
 use super::gemm::{Side, Write, tiled, transpose};
 use super::gemv::FEW;
-use super::micro_kernel::{Block, Panels};
-use super::packing::{Strips, copy_strips, room_for_strips};
+use super::micro_kernel::{Block, Rhs};
+use super::packing::{MicroPanels, pack, packed_len};
 use super::parallel::join;
 use crate::Real;
 
@@ -40,10 +40,9 @@ impl<T: Real> Packed<T> {
             along_depth: true,
         };
         let (width, _) = T::tile();
-        let copies = blocks::<T>(side.depth()).map(|depth| {
-            let mut copy =
-                Aligned::try_zeros(room_for_strips::<T>(side.len(), width, depth.len()))?;
-            copy_strips(&side, width, 0..side.len(), depth, &mut copy);
+        let copies = kc_blocks::<T>(side.depth()).map(|depth| {
+            let mut copy = Aligned::try_zeros(packed_len::<T>(side.len(), width, depth.len()))?;
+            pack(&side, width, 0..side.len(), depth, &mut copy);
             Some(copy)
         });
         let copies = copies.collect::<Option<Vec<_>>>()?;
@@ -76,7 +75,7 @@ impl<T> fmt::Debug for Packed<T> {
 }
 
 /// `out = matrixᵀ · X`. The bits of a column do not depend on the number of columns, or on the others.
-pub(crate) fn product_by_column<T: Real>(
+pub(crate) fn gemm_packed<T: Real>(
     out: DMatrixViewMut<'_, T>,
     matrix: DMatrixView<'_, T>,
     packed: &Packed<T>,
@@ -123,15 +122,15 @@ impl<T: Real> Few<'_, T> {
             along_depth: true,
         };
         let mut write = Write::Over;
-        for (copy, depth) in self.copies.iter().zip(blocks::<T>(side.depth())) {
-            T::tiles(Block {
+        for (copy, depth) in self.copies.iter().zip(kc_blocks::<T>(side.depth())) {
+            T::macro_kernel(Block {
                 out: out.as_view_mut(),
                 write,
                 rows: 0..rows,
                 columns: 0..side.len(),
                 depth: depth.clone(),
-                strips: Strips::of(copy, width, depth.len()).from(first / width),
-                panels: Panels::InPlace(&side),
+                lhs: MicroPanels::of(copy, width, depth.len()).from(first / width),
+                rhs: Rhs::InPlace(&side),
             });
             write = Write::Add;
         }
@@ -142,7 +141,7 @@ impl<T: Real> Few<'_, T> {
 mod tests {
     use nalgebra::DMatrix;
 
-    use super::super::gemm::Factor;
+    use super::super::gemm::Operand;
     use super::*;
     use crate::linalg::Threads;
 
@@ -166,7 +165,7 @@ mod tests {
                 wide.as_view_mut(),
                 Write::Over,
                 lhs,
-                Factor::from(x.as_view()),
+                Operand::from(x.as_view()),
                 scratch,
             );
             let packed = Packed::default();
@@ -175,7 +174,7 @@ mod tests {
                 for (first, count) in (1..=FEW + 2).map(|count| (count, count)) {
                     let mut few = DMatrix::from_element(units, count, T::of(f64::NAN));
                     let some = x.columns(first, count);
-                    product_by_column(few.as_view_mut(), matrix.as_view(), &packed, some, scratch);
+                    gemm_packed(few.as_view_mut(), matrix.as_view(), &packed, some, scratch);
                     assert!(
                         few == wide.columns(first, count),
                         "{count} columns, {depth} x {units}, {threads} threads"

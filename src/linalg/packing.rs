@@ -9,20 +9,20 @@ use crate::Real;
 
 /// Columns that are transposed together; so many positions of the depth are whole squares on every
 /// machine.
-pub(crate) const SQUARE: usize = 16;
+pub(super) const SQUARE: usize = 16;
 
 /// The copies, which outlive a product so that the next does not allocate.
 #[derive(Debug, Clone)]
-pub(crate) struct Copies<T> {
-    pub(crate) vector: Aligned<T>,
-    pub(crate) broadcast: Aligned<T>,
+pub(super) struct PackBuffers<T> {
+    pub(super) lhs: Aligned<T>,
+    pub(super) rhs: Aligned<T>,
 }
 
-impl<T> Copies<T> {
-    pub(crate) const fn new() -> Self {
+impl<T> PackBuffers<T> {
+    pub(super) const fn new() -> Self {
         Self {
-            vector: Aligned::new(),
-            broadcast: Aligned::new(),
+            lhs: Aligned::new(),
+            rhs: Aligned::new(),
         }
     }
 }
@@ -30,13 +30,13 @@ impl<T> Copies<T> {
 /// A block of a factor in the order of its use: strips of `width` entries along the result, each
 /// strip position by position of the depth. Entries beyond the end are 0.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Strips<'a, T> {
+pub(super) struct MicroPanels<'a, T> {
     entries: &'a [T],
     width: usize,
     depth: usize,
 }
 
-impl<'a, T> Strips<'a, T> {
+impl<'a, T> MicroPanels<'a, T> {
     /// From the beginning of a strip to that of the next: a cache line further than its end, because
     /// lines that are a power of two apart push each other out of the cache, and strips are written
     /// side by side.
@@ -44,13 +44,13 @@ impl<'a, T> Strips<'a, T> {
         width * depth + line::<T>()
     }
 
-    pub(crate) fn get(&self, index: usize) -> &'a [T] {
+    pub(super) fn get(&self, index: usize) -> &'a [T] {
         let start = index * Self::stride(self.width, self.depth);
         &self.entries[start..start + self.width * self.depth]
     }
 
-    /// What [`copy_strips`] has left in a buffer.
-    pub(crate) fn of(entries: &'a [T], width: usize, depth: usize) -> Self {
+    /// What [`pack`] has left in a buffer.
+    pub(super) fn of(entries: &'a [T], width: usize, depth: usize) -> Self {
         Self {
             entries,
             width,
@@ -59,7 +59,7 @@ impl<'a, T> Strips<'a, T> {
     }
 
     /// Those from this index on.
-    pub(crate) fn from(&self, index: usize) -> Self {
+    pub(super) fn from(&self, index: usize) -> Self {
         Self {
             entries: &self.entries[index * Self::stride(self.width, self.depth)..],
             ..*self
@@ -67,7 +67,7 @@ impl<'a, T> Strips<'a, T> {
     }
 
     /// One of them alone.
-    pub(crate) fn only(&self, index: usize) -> Self {
+    pub(super) fn only(&self, index: usize) -> Self {
         Self {
             entries: self.get(index),
             ..*self
@@ -76,20 +76,20 @@ impl<'a, T> Strips<'a, T> {
 }
 
 /// The entries that strips take.
-pub(crate) const fn room_for_strips<T>(along: usize, width: usize, depth: usize) -> usize {
-    along.div_ceil(width) * Strips::<T>::stride(width, depth)
+pub(super) const fn packed_len<T>(along: usize, width: usize, depth: usize) -> usize {
+    along.div_ceil(width) * MicroPanels::<T>::stride(width, depth)
 }
 
-/// Copies a block of `side` into strips.
-pub(crate) fn copy_strips<'b, T: Real>(
+/// PackBuffers a block of `side` into strips.
+pub(super) fn pack<'b, T: Real>(
     side: &Side<'_, T>,
     width: usize,
     along: Range<usize>,
     depth: Range<usize>,
     buffer: &'b mut Aligned<T>,
-) -> Strips<'b, T> {
-    let stride = Strips::<T>::stride(width, depth.len());
-    let needed = room_for_strips::<T>(along.len(), width, depth.len());
+) -> MicroPanels<'b, T> {
+    let stride = MicroPanels::<T>::stride(width, depth.len());
+    let needed = packed_len::<T>(along.len(), width, depth.len());
     buffer.grow(needed);
     let strips = &mut buffer[..needed];
     if !along.len().is_multiple_of(width) {
@@ -118,7 +118,7 @@ pub(crate) fn copy_strips<'b, T: Real>(
             },
         );
     }
-    Strips {
+    MicroPanels {
         entries: strips,
         width,
         depth: depth.len(),
@@ -139,7 +139,7 @@ fn copy_rows<T: Real>(
     width: usize,
     strips: &mut [T],
 ) {
-    let stride = Strips::<T>::stride(width, depth.len());
+    let stride = MicroPanels::<T>::stride(width, depth.len());
     let mut p = 0;
     while p + TOGETHER <= depth.len() {
         let from: [&[T]; TOGETHER] =
@@ -205,7 +205,7 @@ mod tests {
     use super::*;
     use nalgebra::{DMatrix, DMatrixView};
 
-    /// Strips of both orientations against the definition, on shapes around whole squares and strips.
+    /// MicroPanels of both orientations against the definition, on shapes around whole squares and strips.
     fn copies_every_entry_to_its_place<T: Real>() {
         for width in [1, 6, 8, 12, 16, 24, 48] {
             for (len, depth) in [(1, 1), (15, 33), (16, 16), (50, 40), (97, 17), (200, 64)] {
@@ -224,7 +224,7 @@ mod tests {
                     let (along, positions) = (len / 4..len, depth / 3..depth);
                     let mut buffer = Aligned::new();
                     let (of_along, of_depth) = (along.clone(), positions.clone());
-                    let strips = copy_strips(&side, width, of_along, of_depth, &mut buffer);
+                    let strips = pack(&side, width, of_along, of_depth, &mut buffer);
                     for index in 0..along.len().div_ceil(width) {
                         let strip = strips.get(index);
                         assert_eq!(strip.len(), width * positions.len());

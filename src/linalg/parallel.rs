@@ -6,7 +6,7 @@
 /// over the terms of a sum.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Threads {
-    pub(crate) count: usize,
+    count: usize,
     /// Whether the products of the pass keep them awake, so that none has to be woken for less.
     awake: bool,
 }
@@ -142,6 +142,23 @@ pub(crate) fn join(first: impl FnOnce() + Send, second: impl FnOnce() + Send) {
 pub(crate) trait Divide: Sized + Send {
     /// Two parts, or the whole where it is not worth cutting.
     fn halves(self) -> Result<(Self, Self), Self>;
+}
+
+/// Splits each of the slices at `middle`.
+pub(crate) fn split_each<T, const N: usize>(
+    slices: [&mut [T]; N],
+    middle: usize,
+) -> ([&mut [T]; N], [&mut [T]; N]) {
+    let mut rests: [&mut [T]; N] = std::array::from_fn(|_| &mut [][..]);
+    let mut rest = rests.iter_mut();
+    let firsts = slices.map(|slice| {
+        let (first, second) = slice.split_at_mut(middle);
+        if let Some(rest) = rest.next() {
+            *rest = second;
+        }
+        first
+    });
+    (firsts, rests)
 }
 
 /// Runs `body` on parts of `whole`, up to `2^depth` of them, on whichever threads are free.

@@ -2,7 +2,7 @@
 
 use super::Threads;
 use super::column_panels::Partials;
-use super::packing::Copies;
+use super::packing::PackBuffers;
 
 /// What a kernel needs beside its operands. Once grown, none of them allocates.
 #[derive(Debug, Clone)]
@@ -10,9 +10,9 @@ pub(crate) struct Scratch<T> {
     /// Set by the caller; all that there are otherwise.
     limit: Option<usize>,
     pub(crate) threads: Threads,
-    pub(crate) partials: Partials<T>,
+    pub(super) partials: Partials<T>,
     /// One for each thread of a product.
-    pub(crate) copies: Vec<Copies<T>>,
+    pub(super) pack_buffers: Vec<PackBuffers<T>>,
 }
 
 impl<T> Default for Scratch<T> {
@@ -21,7 +21,7 @@ impl<T> Default for Scratch<T> {
             limit: None,
             threads: Threads::at_most(1),
             partials: Partials::default(),
-            copies: Vec::new(),
+            pack_buffers: Vec::new(),
         }
     }
 }
@@ -39,7 +39,7 @@ impl<T> Scratch<T> {
 
     /// The threads that a pass which begins now may use.
     pub(crate) fn take_threads(&mut self) -> Threads {
-        let available = Threads::available().count;
+        let available = Threads::available().count();
         self.threads = Threads::at_most(self.limit.map_or(available, |limit| limit.min(available)));
         self.threads
     }

@@ -9,10 +9,10 @@ macro_rules! transpose {
      $as_mut_simd:ident, $as_simd_ints:ident, $few:ident: $few_lanes:literal, $lanes:literal:
      [$($distance:literal: $(($i:literal $j:literal))*),*]) => {
         /// `to[p · width + j] = from[j][p]`
-        pub(crate) struct $name<'a> {
-            pub(crate) from: &'a [&'a [$float]],
-            pub(crate) to: &'a mut [$float],
-            pub(crate) width: usize,
+        pub(super) struct $name<'a> {
+            pub(super) from: &'a [&'a [$float]],
+            pub(super) to: &'a mut [$float],
+            pub(super) width: usize,
         }
 
         const _: () = {

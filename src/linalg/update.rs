@@ -1,6 +1,6 @@
 //! The update of parameters by an optimizer, in parts on several threads.
 
-use super::parallel::{Divide, Threads, divide};
+use super::parallel::{Divide, Threads, divide, split_each};
 use super::vectorize;
 use crate::Real;
 
@@ -43,15 +43,7 @@ impl<T: Real, const N: usize> Divide for Part<'_, T, N> {
         }
         let (theta, theta_rest) = self.theta.split_at_mut(half);
         let (gradient, gradient_rest) = self.gradient.split_at(half);
-        let mut rests: [&mut [T]; N] = std::array::from_fn(|_| &mut [][..]);
-        let mut rest = rests.iter_mut();
-        let states = self.states.map(|state| {
-            let (first, second) = state.split_at_mut(half);
-            if let Some(rest) = rest.next() {
-                *rest = second;
-            }
-            first
-        });
+        let (states, state_rests) = split_each(self.states, half);
         Ok((
             Self {
                 theta,
@@ -61,7 +53,7 @@ impl<T: Real, const N: usize> Divide for Part<'_, T, N> {
             Self {
                 theta: theta_rest,
                 gradient: gradient_rest,
-                states: rests,
+                states: state_rests,
             },
         ))
     }

@@ -9,11 +9,11 @@ macro_rules! combine {
     ($name:ident, $float:ident, $splat:ident, $mul_add:ident, $as_simd:ident,
      $as_mut_simd:ident, $partial_load:ident, $partial_store:ident) => {
         /// `out ← Σ value · column` over `count` pairs, in their order, added to what `write` says.
-        pub(crate) struct $name<'a, P> {
-            pub(crate) out: &'a mut [$float],
-            pub(crate) write: Write,
-            pub(crate) count: usize,
-            pub(crate) pair: P,
+        pub(super) struct $name<'a, P> {
+            pub(super) out: &'a mut [$float],
+            pub(super) write: Write,
+            pub(super) count: usize,
+            pub(super) pair: P,
         }
 
         const _: () = {
@@ -87,7 +87,7 @@ macro_rules! combine {
 }
 
 combine!(
-    CombineF32,
+    WeightedSumF32,
     f32,
     splat_f32s,
     mul_add_f32s,
@@ -97,7 +97,7 @@ combine!(
     partial_store_f32s
 );
 combine!(
-    CombineF64,
+    WeightedSumF64,
     f64,
     splat_f64s,
     mul_add_f64s,
@@ -136,7 +136,7 @@ mod tests {
                         .collect();
                     for bits in [None, Some(128), Some(256), Some(512)] {
                         let mut out = present.clone();
-                        let task = CombineF64 {
+                        let task = WeightedSumF64 {
                             out: &mut out,
                             write,
                             count,

@@ -304,7 +304,7 @@ fn cosines<T: Real>(
         "pairs of a feature and a unit",
     )?;
     let (features, decoder) = (directions(features), directions(decoder));
-    linalg::product(
+    linalg::gemm(
         cosines.as_view_mut(),
         Write::Over,
         transpose(features.as_view()),

@@ -262,6 +262,7 @@ impl<T: Real> SparseAutoencoderBuilder<T> {
     /// parameters do not fit the layers, or if there is not one activation for each hidden layer,
     /// [`Error::Incompatible`] if their thresholds or magnitudes do not fit the activations, and for
     /// gated units in several hidden layers.
+    #[inline(never)]
     pub fn build(&self) -> Result<SparseAutoencoder<T>, Error> {
         self.build_with(self.initial_parameters()?)
     }

@@ -51,6 +51,7 @@ impl<T: Real> SparseAutoencoder<T> {
         Ok(self.evaluate(samples.into(), Some(gradient), workspace))
     }
 
+    #[inline(never)]
     pub(crate) fn evaluate(
         &self,
         batch: Batch<'_, T>,

@@ -6,7 +6,7 @@ use nalgebra::DMatrix;
 use crate::Real;
 use crate::error::Error;
 use crate::linalg::all_finite;
-use crate::sparse::Compressed;
+use crate::sparse::Csc;
 
 /// The hidden activations of a batch without their zeros: for each sample, its active units and their
 /// activations.
@@ -37,7 +37,7 @@ use crate::sparse::Compressed;
 #[derive(Debug, Clone, PartialEq)]
 pub struct SparseHidden<T> {
     hidden: usize,
-    columns: Compressed<T>,
+    columns: Csc<T>,
 }
 
 impl<T: Real> Default for SparseHidden<T> {
@@ -53,7 +53,7 @@ impl<T: Real> SparseHidden<T> {
     pub fn new() -> Self {
         Self {
             hidden: 0,
-            columns: Compressed::new(),
+            columns: Csc::new(),
         }
     }
 
@@ -76,7 +76,7 @@ impl<T: Real> SparseHidden<T> {
         values: Vec<T>,
     ) -> Result<Self, Error> {
         check_offsets(&offsets, units.len(), values.len())?;
-        let columns = Compressed {
+        let columns = Csc {
             offsets,
             rows: units,
             values,
@@ -167,7 +167,7 @@ impl<T: Real> SparseHidden<T> {
         dense
     }
 
-    pub(crate) fn columns(&self) -> &Compressed<T> {
+    pub(crate) fn columns(&self) -> &Csc<T> {
         &self.columns
     }
 
@@ -176,7 +176,7 @@ impl<T: Real> SparseHidden<T> {
     pub(crate) fn write(
         &mut self,
         hidden: usize,
-        append: impl FnOnce(&mut Compressed<T>),
+        append: impl FnOnce(&mut Csc<T>),
     ) -> Result<(), Error> {
         self.hidden = hidden;
         self.columns.clear();

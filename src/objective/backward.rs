@@ -4,7 +4,7 @@ use nalgebra::DMatrixView;
 
 use super::{Pass, Workspace, matrix, matrix_mut};
 use crate::Real;
-use crate::linalg::{self, Scratch, Write, product, transpose};
+use crate::linalg::{self, Scratch, Write, gemm, transpose};
 use crate::penalty::{HiddenBatch, HiddenGradient};
 use crate::units::{Arriving, Buffers, Function, with_function};
 
@@ -62,7 +62,7 @@ impl<T: Real> Pass<'_, T> {
             let mut weight_gradient = blocks.weights_mut(gradient, &blocks.decoder_weights);
             for group in self.groups(l, m) {
                 let units = group.units;
-                product(
+                gemm(
                     weight_gradient.columns_range_mut(units.clone()),
                     Write::Over,
                     matrix(&delta[group.delta], blocks.below, m),
@@ -74,7 +74,7 @@ impl<T: Real> Pass<'_, T> {
                 let delta = matrix(delta, blocks.below, m);
                 next[0].grow(blocks.above * m);
                 let next = matrix_mut(&mut next[0], blocks.above, m);
-                product(next, Write::Over, transpose(d), delta, &mut ws.scratch);
+                gemm(next, Write::Over, transpose(d), delta, &mut ws.scratch);
             }
         }
     }
@@ -131,7 +131,7 @@ impl<T: Real> Pass<'_, T> {
         let d = blocks.decoder_weights(self.theta);
         let mut into = matrix_mut(into, blocks.above, m);
         for group in self.groups(l, m) {
-            product(
+            gemm(
                 into.rows_range_mut(group.units.clone()),
                 write,
                 transpose(d.columns_range(group.units)),
@@ -176,7 +176,7 @@ impl<T: Real> Pass<'_, T> {
                 let above = &self.layout.blocks()[l + 1];
                 let w = above.encoder_weights(self.theta);
                 let after = matrix(&after[0], above.above, m);
-                product(matrix_mut(delta, n, m), seeded, w, after, &mut ws.scratch);
+                gemm(matrix_mut(delta, n, m), seeded, w, after, &mut ws.scratch);
             }
             let residual = &ws.reconstruction[0];
             let arriving = Arriving {
@@ -210,7 +210,7 @@ impl<T: Real> Pass<'_, T> {
             } else {
                 Write::Over
             };
-            product(
+            gemm(
                 weight_gradient,
                 write,
                 below,

@@ -4,7 +4,7 @@ use nalgebra::DMatrixView;
 
 use super::{Pass, Workspace, matrix, matrix_mut};
 use crate::Real;
-use crate::linalg::{self, Scratch, Write, product, product_by_column, transpose};
+use crate::linalg::{self, Scratch, Write, gemm, gemm_packed, transpose};
 use crate::training::all_reduce::Shares;
 use crate::units::{Buffers, Elementwise, Function, with_function};
 
@@ -63,8 +63,8 @@ impl<T: Real> Pass<'_, T> {
         let w = blocks.encoder_weights(self.theta);
         let z = matrix_mut(z, blocks.above, x.ncols());
         match self.packed {
-            Some(packed) => product_by_column(z, w, &packed[l], x, scratch),
-            None => product(z, Write::Over, transpose(w), x, scratch),
+            Some(packed) => gemm_packed(z, w, &packed[l], x, scratch),
+            None => gemm(z, Write::Over, transpose(w), x, scratch),
         }
     }
 
@@ -84,7 +84,7 @@ impl<T: Real> Pass<'_, T> {
         let blocks = &self.layout.blocks()[l];
         let d = blocks.decoder_weights(self.theta);
         let r = matrix_mut(r, blocks.below, above.ncols());
-        product(r, Write::Over, d, above, scratch);
+        gemm(r, Write::Over, d, above, scratch);
     }
 
     /// `R = g(D A + c)`

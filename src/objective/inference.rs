@@ -8,6 +8,7 @@ use crate::linalg::Scratch;
 
 impl<T: Real> Pass<'_, T> {
     /// `H_L` of `x`, into `hidden`.
+    #[inline(never)]
     pub(crate) fn encode_into(
         &self,
         x: DMatrixView<'_, T>,
@@ -40,6 +41,7 @@ impl<T: Real> Pass<'_, T> {
     }
 
     /// `X̂` of the innermost activations `h`, into `x_hat`.
+    #[inline(never)]
     pub(crate) fn decode_into(
         &self,
         h: DMatrixView<'_, T>,

@@ -19,7 +19,7 @@ use nalgebra::DMatrixView;
 
 use super::{Pass, matrix, matrix_mut};
 use crate::Real;
-use crate::linalg::{self, Write, product};
+use crate::linalg::{self, Write, gemm};
 use crate::objective::Workspace;
 
 /// The units that a prefix has and the one before has not.
@@ -70,7 +70,7 @@ impl<T: Real> Pass<'_, T> {
                 ws.codes.decode(r, write, d, &units, &mut ws.scratch);
             } else {
                 let h = matrix(&ws.hidden[0], n, m);
-                product(
+                gemm(
                     matrix_mut(r, rows, m),
                     write,
                     d.columns_range(units.clone()),
@@ -94,7 +94,7 @@ impl<T: Real> Pass<'_, T> {
                 let delta = &mut delta[..rows * m];
                 ws.scratch.run(delta, rows, &mut [], |first, panel, _| {
                     let of_larger = &of_larger[first * rows..][..panel.len()];
-                    linalg::add_scaled(panel, T::one(), of_larger);
+                    linalg::axpy(T::one(), of_larger, panel);
                 });
             }
         }

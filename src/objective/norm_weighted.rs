@@ -105,7 +105,7 @@ impl<T: Real> Pass<'_, T> {
             let units = d.zip(norms[first..].iter().zip(&of_norms[first..]));
             for (g, (d, (&norm, &of_norm))) in panel.chunks_exact_mut(rows).zip(units) {
                 if norm > T::zero() && of_norm != T::zero() {
-                    linalg::add_scaled(g, of_norm / norm, d);
+                    linalg::axpy(of_norm / norm, d, g);
                 }
             }
         });

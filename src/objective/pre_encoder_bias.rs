@@ -49,7 +49,7 @@ impl<T: Real> Pass<'_, T> {
             let of_units = blocks.own(gradient, T::zero());
             let of_unit = self.with_units(0, |f| f.through_bias(&own, &of_units, j));
             if of_unit != T::zero() {
-                linalg::add_scaled(&mut gradient[blocks.decoder_bias.clone()], -of_unit, w);
+                linalg::axpy(-of_unit, w, &mut gradient[blocks.decoder_bias.clone()]);
             }
         }
     }

@@ -14,8 +14,8 @@ use super::{Pass, matrix};
 use crate::Real;
 use crate::linalg::{Scratch, Write};
 use crate::objective::Workspace;
-use crate::sparse::{Codes, Compressed, UnitGradients, UnitOperands};
-use crate::units::Buffers;
+use crate::sparse::{ActiveUnits, Csc, UnitOperands};
+use crate::units::{Buffers, OwnMut};
 use crate::validate::even_chunk;
 
 /// The hidden layer is used as codes where at most one unit in `SPARSE` is active.
@@ -67,10 +67,11 @@ impl<T: Real> Pass<'_, T> {
     }
 
     /// Appends `H_L` of `x` to `hidden`.
+    #[inline(never)]
     pub(crate) fn encode_sparse(
         &self,
         x: DMatrixView<'_, T>,
-        hidden: &mut Compressed<T>,
+        hidden: &mut Csc<T>,
         workspace: &mut Workspace<T>,
     ) {
         let (units, m) = (self.layout.hidden(), x.ncols());
@@ -82,7 +83,7 @@ impl<T: Real> Pass<'_, T> {
                 self.select(centred.as_deref().map_or(x, of), ws);
                 ws.return_centred(centred);
             });
-            hidden.append_codes(&workspace.codes, m);
+            hidden.append_active(&workspace.codes, m);
             return;
         }
         let mut dense = workspace.lend_innermost(units * m);
@@ -94,9 +95,10 @@ impl<T: Real> Pass<'_, T> {
     }
 
     /// `X̂` of some of the innermost activations `hidden`, into `x_hat`.
+    #[inline(never)]
     pub(crate) fn decode_sparse(
         &self,
-        hidden: &Compressed<T>,
+        hidden: &Csc<T>,
         samples: Range<usize>,
         x_hat: &mut [T],
         workspace: &mut Workspace<T>,
@@ -124,7 +126,12 @@ impl<T: Real> Pass<'_, T> {
     }
 
     /// `R₀ = D H` of the codes.
-    pub(super) fn decode_codes(&self, r: &mut [T], codes: &Codes<T>, scratch: &mut Scratch<T>) {
+    pub(super) fn decode_codes(
+        &self,
+        r: &mut [T],
+        codes: &ActiveUnits<T>,
+        scratch: &mut Scratch<T>,
+    ) {
         let blocks = &self.layout.blocks()[0];
         let d = blocks.decoder_weights(self.theta);
         codes.decode(r, Write::Over, d, &(0..blocks.above), scratch);
@@ -148,29 +155,30 @@ impl<T: Real> Pass<'_, T> {
         let (of_layer, of_units) = learned.split_at_mut(blocks.decoder_bias.end);
         let (encoder, rest) = of_layer.split_at_mut(blocks.encoder_weights.end);
         let (bias, rest) = rest.split_at_mut(n);
-        let decoder = (!self.layout.is_tied()).then(|| &mut rest[..rows * n]);
         let per_activation: &[T] = if penalized.per_activation {
             &ws.delta[0][..n * m]
         } else {
             &[]
         };
         let first = blocks.own[0].len().min(of_units.len());
-        let gradients = UnitGradients {
-            encoder,
-            decoder,
+        let own_gradient = OwnMut {
             bias,
-            thresholds: of_units.split_at_mut(first).into(),
+            blocks: of_units.split_at_mut(first).into(),
         };
-        let of_gates: &[T] = if self.has_frozen() { &ws.frozen } else { &[] };
+        let prefixes = &self.objective.prefixes;
+        let residuals: &[T] = &ws.reconstruction[0];
+        // Of the whole, and then of the prefixes, the largest first.
+        let residuals_of = |j: usize| {
+            let with_it = prefixes.partition_point(|&end| end <= j);
+            &residuals[(prefixes.len() - with_it) * input.len()..]
+        };
         let operands = UnitOperands {
             d: &self.theta[blocks.decoder_weights.clone()],
-            e: &ws.reconstruction[0],
-            of_gates,
-            prefixes: &self.objective.prefixes,
-            x: input,
+            rows,
+            e: &residuals_of,
+            second: if self.has_frozen() { &ws.frozen } else { &[] },
             per_unit: &ws.per_unit[..penalized.units],
             per_activation,
-            units: n,
         };
         let buffers = Buffers {
             state: &mut ws.states[0],
@@ -179,9 +187,26 @@ impl<T: Real> Pass<'_, T> {
             scratch: &mut ws.scratch,
         };
         let (own, per_frequency, codes) = (self.own(0), &ws.per_frequency[..n], &mut ws.codes);
+        let tied = self.layout.is_tied();
+        let weights = if tied {
+            &mut *encoder
+        } else {
+            &mut rest[..rows * n]
+        };
         self.with_units(0, |units| {
-            units.backward_codes(&own, per_frequency, &operands, gradients, codes, buffers);
+            let gradient = own_gradient;
+            units.backward_codes(
+                &own,
+                per_frequency,
+                &operands,
+                weights,
+                gradient,
+                codes,
+                buffers,
+            );
         });
+        let write = if tied { Write::Add } else { Write::Over };
+        codes.input_gradient(input, encoder, write, &ws.scratch);
         self.backpropagate_norms(0, gradient, ws);
         penalized.loss
     }

@@ -1,7 +1,7 @@
 use crate::Real;
 use crate::linalg::{Aligned, Scratch, Threads};
 use crate::model::Layout;
-use crate::sparse::Codes;
+use crate::sparse::ActiveUnits;
 use crate::units::State;
 
 /// The buffers of a pass, reused from call to call: once grown, no call allocates.
@@ -50,7 +50,7 @@ pub struct Workspace<T> {
     pub(crate) sums: Aligned<T>,
     pub(crate) prefix_sums: Aligned<T>,
     /// the hidden layer, where few of its units are active
-    pub(crate) codes: Codes<T>,
+    pub(crate) codes: ActiveUnits<T>,
     /// of inference: `H_L` and `X̂` of a chunk of samples
     innermost: Aligned<T>,
     output: Aligned<T>,
@@ -86,7 +86,7 @@ impl<T: Real> Workspace<T> {
             spare: Aligned::new(),
             sums: Aligned::new(),
             prefix_sums: Aligned::new(),
-            codes: Codes::default(),
+            codes: ActiveUnits::default(),
             innermost: Aligned::new(),
             output: Aligned::new(),
             centred: Aligned::new(),

@@ -194,6 +194,7 @@ impl<T: Real> Optimizer<T> for Lbfgs<T> {
         }
     }
 
+    #[inline(never)]
     fn step(&mut self, theta: &mut [T], objective: &mut Objective<'_, T>) -> Step<T> {
         if self.gradient.len() != theta.len() {
             self.reset(theta.len());

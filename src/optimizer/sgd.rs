@@ -98,6 +98,7 @@ impl<T: Real> Optimizer<T> for Sgd<T> {
         }
     }
 
+    #[inline(never)]
     fn step(&mut self, theta: &mut [T], objective: &mut Objective<'_, T>) -> Step<T> {
         if self.gradient.len() != theta.len() {
             self.reset(theta.len());

@@ -25,6 +25,7 @@ use crate::{Activation, Error, Real};
 pub struct KlDivergence;
 
 impl<T: Real> Penalty<T> for KlDivergence {
+    #[inline(never)]
     fn accumulate(
         &self,
         hidden: &HiddenBatch<'_, T>,

@@ -31,6 +31,7 @@ use crate::{Activation, Error, Real};
 pub struct L0;
 
 impl<T: Real> Penalty<T> for L0 {
+    #[inline(never)]
     fn accumulate(
         &self,
         hidden: &HiddenBatch<'_, T>,
@@ -81,6 +82,7 @@ impl<T: Real> Penalty<T> for L0 {
 pub struct TargetL0;
 
 impl<T: Real> Penalty<T> for TargetL0 {
+    #[inline(never)]
     fn accumulate(
         &self,
         hidden: &HiddenBatch<'_, T>,

@@ -20,6 +20,7 @@ use crate::penalty::{Description, HiddenBatch, HiddenGradient, Penalty};
 pub struct L1;
 
 impl<T: Real> Penalty<T> for L1 {
+    #[inline(never)]
     fn accumulate(
         &self,
         hidden: &HiddenBatch<'_, T>,

@@ -20,6 +20,7 @@ use crate::{Activation, Error, Real};
 pub struct Proportion;
 
 impl<T: Real> Penalty<T> for Proportion {
+    #[inline(never)]
     fn accumulate(
         &self,
         hidden: &HiddenBatch<'_, T>,
@@ -31,7 +32,7 @@ impl<T: Real> Penalty<T> for Proportion {
         let mut sum = 0.0;
         let columns = gradient.per_activation().chunks_exact_mut(hidden.units());
         for (gradient, h) in columns.zip(hidden.columns()) {
-            let largest = sparse::Largest::of_magnitudes(h, k);
+            let largest = sparse::KthLargest::of_magnitudes(h, k);
             let mut ties = largest.ties;
             for (g, &h) in gradient.iter_mut().zip(h) {
                 let magnitude = h.abs();

@@ -14,6 +14,7 @@ use crate::penalty::{Description, HiddenBatch, HiddenGradient, Penalty};
 pub struct SquaredDeviation;
 
 impl<T: Real> Penalty<T> for SquaredDeviation {
+    #[inline(never)]
     fn accumulate(
         &self,
         hidden: &HiddenBatch<'_, T>,

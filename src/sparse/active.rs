@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use nalgebra::DMatrixView;
 
-use super::collect::collect_pairs;
+use super::compact::compact_pairs;
 use super::top_k::select;
 use crate::Real;
 use crate::linalg::Scratch;
@@ -14,7 +14,7 @@ use crate::linalg::{Divide, divide};
 
 /// The active units of each sample, and the samples of each unit in which it is active.
 #[derive(Debug, Clone)]
-pub(crate) struct Codes<T> {
+pub(crate) struct ActiveUnits<T> {
     /// Room for each sample.
     stride: usize,
     /// How much of it is used.
@@ -29,22 +29,23 @@ pub(crate) struct Codes<T> {
     activations: Vec<T>,
     /// One for each of these.
     slopes: Vec<T>,
-    /// Another, where units have gates.
-    gate_slopes: Vec<T>,
+    /// Another for each, where a pass needs two.
+    second_slopes: Vec<T>,
 }
 
-/// Codes unit by unit.
-pub(crate) struct ByUnit<'a, T> {
+/// ActiveUnits unit by unit.
+pub(super) struct ByUnit<'a, T> {
     /// Where each unit starts in what follows; one more at the end.
-    pub(crate) starts: &'a [u32],
-    pub(crate) samples: &'a [u32],
-    pub(crate) activations: &'a [T],
-    /// Room for a number of each, and for another where units have gates.
-    pub(crate) slopes: &'a mut [T],
-    pub(crate) gate_slopes: &'a mut [T],
+    pub(super) starts: &'a [u32],
+    pub(super) samples: &'a [u32],
+    pub(super) activations: &'a [T],
+    /// One slope of each activation.
+    pub(super) slopes: &'a mut [T],
+    /// Another of each, or none at all.
+    pub(super) second_slopes: &'a mut [T],
 }
 
-impl<T> Default for Codes<T> {
+impl<T> Default for ActiveUnits<T> {
     fn default() -> Self {
         Self {
             stride: 0,
@@ -55,7 +56,7 @@ impl<T> Default for Codes<T> {
             samples: Vec::new(),
             activations: Vec::new(),
             slopes: Vec::new(),
-            gate_slopes: Vec::new(),
+            second_slopes: Vec::new(),
         }
     }
 }
@@ -96,7 +97,7 @@ impl<T: Real> Divide for Columns<'_, T> {
     }
 }
 
-impl<T: Real> Codes<T> {
+impl<T: Real> ActiveUnits<T> {
     /// Makes room for `stride` active units in each of `samples` samples.
     pub(crate) fn prepare(&mut self, samples: usize, stride: usize) {
         self.stride = stride;
@@ -169,7 +170,7 @@ impl<T: Real> Codes<T> {
         let samples = h.len() / rows;
         self.prepare(samples, rows.div_ceil(8));
         self.fill(h, rows, 0, scratch, |column, units, values| {
-            collect_pairs(column, &counts, units, values)
+            compact_pairs(column, &counts, units, values)
         });
         self.lens[..samples]
             .iter()
@@ -194,7 +195,7 @@ impl<T: Real> Codes<T> {
     }
 
     /// The active units of a sample and their activations.
-    pub(crate) fn of_sample(&self, i: usize) -> (&[u32], &[T]) {
+    pub(super) fn of_sample(&self, i: usize) -> (&[u32], &[T]) {
         let active = self.active(i);
         (&self.units[active.clone()], &self.values[active])
     }
@@ -237,19 +238,19 @@ impl<T: Real> Codes<T> {
         self.starts[j] < self.starts[j + 1]
     }
 
-    /// What was last sorted by unit, with room for a second number of each where units are `gated`.
-    pub(crate) fn by_unit(&mut self, gated: bool) -> ByUnit<'_, T> {
+    /// Returns what was last sorted by unit, with a second slope of each activation if `two`.
+    pub(super) fn by_unit(&mut self, two: bool) -> ByUnit<'_, T> {
         let total = self.starts[self.starts.len() - 1] as usize;
-        let of_gates = if gated { total } else { 0 };
-        if self.gate_slopes.len() < of_gates {
-            self.gate_slopes.resize(of_gates, T::zero());
+        let second = if two { total } else { 0 };
+        if self.second_slopes.len() < second {
+            self.second_slopes.resize(second, T::zero());
         }
         ByUnit {
             starts: &self.starts,
             samples: &self.samples[..total],
             activations: &self.activations[..total],
             slopes: &mut self.slopes[..total],
-            gate_slopes: &mut self.gate_slopes[..of_gates],
+            second_slopes: &mut self.second_slopes[..second],
         }
     }
 
@@ -269,7 +270,7 @@ impl<T: Real> Codes<T> {
                 let start = units.partition_point(|&unit| (unit as usize) < range.start);
                 let end = units.partition_point(|&unit| (unit as usize) < range.end);
                 let of = |unit: u32| d.column(unit as usize).data.into_slice();
-                T::combine(column, write, end - start, |slot| {
+                T::weighted_sum(column, write, end - start, |slot| {
                     (of(units[start + slot]), values[start + slot])
                 });
             }
@@ -279,7 +280,7 @@ impl<T: Real> Codes<T> {
 
 /// Numbers of units and samples are kept in 32 bits, to halve what is read.
 #[allow(clippy::cast_possible_truncation)] // more of them would not fit into memory
-pub(crate) fn index(value: usize) -> u32 {
+pub(super) fn index(value: usize) -> u32 {
     debug_assert!(u32::try_from(value).is_ok());
     value as u32
 }

@@ -2,8 +2,8 @@
 //! at first sight.
 
 use super::active::index;
-use super::collect::collect_pairs;
-use super::largest::{above_zero, keep_largest, reached_by};
+use super::compact::compact_pairs;
+use super::kth_largest::{above_zero, keep_top_k, reached_by};
 use crate::Real;
 use crate::linalg::vectorize;
 
@@ -20,7 +20,7 @@ const CANDIDATES: usize = GROUPS / 2;
 /// The `k`-th largest of the maxima of groups of entries is a bound that all `k` largest entries
 /// reach. A group is what shares a lane in a block of consecutive entries: all maxima are one vector
 /// pass, and what is then read again of a block lies close together.
-pub(crate) fn select<T: Real>(
+pub(super) fn select<T: Real>(
     z: &mut [T],
     bias: &[T],
     k: usize,
@@ -160,8 +160,8 @@ fn select_from_few<T: Real>(
         values[0] = z[position];
         return 1;
     }
-    keep_largest(z, k);
-    collect_pairs(z, |z| z > T::zero(), positions, values)
+    keep_top_k(z, k);
+    compact_pairs(z, |z| z > T::zero(), positions, values)
 }
 
 #[cfg(test)]

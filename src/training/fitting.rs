@@ -55,9 +55,19 @@ impl<T: Real> Trainer<T> {
         &mut self,
         model: &mut SparseAutoencoder<T>,
         samples: impl Samples<T>,
-        observer: impl FnMut(&Epoch<'_, T>) -> ControlFlow<()>,
+        mut observer: impl FnMut(&Epoch<'_, T>) -> ControlFlow<()>,
     ) -> Result<Report<T>, Error> {
-        let samples: &dyn Samples<T> = &samples;
+        self.fit_observed(model, &samples, &mut observer)
+    }
+
+    /// [`fit_with`](Self::fit_with), compiled once for all samples and observers.
+    #[inline(never)]
+    pub(crate) fn fit_observed(
+        &mut self,
+        model: &mut SparseAutoencoder<T>,
+        samples: &dyn Samples<T>,
+        observer: &mut dyn FnMut(&Epoch<'_, T>) -> ControlFlow<()>,
+    ) -> Result<Report<T>, Error> {
         let begun = self.begin(model, samples);
         let (begun, held_out) = self.begin_together(begun, model, |(begun, _)| begun.batches)?;
         let Self { engine, own } = self;
@@ -116,7 +126,16 @@ impl<T: Real> Trainer<T> {
         model: &mut SparseAutoencoder<T>,
         batch: impl Into<DMatrixView<'a, T>>,
     ) -> Result<Loss<T>, Error> {
-        let batch = batch.into();
+        self.fit_batch(model, batch.into())
+    }
+
+    /// [`partial_fit`](Self::partial_fit), compiled once for each scalar.
+    #[inline(never)]
+    pub(crate) fn fit_batch(
+        &mut self,
+        model: &mut SparseAutoencoder<T>,
+        batch: DMatrixView<'_, T>,
+    ) -> Result<Loss<T>, Error> {
         let begun = self.begin_step(model, batch);
         let fraction = self.own.processes.or_give_up(begun)?;
         if self.own.processes.anywhere(!self.own.agreed)? {

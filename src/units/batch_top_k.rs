@@ -14,7 +14,7 @@ use super::{
     Block, Buffers, Chooses, Len, Own, OwnMut, State, Traits, Units, check_count, positive,
 };
 use crate::linalg::{Scratch, activate};
-use crate::sparse::keep_largest_of_batch;
+use crate::sparse::keep_top_k_of_batch;
 use crate::{Activation, Error, Real};
 
 #[derive(Debug, Clone, Copy)]
@@ -65,7 +65,7 @@ impl<T: Real> Units<T> for BatchTopK {
         activate(z, own.bias, |z| Relu.value(z), &mut [], scratch);
         spare.grow(z.len());
         let (spare, sums) = (&mut spare[..z.len()], &mut sums[..=units]);
-        let smallest = keep_largest_of_batch(z, units, kept, spare, sums, scratch);
+        let smallest = keep_top_k_of_batch(z, units, kept, spare, sums, scratch);
         state.with(|state: &mut Smallest<T>| state.0 = smallest);
     }
 

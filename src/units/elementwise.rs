@@ -6,7 +6,7 @@
 
 use super::{Arriving, Buffers, Chooses, Own, OwnMut, State, Traits, Units};
 use crate::linalg::{self, Scalar, Scratch};
-use crate::sparse::{Codes, Passed, UnitGradients, UnitOperands};
+use crate::sparse::{ActiveUnits, UnitOperands};
 use crate::{Activation, Real};
 
 /// The elementwise activations: all that a decoder can have.
@@ -149,11 +149,12 @@ impl<T: Real> Units<T> for Elementwise {
         _own: &Own<'_, T>,
         _per_frequency: &[T],
         operands: &UnitOperands<'_, T>,
-        gradients: UnitGradients<'_, T>,
-        codes: &mut Codes<T>,
+        weights: &mut [T],
+        gradient: OwnMut<'_, T>,
+        codes: &mut ActiveUnits<T>,
         buffers: Buffers<'_, T>,
     ) {
-        with_function!(*self, f => backward_codes(f, operands, gradients, codes, buffers.scratch));
+        with_function!(*self, f => backward_codes(f, operands, weights, gradient.bias, codes, buffers.scratch));
     }
 
     fn infer(&self, own: &Own<'_, T>, z: &mut [T], _state: &mut State, scratch: &mut Scratch<T>) {
@@ -180,10 +181,14 @@ impl<T: Real> Arriving<'_, T> {
 pub(super) fn backward_codes<T: Real>(
     f: impl Function<T>,
     operands: &UnitOperands<'_, T>,
-    gradients: UnitGradients<'_, T>,
-    codes: &mut Codes<T>,
+    weights: &mut [T],
+    bias: &mut [T],
+    codes: &mut ActiveUnits<T>,
     scratch: &Scratch<T>,
 ) {
-    let back = move |_, h, g: T, p| Passed::of((g + p) * f.slope(h));
-    codes.gradients(gradients, operands, back, scratch);
+    let rule = move |_, h, g: T, p| {
+        let delta = (g + p) * f.slope(h);
+        (delta, [delta])
+    };
+    codes.backpropagate(operands, weights, [bias], rule, scratch);
 }

@@ -26,7 +26,7 @@ use super::elementwise::Relu;
 use super::{Arriving, Block, Buffers, Chooses, Len, Own, OwnMut, State, Traits, Units};
 use crate::Real;
 use crate::linalg::{Aligned, Scalar, Scratch, add_column, sum, vectorize};
-use crate::sparse::{Codes, Passed, UnitGradients, UnitOperands};
+use crate::sparse::{ActiveUnits, UnitOperands};
 
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Gated;
@@ -107,7 +107,7 @@ impl<T: Real> Units<T> for Gated {
         h: &mut [T],
         units: usize,
         state: &mut State,
-        codes: &mut Codes<T>,
+        codes: &mut ActiveUnits<T>,
         scratch: &Scratch<T>,
     ) -> bool {
         state.with(|gates: &mut Gates<T>| {
@@ -149,26 +149,27 @@ impl<T: Real> Units<T> for Gated {
         own: &Own<'_, T>,
         _per_frequency: &[T],
         operands: &UnitOperands<'_, T>,
-        gradients: UnitGradients<'_, T>,
-        codes: &mut Codes<T>,
+        weights: &mut [T],
+        gradient: OwnMut<'_, T>,
+        codes: &mut ActiveUnits<T>,
         buffers: Buffers<'_, T>,
     ) {
         let (magnitude_bias, scratch) = (own.blocks[1], buffers.scratch);
         buffers.state.with(|gates: &mut Gates<T>| {
             let gains = &gates.gains[..];
-            let back = move |j: usize, h: T, of_magnitude: T, of_gate: T| {
+            let rule = move |j: usize, h: T, of_magnitude: T, of_gate: T| {
                 let of_magnitude = if h > T::zero() {
                     of_magnitude
                 } else {
                     T::zero()
                 };
-                Passed {
-                    delta: Scalar::fma(gains[j], of_magnitude, of_gate),
-                    bias: of_gate,
-                    thresholds: [of_magnitude * (h - magnitude_bias[j]), of_magnitude],
-                }
+                let delta = Scalar::fma(gains[j], of_magnitude, of_gate);
+                let of_r = of_magnitude * (h - magnitude_bias[j]);
+                (delta, [of_gate, of_r, of_magnitude])
             };
-            codes.gradients(gradients, operands, back, scratch);
+            let [of_r, of_magnitude_bias] = gradient.blocks;
+            let sums = [gradient.bias, of_r, of_magnitude_bias];
+            codes.backpropagate(operands, weights, sums, rule, scratch);
         });
     }
 

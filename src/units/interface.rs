@@ -6,7 +6,7 @@ use std::panic::AssertUnwindSafe;
 
 use super::Elementwise;
 use crate::linalg::{Aligned, Scratch};
-use crate::sparse::{Codes, UnitGradients, UnitOperands};
+use crate::sparse::{ActiveUnits, UnitOperands};
 use crate::{Activation, Error, Real};
 
 /// The units of a hidden layer: what happens between pre-activation and activation, forward and backward.
@@ -52,7 +52,7 @@ pub(crate) trait Units<T: Real>: Sync {
         h: &mut [T],
         units: usize,
         _state: &mut State,
-        codes: &mut Codes<T>,
+        codes: &mut ActiveUnits<T>,
         scratch: &Scratch<T>,
     ) -> bool {
         codes.compress(h, units, |h| h != T::zero(), scratch)
@@ -71,20 +71,22 @@ pub(crate) trait Units<T: Real>: Sync {
         arriving.through(super::Selected, h, delta, gradient, buffers.scratch);
     }
 
-    /// The same from the active entries alone, with the gradients of the weights.
+    /// The same from the active entries alone, with the gradient of the decoder's weights in `weights`.
     fn backward_codes(
         &self,
         _own: &Own<'_, T>,
         _per_frequency: &[T],
         operands: &UnitOperands<'_, T>,
-        gradients: UnitGradients<'_, T>,
-        codes: &mut Codes<T>,
+        weights: &mut [T],
+        gradient: OwnMut<'_, T>,
+        codes: &mut ActiveUnits<T>,
         buffers: Buffers<'_, T>,
     ) {
         super::elementwise::backward_codes(
             super::Selected,
             operands,
-            gradients,
+            weights,
+            gradient.bias,
             codes,
             &*buffers.scratch,
         );
@@ -127,7 +129,7 @@ pub(crate) trait PerSample<T: Real> {
         bias: &[T],
         z: &mut [T],
         first: usize,
-        codes: &mut Codes<T>,
+        codes: &mut ActiveUnits<T>,
         scratch: &Scratch<T>,
     );
 }

@@ -21,7 +21,7 @@
 use super::{Arriving, Block, Buffers, Chooses, Len, Own, OwnMut, State, Traits, Units, positive};
 use crate::Real;
 use crate::linalg::{Scratch, add_column, vectorize};
-use crate::sparse::{Codes, Passed, UnitGradients, UnitOperands};
+use crate::sparse::{ActiveUnits, UnitOperands};
 
 #[derive(Debug, Clone, Copy)]
 pub(super) struct JumpRelu;
@@ -53,7 +53,7 @@ impl<T: Real> Units<T> for JumpRelu {
         h: &mut [T],
         units: usize,
         _state: &mut State,
-        codes: &mut Codes<T>,
+        codes: &mut ActiveUnits<T>,
         scratch: &Scratch<T>,
     ) -> bool {
         let takes_part = |h: T| (h != T::zero()) | near_below(h);
@@ -82,17 +82,20 @@ impl<T: Real> Units<T> for JumpRelu {
         own: &Own<'_, T>,
         per_frequency: &[T],
         operands: &UnitOperands<'_, T>,
-        gradients: UnitGradients<'_, T>,
-        codes: &mut Codes<T>,
+        weights: &mut [T],
+        gradient: OwnMut<'_, T>,
+        codes: &mut ActiveUnits<T>,
         buffers: Buffers<'_, T>,
     ) {
         let jump = Jump::of(own, per_frequency);
-        let back = move |j: usize, h, g: T, p| {
+        let rule = move |j: usize, h, g: T, p| {
             let (t, per_frequency) = (positive(jump.thresholds[j]), jump.per_frequency[j]);
             let (delta, threshold) = jump.entry(h, g + p, t, per_frequency);
-            Passed::with_threshold(delta, threshold)
+            (delta, [delta, threshold])
         };
-        codes.gradients(gradients, operands, back, buffers.scratch);
+        let [thresholds, _] = gradient.blocks;
+        let sums = [gradient.bias, thresholds];
+        codes.backpropagate(operands, weights, sums, rule, buffers.scratch);
     }
 
     fn infer(&self, own: &Own<'_, T>, z: &mut [T], _state: &mut State, scratch: &mut Scratch<T>) {

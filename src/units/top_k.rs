@@ -13,7 +13,7 @@ use super::{
     proportion_of,
 };
 use crate::linalg::{Scratch, activate_columns, add_column, vectorize};
-use crate::sparse::{Codes, keep_largest};
+use crate::sparse::{ActiveUnits, keep_top_k};
 use crate::{Activation, Error, Real};
 
 /// How many units of a sample are kept.
@@ -42,7 +42,7 @@ impl TopK {
             sums,
             scratch,
             |column, sums| {
-                keep_largest(column, k);
+                keep_top_k(column, k);
                 vectorize(
                     #[inline(always)]
                     || add_column(column, sums),
@@ -95,7 +95,7 @@ impl<T: Real> PerSample<T> for TopK {
         bias: &[T],
         z: &mut [T],
         first: usize,
-        codes: &mut Codes<T>,
+        codes: &mut ActiveUnits<T>,
         scratch: &Scratch<T>,
     ) {
         codes.select(z, bias, self.of(bias.len()), first, scratch);

@@ -11,7 +11,7 @@
 use super::elementwise::{Function, Relu};
 use super::{Buffers, Chooses, Own, State, Traits, Units, check_proportion, proportion_of};
 use crate::linalg::{Scratch, activate};
-use crate::sparse::{Cuts, keep_largest_of_units};
+use crate::sparse::{Cutoffs, keep_top_k_of_units};
 use crate::{Error, Real};
 
 #[derive(Debug, Clone, Copy)]
@@ -38,8 +38,8 @@ impl<T: Real> Units<T> for WinnerTakeAll {
         activate(z, own.bias, |z| Relu.value(z), &mut [], scratch);
         spare.grow(z.len());
         let (spare, sums) = (&mut spare[..z.len()], &mut sums[..=units]);
-        state.with(|cuts: &mut Cuts<T>| {
-            keep_largest_of_units(z, units, winners, spare, cuts, sums, scratch);
+        state.with(|cuts: &mut Cutoffs<T>| {
+            keep_top_k_of_units(z, units, winners, spare, cuts, sums, scratch);
         });
     }
 

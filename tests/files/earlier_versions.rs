@@ -27,7 +27,7 @@ fn builder<T: Real>() -> SparseAutoencoderBuilder<T> {
 fn settings<T: Real>(model: &SparseAutoencoder<T>) -> impl PartialEq + Debug + use<T> {
     let mut settings = serde_json::to_value(model.settings()).unwrap();
     let start = ["initialization", "seed"];
-    start.map(|key| settings.as_object_mut().unwrap().remove(key).unwrap());
+    let _ = start.map(|key| settings.as_object_mut().unwrap().remove(key).unwrap());
     settings
 }
 

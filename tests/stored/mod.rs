@@ -2,7 +2,7 @@
 
 #![allow(dead_code, reason = "every test uses a part of its own")]
 
-#[cfg(feature = "safetensors")]
+#[cfg(feature = "files")]
 use std::io::Write;
 
 use sparse_autoencoder::nalgebra::DMatrix;
@@ -56,7 +56,7 @@ pub(crate) fn safetensors(tensors: &[(&str, &str, &[usize], &[u8])]) -> Vec<u8> 
 }
 
 /// A ZIP archive of these members, as NumPy writes it; it claims so many bytes more of each than there are.
-#[cfg(feature = "safetensors")]
+#[cfg(feature = "files")]
 pub(crate) fn zip(members: &[(&str, &[u8])], deflated: bool, more: u32) -> Vec<u8> {
     let (mut archive, mut directory) = (Vec::new(), Vec::new());
     for (name, content) in members {
@@ -95,7 +95,7 @@ pub(crate) fn zip(members: &[(&str, &[u8])], deflated: bool, more: u32) -> Vec<u
     archive
 }
 
-#[cfg(feature = "safetensors")]
+#[cfg(feature = "files")]
 pub(crate) fn gzip(content: &[u8]) -> Vec<u8> {
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
     encoder.write_all(content).unwrap();

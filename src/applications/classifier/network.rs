@@ -12,7 +12,7 @@ use std::ops::Range;
 use nalgebra::{DMatrixView, DMatrixViewMut, DVectorView};
 
 use super::{ClassifierLoss, ClassifierWorkspace};
-use crate::linalg::{self, Packed, Scratch, Write, product, product_by_column, transpose};
+use crate::linalg::{self, Packed, Scratch, Write, gemm, gemm_packed, transpose};
 use crate::units::{Arriving, Buffers, Own, OwnMut, Units};
 use crate::{Activation, Real};
 
@@ -157,8 +157,8 @@ impl<T: Real> Network<T> {
             let a = &mut above[0][..layer.above * m];
             let out = matrix_mut(a, layer.above, m);
             match packed {
-                Some(packed) => product_by_column(out, w, &packed[l], below, &mut ws.scratch),
-                None => product(out, Write::Over, transpose(w), below, &mut ws.scratch),
+                Some(packed) => gemm_packed(out, w, &packed[l], below, &mut ws.scratch),
+                None => gemm(out, Write::Over, transpose(w), below, &mut ws.scratch),
             }
             let own = Own::of_bias(b);
             let (state, scratch) = (&mut ws.state, &mut ws.scratch);
@@ -195,7 +195,7 @@ impl<T: Real> Network<T> {
                 Some(below) => matrix(&ws.activations[below], layer.below, m),
                 None => x,
             };
-            product(
+            gemm(
                 layer.weights_mut(gradient),
                 Write::Over,
                 below,
@@ -208,7 +208,7 @@ impl<T: Real> Network<T> {
             };
             let next = &mut next[..layer.below * m];
             let out = matrix_mut(next, layer.below, m);
-            product(
+            gemm(
                 out,
                 Write::Over,
                 layer.weights(theta),

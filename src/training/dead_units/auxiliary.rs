@@ -139,13 +139,13 @@ impl<T: Real> Auxiliary<T> {
         for (unit, &j) in dead.iter().enumerate() {
             for (from, to) in weights {
                 let column = &self.gradient[from.start + unit * rows..][..rows];
-                linalg::add_scaled(&mut gradient[to.start + j * rows..][..rows], weight, column);
+                linalg::axpy(weight, column, &mut gradient[to.start + j * rows..][..rows]);
             }
             let of_bias = weight * self.gradient[from.encoder_bias.start + unit];
             gradient[to.encoder_bias.start + j] += of_bias;
             if pass.objective.pre_encoder_bias {
                 let w = &pass.theta[to.encoder_weights.start + j * rows..][..rows];
-                linalg::add_scaled(&mut gradient[to.decoder_bias.clone()], -of_bias, w);
+                linalg::axpy(-of_bias, w, &mut gradient[to.decoder_bias.clone()]);
             }
         }
     }

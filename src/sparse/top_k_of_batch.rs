@@ -1,8 +1,8 @@
 //! Selection of the largest activations of a batch: of each unit, or of all units together.
 
-use super::Largest;
-use super::collect::collect;
-use super::largest::above_zero;
+use super::KthLargest;
+use super::compact::compact;
+use super::kth_largest::above_zero;
 use crate::Real;
 use crate::linalg::add_column;
 use crate::linalg::{Divide, divide, join};
@@ -13,14 +13,14 @@ const UNITS: usize = 16;
 
 /// What separates the largest activations of each unit from the rest.
 #[derive(Debug, Clone)]
-pub(crate) struct Cuts<T> {
+pub(crate) struct Cutoffs<T> {
     /// Those above are kept.
     thresholds: Vec<T>,
     /// Those equal to the threshold are kept in the samples up to here.
     last: Vec<u32>,
 }
 
-impl<T> Default for Cuts<T> {
+impl<T> Default for Cutoffs<T> {
     fn default() -> Self {
         Self {
             thresholds: Vec::new(),
@@ -33,12 +33,12 @@ impl<T> Default for Cuts<T> {
 /// is `units` high. Of equal entries the first win, and a NaN stays. Writes the sum over the
 /// columns to `sums`, and the number of entries that are not 0 behind it. `spare` is as large as
 /// `h`, and left undefined.
-pub(crate) fn keep_largest_of_units<T: Real>(
+pub(crate) fn keep_top_k_of_units<T: Real>(
     h: &mut [T],
     units: usize,
     k: usize,
     spare: &mut [T],
-    cuts: &mut Cuts<T>,
+    cuts: &mut Cutoffs<T>,
     sums: &mut [T],
     scratch: &mut Scratch<T>,
 ) {
@@ -84,9 +84,9 @@ fn keep<T: Real>(column: &mut [T], sample: u32, thresholds: &[T], last: &[u32], 
 
 /// Sets all but the `k` largest entries of `h` to 0; `h` has no negative entries and columns of
 /// `units`. Of equal entries the first win, column by column, and a NaN stays. Writes the sums as
-/// [`keep_largest_of_units`] does, and returns the smallest entry above 0 that is kept, if there is
+/// [`keep_top_k_of_units`] does, and returns the smallest entry above 0 that is kept, if there is
 /// one. Leaves `spare`, as large as `h`, undefined.
-pub(crate) fn keep_largest_of_batch<T: Real>(
+pub(crate) fn keep_top_k_of_batch<T: Real>(
     h: &mut [T],
     units: usize,
     k: usize,
@@ -96,13 +96,13 @@ pub(crate) fn keep_largest_of_batch<T: Real>(
 ) -> Option<T> {
     let bound = probable_bound(h, k, spare);
     let depth = scratch.threads.depth_for(h.len());
-    let mut count = collect_from(h, bound, spare, depth);
+    let mut count = compact_from(h, bound, spare, depth);
     if count < k && bound > T::zero() {
-        count = collect_from(h, T::zero(), spare, depth);
+        count = compact_from(h, T::zero(), spare, depth);
     }
     let candidates = &spare[..count];
     let (threshold, ties) = if count > k {
-        let largest = Largest::of_magnitudes(candidates, k);
+        let largest = KthLargest::of_magnitudes(candidates, k);
         (largest.threshold, largest.ties)
     } else {
         let smallest = |a: Option<T>, b: T| Some(a.map_or(b, |a| if b < a { b } else { a }));
@@ -160,15 +160,15 @@ fn probable_bound<T: Real>(h: &[T], k: usize, spare: &mut [T]) -> T {
     if rank >= count {
         return T::zero();
     }
-    Largest::of_magnitudes(&spare[..count], rank).threshold
+    KthLargest::of_magnitudes(&spare[..count], rank).threshold
 }
 
 /// Copies the entries of `h` that are above 0 and reach `bound`, in their order, and returns their
 /// number. Halves `h` `depth` times, for all threads; `to` is as large as `h`.
-fn collect_from<T: Real>(h: &[T], bound: T, to: &mut [T], depth: u32) -> usize {
+fn compact_from<T: Real>(h: &[T], bound: T, to: &mut [T], depth: u32) -> usize {
     if depth == 0 {
         let bound = above_zero(bound);
-        return collect(
+        return compact(
             h,
             |h| h >= bound,
             |number, _, h| {
@@ -182,8 +182,8 @@ fn collect_from<T: Real>(h: &[T], bound: T, to: &mut [T], depth: u32) -> usize {
     let (to_first, to_second) = to.split_at_mut(middle);
     let (mut first, mut second) = (0, 0);
     join(
-        || first = collect_from(&h[..middle], bound, to_first, depth - 1),
-        || second = collect_from(&h[middle..], bound, to_second, depth - 1),
+        || first = compact_from(&h[..middle], bound, to_first, depth - 1),
+        || second = compact_from(&h[middle..], bound, to_second, depth - 1),
     );
     to.copy_within(middle..middle + second, first);
     first + second
@@ -246,7 +246,7 @@ impl<T: Real> Rows<'_, T> {
             }
             let rows = entries.chunks_exact(self.samples);
             for ((row, threshold), last) in rows.zip(thresholds).zip(last) {
-                let largest = Largest::of_magnitudes(row, k);
+                let largest = KthLargest::of_magnitudes(row, k);
                 *threshold = largest.threshold;
                 let mut equal = row.iter().enumerate().filter(|(_, h)| **h == *threshold);
                 let nth = largest.ties.checked_sub(1).and_then(|nth| equal.nth(nth));
@@ -273,8 +273,8 @@ mod tests {
             4.0, 0.0, 0.0,
         ];
         let (mut sums, mut spare) = ([0.0; 4], [0.0; 12]);
-        let cuts = &mut Cuts::default();
-        keep_largest_of_units(
+        let cuts = &mut Cutoffs::default();
+        keep_top_k_of_units(
             &mut h,
             3,
             2,
@@ -297,7 +297,7 @@ mod tests {
         let keep = |k| {
             let (mut h, mut spare, mut sums) = (h, h, [0.0; 4]);
             let scratch = &mut Scratch::default();
-            let smallest = keep_largest_of_batch(&mut h, 3, k, &mut spare, &mut sums, scratch);
+            let smallest = keep_top_k_of_batch(&mut h, 3, k, &mut spare, &mut sums, scratch);
             assert!(h[3].is_nan() && sums[0].is_nan());
             h[3] = -1.0;
             (h, smallest, sums[3])
@@ -311,7 +311,7 @@ mod tests {
 
         let (mut none, mut spare, mut sums) = ([0.0; 4], [0.0; 4], [1.0; 3]);
         let scratch = &mut Scratch::default();
-        let smallest = keep_largest_of_batch(&mut none, 2, 1, &mut spare, &mut sums, scratch);
+        let smallest = keep_top_k_of_batch(&mut none, 2, 1, &mut spare, &mut sums, scratch);
         assert_eq!((smallest, none, sums), (None, [0.0; 4], [0.0; 3]));
     }
 
@@ -337,7 +337,7 @@ mod tests {
                 let mut sums = vec![0.0; units + 1];
                 let scratch = &mut Scratch::default();
                 scratch.threads = Threads::at_most(threads);
-                keep_largest_of_batch(&mut h, units, k, &mut spare, &mut sums, scratch);
+                keep_top_k_of_batch(&mut h, units, k, &mut spare, &mut sums, scratch);
                 let mut expected = vec![0.0; batch.len()];
                 for &i in &order[..k] {
                     expected[i] = batch[i];
@@ -356,12 +356,12 @@ mod tests {
             .collect();
         let (mut sums, mut spare) = (vec![0.0; units + 1], h.clone());
         let scratch = &mut Scratch::default();
-        keep_largest_of_units(
+        keep_top_k_of_units(
             &mut h,
             units,
             k,
             &mut spare,
-            &mut Cuts::default(),
+            &mut Cutoffs::default(),
             &mut sums,
             scratch,
         );

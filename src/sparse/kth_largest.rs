@@ -6,12 +6,12 @@ use crate::linalg::vectorize;
 /// What separates the `k` largest magnitudes from the rest: those above `threshold` are among
 /// them, and so are the first `ties` of those equal to it.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Largest<T> {
+pub(crate) struct KthLargest<T> {
     pub(crate) threshold: T,
     pub(crate) ties: usize,
 }
 
-impl<T: Real> Largest<T> {
+impl<T: Real> KthLargest<T> {
     /// The threshold of the `k` largest `|values|`, for `1 ≤ k ≤ values.len()`.
     pub(crate) fn of_magnitudes(values: &[T], k: usize) -> Self {
         let threshold = reached_by(values, k, 1);
@@ -28,7 +28,7 @@ impl<T: Real> Largest<T> {
 ///
 /// Bisects the bits of a magnitude, which are ordered as the magnitudes are: without scratch space,
 /// and each probe is one vector pass.
-pub(crate) fn reached_by<T: Real>(values: &[T], k: usize, units: u64) -> T {
+pub(super) fn reached_by<T: Real>(values: &[T], k: usize, units: u64) -> T {
     vectorize(
         #[inline(always)]
         || {
@@ -48,7 +48,7 @@ pub(crate) fn reached_by<T: Real>(values: &[T], k: usize, units: u64) -> T {
 }
 
 /// The smallest number above 0 that is not below `bound`.
-pub(crate) fn above_zero<T: Real>(bound: T) -> T {
+pub(super) fn above_zero<T: Real>(bound: T) -> T {
     let smallest = T::from_magnitude_bits(1);
     if bound > smallest { bound } else { smallest }
 }
@@ -72,7 +72,7 @@ fn count_from<T: Real>(values: &[T], threshold: T) -> usize {
 }
 
 /// Sets all but the `k` largest of the non-negative `values` to 0; of equal values the first win.
-pub(crate) fn keep_largest<T: Real>(values: &mut [T], k: usize) {
+pub(crate) fn keep_top_k<T: Real>(values: &mut [T], k: usize) {
     if k >= values.len() {
         return;
     }
@@ -108,10 +108,10 @@ mod tests {
     #[test]
     fn keeps_the_largest_and_the_first_of_equals() {
         let mut values = [0.5, 2.0, 0.0, 2.0, 1.0, 2.0, 0.1_f32];
-        keep_largest(&mut values, 2);
+        keep_top_k(&mut values, 2);
         assert_eq!(values, [0.0, 2.0, 0.0, 2.0, 0.0, 0.0, 0.0]);
         let mut few = [0.0, 0.25, 0.0_f64];
-        keep_largest(&mut few, 2);
+        keep_top_k(&mut few, 2);
         assert_eq!(few, [0.0, 0.25, 0.0]);
     }
 
@@ -123,7 +123,7 @@ mod tests {
         for k in [1, 2, 17, 100, 256, 257] {
             let mut sorted: Vec<f64> = values.iter().map(|v| v.abs()).collect();
             sorted.sort_by(|a, b| b.total_cmp(a));
-            let largest = Largest::of_magnitudes(&values, k);
+            let largest = KthLargest::of_magnitudes(&values, k);
             assert_eq!(largest.threshold, sorted[k - 1]);
             let above = sorted.iter().filter(|&&v| v > largest.threshold).count();
             assert_eq!(largest.ties, k - above);

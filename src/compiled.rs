@@ -1,0 +1,54 @@
+//! What this crate compiles for `f32` and `f64` itself, so that programs that depend on it link to it.
+//!
+//! A generic function is compiled in every crate that calls it, unless it is marked `#[inline(never)]` and
+//! the crate that defines it has compiled it for the same types (rustc 1.85). The functions named
+//! here are those that reach all of the numerics: none is generic in anything but the scalar.
+
+use std::hint::black_box;
+
+use crate::objective::Pass;
+use crate::optimizer::Optimizer;
+use crate::penalty::Penalty;
+use crate::{
+    Adam, KlDivergence, L0, L1, Lbfgs, Proportion, Sgd, SparseAutoencoder,
+    SparseAutoencoderBuilder, SquaredDeviation, TargetL0, Trainer, validate,
+};
+
+/// A scalar for which this crate has compiled the functions below.
+pub trait Compiled {
+    /// Names the functions. It is never called.
+    #[doc(hidden)]
+    fn compiled();
+}
+
+macro_rules! compiled {
+    ($($float:ident),*) => {$(
+        impl Compiled for $float {
+            #[inline(never)]
+            fn compiled() {
+                black_box([
+                    SparseAutoencoderBuilder::<$float>::build as *const (),
+                    Trainer::<$float>::fit_observed as *const (),
+                    Trainer::<$float>::fit_batch as *const (),
+                    SparseAutoencoder::<$float>::evaluate as *const (),
+                    Pass::<$float>::encode_into as *const (),
+                    Pass::<$float>::decode_into as *const (),
+                    Pass::<$float>::encode_sparse as *const (),
+                    Pass::<$float>::decode_sparse as *const (),
+                    validate::check_batch_on::<$float> as *const (),
+                    <Adam<$float> as Optimizer<$float>>::step as *const (),
+                    <Sgd<$float> as Optimizer<$float>>::step as *const (),
+                    <Lbfgs<$float> as Optimizer<$float>>::step as *const (),
+                    <KlDivergence as Penalty<$float>>::accumulate as *const (),
+                    <L0 as Penalty<$float>>::accumulate as *const (),
+                    <L1 as Penalty<$float>>::accumulate as *const (),
+                    <Proportion as Penalty<$float>>::accumulate as *const (),
+                    <SquaredDeviation as Penalty<$float>>::accumulate as *const (),
+                    <TargetL0 as Penalty<$float>>::accumulate as *const (),
+                ]);
+            }
+        }
+    )*};
+}
+
+compiled!(f32, f64);
