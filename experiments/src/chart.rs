@@ -1,4 +1,4 @@
-//! Charts as SVG files: text that can be read, lines that can be told apart, and nothing else.
+//! Charts as SVG files, with legible text and distinguishable lines.
 
 pub mod curves;
 
@@ -13,23 +13,23 @@ use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use sparse_autoencoder::nalgebra::DMatrix;
 
-/// Of Okabe & Ito, to be told apart with any eyes.
+/// Colors of Okabe & Ito, for color-blind readers, too.
 pub const BLUE_LINE: RGBColor = RGBColor(0, 114, 178);
 pub const ORANGE_LINE: RGBColor = RGBColor(213, 94, 0);
-const COLOURS: [RGBColor; 10] = [
+const COLORS: [RGBColor; 10] = [
     BLUE_LINE,
     ORANGE_LINE,
     RGBColor(0, 158, 115),
     RGBColor(204, 121, 167),
     RGBColor(230, 159, 0),
     RGBColor(86, 180, 233),
-    // and of Tol's muted scheme, for classes beyond six
+    // of Tol's muted scheme, for more than six classes
     RGBColor(136, 34, 85),
     RGBColor(153, 153, 51),
     BLACK,
     RGBColor(150, 150, 150),
 ];
-const GREY: RGBColor = RGBColor(120, 120, 120);
+const GRAY: RGBColor = RGBColor(120, 120, 120);
 
 const SIZE: (u32, u32) = (720, 480);
 const SQUARE: (u32, u32) = (560, 560);
@@ -43,7 +43,7 @@ pub struct Line {
     pub points: Vec<(f64, f64)>,
 }
 
-/// ROC curves: the rate of detections over the rate of false alarms.
+/// Draws ROC curves: the rate of detections over the rate of false alarms.
 pub fn roc(path: &Path, title: &str, curves: &[Line]) -> Result<(), Box<dyn Error>> {
     draw(path, SQUARE, |canvas| {
         let mut chart = ChartBuilder::on(canvas)
@@ -55,7 +55,7 @@ pub fn roc(path: &Path, title: &str, curves: &[Line]) -> Result<(), Box<dyn Erro
         chart
             .configure_mesh()
             .light_line_style(WHITE)
-            .bold_line_style(GREY.mix(0.25))
+            .bold_line_style(GRAY.mix(0.25))
             .x_labels(6)
             .y_labels(6)
             .x_label_formatter(&|x| format!("{x:.1}"))
@@ -65,21 +65,21 @@ pub fn roc(path: &Path, title: &str, curves: &[Line]) -> Result<(), Box<dyn Erro
             .label_style((FONT, 15))
             .axis_desc_style((FONT, 16))
             .draw()?;
-        chart.draw_series(LineSeries::new([(0.0, 0.0), (1.0, 1.0)], GREY.mix(0.5)))?;
-        for (curve, colour) in curves.iter().zip(COLOURS.iter().cycle()) {
+        chart.draw_series(LineSeries::new([(0.0, 0.0), (1.0, 1.0)], GRAY.mix(0.5)))?;
+        for (curve, color) in curves.iter().zip(COLORS.iter().cycle()) {
             chart
                 .draw_series(LineSeries::new(
                     curve.points.iter().copied(),
-                    colour.stroke_width(2),
+                    color.stroke_width(2),
                 ))?
                 .label(&curve.name)
-                .legend(|(x, y)| PathElement::new([(x, y), (x + 24, y)], colour.stroke_width(3)));
+                .legend(|(x, y)| PathElement::new([(x, y), (x + 24, y)], color.stroke_width(3)));
         }
         chart
             .configure_series_labels()
             .position(SeriesLabelPosition::LowerRight)
             .background_style(WHITE)
-            .border_style(GREY.mix(0.5))
+            .border_style(GRAY.mix(0.5))
             .legend_area_size(32)
             .margin(12)
             .label_font((FONT, 15))
@@ -88,8 +88,8 @@ pub fn roc(path: &Path, title: &str, curves: &[Line]) -> Result<(), Box<dyn Erro
     })
 }
 
-/// How the scores of normal samples and of anomalies are distributed, over a logarithmic axis, with
-/// the threshold between them. Each histogram has an area of its own: the share of its samples.
+/// Draws histograms of the scores of normal samples and of anomalies over a logarithmic axis, with
+/// the threshold. A bar is a share of the samples of its own histogram.
 pub fn scores(
     path: &Path,
     title: &str,
@@ -138,7 +138,7 @@ pub fn scores(
             .configure_mesh()
             .disable_x_mesh()
             .light_line_style(WHITE)
-            .bold_line_style(GREY.mix(0.25))
+            .bold_line_style(GRAY.mix(0.25))
             .y_labels(6)
             .x_labels(8)
             .x_label_formatter(&|x| short(10_f64.powf(*x)))
@@ -148,7 +148,7 @@ pub fn scores(
             .label_style((FONT, 15))
             .axis_desc_style((FONT, 16))
             .draw()?;
-        for (name, colour, shares) in &histograms {
+        for (name, color, shares) in &histograms {
             let mut outline = vec![(low, 0.0)];
             let mut left = low;
             for &share in shares {
@@ -159,12 +159,12 @@ pub fn scores(
             outline.push((high, 0.0));
             chart
                 .draw_series(
-                    AreaSeries::new(outline, 0.0, colour.mix(0.25))
-                        .border_style(colour.stroke_width(2)),
+                    AreaSeries::new(outline, 0.0, color.mix(0.25))
+                        .border_style(color.stroke_width(2)),
                 )?
                 .label(*name)
                 .legend(|(x, y)| {
-                    Rectangle::new([(x, y - 6), (x + 24, y + 6)], colour.mix(0.5).filled())
+                    Rectangle::new([(x, y - 6), (x + 24, y + 6)], color.mix(0.5).filled())
                 });
         }
         let threshold = threshold.log10().clamp(low, high);
@@ -179,7 +179,7 @@ pub fn scores(
             .configure_series_labels()
             .position(SeriesLabelPosition::UpperLeft)
             .background_style(WHITE)
-            .border_style(GREY.mix(0.5))
+            .border_style(GRAY.mix(0.5))
             .legend_area_size(32)
             .margin(12)
             .label_font((FONT, 15))
@@ -198,7 +198,7 @@ pub struct Map<'a> {
     pub classes: &'a [usize],
 }
 
-/// Maps side by side, a colour for each class, and its number where the middle of its points is.
+/// Draws maps side by side, with a color for each class and its number at the median of its points.
 pub fn maps(path: &Path, maps: &[Map<'_>]) -> Result<(), Box<dyn Error>> {
     const LEGEND: u32 = 36;
     let width = SQUARE.0 * u32::try_from(maps.len())?;
@@ -208,9 +208,9 @@ pub fn maps(path: &Path, maps: &[Map<'_>]) -> Result<(), Box<dyn Error>> {
         for (map, panel) in maps.iter().zip(panels.split_evenly((1, maps.len()))) {
             marks += &draw_map(map, &panel)?;
         }
-        for (class, colour) in (0..).zip(COLOURS) {
+        for (class, color) in (0..).zip(COLORS) {
             let x = i32::try_from(width)? / 2 + 48 * (class - 5) + 16;
-            legend.draw(&Circle::new((x, 12), 6, colour.filled()))?;
+            legend.draw(&Circle::new((x, 12), 6, color.filled()))?;
             let style = (FONT, 16).into_text_style(&legend);
             let style = style.pos(Pos::new(HPos::Left, VPos::Center));
             legend.draw(&Text::new(class.to_string(), (x + 10, 12), style))?;
@@ -220,8 +220,8 @@ pub fn maps(path: &Path, maps: &[Map<'_>]) -> Result<(), Box<dyn Error>> {
     save(path, &svg.replace("</svg>", &(marks + "</svg>")))
 }
 
-/// Draws the axes of a map and returns its points and numbers. plotters has an element of 90 bytes
-/// for each point; a path whose round pen is set down at each takes 10.
+/// Draws the axes of a map and returns its points and numbers. plotters writes an element of 90 bytes
+/// for each point; a path of dots takes 10.
 fn draw_map(map: &Map<'_>, panel: &Canvas<'_>) -> Result<String, Box<dyn Error>> {
     let [xs, ys] = [0, 1].map(|axis| map.points.row(axis).map(f64::from));
     let [x_range, y_range] = [&xs, &ys].map(|values| {
@@ -237,7 +237,7 @@ fn draw_map(map: &Map<'_>, panel: &Canvas<'_>) -> Result<String, Box<dyn Error>>
     chart
         .configure_mesh()
         .max_light_lines(1) // none between the bold ones
-        .bold_line_style(GREY.mix(0.2))
+        .bold_line_style(GRAY.mix(0.2))
         .x_labels(6)
         .y_labels(6)
         .x_desc(map.axes[0])
@@ -247,22 +247,22 @@ fn draw_map(map: &Map<'_>, panel: &Canvas<'_>) -> Result<String, Box<dyn Error>>
         .draw()?;
 
     let (mut dots, mut numbers) = (String::new(), String::new());
-    for (class, colour) in COLOURS.iter().enumerate() {
+    for (class, color) in COLORS.iter().enumerate() {
         let of_class = |values: &[f64]| {
-            let labelled = values.iter().zip(map.classes);
-            let chosen = labelled.filter(|(_, other)| **other == class);
+            let labeled = values.iter().zip(map.classes);
+            let chosen = labeled.filter(|(_, other)| **other == class);
             chosen.map(|(&value, _)| value).collect::<Vec<_>>()
         };
         let [xs, ys] = [&xs, &ys].map(|values| of_class(values.as_slice()));
         if xs.is_empty() {
             continue;
         }
-        let RGBColor(red, green, blue) = colour;
-        let colour = format!("#{red:02x}{green:02x}{blue:02x}");
+        let RGBColor(red, green, blue) = color;
+        let color = format!("#{red:02x}{green:02x}{blue:02x}");
         let place = |x, y| chart.plotting_area().map_coordinate(&(x, y));
         write!(
             dots,
-            r#"<path stroke="{colour}" stroke-width="4" stroke-linecap="round" d=""#
+            r#"<path stroke="{color}" stroke-width="4" stroke-linecap="round" d=""#
         )?;
         for (&x, &y) in xs.iter().zip(&ys) {
             let (x, y) = place(x, y);
@@ -270,14 +270,14 @@ fn draw_map(map: &Map<'_>, panel: &Canvas<'_>) -> Result<String, Box<dyn Error>>
         }
         writeln!(dots, r#""/>"#)?;
         let (x, y) = place(median(xs), median(ys));
-        // Twice, as not every viewer knows how to paint the outline below the letter.
+        // Twice, because not every viewer can paint the outline below the letter.
         for outline in [
             r##" stroke="#ffffff" stroke-width="6" stroke-linejoin="round""##,
             "",
         ] {
             writeln!(
                 numbers,
-                r#"<text x="{x}" y="{y}" dy="0.35em" text-anchor="middle" font-family="{FONT}" font-size="24" font-weight="bold" fill="{colour}"{outline}>{class}</text>"#
+                r#"<text x="{x}" y="{y}" dy="0.35em" text-anchor="middle" font-family="{FONT}" font-size="24" font-weight="bold" fill="{color}"{outline}>{class}</text>"#
             )?;
         }
     }
@@ -289,7 +289,7 @@ fn median(mut values: Vec<f64>) -> f64 {
     values[values.len() / 2]
 }
 
-/// A number to two significant digits.
+/// Formats a number with two significant digits.
 fn short(value: f64) -> String {
     match value {
         1e5.. | ..1e-3 => format!("{value:.1e}"),
@@ -321,7 +321,7 @@ fn render(
     Ok(svg)
 }
 
-/// Writes the file, and creates the folders on the way to it.
+/// Writes the file, and creates its folder.
 fn save(path: &Path, svg: &str) -> Result<(), Box<dyn Error>> {
     let folder = path.parent().map_or(Ok(()), create_dir_all);
     folder

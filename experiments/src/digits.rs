@@ -25,17 +25,17 @@ pub struct Digits {
 }
 
 impl Digits {
-    /// Holds out `held_out` digits drawn by `seed`: the others, and those.
+    /// Holds out `held_out` digits drawn by `seed`, and returns the others and these.
     pub fn split(&self, held_out: usize, seed: u64) -> Result<(Self, Self), Box<dyn Error>> {
         let order = self.shuffled(seed);
         let (held_out, rest) = order
             .split_at_checked(held_out)
-            .ok_or("more digits held out than there are")?;
+            .ok_or("cannot hold out more digits than there are")?;
         Ok((self.select(rest), self.select(held_out)))
     }
 
-    /// Holds out the 629 digits of a split that results were published of, see the README beside
-    /// this file: the others, and those. `seed` draws no more than their order.
+    /// Holds out the 629 digits of a published split (see `examples/data/README.md`), and returns the
+    /// others and these. `seed` draws only their order.
     pub fn published_split(&self, seed: u64) -> (Self, Self) {
         let (held_out, rest) = self
             .shuffled(seed)

@@ -7,7 +7,7 @@
 pub mod chart;
 pub mod digits;
 pub mod mnist;
-pub mod neighbours;
+pub mod neighbors;
 pub mod pca;
 pub mod photographs;
 pub mod picture;

@@ -1,4 +1,4 @@
-//! MNIST, and other data in its format, plain or compressed with gzip.
+//! MNIST and other data in its format, plain or compressed with gzip.
 
 use std::error::Error;
 use std::io::Read;
@@ -8,15 +8,15 @@ use flate2::read::MultiGzDecoder;
 use sparse_autoencoder::nalgebra::DMatrix;
 use sparse_autoencoder::{IdxFile, Samples};
 
-/// Pictures of digits, and which they are.
+/// Pictures of digits with their labels.
 #[derive(Debug, Clone)]
-pub struct Labelled {
-    /// Pixels × pictures, grey values in [0, 1], row by row.
+pub struct Labeled {
+    /// Pixels × pictures, gray values in [0, 1], row by row.
     pub samples: DMatrix<f32>,
     pub labels: Vec<usize>,
 }
 
-impl Labelled {
+impl Labeled {
     pub fn new(samples: DMatrix<f32>, labels: Vec<u8>) -> Self {
         Self {
             samples,
@@ -24,7 +24,7 @@ impl Labelled {
         }
     }
 
-    /// Those that `chosen` accepts, by index and label.
+    /// Returns the pictures whose index and label `chosen` accepts.
     pub fn select(&self, chosen: impl Fn(usize, usize) -> bool) -> Self {
         let indices = (0..self.labels.len())
             .filter(|&index| chosen(index, self.labels[index]))
@@ -36,11 +36,11 @@ impl Labelled {
     }
 }
 
-/// The 60,000 training and the 10,000 test pictures of MNIST: four files in `folder`, each under
-/// its original name, with or without `.gz`.
-pub fn read(folder: &Path) -> Result<(Labelled, Labelled), Box<dyn Error>> {
+/// Reads the 60,000 training and the 10,000 test pictures of MNIST from four files in `folder`, under
+/// their original names, with or without `.gz`.
+pub fn read(folder: &Path) -> Result<(Labeled, Labeled), Box<dyn Error>> {
     let part = |name: &str| {
-        labelled(
+        labeled(
             &existing(folder, &format!("{name}-images-idx3-ubyte")),
             &existing(folder, &format!("{name}-labels-idx1-ubyte")),
         )
@@ -57,8 +57,8 @@ fn existing(folder: &Path, name: &str) -> PathBuf {
     }
 }
 
-/// Pictures from one file and their labels from another.
-pub fn labelled(pictures: &Path, labels: &Path) -> Result<Labelled, Box<dyn Error>> {
+/// Reads pictures from one file and their labels from another.
+pub fn labeled(pictures: &Path, labels: &Path) -> Result<Labeled, Box<dyn Error>> {
     let samples = open(pictures)?.to_matrix()?;
     let names = open(labels)?.to_bytes()?;
     let file = labels.display();
@@ -68,12 +68,14 @@ pub fn labelled(pictures: &Path, labels: &Path) -> Result<Labelled, Box<dyn Erro
     }
     if let Some(index) = names.iter().position(|&label| label > 9) {
         let label = names[index];
-        return Err(format!("{file} has the label {label} at {index}, which is no digit").into());
+        return Err(
+            format!("{file} has the label {label} at {index}: labels must be 0 to 9").into(),
+        );
     }
-    Ok(Labelled::new(samples, names))
+    Ok(Labeled::new(samples, names))
 }
 
-/// Inflates what is compressed.
+/// Opens a file, and inflates it if it is compressed.
 fn open(path: &Path) -> Result<IdxFile<f32>, Box<dyn Error>> {
     let read = || {
         let bytes = std::fs::read(path)?;

@@ -1,6 +1,6 @@
 //! The photographs in `examples/data`, any PNG file, and patches of pictures.
 //!
-//! A picture is a matrix of grey values in [0, 1]: a matrix row is a row of pixels.
+//! A picture is a matrix of gray values in [0, 1]: a matrix row is a row of pixels.
 
 use std::error::Error;
 use std::io::{BufRead, Cursor, Seek};
@@ -16,28 +16,28 @@ const PHOTOGRAPHS: [&[u8]; 3] = [
     include_bytes!("../../examples/data/photographs/coffee.png"),
 ];
 
-/// A photographer, a cat, and a cup of coffee.
+/// Returns photographs of a photographer, a cat, and a cup of coffee.
 pub fn load() -> Result<Vec<DMatrix<f32>>, Box<dyn Error>> {
     PHOTOGRAPHS
         .iter()
-        .map(|file| Ok(grey_values(&decode(Cursor::new(file))?)))
+        .map(|file| Ok(gray_values(&decode(Cursor::new(file))?)))
         .collect()
 }
 
-/// The PNG at `path` as grey values; colours become their luminance, transparency is ignored.
+/// Reads a PNG file as gray values. Colors become their luminance; transparency is ignored.
 pub fn read_png(path: impl AsRef<Path>) -> Result<DMatrix<f32>, Box<dyn Error>> {
     let path = path.as_ref();
     let read = || -> Result<_, Box<dyn Error>> {
         decode(std::io::BufReader::new(std::fs::File::open(path)?))
     };
     match read() {
-        Ok(pixels) => Ok(grey_values(&pixels)),
+        Ok(pixels) => Ok(gray_values(&pixels)),
         Err(error) => Err(format!("{}: {error}", path.display()).into()),
     }
 }
 
-/// Draws `count` square patches of `size` x `size` pixels: a random picture each time, and a random
-/// place in it. Returns size² x count.
+/// Draws `count` patches of `size` x `size` pixels, each from a random place of a random picture.
+/// Returns size² x count.
 pub fn patches(
     images: &[DMatrix<f32>],
     size: usize,
@@ -46,7 +46,7 @@ pub fn patches(
 ) -> Result<DMatrix<f32>, Box<dyn Error>> {
     let fits = |image: &DMatrix<f32>| image.nrows() >= size && image.ncols() >= size;
     if size == 0 || images.is_empty() || !images.iter().all(fits) {
-        return Err(format!("no patches of {size} x {size} pixels in these pictures").into());
+        return Err(format!("pictures are smaller than a patch of {size} x {size} pixels").into());
     }
     let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
     let mut patches = DMatrix::zeros(size * size, count);
@@ -61,7 +61,7 @@ pub fn patches(
     Ok(patches)
 }
 
-fn grey_values(pixels: &DMatrix<u8>) -> DMatrix<f32> {
+fn gray_values(pixels: &DMatrix<u8>) -> DMatrix<f32> {
     pixels.map(|pixel| f32::from(pixel) / 255.0)
 }
 
@@ -77,7 +77,7 @@ fn decode(file: impl BufRead + Seek) -> Result<DMatrix<u8>, Box<dyn Error>> {
     ];
     let info = reader.next_frame(&mut bytes)?;
     let channels = info.color_type.samples();
-    let grey = bytes[..info.buffer_size()]
+    let gray = bytes[..info.buffer_size()]
         .chunks_exact(channels)
         .map(|pixel| match *pixel {
             [red, green, blue, ..] => luminance(red, green, blue),
@@ -86,11 +86,11 @@ fn decode(file: impl BufRead + Seek) -> Result<DMatrix<u8>, Box<dyn Error>> {
     Ok(DMatrix::from_row_iterator(
         info.height as usize,
         info.width as usize,
-        grey,
+        gray,
     ))
 }
 
-/// By ITU-R BT.709.
+/// Returns the luminance by ITU-R BT.709.
 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // a mean of bytes
 fn luminance(red: u8, green: u8, blue: u8) -> u8 {
     let [red, green, blue] = [red, green, blue].map(f32::from);

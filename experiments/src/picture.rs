@@ -1,4 +1,4 @@
-//! Pictures of samples and of the weights of units, as 8-bit grey PNG files.
+//! Pictures of samples and weights as 8-bit gray PNG files.
 
 use std::error::Error;
 use std::fs::{File, create_dir_all};
@@ -7,8 +7,8 @@ use std::path::Path;
 
 use sparse_autoencoder::nalgebra::DMatrix;
 
-/// Behind and between the tiles: darker than the grey of a weight of 0, so that tiles stand out,
-/// and far from the black and the white of samples.
+/// The gray behind and between the tiles: darker than a weight of 0, and far from the black and the
+/// white of samples.
 const BACKGROUND: u8 = 96;
 
 /// Around the picture, in pixels.
@@ -17,28 +17,28 @@ const MARGIN: usize = 8;
 /// Between the pictures of a stack, in pixels.
 const STACK_GAP: usize = 4;
 
-/// How numbers become grey.
+/// The mapping from numbers to gray values.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Contrast {
-    /// 0 is mid-grey, and the largest magnitude of each tile black or white: for weights.
+    /// For weights: 0 is mid-gray, and the largest magnitude of each tile is black or white.
     Symmetric,
-    /// 0 is black, 1 white, and beyond them nothing changes: for samples.
+    /// For samples: 0 is black and 1 is white; other values are clipped.
     Unit,
 }
 
-/// How to lay out the tiles of a picture.
+/// The layout of the tiles of a picture.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Layout {
     /// Height and width of a tile, in entries of the matrix.
     pub tile: (usize, usize),
     /// Tiles side by side.
     pub columns: usize,
-    /// Pixels per entry, in height and in width.
+    /// Pixels per entry, in both directions.
     pub zoom: usize,
     pub contrast: Contrast,
 }
 
-/// A grey picture, `width` pixels to a row.
+/// A gray picture, `width` pixels to a row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Picture {
     pub width: usize,
@@ -52,9 +52,10 @@ impl Picture {
         let (tile_height, tile_width) = layout.tile;
         if images.is_empty() || images.nrows() != tile_height * tile_width {
             let (rows, columns) = images.shape();
-            return Err(
-                format!("{rows} x {columns} are no tiles of {tile_height} x {tile_width}").into(),
-            );
+            return Err(format!(
+                "a matrix of {rows} x {columns} has no tiles of {tile_height} x {tile_width}"
+            )
+            .into());
         }
         let columns = layout.columns.clamp(1, images.ncols());
         let zoom = layout.zoom.max(1);
@@ -73,14 +74,14 @@ impl Picture {
                 for column in 0..tile_width * zoom {
                     let value = image[row / zoom * tile_width + column / zoom];
                     picture.pixels[(top + row) * picture.width + left + column] =
-                        layout.contrast.grey(value, scale);
+                        layout.contrast.gray(value, scale);
                 }
             }
         }
         Ok(picture)
     }
 
-    /// Sets pictures below each other, such as samples above their reconstructions.
+    /// Stacks pictures, the first on top.
     pub fn stack(pictures: &[Self]) -> Self {
         let width = pictures.iter().map(|picture| picture.width).max();
         let heights = pictures.iter().map(|picture| picture.height).sum::<usize>();
@@ -94,7 +95,7 @@ impl Picture {
         stack
     }
 
-    /// Writes a PNG with a margin around the picture, and creates the folders on the way to it.
+    /// Writes a PNG with a margin around the picture, and creates its folder.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<(), Box<dyn Error>> {
         let path = path.as_ref();
         self.write(path)
@@ -139,7 +140,7 @@ impl Picture {
 
 impl Contrast {
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // clamped to a byte
-    fn grey(self, value: f32, scale: f32) -> u8 {
+    fn gray(self, value: f32, scale: f32) -> u8 {
         let share = match self {
             Self::Symmetric if scale > 0.0 => 0.5 + 0.5 * value / scale,
             Self::Symmetric => 0.5,

@@ -1,17 +1,17 @@
-//! A linear probe: how well a linear classifier tells samples apart by their features.
+//! A linear probe: softmax regression on features.
 
 use nalgebra::DMatrix;
 use sparse_autoencoder::{Error, Lbfgs, SoftmaxClassifier, Trainer, nalgebra};
 
-/// Features, a sample per column, and the classes of the samples.
+/// Features, one column per sample, and the classes of the samples.
 pub type Features<'a> = (&'a DMatrix<f32>, &'a [usize]);
 
 /// Weight decays to choose from, the strongest first.
 const DECAYS: [f64; 3] = [1e-3, 1e-4, 1e-5];
 
-/// The accuracy on `test` of softmax regression, fitted to `training` with the weight decay that
-/// does best on `validation`. Each fit, of at most so many iterations, starts from what a stronger
-/// decay has led to.
+/// Returns the accuracy on `test` of softmax regression fitted to `training` with the weight decay
+/// that is best on `validation`. Each fit has at most `iterations` and starts from the result of the
+/// next stronger decay.
 pub fn accuracy(
     training: Features<'_>,
     validation: Features<'_>,

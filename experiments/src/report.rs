@@ -1,12 +1,11 @@
-//! What experiments share: means and deviations over several seeds, and a sign of life while they
-//! run.
+//! Tables of means and deviations over seeds, and progress lines.
 
 use std::error::Error;
 use std::fmt;
 use std::io::IsTerminal;
 use std::ops::ControlFlow;
 
-/// Shares of right answers, one per seed. Shown in per cent, mean ± standard deviation.
+/// Accuracies, one per seed. Displayed in percent, mean ± standard deviation.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Accuracies(Vec<f64>);
 
@@ -15,7 +14,7 @@ impl Accuracies {
         self.0.push(accuracy);
     }
 
-    /// In per cent.
+    /// Returns the mean and the standard deviation in percent.
     pub fn mean_and_deviation(&self) -> (f64, f64) {
         let (mean, deviation) = mean_and_deviation(&self.0);
         (100.0 * mean, 100.0 * deviation)
@@ -33,7 +32,7 @@ impl fmt::Display for Accuracies {
     }
 }
 
-/// The accuracies of several classifiers, in the order in which they were first added.
+/// The accuracies of several classifiers, in the order of their first results.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Table(Vec<(&'static str, Accuracies)>);
 
@@ -58,18 +57,18 @@ impl fmt::Display for Table {
     }
 }
 
-/// Several quantities of several models, one value per seed, in the order in which the models were
-/// first added. Shown as a table, mean ± standard deviation.
+/// Several quantities of several models, one value per seed. Displayed as a table of mean ± standard
+/// deviation, models in the order of their first results.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Summary {
     title: &'static str,
-    /// Each with the digits behind its point.
+    /// Each with its number of decimals.
     quantities: Vec<(&'static str, usize)>,
     rows: Vec<(String, Vec<Vec<f64>>)>,
 }
 
 impl Summary {
-    /// `title` stands above the names of the models.
+    /// Creates a table whose first column, the names of the models, has this title.
     pub fn new(title: &'static str, quantities: &[(&'static str, usize)]) -> Self {
         Self {
             title,
@@ -115,7 +114,7 @@ impl fmt::Display for Summary {
     }
 }
 
-/// The mean of some values and the standard deviation of what they were drawn from, 0 for one.
+/// Returns the mean and the sample standard deviation, which is 0 for a single value.
 pub fn mean_and_deviation(values: &[f64]) -> (f64, f64) {
     let count = f64::from(u32::try_from(values.len()).unwrap_or(u32::MAX));
     let mean = values.iter().sum::<f64>() / count;
@@ -123,19 +122,19 @@ pub fn mean_and_deviation(values: &[f64]) -> (f64, f64) {
     (mean, (squares / (count - 1.0).max(1.0)).sqrt())
 }
 
-/// The seeds among the arguments, or others if there are none.
+/// Parses the arguments as seeds. Without arguments, returns `otherwise`.
 pub fn seeds(arguments: &[String], otherwise: &[u64]) -> Result<Vec<u64>, Box<dyn Error>> {
     if arguments.is_empty() {
         return Ok(otherwise.to_vec());
     }
     let seed = |text: &String| {
-        let not_a_seed = |error| format!("{text} is no seed: {error}").into();
+        let not_a_seed = |error| format!("invalid seed {text}: {error}").into();
         text.parse().map_err(not_a_seed)
     };
     arguments.iter().map(seed).collect()
 }
 
-/// On a terminal a line that changes, into a file or a pipe now and then a line.
+/// Prints progress: a line that the next one overwrites on a terminal, else every 50th line.
 pub fn progress(name: &str, done: usize, of: usize, loss: f32) -> ControlFlow<()> {
     if std::io::stderr().is_terminal() {
         eprint!("\r\x1b[K  {name}: {done} of {of}, loss {loss:.4}\r");

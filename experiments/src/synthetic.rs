@@ -1,4 +1,4 @@
-//! Samples made of known features, after SynthSAEBench (Chanin & Garriga-Alonso 2026,
+//! Samples that are sums of known features, after SynthSAEBench (Chanin & Garriga-Alonso 2026,
 //! *SynthSAEBench: Evaluating Sparse Autoencoders on Scalable Realistic Synthetic Data*).
 //!
 //! ```text
@@ -15,7 +15,7 @@ use rand::{RngExt, SeedableRng};
 use rand_distr::StandardNormal;
 use sparse_autoencoder::nalgebra::{DMatrix, DVector};
 
-/// How the features are, and how they appear.
+/// The number, correlation, and frequency of the features.
 #[derive(Debug, Clone, Copy)]
 pub struct Recipe {
     pub visible: usize,
@@ -24,14 +24,14 @@ pub struct Recipe {
     pub roots: usize,
     pub branching: usize,
     pub depth: usize,
-    /// Of the rarest feature and of the most frequent one, before its parent has a say.
+    /// Of the rarest and of the most frequent feature, given that the parent is active.
     pub probabilities: (f64, f64),
     pub rank: usize,
     /// The standard deviation of the entries of F.
     pub correlation: f64,
 }
 
-/// Features, and all that decides when they are active.
+/// Features, and the distribution of their activations.
 #[derive(Debug, Clone)]
 pub struct World {
     /// visible × features, of norm 1
@@ -39,16 +39,16 @@ pub struct World {
     bias: DVector<f32>,
     /// Φ⁻¹(1 − p)
     thresholds: Vec<f32>,
-    /// F, features × rank, and the standard deviations of what is independent.
+    /// F, features × rank, and the standard deviations of the independent part.
     factors: DMatrix<f32>,
     independent: Vec<f32>,
     /// μ and σ of the activations
     magnitudes: Vec<(f32, f32)>,
-    /// The families of siblings, parents before children, and whose children they are.
+    /// The families of siblings with their parent, parents before children.
     families: Vec<(usize, std::ops::Range<usize>)>,
 }
 
-/// Samples with the activations they are made of.
+/// Samples with the activations of their features.
 #[derive(Debug, Clone)]
 pub struct Batch {
     /// visible × samples
@@ -75,7 +75,7 @@ impl World {
         let shared = factors.row_iter().map(|f| f.norm_squared());
         let independent = shared.map(|s| (1.0 - s).max(0.01).sqrt()).collect();
 
-        // Folded normal, one for each feature; the frequent features are the stronger ones.
+        // Folded normal for each feature. Frequent features are stronger.
         let magnitudes = (0..count).map(|feature| {
             let mean = 5.0 - part(feature, count - 1) as f32;
             (mean, (0.5 + 0.5 * normal(0, 0)).abs())
@@ -93,7 +93,7 @@ impl World {
         }
     }
 
-    /// Draws a batch into `batch`, for as many samples as it has room for.
+    /// Fills `batch` with new samples.
     pub fn draw(&self, batch: &mut Batch, rng: &mut Xoshiro256PlusPlus) {
         let Batch {
             samples,
@@ -102,7 +102,7 @@ impl World {
         let common = DMatrix::from_fn(self.factors.ncols(), samples.ncols(), |_, _| {
             rng.sample::<f32, _>(StandardNormal)
         });
-        activations.gemm(1.0, &self.factors, &common, 0.0); // what is shared of z
+        activations.gemm(1.0, &self.factors, &common, 0.0); // the shared part of z
         for (mut sample, mut activations) in
             samples.column_iter_mut().zip(activations.column_iter_mut())
         {
@@ -119,7 +119,7 @@ impl World {
                 let is_active = activations[*parent] > 0.0;
                 let mut family = activations.rows_range_mut(siblings.clone());
                 let active = family.iter().filter(|a| **a > 0.0).count();
-                // One of them, all alike, if the parent is there.
+                // At most one of the siblings, and only if the parent is active.
                 let kept = (is_active && active > 0).then(|| rng.random_range(0..active));
                 let mut met = 0..;
                 for a in family.iter_mut().filter(|a| **a > 0.0) {
@@ -143,7 +143,7 @@ impl World {
         }
     }
 
-    /// The mean over the features of the largest absolute cosine with another feature.
+    /// Returns the mean over the features of the largest absolute cosine with another feature.
     pub fn superposition(&self) -> f64 {
         let mut cosines = self.features.tr_mul(&self.features).abs();
         cosines.fill_diagonal(0.0);
@@ -152,7 +152,7 @@ impl World {
     }
 }
 
-/// Unit vectors, moved apart by gradient descent on ½ Σ_{f≠g} ⟨d_f, d_g⟩².
+/// Moves unit vectors apart by gradient descent on ½ Σ_{f≠g} ⟨d_f, d_g⟩².
 fn nearly_orthogonal(mut features: DMatrix<f32>) -> DMatrix<f32> {
     const STEPS: usize = 100;
     let normalize = |features: &mut DMatrix<f32>| {
@@ -161,7 +161,7 @@ fn nearly_orthogonal(mut features: DMatrix<f32>) -> DMatrix<f32> {
         }
     };
     normalize(&mut features);
-    // The curvature is at most about the features per dimension.
+    // The curvature is at most about the number of features per dimension.
     #[allow(clippy::cast_precision_loss)]
     let rate = 0.1 * features.nrows() as f32 / features.ncols() as f32;
     for _ in 0..STEPS {
@@ -173,14 +173,14 @@ fn nearly_orthogonal(mut features: DMatrix<f32>) -> DMatrix<f32> {
     features
 }
 
-/// Zipf's law with exponent ½, from the most frequent feature to the rarest.
+/// Follows Zipf's law with exponent ½, from the most frequent feature to the rarest.
 fn probabilities(count: usize, (low, high): (f64, f64)) -> impl Iterator<Item = f64> {
     let of_rank = |rank: usize| part(rank, 1).powf(-0.5);
     let last = of_rank(count);
     (1..=count).map(move |rank| low + (high - low) * (of_rank(rank) - last) / (1.0 - last))
 }
 
-/// Breadth first: all roots, their children, the children of these, as far as there are features.
+/// Orders the features breadth first: all roots, their children, the children of these.
 fn families(recipe: &Recipe) -> Vec<(usize, std::ops::Range<usize>)> {
     let (mut families, mut parents) = (Vec::new(), 0..recipe.roots.min(recipe.features));
     for _ in 0..recipe.depth {

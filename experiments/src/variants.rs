@@ -1,5 +1,4 @@
-//! The variants of sparse autoencoders that experiments compare, on a stream of batches, at the same
-//! number of active units.
+//! Variants of sparse autoencoders at the same number of active units, trained on a stream of batches.
 
 use std::error::Error;
 
@@ -10,13 +9,12 @@ use sparse_autoencoder::{
     SparseAutoencoder, SparseAutoencoderBuilder, TargetL0, Trainer, geometric_median,
 };
 
-/// What tells a sparse autoencoder which units to activate.
+/// How a sparse autoencoder selects its active units.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Variant {
-    /// ReLU units under an L1 penalty on what they contribute, `hⱼ ‖dⱼ‖` (Conerly et al. 2024).
+    /// ReLU units with an L1 penalty on their contributions `hⱼ ‖dⱼ‖` (Conerly et al. 2024).
     L1,
-    /// Units of which a gate decides whether they are active, under the same penalty on the gates
-    /// (Rajamanoharan et al. 2024, *Improving Dictionary Learning with Gated Sparse Autoencoders*).
+    /// Gated units with the same penalty on the gates (Rajamanoharan et al. 2024, *Improving Dictionary Learning with Gated Sparse Autoencoders*).
     Gated,
     /// Gao et al. 2024.
     TopK,
@@ -24,12 +22,12 @@ pub enum Variant {
     BatchTopK,
     /// Rajamanoharan et al. 2024, with a target for the number of active units.
     JumpRelu,
-    /// BatchTopK whose first 1/32, 1/8, and 1/2 of the units reconstruct by themselves, too
-    /// (Bussmann et al. 2025).
+    /// BatchTopK where the first 1/32, 1/8, and 1/2 of the units also reconstruct alone (Bussmann et
+    /// al. 2025).
     Matryoshka,
 }
 
-/// The reconstruction would like more units to be active: enough for the target to be met.
+/// The penalty weight of JumpReLU, large enough to meet the target against the reconstruction.
 const TARGET_WEIGHT: f64 = 100.0;
 
 impl Variant {
@@ -85,23 +83,23 @@ impl Variant {
     }
 }
 
-/// What all variants of a comparison share.
+/// The settings that all variants of a comparison share.
 #[derive(Debug, Clone, Copy)]
 pub struct Setting {
     pub visible: usize,
     pub hidden: usize,
-    /// The number of active units that is wanted.
+    /// The target for the number of active units.
     pub active: usize,
     pub steps: usize,
     pub learning_rate: f64,
-    /// ε, by which the thresholds of `JumpRelu` learn.
+    /// ε, the bandwidth for the thresholds of `JumpRelu`.
     pub bandwidth: f64,
-    /// What brings units back that are not active any more.
+    /// The treatment of dead units.
     pub dead_units: Option<DeadUnits>,
     pub seed: u64,
 }
 
-/// A variant while it learns.
+/// A variant in training.
 #[derive(Debug)]
 pub struct Learner {
     pub model: SparseAutoencoder<f32>,
@@ -109,7 +107,7 @@ pub struct Learner {
 }
 
 impl Learner {
-    /// Starts around the geometric median of `first` samples.
+    /// Starts at the geometric median of the `first` samples.
     pub fn new(
         variant: Variant,
         setting: Setting,
@@ -128,8 +126,8 @@ impl Learner {
             trainer = trainer.dead_units(dead_units);
         }
         if matches!(variant, Variant::L1 | Variant::Gated) {
-            // From a weak penalty to one that is right, over a part of the steps: a strong one on
-            // units that have found nothing yet would leave them there.
+            // The penalty grows over part of the steps: a strong one at the start would silence
+            // units for good.
             let gain = (30.0 / ratio(setting.steps, 1)).min(0.2);
             let set_point = SetPoint::active_units(ratio(setting.active, 1));
             trainer = trainer.set_point(set_point.gain(gain));
@@ -143,13 +141,13 @@ impl Learner {
     }
 }
 
-/// How a model does as it is used, sample by sample.
+/// The quality of a model in inference.
 #[derive(Debug, Clone, Copy)]
 pub struct Scores {
     pub l0: f64,
     /// Σ‖e‖² / Σ‖x − x̄‖²
     pub fvu: f64,
-    /// In per cent of the units.
+    /// Dead units in percent of all.
     pub dead: f64,
 }
 
@@ -158,7 +156,7 @@ impl Scores {
         model: &SparseAutoencoder<f32>,
         samples: &DMatrix<f32>,
     ) -> Result<Self, Box<dyn Error>> {
-        const CHUNK: usize = 1000; // wide layers have many activations
+        const CHUNK: usize = 1000; // bounds the memory for the activations
         let hidden = model.layout().sizes()[1];
         let mut reconstruction = ReconstructionMetrics::new(samples.nrows());
         let mut sparsity = SparsityMetrics::new(hidden);
@@ -178,8 +176,8 @@ impl Scores {
     }
 }
 
-/// What brings samples to a mean norm of √visible, so that settings do not depend on the units of
-/// the data.
+/// Returns the factor that scales samples to a mean norm of √inputs. Settings then do not depend on
+/// the scale of the data.
 pub fn scale_to_unit_entries(samples: &DMatrix<f32>) -> Result<f32, Box<dyn Error>> {
     let scaling = Scaling::mean_norm(ratio(samples.nrows(), 1).sqrt());
     Ok(scaling.fit(samples)?.factors()[0])

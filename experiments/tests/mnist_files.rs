@@ -1,4 +1,4 @@
-//! The reader of MNIST files, and what it says of damaged ones.
+//! Tests of the reader of MNIST files.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -69,13 +69,13 @@ fn damaged_archives_are_refused_by_their_name() {
     let checksum = flipped.len() - 6;
     flipped[checksum] ^= 1;
     for (name, bytes) in [("cut.gz", cut), ("flipped.gz", flipped)] {
-        let error = mnist::labelled(&file(name, &bytes), &labels).unwrap_err();
+        let error = mnist::labeled(&file(name, &bytes), &labels).unwrap_err();
         assert!(error.to_string().contains(name), "{error}");
     }
-    let missing = mnist::labelled(Path::new("/no/such/file"), &labels).unwrap_err();
+    let missing = mnist::labeled(Path::new("/no/such/file"), &labels).unwrap_err();
     assert!(missing.to_string().contains("/no/such/file"), "{missing}");
     let whole = file("whole.gz", &compressed);
-    assert_eq!(mnist::labelled(&whole, &labels).unwrap().labels, [1]);
+    assert_eq!(mnist::labeled(&whole, &labels).unwrap().labels, [1]);
 }
 
 #[test]
@@ -87,7 +87,7 @@ fn labels_must_be_digits_one_for_each_picture() {
     ] {
         let count = u32::try_from(labels.len()).unwrap();
         let labels = file("labels", &content(&[count], labels));
-        let error = mnist::labelled(&pictures, &labels).unwrap_err();
+        let error = mnist::labeled(&pictures, &labels).unwrap_err();
         assert!(error.to_string().contains(says), "{error}");
     }
 }

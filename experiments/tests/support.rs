@@ -1,10 +1,10 @@
-//! The data, the pictures, and the methods for comparison that the examples share.
+//! Tests of the data, pictures, and baselines that the experiments share.
 
 use std::path::PathBuf;
 
 use approx::assert_relative_eq;
 use experiments::chart::{self, Map};
-use experiments::neighbours::{self, Neighbours};
+use experiments::neighbors::{self, Neighbors};
 use experiments::pca::Pca;
 use experiments::picture::{Contrast, Layout, Picture};
 use experiments::synthetic::{Batch, Recipe, World};
@@ -201,7 +201,7 @@ fn weights_are_scaled_by_tile_around_mid_grey() {
     let row = photographs::read_png(&path)
         .unwrap()
         .row(8)
-        .map(|grey| grey * 255.0);
+        .map(|gray| gray * 255.0);
     let tiles = [8, 9, 11, 12, 14, 15].map(|column| row[column]);
     let expected = [128.0_f32, 255.0, 0.0, 191.0, 128.0, 128.0];
     assert_relative_eq!(tiles.as_slice(), expected.as_slice(), epsilon = 1e-4);
@@ -226,7 +226,7 @@ fn pictures_stack() {
 }
 
 #[test]
-fn colours_become_their_luminance() {
+fn colors_become_their_luminance() {
     for (color, pixels, expected) in [
         (
             png::ColorType::Rgb,
@@ -253,9 +253,9 @@ fn colours_become_their_luminance() {
             .unwrap()
             .write_image_data(pixels)
             .unwrap();
-        let grey = photographs::read_png(&path).unwrap() * 255.0;
-        assert_eq!(grey.shape(), (1, 2));
-        assert_relative_eq!(grey.as_slice(), expected.as_slice(), epsilon = 1e-4);
+        let gray = photographs::read_png(&path).unwrap() * 255.0;
+        assert_eq!(gray.shape(), (1, 2));
+        assert_relative_eq!(gray.as_slice(), expected.as_slice(), epsilon = 1e-4);
     }
 }
 
@@ -291,12 +291,12 @@ fn principal_components_are_orthogonal_uncorrelated_and_sorted_and_lose_least() 
 }
 
 #[test]
-fn neighbours_are_those_of_all_distances_sorted() {
+fn neighbors_are_those_of_all_distances_sorted() {
     let digits = digits::load().unwrap().samples;
     let (references, queries) = digits.columns_range_pair(..1500, 1500..);
     let references = references.into_owned();
     let indices = (0..1500).collect::<Vec<_>>(); // a label of its own for each
-    let nearest = Neighbours::new(&references, &indices).nearest(&queries.into_owned(), 4);
+    let nearest = Neighbors::new(&references, &indices).nearest(&queries.into_owned(), 4);
     assert_eq!(nearest.shape(), (4, 297));
     for (nearest, query) in nearest.column_iter().zip(queries.column_iter()) {
         // Sums of squares of sixteenths: exact, so ties are ties, and the order of the rest is sure.
@@ -307,7 +307,7 @@ fn neighbours_are_those_of_all_distances_sorted() {
     }
 
     let votes = DMatrix::from_column_slice(4, 3, &[1, 2, 2, 1, 3, 1, 1, 2, 2, 3, 3, 2]);
-    let right = |k| (3.0 * neighbours::accuracy(&votes, k, &[1, 1, 3])).round();
+    let right = |k| (3.0 * neighbors::accuracy(&votes, k, &[1, 1, 3])).round();
     assert_relative_eq!(right(1), 1.0); // 1, 3, 2
     assert_relative_eq!(right(3), 2.0); // 2, 1, 3
     assert_relative_eq!(right(4), 2.0); // 1 before 2, 1, 2 before 3

@@ -29,8 +29,8 @@ pub(crate) enum Element {
 /// Returns the error for numbers of a type that is no [`Element`].
 pub(crate) fn unsupported_type(path: &Path, what: &str, dtype: &str) -> Error {
     let reason = format!(
-        "{what} has numbers of the unsupported type {dtype}; supported are booleans, integers of 8, 16, 32, \
-         and 64 bits, and floating point numbers of 16 (also bf16), 32, and 64 bits"
+        "{what} has numbers of the type {dtype}, which is unsupported; supported are booleans, integers of 8, \
+         16, 32, and 64 bits, and floating point numbers of 16 (also bf16), 32, and 64 bits"
     );
     unsupported(path, reason)
 }
@@ -128,7 +128,7 @@ pub(crate) fn no_room(len: Option<usize>, size: usize) -> io::Error {
     let bytes = bytes.map_or("more bytes than can be addressed".to_owned(), |n| {
         format!("{n} bytes")
     });
-    let message = format!("{bytes} do not fit into memory: read batches, or a part");
+    let message = format!("no memory for {bytes}: read it in batches, or a part of it");
     io::Error::new(io::ErrorKind::OutOfMemory, message)
 }
 

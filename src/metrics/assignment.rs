@@ -113,7 +113,7 @@ mod tests {
         assert_eq!(assign(&costs), [1, 0]);
     }
 
-    /// Whole numbers: sums are exact, and many are equal.
+    /// Costs are whole numbers, so that sums are exact and ties occur.
     #[test]
     fn no_assignment_is_cheaper() {
         let mut rng = Xoshiro256PlusPlus::seed_from_u64(1);

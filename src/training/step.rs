@@ -9,12 +9,12 @@ use super::distributed::{Processes, average};
 use super::engine::Engine;
 use super::epochs::{Place, Taken};
 use super::sparsity::{Controller, now};
-use super::{DeadUnits, SetPoint, Settings, unit_norm};
+use super::{Settings, unit_norm};
 use crate::error::Error;
-use crate::linalg::{self, Aligned, Scratch};
+use crate::linalg::{self, Aligned};
 use crate::model::Layout;
-use crate::objective::{Batch, Loss, Now, Objective, Pass, Workspace, after_step};
-use crate::{Corruption, Real, SparseAutoencoder};
+use crate::objective::{Batch, Loss, Now, Pass, Workspace, after_step};
+use crate::{Real, SparseAutoencoder};
 
 /// What lives from step to step, beside the model and the optimizer.
 #[derive(Debug)]
@@ -81,181 +81,183 @@ impl<T: Real> Stepper<'_, T> {
         target: DMatrixView<'_, T>,
         at: Place,
     ) -> Result<Taken<Loss<T>>, Error> {
+        let settings = engine.settings.clone();
         let shares = self.processes.shares(target.ncols())?;
         let samples = shares.map_or(target.ncols(), |shares| shares.samples());
-        let settings = engine.settings.clone();
-        let state = &mut *self.state;
-        let (objective, parameters) = self.model.objective_and_parameters();
-        let (layout, theta) = parameters.layout_and_theta_mut();
-        let now = now(&settings, at.fraction, objective, &state.controller);
-        let input = match settings.corruption {
-            Some(corruption) => {
-                let scratch = &mut state.workspace.scratch;
-                corrupt(
-                    corruption,
-                    target,
-                    &mut engine.rng,
-                    &mut state.noisy,
-                    scratch,
-                )
-            }
-            None => target,
+        let objective = self.model.objective();
+        let now = now(&settings, at.fraction, objective, &self.state.controller);
+        let noisy = self.corrupt(&settings, target, &mut engine.rng);
+        let input = noisy.as_ref().map_or(target, |noisy| {
+            DMatrixView::from_slice(&noisy[..target.len()], target.nrows(), target.ncols())
+        });
+        let batch = Batch {
+            input,
+            target,
+            shares,
         };
-        let mut minimization = Minimization {
-            objective,
-            layout,
-            now,
-            batch: Batch {
-                input,
-                target,
-                shares,
-            },
-            dead: auxiliary_of(settings.dead_units, &mut state.auxiliary, &state.idle),
-            unit_norm: settings.unit_norm_decoder,
-            workspace: &mut state.workspace,
-        };
-        let step = minimization.step(engine, &mut theta[..layout.learned()], at.epoch);
+        let step = self.minimize(engine, batch, now, at.epoch);
+        self.state.noisy = noisy.unwrap_or_default();
         let (loss, converged) = step?;
-        let workspace = &mut state.workspace;
-        if let Some(dead_units) = &settings.dead_units {
-            let pass = Pass::training(objective, layout, theta, now);
-            let was_active = |j| pass.was_active(j, workspace);
-            let was_active = anywhere(shares, layout.hidden(), was_active, &mut state.activity);
-            state.idle.see(samples, dead_units, was_active);
-        }
-        after_step(objective, layout, theta, workspace);
-        if settings.unit_norm_decoder {
-            unit_norm::normalize(layout, theta, &mut workspace.scratch);
-        }
-        if let Some(set_point) = &settings.set_point {
-            let measured = sparsity(set_point, layout, workspace);
-            state
-                .controller
-                .see(set_point, measured, now.penalty_weight);
-        }
+        self.count_idle(&settings, samples, shares, now);
+        self.move_thresholds();
+        self.normalize_decoder(&settings);
+        self.follow_set_point(&settings, now);
         Ok(Taken {
             loss,
             converged,
             samples,
         })
     }
-}
 
-/// Copies the samples into `noisy` and adds noise.
-fn corrupt<'a, T: Real>(
-    corruption: Corruption,
-    samples: DMatrixView<'_, T>,
-    rng: &mut Xoshiro256PlusPlus,
-    noisy: &'a mut Aligned<T>,
-    scratch: &mut Scratch<T>,
-) -> DMatrixView<'a, T> {
-    let (rows, columns) = samples.shape();
-    noisy.grow(samples.len());
-    let noisy = &mut noisy[..samples.len()];
-    for (noisy, column) in noisy.chunks_exact_mut(rows).zip(samples.column_iter()) {
-        noisy.copy_from_slice(column.as_slice());
+    /// Returns the samples with noise, if the input is corrupted, in a buffer of the state.
+    fn corrupt(
+        &mut self,
+        settings: &Settings,
+        samples: DMatrixView<'_, T>,
+        rng: &mut Xoshiro256PlusPlus,
+    ) -> Option<Aligned<T>> {
+        let corruption = settings.corruption?;
+        let mut buffer = std::mem::take(&mut self.state.noisy);
+        buffer.grow(samples.len());
+        let noisy = &mut buffer[..samples.len()];
+        let columns = noisy.chunks_exact_mut(samples.nrows());
+        for (noisy, column) in columns.zip(samples.column_iter()) {
+            noisy.copy_from_slice(column.as_slice());
+        }
+        let scratch = &mut self.state.workspace.scratch;
+        let threads = scratch.take_threads();
+        threads.enter(|| corruption.corrupt(noisy, rng, scratch));
+        Some(buffer)
     }
-    let threads = scratch.take_threads();
-    threads.enter(|| corruption.corrupt(noisy, rng, scratch));
-    DMatrixView::from_slice(noisy, rows, columns)
-}
 
-/// The auxiliary loss of dead units, with its weight and the number of units per sample.
-struct Dead<'a, T> {
-    auxiliary: &'a mut Auxiliary<T>,
-    loss: (T, usize),
-    units: &'a [usize],
-}
-
-/// The auxiliary loss of the units that are dead now, if it is set.
-fn auxiliary_of<'a, T: Real>(
-    dead_units: Option<DeadUnits>,
-    auxiliary: &'a mut Option<Auxiliary<T>>,
-    idle: &'a Idle,
-) -> Option<Dead<'a, T>> {
-    Some(Dead {
-        loss: dead_units?.auxiliary_loss()?,
-        auxiliary: auxiliary.as_mut()?,
-        units: &idle.dead,
-    })
-}
-
-/// What the optimizer minimizes, on one batch.
-struct Minimization<'a, T: Real> {
-    objective: &'a Objective<T>,
-    layout: &'a Layout,
-    now: Now<T>,
-    batch: Batch<'a, T>,
-    dead: Option<Dead<'a, T>>,
-    unit_norm: bool,
-    workspace: &'a mut Workspace<T>,
-}
-
-impl<T: Real> Minimization<'_, T> {
-    /// Takes one step of the optimizer from `theta`. Returns the loss, and whether it has converged.
-    fn step(
+    /// Moves the parameters that learn. Returns the loss, and whether the optimizer has converged.
+    fn minimize(
         &mut self,
         engine: &mut Engine<T>,
-        theta: &mut [T],
+        batch: Batch<'_, T>,
+        now: Now<T>,
         epoch: usize,
     ) -> Result<(Loss<T>, bool), Error> {
-        let threads = self.workspace.scratch.take_threads();
-        let threads = threads.worth(self.layout.len() * self.batch.target.ncols());
+        let (objective, parameters) = self.model.objective_and_parameters();
+        let (layout, theta) = parameters.layout_and_theta_mut();
+        let dead = engine.settings.dead_units;
+        let mut evaluation = Evaluation {
+            batch,
+            auxiliary_loss: dead.and_then(|dead| dead.auxiliary_loss()),
+            unit_norm: engine.settings.unit_norm_decoder,
+            state: &mut *self.state,
+        };
+        let threads = evaluation.state.workspace.scratch.take_threads();
+        let threads = threads.worth(layout.len() * batch.target.ncols());
+        let theta = &mut theta[..layout.learned()];
         engine.optimize(theta, epoch, threads, |theta, gradient| {
-            self.evaluate(theta, gradient)
+            let pass = Pass::training(objective, layout, theta, now);
+            evaluation.evaluate(&pass, gradient)
         })
     }
 
-    /// Returns the loss at `theta`, and writes its gradient.
-    fn evaluate(&mut self, theta: &[T], mut gradient: Option<&mut [T]>) -> Loss<T> {
-        let pass = Pass::training(self.objective, self.layout, theta, self.now);
-        let workspace = &mut *self.workspace;
+    /// Counts for how long units have been inactive, in the samples of all processes.
+    fn count_idle(
+        &mut self,
+        settings: &Settings,
+        samples: usize,
+        shares: Option<Shares<'_, T>>,
+        now: Now<T>,
+    ) {
+        let Some(dead_units) = &settings.dead_units else {
+            return;
+        };
+        let State {
+            workspace,
+            idle,
+            activity,
+            ..
+        } = &mut *self.state;
+        let (layout, theta) = (self.model.layout(), self.model.parameters().as_slice());
+        let pass = Pass::training(self.model.objective(), layout, theta, now);
+        let was_active = |j| pass.was_active(j, workspace);
+        let Some(shares) = shares else {
+            return idle.see(samples, dead_units, was_active);
+        };
+        let one_where = |active| if active { T::one() } else { T::zero() };
+        activity.clear();
+        activity.extend((0..layout.hidden()).map(|j| one_where(was_active(j))));
+        shares.average(activity);
+        idle.see(samples, dead_units, |j| activity[j] > T::zero());
+    }
+
+    /// Moves the parameters that do not learn.
+    fn move_thresholds(&mut self) {
+        let (objective, parameters) = self.model.objective_and_parameters();
+        let (layout, theta) = parameters.layout_and_theta_mut();
+        after_step(objective, layout, theta, &self.state.workspace);
+    }
+
+    /// Brings the decoder columns back to norm 1.
+    fn normalize_decoder(&mut self, settings: &Settings) {
+        if settings.unit_norm_decoder {
+            let (_, parameters) = self.model.objective_and_parameters();
+            let (layout, theta) = parameters.layout_and_theta_mut();
+            unit_norm::normalize(layout, theta, &mut self.state.workspace.scratch);
+        }
+    }
+
+    /// Moves the penalty weight towards the set point.
+    fn follow_set_point(&mut self, settings: &Settings, now: Now<T>) {
+        let Some(set_point) = &settings.set_point else {
+            return;
+        };
+        let (layout, workspace) = (self.model.layout(), &self.state.workspace);
+        let innermost = layout.depth() - 1;
+        let measured = if set_point.measures_active_units() {
+            workspace.active[innermost].to_f64()
+        } else {
+            let means = &workspace.mean[innermost][..layout.hidden()];
+            linalg::sum(means, |mean| mean).to_f64() / f64::of_count(means.len())
+        };
+        let controller = &mut self.state.controller;
+        controller.see(set_point, measured, now.penalty_weight);
+    }
+}
+
+/// What the optimizer minimizes, on one batch.
+struct Evaluation<'a, T: Real> {
+    batch: Batch<'a, T>,
+    /// The weight of the auxiliary loss, and its units per sample.
+    auxiliary_loss: Option<(T, usize)>,
+    unit_norm: bool,
+    state: &'a mut State<T>,
+}
+
+impl<T: Real> Evaluation<'_, T> {
+    /// Returns the loss, and writes its gradient.
+    fn evaluate(&mut self, pass: &Pass<'_, T>, mut gradient: Option<&mut [T]>) -> Loss<T> {
+        let workspace = &mut self.state.workspace;
         let mut loss = pass.evaluate(self.batch, gradient.as_deref_mut(), workspace);
-        if let (Some(dead), Some(gradient)) = (&mut self.dead, gradient.as_deref_mut()) {
-            let input = self.batch.input;
-            let Dead {
-                auxiliary,
-                loss: of_dead,
-                units,
-            } = dead;
-            loss.auxiliary += auxiliary.add(*of_dead, units, &pass, input, gradient, workspace);
+        if let Some(gradient) = gradient.as_deref_mut() {
+            self.add_auxiliary(pass, &mut loss, gradient);
         }
         if let Some(shares) = &self.batch.shares {
             average(shares, &mut loss, gradient.as_deref_mut());
         }
         if let Some(gradient) = gradient.filter(|_| self.unit_norm) {
-            unit_norm::project(self.layout, theta, gradient, &mut workspace.scratch);
+            let scratch = &mut self.state.workspace.scratch;
+            unit_norm::project(pass.layout, pass.theta, gradient, scratch);
         }
         loss
     }
-}
 
-/// Returns which units were active in the batches of all processes, from those that `was_active` here.
-fn anywhere<'a, T: Real>(
-    shares: Option<Shares<'_, T>>,
-    units: usize,
-    was_active: impl Fn(usize) -> bool + 'a,
-    activity: &'a mut Vec<T>,
-) -> impl Fn(usize) -> bool + 'a {
-    activity.clear();
-    if let Some(shares) = shares {
-        let one_where = |active| if active { T::one() } else { T::zero() };
-        activity.extend((0..units).map(|j| one_where(was_active(j))));
-        shares.average(activity);
+    /// Adds the auxiliary loss of dead units, and its gradient.
+    fn add_auxiliary(&mut self, pass: &Pass<'_, T>, loss: &mut Loss<T>, gradient: &mut [T]) {
+        let State {
+            workspace,
+            idle,
+            auxiliary,
+            ..
+        } = &mut *self.state;
+        if let (Some(of_dead), Some(auxiliary)) = (self.auxiliary_loss, auxiliary) {
+            let (dead, input) = (&idle.dead, self.batch.input);
+            loss.auxiliary += auxiliary.add(of_dead, dead, pass, input, gradient, workspace);
+        }
     }
-    let activity = &*activity;
-    move |j| match activity.get(j) {
-        Some(&active) => active > T::zero(),
-        None => was_active(j),
-    }
-}
-
-/// The sparsity of the last batch, as the set point measures it.
-fn sparsity<T: Real>(set_point: &SetPoint, layout: &Layout, workspace: &Workspace<T>) -> f64 {
-    let innermost = layout.depth() - 1;
-    if set_point.measures_active_units() {
-        return workspace.active[innermost].to_f64();
-    }
-    let means = &workspace.mean[innermost][..layout.hidden()];
-    linalg::sum(means, |mean| mean).to_f64() / f64::of_count(means.len())
 }

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use sparse_autoencoder::nalgebra::DMatrix;
 use sparse_autoencoder::optimizer::{Objective, State, Step};
 use sparse_autoencoder::penalty::{HiddenBatch, HiddenGradient, Scaled};
+use sparse_autoencoder::training::Settings;
 use sparse_autoencoder::{
     Activation, Adam, Corruption, DeadUnits, Error, Every, Initialization, KlDivergence, L0, L1,
     Lbfgs, Optimizer, Penalty, Proportion, Real, Report, Schedule, SetPoint, Sgd,
@@ -831,6 +832,15 @@ fn settings_and_reports_are_the_same_after_json() {
     there_and_back(&SetPoint::mean_activation(0.1));
     there_and_back(&Initialization::TransposedDecoder);
     there_and_back(&Every::Steps(5));
+    let trainer: Trainer<f32> = Trainer::new(Adam::new(0.01).unwrap())
+        .batch_size(7)
+        .anneal_k(5, 0.5)
+        .dead_units(DeadUnits::after(9));
+    there_and_back(trainer.settings());
+    let few: Settings = serde_json::from_str(r#"{"epochs": 3}"#).unwrap();
+    assert_eq!((few.epochs, few.batch_size), (3, None));
+    let misspelled = serde_json::from_str::<Settings>(r#"{"epoch": 3}"#);
+    assert!(misspelled.unwrap_err().to_string().contains("epoch"));
     let mut model = relu::<f32>().build().unwrap();
     let report = Trainer::new(Adam::new(0.01).unwrap())
         .epochs(2)

@@ -110,8 +110,8 @@ fn what_cannot_be_annealed_is_refused() {
             top_k,
             "fraction of anneal_k",
         ),
-        (trainer().anneal_k(3, 0.5), top_k, "k to anneal from"),
-        (trainer().anneal_k(21, 0.5), top_k, "k to anneal from"),
+        (trainer().anneal_k(3, 0.5), top_k, "first k of anneal_k"),
+        (trainer().anneal_k(21, 0.5), top_k, "first k of anneal_k"),
     ] {
         let error = fit(trainer, hidden);
         assert!(

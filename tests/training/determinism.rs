@@ -57,6 +57,30 @@ fn the_same_seeds_give_the_same_parameters_and_others_do_not() {
 }
 
 #[test]
+fn a_trainer_with_settings_is_the_trainer_of_the_setters() {
+    let x = samples::<f32>(12, 80);
+    let set = adam()
+        .seed(5)
+        .validation_split(0.2)
+        .patience(2)
+        .schedule(Schedule::cosine(0.1))
+        .clip_gradient(0.5)
+        .corruption(Corruption::Masking { fraction: 0.3 });
+    let adam = Adam::new(0.01).unwrap();
+    let given = Trainer::with_settings(adam, set.settings().clone());
+    assert_eq!(given.settings(), set.settings());
+    let fit = |mut trainer: Trainer<f32>| {
+        let mut model = SparseAutoencoder::builder()
+            .layers([12, 20])
+            .build()
+            .unwrap();
+        let report = trainer.fit(&mut model, &x).unwrap();
+        (model.into_parameters(), report)
+    };
+    assert_eq!(fit(given), fit(set));
+}
+
+#[test]
 fn each_use_of_the_seed_of_a_trainer_changes_the_result() {
     let x = samples::<f64>(20, 96);
     let train = |trainer: Trainer<f64>, seed| {

@@ -1,21 +1,20 @@
-//! Features in the activations of a transformer: what each variant of sparse autoencoders
-//! reconstructs with how many active units, and how many units die in a wide one.
+//! Compares the variants of sparse autoencoders on activations of a transformer: reconstruction error,
+//! active units, and dead units.
 //!
 //! ```text
 //! cargo run --release -p experiments --bin activations                        # photographs of this repository
-//! cargo run --release -p experiments --bin activations -- FOLDER [SEED...]    # activations of your own
+//! cargo run --release -p experiments --bin activations -- FOLDER [SEED...]    # your own activations
 //! ```
 //!
-//! FOLDER has two NumPy files of samples × visible, one with `train` in its name and one with
-//! `test`. Without a folder, patches of three photographs take the place of activations, to see how
-//! it goes.
+//! FOLDER holds two NumPy files of samples × inputs: one with `train` in its name and one with `test`.
+//! Without a folder, patches of three photographs replace the activations.
 //!
-//! All models start at the geometric median of the samples, which are scaled to a mean norm of
-//! √visible, and are trained on the same batches, equally long and equally wide. Figures are of the
-//! test samples and of the models as they are used, sample by sample: BatchTopK with its threshold.
-//! FVU is Σ‖e‖² / Σ‖x − x̄‖²; a unit is dead that no training sample activates.
+//! Samples are scaled to a mean norm of √inputs. All models start at the geometric median of the
+//! samples and train on the same batches, for the same number of steps and at the same width. Test
+//! samples are encoded one by one; BatchTopK uses its threshold. FVU is Σ‖e‖² / Σ‖x − x̄‖². A unit is
+//! dead if no training sample activates it.
 //!
-//! It writes `out/activations.svg`: FVU over the number of active units.
+//! Writes `out/activations.svg`: FVU over the number of active units.
 
 use std::error::Error;
 use std::path::{Path, PathBuf};
@@ -31,16 +30,16 @@ use rand::seq::SliceRandom;
 use sparse_autoencoder::nalgebra::DMatrix;
 use sparse_autoencoder::{DeadUnits, NpyFile, Samples};
 
-/// Samples that are learned from, and others.
+/// Training and test samples.
 struct Task {
     name: String,
     training: DMatrix<f32>,
     test: DMatrix<f32>,
 }
 
-/// What a run costs.
+/// The size of a run.
 struct Budget {
-    /// Hidden units per visible entry: of the comparison, and of the count of dead units.
+    /// Hidden units per input: of the comparison, and of the count of dead units.
     width: usize,
     overcomplete: usize,
     active: &'static [usize],
@@ -48,7 +47,7 @@ struct Budget {
 }
 
 const BATCH: usize = 512;
-/// For all of them: of 1e-3 and 3e-3 the one with the lower error after 150 steps, for each but Gated.
+/// Of 1e-3 and 3e-3, the rate with the lower error after 150 steps, for all variants except Gated.
 const LEARNING_RATE: f64 = 3e-3;
 const FULL: Budget = Budget {
     width: 4,
@@ -90,7 +89,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     let quantities = [("L0", 1), ("FVU", 4), ("dead in %", 1), ("seconds", 0)];
     let mut curves = Vec::new();
-    let mut table = Summary::new("units wanted active", &quantities);
+    let mut table = Summary::new("target of active units", &quantities);
     for variant in Variant::ALL {
         let (mut points, mut deviations) = (Vec::new(), Vec::new());
         for &active in budget.active {
@@ -139,7 +138,7 @@ fn setting(task: &Task, budget: &Budget, active: usize, seed: u64) -> Setting {
         steps: budget.steps,
         learning_rate: LEARNING_RATE,
         bandwidth: 1.0,
-        // Dead after one pass.
+        // A unit is dead after one pass without an activation.
         dead_units: Some(
             DeadUnits::after(task.training.ncols()).auxiliary(visible / 2, 1.0 / 32.0),
         ),
@@ -221,7 +220,7 @@ fn activations(folder: &Path) -> Result<Task, Box<dyn Error>> {
     scaled(name, read("train")?, read("test")?)
 }
 
-/// Patches of 8 x 8 pixels, without their mean.
+/// Returns patches of 8 x 8 pixels, each minus its mean.
 fn photographs() -> Result<Task, Box<dyn Error>> {
     let photographs = photographs::load()?;
     let [training, test] = [(8000, 1), (2000, 2)].map(|(count, seed)| {
@@ -232,7 +231,7 @@ fn photographs() -> Result<Task, Box<dyn Error>> {
         }
         Ok::<_, Box<dyn Error>>(patches)
     });
-    let name = "no folder named, so patches of photographs".into();
+    let name = "patches of photographs (no FOLDER given)".into();
     scaled(name, training?, test?)
 }
 

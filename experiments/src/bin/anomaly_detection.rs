@@ -1,23 +1,21 @@
-//! Detects anomalies: digits that are none of those learned, digits with defects, and, from files,
-//! heartbeats (ECG5000) and four tables of the ADBench collection.
+//! Detects anomalies: an unknown digit, digits with defects, and, from files, heartbeats (ECG5000) and
+//! four tables of the ADBench collection.
 //!
 //! ```text
 //! cargo run --release -p experiments --bin anomaly_detection              # digits, in seconds
-//! cargo run --release -p experiments --bin anomaly_detection -- FOLDER    # what FOLDER holds, 5 seeds
+//! cargo run --release -p experiments --bin anomaly_detection -- FOLDER    # the data sets in FOLDER, 5 seeds
 //! ```
 //!
-//! FOLDER holds `.npy` files, rows are samples, of one or both of:
+//! FOLDER holds `.npy` files, one sample per row, of one or both of:
 //!
-//! - ECG5000 of the UCR time series archive (timeseriesclassification.com): its training and test
-//!   part in one array, `all_5000x140_f32.npy`; `all_y_anomaly.npy`, 0 for the class of normal
-//!   heartbeats and 1 for the four others; `all_is_official_train.npy`, 1 for the 500 rows of the
-//!   training part.
+//! - ECG5000 of the UCR time series archive (timeseriesclassification.com), training and test part
+//!   together. `all_5000x140_f32.npy` has the heartbeats; `all_y_anomaly.npy` has 0 for the normal
+//!   class and 1 for the four others; `all_is_official_train.npy` has 1 for the 500 training rows.
 //! - Tables of ADBench (github.com/Minqi824/ADBench, `datasets/Classical`; `X` and `y` of each
 //!   `.npz`): `6_cardio`, `38_thyroid`, `30_satellite`, `42_WBC`, with `_x_f32.npy` and `_y.npy`.
 //!
-//! One configuration serves all of them, [`settings`]; only the scaling depends on the kind of the
-//! data. The same splits with PyOD: `examples/peers/anomaly_pyod.py`. Charts go to
-//! `out/anomaly_detection`.
+//! All data sets share one configuration, [`settings`], except for the scaling. PyOD on the same
+//! splits: `experiments/peers/anomaly_pyod.py`. Charts go to `out/anomaly_detection`.
 
 use std::error::Error;
 use std::io::{IsTerminal, Write};
@@ -43,15 +41,15 @@ const MOST_EPOCHS: usize = 300;
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
-/// The one configuration, from the training samples as they will be scaled. The hidden layer is
-/// twice as large as the visible one, so it could learn to copy: what keeps it from that is noise of
-/// twice the spread of the values. The model must restore a sample from what its features say about
-/// each other, and moves what the rest does not support towards what is normal. That also keeps
-/// anomalies among the training samples from being learned, and so does an end to the training: a
-/// few thousand steps, and for small sets not more than a few hundred epochs.
+/// Returns the configuration for scaled training samples.
 ///
-/// Noise, steps, and epochs were chosen by the mean ROC AUC on other splits (seeds 100 to 104) of
-/// the same data, one choice for all sets and both settings.
+/// The hidden layer is twice as large as the input and could learn to copy. Noise with twice the
+/// spread of the values prevents this: the model must restore each feature from the others. Noise
+/// and a small number of steps also keep the model from learning anomalies among the training
+/// samples.
+///
+/// Noise, steps, and epochs maximize the mean ROC AUC on other splits (seeds 100 to 104) of the same
+/// data: one choice for all data sets and both settings.
 fn settings(training: &DMatrix<f32>, seed: u64) -> Result<(SparseAutoencoder<f32>, Trainer<f32>)> {
     let (features, samples) = training.shape();
     let model = SparseAutoencoder::builder()
@@ -72,12 +70,12 @@ fn settings(training: &DMatrix<f32>, seed: u64) -> Result<(SparseAutoencoder<f32
     Ok((model, trainer))
 }
 
-/// As many epochs as make the steps, within bounds.
+/// Returns the number of epochs for the number of steps, within bounds.
 fn epochs(samples: usize) -> usize {
     STEPS.div_ceil(samples.div_ceil(BATCH)).min(MOST_EPOCHS)
 }
 
-/// Samples to learn from, and samples to judge with their labels.
+/// Training samples, and test samples with their labels.
 #[derive(Clone)]
 struct Task {
     name: String,
@@ -86,7 +84,7 @@ struct Task {
     anomalous: Vec<bool>,
 }
 
-/// What a detector made of the test samples.
+/// The results of a detector on the test samples.
 struct Outcome {
     scores: Vec<f32>,
     auc: f64,
@@ -101,7 +99,7 @@ fn main() -> Result<()> {
     }
 }
 
-/// Learns from all training samples and judges the test samples.
+/// Trains on all training samples and scores the test samples.
 fn run(task: &Task, scaling: Scaling, seed: u64) -> Result<(AnomalyDetector<f32>, Outcome)> {
     let scaled = scaling.fit(&task.training)?.apply(&task.training)?;
     let (mut model, mut trainer) = settings(&scaled, seed)?;
@@ -126,7 +124,7 @@ fn run(task: &Task, scaling: Scaling, seed: u64) -> Result<(AnomalyDetector<f32>
     Ok((detector, outcome))
 }
 
-/// A line that is written over, where somebody is watching.
+/// Prints a line that the next one overwrites, on a terminal only.
 fn progress(name: &str, seed: u64, epoch: usize, epochs: usize, loss: f32) {
     let mut terminal = std::io::stderr();
     if terminal.is_terminal() && (epoch.is_multiple_of(50) || epoch == epochs) {
@@ -175,12 +173,12 @@ fn files(folder: &Path) -> Result<()> {
     let file = |stem: &Path, end| PathBuf::from(format!("{}_{end}.npy", stem.display()));
     let heartbeats = folder.join("all_5000x140_f32.npy");
     if !heartbeats.exists() && !tables.iter().any(|(_, stem)| file(stem, "y").exists()) {
-        return Err(format!("{}: none of the files is there", folder.display()).into());
+        return Err(format!("{}: none of the data files found", folder.display()).into());
     }
     print_head();
     if heartbeats.exists() {
         let task = heartbeat_task(folder)?;
-        // One signal, one unit, and every heartbeat already has mean 0 and variance 1.
+        // A single signal: every heartbeat already has mean 0 and variance 1.
         evaluate("ECG5000", Scaling::identity(), |_| Ok(task.clone()))?;
     }
     for (name, stem) in tables.iter().filter(|(_, stem)| file(stem, "y").exists()) {
@@ -191,7 +189,7 @@ fn files(folder: &Path) -> Result<()> {
                 false => format!("{name}, semi-supervised"),
                 true => format!("{name}, unsupervised"),
             };
-            // Columns of all units, of which some hardly ever change.
+            // Columns with different units; some of them hardly ever change.
             let scaling = Scaling::standard().keep_constant_features();
             evaluate(&name, scaling, |seed| {
                 Ok(split(&name, &samples, &anomalous, contaminated, seed))
@@ -242,8 +240,8 @@ fn draw_scores(
     threshold: f64,
 ) -> Result<()> {
     let of_class = |class| {
-        let labelled = scores.iter().zip(&task.anomalous);
-        labelled
+        let labeled = scores.iter().zip(&task.anomalous);
+        labeled
             .filter(|(_, label)| **label == class)
             .map(|(&score, _)| f64::from(score))
             .collect::<Vec<_>>()
@@ -251,7 +249,7 @@ fn draw_scores(
     chart::scores(path, title, [&of_class(false), &of_class(true)], threshold)
 }
 
-/// Whether each number of a file is other than 0.
+/// Reads a file of numbers and tells for each whether it differs from 0.
 fn flags(path: impl AsRef<Path>) -> Result<Vec<bool>> {
     let numbers = NpyFile::<f32>::open(path)?.to_matrix()?;
     Ok(numbers.iter().map(|&number| number != 0.0).collect())
@@ -272,8 +270,8 @@ fn heartbeat_task(folder: &Path) -> Result<Task> {
     })
 }
 
-/// Of each class a random 70 % to train on, the others to test; unless `contaminated`, the anomalies
-/// are then taken out of the training samples. The Python script draws the same rows.
+/// Draws 70 % of each class for training and leaves the others for the test. Unless `contaminated`,
+/// removes the anomalies from the training samples. The Python script draws the same rows.
 fn split(
     name: &str,
     samples: &DMatrix<f32>,
@@ -306,7 +304,7 @@ fn split(
     }
 }
 
-/// SplitMix64 (Steele, Lea & Flood 2014), which is easily written in any language.
+/// SplitMix64 (Steele, Lea & Flood 2014), which the Python script implements, too.
 fn split_mix(mut state: u64) -> impl FnMut() -> u64 {
     move || {
         state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
@@ -316,7 +314,7 @@ fn split_mix(mut state: u64) -> impl FnMut() -> u64 {
     }
 }
 
-/// Pixels of a digit that are inverted.
+/// The number of inverted pixels per digit.
 const DEFECTS: usize = 3;
 
 fn digits() -> Result<()> {
@@ -328,9 +326,9 @@ fn digits() -> Result<()> {
     Ok(())
 }
 
-/// Learns nine digits and meets the tenth.
+/// Trains on nine digits and detects the tenth.
 fn unknown_digits(digits: &digits::Digits) -> Result<()> {
-    println!("trained on nine digits, tested on unseen ones and on the tenth:");
+    println!("trained on nine digits; tested on unseen ones of these and on the tenth:");
     print_head();
     let (training, test) = digits.split(500, 0)?;
     let mut curves = Vec::new();
@@ -353,11 +351,11 @@ fn unknown_digits(digits: &digits::Digits) -> Result<()> {
         print_row(&task.name, &[outcome]);
     }
     let path = Path::new("out/anomaly_detection/digits_roc.svg");
-    chart::roc(path, "a digit that is none of those learned", &curves)
+    chart::roc(path, "a digit missing from the training data", &curves)
 }
 
-/// Learns all digits, and meets digits of which a few pixels are inverted: which are they? Rates
-/// are means over the seeds, each with a split and a calibration of its own.
+/// Trains on all digits and detects digits with a few inverted pixels. Rates are means over the
+/// seeds, each with its own split and calibration.
 fn defects(digits: &digits::Digits) -> Result<()> {
     const RATES: [f64; 3] = [0.1, 0.05, 0.01];
     let (mut areas, mut named) = (Vec::new(), Vec::new());
@@ -378,7 +376,7 @@ fn defects(digits: &digits::Digits) -> Result<()> {
         let anomalous: Vec<bool> = (0..2 * count).map(|index| index >= count).collect();
         areas.push(roc_auc(&scores, &anomalous)?);
         for (rate, alarms) in RATES.into_iter().zip(&mut alarms) {
-            detector.set_threshold(Threshold::FalseAlarmRate(rate))?; // nothing is fitted again
+            detector.set_threshold(Threshold::FalseAlarmRate(rate))?; // without another fit
             for (alarms, samples) in alarms.iter_mut().zip([&intact, &damaged]) {
                 alarms.push(share(detector.is_anomaly(samples)?));
             }
@@ -402,14 +400,14 @@ fn defects(digits: &digits::Digits) -> Result<()> {
         }
     }
     println!(
-        "\ntrained on all digits, tested on unseen ones, intact and with {DEFECTS} of 64 pixels inverted:"
+        "\ntrained on all digits; tested on unseen ones, intact and with {DEFECTS} of 64 pixels inverted:"
     );
     let (area, deviation) = mean_and_deviation(&areas);
     println!("ROC AUC {area:.4} ± {deviation:.4}");
     for (rate, alarms) in RATES.iter().zip(&alarms) {
         let [intact, damaged] = [0, 1].map(|which| mean_and_deviation(&alarms[which]));
         println!(
-            "alarms, at {:>4.1} % false ones asked for: {:>4.1} ± {:.1} % of the intact, {:>4.1} ± {:.1} % of the damaged",
+            "false-alarm rate set to {:>4.1} %: alarms for {:>4.1} ± {:.1} % of the intact, {:>4.1} ± {:.1} % of the damaged",
             100.0 * rate,
             100.0 * intact.0,
             100.0 * intact.1,
@@ -419,14 +417,14 @@ fn defects(digits: &digits::Digits) -> Result<()> {
     }
     let (named, deviation) = mean_and_deviation(&named);
     println!(
-        "the largest contribution is that of an inverted pixel: {:.1} ± {:.1} %",
+        "the largest contribution comes from an inverted pixel: {:.1} ± {:.1} %",
         100.0 * named,
         100.0 * deviation
     );
     Ok(())
 }
 
-/// Inverts a few pixels of each digit, and says which.
+/// Inverts a few pixels of each digit, and returns which.
 fn damage(digits: &DMatrix<f32>, seed: u64) -> (DMatrix<f32>, Vec<Vec<usize>>) {
     let mut damaged = digits.clone();
     let mut numbers = split_mix(seed);
@@ -453,7 +451,8 @@ fn share(flags: impl IntoIterator<Item = bool>) -> f64 {
     mean_and_deviation(&numbers).0
 }
 
-/// From above: digits, with defects, what was expected instead, and what each pixel contributes.
+/// Draws, from the top: digits, the same with defects, their reconstructions, and the contribution
+/// of each pixel to the score.
 fn draw_reasons(
     detector: &AnomalyDetector<f32>,
     digits: &DMatrix<f32>,

@@ -1,24 +1,23 @@
-//! Restores noisy digits, and measures what learning to do so does for the features (Vincent et al.
-//! 2008, *Extracting and Composing Robust Features with Denoising Autoencoders*).
+//! Restores noisy digits, and measures whether features learned by denoising classify better (Vincent
+//! et al. 2008, *Extracting and Composing Robust Features with Denoising Autoencoders*).
 //!
 //! ```text
-//! cargo run --release -p experiments --bin denoising                        # the digits of this repository
-//! cargo run --release -p experiments --bin denoising -- FOLDER [SEEDS]      # MNIST, 3 seeds unless you say
+//! cargo run --release -p experiments --bin denoising                     # the digits of this repository
+//! cargo run --release -p experiments --bin denoising -- FOLDER [SEEDS]   # MNIST, 3 seeds by default
 //! ```
 //!
 //! `FOLDER` holds the four files of MNIST, with or without `.gz`.
 //!
-//! Three autoencoders of the same size are fitted with the same budget: a plain one, which sees the
-//! digits as they are, and for each of two noises one that is shown noisy digits and compared with
-//! the clean ones. On test digits that none of them has seen, the example prints
+//! Fits three autoencoders of the same size with the same budget: a plain one on clean digits, and one
+//! for each of two kinds of noise, which reconstructs clean digits from noisy ones. Prints, for unseen
+//! test digits:
 //!
-//! - how far noisy digits are from clean ones, and what the plain and the denoising autoencoder make
-//!   of them;
-//! - how well softmax regression tells clean digits by their pixels, and by the hidden activations
-//!   of each autoencoder: a linear probe. Its weight decay is chosen on validation digits.
+//! - the distance of noisy digits from clean ones, before and after restoring;
+//! - the accuracy of a linear probe (softmax regression) on the pixels and on the hidden activations of
+//!   each autoencoder. Validation digits choose its weight decay.
 //!
-//! The picture in `out/denoising` has a block of rows for each noise. From above: clean digits,
-//! noisy, as reconstructed by the plain autoencoder, and as restored by the denoising one.
+//! The picture in `out/denoising` has a block of rows for each noise. From the top: clean digits, noisy
+//! digits, and their reconstructions by the plain and by the denoising autoencoder.
 
 use std::error::Error;
 use std::io::IsTerminal;
@@ -26,7 +25,7 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::Instant;
 
-use experiments::mnist::Labelled;
+use experiments::mnist::Labeled;
 use experiments::picture::{Contrast, Layout, Picture};
 use experiments::report::mean_and_deviation;
 use experiments::{digits, mnist, probe};
@@ -38,19 +37,19 @@ use sparse_autoencoder::{
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
-/// What the data set needs of its own.
+/// The settings that depend on the data set.
 #[derive(Debug, Clone, Copy)]
 struct Settings {
     name: &'static str,
     /// Height and width of a digit.
     side: usize,
     hidden: usize,
-    /// The fraction that is masked, and the standard deviation of Gaussian noise.
+    /// The masked fraction, and the standard deviation of Gaussian noise.
     noise: f64,
     learning_rate: f64,
     epochs: usize,
     batch_size: usize,
-    /// Pixels of the picture for one of a digit.
+    /// Pixels of the picture per pixel of a digit.
     zoom: usize,
 }
 
@@ -76,27 +75,27 @@ const MNIST: Settings = Settings {
     zoom: 3,
 };
 
-/// For each weight decay that the probe may choose from.
+/// Iterations of the probe for each weight decay.
 const PROBE_ITERATIONS: usize = 100;
 
 const RESTORED: [&str; 3] = ["noisy input", "plain autoencoder", "denoising autoencoder"];
 const FEATURES: [&str; 2] = ["pixels", "plain autoencoder"];
 
-/// Digits to learn from, to choose by, and to test with.
+/// Training, validation, and test digits.
 #[derive(Clone)]
 struct Task {
-    training: Labelled,
-    validation: Labelled,
-    test: Labelled,
+    training: Labeled,
+    validation: Labeled,
+    test: Labeled,
 }
 
-/// What a seed came to.
+/// The results of a seed.
 #[derive(Default)]
 struct Outcome {
-    /// For each noise, of each of [`RESTORED`]: the mean squared error and the PSNR.
+    /// For each noise and each of [`RESTORED`]: the mean squared error and the PSNR.
     distances: Vec<[(f64, f64); 3]>,
-    /// For each of [`FEATURES`], then for each noise: the accuracy of the probe, and the seconds that
-    /// the features took to learn.
+    /// For each of [`FEATURES`], then for each noise: the accuracy of the probe, and the seconds to
+    /// learn the features.
     probes: Vec<(f64, f64)>,
     /// A block of the picture for each noise.
     blocks: Vec<Picture>,
@@ -118,15 +117,15 @@ fn main() -> Result<()> {
     evaluate(MNIST, seeds, |_| Ok(task.clone()))
 }
 
-/// Holds out 500 digits to test with and 200 to choose by.
+/// Holds out 500 test digits and 200 validation digits.
 fn split(digits: &digits::Digits, seed: u64) -> Result<Task> {
-    let labelled = |digits: digits::Digits| Labelled::new(digits.samples, digits.labels);
+    let labeled = |digits: digits::Digits| Labeled::new(digits.samples, digits.labels);
     let (rest, test) = digits.split(500, seed)?;
     let (training, validation) = rest.split(200, seed)?;
     Ok(Task {
-        training: labelled(training),
-        validation: labelled(validation),
-        test: labelled(test),
+        training: labeled(training),
+        validation: labeled(validation),
+        test: labeled(test),
     })
 }
 
@@ -135,11 +134,11 @@ fn evaluate(settings: Settings, seeds: u64, task: impl Fn(u64) -> Result<Task>) 
     for seed in 0..seeds {
         outcomes.push(run(&task(seed)?, settings, seed)?);
     }
-    let first = outcomes.first().ok_or("at least one seed is needed")?;
+    let first = outcomes.first().ok_or("SEEDS must be at least 1")?;
     let path = format!("out/denoising/{}.png", settings.name);
     Picture::stack(&first.blocks).save(&path)?;
     report(settings, &outcomes);
-    println!("\nlook at {path}");
+    println!("\nLook at {path}.");
     Ok(())
 }
 
@@ -187,8 +186,8 @@ fn name_of(noise: Corruption) -> String {
     }
 }
 
-/// A denoising autoencoder if there is noise, else a plain one; and the seconds that it took. Noise
-/// is all that differs between them: neither has a penalty or a weight decay.
+/// Fits a denoising autoencoder if there is noise, else a plain one, and measures the seconds. They
+/// differ by the noise only: neither has a penalty or a weight decay.
 fn fit(
     task: &Task,
     settings: Settings,
@@ -218,7 +217,7 @@ fn fit(
     Ok((model, start.elapsed().as_secs_f64()))
 }
 
-/// A line that is written over, where somebody is watching.
+/// Prints a line that the next one overwrites, on a terminal only.
 fn progress(seed: u64, noise: Option<Corruption>, epoch: usize, epochs: usize) {
     if std::io::stderr().is_terminal() {
         let model = noise.map_or("plain".into(), name_of);
@@ -227,10 +226,10 @@ fn progress(seed: u64, noise: Option<Corruption>, epoch: usize, epochs: usize) {
     }
 }
 
-/// The accuracy on the test digits of softmax regression on the hidden activations of `encoder`, or
-/// on the pixels.
+/// Returns the test accuracy of softmax regression on the hidden activations of `encoder`, or on the
+/// pixels.
 fn probe(task: &Task, encoder: Option<&SparseAutoencoder<f32>>) -> Result<f64> {
-    let features = |digits: &Labelled| match encoder {
+    let features = |digits: &Labeled| match encoder {
         Some(encoder) => encoder.encode(&digits.samples),
         None => Ok(digits.samples.clone()),
     };
@@ -242,7 +241,7 @@ fn probe(task: &Task, encoder: Option<&SparseAutoencoder<f32>>) -> Result<f64> {
     )?)
 }
 
-/// The mean squared error, and the PSNR in dB.
+/// Returns the mean squared error, and the PSNR in dB.
 fn distance(clean: &DMatrix<f32>, restored: &DMatrix<f32>) -> Result<(f64, f64)> {
     let mut metrics = ReconstructionMetrics::new(clean.nrows());
     metrics.add(clean, restored)?;
@@ -250,7 +249,7 @@ fn distance(clean: &DMatrix<f32>, restored: &DMatrix<f32>) -> Result<(f64, f64)>
     Ok((error, metrics.psnr(1.0)?.unwrap_or(f64::INFINITY)))
 }
 
-/// The first of each of the ten digits from every matrix, below each other.
+/// Shows the first of each of the ten digits from every matrix, one matrix per row.
 fn draw(rows: [&DMatrix<f32>; 4], labels: &[usize], settings: Settings) -> Result<Picture> {
     let first = |digit| labels.iter().position(|&label| label == digit);
     let shown = (0..10).filter_map(first).collect::<Vec<_>>();
@@ -285,7 +284,7 @@ fn report(settings: Settings, outcomes: &[Outcome]) {
     }
     println!(
         "\n{:<30} {:>17} {:>15}",
-        "linear probe", "accuracy in %", "learned in"
+        "linear probe", "accuracy in %", "fit in"
     );
     let denoising = noises(settings).map(|noise| format!("denoising, {}", name_of(noise)));
     let features = FEATURES.map(String::from).into_iter().chain(denoising);
@@ -296,7 +295,7 @@ fn report(settings: Settings, outcomes: &[Outcome]) {
     }
 }
 
-/// Mean and standard deviation over the seeds.
+/// Returns the mean and the standard deviation over the seeds.
 fn spread(outcomes: &[Outcome], of: impl Fn(&Outcome) -> f64) -> (f64, f64) {
     mean_and_deviation(&outcomes.iter().map(of).collect::<Vec<_>>())
 }

@@ -4,9 +4,9 @@
 //! cargo run --release -p experiments --bin edge_filters [-- PICTURE.png ...]
 //! ```
 //!
-//! The experiment of Ng's *CS294A Lecture notes: Sparse autoencoder*, with its settings: 25 units
-//! over 10,000 patches of 8 x 8 pixels, ρ = 0.01, λ = 10⁻⁴, β = 3, and 400 iterations of L-BFGS.
-//! The patches come from three photographs beside this file, or from any PNG files that are named.
+//! Repeats the experiment of Ng's *CS294A Lecture notes: Sparse autoencoder* with its settings: 25 units
+//! on 10,000 patches of 8 x 8 pixels, ρ = 0.01, λ = 10⁻⁴, β = 3, and 400 iterations of L-BFGS. The
+//! patches come from three photographs in `examples/data`, or from the PNG files that you name.
 //!
 //! Writes `out/edge_filters.png`: for each unit, the patch that activates it most.
 
@@ -72,7 +72,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         start.elapsed()
     );
 
-    // Of all patches of one norm, that proportional to the weights of a unit activates it most.
+    // Among patches of the same norm, the one proportional to its weights activates a unit most.
     let layer = sae.parameters().layers().next().ok_or("no layer")?;
     let filters = layer.encoder_weights.into_owned();
     let tiles = Layout {
@@ -82,28 +82,27 @@ fn main() -> Result<(), Box<dyn Error>> {
         contrast: Contrast::Symmetric,
     };
     Picture::tiles(&filters, tiles)?.save("out/edge_filters.png")?;
-    println!("look at out/edge_filters.png");
+    println!("Look at out/edge_filters.png.");
     Ok(())
 }
 
-/// Brings all spatial frequencies to about the same strength, so that the fine ones, which make an
-/// edge, are not drowned: a narrow blur minus a wide one, as the cells of a retina do. The
-/// photographs of the lecture came whitened.
+/// Whitens a photograph: a narrow blur minus a wide one gives all spatial frequencies about the same
+/// strength, as the cells of a retina do. The photographs of the lecture came whitened.
 fn whiten(photograph: &DMatrix<f32>) -> DMatrix<f32> {
     let difference = blur(photograph, 0.6) - blur(photograph, 2.5);
-    // Pictures of low contrast count as much as others.
+    // Gives all pictures the same contrast.
     let deviation = difference.variance().sqrt().max(f32::MIN_POSITIVE);
     difference / deviation
 }
 
-/// Convolves with a Gaussian, its standard deviation in pixels, and repeats the pixels at the rim.
+/// Convolves with a Gaussian whose standard deviation is in pixels, and repeats the pixels at the rim.
 fn blur(picture: &DMatrix<f32>, deviation: f32) -> DMatrix<f32> {
     let kernel = DVector::from_fn(17, |tap, _| {
         let distance = (tap as f32 - 8.0) / deviation;
         (-0.5 * distance * distance).exp()
     });
     let kernel = &kernel / kernel.sum();
-    // Along the columns, and turned: twice makes both directions.
+    // Blurs along the columns and transposes. Twice covers both directions.
     let pass = |picture: &DMatrix<f32>| {
         DMatrix::from_fn(picture.ncols(), picture.nrows(), |column, row| {
             let inside = |tap: usize| (row + tap).saturating_sub(8).min(picture.nrows() - 1);
@@ -115,8 +114,8 @@ fn blur(picture: &DMatrix<f32>, deviation: f32) -> DMatrix<f32> {
     pass(&pass(picture))
 }
 
-/// Removes the brightness of each patch, cuts off at three standard deviations, and fits the rest
-/// into [0.1, 0.9], where a sigmoid can reach everything.
+/// Removes the mean of each patch, clips at three standard deviations, and scales to [0.1, 0.9],
+/// which a sigmoid can reach.
 fn normalize(mut patches: DMatrix<f32>) -> DMatrix<f32> {
     for mut patch in patches.column_iter_mut() {
         let brightness = patch.mean();

@@ -1,30 +1,28 @@
-//! Pretraining where labels are few: a network that first learns from all pictures without their
-//! labels, against the same network from its random weights, both fine-tuned with the same labels.
+//! Measures what pretraining is worth with few labels. A network pretrained on all pictures without
+//! labels competes with the same network from random weights; both are fine-tuned with the same labels.
 //!
 //! ```text
-//! cargo run --release -p experiments --bin few_labels                      the digits of this repository
-//! cargo run --release -p experiments --bin few_labels -- FOLDER [SEED...]  MNIST; seeds 1 to 5 by default
+//! cargo run --release -p experiments --bin few_labels                      # the digits of this repository
+//! cargo run --release -p experiments --bin few_labels -- FOLDER [SEED...]  # MNIST; seeds 1 to 5 by default
 //! cargo run --release -p experiments --bin few_labels -- FOLDER --held-out [SEED...]
 //! ```
 //!
-//! `FOLDER` holds the four files of MNIST, with or without `.gz`. Each seed chooses the labelled
-//! pictures, as many of each digit, and the initial weights. With `--held-out` the test pictures are
-//! left alone, and the last 10,000 training pictures take their place: the settings were chosen
-//! with these.
+//! `FOLDER` holds the four files of MNIST, with or without `.gz`. Each seed chooses the labeled
+//! pictures, the same number for each digit, and the initial weights. `--held-out` replaces the test
+//! pictures by the last 10,000 training pictures, which served to choose the settings.
 //!
-//! Two winner-take-all autoencoders (Makhzani & Frey 2015), one on the other, restore pictures of
-//! which some pixels are erased (Vincent et al. 2010). What they encode is that of plain ReLU
-//! layers, so below a softmax they are an ordinary network. In both networks the softmax is fitted
-//! alone, then all layers together.
+//! Two stacked winner-take-all autoencoders (Makhzani & Frey 2015) restore pictures with erased pixels
+//! (Vincent et al. 2010). They encode as plain ReLU layers do, and so form an ordinary network below a
+//! softmax. In both networks the softmax is fitted alone, then all layers together.
 //!
-//! It writes `out/few_labels.svg`: accuracies over the number of labels.
+//! Writes `out/few_labels.svg`: accuracies over the number of labels.
 
 use std::error::Error;
 use std::path::Path;
 use std::time::Instant;
 
 use experiments::chart::curves::{Axis, Curve, Panel, Place};
-use experiments::mnist::Labelled;
+use experiments::mnist::Labeled;
 use experiments::report::{Accuracies, progress};
 use experiments::{chart, digits, mnist, report};
 use rand::SeedableRng;
@@ -42,13 +40,13 @@ struct Settings {
     hidden: usize,
     /// The share of a batch in which a unit is active.
     lifetime_sparsity: f64,
-    /// The share of the pixels that are erased.
+    /// The share of erased pixels.
     erased: f64,
     /// Of pretraining.
     epochs: usize,
     batch_size: usize,
     weight_decay: f64,
-    /// How many labels, and by which learning rates the two networks are fine-tuned with them.
+    /// The number of labels, and the learning rates to fine-tune the two networks with.
     labels: &'static [Labels],
 }
 
@@ -58,7 +56,7 @@ struct Labels {
     pretrained_rate: f64,
 }
 
-/// The best rates of 1e-4, 3e-4, and 1e-3, on pictures held out, for each network by itself.
+/// The rates are the best of 1e-4, 3e-4, and 1e-3 on held-out pictures, for each network.
 const MNIST: Settings = Settings {
     hidden: 400,
     lifetime_sparsity: 0.05,
@@ -112,7 +110,7 @@ const DIGITS: Settings = Settings {
 
 const CLASSES: usize = 10;
 
-/// The accuracies with some number of labels, over the seeds.
+/// The accuracies for a number of labels, over the seeds.
 #[derive(Default)]
 struct Row {
     pixels: Accuracies,
@@ -125,8 +123,8 @@ fn main() -> Result<()> {
     let arguments = std::env::args().skip(1).collect::<Vec<_>>();
     let [folder, options @ ..] = &arguments[..] else {
         let (training, test) = digits::load()?.split(297, 1)?;
-        let labelled = |digits: digits::Digits| Labelled::new(digits.samples, digits.labels);
-        return compare(&labelled(training), &labelled(test), &DIGITS, &[1, 2]);
+        let labeled = |digits: digits::Digits| Labeled::new(digits.samples, digits.labels);
+        return compare(&labeled(training), &labeled(test), &DIGITS, &[1, 2]);
     };
     let (mut training, mut test) = mnist::read(Path::new(folder))?;
     let (held_out, seeds) = match options {
@@ -141,7 +139,7 @@ fn main() -> Result<()> {
     compare(&training, &test, &MNIST, &seeds)
 }
 
-fn compare(training: &Labelled, test: &Labelled, settings: &Settings, seeds: &[u64]) -> Result<()> {
+fn compare(training: &Labeled, test: &Labeled, settings: &Settings, seeds: &[u64]) -> Result<()> {
     let (pixels, hidden) = (training.samples.nrows(), settings.hidden);
     println!(
         "{pixels}-{hidden}-{hidden}-{CLASSES}: {} pictures to learn from, {} to test",
@@ -217,7 +215,7 @@ fn autoencoder(
 
 fn pretrain(
     stack: &mut Stack<f32>,
-    pictures: &Labelled,
+    pictures: &Labeled,
     settings: &Settings,
     seed: u64,
 ) -> Result<()> {
@@ -237,8 +235,8 @@ fn pretrain(
     Ok(())
 }
 
-/// As many pictures of each digit, by the seed.
-fn choose(pictures: &Labelled, count: usize, seed: u64) -> Labelled {
+/// Draws the same number of pictures of each digit by the seed.
+fn choose(pictures: &Labeled, count: usize, seed: u64) -> Labeled {
     let mut order = (0..pictures.labels.len()).collect::<Vec<_>>();
     order.shuffle(&mut Xoshiro256PlusPlus::seed_from_u64(seed));
     let mut left = [count / CLASSES; CLASSES];
@@ -252,28 +250,28 @@ fn choose(pictures: &Labelled, count: usize, seed: u64) -> Labelled {
 }
 
 fn fit_softmax(
-    labelled: &Labelled,
+    labeled: &Labeled,
     settings: &Settings,
 ) -> std::result::Result<SoftmaxClassifier<f32>, sparse_autoencoder::Error> {
-    let mut softmax = SoftmaxClassifier::new(labelled.samples.nrows(), CLASSES)?
+    let mut softmax = SoftmaxClassifier::new(labeled.samples.nrows(), CLASSES)?
         .with_weight_decay(settings.weight_decay)?;
     let mut trainer = Trainer::new(Lbfgs::new()).epochs(60);
-    softmax.fit(&mut trainer, &labelled.samples, &labelled.labels)?;
+    softmax.fit(&mut trainer, &labeled.samples, &labeled.labels)?;
     Ok(softmax)
 }
 
-/// The accuracy with a softmax on what the stack encodes, and that after fine-tuning all layers.
+/// Returns the accuracy with a softmax on the codes of the stack, and after fine-tuning all layers.
 fn fine_tune(
     stack: &Stack<f32>,
-    labelled: &Labelled,
-    test: &Labelled,
+    labeled: &Labeled,
+    test: &Labeled,
     settings: &Settings,
     learning_rate: f64,
     seed: u64,
 ) -> Result<[f64; 2]> {
-    let features = Labelled {
-        samples: stack.encode(&labelled.samples)?,
-        labels: labelled.labels.clone(),
+    let features = Labeled {
+        samples: stack.encode(&labeled.samples)?,
+        labels: labeled.labels.clone(),
     };
     let mut deep = fit_softmax(&features, settings)?.on_top_of(stack.layers())?;
     let before = deep.accuracy(&test.samples, &test.labels)?;
@@ -282,7 +280,7 @@ fn fine_tune(
         .batch_size(50)
         .schedule(Schedule::cosine(0.0))
         .seed(seed);
-    deep.fit(&mut trainer, &labelled.samples, &labelled.labels)?;
+    deep.fit(&mut trainer, &labeled.samples, &labeled.labels)?;
     Ok([before, deep.accuracy(&test.samples, &test.labels)?])
 }
 
@@ -296,7 +294,7 @@ fn draw(settings: &Settings, rows: &[Row]) -> Result<()> {
     };
     chart::curves::panels(
         Path::new("out/few_labels.svg"),
-        "Pretraining without labels, where labels are few",
+        "Pretraining without labels, when labels are few",
         Axis::logarithmic("labels"),
         &[Panel {
             axis: Axis::linear("accuracy in %"),
@@ -308,6 +306,6 @@ fn draw(settings: &Settings, rows: &[Row]) -> Result<()> {
             names: Place::LowerRight,
         }],
     )?;
-    println!("look at out/few_labels.svg");
+    println!("Look at out/few_labels.svg.");
     Ok(())
 }

@@ -1,19 +1,18 @@
-//! Trains on a file that need not fit into memory, and says what that costs.
+//! Trains on a file that need not fit into memory, and measures speed and memory.
 //!
 //! ```text
 //! cargo run --release -p experiments --bin larger_than_memory [FILE [compare]]
 //! ```
 //!
-//! FILE is a NumPy file, `.npy`, of samples × entries in [0, 1]; without one, a file of fainter and fainter copies
-//! of the digits is written to the folder for temporary files. It is trained on where it is, and the
-//! most memory that the process has held until then is printed. With `compare`, and without a FILE,
-//! it is then loaded, and epochs over the file and over the matrix alternate.
+//! FILE is a NumPy file, `.npy`, of samples × entries in [0, 1]. Without one, fainter and fainter copies
+//! of the digits are written to a temporary file. Trains on the file in place and prints the peak memory
+//! of the process. With `compare`, or without a FILE, it then loads the file and alternates epochs over
+//! the file and over the matrix.
 //!
-//! At the end the file is encoded, batch by batch, and a stream of its batches is trained on through
-//! a shuffle buffer, as one would train on samples that come from elsewhere and only once.
+//! Finally encodes the file batch by batch, and trains on a stream of its batches through a shuffle
+//! buffer, as for samples that arrive only once.
 //!
-//! It writes `out/larger_than_memory.svg`: the loss on the batches of the stream, before each is
-//! learned from.
+//! Writes `out/larger_than_memory.svg`: the loss on each batch of the stream before the step on it.
 
 use std::error::Error;
 use std::fs::File;
@@ -49,12 +48,12 @@ fn run(path: &Path, compare: bool) -> Result<(), Box<dyn Error>> {
     let (count, visible) = (file.count(), file.entries());
     let size = megabytes(std::fs::metadata(path)?.len());
     println!("{count} samples of {visible} entries, {size:.0} MB");
-    epoch(&file)?; // so that the file is in the system's cache, if it fits there
+    epoch(&file)?; // puts the file into the system's cache, if it fits
     let seconds = epoch(&file)?;
     println!("from the file: {:.0} samples/s", rate(count, seconds));
     match peak_memory() {
         Some(bytes) => println!("at most {:.0} MB resident", megabytes(bytes)),
-        None => println!("this system does not tell how much memory was resident"),
+        None => println!("peak memory: unknown on this system"),
     }
 
     if compare {
@@ -90,11 +89,11 @@ fn run(path: &Path, compare: bool) -> Result<(), Box<dyn Error>> {
         sparsity.add(&sae.encode(&batch?)?)?;
     }
     let mean = sparsity.mean_activation().ok_or("no sample")?.mean();
-    println!("after one pass over a stream: a mean activation of {mean:.3}");
+    println!("mean activation after one pass over a stream: {mean:.3}");
     Ok(())
 }
 
-/// The losses of the steps, a hundred points of them: each the mean of some steps in a row.
+/// Averages the losses of consecutive steps to a hundred points.
 fn draw(losses: &[f64]) -> Result<(), Box<dyn Error>> {
     let steps = losses.len().div_ceil(100).max(1);
     let points = losses.chunks(steps).enumerate().map(|(index, losses)| {
@@ -108,7 +107,7 @@ fn draw(losses: &[f64]) -> Result<(), Box<dyn Error>> {
         Axis::linear("thousands of samples"),
         &[Panel {
             axis: Axis::linear("reconstruction loss"),
-            curves: vec![Curve::new("batches, before they are learned from", points)],
+            curves: vec![Curve::new("each batch, before its step", points)],
             names: Place::UpperRight,
         }],
     )
@@ -123,7 +122,7 @@ fn model(visible: usize) -> Result<SparseAutoencoder<f32>, sparse_autoencoder::E
         .build()
 }
 
-/// Seconds of an epoch.
+/// Returns the seconds of an epoch.
 fn epoch(samples: impl Samples<f32>) -> Result<f64, Box<dyn Error>> {
     let mut sae = model(samples.entries())?;
     let mut trainer = Trainer::new(Adam::new(1e-3)?).epochs(1).batch_size(BATCH);
@@ -132,7 +131,7 @@ fn epoch(samples: impl Samples<f32>) -> Result<f64, Box<dyn Error>> {
     Ok(start.elapsed().as_secs_f64())
 }
 
-/// Fainter and fainter copies of the digits, sample after sample: 115 MB of them, or a few.
+/// Writes fainter and fainter copies of the digits: 115 MB, or a few in a short run.
 fn write_digits() -> Result<PathBuf, Box<dyn Error>> {
     let digits = digits::load()?.samples;
     let copies: u8 = if std::env::var_os("EXAMPLE_SHORT").is_some() {
@@ -158,7 +157,7 @@ fn write_digits() -> Result<PathBuf, Box<dyn Error>> {
     Ok(path)
 }
 
-/// The most bytes that this process has held in memory, as Linux tells it.
+/// Returns the peak resident memory of this process in bytes, on Linux.
 fn peak_memory() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status
@@ -168,12 +167,12 @@ fn peak_memory() -> Option<u64> {
     Some(1024 * kibibytes)
 }
 
-#[allow(clippy::cast_precision_loss)] // to be read
+#[allow(clippy::cast_precision_loss)] // for printing
 fn megabytes(bytes: u64) -> f64 {
     bytes as f64 / 1e6
 }
 
-#[allow(clippy::cast_precision_loss)] // to be read
+#[allow(clippy::cast_precision_loss)] // for printing
 fn rate(samples: usize, seconds: f64) -> f64 {
     samples as f64 / seconds
 }

@@ -1,32 +1,31 @@
-//! Features learned without labels, for a classifier: the two experiments of the UFLDL tutorial
-//! (Ng, Ngiam, Foo, Mai, Suen et al.).
+//! Learns features without labels for a classifier: the two experiments of the UFLDL tutorial (Ng,
+//! Ngiam, Foo, Mai, Suen et al.).
 //!
 //! ```text
-//! cargo run --release -p experiments --bin pretraining                     the digits of this repository
+//! cargo run --release -p experiments --bin pretraining                     # the digits of this repository
 //! cargo run --release -p experiments --bin pretraining -- FOLDER self-taught [SEED...]
 //! cargo run --release -p experiments --bin pretraining -- FOLDER stacked     [SEED...]
 //! ```
 //!
 //! `FOLDER` holds the four files of MNIST, with or without `.gz`.
 //!
-//! **Self-taught learning.** An autoencoder sees the digits 5 to 9 without their labels. Half of the
-//! digits 0 to 4 teaches a softmax classifier on what it encodes, the other half tests it.
-//! Published: 98.3 %, and about 96 % on the pixels themselves.
+//! **Self-taught learning.** An autoencoder learns from the digits 5 to 9 without labels. A softmax
+//! classifier trains on its codes for half of the digits 0 to 4 and is tested on the other half.
+//! Published: 98.3 %, and about 96 % on the pixels.
 //!
-//! **Stacked autoencoder.** Two autoencoders, one on the other, below a softmax; then all layers are
-//! fine-tuned at once. Published: 87.7 % before fine-tuning, 97.6 % after it.
+//! **Stacked autoencoder.** Two stacked autoencoders below a softmax; then all layers are fine-tuned
+//! together. Published: 87.7 % before fine-tuning, 97.6 % after.
 //!
-//! All optimization is L-BFGS over the full batch. The example `few_labels` is about pretraining
-//! where most samples have no label.
+//! All optimization is L-BFGS over the full batch. `few_labels` covers pretraining with few labels.
 //!
-//! It writes `out/pretraining.png`: what the units of the first layer look for, as learned without
-//! labels, and below it the same units after fine-tuning.
+//! Writes `out/pretraining.png`: the weights of the first layer as learned without labels and, below,
+//! after fine-tuning.
 
 use std::error::Error;
 use std::path::Path;
 use std::time::Instant;
 
-use experiments::mnist::Labelled;
+use experiments::mnist::Labeled;
 use experiments::picture::{Contrast, Layout, Picture};
 use experiments::report::{Table, progress};
 use experiments::{digits, mnist, report};
@@ -74,28 +73,28 @@ fn main() -> Result<(), Box<dyn Error>> {
     match experiment {
         "self-taught" => self_taught(&training, PUBLISHED, &seeds),
         "stacked" => stacked(&training, &test, PUBLISHED, &seeds),
-        other => Err(format!("no experiment {other}: self-taught or stacked").into()),
+        other => Err(format!("unknown experiment {other}: expected self-taught or stacked").into()),
     }
 }
 
-/// Both experiments within a second, on digits of 8 x 8 pixels: to see that they run. These digits
-/// are so few and so small that learned features alone do not beat the pixels; fine-tuned, they do.
+/// Runs both experiments within a second on digits of 8 x 8 pixels. On digits this few and small,
+/// learned features beat the pixels only after fine-tuning.
 fn digits() -> Result<(), Box<dyn Error>> {
-    let labelled = |digits: digits::Digits| Labelled::new(digits.samples, digits.labels);
+    let labeled = |digits: digits::Digits| Labeled::new(digits.samples, digits.labels);
     let (training, test) = digits::load()?.split(297, 1)?;
-    self_taught(&labelled(digits::load()?), SHORT, &[1])?;
-    stacked(&labelled(training), &labelled(test), SHORT, &[1])
+    self_taught(&labeled(digits::load()?), SHORT, &[1])?;
+    stacked(&labeled(training), &labeled(test), SHORT, &[1])
 }
 
-fn self_taught(digits: &Labelled, settings: Settings, seeds: &[u64]) -> Result<(), Box<dyn Error>> {
-    let unlabelled = digits.select(|_, digit| digit >= 5);
-    let labelled = digits.select(|_, digit| digit < 5);
-    let half = labelled.labels.len().div_ceil(2);
-    let training = labelled.select(|index, _| index < half);
-    let test = labelled.select(|index, _| index >= half);
+fn self_taught(digits: &Labeled, settings: Settings, seeds: &[u64]) -> Result<(), Box<dyn Error>> {
+    let unlabeled = digits.select(|_, digit| digit >= 5);
+    let labeled = digits.select(|_, digit| digit < 5);
+    let half = labeled.labels.len().div_ceil(2);
+    let training = labeled.select(|index, _| index < half);
+    let test = labeled.select(|index, _| index >= half);
     println!(
-        "Self-taught learning: {} unlabelled, {} training, {} test",
-        unlabelled.labels.len(),
+        "Self-taught learning: {} unlabeled, {} training, {} test",
+        unlabeled.labels.len(),
         training.labels.len(),
         test.labels.len(),
     );
@@ -106,7 +105,7 @@ fn self_taught(digits: &Labelled, settings: Settings, seeds: &[u64]) -> Result<(
         println!("seed {seed}");
         let start = Instant::now();
         let mut sae = autoencoder(digits.samples.nrows(), settings.hidden, settings, seed)?;
-        let fitted = trainer(settings).fit_with(&mut sae, &unlabelled.samples, |epoch| {
+        let fitted = trainer(settings).fit_with(&mut sae, &unlabeled.samples, |epoch| {
             let loss = epoch.loss.total();
             progress("autoencoder", epoch.number, settings.iterations, loss)
         })?;
@@ -114,8 +113,8 @@ fn self_taught(digits: &Labelled, settings: Settings, seeds: &[u64]) -> Result<(
         let iterations = fitted.epochs;
         println!("  autoencoder: {iterations} iterations in {seconds:.1} s");
 
-        let features = |digits: &Labelled| -> Result<Labelled, sparse_autoencoder::Error> {
-            Ok(Labelled {
+        let features = |digits: &Labeled| -> Result<Labeled, sparse_autoencoder::Error> {
+            Ok(Labeled {
                 samples: sae.encode(&digits.samples)?,
                 labels: digits.labels.clone(),
             })
@@ -131,8 +130,8 @@ fn self_taught(digits: &Labelled, settings: Settings, seeds: &[u64]) -> Result<(
 }
 
 fn stacked(
-    training: &Labelled,
-    test: &Labelled,
+    training: &Labeled,
+    test: &Labeled,
     settings: Settings,
     seeds: &[u64],
 ) -> Result<(), Box<dyn Error>> {
@@ -162,7 +161,7 @@ fn stacked(
 
         let mut head =
             SoftmaxClassifier::new(hidden, 10)?.with_weight_decay(settings.softmax_decay)?;
-        let features = Labelled {
+        let features = Labeled {
             samples: stack.encode(&training.samples)?,
             labels: training.labels.clone(),
         };
@@ -179,7 +178,7 @@ fn stacked(
     Ok(())
 }
 
-/// The weights of the first layer before and after fine-tuning, 16 units in a row.
+/// Draws the weights of the first layer before and after fine-tuning, 16 units per row.
 fn draw(weights: [DMatrix<f32>; 2]) -> Result<(), Box<dyn Error>> {
     let side = weights[0].nrows().isqrt();
     let tiles = Layout {
@@ -192,10 +191,10 @@ fn draw(weights: [DMatrix<f32>; 2]) -> Result<(), Box<dyn Error>> {
     Picture::stack(&[learned?, tuned?]).save("out/pretraining.png")
 }
 
-/// The yardstick. Its weights start at 0: no seed changes it.
+/// Fits the baseline. Its weights start at 0, whatever the seed.
 fn on_pixels(
-    training: &Labelled,
-    test: &Labelled,
+    training: &Labeled,
+    test: &Labeled,
     classes: usize,
     settings: Settings,
 ) -> Result<(), Box<dyn Error>> {
@@ -228,11 +227,11 @@ fn trainer<S: Default>(settings: Settings) -> Trainer<f32, S> {
 
 fn fit_classifier(
     classifier: &mut SoftmaxClassifier<f32>,
-    digits: &Labelled,
+    digits: &Labeled,
     settings: Settings,
     name: &str,
 ) -> Result<(), sparse_autoencoder::Error> {
-    let Labelled { samples, labels } = digits;
+    let Labeled { samples, labels } = digits;
     classifier.fit_with(&mut trainer(settings), samples, labels, |epoch| {
         let loss = epoch.loss.total();
         progress(name, epoch.number, settings.iterations, loss)
@@ -244,7 +243,7 @@ fn measure(
     table: &mut Table,
     name: &'static str,
     classifier: &SoftmaxClassifier<f32>,
-    test: &Labelled,
+    test: &Labeled,
     start: Instant,
 ) -> Result<(), Box<dyn Error>> {
     let accuracy = classifier.accuracy(&test.samples, &test.labels)?;

@@ -1,23 +1,23 @@
-//! Do sparse autoencoders find the features that samples are made of? A small form of SynthSAEBench
-//! (Chanin & Garriga-Alonso 2026), where the features are known.
+//! Measures whether sparse autoencoders find the features that synthetic samples consist of: a small
+//! form of SynthSAEBench (Chanin & Garriga-Alonso 2026).
 //!
 //! ```text
 //! cargo run --release -p experiments --bin synthetic_features -- [SEED...]
 //! ```
 //!
-//! 1024 features in 128 dimensions, about 5 of them active in a sample, and 256 hidden units to find
-//! the most frequent ones with: a quarter, as in the benchmark. Features have frequencies by Zipf's
-//! law, are correlated, and five in eight are children, which are active only with their parent and
-//! never with a sibling. All variants see the same stream of samples, each once, and have the same
-//! number of active units; a seed is one of the features, of the samples, and of the initial weights.
+//! A sample has 128 dimensions and about 5 active features of 1024. The models have 256 hidden units for
+//! the most frequent ones: a quarter, as in the benchmark. Feature frequencies follow Zipf's law.
+//! Features are correlated, and five in eight are children: active only with their parent and never with
+//! a sibling. All variants see the same stream of samples, each once, and have the same number of active
+//! units. A seed draws the features, the samples, and the initial weights.
 //!
-//! - F1: how well the activity of a unit tells that of the feature next to it, the mean over the
-//!   units; precision and recall likewise.
+//! - F1: how well the activity of a unit predicts that of its nearest feature, averaged over the units;
+//!   precision and recall likewise.
 //! - MCC: the mean cosine over the best one-to-one matching of units and features.
-//! - uniqueness: features that are next to a unit, per unit.
+//! - uniqueness: distinct nearest features per unit.
 //! - FVU: Σ‖e‖² / Σ‖x − x̄‖².
 //!
-//! It writes `out/synthetic_features.svg`: F1 and MCC over the training.
+//! Writes `out/synthetic_features.svg`: F1 and MCC over the training.
 
 use std::error::Error;
 use std::path::Path;
@@ -44,17 +44,17 @@ const RECIPE: Recipe = Recipe {
     correlation: 0.1,
 };
 const HIDDEN: usize = 256;
-/// About as many as there are features in a sample.
+/// About the number of active features in a sample.
 const ACTIVE: usize = 5;
 const BATCH: usize = 512;
 const STEPS: usize = 4000;
 const CHECKPOINTS: usize = 8;
 const TEST: usize = 20_000;
 
-/// For all of them: of 1e-3, 3e-3, and 1e-2 the one with the lowest FVU for most.
+/// Of 1e-3, 3e-3, and 1e-2, the rate with the lowest FVU for most variants.
 const LEARNING_RATE: f64 = 3e-3;
 
-/// A variant on its way.
+/// A variant in training.
 struct Run {
     variant: Variant,
     learner: Learner,
@@ -62,7 +62,7 @@ struct Run {
     time: Duration,
 }
 
-/// What is known of a model after some of the training.
+/// Measurements of a model during training.
 struct Checkpoint {
     samples: usize,
     scores: Scores,
@@ -203,7 +203,7 @@ fn compare(seed: u64, steps: usize, test: usize) -> Result<Vec<Run>, Box<dyn Err
     Ok(runs)
 }
 
-/// `histories` of each variant, for each seed.
+/// Draws the `histories` of each variant, for each seed.
 fn draw(histories: &[Vec<Vec<Checkpoint>>]) -> Result<(), Box<dyn Error>> {
     let curves = |quantity: &dyn Fn(&Checkpoint) -> f64| {
         let of_variant = |(index, variant): (usize, Variant)| {

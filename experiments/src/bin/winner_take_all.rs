@@ -1,29 +1,30 @@
-//! Features of a winner-take-all autoencoder (Makhzani & Frey 2015) for a linear classifier, on the
-//! 1797 digits of this repository.
+//! Learns features of a winner-take-all autoencoder (Makhzani & Frey 2015) for a linear classifier, on
+//! the 1797 digits of this repository.
 //!
 //! ```text
 //! cargo run --release -p experiments --bin winner_take_all -- [SEED...]
 //! cargo run --release -p experiments --bin winner_take_all -- published-split [SEED...]
 //! ```
 //!
-//! The protocol is that of a published reimplementation, tensorflow-fcwta: pixels from 0 to 16, 65 %
-//! of the digits to train on and 35 % to test, 64-256-64 with tied weights and ReLU units of which
-//! each is active in 7 % of a batch, batches of 256, 10,000 steps of Adam at 1e-2. Published: a
-//! linear classifier on the features recognises 99.0 % of the test digits, and 95.5 % on the pixels,
-//! its regularisation the best *on the test digits* of one split. Here it is chosen by
-//! cross-validation on the training digits. A seed draws a split and initial weights; with
-//! `published-split` the split is the published one, and the seed draws the rest.
+//! The protocol is that of a published reimplementation, tensorflow-fcwta: pixels from 0 to 16; 65 % of
+//! the digits for training and 35 % for the test; 64-256-64 units with tied weights; ReLU units, each
+//! active in 7 % of a batch; batches of 256; 10,000 steps of Adam at 1e-2. Published: a linear
+//! classifier recognizes 99.0 % of the test digits by the features and 95.5 % by the pixels, with the
+//! regularization that is best *on the test digits* of one split.
 //!
-//! Ours adds noise to the input, and its learning rate falls as a cosine. A second autoencoder
-//! learns from deformed copies of the digits, and so do two linear classifiers, one on the features
-//! of each autoencoder, whose probabilities are averaged.
+//! Here cross-validation on the training digits chooses the regularization. A seed draws a split and
+//! initial weights; with `published-split` it draws the rest only.
 //!
-//! It writes `out/winner_take_all.png`: what each unit adds to a reconstruction.
+//! Two further variants go beyond the protocol. One adds noise to the input and decays the learning rate
+//! as a cosine. The other trains a second autoencoder and a linear classifier per autoencoder on
+//! deformed copies of the digits, and averages the probabilities of the classifiers.
+//!
+//! Writes `out/winner_take_all.png`: the decoder weights of each unit.
 
 use std::error::Error;
 use std::time::Instant;
 
-use experiments::mnist::Labelled;
+use experiments::mnist::Labeled;
 use experiments::picture::{Contrast, Layout, Picture};
 use experiments::report::{Table, mean_and_deviation, progress};
 use experiments::{digits, report};
@@ -40,11 +41,11 @@ const HIDDEN: usize = 256;
 const LIFETIME_SPARSITY: f64 = 0.07;
 const BATCH: usize = 256;
 const STEPS: usize = 10_000;
-/// The standard deviation of the noise on the digits, in units of the pixels: chosen by
-/// cross-validation on the training digits of the published split.
+/// The standard deviation of the noise in units of the pixels, chosen by cross-validation on the
+/// training digits of the published split.
 const NOISE: f64 = 2.0;
-/// Copies of each digit for the second autoencoder, and for the classifiers. These and the decay
-/// were chosen on a quarter of the training digits, held out.
+/// Copies of each digit for the second autoencoder and for the classifiers. A held-out quarter of
+/// the training digits chose them and the decay.
 const COPIES: (usize, usize) = (9, 18);
 const DECAY_ON_COPIES: f64 = 1e-2;
 /// 35 %.
@@ -74,7 +75,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         } else {
             digits.split(TEST, seed)?
         };
-        let [training, test] = [training, test].map(|d| Labelled::new(d.samples, d.labels));
+        let [training, test] = [training, test].map(|d| Labeled::new(d.samples, d.labels));
         let as_published = autoencoder(&training, None, steps, seed)?;
         let sae = autoencoder(&training, Some(NOISE), steps, seed)?;
 
@@ -115,9 +116,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Trains on `digits`; with noise, also at a learning rate that falls.
+/// Trains on `digits`; with noise, the learning rate decays.
 fn autoencoder(
-    digits: &Labelled,
+    digits: &Labeled,
     noise: Option<f64>,
     steps: usize,
     seed: u64,
@@ -147,18 +148,18 @@ fn autoencoder(
 
 fn encode<const N: usize>(
     sae: &SparseAutoencoder<f32>,
-    parts: [&Labelled; N],
-) -> Result<[Labelled; N], sparse_autoencoder::Error> {
-    let mut encoded = parts.map(Labelled::clone);
+    parts: [&Labeled; N],
+) -> Result<[Labeled; N], sparse_autoencoder::Error> {
+    let mut encoded = parts.map(Labeled::clone);
     for part in &mut encoded {
         part.samples = sae.encode(&part.samples)?;
     }
     Ok(encoded)
 }
 
-/// The digits, and then deformed copies of each, with noise.
+/// Returns the digits, followed by deformed copies of each, with noise.
 #[allow(clippy::cast_possible_truncation)] // a standard deviation
-fn with_copies(digits: &Labelled, copies: usize, noise: f64, seed: u64) -> Labelled {
+fn with_copies(digits: &Labeled, copies: usize, noise: f64, seed: u64) -> Labeled {
     let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
     let mut columns = digits
         .samples
@@ -172,7 +173,7 @@ fn with_copies(digits: &Labelled, copies: usize, noise: f64, seed: u64) -> Label
             columns.push(copy);
         }
     }
-    Labelled {
+    Labeled {
         samples: DMatrix::from_columns(&columns),
         labels: digits.labels.repeat(copies + 1),
     }
@@ -214,8 +215,8 @@ fn deformed(digit: &DVector<f32>, rng: &mut Xoshiro256PlusPlus) -> DVector<f32> 
     })
 }
 
-/// The decay with the best accuracy in cross-validation, and this.
-fn choose_decay(training: &Labelled) -> Result<(f64, f64), Box<dyn Error>> {
+/// Returns the decay with the best accuracy in cross-validation, and the accuracy.
+fn choose_decay(training: &Labeled) -> Result<(f64, f64), Box<dyn Error>> {
     let mut best = (DECAYS[0], 0.0);
     for decay in DECAYS {
         let mut accuracies = Vec::new();
@@ -233,14 +234,14 @@ fn choose_decay(training: &Labelled) -> Result<(f64, f64), Box<dyn Error>> {
     Ok(best)
 }
 
-/// The probabilities of softmax regression on standardised entries, classes × digits of the test.
+/// Returns the probabilities of softmax regression on standardized entries, classes × test digits.
 fn fit_and_predict(
-    training: &Labelled,
-    test: &Labelled,
+    training: &Labeled,
+    test: &Labeled,
     decay: f64,
     epochs: usize,
 ) -> Result<DMatrix<f32>, Box<dyn Error>> {
-    // A pixel, or a unit, may be 0 in all training digits.
+    // A pixel or a unit may be 0 in all training digits.
     let scaling = Scaling::standard().keep_constant_features();
     let scaler = scaling.fit(&training.samples)?;
     let mut classifier =

@@ -1,4 +1,4 @@
-//! Curves over a common axis: how training went, and what a number does to accuracies.
+//! Curves over a common axis.
 
 use std::error::Error;
 use std::ops::Range;
@@ -9,21 +9,21 @@ use plotters::element::DashedPathElement;
 pub use plotters::prelude::SeriesLabelPosition as Place;
 use plotters::prelude::*;
 
-use super::{COLOURS, Canvas, FONT, GREY, draw};
+use super::{COLORS, Canvas, FONT, GRAY, draw};
 
 const WIDTH: u32 = 720;
-/// Of a panel, and of one that is alone; the first has a title above it, the last the name of the
-/// axis below it.
+/// Heights of a panel among others, of a single panel, of the title above the first, and of the axis
+/// name below the last.
 const HEIGHT: u32 = 240;
 const ALONE: u32 = 360;
 const TITLE: u32 = 40;
 const AXIS: u32 = 46;
 
-/// A named curve, and how far its values spread.
+/// A named curve, with optional error bars.
 pub struct Curve {
     name: String,
     points: Vec<(f64, f64)>,
-    /// One per point, or none.
+    /// One per point, or empty.
     deviations: Vec<f64>,
     dashed: bool,
 }
@@ -38,19 +38,19 @@ impl Curve {
         }
     }
 
-    /// With bars of one standard deviation to either side, one for each point.
+    /// Adds error bars of one standard deviation to either side, one for each point.
     pub fn with_deviations(mut self, deviations: Vec<f64>) -> Self {
         self.deviations = deviations;
         self
     }
 
-    /// For what is no measurement, such as a target.
+    /// Dashes the curve, for values that are not measured, such as a target.
     pub fn dashed(mut self) -> Self {
         self.dashed = true;
         self
     }
 
-    /// The points with the lower and the upper end of their bars.
+    /// Returns the points with the lower and the upper end of their bars.
     fn bars(&self) -> impl Iterator<Item = (f64, [f64; 2])> {
         let deviations = self.deviations.iter().copied();
         let deviations = deviations.chain(std::iter::repeat(0.0));
@@ -59,7 +59,7 @@ impl Curve {
     }
 }
 
-/// What an axis shows, and how.
+/// The name and the scale of an axis.
 #[derive(Clone, Copy)]
 pub struct Axis {
     name: &'static str,
@@ -86,11 +86,11 @@ impl Axis {
 pub struct Panel {
     pub axis: Axis,
     pub curves: Vec<Curve>,
-    /// Where there is room for the names of the curves.
+    /// The place of the legend.
     pub names: Place,
 }
 
-/// Panels one above the other, over the same horizontal axis.
+/// Draws panels one above the other, over the same horizontal axis.
 pub fn panels(
     path: &Path,
     title: &str,
@@ -104,7 +104,7 @@ pub fn panels(
     draw(path, (WIDTH, total), |canvas| {
         let (head, mut rest) = canvas.split_vertically(TITLE);
         head.titled(title, (FONT, 20))?;
-        let mut names: Vec<&str> = Vec::new(); // no colour stands for two of them
+        let mut names: Vec<&str> = Vec::new(); // a color stands for one name
         for (index, panel) in panels.iter().enumerate() {
             let last = index + 1 == panels.len();
             let (here, below) = rest.split_vertically(height + if last { AXIS } else { 0 });
@@ -121,7 +121,7 @@ pub fn panels(
     })
 }
 
-/// Of the `names` so far, those before `named` are explained above.
+/// The legend of a panel above explains the `names` before `named`.
 fn paint(
     canvas: &Canvas<'_>,
     panel: &Panel,
@@ -145,7 +145,7 @@ fn paint(
     chart
         .configure_mesh()
         .light_line_style(WHITE)
-        .bold_line_style(GREY.mix(0.25))
+        .bold_line_style(GRAY.mix(0.25))
         .x_labels(8)
         .y_labels(6)
         .x_label_formatter(&label)
@@ -158,34 +158,29 @@ fn paint(
     let is_new = |curve: &Curve| place(curve).is_none_or(|place| place >= named);
     for curve in &panel.curves {
         let place = place(curve);
-        let colour = match place {
-            Some(place) if !curve.dashed => COLOURS[place % COLOURS.len()],
-            _ => GREY,
+        let color = match place {
+            Some(place) if !curve.dashed => COLORS[place % COLORS.len()],
+            _ => GRAY,
         };
         let points = curve.points.iter().copied();
         let drawn = if curve.dashed {
-            chart.draw_series(DashedLineSeries::new(points, 6, 4, colour.stroke_width(2)))?
+            chart.draw_series(DashedLineSeries::new(points, 6, 4, color.stroke_width(2)))?
         } else {
             let dot = if curve.deviations.is_empty() { 0 } else { 4 };
-            let line = LineSeries::new(points, colour.filled().stroke_width(2));
+            let line = LineSeries::new(points, color.filled().stroke_width(2));
             chart.draw_series(line.point_size(dot))?
         };
-        // Dashes too in the legend: three of them, or one line.
+        // The legend shows three dashes, or a line.
         let dash = if curve.dashed { (6, 4) } else { (24, 0) };
         if is_new(curve) {
             drawn.label(&curve.name).legend(move |(x, y)| {
-                DashedPathElement::new(
-                    [(x, y), (x + 24, y)],
-                    dash.0,
-                    dash.1,
-                    colour.stroke_width(2),
-                )
+                DashedPathElement::new([(x, y), (x + 24, y)], dash.0, dash.1, color.stroke_width(2))
             });
         }
         if !curve.deviations.is_empty() {
             let bars = curve.bars();
             chart.draw_series(bars.map(|(x, [low, high])| {
-                PathElement::new([(x, low), (x, high)], colour.stroke_width(2))
+                PathElement::new([(x, low), (x, high)], color.stroke_width(2))
             }))?;
         }
     }
@@ -203,7 +198,7 @@ fn paint(
     Ok(())
 }
 
-/// An axis with the range that it covers.
+/// An axis with its range.
 #[derive(Clone)]
 struct Scale {
     axis: Axis,
@@ -211,7 +206,7 @@ struct Scale {
 }
 
 impl Scale {
-    /// Covers the values, with a little room to both sides.
+    /// Covers the values, with a small margin on both sides.
     fn of(values: impl Iterator<Item = f64>, axis: Axis) -> Result<Self, Box<dyn Error>> {
         let along = |value: f64| if axis.logarithmic { value.ln() } else { value };
         let covered = values.map(along).filter(|value| value.is_finite());
@@ -227,7 +222,7 @@ impl Scale {
         Ok(Self { axis, range })
     }
 
-    /// 1, 2, 5, 10, … within the range, or only the powers of ten.
+    /// Returns 1, 2, 5, 10, … within the range, or only the powers of ten.
     fn logarithmic_ticks(&self, most: usize) -> Vec<f64> {
         let mut ticks = Vec::new();
         for digits in [&[1.0, 2.0, 5.0][..], &[1.0]] {
@@ -243,7 +238,7 @@ impl Scale {
         ticks
     }
 
-    /// Multiples of 1, 2, or 5 times a power of ten.
+    /// Returns multiples of 1, 2, or 5 times a power of ten.
     fn linear_ticks(&self, most: usize) -> Vec<f64> {
         let width = self.range.end - self.range.start;
         let power = 10_f64.powf((width / 100.0).log10().floor());
@@ -298,7 +293,7 @@ impl ValueFormatter<f64> for Scale {
     }
 }
 
-/// A number as one writes it: 0.3, not 3 · 0.1, and 10,000.
+/// Formats a number without rounding errors and with thousands separators: 0.3 and 10,000.
 fn digits(tick: f64) -> String {
     let rounded = (tick * 1e9).round() / 1e9;
     let digits = rounded.to_string();

@@ -207,7 +207,7 @@ fn is_legacy(config: &Config) -> Result<bool, Error> {
 /// reads it: `standard` for ReLU, `topk` for the activations that select within a sample, `jumprelu` for
 /// those with thresholds, `gated` for gated units.
 ///
-/// Tied weights are written twice. The objective has no place in these files; [`super::save`] keeps
+/// Tied weights are written twice. The objective has no place in these files; [`save`](crate::files::save) keeps
 /// it. [`save_with`] adds what SAELens wants to know of the network.
 ///
 /// ```

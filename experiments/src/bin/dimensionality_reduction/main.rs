@@ -1,23 +1,22 @@
-//! Codes of few units and of many, compared with principal components of the same size.
+//! Compares codes of few and of many units with principal components of the same size.
 //!
 //! ```text
-//! cargo run --release -p experiments --bin dimensionality_reduction                     the digits of this repository
-//! cargo run --release -p experiments --bin dimensionality_reduction -- FOLDER [SEEDS]   MNIST
+//! cargo run --release -p experiments --bin dimensionality_reduction                     # the digits of this repository
+//! cargo run --release -p experiments --bin dimensionality_reduction -- FOLDER [SEEDS]   # MNIST, 3 seeds by default
 //! ```
 //!
-//! `FOLDER` holds the four files of MNIST, with or without `.gz`; `SEEDS` is how many there are, of
-//! initial weights and of the order of the samples: 3, unless you say.
+//! `FOLDER` holds the four files of MNIST, with or without `.gz`. Seeds draw the initial weights and the
+//! order of the samples.
 //!
 //! A deep autoencoder with a linear code of 30 units reconstructs the digits (Hinton & Salakhutdinov
-//! 2006), one of 2 units draws a map of them, and a wide sparse code, larger than the picture,
-//! makes them easier to tell apart. How easy that is, is measured by a *linear probe* (softmax
-//! regression on the codes) and by the nearest neighbours of a code. Both learn from the samples
-//! that the autoencoders learn from; the weight decay of the probe and the number of neighbours are
-//! chosen by samples held out, and everything is measured on test samples. Pictures go to
+//! 2006), one with 2 units draws a map of them, and a wide sparse code separates the classes. A *linear
+//! probe* (softmax regression) and a vote of the nearest neighbors measure the accuracy of a code. Both
+//! use the training samples of the autoencoders. Validation samples choose the weight decay of the probe
+//! and the number of neighbors; all figures are of test samples. Pictures go to
 //! `out/dimensionality_reduction`.
 //!
-//! The columns of the table: units of the code, and how many of them are not 0 in a sample; the mean
-//! of ‖x̂ − x‖²; the accuracy of the probe and of the neighbours; the time to learn the code.
+//! Columns of the table: units of the code; nonzero units per sample; the mean of ‖x̂ − x‖²; the
+//! accuracy of the probe and of the neighbors; the time to learn the code.
 
 mod models;
 
@@ -27,12 +26,12 @@ use std::path::Path;
 use std::time::Instant;
 
 use experiments::chart::Map;
-use experiments::mnist::Labelled;
-use experiments::neighbours::Neighbours;
+use experiments::mnist::Labeled;
+use experiments::neighbors::Neighbors;
 use experiments::pca::Pca;
 use experiments::picture::{Contrast, Layout, Picture};
 use experiments::report::mean_and_deviation;
-use experiments::{chart, digits, mnist, neighbours, probe};
+use experiments::{chart, digits, mnist, neighbors, probe};
 use models::{DIGITS, MNIST, Settings};
 use sparse_autoencoder::SparseAutoencoder;
 use sparse_autoencoder::metrics::SparsityMetrics;
@@ -40,28 +39,28 @@ use sparse_autoencoder::nalgebra::DMatrix;
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
-/// Of the probe, for each weight decay.
+/// Iterations of the probe for each weight decay.
 const ITERATIONS: usize = 60;
 
-/// Numbers of neighbours, the largest last.
-const NEIGHBOURS: [usize; 6] = [1, 3, 5, 7, 9, 15];
+/// Candidate numbers of neighbors, the largest last.
+const NEIGHBORS: [usize; 6] = [1, 3, 5, 7, 9, 15];
 
-/// Samples to learn from, to choose by, and to measure on.
+/// Training, validation, and test samples.
 struct Task {
     name: &'static str,
-    training: Labelled,
-    validation: Labelled,
-    test: Labelled,
+    training: Labeled,
+    validation: Labeled,
+    test: Labeled,
 }
 
-/// What stands for the samples of a task, and what can be made of it.
+/// The codes of the samples of a task, and the reconstructions from them.
 struct Code {
     training: DMatrix<f32>,
     validation: DMatrix<f32>,
     test: DMatrix<f32>,
-    /// Of the test samples.
+    /// Reconstructions of the test samples.
     reconstructions: DMatrix<f32>,
-    /// What it took to learn the code.
+    /// The time to learn the code.
     seconds: f64,
 }
 
@@ -82,16 +81,16 @@ fn main() -> Result<()> {
     compare(&task, Settings { seeds, ..MNIST })
 }
 
-/// The same on 1797 digits of 8 x 8 pixels, in seconds: to see that it runs.
+/// Runs the comparison on 1797 digits of 8 x 8 pixels, in seconds.
 fn digits() -> Result<()> {
-    let labelled = |digits: digits::Digits| Labelled::new(digits.samples, digits.labels);
+    let labeled = |digits: digits::Digits| Labeled::new(digits.samples, digits.labels);
     let (rest, test) = digits::load()?.split(500, 1)?;
     let (training, validation) = rest.split(200, 1)?;
     let task = Task {
         name: "digits",
-        training: labelled(training),
-        validation: labelled(validation),
-        test: labelled(test),
+        training: labeled(training),
+        validation: labeled(validation),
+        test: labeled(test),
     };
     let short = Settings {
         epochs: 20,
@@ -102,7 +101,7 @@ fn digits() -> Result<()> {
     compare(&task, if is_short { short } else { DIGITS })
 }
 
-/// Prints a table of all codes, and draws what some of them show.
+/// Prints a table of all codes, and draws maps and reconstructions.
 fn compare(task: &Task, settings: Settings) -> Result<()> {
     let Settings { few, seeds, .. } = settings;
     let [training, validation, test] =
@@ -168,7 +167,7 @@ impl Code {
         })
     }
 
-    /// The accuracy of softmax regression on it.
+    /// Returns the accuracy of softmax regression on the code.
     fn probe(&self, task: &Task) -> Result<f64> {
         Ok(probe::accuracy(
             (&self.training, &task.training.labels),
@@ -179,8 +178,8 @@ impl Code {
     }
 }
 
-/// Finds and judges the code of each seed, prints means and standard deviations, and returns the
-/// first of the codes.
+/// Learns and measures the code of each seed, prints means and standard deviations, and returns the
+/// first code.
 fn row(
     task: &Task,
     name: &str,
@@ -195,7 +194,7 @@ fn row(
             active_units(&code.test)?,
             squared_error(&code.reconstructions, &task.test.samples),
             100.0 * code.probe(task)?,
-            100.0 * nearest_neighbours(task, &code),
+            100.0 * nearest_neighbors(task, &code),
             code.seconds,
         ];
         for (all, value) in measured.iter_mut().zip(values) {
@@ -204,26 +203,26 @@ fn row(
         first.get_or_insert(code);
     }
     let code = first.ok_or("no seeds")?;
-    let [active, error, probe, neighbours, seconds] = measured.map(|values| {
+    let [active, error, probe, neighbors, seconds] = measured.map(|values| {
         let (mean, deviation) = mean_and_deviation(&values);
         let deviation = format!("± {deviation:.2}");
         let deviation = Some(deviation).filter(|_| values.len() > 1);
         format!("{mean:>8.2} {:<7}", deviation.unwrap_or_default())
     });
     let units = code.test.nrows();
-    let line = format!("{name:<17}{units:>5} {active} {error} {probe} {neighbours} {seconds}");
+    let line = format!("{name:<17}{units:>5} {active} {error} {probe} {neighbors} {seconds}");
     println!("{}", line.trim_end());
     Ok(code)
 }
 
-/// The mean number of units of a sample that are not 0.
+/// Returns the mean number of nonzero units per sample.
 fn active_units(code: &DMatrix<f32>) -> Result<f64> {
     let mut metrics = SparsityMetrics::new(code.nrows());
     metrics.add(code)?;
     Ok(metrics.l0().ok_or("no samples")?)
 }
 
-/// The mean of ‖x̂ − x‖².
+/// Returns the mean of ‖x̂ − x‖².
 fn squared_error(reconstructions: &DMatrix<f32>, samples: &DMatrix<f32>) -> f64 {
     let difference = reconstructions - samples;
     let errors = difference
@@ -232,20 +231,20 @@ fn squared_error(reconstructions: &DMatrix<f32>, samples: &DMatrix<f32>) -> f64 
     mean_and_deviation(&errors.collect::<Vec<_>>()).0
 }
 
-/// The accuracy of a vote of the nearest neighbours, as many as are best for the validation samples.
-fn nearest_neighbours(task: &Task, code: &Code) -> f64 {
-    let neighbours = Neighbours::new(&code.training, &task.training.labels);
-    let most = NEIGHBOURS[NEIGHBOURS.len() - 1];
+/// Returns the accuracy of the nearest neighbors. The validation samples choose their number.
+fn nearest_neighbors(task: &Task, code: &Code) -> f64 {
+    let neighbors = Neighbors::new(&code.training, &task.training.labels);
+    let most = NEIGHBORS[NEIGHBORS.len() - 1];
     let [validation, test] =
-        [&code.validation, &code.test].map(|queries| neighbours.nearest(queries, most));
-    let of = |k| neighbours::accuracy(&validation, k, &task.validation.labels);
-    let best = NEIGHBOURS
+        [&code.validation, &code.test].map(|queries| neighbors.nearest(queries, most));
+    let of = |k| neighbors::accuracy(&validation, k, &task.validation.labels);
+    let best = NEIGHBORS
         .into_iter()
         .max_by(|&a, &b| of(a).total_cmp(&of(b)));
-    neighbours::accuracy(&test, best.unwrap_or(1), &task.test.labels)
+    neighbors::accuracy(&test, best.unwrap_or(1), &task.test.labels)
 }
 
-/// Test samples in the planes of two principal components and of two units.
+/// Draws test samples in the planes of two principal components and of two units.
 fn draw_maps(task: &Task, pca: &Code, deep: &Code) -> Result<()> {
     const POINTS: usize = 2000;
     let shown = POINTS.min(task.test.labels.len());
@@ -269,7 +268,7 @@ fn draw_maps(task: &Task, pca: &Code, deep: &Code) -> Result<()> {
     chart::maps(Path::new(&path), &maps)
 }
 
-/// Test samples, and below them what each code makes of them.
+/// Draws test samples and, below, their reconstructions by each code.
 fn draw_reconstructions(task: &Task, codes: &[&Code]) -> Result<()> {
     const SHOWN: usize = 20;
     let side = task.test.samples.nrows().isqrt();

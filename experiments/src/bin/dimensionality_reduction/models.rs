@@ -1,4 +1,4 @@
-//! The autoencoders that are compared, and how they are trained.
+//! The autoencoders of the comparison, and their training.
 
 use std::error::Error;
 use std::io::IsTerminal;
@@ -12,14 +12,14 @@ use sparse_autoencoder::{
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
-/// What depends on the data.
+/// The settings that depend on the data.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Settings {
     /// Hidden layers between the samples and a deep code.
     pub(crate) hidden: &'static [usize],
     /// Units of the deep code, and principal components.
     pub(crate) few: usize,
-    /// Units of the sparse code, and how many of them may be active.
+    /// Units of the sparse code, and the number of active ones.
     pub(crate) many: usize,
     pub(crate) active: usize,
     pub(crate) epochs: usize,
@@ -48,7 +48,7 @@ pub(crate) const DIGITS: Settings = Settings {
     seeds: 3,
 };
 
-/// ReLU layers, a linear code, and a logistic output, as grey values are in [0, 1].
+/// ReLU layers, a linear code, and a logistic output for gray values in [0, 1].
 pub(crate) fn deep(
     samples: &DMatrix<f32>,
     settings: Settings,
@@ -70,8 +70,8 @@ pub(crate) fn deep(
     Ok(sae)
 }
 
-/// The same model: half of the epochs for the layers, one after the other, half for the whole. A
-/// pass through each of the layers costs about as much as one through the whole.
+/// Pretrains the same model layer by layer for half of the epochs, and trains the whole for the other
+/// half. A pass through each layer in turn costs about as much as a pass through the whole.
 pub(crate) fn pretrained(
     samples: &DMatrix<f32>,
     settings: Settings,
@@ -104,9 +104,9 @@ pub(crate) fn pretrained(
     Ok(sae)
 }
 
-/// One wide layer. The encoder starts as the transposed decoder (Gao et al. 2024), and both start
-/// around the mean of the samples: else the units that happen to point to it win for every sample,
-/// and many others never learn.
+/// One wide layer. The encoder starts as the transposed decoder (Gao et al. 2024), centered on the
+/// mean of the samples. Otherwise the units that point to the mean win for every sample, and many
+/// others never learn.
 pub(crate) fn sparse(
     samples: &DMatrix<f32>,
     settings: Settings,
@@ -148,7 +148,7 @@ fn trainer(settings: Settings, epochs: usize, seed: u64) -> Result<Trainer<f32>>
         .seed(seed))
 }
 
-/// A line that is written over, where somebody is watching.
+/// Prints a line that the next one overwrites, on a terminal only.
 fn progress(name: &str, epoch: &Epoch<'_, f32>) -> ControlFlow<()> {
     if std::io::stderr().is_terminal() {
         let loss = epoch.loss.total();

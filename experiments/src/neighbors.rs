@@ -1,21 +1,21 @@
-//! Classification by the nearest neighbours: what a code says about distances.
+//! Classification by the nearest neighbors.
 
 use rayon::prelude::*;
 use sparse_autoencoder::nalgebra::DMatrix;
 
-/// Queries whose distances to all references are held at a time, by each thread.
+/// Queries per block: each thread holds their distances to all references.
 const BLOCK: usize = 128;
 
-/// Labelled samples to be compared with.
-pub struct Neighbours<'a> {
-    /// samples × features: the left factor of a product, as it is fastest
+/// Labeled samples to compare queries with.
+pub struct Neighbors<'a> {
+    /// samples × features, the faster layout for the left factor of a product
     references: DMatrix<f32>,
     half_squares: Vec<f32>,
     labels: &'a [usize],
 }
 
-impl<'a> Neighbours<'a> {
-    /// Remembers `samples`, features × samples, with their labels.
+impl<'a> Neighbors<'a> {
+    /// Stores `samples`, features × samples, with their labels.
     pub fn new(samples: &DMatrix<f32>, labels: &'a [usize]) -> Self {
         let squares = samples.column_iter().map(|x| 0.5 * x.norm_squared());
         Self {
@@ -25,13 +25,12 @@ impl<'a> Neighbours<'a> {
         }
     }
 
-    /// The labels of the `k` references that are nearest to each query, the nearest first,
-    /// k × queries.
+    /// Returns the labels of the `k` nearest references for each query, the nearest first, k × queries.
     pub fn nearest(&self, queries: &DMatrix<f32>, k: usize) -> DMatrix<usize> {
         let starts = (0..queries.ncols()).step_by(BLOCK).collect::<Vec<_>>();
         let blocks = starts.into_par_iter().map(|first| {
             let queries = queries.columns(first, BLOCK.min(queries.ncols() - first));
-            // ½‖r − q‖² but for ½‖q‖², which is the same for all references
+            // ½‖r − q‖² − ½‖q‖², where the second term is the same for all references
             let products = &self.references * queries;
             let of_query = products.column_iter().map(|products| {
                 let halves = self.half_squares.iter().zip(products.iter());
@@ -55,14 +54,14 @@ impl<'a> Neighbours<'a> {
     }
 }
 
-/// The fraction of the samples whose label most of their `k` nearest neighbours have; of labels
-/// that equally many have, the one that is nearer.
+/// Returns the fraction of the samples whose `k` nearest neighbors vote for their label. Of labels
+/// with equal votes, the nearer one wins.
 pub fn accuracy(nearest: &DMatrix<usize>, k: usize, labels: &[usize]) -> f64 {
     let majority = |nearest: &[usize]| {
         let votes = |label| nearest.iter().filter(|&&other| other == label).count();
         nearest
             .iter()
-            .rev() // of equal ones `max_by_key` takes the last
+            .rev() // `max_by_key` takes the last of equal ones
             .copied()
             .max_by_key(|&label| votes(label))
     };
