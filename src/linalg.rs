@@ -39,7 +39,7 @@ pub(crate) mod wide;
 pub(crate) use aligned::Aligned;
 pub(crate) use decay::{decay, norm_squared};
 pub(crate) use elementwise::{
-    activate, activate_columns, add_column, add_products, axpy, backpropagate, distance_squared,
+    activate, activate_column, add_column, add_products, axpy, backpropagate, distance_squared,
     divide_by, multiply, residual, subtract, sum,
 };
 pub(crate) use gemm::{Write, gemm, transpose};

@@ -45,15 +45,15 @@ mod assignment;
 mod dictionary;
 mod ranking;
 mod reconstruction;
-mod sparsity;
 mod sparsity_index;
+mod sparsity_metrics;
 mod unit_statistics;
 
 pub use dictionary::{DictionaryMetrics, FeatureMatch};
 pub use ranking::{RocPoint, average_precision, roc_auc, roc_curve};
 pub use reconstruction::ReconstructionMetrics;
-pub use sparsity::SparsityMetrics;
 pub use sparsity_index::{SparsityIndex, hoyer, treves_rolls, vinje_gallant};
+pub use sparsity_metrics::SparsityMetrics;
 pub use unit_statistics::{TopSample, UnitStatistics};
 
 use nalgebra::DVector;

@@ -10,7 +10,6 @@ use crate::model::Settings;
 use crate::model::layer_activations::LayerActivations;
 use crate::model::parameters::{Layer, Parameters};
 use crate::penalty::Penalty;
-use crate::units::Chooses;
 use crate::validate::check_len;
 use crate::{Activation, Epoch, Real, Report, SparseAutoencoder, Trainer};
 
@@ -293,7 +292,7 @@ impl<T: Real> Stack<T> {
         let outermost = self.layers[0].settings();
         let with_thresholds = self.layers.iter().find(|autoencoder| {
             let activations = autoencoder.hidden_activations();
-            let by_threshold = |f: &Activation| f.traits().chooses == Chooses::Threshold;
+            let by_threshold = |f: &Activation| f.traits().threshold;
             activations.iter().any(by_threshold)
         });
         let mut parameters = Parameters::from_layers(&layers)?.for_activations(&encoder)?;

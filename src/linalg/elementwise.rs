@@ -24,24 +24,12 @@ pub(crate) fn activate<T: Real>(
     });
 }
 
-/// [`activate`] without sums, then `after(column, sums)` on every column.
-pub(crate) fn activate_columns<T: Real>(
-    z: &mut [T],
-    bias: &[T],
-    f: impl Fn(T) -> T + Sync + Send,
-    sums: &mut [T],
-    scratch: &mut Scratch<T>,
-    after: impl Fn(&mut [T], &mut [T]) + Sync,
-) {
-    scratch.run(z, bias.len(), sums, |_, panel, sums| {
-        for column in panel.chunks_exact_mut(bias.len()) {
-            vectorize(
-                #[inline(always)]
-                || activate_and_add(column, bias, &f, &mut []),
-            );
-            after(column, sums);
-        }
-    });
+/// `z ← f(z + b)` for one column.
+pub(crate) fn activate_column<T: Real>(z: &mut [T], bias: &[T], f: impl Fn(T) -> T) {
+    vectorize(
+        #[inline(always)]
+        || activate_and_add(z, bias, &f, &mut []),
+    );
 }
 
 /// `z ← f(z + b)`, and [`add_column`] at the same time.

@@ -3,7 +3,6 @@ use nalgebra::{DMatrixView, DVector};
 use super::{HIDDEN, SparseAutoencoder};
 use crate::error::{Error, require};
 use crate::linalg::Threads;
-use crate::units::Chooses;
 use crate::validate::check_batch;
 use crate::{Activation, Real};
 
@@ -58,7 +57,7 @@ impl<T: Real> SparseAutoencoder<T> {
     ) -> Result<T, Error> {
         let samples = samples.into();
         let activation = self.hidden_activations().last().copied();
-        let by_threshold = |f: &Activation| f.traits().chooses == Chooses::Threshold;
+        let by_threshold = |f: &Activation| f.traits().threshold;
         if let Some(activation) = activation.filter(|f| !by_threshold(f)) {
             return Err(Error::UnsupportedActivation {
                 what: "calibrate_thresholds",

@@ -17,6 +17,7 @@ impl<T: Real> Pass<'_, T> {
             return true;
         }
         let m = input.ncols();
+        ws.samples = m;
         let per_sample = T::one() / T::of_count(m);
         for (l, blocks) in self.layout.blocks().iter().enumerate() {
             let (below, above) = ws.hidden.split_at_mut(l);

@@ -39,10 +39,14 @@ impl<T: Real> Pass<'_, T> {
 
     /// Whether innermost unit `j` was active in a sample of the last gradient, or its gate open.
     pub(crate) fn was_active(&self, j: usize, ws: &Workspace<T>) -> bool {
+        let (l, n) = (self.layout.depth() - 1, self.layout.hidden());
         if self.selects_only() {
             ws.codes.is_active(j)
+        } else if self.activation(l).traits().signed {
+            let h = &ws.hidden[l][..n * ws.samples]; // a mean of 0 may be that of opposite activations
+            h.iter().skip(j).step_by(n).any(|&h| h != T::zero())
         } else {
-            ws.mean[self.layout.depth() - 1][j] > T::zero()
+            ws.mean[l][j] > T::zero()
         }
     }
 
@@ -61,7 +65,10 @@ impl<T: Real> Pass<'_, T> {
                 let panel = input.columns(first, count.min(m - first));
                 let z = &mut ws.hidden[0][..n * panel.ncols()];
                 self.encode_product(0, panel, z, &mut ws.scratch);
-                selection.select(bias, z, first, &mut ws.codes, &ws.scratch);
+                let pick = |z: &mut [T], units: &mut [u32], values: &mut [T]| {
+                    selection.pick(bias, z, units, values)
+                };
+                ws.codes.fill(z, n, first, &ws.scratch, pick);
             }
         });
     }

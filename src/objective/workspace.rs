@@ -45,6 +45,8 @@ pub struct Workspace<T> {
     pub(crate) frozen: Aligned<T>,
     /// What the units of level `l + 1` keep for the backward pass, at index `l`
     pub(crate) states: Vec<State>,
+    /// The number of samples of the last gradient or loss
+    pub(crate) samples: usize,
     /// Undefined between the passes
     pub(crate) spare: Aligned<T>,
     pub(crate) sums: Aligned<T>,
@@ -83,6 +85,7 @@ impl<T: Real> Workspace<T> {
             weighted: Aligned::new(),
             frozen: Aligned::new(),
             states: Vec::new(),
+            samples: 0,
             spare: Aligned::new(),
             sums: Aligned::new(),
             prefix_sums: Aligned::new(),

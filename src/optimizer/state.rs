@@ -137,8 +137,9 @@ impl<'a, T: Real> State<'a, T> {
         Ok(values)
     }
 
-    /// Shortens the vectors of length `from` to length `to`. Early checkpoints kept state for parameters that
-    /// do not learn, behind the others.
+    /// Truncates the vectors of length `from` to length `to`.
+    ///
+    /// Early checkpoints stored state for parameters that do not learn, after the others.
     #[cfg(feature = "files")]
     pub(crate) fn shorten(&mut self, from: usize, to: usize) {
         for entry in self.entries.values_mut() {

@@ -1,6 +1,5 @@
 use crate::error::require;
 use crate::penalty::{Description, HiddenBatch, HiddenGradient, Penalty};
-use crate::units::Chooses;
 use crate::{Activation, Error, Real};
 
 /// Penalizes the mean number of active units per sample.
@@ -116,7 +115,7 @@ impl<T: Real> Penalty<T> for TargetL0 {
 
 /// Refuses activations without thresholds.
 fn needs_thresholds(what: &'static str, activation: &Activation) -> Result<(), Error> {
-    if activation.traits().chooses == Chooses::Threshold {
+    if activation.traits().threshold {
         return Ok(());
     }
     Err(Error::UnsupportedActivation {

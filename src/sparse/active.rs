@@ -6,7 +6,6 @@ use std::ops::Range;
 use nalgebra::DMatrixView;
 
 use super::compact::compact_pairs;
-use super::top_k::select;
 use crate::Real;
 use crate::linalg::Scratch;
 use crate::linalg::Write;
@@ -110,9 +109,9 @@ impl<T: Real> ActiveUnits<T> {
         }
     }
 
-    /// Takes from each column of `matrix`, the first being sample `first`, what `pick(column,
-    /// units, values)` writes; it returns how many.
-    fn fill(
+    /// Takes from each column of `matrix`, the first being sample `first`, the units and values that
+    /// `pick(column, units, values)` writes, ascending. `pick` returns their number.
+    pub(crate) fn fill(
         &mut self,
         matrix: &mut [T],
         rows: usize,
@@ -143,23 +142,8 @@ impl<T: Real> ActiveUnits<T> {
         });
     }
 
-    /// The `k` largest positive entries of `z + bias`, for each column of `z`, the first being
-    /// sample `first`. Leaves `z` undefined.
-    pub(crate) fn select(
-        &mut self,
-        z: &mut [T],
-        bias: &[T],
-        k: usize,
-        first: usize,
-        scratch: &Scratch<T>,
-    ) {
-        self.fill(z, bias.len(), first, scratch, |column, units, values| {
-            select(column, bias, k, units, values)
-        });
-    }
-
-    /// All entries of `h` that `counts`, which no 0 does but one with a minus sign; false if one of the columns has more of them than an
-    /// eighth of its entries.
+    /// Keeps the entries of `h` for which `counts` is true. Returns `false` if a column has more of them than
+    /// an eighth of its entries.
     pub(crate) fn compress(
         &mut self,
         h: &mut [T],

@@ -46,7 +46,7 @@ pub(super) fn compact<T: Real>(
 }
 
 /// [`compact`] of positions and entries, as far as there is room for them.
-pub(super) fn compact_pairs<T: Real>(
+pub(crate) fn compact_pairs<T: Real>(
     entries: &[T],
     counts: impl Fn(T) -> bool,
     positions: &mut [u32],

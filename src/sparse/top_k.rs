@@ -20,7 +20,7 @@ const CANDIDATES: usize = GROUPS / 2;
 /// The `k`-th largest of the maxima of groups of entries is a bound that all `k` largest entries
 /// reach. A group is what shares a lane in a block of consecutive entries: all maxima are one vector
 /// pass, and what is then read again of a block lies close together.
-pub(super) fn select<T: Real>(
+pub(crate) fn top_k<T: Real>(
     z: &mut [T],
     bias: &[T],
     k: usize,
@@ -181,7 +181,7 @@ mod tests {
 
     fn selected<T: Real>(z: &[T], bias: &[T], k: usize) -> (Vec<u32>, Vec<T>) {
         let (mut positions, mut values) = (vec![0; k], vec![T::zero(); k]);
-        let count = select(&mut z.to_vec(), bias, k, &mut positions, &mut values);
+        let count = top_k(&mut z.to_vec(), bias, k, &mut positions, &mut values);
         positions.truncate(count);
         values.truncate(count);
         (positions, values)

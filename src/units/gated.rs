@@ -68,7 +68,7 @@ impl<T: Real> Units<T> for Gated {
             nested: false,
             frozen: true,
             scales: true,
-            ..Traits::selecting(Chooses::Gate)
+            ..Traits::selecting(Chooses::Alone)
         }
     }
 

@@ -5,8 +5,8 @@ use std::fmt;
 use std::panic::AssertUnwindSafe;
 
 use super::Elementwise;
-use crate::linalg::{Aligned, Scratch};
-use crate::sparse::{ActiveUnits, UnitOperands};
+use crate::linalg::{Aligned, Scratch, add_column, vectorize};
+use crate::sparse::{ActiveUnits, UnitOperands, compact_pairs};
 use crate::{Activation, Error, Real};
 
 /// The units of a hidden layer: what happens between pre-activation and activation, forward and backward.
@@ -117,21 +117,42 @@ pub(crate) trait Units<T: Real>: Sync {
     }
 }
 
-/// Units of which each sample keeps some.
-pub(crate) trait PerSample<T: Real> {
+/// Units of which each sample keeps some, in training as in inference.
+pub(crate) trait PerSample<T: Real>: Sync {
     /// How many of `units` a sample keeps at most.
     fn kept(&self, units: usize) -> usize;
 
-    /// Collects the active entries of the columns of `z = Wᵀ X`, the first being sample `first`. Leaves `z`
-    /// undefined.
-    fn select(
+    /// The pre-activations of a sample, without the bias, become its activations.
+    fn activate(&self, bias: &[T], z: &mut [T]);
+
+    /// Writes the active units of a sample, ascending, and their activations. Returns their number. Leaves
+    /// `z` undefined.
+    fn pick(&self, bias: &[T], z: &mut [T], units: &mut [u32], values: &mut [T]) -> usize {
+        self.activate(bias, z);
+        compact_pairs(z, |h| h != T::zero(), units, values)
+    }
+}
+
+impl<T: Real> dyn PerSample<T> + '_ {
+    /// `H` from `Wᵀ X`. Writes the sums over the samples and the number of active units behind them, if
+    /// `sums` is not empty.
+    pub(super) fn activate_all(
         &self,
         bias: &[T],
         z: &mut [T],
-        first: usize,
-        codes: &mut ActiveUnits<T>,
-        scratch: &Scratch<T>,
-    );
+        sums: &mut [T],
+        scratch: &mut Scratch<T>,
+    ) {
+        scratch.run(z, bias.len(), sums, |_, panel, sums| {
+            for column in panel.chunks_exact_mut(bias.len()) {
+                self.activate(bias, column);
+                vectorize(
+                    #[inline(always)]
+                    || add_column(column, sums),
+                );
+            }
+        });
+    }
 }
 
 /// How units become active.
@@ -143,10 +164,8 @@ pub(crate) enum Chooses {
     PerSample,
     /// By comparison over a batch, in training.
     OverBatch,
-    /// By a threshold of their own, which learns.
-    Threshold,
-    /// By a gate of their own.
-    Gate,
+    /// Each by itself, with parameters of its own.
+    Alone,
 }
 
 /// What the builder, the trainer, and the applications ask of units.
@@ -159,6 +178,9 @@ pub(crate) struct Traits {
     /// Whether inactive units are exactly 0, with slope 0.
     pub(crate) vanishes: bool,
     pub(crate) chooses: Chooses,
+    /// Whether each has a threshold, its first block, which learns from penalties on the number of
+    /// active units.
+    pub(crate) threshold: bool,
     /// Whether they can be one of several hidden layers.
     pub(crate) deep: bool,
     /// Whether they can be nested in Matryoshka groups.
@@ -180,6 +202,7 @@ impl Traits {
             signed: false,
             vanishes: true,
             chooses,
+            threshold: false,
             deep: true,
             nested: true,
             frozen: false,

@@ -29,8 +29,9 @@ pub(super) struct JumpRelu;
 impl<T: Real> Units<T> for JumpRelu {
     fn traits(&self) -> Traits {
         Traits {
+            threshold: true,
             scales: true,
-            ..Traits::selecting(Chooses::Threshold)
+            ..Traits::selecting(Chooses::Alone)
         }
     }
 

@@ -12,8 +12,8 @@ use super::{
     Buffers, Chooses, Own, PerSample, State, Traits, Units, check_count, check_proportion,
     proportion_of,
 };
-use crate::linalg::{Scratch, activate_columns, add_column, vectorize};
-use crate::sparse::{ActiveUnits, keep_top_k};
+use crate::linalg::{Scratch, activate_column};
+use crate::sparse::{keep_top_k, top_k};
 use crate::{Activation, Error, Real};
 
 /// How many units of a sample are kept.
@@ -29,26 +29,6 @@ impl TopK {
             Self::Number(k) => k,
             Self::Proportion(p) => proportion_of(units, p),
         }
-    }
-
-    /// `H` from `Wᵀ X`; writes the sums over the samples and the number of active units behind them, if
-    /// `sums` is not empty.
-    fn activate<T: Real>(self, bias: &[T], z: &mut [T], sums: &mut [T], scratch: &mut Scratch<T>) {
-        let k = self.of(bias.len());
-        activate_columns(
-            z,
-            bias,
-            |z| Relu.value(z),
-            sums,
-            scratch,
-            |column, sums| {
-                keep_top_k(column, k);
-                vectorize(
-                    #[inline(always)]
-                    || add_column(column, sums),
-                );
-            },
-        );
     }
 }
 
@@ -76,12 +56,14 @@ impl<T: Real> Units<T> for TopK {
     }
 
     fn forward(&self, own: &Own<'_, T>, z: &mut [T], buffers: Buffers<'_, T>) {
-        let sums = &mut buffers.sums[..=own.bias.len()];
-        self.activate(own.bias, z, sums, buffers.scratch);
+        let (selection, sums): (&dyn PerSample<T>, _) =
+            (self, &mut buffers.sums[..=own.bias.len()]);
+        selection.activate_all(own.bias, z, sums, buffers.scratch);
     }
 
     fn infer(&self, own: &Own<'_, T>, z: &mut [T], _state: &mut State, scratch: &mut Scratch<T>) {
-        self.activate(own.bias, z, &mut [], scratch);
+        let selection: &dyn PerSample<T> = self;
+        selection.activate_all(own.bias, z, &mut [], scratch);
     }
 }
 
@@ -90,14 +72,12 @@ impl<T: Real> PerSample<T> for TopK {
         self.of(units)
     }
 
-    fn select(
-        &self,
-        bias: &[T],
-        z: &mut [T],
-        first: usize,
-        codes: &mut ActiveUnits<T>,
-        scratch: &Scratch<T>,
-    ) {
-        codes.select(z, bias, self.of(bias.len()), first, scratch);
+    fn activate(&self, bias: &[T], z: &mut [T]) {
+        activate_column(z, bias, |z| Relu.value(z));
+        keep_top_k(z, self.of(bias.len()));
+    }
+
+    fn pick(&self, bias: &[T], z: &mut [T], units: &mut [u32], values: &mut [T]) -> usize {
+        top_k(z, bias, self.of(bias.len()), units, values)
     }
 }

@@ -160,7 +160,7 @@ impl SetPoint {
                 incompatible("units that are never exactly 0")
             }
             // Their measured mean is that of the gates.
-            Measure::MeanActivation if chooses == Chooses::Gate => incompatible("gated units"),
+            Measure::MeanActivation if f.traits().frozen => incompatible("gated units"),
             Measure::MeanActivation if !f.is_non_negative() => incompatible("activations below 0"),
             _ => Ok(()),
         }
