@@ -38,7 +38,7 @@
 //! | **your own loop** | compute the loss and its gradient | [Your own training loop](#your-own-training-loop) |
 //! | **a choice to make** | choose units, a penalty, its weight, a learning rate | [`guide`] |
 //! | | come from MATLAB, Keras, PyTorch, or SAELens | [the guide's last section](guide#from-other-systems), [`Convention`] |
-//! | **much data** | train on files and streams | [`Samples`], [`NpyFile`], [`IdxFile`], [`ShuffleBuffer`] |
+//! | **much data** | train on files and streams | [`Samples`], [`NpyFile`], [`IdxFile`], [`Shards`], [`ShuffleBuffer`] |
 //!
 //! The main types: a [`SparseAutoencoderBuilder`] makes a [`SparseAutoencoder`]; a [`Trainer`] fits it with
 //! an [`Optimizer`] ([`Sgd`], [`Adam`], or [`Lbfgs`]) and returns a [`Report`]. [`Scaling`] prepares samples, and

@@ -6,7 +6,7 @@
 //!
 //! | files | what they hold |
 //! |---|---|
-//! | [`gemm`], [`blocking`], [`packing`], [`micro_kernel`] | the matrix product, after Goto & van de Geijn |
+//! | [`gemm`](mod@gemm), [`blocking`], [`packing`], [`micro_kernel`] | the matrix product, after Goto & van de Geijn |
 //! | [`gemv`], [`packed`] | products with few columns |
 //! | [`dot`], [`weighted_sum`], [`transpose`](mod@transpose) | kernels on columns |
 //! | [`elementwise`], [`column_panels`], [`update`](mod@update) | passes over all entries |
@@ -39,15 +39,15 @@ pub(crate) mod wide;
 pub(crate) use aligned::Aligned;
 pub(crate) use decay::{decay, norm_squared};
 pub(crate) use elementwise::{
-    activate, activate_column, add_column, add_products, axpy, backpropagate, distance_squared,
-    divide_by, multiply, residual, subtract, sum,
+    activate, activate_column, add_column, add_products, axpy, backpropagate, divide_by, multiply,
+    residual, subtract,
 };
 pub(crate) use gemm::{Write, gemm, transpose};
 pub(crate) use math::Scalar;
 pub(crate) use norm::{norm, normalize, project_out};
 pub(crate) use packed::{Packed, gemm_packed};
 pub(crate) use parallel::{Divide, Threads, divide, join, split_each};
-pub(crate) use reduce::{all_finite, all_finite_columns};
+pub(crate) use reduce::{all_finite, all_finite_columns, distance_squared, sum};
 pub(crate) use scratch::Scratch;
 pub(crate) use update::update;
 

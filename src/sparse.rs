@@ -1,5 +1,17 @@
-//! Batches in which few hidden units are active: their indices and values, how they are found, and the
-//! products over them.
+//! Batches in which few units are active: finding them, and products that cost O(active) instead of
+//! O(units · samples).
+//!
+//! A unit is a row of H, units × samples. Nothing here knows what units compute or what is trained: the
+//! caller says which entries count, and how a gradient passes a unit.
+//!
+//! | file | what it holds |
+//! |---|---|
+//! | [`active`] | the active units of each sample, and the samples of each unit |
+//! | [`csc`] | compressed sparse columns, which keep a dataset |
+//! | [`compact`] | the entries of a column that count, in their order |
+//! | [`kth_largest`] | the threshold of the k largest entries |
+//! | [`top_k`], [`top_k_of_batch`] | the k largest entries of a sample, of a unit, or of a batch |
+//! | [`unit_gradients`] | the gradients of the factors of products with H |
 
 mod active;
 mod compact;

@@ -234,7 +234,7 @@ mod tests {
     #[test]
     fn every_activation_is_among_the_variants_of_the_tests() {
         let mut counts = [0; 11];
-        for activation in include!("../tests/variants/activations.in") {
+        for activation in include!("../tests/common/activations.in") {
             counts[match activation {
                 Activation::Sigmoid => 0,
                 Activation::Tanh => 1,

@@ -6,8 +6,7 @@
 // A global allocator cannot be implemented without it; everything is handed on to the system's.
 #![allow(unsafe_code)]
 
-#[path = "stored/mod.rs"]
-mod stored;
+mod common;
 
 use std::alloc::{GlobalAlloc, System};
 use std::backtrace::Backtrace;
@@ -471,7 +470,7 @@ fn epochs_over_a_file_do_not_allocate() {
             "sparse-autoencoder-allocations-{}-{visible}.npy",
             std::process::id()
         ));
-        std::fs::write(&path, stored::npy_f64(&x)).unwrap();
+        std::fs::write(&path, common::file_bytes::npy_f64(&x)).unwrap();
         let file = NpyFile::open(&path);
         std::fs::remove_file(&path).unwrap();
         let trainer = Trainer::new(Adam::new(1e-3).unwrap()).epochs(7);

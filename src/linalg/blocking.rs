@@ -75,14 +75,14 @@ fn with_rhs_packed<T: Real>(
     let (width, columns_of_tile) = T::tile();
     let (rows, columns) = (task.lhs.len(), task.rhs.len());
     let of_depth = depth.clone();
-    let strips = pack(&task.lhs, width, 0..rows, of_depth, &mut buffers.lhs);
+    let lhs = pack(&task.lhs, width, 0..rows, of_depth, &mut buffers.lhs);
     let columns_of_block = (NC_BYTES / (depth.len() * size_of::<T>())).max(columns_of_tile);
     let columns_of_block = columns_of_block / columns_of_tile * columns_of_tile;
     for column in (0..columns).step_by(columns_of_block) {
         let columns = column..(column + columns_of_block).min(columns);
         let (along, of_depth) = (columns.clone(), depth.clone());
         let buffer = &mut buffers.rhs;
-        let panels = pack(&task.rhs, columns_of_tile, along, of_depth, buffer);
+        let rhs = pack(&task.rhs, columns_of_tile, along, of_depth, buffer);
         for (index, row) in (0..rows).step_by(width).enumerate() {
             T::macro_kernel(Block {
                 out: task.out.as_view_mut(),
@@ -90,8 +90,8 @@ fn with_rhs_packed<T: Real>(
                 rows: row..(row + width).min(rows),
                 columns: columns.clone(),
                 depth: depth.clone(),
-                lhs: strips.only(index),
-                rhs: Rhs::Packed(panels),
+                lhs: lhs.only(index),
+                rhs: Rhs::Packed(rhs),
             });
         }
     }

@@ -2,16 +2,15 @@
 
 use std::ops::Range;
 
-use super::elementwise::{axpy, sum};
+use super::elementwise::axpy;
 use super::parallel::join;
-use super::{Scalar, Scratch, Threads, vectorize};
+use super::{Scalar, Scratch, Threads, sum, vectorize};
 use crate::Real;
 
 /// Entries that are added up at once. They stay in the second cache.
 const PART: usize = 1 << 14;
 
-/// Returns `λ/2 Σ‖w‖²` over the ranges `weights` of `theta`, and adds `λ w` to the gradient, if there is
-/// one.
+/// Returns `λ/2 Σ‖w‖²` over the ranges `weights` of `theta`, and adds `λ w` to `gradient`.
 ///
 /// A pass of its own reads one address after the other. A product that adds `λ w` to its tiles waits
 /// for three lines of eight columns at a time.
@@ -41,7 +40,7 @@ pub(crate) fn norm_squared<T: Real>(values: &[T], threads: Threads) -> T {
     squares(T::zero(), values, None, threads)
 }
 
-/// Returns `‖w‖²`, and adds `λ w` to the gradient, if there is one.
+/// Returns `‖w‖²`, and adds `λ w` to `gradient`.
 fn squares<T: Real>(lambda: T, w: &[T], gradient: Option<&mut [T]>, threads: Threads) -> T {
     if w.len() <= PART {
         if let Some(gradient) = gradient {

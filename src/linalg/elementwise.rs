@@ -2,7 +2,7 @@
 
 use nalgebra::DMatrixView;
 
-use super::{Scalar, Scratch, vectorize};
+use super::{Scalar, Scratch, sum, vectorize};
 use crate::Real;
 
 /// `z ← f(z + b)` for every column. Writes the sum over the columns to `sums`, and the number of entries
@@ -145,50 +145,6 @@ pub(crate) fn backpropagate<T: Real>(
             );
         }
     });
-}
-
-/// `Σ term(v)`, in a fixed order that vector code can keep.
-#[inline(always)]
-pub(crate) fn sum<T: Real>(values: &[T], term: impl Fn(T) -> T) -> T {
-    // Floating-point addition does not associate, so the compiler may not split a sum: we do.
-    const LANES: usize = 32;
-    let mut lanes = [T::zero(); LANES];
-    let chunks = values.chunks_exact(LANES);
-    let rest = chunks.remainder();
-    for chunk in chunks {
-        for (lane, &value) in lanes.iter_mut().zip(chunk) {
-            *lane += term(value);
-        }
-    }
-    for (lane, &value) in lanes.iter_mut().zip(rest) {
-        *lane += term(value);
-    }
-    let mut half = LANES / 2;
-    while half > 0 {
-        for lane in 0..half {
-            let other = lanes[lane + half];
-            lanes[lane] += other;
-        }
-        half /= 2;
-    }
-    lanes[0]
-}
-
-/// `‖a − b‖²`
-pub(crate) fn distance_squared<T: Real>(a: &[T], b: &[T]) -> T {
-    vectorize(
-        #[inline(always)]
-        || {
-            const LANES: usize = 32;
-            let mut lanes = [T::zero(); LANES];
-            for (a, b) in a.chunks(LANES).zip(b.chunks(LANES)) {
-                for ((lane, &a), &b) in lanes.iter_mut().zip(a).zip(b) {
-                    *lane = Scalar::fma(a - b, a - b, *lane);
-                }
-            }
-            sum(&lanes, |lane| lane)
-        },
-    )
 }
 
 /// `to ← to ⊙ factors`

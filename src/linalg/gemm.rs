@@ -1,8 +1,8 @@
 //! The matrix product.
 //!
 //! It allocates nothing, gives the same bits for any number of threads, and is fast for the tall and flat
-//! matrices of a batch; the libraries at hand lack one of the three. The algorithm is that of Goto &
-//! van de Geijn (2008), *Anatomy of High-Performance Matrix Multiplication*:
+//! matrices of a batch. The algorithm follows Goto & van de Geijn (2008), *Anatomy of High-Performance
+//! Matrix Multiplication*:
 //!
 //! - [`blocking`](super::blocking): loops over blocks of the depth (KC), the rows (MC), and the columns
 //!   (NC).

@@ -1,4 +1,4 @@
-//! Tiles of a result, in registers.
+//! The macro-kernel, over the tiles of a block, and the micro-kernel, which keeps a tile in registers.
 
 use std::ops::Range;
 
@@ -9,22 +9,21 @@ use super::gemm::{Side, Write};
 use super::packing::MicroPanels;
 use crate::Real;
 
-/// Positions of the depth that a turn of the innermost loop takes: the more, the less a turn costs.
-/// 8 is level.
+/// Positions of the depth per turn of the innermost loop. 8 is level.
 const TURN: usize = 4;
-/// Columns of the last tile of a result that has no more left: 1 % of a step with 100 or 128 samples,
-/// a tenth of an encoding of ten.
+/// Columns of a tile for the rest of a result. It gains 1 % of a step with 100 or 128 samples, and a tenth
+/// of an encoding of ten.
 const NARROW: usize = 4;
 
-/// Vectors and columns of a tile on a machine with so many registers: it takes a register for each
-/// of their pairs, and a few must remain for the two sides. With one vector and 24 columns, 25 reads per
-/// 24 multiply-adds would limit it.
+/// Returns the vectors and columns of a tile, for this many registers.
+///
+/// Each pair takes a register, and both operands need a few. One vector and 24 columns would be limited
+/// by 25 reads per 24 multiply-adds.
 const fn vectors_and_columns(registers: usize) -> (usize, usize) {
     if registers >= 32 { (3, 8) } else { (2, 6) }
 }
 
-/// A block of a product: all tiles of these rows and columns of the result, for this part of the
-/// depth.
+/// A block of a product: these rows and columns of the result, for this part of the depth.
 #[derive(Debug)]
 pub(super) struct Block<'a, T: Real> {
     pub(super) out: DMatrixViewMut<'a, T>,
@@ -32,29 +31,29 @@ pub(super) struct Block<'a, T: Real> {
     pub(super) rows: Range<usize>,
     pub(super) columns: Range<usize>,
     pub(super) depth: Range<usize>,
-    /// The copy of the vector side.
+    /// Packed.
     pub(super) lhs: MicroPanels<'a, T>,
     pub(super) rhs: Rhs<'a, T>,
 }
 
-/// The broadcast side of a block.
+/// The right-hand side of a block.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Rhs<'a, T: Real> {
     Packed(MicroPanels<'a, T>),
-    /// Columns that run along the depth are read where they are.
+    /// Columns that run along the depth are read in place.
     InPlace(&'a Side<'a, T>),
 }
 
 macro_rules! tiles {
     ($tiles:ident, $shape:ident, $float:ident, $vectors:ident, $splat:ident, $mul_add:ident,
      $add:ident, $as_simd:ident, $as_mut_simd:ident) => {
-        /// The rows and the columns of a tile on this machine.
+        /// Returns MR and NR on this machine.
         pub(super) struct $shape;
 
         /// Computes a block on the vectors of this machine.
         ///
-        /// It is all that runs between its call and its return, so that the compiler has every
-        /// register for the tile and no reason to move anything else into its loop.
+        /// Nothing else is inlined here, so that the compiler has every register for the tile and
+        /// moves nothing else into its loop.
         pub(super) struct $tiles<'a>(pub(super) Block<'a, $float>);
 
         const _: () = {
@@ -100,8 +99,8 @@ macro_rules! tiles {
                 }
             }
 
-            /// The tiles at the `C` columns of the result from `j` on, or at as many as there are. A copy
-            /// of the broadcast side has `N` of them side by side. `G` tiles are computed together.
+            /// Computes the tiles at up to `C` columns of the result from column `j` on, `G` tiles at a
+            /// time. A packed right-hand side holds `N` columns side by side.
             #[inline(always)]
             fn tiles_at<S: Simd, const V: usize, const C: usize, const N: usize, const G: usize>(
                 simd: S,
@@ -125,7 +124,7 @@ macro_rules! tiles {
                         let mut turns: [&[[$float; TURN]]; C] = [&[]; C];
                         let mut all: [&[$float]; C] = [&[]; C];
                         for n in 0..C {
-                            // Beyond the end, an entry that is there stands in.
+                            // Beyond the end, the last column stands in.
                             let column = side.column(j + n.min(columns - 1));
                             all[n] = &column[block.depth.clone()][..depth];
                             turns[n] = all[n].as_chunks::<TURN>().0;
@@ -139,8 +138,8 @@ macro_rules! tiles {
                 }
             }
 
-            /// The tiles of all strips at the columns from `j` on, each of as many vectors as there
-            /// are rows left for.
+            /// Computes the tiles of all panels at the columns from `j` on. The last ones have only the
+            /// vectors that the rows need.
             #[inline(always)]
             fn column_of_tiles<S: Simd, const V: usize, const N: usize, const G: usize>(
                 simd: S,
@@ -152,7 +151,7 @@ macro_rules! tiles {
                 ),
             ) {
                 let (rows, width) = (block.rows.clone(), V * lanes::<S>());
-                // Where there is no column, there is no room either.
+                // Empty beyond the last column.
                 let mut out: [&mut [$float]; N] = std::array::from_fn(|_| &mut [][..]);
                 let write = block.write;
                 let mut view = block.out.columns_range_mut(j..j + columns);
@@ -163,48 +162,48 @@ macro_rules! tiles {
                 if G > 1 {
                     together = rows.len() / width / G * G;
                     for index in (0..together).step_by(G) {
-                        let strips = std::array::from_fn(|g| {
+                        let panels = std::array::from_fn(|g| {
                             S::$as_simd(block.lhs.get(index + g)).0.as_chunks::<V>().0
                         });
-                        let tiles = micro_kernels::<S, V, N, G>(simd, strips, b.1);
+                        let tiles = micro_kernels::<S, V, N, G>(simd, panels, b.1);
                         for g in 0..G {
                             store(simd, tiles[g], (index + g) * width, &mut out, write);
                         }
                     }
                 }
                 for (index, i) in (0..rows.len()).step_by(width).enumerate().skip(together) {
-                    let (strip, _) = S::$as_simd(block.lhs.get(index));
-                    let (strip, _) = strip.as_chunks::<V>();
+                    let (panel, _) = S::$as_simd(block.lhs.get(index));
+                    let (panel, _) = panel.as_chunks::<V>();
                     match (rows.len() - i).div_ceil(lanes::<S>()) {
                         1 => {
-                            let tile = micro_kernel::<S, 1, V, N>(simd, strip, b);
+                            let tile = micro_kernel::<S, 1, V, N>(simd, panel, b);
                             store(simd, tile, i, &mut out, write);
                         }
                         2 => {
-                            let tile = micro_kernel::<S, 2, V, N>(simd, strip, b);
+                            let tile = micro_kernel::<S, 2, V, N>(simd, panel, b);
                             store(simd, tile, i, &mut out, write);
                         }
                         _ => {
-                            let tile = micro_kernel::<S, V, V, N>(simd, strip, b);
+                            let tile = micro_kernel::<S, V, V, N>(simd, panel, b);
                             store(simd, tile, i, &mut out, write);
                         }
                     }
                 }
             }
 
-            /// The first `U` vectors of a tile, from a strip of the vector side and the entries
-            /// of the broadcast side: `b(turn, p, n)` of a turn, or `any(p, n)`.
+            /// The micro-kernel: returns the first `U` vectors of a tile, from a micro-panel of the
+            /// left-hand side and the entries of the right-hand side, `b(turn, p, n)` or `any(p, n)`.
             #[inline(always)]
             fn micro_kernel<S: Simd, const U: usize, const V: usize, const N: usize>(
                 simd: S,
-                strip: &[[S::$vectors; V]],
+                panel: &[[S::$vectors; V]],
                 (b, any): (
                     impl Fn(usize, usize, usize) -> $float,
                     impl Fn(usize, usize) -> $float,
                 ),
             ) -> [[S::$vectors; U]; N] {
                 let mut tile = [[simd.$splat(0.0); U]; N];
-                let (turns, last) = strip.as_chunks::<TURN>();
+                let (turns, last) = panel.as_chunks::<TURN>();
                 for (turn, a) in turns.iter().enumerate() {
                     for p in 0..TURN {
                         for n in 0..N {
@@ -226,22 +225,22 @@ macro_rules! tiles {
                 tile
             }
 
-            /// `G` whole tiles of so few columns that one of them would have to wait for its own sums.
+            /// Returns `G` whole tiles. One narrow tile would wait for its own sums.
             #[inline(always)]
             fn micro_kernels<S: Simd, const V: usize, const N: usize, const G: usize>(
                 simd: S,
-                strips: [&[[S::$vectors; V]]; G],
+                panels: [&[[S::$vectors; V]]; G],
                 b: impl Fn(usize, usize) -> $float,
             ) -> [[[S::$vectors; V]; N]; G] {
                 let mut tiles = [[[simd.$splat(0.0); V]; N]; G];
-                let depth = strips[0].len();
-                let strips = strips.map(|strip| &strip[..depth]);
+                let depth = panels[0].len();
+                let panels = panels.map(|panel| &panel[..depth]);
                 for p in 0..depth {
                     for n in 0..N {
                         let b = simd.$splat(b(p, n));
                         for g in 0..G {
                             for v in 0..V {
-                                tiles[g][n][v] = simd.$mul_add(strips[g][p][v], b, tiles[g][n][v]);
+                                tiles[g][n][v] = simd.$mul_add(panels[g][p][v], b, tiles[g][n][v]);
                             }
                         }
                     }
@@ -249,7 +248,7 @@ macro_rules! tiles {
                 tiles
             }
 
-            /// Writes a tile to columns of the result, from row `i` on, added to what `write` says.
+            /// Writes a tile to columns of the result, from row `i` on.
             #[inline(always)]
             fn store<S: Simd, const U: usize, const N: usize>(
                 simd: S,
@@ -260,8 +259,7 @@ macro_rules! tiles {
             ) {
                 let rows = i..i + U * lanes::<S>();
                 if out[0].len() < rows.end {
-                    // Entry by entry: an array whose address a function has, or which a variable
-                    // indexes, cannot live in registers, so the tile itself is never that.
+                    // Copied, because an array whose address is taken does not stay in registers.
                     let mut copy = [[simd.$splat(0.0); U]; N];
                     for n in 0..N {
                         for v in 0..U {
@@ -294,7 +292,7 @@ macro_rules! tiles {
                 }
             }
 
-            /// The same where the rows end within the tile.
+            /// [`store`] where the rows end within the tile.
             fn store_part<S: Simd, const U: usize, const N: usize>(
                 tile: &[[S::$vectors; U]; N],
                 i: usize,

@@ -62,7 +62,7 @@ fn is_ordinary<T: Real>(squared: T) -> bool {
     squared >= smallest_normal / T::default_epsilon() && squared.is_finite()
 }
 
-/// Returns the largest magnitude, or NaN if there is one.
+/// Returns the largest magnitude, or NaN if an entry is NaN.
 fn largest<T: Real>(v: &[T]) -> T {
     let larger = |most: T, x: &T| {
         let x = x.abs();

@@ -1,10 +1,9 @@
 //! A matrix that is packed once, for many products with a few columns each.
 //!
-//! Packing does not pay for itself within one product of few columns. Reading the matrix where it lies is
-//! fast only in another order of the sums than that of the tiles, and then the bits of a sample depend on
-//! how many samples come along. So the strips that tiles read are kept: with them, one column takes 0.7 to
-//! 1.0 of the time of reading the matrix in place, and eight take 0.2 to 0.9. Tried instead, with
-//! AVX-512: eight interleaved chains in the tiles too (wide products 1.07 to 1.15).
+//! Packing does not pay within one product of few columns. Reading the matrix in place is fast only in
+//! another order of the sums, and then the bits of a column depend on the number of columns. With the
+//! micro-panels kept, one column takes 0.7 to 1.0 of the time of reading in place, and eight take 0.2 to
+//! 0.9. Eight interleaved chains in the tiles of AVX-512 instead slow wide products to 1.07 to 1.15.
 
 use std::fmt;
 use std::sync::OnceLock;
@@ -21,8 +20,10 @@ use super::packing::{MicroPanels, pack, packed_len};
 use super::parallel::join;
 use crate::Real;
 
-/// The strips of a matrix, once a product has needed them: as much memory as the matrix takes. Whoever
-/// changes the matrix has to [`clear`](Self::clear) them. A clone starts empty.
+/// The micro-panels of a matrix, made by the first product that needs them.
+///
+/// They take as much memory as the matrix. Whoever changes the matrix must [`clear`](Self::clear) them. A
+/// clone starts empty.
 pub(crate) struct Packed<T>(OnceLock<Vec<Aligned<T>>>);
 
 impl<T: Real> Packed<T> {
@@ -30,7 +31,7 @@ impl<T: Real> Packed<T> {
         self.0.take();
     }
 
-    /// The strips of each block of the depth; `None` if there is no room for them.
+    /// Returns the micro-panels of each KC block, or `None` without memory for them.
     fn get(&self, matrix: DMatrixView<'_, T>) -> Option<&[Aligned<T>]> {
         if let Some(blocks) = self.0.get() {
             return Some(blocks);
@@ -74,7 +75,7 @@ impl<T> fmt::Debug for Packed<T> {
     }
 }
 
-/// `out = matrixᵀ · X`. The bits of a column do not depend on the number of columns, or on the others.
+/// `out = matrixᵀ · X`. The bits of a column do not depend on the other columns or their number.
 pub(crate) fn gemm_packed<T: Real>(
     out: DMatrixViewMut<'_, T>,
     matrix: DMatrixView<'_, T>,
@@ -93,7 +94,7 @@ pub(crate) fn gemm_packed<T: Real>(
     };
     let halvings = scratch.threads.depth_for_reading(matrix.len() * x.ncols());
     let few = Few { copies, x };
-    few.rows(out, 0, halvings);
+    few.multiply(out, 0, halvings);
 }
 
 /// A product of few columns.
@@ -104,16 +105,16 @@ struct Few<'a, T: Real> {
 }
 
 impl<T: Real> Few<'_, T> {
-    /// The rows of the result from `first` on, halved so often.
-    fn rows(self, mut out: DMatrixViewMut<'_, T>, first: usize, halvings: u32) {
+    /// Computes the rows of `out`, which start at row `first` of the result. Halves them `halvings` times.
+    fn multiply(self, mut out: DMatrixViewMut<'_, T>, first: usize, halvings: u32) {
         let (width, _) = T::tile();
         let rows = out.nrows();
         let half = (rows / 2).next_multiple_of(width);
         if halvings > 0 && half < rows {
             let (upper, lower) = out.rows_range_pair_mut(..half, half..);
             join(
-                || self.rows(upper, first, halvings - 1),
-                || self.rows(lower, first + half, halvings - 1),
+                || self.multiply(upper, first, halvings - 1),
+                || self.multiply(lower, first + half, halvings - 1),
             );
             return;
         }
@@ -145,7 +146,7 @@ mod tests {
     use super::*;
     use crate::linalg::Threads;
 
-    /// Around whole strips, with one block of the depth and several, on one thread and on several.
+    /// Around whole micro-panels, with one KC block and several, on one thread and on several.
     fn a_column_has_the_same_bits_in_any_product<T: Real>() {
         for (depth, units) in [
             (1, 1),

@@ -1,4 +1,4 @@
-//! Blocks of a factor, copied in the order in which tiles read them.
+//! Packing: copies of blocks of an operand, in the order in which tiles read them.
 
 use std::ops::Range;
 
@@ -7,11 +7,10 @@ use super::gemm::Side;
 use super::vectorize;
 use crate::Real;
 
-/// Columns that are transposed together; so many positions of the depth are whole squares on every
-/// machine.
+/// Columns that are transposed at a time. A multiple of the squares of every machine.
 pub(super) const SQUARE: usize = 16;
 
-/// The copies, which outlive a product so that the next does not allocate.
+/// The packed blocks of a thread. They outlive a product, so that the next one does not allocate.
 #[derive(Debug, Clone)]
 pub(super) struct PackBuffers<T> {
     pub(super) lhs: Aligned<T>,
@@ -27,8 +26,8 @@ impl<T> PackBuffers<T> {
     }
 }
 
-/// A block of a factor in the order of its use: strips of `width` entries along the result, each
-/// strip position by position of the depth. Entries beyond the end are 0.
+/// A packed block: micro-panels of `width` entries along the result, MR or NR, for each position of the
+/// depth. Entries beyond the end are 0.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct MicroPanels<'a, T> {
     entries: &'a [T],
@@ -37,9 +36,8 @@ pub(super) struct MicroPanels<'a, T> {
 }
 
 impl<'a, T> MicroPanels<'a, T> {
-    /// From the beginning of a strip to that of the next: a cache line further than its end, because
-    /// lines that are a power of two apart push each other out of the cache, and strips are written
-    /// side by side.
+    /// Returns the distance of two micro-panels: a cache line more than their length. Lines at a distance
+    /// of a power of two evict each other, and micro-panels are written side by side.
     const fn stride(width: usize, depth: usize) -> usize {
         width * depth + line::<T>()
     }
@@ -49,7 +47,7 @@ impl<'a, T> MicroPanels<'a, T> {
         &self.entries[start..start + self.width * self.depth]
     }
 
-    /// What [`pack`] has left in a buffer.
+    /// Returns what [`pack`] has written to a buffer.
     pub(super) fn of(entries: &'a [T], width: usize, depth: usize) -> Self {
         Self {
             entries,
@@ -58,7 +56,7 @@ impl<'a, T> MicroPanels<'a, T> {
         }
     }
 
-    /// Those from this index on.
+    /// Returns the micro-panels from this index on.
     pub(super) fn from(&self, index: usize) -> Self {
         Self {
             entries: &self.entries[index * Self::stride(self.width, self.depth)..],
@@ -66,7 +64,7 @@ impl<'a, T> MicroPanels<'a, T> {
         }
     }
 
-    /// One of them alone.
+    /// Returns one of them alone.
     pub(super) fn only(&self, index: usize) -> Self {
         Self {
             entries: self.get(index),
@@ -75,12 +73,12 @@ impl<'a, T> MicroPanels<'a, T> {
     }
 }
 
-/// The entries that strips take.
+/// Returns the number of entries of a packed block.
 pub(super) const fn packed_len<T>(along: usize, width: usize, depth: usize) -> usize {
     along.div_ceil(width) * MicroPanels::<T>::stride(width, depth)
 }
 
-/// PackBuffers a block of `side` into strips.
+/// PackBuffers a block of `side` into panels.
 pub(super) fn pack<'b, T: Real>(
     side: &Side<'_, T>,
     width: usize,
@@ -91,81 +89,82 @@ pub(super) fn pack<'b, T: Real>(
     let stride = MicroPanels::<T>::stride(width, depth.len());
     let needed = packed_len::<T>(along.len(), width, depth.len());
     buffer.grow(needed);
-    let strips = &mut buffer[..needed];
+    let panels = &mut buffer[..needed];
     if !along.len().is_multiple_of(width) {
-        strips[needed - stride..].fill(T::zero());
+        panels[needed - stride..].fill(T::zero());
     }
     if side.along_depth {
         let firsts = along.clone().step_by(width);
-        for (first, strip) in firsts.zip(strips.chunks_exact_mut(stride)) {
+        for (first, panel) in firsts.zip(panels.chunks_exact_mut(stride)) {
             let columns = first..(first + width).min(along.end);
-            let strip = &mut strip[..width * depth.len()];
-            transpose_strip(side, columns, depth.clone(), strip);
+            let panel = &mut panel[..width * depth.len()];
+            transpose_panel(side, columns, depth.clone(), panel);
         }
     } else {
         let depth = depth.clone();
         vectorize(
             #[inline(always)]
             || match width {
-                // As constants, so that a part of a column is moved without a call.
-                6 => copy_rows(side, along, depth, 6, strips),
-                8 => copy_rows(side, along, depth, 8, strips),
-                12 => copy_rows(side, along, depth, 12, strips),
-                16 => copy_rows(side, along, depth, 16, strips),
-                24 => copy_rows(side, along, depth, 24, strips),
-                48 => copy_rows(side, along, depth, 48, strips),
-                _ => copy_rows(side, along, depth, width, strips),
+                // As constants, so that parts of columns are copied without a call.
+                6 => copy_rows(side, along, depth, 6, panels),
+                8 => copy_rows(side, along, depth, 8, panels),
+                12 => copy_rows(side, along, depth, 12, panels),
+                16 => copy_rows(side, along, depth, 16, panels),
+                24 => copy_rows(side, along, depth, 24, panels),
+                48 => copy_rows(side, along, depth, 48, panels),
+                _ => copy_rows(side, along, depth, width, panels),
             },
         );
     }
     MicroPanels {
-        entries: strips,
+        entries: panels,
         width,
         depth: depth.len(),
     }
 }
 
-/// Columns whose parts are copied at the same time.
+/// Columns that are copied at a time.
 const TOGETHER: usize = 4;
 
-/// Parts of columns that run along the result become positions of strips of `width` entries: of all
-/// strips at once, so that a column is read from one end to the other, and of a few columns at once,
-/// so that whole cache lines are written and the processor waits for several reads at a time.
+/// Packs columns that run along the result.
+///
+/// All micro-panels are filled at once, so that a column is read from start to end. A few columns are copied
+/// at a time, so that whole cache lines are written, and several reads are under way.
 #[inline(always)]
 fn copy_rows<T: Real>(
     side: &Side<'_, T>,
     rows: Range<usize>,
     depth: Range<usize>,
     width: usize,
-    strips: &mut [T],
+    panels: &mut [T],
 ) {
     let stride = MicroPanels::<T>::stride(width, depth.len());
     let mut p = 0;
     while p + TOGETHER <= depth.len() {
         let from: [&[T]; TOGETHER] =
             std::array::from_fn(|q| &side.column(depth.start + p + q)[rows.clone()]);
-        copy_positions(from, &mut strips[p * width..], width, stride);
+        copy_positions(from, &mut panels[p * width..], width, stride);
         p += TOGETHER;
     }
     for p in p..depth.len() {
         let from = [&side.column(depth.start + p)[rows.clone()]];
-        copy_positions(from, &mut strips[p * width..], width, stride);
+        copy_positions(from, &mut panels[p * width..], width, stride);
     }
 }
 
-/// Consecutive positions of all strips, the first of which is that of the first strip in `strips`.
+/// Copies consecutive positions of the depth to all micro-panels. `panels` starts at the first of them.
 #[inline(always)]
 fn copy_positions<T: Real, const N: usize>(
     from: [&[T]; N],
-    strips: &mut [T],
+    panels: &mut [T],
     width: usize,
     stride: usize,
 ) {
     let mut whole = from.map(|from| from.chunks_exact(width));
     let mut to = 0;
     for _ in 0..from[0].len() / width {
-        let strip = &mut strips[to..to + N * width];
-        for (to, from) in strip.chunks_exact_mut(width).zip(&mut whole) {
+        let panel = &mut panels[to..to + N * width];
+        for (to, from) in panel.chunks_exact_mut(width).zip(&mut whole) {
             if let Some(from) = from.next() {
                 to.copy_from_slice(from);
             }
@@ -174,28 +173,28 @@ fn copy_positions<T: Real, const N: usize>(
     }
     let rest = from[0].len() % width;
     if rest > 0 {
-        let strip = &mut strips[to..to + N * width];
-        for (to, from) in strip.chunks_exact_mut(width).zip(whole) {
+        let panel = &mut panels[to..to + N * width];
+        for (to, from) in panel.chunks_exact_mut(width).zip(whole) {
             to[..rest].copy_from_slice(from.remainder());
         }
     }
 }
 
-/// Columns that run along the depth become entries of a strip, a few columns at a time.
-fn transpose_strip<T: Real>(
+/// Packs columns that run along the depth into one micro-panel, [`SQUARE`] columns at a time.
+fn transpose_panel<T: Real>(
     side: &Side<'_, T>,
     columns: Range<usize>,
     depth: Range<usize>,
-    strip: &mut [T],
+    panel: &mut [T],
 ) {
-    let width = strip.len() / depth.len();
+    let width = panel.len() / depth.len();
     for first in columns.clone().step_by(SQUARE) {
         let count = SQUARE.min(columns.end - first);
         let mut from: [&[T]; SQUARE] = [&[]; SQUARE];
         for (j, from) in from[..count].iter_mut().enumerate() {
             *from = &side.column(first + j)[depth.clone()];
         }
-        T::transpose(&from[..count], &mut strip[first - columns.start..], width);
+        T::transpose(&from[..count], &mut panel[first - columns.start..], width);
     }
 }
 
@@ -205,7 +204,7 @@ mod tests {
     use super::*;
     use nalgebra::{DMatrix, DMatrixView};
 
-    /// MicroPanels of both orientations against the definition, on shapes around whole squares and strips.
+    /// Both orientations against the definition, on shapes around whole squares and micro-panels.
     fn copies_every_entry_to_its_place<T: Real>() {
         for width in [1, 6, 8, 12, 16, 24, 48] {
             for (len, depth) in [(1, 1), (15, 33), (16, 16), (50, 40), (97, 17), (200, 64)] {
@@ -224,11 +223,11 @@ mod tests {
                     let (along, positions) = (len / 4..len, depth / 3..depth);
                     let mut buffer = Aligned::new();
                     let (of_along, of_depth) = (along.clone(), positions.clone());
-                    let strips = pack(&side, width, of_along, of_depth, &mut buffer);
+                    let panels = pack(&side, width, of_along, of_depth, &mut buffer);
                     for index in 0..along.len().div_ceil(width) {
-                        let strip = strips.get(index);
-                        assert_eq!(strip.len(), width * positions.len());
-                        for (rest, &value) in strip.iter().enumerate() {
+                        let panel = panels.get(index);
+                        assert_eq!(panel.len(), width * positions.len());
+                        for (rest, &value) in panel.iter().enumerate() {
                             let p = positions.start + rest / width;
                             let i = along.start + index * width + rest % width;
                             let expected = match along_depth {

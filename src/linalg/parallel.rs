@@ -1,28 +1,26 @@
-//! How many threads a pass may use.
+//! How many threads a pass may use, and how its work is divided among them.
 
-/// How many threads a kernel may use: 1, or any number up to that of rayon's current pool.
+/// The number of threads that a kernel may use, from 1 to the size of rayon's current pool.
 ///
-/// The number never changes a bit of the result: work is split over the entries of a result, never
-/// over the terms of a sum.
+/// It never changes a bit of the result: threads share the entries of a result, never the terms of a sum.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Threads {
     count: usize,
-    /// Whether the products of the pass keep them awake, so that none has to be woken for less.
+    /// Whether the products of the pass keep the threads awake.
     awake: bool,
 }
 
-/// Below this many multiplications, waking a second thread costs more than it saves.
+/// Multiplications from which a second thread is worth waking.
 const PARALLEL_FROM: usize = 1 << 23;
-/// The same for the entries of an elementwise pass.
+/// Entries of an elementwise pass from which it is.
 const PARALLEL_PASS_FROM: usize = 1 << 16;
-/// The same where the threads are awake: the entries that are worth a part of their own, twice.
+/// Entries from which a second thread pays if it is awake: two parts of the smallest size.
 const PARALLEL_PART_FROM: usize = 1 << 14;
-/// The same for the entries of a pass that only reads them, and of which nothing else in the step
-/// has woken the threads.
+/// Entries of a pass that only reads them, with all threads asleep, from which waking one pays.
 const PARALLEL_READING_FROM: usize = 3 << 19;
 
 impl Threads {
-    /// As many as rayon's current pool has, 1 without rayon.
+    /// Returns the size of rayon's current pool, or 1 without rayon.
     pub(crate) fn available() -> Self {
         #[cfg(feature = "rayon")]
         let count = rayon::current_num_threads();
@@ -31,7 +29,7 @@ impl Threads {
         Self::at_most(count)
     }
 
-    /// At most so many; 0 and 1 both mean one.
+    /// Returns this many threads. 0 and 1 both mean a single thread.
     pub(crate) fn at_most(count: usize) -> Self {
         Self {
             count: count.max(1),
@@ -39,12 +37,12 @@ impl Threads {
         }
     }
 
-    /// Their number.
+    /// Returns their number.
     pub(crate) fn count(self) -> usize {
         self.count
     }
 
-    /// These threads during a pass of so many multiplications.
+    /// Returns these threads for a pass of this many multiplications.
     pub(crate) fn during(self, multiplications: usize) -> Self {
         Self {
             awake: self.worth(multiplications).count > 1,
@@ -52,7 +50,7 @@ impl Threads {
         }
     }
 
-    /// As many of them as so many multiplications are worth waking.
+    /// Returns as many of them as pay for this many multiplications.
     pub(crate) fn worth(self, multiplications: usize) -> Self {
         Self {
             count: self.count.min(multiplications / (PARALLEL_FROM / 2)).max(1),
@@ -60,7 +58,7 @@ impl Threads {
         }
     }
 
-    /// Whether an elementwise pass over so many entries is worth a second thread.
+    /// Returns whether a second thread pays for an elementwise pass over this many entries.
     pub(crate) fn for_pass(self, entries: usize) -> bool {
         let enough = if self.awake {
             PARALLEL_PART_FROM
@@ -70,7 +68,7 @@ impl Threads {
         self.count > 1 && entries >= enough
     }
 
-    /// How often to halve a pass that reads so many entries and does little with them.
+    /// Returns how often to halve a pass that only reads this many entries.
     pub(crate) fn depth_for_reading(self, entries: usize) -> u32 {
         if self.count <= 1 || entries < PARALLEL_READING_FROM {
             return 0;
@@ -78,8 +76,8 @@ impl Threads {
         self.count.next_power_of_two().ilog2()
     }
 
-    /// How often to halve a pass over so many entries: into a few parts per thread, as they need
-    /// not take the same time, but not into parts that are not worth it.
+    /// Returns how often to halve a pass over this many entries: into a few parts per thread, because
+    /// parts take different times, but into none too small.
     pub(crate) fn depth_for(self, entries: usize) -> u32 {
         if !self.for_pass(entries) {
             return 0;
@@ -88,8 +86,7 @@ impl Threads {
         (self.count.next_power_of_two().ilog2() + 3).min(parts.ilog2())
     }
 
-    /// Runs a whole pass inside rayon's pool, if there are several, so that its parts do not have
-    /// to enter the pool one by one.
+    /// Runs a whole pass inside rayon's pool, so that its parts need not enter it one by one.
     pub(crate) fn enter<R: Send>(self, pass: impl FnOnce() -> R + Send) -> R {
         #[cfg(feature = "rayon")]
         if self.count > 1 && rayon::current_thread_index().is_none() {
@@ -99,17 +96,16 @@ impl Threads {
     }
 }
 
-/// Runs both, at the same time if there is a thread to spare.
+/// Runs both, at the same time if a thread is free.
 ///
-/// Behind `dyn`, so that what rayon needs for it is compiled once, and not for every pair of closures
-/// in every crate that trains a model.
+/// Behind `dyn`, so that rayon's part is compiled once, not for every pair of closures.
 pub(crate) fn join(first: impl FnOnce() + Send, second: impl FnOnce() + Send) {
     #[inline(never)]
     fn both(first: &mut (dyn FnMut() + Send), second: &mut (dyn FnMut() + Send)) {
         #[cfg(feature = "rayon")]
         if rayon::current_thread_index().is_none() {
-            // From outside the pool, the calling thread does its share, instead of waking two of the
-            // pool's and then being woken itself.
+            // Outside the pool, the calling thread takes its share, instead of waking two threads and
+            // waiting for them.
             rayon::in_place_scope(|scope| {
                 scope.spawn(|_| second());
                 first();
@@ -138,9 +134,9 @@ pub(crate) fn join(first: impl FnOnce() + Send, second: impl FnOnce() + Send) {
     );
 }
 
-/// Slices that belong together and can be cut at the same place.
+/// Slices that can be cut at the same place.
 pub(crate) trait Divide: Sized + Send {
-    /// Two parts, or the whole where it is not worth cutting.
+    /// Returns two parts, or the whole if it is too small to cut.
     fn halves(self) -> Result<(Self, Self), Self>;
 }
 
@@ -161,7 +157,7 @@ pub(crate) fn split_each<T, const N: usize>(
     (firsts, rests)
 }
 
-/// Runs `body` on parts of `whole`, up to `2^depth` of them, on whichever threads are free.
+/// Runs `body` on up to `2^depth` parts of `whole`, on all free threads.
 pub(crate) fn divide<P: Divide>(whole: P, depth: u32, body: &(impl Fn(P) + Sync)) {
     if depth == 0 {
         return body(whole);

@@ -1,12 +1,56 @@
-//! Whether numbers are finite.
+//! Reductions: sums over entries, distances, and whether all entries are finite.
 
 use nalgebra::DMatrixView;
 
 use super::parallel::join;
-use super::{Threads, sum, vectorize};
+use super::{Scalar, Threads, vectorize};
 use crate::Real;
 
-/// Whether no value is NaN or infinite.
+/// Returns `Σ term(v)`, in a fixed order that suits vector code.
+#[inline(always)]
+pub(crate) fn sum<T: Real>(values: &[T], term: impl Fn(T) -> T) -> T {
+    // The compiler may not split a sum: floating-point addition does not associate.
+    const LANES: usize = 32;
+    let mut lanes = [T::zero(); LANES];
+    let chunks = values.chunks_exact(LANES);
+    let rest = chunks.remainder();
+    for chunk in chunks {
+        for (lane, &value) in lanes.iter_mut().zip(chunk) {
+            *lane += term(value);
+        }
+    }
+    for (lane, &value) in lanes.iter_mut().zip(rest) {
+        *lane += term(value);
+    }
+    let mut half = LANES / 2;
+    while half > 0 {
+        for lane in 0..half {
+            let other = lanes[lane + half];
+            lanes[lane] += other;
+        }
+        half /= 2;
+    }
+    lanes[0]
+}
+
+/// Returns `‖a − b‖²`.
+pub(crate) fn distance_squared<T: Real>(a: &[T], b: &[T]) -> T {
+    vectorize(
+        #[inline(always)]
+        || {
+            const LANES: usize = 32;
+            let mut lanes = [T::zero(); LANES];
+            for (a, b) in a.chunks(LANES).zip(b.chunks(LANES)) {
+                for ((lane, &a), &b) in lanes.iter_mut().zip(a).zip(b) {
+                    *lane = Scalar::fma(a - b, a - b, *lane);
+                }
+            }
+            sum(&lanes, |lane| lane)
+        },
+    )
+}
+
+/// Returns whether no value is NaN or infinite.
 pub(crate) fn all_finite<T: Real>(values: &[T]) -> bool {
     #[allow(clippy::eq_op)] // v − v is 0 for finite v and NaN for all others
     let sum = vectorize(
@@ -16,7 +60,7 @@ pub(crate) fn all_finite<T: Real>(values: &[T]) -> bool {
     sum.is_finite()
 }
 
-/// Whether no entry is NaN or infinite. Many entries are read by several threads.
+/// [`all_finite`] of a matrix. Several threads read many entries.
 pub(crate) fn all_finite_columns<T: Real>(matrix: DMatrixView<'_, T>, threads: Threads) -> bool {
     halves_finite(matrix, threads.depth_for_reading(matrix.len()))
 }
@@ -42,7 +86,7 @@ mod tests {
     use super::*;
     use nalgebra::DMatrix;
 
-    /// Enough entries for several threads, one of which is not finite.
+    /// Enough entries for several threads. One entry is not finite.
     #[test]
     fn finds_what_is_not_finite_wherever_it_is() {
         let mut matrix = DMatrix::from_element(1 << 16, 25, f32::MAX);

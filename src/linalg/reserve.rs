@@ -1,11 +1,11 @@
-//! Memory whose size a caller chooses: an error where there is none, not the end of the process.
+//! Allocations of sizes that a caller chooses. They return an error when memory runs out.
 
 use nalgebra::DMatrix;
 
 use crate::Real;
 use crate::error::{Error, require};
 
-/// `count` times the same entry; `None` if there is no room for them.
+/// Returns `count` copies of an entry, or `None` without memory for them.
 pub(crate) fn try_filled<U: Clone>(entry: U, count: usize) -> Option<Vec<U>> {
     let mut entries = Vec::new();
     entries.try_reserve_exact(count).ok()?;
@@ -13,7 +13,7 @@ pub(crate) fn try_filled<U: Clone>(entry: U, count: usize) -> Option<Vec<U>> {
     Some(entries)
 }
 
-/// Makes room for `count` more entries of what `name` counts.
+/// Reserves memory for `count` more entries; errors call the count `name`.
 pub(crate) fn reserve<U>(
     entries: &mut Vec<U>,
     count: usize,
@@ -27,7 +27,7 @@ pub(crate) fn check(fits: bool, name: &'static str, count: usize) -> Result<(), 
     require(fits, name, requirement, f64::of_count(count))
 }
 
-/// [`try_filled`] with entries of what `name` counts.
+/// [`try_filled`] with an error that calls the count `name`.
 pub(crate) fn filled<U: Clone>(
     entry: U,
     count: usize,
@@ -38,7 +38,7 @@ pub(crate) fn filled<U: Clone>(
     Ok(entries.unwrap_or_default())
 }
 
-/// A matrix of zeros; `name` counts its columns.
+/// Returns a matrix of zeros; errors call its columns `name`.
 pub(crate) fn matrix<T: Real>(
     rows: usize,
     columns: usize,

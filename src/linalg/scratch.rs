@@ -1,17 +1,17 @@
-//! The threads and the buffers that kernels work with.
+//! The threads and buffers of the kernels.
 
 use super::Threads;
 use super::column_panels::Partials;
 use super::packing::PackBuffers;
 
-/// What a kernel needs beside its operands. Once grown, none of them allocates.
+/// What a kernel needs besides its operands. Once it has grown, kernels do not allocate.
 #[derive(Debug, Clone)]
 pub(crate) struct Scratch<T> {
-    /// Set by the caller; all that there are otherwise.
+    /// The caller's limit. `None` allows all threads.
     limit: Option<usize>,
     pub(crate) threads: Threads,
     pub(super) partials: Partials<T>,
-    /// One for each thread of a product.
+    /// One per thread of a product.
     pub(super) pack_buffers: Vec<PackBuffers<T>>,
 }
 
@@ -27,24 +27,24 @@ impl<T> Default for Scratch<T> {
 }
 
 impl<T> Scratch<T> {
-    /// Limits the threads; 0 and 1 both mean one.
+    /// Sets the maximum number of threads. 0 and 1 both mean a single thread.
     pub(crate) fn limit_threads(&mut self, threads: usize) {
         self.limit = Some(threads.max(1));
     }
 
-    /// Limits the threads as another's are.
+    /// Takes over the limit of another.
     pub(crate) fn limit_as(&mut self, other: &Self) {
         self.limit = other.limit;
     }
 
-    /// The threads that a pass which begins now may use.
+    /// Returns the threads for a pass that starts now, and keeps them.
     pub(crate) fn take_threads(&mut self) -> Threads {
         let available = Threads::available().count();
         self.threads = Threads::at_most(self.limit.map_or(available, |limit| limit.min(available)));
         self.threads
     }
 
-    /// The same for a pass of so many multiplications.
+    /// [`take_threads`](Self::take_threads) for a pass of this many multiplications.
     pub(crate) fn take_threads_for(&mut self, multiplications: usize) -> Threads {
         self.threads = self.take_threads().during(multiplications);
         self.threads

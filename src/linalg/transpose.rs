@@ -1,4 +1,4 @@
-//! The transposition of a few columns, square by square, in registers.
+//! Transposition of a few columns, square by square, in registers.
 
 use pulp::{Simd, WithSimd};
 use wide::{f32x4, f64x2};
@@ -42,8 +42,7 @@ macro_rules! transpose {
                 }
             }
 
-            /// All squares of `L` columns and as many positions by `square`, and what does not fill one
-            /// entry by entry.
+            /// Transposes whole squares of `L` columns by `square`, and the rest entry by entry.
             #[inline(always)]
             fn squares<const L: usize>(
                 from: &[&[$float]],
@@ -73,10 +72,10 @@ macro_rules! transpose {
                 }
             }
 
-            /// A square of the widest vectors.
+            /// Transposes a square of the widest vectors.
             ///
-            /// Exchanges, for every distance d = 1, 2, 4, …, the entries (i, j + d) and (i + d, j), for
-            /// all i and j that do not have the bit d: together that is the transpose.
+            /// For every distance d = 1, 2, 4, …, exchanges the entries (i, j + d) and (i + d, j) of all i
+            /// and j without the bit d.
             #[inline(always)]
             fn square<S: Simd>(
                 simd: S,
@@ -94,8 +93,7 @@ macro_rules! transpose {
                 $(
                     let bit = simd.$splat_int($distance);
                     let has_bit = simd.$equal(simd.$and(index, bit), bit);
-                    // Written out, so that the rows stay in registers: in an array that a variable
-                    // indexes they do not.
+                    // Written out, because an array that a variable indexes does not stay in registers.
                     $(
                         let (upper, lower) = (rows[$i], rows[$j]);
                         rows[$i] = simd.$select(has_bit, simd.$rotate_right(lower, $distance), upper);
@@ -108,8 +106,8 @@ macro_rules! transpose {
                 }
             }
 
-            /// A square of the vectors that every machine has. With 256 bits, where to rotate is to
-            /// shuffle twice and to join, it is the fastest too.
+            /// Transposes a square of the vectors that every machine has. It is the fastest with 256 bits
+            /// too, where a rotation takes three instructions.
             #[inline(always)]
             fn small_square(
                 from: &[&[$float]; $few_lanes],
@@ -157,7 +155,7 @@ mod tests {
 
     macro_rules! on_vectors_of_every_extent {
         ($test:ident, $name:ident, $float:ident) => {
-            /// As the vectors of this machine are of one extent only, those of others are emulated.
+            /// On the vectors of this machine and on emulated ones.
             #[test]
             fn $test() {
                 for (columns, depth, width) in [

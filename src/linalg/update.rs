@@ -1,12 +1,13 @@
-//! The update of parameters by an optimizer, in parts on several threads.
+//! Passes over several vectors of one length, in parts on several threads.
 
 use super::parallel::{Divide, Threads, divide, split_each};
 use super::vectorize;
 use crate::Real;
 
-/// Runs `rule(θ, g, states)` on parts that belong together of all the slices, on whichever threads
-/// are free. The rule must treat every entry on its own, and is compiled for the vectors of this
-/// machine: see [`vectorize`].
+/// Runs `rule(theta, gradient, states)` on the same part of all slices, on any number of threads.
+///
+/// The rule must treat every entry on its own. It is compiled for the vectors of this machine: see
+/// [`vectorize`].
 pub(crate) fn update<T: Real, const N: usize>(
     theta: &mut [T],
     gradient: &[T],
@@ -36,7 +37,7 @@ struct Part<'a, T, const N: usize> {
 
 impl<T: Real, const N: usize> Divide for Part<'_, T, N> {
     fn halves(self) -> Result<(Self, Self), Self> {
-        // At whole cache lines, as far as the slices begin at one.
+        // At whole cache lines, if the slices start at one.
         let half = (self.theta.len() / 2).next_multiple_of(64);
         if half >= self.theta.len() {
             return Err(self);

@@ -1,14 +1,14 @@
-//! Sums of multiples of columns that lie anywhere: an entry of the sum stays in its register until all
-//! of them have been added.
+//! Weighted sums of columns that lie anywhere. An entry of the sum stays in its register until all columns
+//! are added.
 
 use pulp::{Simd, WithSimd};
 
 use super::gemm::Write;
 
-macro_rules! combine {
+macro_rules! weighted_sum {
     ($name:ident, $float:ident, $splat:ident, $mul_add:ident, $as_simd:ident,
      $as_mut_simd:ident, $partial_load:ident, $partial_store:ident) => {
-        /// `out ← Σ value · column` over `count` pairs, in their order, added to what `write` says.
+        /// `out ← Σ value · column` over `count` pairs, in their order; `out ← out + Σ …` with [`Write::Add`].
         pub(super) struct $name<'a, P> {
             pub(super) out: &'a mut [$float],
             pub(super) write: Write,
@@ -41,7 +41,7 @@ macro_rules! combine {
             }
 
             impl<'a, P: Fn(usize) -> (&'a [$float], $float)> $name<'_, P> {
-                /// `N` vectors of the result.
+                /// Computes `N` vectors of the result.
                 #[inline(always)]
                 fn vectors<S: Simd, const N: usize>(&mut self, simd: S, first: usize) {
                     let out = &mut S::$as_mut_simd(self.out).0[first..first + N];
@@ -63,7 +63,7 @@ macro_rules! combine {
                     }
                 }
 
-                /// What does not fill a vector.
+                /// Computes the entries that do not fill a vector.
                 #[inline(always)]
                 fn tail<S: Simd>(&mut self, simd: S) {
                     let out = S::$as_mut_simd(self.out).1;
@@ -86,7 +86,7 @@ macro_rules! combine {
     };
 }
 
-combine!(
+weighted_sum!(
     WeightedSumF32,
     f32,
     splat_f32s,
@@ -96,7 +96,7 @@ combine!(
     partial_load_f32s,
     partial_store_f32s
 );
-combine!(
+weighted_sum!(
     WeightedSumF64,
     f64,
     splat_f64s,
@@ -113,8 +113,8 @@ mod tests {
     use super::*;
     use crate::linalg::run_on;
 
-    /// Every length around whole vectors, and none, one, or several columns; on the vectors of this
-    /// machine and, emulated, on those of others.
+    /// Every length around whole vectors with none, one, or several columns, on the vectors of this machine
+    /// and on emulated ones.
     #[test]
     fn agrees_with_one_multiply_add_after_the_other() {
         for len in (0..80).chain([127, 128, 129, 300]) {

@@ -1,10 +1,10 @@
 //! Sums beyond the range of `f64`.
 
-/// `significand · 2^exponent`: a sum of finite numbers, or of their squares, that neither overflows
-/// nor vanishes.
+/// `significand · 2^exponent`: a sum of finite numbers or of their squares that neither overflows nor
+/// underflows.
 ///
-/// The exponent is 0 for terms of ordinary size, and everything is then the arithmetic of `f64`, bit
-/// by bit. Elsewhere the terms are scaled by a power of two, which rounds nothing.
+/// The exponent is 0 for terms of ordinary size. The bits are then those of plain `f64` arithmetic. Other
+/// terms are scaled by a power of two, without rounding.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub(crate) struct Wide {
     significand: f64,
@@ -28,7 +28,7 @@ impl Wide {
         }
     }
 
-    /// `value²`
+    /// Returns `value²`.
     pub(crate) fn square(value: f64) -> Self {
         let Self {
             significand,
@@ -40,7 +40,7 @@ impl Wide {
         }
     }
 
-    /// `Σ (a − b)²`, which may be infinite without scaling even where all `a` and `b` are finite.
+    /// Returns `Σ (a − b)²`. In plain `f64` it can overflow for finite `a` and `b`.
     pub(crate) fn squared_distance(pairs: impl Iterator<Item = (f64, f64)> + Clone) -> Self {
         let exponent = scale_of(largest(pairs.clone().map(|(a, b)| a - b)));
         let [half, rest] = powers(-exponent);
@@ -54,9 +54,8 @@ impl Wide {
         }
     }
 
-    /// Moves the running `means` to include `values`, the `1/share`-th, and returns by how much
-    /// `Σ ‖x − mean‖²` grows (Welford 1962). The textbook `Σx² − m·mean²` loses all digits for data
-    /// far from 0.
+    /// Includes `values` in the running `means` with weight `share`, and returns the growth of
+    /// `Σ ‖x − mean‖²` (Welford 1962). The textbook `Σx² − m·mean²` loses all digits for data far from 0.
     pub(crate) fn welford(
         means: &mut [f64],
         values: impl Iterator<Item = f64> + Clone,
@@ -91,7 +90,7 @@ impl Wide {
         }
     }
 
-    /// `self / count`, rounded once.
+    /// Returns `self / count`, rounded once.
     pub(crate) fn over(self, count: f64) -> Self {
         Self {
             significand: self.significand / count,
@@ -99,7 +98,7 @@ impl Wide {
         }
     }
 
-    /// `self · other`, rounded once.
+    /// Returns `self · other`, rounded once.
     pub(crate) fn times(self, other: Self) -> Self {
         let (a, b) = (self.normalized(), other.normalized());
         Self {
@@ -108,7 +107,7 @@ impl Wide {
         }
     }
 
-    /// `self / other`, rounded once.
+    /// Returns `self / other`, rounded once.
     pub(crate) fn per(self, other: Self) -> Self {
         let (a, b) = (self.normalized(), other.normalized());
         Self {
@@ -137,12 +136,12 @@ impl Wide {
         self.significand > 0.0
     }
 
-    /// Infinity beyond the largest number, 0 below the smallest.
+    /// Returns the nearest `f64`: infinity on overflow, 0 on underflow.
     pub(crate) fn to_f64(self) -> f64 {
         shift(self.significand, self.exponent)
     }
 
-    /// The same number with a significand in [1, 2), if it is not 0.
+    /// Returns the same number with a significand in [1, 2), unless it is 0.
     fn normalized(self) -> Self {
         let by = exponent_of(self.significand.abs());
         Self {
@@ -152,8 +151,8 @@ impl Wide {
     }
 }
 
-/// The exponent of a power of two by which numbers of at most this magnitude can be divided, and then
-/// squared and added: 0 if they can be as they are.
+/// Returns the exponent of a power of two. Numbers up to this magnitude, divided by it, can be squared and
+/// added. It is 0 if they need no scaling.
 pub(crate) fn scale_of(magnitude: f64) -> i32 {
     let exponent = exponent_of(magnitude);
     if exponent.abs() <= ORDINARY {
@@ -167,7 +166,7 @@ fn largest(values: impl Iterator<Item = f64>) -> f64 {
     values.map(f64::abs).fold(0.0, f64::max)
 }
 
-/// ⌊log₂ magnitude⌋; 0 for 0, and 1025 for infinity, beyond the difference of any two numbers.
+/// Returns ⌊log₂ magnitude⌋; 0 for 0, and 1025 for infinity, above the difference of any two numbers.
 fn exponent_of(magnitude: f64) -> i32 {
     const BIAS: i32 = 1023;
     #[allow(clippy::cast_possible_truncation)] // 12 bits
@@ -183,13 +182,13 @@ fn exponent_of(magnitude: f64) -> i32 {
     }
 }
 
-/// Two powers of two whose product is 2^exponent, which itself may be out of range: up to 2^±2044.
+/// Returns two powers of two whose product is 2^exponent, for exponents up to ±2044.
 pub(crate) fn powers(exponent: i32) -> [f64; 2] {
     let half = exponent / 2;
     [half, exponent - half].map(|exponent| 2_f64.powi(exponent))
 }
 
-/// `value · 2^exponent`
+/// Returns `value · 2^exponent`.
 pub(crate) fn shift(value: f64, exponent: i32) -> f64 {
     if exponent == 0 {
         return value;

@@ -86,7 +86,7 @@ mod tests {
     #[test]
     fn every_penalty_is_among_the_variants_of_the_tests() {
         let mut counts = [0; 8];
-        let mut left = include!("../../tests/variants/penalties.in").to_vec();
+        let mut left = include!("../../tests/common/penalties.in").to_vec();
         while let Some(description) = left.pop() {
             counts[match description {
                 Description::None => 0,

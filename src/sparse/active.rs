@@ -1,5 +1,4 @@
-//! Hidden activations of which few are not zero: what costs O(units · samples) for dense ones costs
-//! O(active) here.
+//! The active units of a batch, by sample and by unit.
 
 use std::ops::Range;
 
@@ -7,34 +6,34 @@ use nalgebra::DMatrixView;
 
 use super::compact::compact_pairs;
 use crate::Real;
-use crate::linalg::Scratch;
-use crate::linalg::Write;
-use crate::linalg::{Divide, divide};
+use crate::linalg::{Divide, Scratch, Write, divide};
 
-/// The active units of each sample, and the samples of each unit in which it is active.
+/// The active units of each sample, and the samples in which each unit is active.
+///
+/// Indices have 32 bits, to halve what is read.
 #[derive(Debug, Clone)]
 pub(crate) struct ActiveUnits<T> {
-    /// Room for each sample.
+    /// The capacity of each sample.
     stride: usize,
-    /// How much of it is used.
+    /// The number of active units of each sample.
     lens: Vec<u32>,
-    /// The active units of sample `i`, ascending, from `i · stride` on, and their activations.
+    /// The active units of sample `i`, ascending, and their activations, from `i · stride` on.
     units: Vec<u32>,
     values: Vec<T>,
-    /// Where unit `j` starts in what follows; one more at the end.
+    /// Where unit `j` starts in the vectors below; one more at the end.
     starts: Vec<u32>,
-    /// The samples of each unit, ascending, and its activations in them.
+    /// The samples in which each unit is active, ascending, and its activations.
     samples: Vec<u32>,
     activations: Vec<T>,
-    /// One for each of these.
+    /// A slope of each of these activations.
     slopes: Vec<T>,
-    /// Another for each, where a pass needs two.
+    /// A second slope of each, for passes that need two.
     second_slopes: Vec<T>,
 }
 
-/// ActiveUnits unit by unit.
+/// [`ActiveUnits`] sorted by unit.
 pub(super) struct ByUnit<'a, T> {
-    /// Where each unit starts in what follows; one more at the end.
+    /// Where each unit starts in the slices below; one more at the end.
     pub(super) starts: &'a [u32],
     pub(super) samples: &'a [u32],
     pub(super) activations: &'a [T],
@@ -60,7 +59,7 @@ impl<T> Default for ActiveUnits<T> {
     }
 }
 
-/// Columns of a matrix, with the room for the codes of each.
+/// Columns of a matrix, with the room for the active units of each.
 struct Columns<'a, T> {
     rows: usize,
     stride: usize,
@@ -97,7 +96,7 @@ impl<T: Real> Divide for Columns<'_, T> {
 }
 
 impl<T: Real> ActiveUnits<T> {
-    /// Makes room for `stride` active units in each of `samples` samples.
+    /// Reserves room for `stride` active units in each of `samples` samples.
     pub(crate) fn prepare(&mut self, samples: usize, stride: usize) {
         self.stride = stride;
         if self.lens.len() < samples {
@@ -109,8 +108,8 @@ impl<T: Real> ActiveUnits<T> {
         }
     }
 
-    /// Takes from each column of `matrix`, the first being sample `first`, the units and values that
-    /// `pick(column, units, values)` writes, ascending. `pick` returns their number.
+    /// Fills samples from `first` on with what `pick(column, units, values)` writes, ascending, for each column of
+    /// `matrix`. `pick` returns the number of active units.
     pub(crate) fn fill(
         &mut self,
         matrix: &mut [T],
@@ -142,8 +141,10 @@ impl<T: Real> ActiveUnits<T> {
         });
     }
 
-    /// Keeps the entries of `h` for which `counts` is true. Returns `false` if a column has more of them than
-    /// an eighth of its entries.
+    /// Collects the entries of `h` for which `counts` is true. Returns `false` if they are more than an
+    /// eighth of a column.
+    ///
+    /// `counts` must be false for a positive 0.
     pub(crate) fn compress(
         &mut self,
         h: &mut [T],
@@ -161,7 +162,7 @@ impl<T: Real> ActiveUnits<T> {
             .all(|&len| len as usize <= self.stride)
     }
 
-    /// Takes the activations of the same units from `h` instead, a sample per column of `rows` entries.
+    /// Replaces the activations by those of the same units in `h`, one sample per column of `rows` entries.
     pub(crate) fn revalue(&mut self, h: &[T], rows: usize) {
         for (i, h) in h.chunks_exact(rows).enumerate() {
             let active = self.active(i);
@@ -172,19 +173,19 @@ impl<T: Real> ActiveUnits<T> {
         }
     }
 
-    /// Where the active units of a sample lie.
+    /// Returns the place of a sample's active units.
     fn active(&self, i: usize) -> Range<usize> {
         let start = i * self.stride;
         start..start + self.lens[i] as usize
     }
 
-    /// The active units of a sample and their activations.
+    /// Returns the active units of a sample and their activations.
     pub(super) fn of_sample(&self, i: usize) -> (&[u32], &[T]) {
         let active = self.active(i);
         (&self.units[active.clone()], &self.values[active])
     }
 
-    /// Sorts the codes of `count` samples by unit.
+    /// Sorts the first `count` samples by unit.
     pub(crate) fn sort_by_unit(&mut self, units: usize, count: usize) {
         self.starts.clear();
         self.starts.resize(units + 1, 0);
@@ -204,7 +205,7 @@ impl<T: Real> ActiveUnits<T> {
             self.activations.resize(total, T::zero());
             self.slopes.resize(total, T::zero());
         }
-        // Each start moves to its end while its unit is filled, and is then the next unit's.
+        // Filling a unit moves its start to its end, which is the start of the next.
         for i in 0..count {
             for slot in self.active(i) {
                 let place = &mut self.starts[self.units[slot] as usize];
@@ -217,7 +218,7 @@ impl<T: Real> ActiveUnits<T> {
         self.starts[0] = 0;
     }
 
-    /// Whether unit `j` is active in one of the samples that were last sorted by unit.
+    /// Returns whether unit `j` is active in a sample that was last sorted by unit.
     pub(crate) fn is_active(&self, j: usize) -> bool {
         self.starts[j] < self.starts[j + 1]
     }
@@ -238,7 +239,7 @@ impl<T: Real> ActiveUnits<T> {
         }
     }
 
-    /// `out ← D h` of these units alone, added to what `write` says.
+    /// `out ← D h` over the units in `range` alone; `out ← out + D h` with [`Write::Add`].
     pub(crate) fn decode(
         &self,
         out: &mut [T],
@@ -262,7 +263,7 @@ impl<T: Real> ActiveUnits<T> {
     }
 }
 
-/// Numbers of units and samples are kept in 32 bits, to halve what is read.
+/// Returns the index of a unit or sample in 32 bits.
 #[allow(clippy::cast_possible_truncation)] // more of them would not fit into memory
 pub(super) fn index(value: usize) -> u32 {
     debug_assert!(u32::try_from(value).is_ok());

@@ -1,19 +1,19 @@
-//! The entries of a column that count, of which there are few.
+//! Stream compaction: the few entries of a column that count, in their order.
 
 use super::active::index;
 use crate::Real;
 use crate::linalg::vectorize;
 
-/// Entries that are looked at together: a vector or two. 8 made sparse steps 1.00 to 1.05 times as fast on
-/// AMD Zen 3.
+/// Entries that are tested at a time: a vector or two. With 8, sparse steps are 1.00 to 1.05 times as fast
+/// on AMD Zen 3.
 const BLOCK: usize = 16;
 
-/// Calls `write(number, position, entry)` for all of `entries` that `counts`, with the number of those
-/// before it, and returns how many there are.
+/// Calls `write(number, position, entry)` for the entries for which `counts` is true, numbered from 0.
+/// Returns how many they are.
 ///
-/// It may also be called for one that does not count, and then again with the same number for the next
-/// one: an entry is written before it is known to count, as a branch would be guessed wrongly too
-/// often. `counts` should have no branch either, not even that of `&&`.
+/// `write` may also see an entry that does not count, and then the next one under the same number. An
+/// entry is written before it is tested, because a branch would be mispredicted too often. Use no `&&`
+/// in `counts`, which branches too.
 pub(super) fn compact<T: Real>(
     entries: &[T],
     counts: impl Fn(T) -> bool,
@@ -31,7 +31,7 @@ pub(super) fn compact<T: Real>(
                 }
             };
             for (block, entries) in blocks.iter().enumerate() {
-                // Most hold nothing, and a vector comparison says so.
+                // Most blocks are empty, which a vector comparison tells.
                 if entries
                     .iter()
                     .fold(false, |any, &entry| any | counts(entry))
@@ -45,7 +45,7 @@ pub(super) fn compact<T: Real>(
     )
 }
 
-/// [`compact`] of positions and entries, as far as there is room for them.
+/// [`compact`] into `positions` and `values`, up to their length.
 pub(crate) fn compact_pairs<T: Real>(
     entries: &[T],
     counts: impl Fn(T) -> bool,
@@ -63,7 +63,7 @@ pub(crate) fn compact_pairs<T: Real>(
 mod tests {
     use super::*;
 
-    /// Every length around whole blocks, with none, some, and all that count, and no room for the last.
+    /// Every length around whole blocks. None, some, or all entries count; the last one has no room.
     #[test]
     fn agrees_with_a_filter() {
         for len in (0..40).chain([64, 100]) {

@@ -1,5 +1,4 @@
-//! Columns without their zeros, kept one after the other: however the entries are spread over the
-//! columns, there is no room between them.
+//! Compressed sparse columns (CSC): the entries that are not 0, column after column, without gaps.
 
 use std::ops::Range;
 
@@ -8,14 +7,12 @@ use nalgebra::DMatrixView;
 use super::active::ActiveUnits;
 use super::compact::compact_pairs;
 use crate::Real;
-use crate::linalg::Write;
-use crate::linalg::{Divide, divide};
-use crate::linalg::{Scratch, vectorize};
+use crate::linalg::{Divide, Scratch, Write, divide, vectorize};
 
-/// The entries that are not 0 of each column.
+/// A matrix in compressed sparse columns.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Csc<T> {
-    /// Where each column starts in what follows; one more at the end.
+    /// Where each column starts in the vectors below; one more at the end.
     pub(crate) offsets: Vec<usize>,
     /// Ascending within a column.
     pub(crate) rows: Vec<u32>,
@@ -23,7 +20,7 @@ pub(crate) struct Csc<T> {
 }
 
 impl<T: Real> Csc<T> {
-    /// No columns.
+    /// Returns a matrix without columns.
     pub(crate) fn new() -> Self {
         Self {
             offsets: vec![0],
@@ -32,25 +29,25 @@ impl<T: Real> Csc<T> {
         }
     }
 
-    /// Takes all columns away, and keeps their room.
+    /// Removes all columns, and keeps the capacity.
     pub(crate) fn clear(&mut self) {
         self.offsets.truncate(1);
         self.rows.clear();
         self.values.clear();
     }
 
-    /// The number of columns.
+    /// Returns the number of columns.
     pub(crate) fn len(&self) -> usize {
         self.offsets.len() - 1
     }
 
-    /// The rows and the values of a column, if there is one.
+    /// Returns the rows and values of a column, or `None` beyond the last.
     pub(crate) fn column(&self, column: usize) -> Option<(&[u32], &[T])> {
         let range = *self.offsets.get(column)?..*self.offsets.get(column + 1)?;
         Some((&self.rows[range.clone()], &self.values[range]))
     }
 
-    /// Appends the columns of `matrix`, which are `rows` long.
+    /// Appends the columns of `matrix`, which has `rows` rows.
     pub(crate) fn append(&mut self, matrix: &[T], rows: usize, scratch: &Scratch<T>) {
         let (first, depth) = (self.len(), scratch.threads.depth_for(matrix.len()));
         self.offsets.resize(first + 1 + matrix.len() / rows, 0);
@@ -89,7 +86,7 @@ impl<T: Real> Csc<T> {
         }
     }
 
-    /// `out ← D C` for these columns C of all: each is a sum over its entries alone.
+    /// `out ← D C` for a range of columns C.
     pub(crate) fn product(
         &self,
         out: &mut [T],
@@ -112,7 +109,7 @@ impl<T: Real> Csc<T> {
     }
 }
 
-/// Columns of a matrix, and for each the number of its entries that are not 0.
+/// Columns of a matrix, and the number of entries of each that are not 0.
 struct Counts<'a, T> {
     rows: usize,
     matrix: &'a [T],
@@ -149,11 +146,11 @@ impl<T: Real> Counts<'_, T> {
     }
 }
 
-/// Columns of a matrix, and the exact room for their entries that are not 0.
+/// Columns of a matrix, and the room for their entries that are not 0.
 struct Columns<'a, T> {
     height: usize,
     matrix: &'a [T],
-    /// The first is that of the first entry in `rows` and `values`.
+    /// The first belongs to the first entry of `rows` and `values`.
     offsets: &'a [usize],
     rows: &'a mut [u32],
     values: &'a mut [T],

@@ -1,10 +1,10 @@
-//! Selection of the largest entries.
+//! The k-th largest entry, by bisection.
 
 use crate::Real;
 use crate::linalg::vectorize;
 
-/// What separates the `k` largest magnitudes from the rest: those above `threshold` are among
-/// them, and so are the first `ties` of those equal to it.
+/// The k-th largest magnitude. The `k` largest are those above `threshold`, and the first `ties` of those
+/// equal to it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct KthLargest<T> {
     pub(crate) threshold: T,
@@ -12,7 +12,7 @@ pub(crate) struct KthLargest<T> {
 }
 
 impl<T: Real> KthLargest<T> {
-    /// The threshold of the `k` largest `|values|`, for `1 ≤ k ≤ values.len()`.
+    /// Finds the k-th largest of `|values|`, for `1 ≤ k ≤ values.len()`.
     pub(crate) fn of_magnitudes(values: &[T], k: usize) -> Self {
         let threshold = reached_by(values, k, 1);
         let above = values.iter().filter(|v| v.abs() > threshold).count();
@@ -23,11 +23,10 @@ impl<T: Real> KthLargest<T> {
     }
 }
 
-/// A magnitude that at least `k` of the `|values|` reach, for `1 ≤ k ≤ values.len()`; fewer reach the
-/// one that lies `units` of its last place above it.
+/// Returns a magnitude that at least `k` of `|values|` reach, for `1 ≤ k ≤ values.len()`. Fewer than `k`
+/// reach the one `units` in the last place above it.
 ///
-/// Bisects the bits of a magnitude, which are ordered as the magnitudes are: without scratch space,
-/// and each probe is one vector pass.
+/// Bisects the bits, which have the order of the magnitudes. Each probe is one vector pass.
 pub(super) fn reached_by<T: Real>(values: &[T], k: usize, units: u64) -> T {
     vectorize(
         #[inline(always)]
@@ -47,17 +46,17 @@ pub(super) fn reached_by<T: Real>(values: &[T], k: usize, units: u64) -> T {
     )
 }
 
-/// The smallest number above 0 that is not below `bound`.
+/// Returns `bound`, or the smallest number above 0 if that is larger.
 pub(super) fn above_zero<T: Real>(bound: T) -> T {
     let smallest = T::from_magnitude_bits(1);
     if bound > smallest { bound } else { smallest }
 }
 
-/// How many of the `|values|` reach `threshold`.
+/// Returns how many of `|values|` reach `threshold`.
 #[inline(always)]
 fn count_from<T: Real>(values: &[T], threshold: T) -> usize {
     let mut count = 0;
-    // Counted in the scalar itself, which holds every count below 2²⁴ exactly.
+    // In the scalar itself, which is exact below 2²⁴.
     for block in values.chunks(1 << 20) {
         let of_block = crate::linalg::sum(block, |v| {
             if v.abs() >= threshold {
@@ -71,7 +70,7 @@ fn count_from<T: Real>(values: &[T], threshold: T) -> usize {
     count
 }
 
-/// Sets all but the `k` largest of the non-negative `values` to 0; of equal values the first win.
+/// Sets all but the `k` largest of the non-negative `values` to 0. Of equal values, the first win.
 pub(crate) fn keep_top_k<T: Real>(values: &mut [T], k: usize) {
     if k >= values.len() {
         return;

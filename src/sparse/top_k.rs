@@ -1,5 +1,4 @@
-//! Selection of the largest pre-activations of a sample, of which almost all are out of the running
-//! at first sight.
+//! The k largest entries of a sample. A bound rules out almost all others at first sight.
 
 use super::active::index;
 use super::compact::compact_pairs;
@@ -7,19 +6,20 @@ use super::kth_largest::{above_zero, keep_top_k, reached_by};
 use crate::Real;
 use crate::linalg::vectorize;
 
-/// Entries that are looked at together: two vectors, as each waits for what it was compared with.
+/// Entries that are compared at a time: two vectors, because each waits for its last comparison.
 const LANES: usize = 32;
-/// There is room for so many groups, and for so many entries that stay in the running.
+/// The most groups, and the most entries that reach the bound.
 const GROUPS: usize = 1024;
 const CANDIDATES: usize = GROUPS / 2;
 
-/// Writes the `k` largest positive entries of `z + bias` and their positions, ascending, to
-/// `values` and `positions`, and returns how many there are; of equal entries the first win. A NaN
-/// is passed on, alone. Leaves `z` undefined.
+/// Writes the `k` largest positive entries of `z + bias` to `values`, and their positions, ascending, to
+/// `positions`. Returns how many they are.
 ///
-/// The `k`-th largest of the maxima of groups of entries is a bound that all `k` largest entries
-/// reach. A group is what shares a lane in a block of consecutive entries: all maxima are one vector
-/// pass, and what is then read again of a block lies close together.
+/// Of equal entries, the first win. A NaN or an infinity is returned alone. Leaves `z` undefined.
+///
+/// All `k` largest entries reach the k-th largest of the maxima of groups. A group is a lane of a block
+/// of consecutive entries: one vector pass finds all maxima, and entries that are read again lie close
+/// together.
 pub(crate) fn top_k<T: Real>(
     z: &mut [T],
     bias: &[T],
@@ -42,7 +42,7 @@ pub(crate) fn top_k<T: Real>(
         return select_from_few(z, bias, k, positions, values);
     }
     let maxima = maxima.as_flattened();
-    // Exact in its first bits: a few more stay in the running, and it is found in half of the time.
+    // In its first bits only: it lets a few more entries pass, and takes half the time.
     let bound = reached_by(maxima, k, T::infinity_bits() >> 15);
     let bound = above_zero(bound);
 
@@ -60,7 +60,7 @@ pub(crate) fn top_k<T: Real>(
         running = append(&mut candidates, running, entries, |i| value(i) >= bound);
     }
     if running > CANDIDATES {
-        return select_from_few(z, bias, k, positions, values); // so many are equal
+        return select_from_few(z, bias, k, positions, values); // too many are equal
     }
     let candidates = &mut candidates[..running];
     let kept = if running > k {
@@ -78,12 +78,12 @@ pub(crate) fn top_k<T: Real>(
     kept.len()
 }
 
-/// The largest entry of `z + bias`, and at least 0, of each group; false if one is not finite.
+/// Writes the largest entry of `z + bias` in each group, at least 0. Returns `false` if an entry is not finite.
 #[inline(always)]
 fn group_maxima<T: Real>(z: &[T], bias: &[T], block: usize, maxima: &mut [[T; LANES]]) -> bool {
     let mut not_finite = [T::zero(); LANES];
     for ((z, bias), maxima) in z.chunks(block).zip(bias.chunks(block)).zip(maxima) {
-        // In an array of its own, which stays in registers.
+        // A local array, which stays in registers.
         let mut largest = [T::zero(); LANES];
         let ((z, z_rest), (bias, bias_rest)) = (z.as_chunks(), bias.as_chunks());
         for (z, bias) in z.iter().zip(bias) {
@@ -100,8 +100,7 @@ fn group_maxima<T: Real>(z: &[T], bias: &[T], block: usize, maxima: &mut [[T; LA
     not_finite.iter().all(|sum| *sum == T::zero())
 }
 
-/// Makes `largest` those of itself and `z + bias`, and all of `not_finite` NaN that are not 0 for
-/// a finite entry.
+/// Takes the maximum of `largest` and `z + bias`. Makes `not_finite` NaN where an entry is not finite.
 #[inline(always)]
 fn look_at<T: Real>(
     z: &[T; LANES],
@@ -123,8 +122,8 @@ fn look_at<T: Real>(
     }
 }
 
-/// Appends those of `positions` for which `counts` says so to the `len` in `list`, and returns how
-/// many there are then; the last place of `list` takes all that there is no room for.
+/// Appends the `positions` for which `counts` is true to the first `len` of `list`, and returns the new
+/// length. The last place of `list` takes all that do not fit.
 #[inline(always)]
 fn append(
     list: &mut [u32],
@@ -134,14 +133,14 @@ fn append(
 ) -> usize {
     let last = list.len() - 1;
     for position in positions {
-        // Written before it is known to count: a branch would be guessed wrongly too often.
+        // Written before it is tested: a branch would be mispredicted too often.
         list[len.min(last)] = index(position);
         len += usize::from(counts(position));
     }
     len
 }
 
-/// [`select`] by bisection over all entries.
+/// [`top_k`] by bisection over all entries.
 fn select_from_few<T: Real>(
     z: &mut [T],
     bias: &[T],
@@ -169,7 +168,7 @@ fn select_from_few<T: Real>(
 mod tests {
     use super::*;
 
-    /// What `select` promises, by a stable sort.
+    /// What `top_k` promises, by a stable sort.
     fn by_sort<T: Real>(sums: &[T], k: usize) -> (Vec<u32>, Vec<T>) {
         let mut order: Vec<usize> = (0..sums.len()).filter(|&i| sums[i] > T::zero()).collect();
         order.sort_by(|&a, &b| sums[b].partial_cmp(&sums[a]).unwrap());
@@ -187,8 +186,8 @@ mod tests {
         (positions, values)
     }
 
-    /// Sizes with whole blocks and without, around where groups begin to be used; many values and
-    /// few, so that they tie; none, few, and all of them positive.
+    /// Sizes with and without whole blocks, around the first that uses groups. Many values, and few, which
+    /// tie. None, few, or all of them are positive.
     fn agrees<T: Real>() {
         for len in [40, 95, 96, 97, 500, 768, 769, 1000, 2048, 4096, 5003] {
             for k in [1, 4, 31, 32, 33, 128, 129] {

@@ -1,22 +1,20 @@
-//! Selection of the largest activations of a batch: of each unit, or of all units together.
+//! The k largest activations of a batch: of each unit, or of all units together.
 
 use super::KthLargest;
 use super::compact::compact;
 use super::kth_largest::above_zero;
 use crate::Real;
-use crate::linalg::add_column;
-use crate::linalg::{Divide, divide, join};
-use crate::linalg::{Scratch, vectorize};
+use crate::linalg::{Divide, Scratch, add_column, divide, join, vectorize};
 
-/// Units that are looked at together: a cache line of a sample.
+/// Units that are read at a time: a cache line of a sample.
 const UNITS: usize = 16;
 
-/// What separates the largest activations of each unit from the rest.
+/// The smallest activation that each unit keeps.
 #[derive(Debug, Clone)]
 pub(crate) struct Cutoffs<T> {
-    /// Those above are kept.
+    /// Activations above are kept.
     thresholds: Vec<T>,
-    /// Those equal to the threshold are kept in the samples up to here.
+    /// Activations equal to the threshold are kept up to this sample.
     last: Vec<u32>,
 }
 
@@ -29,10 +27,11 @@ impl<T> Default for Cutoffs<T> {
     }
 }
 
-/// Sets all but the `k` largest entries of every row of `h` to 0; `h` has no negative entries and
-/// is `units` high. Of equal entries the first win, and a NaN stays. Writes the sum over the
-/// columns to `sums`, and the number of entries that are not 0 behind it. `spare` is as large as
-/// `h`, and left undefined.
+/// Sets all but the `k` largest entries of every row of `h` to 0.
+///
+/// `h` is units × samples, without negative entries. Of equal entries, the first win; a NaN stays. Writes
+/// the sum over the columns to `sums`, and the number of entries that are not 0 behind it. Leaves
+/// `spare`, which is as large as `h`, undefined.
 pub(crate) fn keep_top_k_of_units<T: Real>(
     h: &mut [T],
     units: usize,
@@ -75,17 +74,18 @@ pub(crate) fn keep_top_k_of_units<T: Real>(
 #[inline(always)]
 fn keep<T: Real>(column: &mut [T], sample: u32, thresholds: &[T], last: &[u32], sums: &mut [T]) {
     for ((h, &threshold), &last) in column.iter_mut().zip(thresholds).zip(last) {
-        // Put so that a NaN passes through: a diverging model must show in its loss.
+        // A NaN passes both comparisons: a diverging model must show in its loss.
         let lost = (*h < threshold) | ((*h == threshold) & (sample > last));
         *h = if lost { T::zero() } else { *h };
     }
     add_column(column, sums);
 }
 
-/// Sets all but the `k` largest entries of `h` to 0; `h` has no negative entries and columns of
-/// `units`. Of equal entries the first win, column by column, and a NaN stays. Writes the sums as
-/// [`keep_top_k_of_units`] does, and returns the smallest entry above 0 that is kept, if there is
-/// one. Leaves `spare`, as large as `h`, undefined.
+/// Sets all but the `k` largest entries of `h` to 0. Returns the smallest positive entry
+/// that is kept, or `None` if no entry is positive.
+///
+/// Of equal entries, the first win, column by column. `h`, `spare`, and `sums` are as for
+/// [`keep_top_k_of_units`].
 pub(crate) fn keep_top_k_of_batch<T: Real>(
     h: &mut [T],
     units: usize,
@@ -109,7 +109,7 @@ pub(crate) fn keep_top_k_of_batch<T: Real>(
         let smallest = candidates.iter().copied().fold(None, smallest);
         (smallest.unwrap_or_else(T::zero), count)
     };
-    // Where some of those equal to the threshold are lost, all behind the last that is kept are.
+    // Of entries equal to the threshold, those behind the last that is kept are lost.
     let equal = candidates.iter().filter(|&&h| h == threshold).count();
     let end = if ties < equal {
         let mut positions = h.iter().enumerate().filter(|(_, h)| **h == threshold);
@@ -140,14 +140,14 @@ pub(crate) fn keep_top_k_of_batch<T: Real>(
     (count > 0).then_some(threshold)
 }
 
-/// A value that the `k` largest entries of `h` very likely reach, and not many others: by a sample of
-/// them. Whether they do is for the caller to see, so the result of a selection does not depend on it.
+/// Returns a value that the `k` largest entries of `h` very likely reach, and few others, from a sample of
+/// the entries. The caller checks it, so the result of a selection does not depend on it.
 fn probable_bound<T: Real>(h: &[T], k: usize, spare: &mut [T]) -> T {
     const SAMPLE: usize = 1 << 14;
     if h.len() < 4 * SAMPLE {
         return T::zero();
     }
-    // Odd, so that it meets every unit also where their number is a power of two.
+    // Odd, so that it visits every unit even if their number is a power of two.
     let step = (h.len() / SAMPLE) | 1;
     let mut count = 0;
     for (to, &h) in spare.iter_mut().zip(h.iter().step_by(step)) {
@@ -163,8 +163,10 @@ fn probable_bound<T: Real>(h: &[T], k: usize, spare: &mut [T]) -> T {
     KthLargest::of_magnitudes(&spare[..count], rank).threshold
 }
 
-/// Copies the entries of `h` that are above 0 and reach `bound`, in their order, and returns their
-/// number. Halves `h` `depth` times, for all threads; `to` is as large as `h`.
+/// Copies the entries of `h` that are above 0 and reach `bound` to `to`, in their order. Returns their
+/// number.
+///
+/// Halves `h` `depth` times, for several threads. `to` is as large as `h`.
 fn compact_from<T: Real>(h: &[T], bound: T, to: &mut [T], depth: u32) -> usize {
     if depth == 0 {
         let bound = above_zero(bound);
@@ -189,7 +191,7 @@ fn compact_from<T: Real>(h: &[T], bound: T, to: &mut [T], depth: u32) -> usize {
     first + second
 }
 
-/// Some units, with room for their activations one unit after the other.
+/// Consecutive units, with room for their activations, one unit after the other.
 struct Rows<'a, T> {
     first: usize,
     samples: usize,
@@ -200,7 +202,7 @@ struct Rows<'a, T> {
 
 impl<T: Real> Divide for Rows<'_, T> {
     fn halves(self) -> Result<(Self, Self), Self> {
-        // Whole blocks, so that no cache line is read twice.
+        // At whole blocks, so that no cache line is read twice.
         let half = (self.last.len() / 2).next_multiple_of(UNITS);
         if half >= self.last.len() {
             return Err(self);
@@ -224,7 +226,7 @@ impl<T: Real> Divide for Rows<'_, T> {
 }
 
 impl<T: Real> Rows<'_, T> {
-    /// The cuts of these units, from the columns `h`.
+    /// Finds the cutoffs of these units in the columns of `h`.
     fn cut(self, h: &[T], units: usize, k: usize) {
         let blocks = self.entries.chunks_mut(UNITS * self.samples);
         let cuts = self.thresholds.chunks_mut(UNITS);
@@ -319,7 +321,7 @@ mod tests {
     fn agrees_with_a_sort_of_the_batch() {
         let units = 512; // many enough entries to be sampled first
         let spread = |i: usize| f64::from((i.wrapping_mul(2_654_435_761) >> 7 & 0xffff) as u32);
-        // All different but for equals; few that are large, of one unit; and all equal.
+        // Mostly different; few large ones, all of one unit; all equal.
         let batches: [Vec<f64>; 3] = [
             (0..units * 200)
                 .map(|i| (spread(i) - 30_000.0).max(0.0))

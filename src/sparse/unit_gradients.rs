@@ -16,11 +16,11 @@ pub(crate) struct UnitOperands<'a, T> {
     pub(crate) rows: usize,
     /// Returns E as unit `j` sees it, one column per sample.
     pub(crate) e: &'a (dyn Fn(usize) -> &'a [T] + Sync),
-    /// E′, one column per sample; empty if there is none.
+    /// E′, one column per sample. Empty if unused.
     pub(crate) second: &'a [T],
-    /// Empty if there is none.
+    /// One entry per unit. Empty if unused.
     pub(crate) per_unit: &'a [T],
-    /// Units × samples; empty if there is none.
+    /// Units × samples. Empty if unused.
     pub(crate) per_activation: &'a [T],
 }
 

@@ -1,7 +1,9 @@
-//! Files: of the crate itself, and of other libraries.
+//! Files of this crate and of other libraries.
 
 mod archives;
 mod checkpoints;
+#[path = "../common/mod.rs"]
+mod common;
 mod configurations;
 mod damaged_checkpoints;
 mod earlier_versions;
@@ -12,7 +14,3 @@ mod published_keys;
 mod readers;
 mod saved_models;
 mod saving;
-#[path = "../stored/mod.rs"]
-mod stored;
-#[path = "../variants/mod.rs"]
-mod variants;

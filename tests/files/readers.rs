@@ -11,8 +11,8 @@ use sparse_autoencoder::format::{
 use sparse_autoencoder::nalgebra::DMatrix;
 use sparse_autoencoder::{Error, IdxFile, NpyFile, Real, Samples, SparseAutoencoder};
 
+use crate::common::file_bytes::{gzip, header, idx, npy_with, safetensors, zip};
 use crate::interop::{Scratch, malformed, unsupported};
-use crate::stored::{gzip, header, idx, npy_with, safetensors, zip};
 
 fn write(scratch: &Scratch, name: &str, bytes: &[u8]) -> PathBuf {
     let path = scratch.0.join(name);

@@ -11,7 +11,7 @@ use sparse_autoencoder::{
     SparseAutoencoder, SparseAutoencoderBuilder, SquaredDeviation, Stack, TargetL0,
 };
 
-use crate::variants::for_each_in_threads;
+use crate::common::variants::for_each_in_threads;
 
 /// A folder of one test's own, which is gone when the test ends.
 struct Scratch(PathBuf);

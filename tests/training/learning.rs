@@ -3,13 +3,11 @@
 //! Every seed is fixed. The bounds leave room for another processor's rounding, not for luck: each
 //! says beside it what was measured.
 
-#[path = "../digits/mod.rs"]
-mod digits;
-
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use crate::common::digits;
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};

@@ -1,19 +1,19 @@
-//! What a fit does: its optimizers, its schedule, what is learned, and the same bits each time.
+//! Optimizers, schedules, and fits.
 
 mod all_reduce;
 mod annealing;
+#[path = "../common/mod.rs"]
+mod common;
 mod corruption;
 mod dead_units;
 mod determinism;
-mod extreme;
+mod extreme_data;
 mod learning;
 mod optimizers;
 mod processes;
 mod processes_decide;
 mod processes_differ;
-mod samples;
 mod set_point;
+mod sources;
 mod unit_norm;
-#[path = "../variants/mod.rs"]
-mod variants;
 mod warnings;

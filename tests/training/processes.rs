@@ -14,7 +14,7 @@ use sparse_autoencoder::{
 };
 
 use super::all_reduce::{Process, together};
-use crate::variants;
+use crate::common::variants;
 
 const VISIBLE: usize = 6;
 const SAMPLES: usize = 40;

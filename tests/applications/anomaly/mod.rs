@@ -1,0 +1,106 @@
+//! Anomaly detection: the guarantee, the laws of thresholds and scalings, and every refusal.
+
+mod bad_input;
+mod guarantee;
+mod ranking;
+mod scaling;
+mod scores;
+mod thresholds;
+
+use std::sync::Arc;
+use std::thread;
+
+use approx::{assert_relative_eq, assert_ulps_eq};
+use rand::rngs::Xoshiro256PlusPlus;
+use rand::{RngExt, SeedableRng};
+use sparse_autoencoder::metrics::{average_precision, roc_auc, roc_curve};
+use sparse_autoencoder::nalgebra::{DMatrix, DVector};
+use sparse_autoencoder::{
+    Activation, Adam, AnomalyDetector, Error, Real, Scaler, Scaling, SparseAutoencoder, Threshold,
+    Trainer,
+};
+
+fn random<T: Real>(rows: usize, columns: usize, seed: u64) -> DMatrix<T> {
+    let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
+    DMatrix::from_fn(rows, columns, |_, _| T::of(rng.random_range(-1.0..1.0)))
+}
+
+fn model<T: Real>(visible: usize) -> SparseAutoencoder<T> {
+    SparseAutoencoder::builder()
+        .layers([visible, visible + 2])
+        .output_activation(Activation::Identity)
+        .penalty(())
+        .seed(3)
+        .build()
+        .unwrap()
+}
+
+fn identity(visible: usize) -> Scaler<f64> {
+    Scaling::identity()
+        .fit(&DMatrix::zeros(visible, 1))
+        .unwrap()
+}
+
+/// A detector whose calibration scores are known.
+fn with_scores(scores: &[f64], rule: Threshold) -> Result<AnomalyDetector<f64>, Error> {
+    AnomalyDetector::from_scores(&model(4), &identity(4), scores, rule)
+}
+
+#[test]
+fn a_detector_scales_as_it_is_told() {
+    let normal = random::<f64>(4, 60, 5).map(|x| 10.0 * x + 3.0);
+    let scaling = Scaling::mean_norm(2.0);
+    let detector = AnomalyDetector::builder(&mut model(4))
+        .scaling(scaling)
+        .calibration_split(0.0) // so that the scaling sees all samples
+        .threshold(Threshold::Contamination(0.1))
+        .fit(
+            &mut Trainer::new(Adam::new(1e-2).unwrap()).epochs(1),
+            &normal,
+        )
+        .unwrap();
+    assert_eq!(*detector.scaler(), scaling.fit(&normal).unwrap());
+}
+
+#[test]
+fn a_sample_beyond_all_numbers_is_an_anomaly() {
+    // Two units that overflow, and their difference: no number.
+    let mut model = SparseAutoencoder::<f64>::builder()
+        .layers([1, 2])
+        .hidden_activation(Activation::Relu)
+        .output_activation(Activation::Identity)
+        .penalty(())
+        .build()
+        .unwrap();
+    let theta = [1e200, 1e200, 0.0, 0.0, 1.0, -1.0, 0.0];
+    model.set_theta(&theta).unwrap();
+    let scores = [1.0, 2.0, 3.0];
+    let rule = Threshold::Quantile(0.9);
+    let detector = AnomalyDetector::from_scores(&model, &identity(1), &scores, rule).unwrap();
+    let beyond = DMatrix::from_element(1, 1, 1e200);
+    assert!(model.reconstruct(&beyond).unwrap()[0].is_nan());
+    let infinity = DVector::from_element(1, f64::INFINITY);
+    assert_eq!(detector.scores(&beyond).unwrap(), infinity);
+    assert_eq!(detector.contributions(&beyond).unwrap(), infinity);
+    assert_eq!(detector.is_anomaly(&beyond).unwrap(), [true]);
+    assert_eq!(detector.p_values(&beyond).unwrap().as_slice(), [0.25]);
+}
+
+fn calibrated(samples: usize) -> AnomalyDetector<f64> {
+    let normal = random(4, samples, 1);
+    let scaler = Scaling::standard().fit(&normal).unwrap();
+    let rule = Threshold::Contamination(0.1);
+    AnomalyDetector::calibrate(&model(4), &scaler, &normal, rule).unwrap()
+}
+
+fn name_of(error: &Error) -> &'static str {
+    match error {
+        Error::InvalidParameter { name, .. } => name,
+        Error::DimensionMismatch { what, .. }
+        | Error::EmptyBatch { what }
+        | Error::TooFewSamples { what, .. }
+        | Error::NonFinite { what, .. }
+        | Error::OutOfRange { what, .. } => what,
+        other => panic!("{other}"),
+    }
+}

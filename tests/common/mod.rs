@@ -1,0 +1,8 @@
+//! What several test binaries share.
+
+#![allow(dead_code, reason = "each test binary uses only a part")]
+
+pub(crate) mod cases;
+pub(crate) mod digits;
+pub(crate) mod file_bytes;
+pub(crate) mod variants;

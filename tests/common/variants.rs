@@ -1,0 +1,170 @@
+//! Every variant of a model, for what must hold of all of them: the product of activations, penalties, shapes,
+//! and settings, as far as it builds. What is new joins it in one place: an activation in `activations.in`, a
+//! penalty in `penalties.in` (tests of `src` fail until it is there), a setting here.
+
+#![allow(dead_code, reason = "every test uses a part of its own")]
+
+use sparse_autoencoder::nalgebra::{DMatrix, DMatrixView};
+use sparse_autoencoder::penalty::Description;
+use sparse_autoencoder::{
+    Activation, Adam, Real, SparseAutoencoder, SparseAutoencoderBuilder, Trainer,
+};
+
+pub(crate) const VISIBLE: usize = 5;
+
+/// Every activation. Tests of an invariant run over this list.
+pub(crate) const ACTIVATIONS: &[Activation] = &include!("activations.in");
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Shape {
+    Small,
+    /// Of which few units are active, so that the sparse passes are taken.
+    Wide,
+    /// Of nested units.
+    Nested,
+    /// Two hidden layers.
+    Deep,
+}
+
+impl Shape {
+    const ALL: [Self; 4] = [Self::Small, Self::Wide, Self::Nested, Self::Deep];
+
+    fn layers(self) -> &'static [usize] {
+        match self {
+            Self::Small | Self::Nested => &[VISIBLE, 9],
+            Self::Wide => &[VISIBLE, 40],
+            Self::Deep => &[VISIBLE, 9, 4],
+        }
+    }
+}
+
+/// The settings of a model.
+#[derive(Debug, Clone)]
+pub(crate) struct Variant {
+    pub(crate) hidden: Activation,
+    pub(crate) penalty: Description,
+    pub(crate) shape: Shape,
+    pub(crate) output: Activation,
+    pub(crate) pre_encoder_bias: bool,
+    pub(crate) tied: bool,
+    pub(crate) norm_weighted: bool,
+}
+
+impl Variant {
+    pub(crate) fn builder<T: Real>(&self) -> SparseAutoencoderBuilder<T> {
+        let prefixes: &[usize] = match self.shape {
+            Shape::Nested => &[4],
+            _ => &[],
+        };
+        SparseAutoencoder::builder()
+            .layers(self.shape.layers())
+            .matryoshka(prefixes)
+            .hidden_activation(self.hidden)
+            .output_activation(self.output)
+            .penalty(self.penalty.penalty::<T>().unwrap())
+            .penalty_weight(0.1)
+            .sparsity_target(0.3)
+            .weight_decay(1e-3)
+            .bandwidth(0.5)
+            .pre_encoder_bias(self.pre_encoder_bias)
+            .tied(self.tied)
+            .norm_weighted(self.norm_weighted)
+            .seed(3)
+    }
+
+    pub(crate) fn model<T: Real>(&self) -> SparseAutoencoder<T> {
+        self.builder().build().unwrap()
+    }
+
+    /// A model that has learned from these samples for a few steps, so that no bias, no threshold, and no
+    /// magnitude is 0.
+    pub(crate) fn trained<'a, T: Real>(
+        &self,
+        samples: impl Into<DMatrixView<'a, T>>,
+    ) -> SparseAutoencoder<T> {
+        trained(&self.builder(), samples)
+    }
+}
+
+pub(crate) fn trained<'a, T: Real>(
+    builder: &SparseAutoencoderBuilder<T>,
+    samples: impl Into<DMatrixView<'a, T>>,
+) -> SparseAutoencoder<T> {
+    let mut model = builder.build().unwrap();
+    Trainer::new(Adam::new(1e-2).unwrap())
+        .epochs(2)
+        .batch_size(10)
+        .fit(&mut model, samples.into())
+        .unwrap();
+    model
+}
+
+/// All variants that build.
+pub(crate) fn variants() -> Vec<Variant> {
+    let penalties = include!("penalties.in");
+    let mut variants = Vec::new();
+    for &hidden in ACTIVATIONS {
+        for penalty in &penalties {
+            for shape in Shape::ALL {
+                for output in [Activation::Identity, Activation::Sigmoid] {
+                    for [pre_encoder_bias, tied, norm_weighted] in flags() {
+                        variants.push(Variant {
+                            hidden,
+                            penalty: penalty.clone(),
+                            shape,
+                            output,
+                            pre_encoder_bias,
+                            tied,
+                            norm_weighted,
+                        });
+                    }
+                }
+            }
+        }
+    }
+    variants.retain(|variant| variant.builder::<f64>().build().is_ok());
+    let occurs = |what: &dyn Fn(&Variant) -> bool| variants.iter().any(what);
+    assert!(
+        ACTIVATIONS
+            .iter()
+            .all(|f| occurs(&|variant| variant.hidden == *f))
+    );
+    assert!(
+        penalties
+            .iter()
+            .all(|penalty| occurs(&|variant| variant.penalty == *penalty))
+    );
+    assert!(
+        Shape::ALL
+            .iter()
+            .all(|shape| occurs(&|variant| variant.shape == *shape))
+    );
+    variants
+}
+
+/// Calls `check` with every variant, its number, and that of the thread, for what waits for a disk.
+pub(crate) fn for_each_in_threads(check: impl Fn(usize, usize, &Variant) + Sync) {
+    const THREADS: usize = 16;
+    let variants = variants();
+    std::thread::scope(|scope| {
+        for thread in 0..THREADS {
+            let (variants, check) = (&variants, &check);
+            scope.spawn(move || {
+                let own = variants.iter().enumerate().skip(thread);
+                own.step_by(THREADS)
+                    .for_each(|(index, variant)| check(thread, index, variant));
+            });
+        }
+    });
+}
+
+fn flags() -> impl Iterator<Item = [bool; 3]> {
+    (0..8).map(|bits| [0, 1, 2].map(|bit| bits >> bit & 1 == 1))
+}
+
+/// Samples in (0, 1).
+pub(crate) fn samples<T: Real>(count: usize) -> DMatrix<T> {
+    DMatrix::from_fn(VISIBLE, count, |i, j| {
+        T::of(((i * 31 + j * 17 + 1) as f64 * 0.618_033_988_749_895).fract())
+    })
+}

@@ -1,0 +1,228 @@
+//! Training that resumes from a checkpoint ends with the same bits as uninterrupted training.
+
+use super::*;
+use crate::common::variants::for_each_in_threads;
+use sparse_autoencoder::{
+    Activation, Adam, Corruption, DeadUnits, Every, Initialization, Real, Schedule, SetPoint,
+    SparseAutoencoder, SparseAutoencoderBuilder, StopReason, Trainer, format,
+};
+use std::fs;
+use std::ops::ControlFlow;
+
+fn every_pair<T: Real>(name: &str) {
+    let scratch = Scratch::new(name);
+    for (optimizer_name, optimizer) in optimizers::<T>() {
+        for (index, (model_name, model)) in models::<T>().into_iter().enumerate() {
+            // Within an epoch, at its end, and at the end of all; another one for each model.
+            let middle = 1 + index as u64 % (STEPS - 1);
+            Program {
+                name: &format!("{optimizer_name}, {model_name}"),
+                model,
+                optimizer: &optimizer,
+                trainer: &|trainer| trainer,
+            }
+            .check(&scratch, [middle, STEPS]);
+        }
+    }
+}
+
+#[test]
+fn every_optimizer_goes_on_with_every_model_in_f64() {
+    every_pair::<f64>("pairs-f64");
+}
+
+#[test]
+fn every_optimizer_goes_on_with_every_model_in_f32() {
+    every_pair::<f32>("pairs-f32");
+}
+
+#[test]
+fn every_variant_goes_on() {
+    for_each_in_threads(|thread, index, variant| {
+        Program::<f64> {
+            name: &format!("{variant:?}"),
+            model: variant.builder(),
+            optimizer: &adam,
+            trainer: &|trainer| trainer,
+        }
+        .check(
+            &Scratch::new(&format!("variants-{thread}")),
+            [STEPS / 2 + index as u64 % (STEPS / 2)],
+        );
+    });
+}
+
+#[test]
+fn every_setting_of_a_trainer_goes_on_from_every_batch() {
+    let scratch = Scratch::new("settings");
+    let noise = Corruption::Gaussian {
+        standard_deviation: 0.1,
+    };
+    type Setting = fn(Trainer<f32>) -> Trainer<f32>;
+    let settings: [(&str, SparseAutoencoderBuilder<f32>, Setting); 10] = [
+        ("nothing", relu(), |t| t),
+        ("schedule", relu(), |t| {
+            t.schedule(Schedule::cosine(0.1).warm_up(0.2))
+                .clip_gradient(0.3)
+        }),
+        ("patience", relu(), |t| t.validation_split(0.2).patience(1)),
+        // The best epoch is the first: the loss rises with β.
+        ("best epoch", relu().penalty_weight(50.0), |t| {
+            t.patience(5).sparsity_warm_up(1.0)
+        }),
+        ("unit norm", relu(), |t| t.unit_norm_decoder(true)),
+        ("warm-up", relu(), |t| t.sparsity_warm_up(0.7)),
+        ("set point", relu(), |t| {
+            t.set_point(SetPoint::active_units(2.0).gain(0.2))
+        }),
+        ("resampling", relu().layers([VISIBLE, 30]), |t| {
+            t.dead_units(DeadUnits::after(5).resampled(1))
+        }),
+        (
+            "k and auxiliary loss",
+            relu()
+                .hidden_activation(Activation::BatchTopK(1))
+                .penalty(())
+                .layers([VISIBLE, 30])
+                .initialization(Initialization::TransposedDecoder),
+            |t| {
+                t.anneal_k(3, 0.5)
+                    .dead_units(DeadUnits::after(20).auxiliary(2, 0.1))
+            },
+        ),
+        ("noise", relu(), |t| t),
+    ];
+    for (name, model, trainer) in settings {
+        let program = Program {
+            name,
+            model,
+            optimizer: &adam,
+            trainer: &|t| {
+                let t = trainer(t);
+                if name == "noise" {
+                    t.corruption(noise)
+                } else {
+                    t
+                }
+            },
+        };
+        if name == "best epoch" {
+            assert_eq!(program.straight().2.best_epoch, 1);
+        }
+        program.check(&scratch, 1..=STEPS);
+    }
+}
+
+#[test]
+fn line_searches_go_on_from_every_iteration() {
+    let scratch = Scratch::new("line-searches");
+    let [.., (name, lbfgs)] = optimizers::<f64>();
+    let model = builder::<f64>().penalty_weight(0.3);
+    let trainer = |trainer: Trainer<f64>| trainer.epochs(20_000);
+    let program = Program {
+        name,
+        model,
+        optimizer: &lbfgs,
+        trainer: &trainer,
+    };
+    let (_, _, report) = program.straight();
+    assert_eq!(report.stop, StopReason::Converged);
+    // More than there are pairs; and behind the end, where nothing is left to be learned.
+    program.check(&scratch, [1, 2, 3, 4, 5, 17, report.epochs as u64, 1000]);
+}
+
+#[test]
+fn a_fit_that_is_done_is_given_more_epochs() {
+    let scratch = Scratch::new("more");
+    let path = scratch.file();
+    type Setting = fn(Trainer<f64>) -> Trainer<f64>;
+    let settings: [Setting; 3] = [
+        |t| t,
+        |t| t.dead_units(DeadUnits::after(5).resampled(1)),
+        |t| t.validation_split(0.2).patience(3),
+    ];
+    for setting in settings {
+        let fit = |epochs, resume, observer: &mut dyn FnMut(usize) -> ControlFlow<()>| {
+            let mut model = relu::<f64>().layers([VISIBLE, 30]).build().unwrap();
+            let trainer = Trainer::new(Adam::new(0.02).unwrap()).batch_size(BATCH);
+            let mut trainer = setting(trainer)
+                .epochs(epochs)
+                .checkpoint(&path, Every::Epochs(100)); // that is, at the end
+            if resume {
+                trainer.resume(&mut model, &path).unwrap();
+            }
+            let report = trainer.fit_with(&mut model, samples(), |e| observer(e.number));
+            (bits(&model), report.unwrap())
+        };
+        let mut on = |_| ControlFlow::Continue(());
+        let expected = fit(8, false, &mut on);
+        fit(4, false, &mut on);
+        assert_eq!(fit(8, true, &mut on), expected);
+        // What is done is not done again, and told as it was.
+        assert_eq!(fit(8, true, &mut |_| unreachable!()), expected);
+
+        // An observer that stops, for good or for now, is asked again by a fit that goes on.
+        let mut seen = Vec::new();
+        let mut stop = |epoch| {
+            seen.push(epoch);
+            if epoch == 3 {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
+            }
+        };
+        assert_eq!(fit(8, false, &mut stop).1.stop, StopReason::Observer);
+        assert_eq!(fit(8, true, &mut stop), expected);
+        assert_eq!(seen, (1..=expected.1.epochs).collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn a_stream_goes_on_from_every_batch() {
+    let scratch = Scratch::new("stream");
+    let x = samples::<f32>();
+    let start = || {
+        let model = relu::<f32>().build().unwrap();
+        let trainer = Trainer::new(Adam::new(0.01).unwrap())
+            .corruption(Corruption::Masking { fraction: 0.2 })
+            .dead_units(DeadUnits::after(10))
+            .set_point(SetPoint::active_units(2.0));
+        (model, trainer)
+    };
+    let learn = |(mut model, mut trainer): (SparseAutoencoder<f32>, Trainer<f32>), count| {
+        for batch in trainer.steps_taken() as usize..count {
+            let batch = x.columns(batch * 2, 2);
+            trainer.partial_fit(&mut model, batch).unwrap();
+        }
+        (model, trainer)
+    };
+    let (expected, other) = learn(start(), 10);
+    for boundary in 0..=10 {
+        let (model, trainer) = learn(start(), boundary);
+        trainer.save(&model, scratch.file()).unwrap();
+        let (mut model, mut trainer) = start();
+        trainer.resume(&mut model, scratch.file()).unwrap();
+        assert_eq!(trainer.steps_taken(), boundary as u64);
+        let (model, trainer) = learn((model, trainer), 10);
+        assert_eq!(bits(&model), bits(&expected), "after batch {boundary}");
+        assert!(trainer.set_point_state().is_some());
+        assert_eq!(trainer.set_point_state(), other.set_point_state());
+        assert_eq!(model.penalty_weight(), expected.penalty_weight());
+        assert_eq!(trainer.steps_taken(), 10);
+    }
+}
+
+#[test]
+fn a_checkpoint_is_a_model_file_too() {
+    let scratch = Scratch::new("model");
+    let mut model = relu::<f32>().build().unwrap();
+    Trainer::new(Adam::new(0.01).unwrap())
+        .epochs(1)
+        .checkpoint(scratch.file(), Every::Epochs(1))
+        .fit(&mut model, samples())
+        .unwrap();
+    let loaded = format::load::<f32>(scratch.file()).unwrap();
+    assert_eq!(loaded.notes, []);
+    assert_eq!(loaded.model.parameters(), model.parameters());
+    assert_eq!(fs::read_dir(&scratch.0).unwrap().count(), 1, "no drafts");
+}

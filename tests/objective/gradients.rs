@@ -1,0 +1,268 @@
+//! Every analytic gradient against central differences.
+//!
+//! Tolerance: central differences in f64 with step h ≈ ε^⅓ ≈ 6e-6 have a truncation error of about
+//! h² ≈ 4e-11 and a rounding error of about ε/h ≈ 4e-11, relative to derivatives of order one; sums
+//! over the batch and a norm over all parameters leave room for 1e-7 with two digits to spare.
+
+use sparse_autoencoder::nalgebra::DMatrix;
+use sparse_autoencoder::penalty::Scaled;
+use sparse_autoencoder::{
+    Activation, KlDivergence, L1, Penalty, Proportion, Real, Reconstruction, SparseAutoencoder,
+    SquaredDeviation, Workspace, gradient_check,
+};
+
+const TOLERANCE: f64 = 1e-7;
+
+fn samples<T: Real>(visible: usize, count: usize) -> DMatrix<T> {
+    // Irrational steps: no two entries coincide, and no unit sits on a kink.
+    DMatrix::from_fn(visible, count, |i, j| {
+        let phase = (i * 31 + j * 17 + 1) as f64 * 0.618_033_988_749_895;
+        T::of(0.05 + 0.9 * phase.fract())
+    })
+}
+
+/// Moves every parameter a little: biases of exactly 0 would put a ReLU above a dead layer on its
+/// kink, where the two sides of a central difference differ by nature.
+fn off_the_kinks<T: Real>(model: &mut SparseAutoencoder<T>) {
+    let theta: Vec<T> = model
+        .parameters()
+        .as_slice()
+        .iter()
+        .enumerate()
+        .map(|(k, &theta)| {
+            let phase = (k * 29 + 5) as f64 * 0.414_213_562_373_095;
+            theta + T::of(0.2 * (phase.fract() - 0.4))
+        })
+        .collect();
+    model.set_theta(&theta).unwrap();
+}
+
+#[allow(clippy::type_complexity)]
+fn penalties<T: Real>() -> Vec<(&'static str, Box<dyn Fn() -> Box<dyn Penalty<T>>>)> {
+    vec![
+        ("none", Box::new(|| Box::new(()))),
+        ("KL", Box::new(|| Box::new(KlDivergence))),
+        ("L1", Box::new(|| Box::new(L1))),
+        ("Proportion", Box::new(|| Box::new(Proportion))),
+        ("SquaredDeviation", Box::new(|| Box::new(SquaredDeviation))),
+        (
+            "SquaredDeviation + Proportion/3",
+            Box::new(|| Box::new((SquaredDeviation, Scaled::new(1.0 / 3.0, Proportion)))),
+        ),
+    ]
+}
+
+const ACTIVATIONS: [Activation; 9] = [
+    Activation::Sigmoid,
+    Activation::Tanh,
+    Activation::Relu,
+    Activation::Identity,
+    Activation::SaturatingLinear,
+    Activation::TopK(2),
+    Activation::TopProportion(0.4),
+    Activation::WinnerTakeAll(0.4),
+    Activation::BatchTopK(2),
+];
+
+#[test]
+fn every_combination_agrees_with_central_differences() {
+    let mut checked = 0;
+    for layers in [vec![5, 7], vec![5, 6, 4], vec![5, 6, 4, 3]] {
+        for tied in [false, true] {
+            for hidden in ACTIVATIONS {
+                for output in &ACTIVATIONS[..5] {
+                    for reconstruction in [
+                        Reconstruction::SquaredError,
+                        Reconstruction::BinaryCrossEntropy,
+                    ] {
+                        let cross_entropy = reconstruction == Reconstruction::BinaryCrossEntropy;
+                        if cross_entropy && *output != Activation::Sigmoid {
+                            continue; // refused, as tests/api/errors shows
+                        }
+                        for (name, penalty) in penalties::<f64>() {
+                            if name == "KL" && hidden.range().is_none() {
+                                continue; // refused, as tests/api/errors shows
+                            }
+                            let mut model = SparseAutoencoder::<f64>::builder()
+                                .layers(layers.clone())
+                                .tied(tied)
+                                .hidden_activation(hidden)
+                                .output_activation(*output)
+                                .reconstruction(reconstruction)
+                                .penalty(penalty())
+                                .sparsity_target(0.3)
+                                .penalty_weight(0.7)
+                                .weight_decay(0.01)
+                                .seed(3)
+                                .build()
+                                .unwrap();
+                            off_the_kinks(&mut model);
+                            let check = gradient_check::model(&model, &samples(5, 6)).unwrap();
+                            let error = check.relative_error();
+                            assert!(
+                                error < TOLERANCE,
+                                "{layers:?} tied {tied} {hidden:?} {output:?} {reconstruction:?} {name}: \
+                                 {error:e}, worst {:?}",
+                                check.worst()
+                            );
+                            checked += 1;
+                        }
+                    }
+                }
+            }
+        }
+    }
+    assert_eq!(checked, 3 * 2 * 6 * (3 * 6 + 6 * 5));
+}
+
+#[test]
+fn a_pre_encoder_bias_is_met_twice() {
+    // More units: by the passes over sparse codes.
+    for layers in [vec![5, 7], vec![5, 80], vec![5, 6, 4]] {
+        for tied in [false, true] {
+            for hidden in ACTIVATIONS {
+                let mut model = SparseAutoencoder::<f64>::builder()
+                    .layers(layers.clone())
+                    .tied(tied)
+                    .hidden_activation(hidden)
+                    .output_activation(Activation::Identity)
+                    .pre_encoder_bias(true)
+                    .penalty(L1)
+                    .penalty_weight(0.1)
+                    .weight_decay(0.01)
+                    .seed(3)
+                    .build()
+                    .unwrap();
+                assert_agrees(&mut model, &format!("{layers:?} tied {tied} {hidden:?}"));
+            }
+        }
+    }
+}
+
+/// The gradient of a model, away from its kinks, with central differences.
+fn assert_agrees(model: &mut SparseAutoencoder<f64>, name: &str) {
+    off_the_kinks(model);
+    let check = gradient_check::model(model, &samples(5, 6)).unwrap();
+    let error = check.relative_error();
+    assert!(
+        error < TOLERANCE,
+        "{name}: {error:e}, worst {:?}",
+        check.worst()
+    );
+}
+
+#[test]
+fn every_sequence_of_activations_agrees_with_central_differences() {
+    let mut checked = 0;
+    for first in ACTIVATIONS {
+        for second in ACTIVATIONS {
+            for third in ACTIVATIONS {
+                let activations = [first, second, third];
+                let mut model = SparseAutoencoder::<f64>::builder()
+                    .layers([5, 6, 4, 3])
+                    .hidden_activations(activations)
+                    .output_activation(Activation::Identity)
+                    .penalty(SquaredDeviation)
+                    .sparsity_target(0.3)
+                    .penalty_weight(0.7)
+                    .weight_decay(0.01)
+                    .seed(3)
+                    .build()
+                    .unwrap();
+                assert_agrees(&mut model, &format!("{activations:?}"));
+                checked += 1;
+            }
+        }
+    }
+    assert_eq!(checked, 9 * 9 * 9);
+}
+
+#[test]
+fn nested_units_meet_the_residuals_of_every_prefix_that_has_them() {
+    // More units: by the passes over sparse codes.
+    for (units, prefixes) in [(7, vec![1, 4]), (80, vec![10]), (80, vec![3, 20, 70])] {
+        for tied in [false, true] {
+            for hidden in ACTIVATIONS {
+                let outputs = [Activation::Identity, Activation::Sigmoid];
+                for output in &outputs[..if units > 7 { 1 } else { 2 }] {
+                    let mut model = SparseAutoencoder::<f64>::builder()
+                        .layers([5, units])
+                        .tied(tied)
+                        .hidden_activation(hidden)
+                        .output_activation(*output)
+                        .matryoshka(prefixes.clone())
+                        .penalty(L1)
+                        .penalty_weight(0.1)
+                        .weight_decay(0.01)
+                        .seed(3)
+                        .build()
+                        .unwrap();
+                    let name = format!("{prefixes:?} tied {tied} {hidden:?} {output:?}");
+                    assert_agrees(&mut model, &name);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn the_norm_of_a_column_of_zeros_counts_as_flat() {
+    let builder = SparseAutoencoder::<f64>::builder()
+        .layers([5, 7])
+        .hidden_activation(Activation::Relu)
+        .output_activation(Activation::Identity)
+        .penalty(L1);
+    let mut gradients = [true, false].map(|norm_weighted| {
+        let builder = builder.clone().norm_weighted(norm_weighted).seed(3);
+        let mut model = builder.build().unwrap();
+        let mut theta = model.parameters().as_slice().to_vec();
+        theta[35..42].fill(2.0); // all units are active
+        let column = 42..47;
+        theta[column.clone()].fill(0.0);
+        model.set_theta(&theta).unwrap();
+        let mut gradient = vec![0.0; theta.len()];
+        let workspace = &mut Workspace::new();
+        model
+            .loss_and_gradient(&samples(5, 6), &mut gradient, workspace)
+            .unwrap();
+        assert!(gradient.iter().all(|g| g.is_finite()), "{gradient:?}");
+        gradient.drain(column).collect::<Vec<_>>()
+    });
+    let [weighted, plain] = &mut gradients;
+    assert_eq!(weighted, plain); // what the penalty adds to that column is nothing
+}
+
+#[test]
+fn a_norm_weighted_penalty_reaches_the_decoder() {
+    // More units: by the passes over sparse codes.
+    for layers in [vec![5, 7], vec![5, 80], vec![5, 6, 4]] {
+        for tied in [false, true] {
+            for hidden in ACTIVATIONS {
+                if hidden.range().is_some() {
+                    continue; // refused, as tests/api/errors shows
+                }
+                for (name, penalty) in penalties::<f64>() {
+                    if name == "KL" {
+                        continue;
+                    }
+                    let mut model = SparseAutoencoder::<f64>::builder()
+                        .layers(layers.clone())
+                        .tied(tied)
+                        .hidden_activation(hidden)
+                        .output_activation(Activation::Identity)
+                        .penalty(penalty())
+                        .norm_weighted(true)
+                        .penalty_weight(0.7)
+                        .weight_decay(0.01)
+                        .seed(3)
+                        .build()
+                        .unwrap();
+                    assert_agrees(
+                        &mut model,
+                        &format!("{layers:?} tied {tied} {hidden:?} {name}"),
+                    );
+                }
+            }
+        }
+    }
+}

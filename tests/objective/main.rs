@@ -1,0 +1,18 @@
+//! The objective, its gradient, and inference.
+
+mod calibration;
+#[path = "../common/mod.rs"]
+mod common;
+mod decoder_norm;
+mod folding;
+mod gated;
+mod golden;
+mod gradients;
+mod jump;
+mod laws;
+mod matryoshka;
+mod naive;
+mod over_batch;
+mod sparse;
+mod sparse_hidden;
+mod twin;

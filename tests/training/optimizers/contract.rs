@@ -1,0 +1,279 @@
+//! The contract that every optimizer keeps.
+
+use super::*;
+use sparse_autoencoder::nalgebra::DMatrix;
+use sparse_autoencoder::optimizer::Step;
+use sparse_autoencoder::{
+    Activation, Adam, Lbfgs, Optimizer, Real, Schedule, Sgd, SparseAutoencoder, StopReason,
+    Trainer, Workspace,
+};
+
+fn assert_minimises_the_bowl<T: Real>() {
+    for mut optimizer in all::<T>() {
+        let mut theta = [T::of(1.0), T::of(-2.0)];
+        optimizer.reset(2);
+        for _ in 0..600 {
+            optimizer.step(&mut theta, &mut bowl);
+        }
+        for x in theta {
+            assert!(x.to_f64().abs() < 1e-4, "{optimizer:?}: {theta:?}");
+        }
+    }
+}
+
+#[test]
+fn every_optimizer_minimises_a_bowl_in_both_scalars() {
+    assert_minimises_the_bowl::<f32>();
+    assert_minimises_the_bowl::<f64>();
+}
+
+#[test]
+fn lbfgs_in_f32_reaches_the_precision_of_f32() {
+    // 1 + ‖x − c‖² / n over many elements, where the loss has lost the last digits of x
+    let n = 10_001;
+    let center = |i: usize| (i % 17) as f32 / 17.0;
+    let mut lbfgs = Lbfgs::<f32>::new().tolerance(1e-9).unwrap();
+    let mut theta = vec![3.0_f32; n];
+    let mut steps = 0;
+    while !lbfgs
+        .step(&mut theta, &mut |x, gradient| {
+            let mut value = 0.0_f64;
+            for (i, (g, &x)) in gradient.iter_mut().zip(x).enumerate() {
+                let weight = (1 + i % 7) as f32;
+                let distance = x - center(i);
+                *g = 2.0 * weight * distance / n as f32;
+                value += f64::from(weight * distance * distance) / n as f64;
+            }
+            (1.0 + value) as f32
+        })
+        .converged
+    {
+        steps += 1;
+        assert!(steps < 100);
+    }
+    for (i, x) in theta.iter().enumerate() {
+        assert!((x - center(i)).abs() < 2e-3, "{i}: {x}");
+    }
+}
+
+#[test]
+fn what_is_forgotten_of_some_parameters_moves_them_no_more() {
+    let first_order: [Box<dyn Optimizer<f64>>; 2] = [
+        Box::new(Adam::new(0.1).unwrap()),
+        Box::new(Sgd::new(0.1).unwrap().momentum(0.9).unwrap()),
+    ];
+    for mut optimizer in first_order {
+        let mut theta = [1.0; 4];
+        optimizer.reset(4);
+        let mut slope = 1.0;
+        for forgotten in [None, Some(1..3), Some(7..9)] {
+            let before = theta;
+            if let Some(range) = forgotten.clone() {
+                optimizer.forget(range);
+            }
+            optimizer.step(&mut theta, &mut |_, gradient| {
+                gradient.fill(slope);
+                0.0
+            });
+            slope = 0.0; // from now on, only what is remembered moves
+            let moved = [0, 1, 2, 3].map(|k| theta[k].to_bits() != f64::to_bits(before[k]));
+            let stays = forgotten.is_some();
+            assert_eq!(moved, [true, !stays, !stays, true], "{optimizer:?}");
+        }
+    }
+}
+
+#[test]
+fn a_start_that_is_not_finite_leaves_theta_as_it_is() {
+    for bad in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+        for mut optimizer in all::<f64>() {
+            let start = [1.0, -0.0, f64::MIN_POSITIVE / 4.0];
+            let mut theta = start;
+            let step = optimizer.step(&mut theta, &mut |_, gradient| {
+                gradient.fill(f64::NAN);
+                bad
+            });
+            assert_eq!(step.loss.to_bits(), bad.to_bits());
+            assert!(!step.converged);
+            assert_eq!(theta.map(f64::to_bits), start.map(f64::to_bits));
+
+            // and leaves no trace in the optimizer
+            let mut again = [1.0, -2.0];
+            for _ in 0..600 {
+                optimizer.step(&mut again, &mut bowl);
+            }
+            assert_close(&again, &[0.0, 0.0], 1e-4);
+        }
+    }
+}
+
+#[test]
+fn lbfgs_does_not_take_a_gradient_of_nan_for_convergence() {
+    let mut theta = [1.0, 2.0];
+    let step = Lbfgs::new().step(&mut theta, &mut |_, gradient| {
+        gradient.fill(f64::NAN);
+        1.0
+    });
+    assert!(step.loss.is_nan() && !step.converged);
+    assert_close(&theta, &[1.0, 2.0], 0.0);
+}
+
+fn assert_stays_finite<T: Real>(largest: T) {
+    let extreme = |factor: T| -> Vec<Box<dyn Optimizer<T>>> {
+        let mut list: Vec<Box<dyn Optimizer<T>>> = vec![
+            Box::new(Sgd::new(1e300).unwrap()),
+            Box::new(Sgd::new(1e300).unwrap().momentum(0.999).unwrap()),
+            Box::new(Sgd::new(10.0).unwrap().momentum(0.999).unwrap().nesterov()),
+            Box::new(Adam::new(1e300).unwrap().weight_decay(1e300).unwrap()),
+            Box::new(Adam::new(1e-3).unwrap().epsilon(1e-320).unwrap()),
+            Box::new(Adam::new(1e-3).unwrap().epsilon(1e300).unwrap()),
+        ];
+        for optimizer in &mut list {
+            optimizer.scale_learning_rate(factor).unwrap();
+        }
+        list.push(Box::new(Lbfgs::new()));
+        list
+    };
+    for factor in [0.0, 1e-30, 1.0, 1e30] {
+        for mut optimizer in extreme(T::of(factor)) {
+            let mut theta = vec![largest, -largest, T::zero(), T::one()];
+            for t in 0..20 {
+                let sign = if t % 3 == 0 { T::one() } else { -T::one() };
+                optimizer.step(&mut theta, &mut |_, gradient| {
+                    gradient.copy_from_slice(&[
+                        -largest * sign,
+                        largest * sign,
+                        T::zero(),
+                        T::of(1e-30) * sign,
+                    ]);
+                    T::one()
+                });
+                assert!(
+                    theta.iter().all(|x| x.is_finite()),
+                    "{factor} {t} {theta:?} {optimizer:?}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn theta_stays_finite_whatever_the_finite_gradient() {
+    assert_stays_finite(f32::MAX);
+    assert_stays_finite(f64::MAX);
+}
+
+#[test]
+fn another_length_of_theta_starts_anew() {
+    for (mut used, mut fresh) in all::<f64>().into_iter().zip(all()) {
+        let mut long = [1.0; 5];
+        used.step(&mut long, &mut |x, gradient| {
+            gradient.copy_from_slice(x);
+            x.iter().map(|x| 0.5 * x * x).sum()
+        });
+        let (mut theta, mut expected) = ([1.0, -2.0], [1.0, -2.0]);
+        for _ in 0..3 {
+            used.step(&mut theta, &mut bowl);
+            fresh.step(&mut expected, &mut bowl);
+        }
+        assert_close(&theta, &expected, 0.0);
+    }
+}
+
+#[test]
+fn no_parameters_are_no_problem() {
+    for mut optimizer in all::<f64>() {
+        assert_close(
+            &[optimizer.step(&mut [], &mut |_, _| 2.0).loss],
+            &[2.0],
+            0.0,
+        );
+    }
+}
+
+/// A fit by full batches is nothing but the steps of its optimizer, whatever else the units have that moves
+/// with the batches, such as the threshold of `BatchTopK`. Noticing that θ is not what it was, L-BFGS would
+/// start again with each step, and take slow ones for convergence.
+#[test]
+fn a_fit_takes_the_steps_of_its_optimizer_for_every_kind_of_units() {
+    let samples = DMatrix::from_fn(6, 40, |i, j| {
+        ((i * 31 + j * 17 + 1) as f64 * 0.618_033_988_749_895).fract() - 0.3
+    });
+    for activation in [
+        Activation::Sigmoid,
+        Activation::Relu,
+        Activation::TopK(2),
+        Activation::WinnerTakeAll(0.2),
+        Activation::BatchTopK(2),
+        Activation::JumpRelu,
+        Activation::Gated,
+    ] {
+        for (index, mut by_hand) in all::<f64>().into_iter().enumerate() {
+            let builder = SparseAutoencoder::builder()
+                .layers([6, 12])
+                .hidden_activation(activation)
+                .output_activation(Activation::Identity)
+                .penalty(())
+                .seed(2);
+            let mut fitted = builder.build().unwrap();
+            let mut model = fitted.clone();
+            let mut trainer = Trainer::new(all::<f64>().swap_remove(index))
+                .batch_size(40)
+                .epochs(200);
+            let report = trainer.fit(&mut fitted, &samples).unwrap();
+
+            let mut theta = model.parameters().as_slice().to_vec();
+            let mut workspace = Workspace::new();
+            let mut last = Step::moved(0.0);
+            for _ in 0..report.epochs {
+                last = by_hand.step(&mut theta, &mut |theta, gradient| {
+                    model.set_theta(theta).unwrap();
+                    let loss = model.loss_and_gradient(&samples, gradient, &mut workspace);
+                    loss.unwrap().total()
+                });
+            }
+            let learned = match activation {
+                Activation::BatchTopK(_) => theta.len() - 1,
+                _ => theta.len(),
+            };
+            let name = format!("{activation:?}, {by_hand:?}");
+            assert_eq!(
+                fitted.parameters().as_slice()[..learned],
+                theta[..learned],
+                "{name}"
+            );
+            assert_eq!(
+                last.converged,
+                report.stop == StopReason::Converged,
+                "{name}"
+            );
+        }
+    }
+}
+
+#[test]
+fn an_optimizer_chosen_at_run_time_is_the_same_one() {
+    let samples = DMatrix::from_fn(4, 30, |i, j| 0.5 + 0.4 * ((i * 3 + j) as f64).sin());
+    let fit = |mut trainer: Trainer<f64>| {
+        let mut model = SparseAutoencoder::builder().layers([4, 6]).build().unwrap();
+        trainer.fit(&mut model, &samples).unwrap();
+        model.parameters().clone()
+    };
+    let boxed = |name: &str| -> Box<dyn Optimizer<f64>> {
+        match name {
+            "Adam" => Box::new(Adam::new(1e-2).unwrap()),
+            _ => Box::new(Lbfgs::new()),
+        }
+    };
+    let cosine = Schedule::cosine(0.1);
+    let adam = |trainer: Trainer<f64>| fit(trainer.epochs(5).batch_size(8).schedule(cosine));
+    assert_eq!(
+        adam(Trainer::new(boxed("Adam"))),
+        adam(Trainer::new(Adam::new(1e-2).unwrap()))
+    );
+    let full = |trainer: Trainer<f64>| fit(trainer.epochs(5));
+    assert_eq!(
+        full(Trainer::new(boxed(""))),
+        full(Trainer::new(Lbfgs::new()))
+    );
+}
