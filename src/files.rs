@@ -1,4 +1,4 @@
-//! Files: models of this crate, and sparse autoencoders as others publish them.
+//! Files: models of this crate, and published sparse autoencoders.
 //!
 //! ```
 //! use sparse_autoencoder::{SparseAutoencoder, files};
@@ -25,7 +25,7 @@
 //! | [Llama Scope](https://arxiv.org/abs/2410.20526) | [`llama_scope`] | `hyperparams.json`, `checkpoints/final.safetensors`; `config.json`, `sae_weights.safetensors` | yes | yes |
 //! | [dictionary_learning](https://github.com/saprmarks/dictionary_learning) | [`dictionary_learning`] | `ae.safetensors`, converted, `config.json` | yes | yes |
 //!
-//! They differ in little, and each difference changes what `encode` returns:
+//! The layouts differ, and each difference changes what `encode` returns:
 //!
 //! | project | input of the encoder | hidden activations | encoder, decoder in the file |
 //! |---|---|---|---|
@@ -35,43 +35,40 @@
 //! | Llama Scope | `s·x − c`, or `s·x`, `s = √d` by the mean norm | above a threshold of `z` or of `z‖D_j‖`; ReLU; top k | n × d, d × n; some as SAELens |
 //! | dictionary_learning | `x − c`, but `x` for `AutoEncoderNew` and `JumpReluAutoEncoder` | ReLU; top k; above a threshold; gated | n × d, d × n; some as SAELens |
 //!
-//! (`c` is the bias of the decoder, `z` a pre-activation, `D_j` the decoder's column of a unit, d the
-//! visible and n the hidden size; a matrix lies row after row.) Each is brought into the form of
-//! this crate, so that `encode` and `decode` of the loaded model return what those of the original
-//! return, up to rounding in `T`:
+//! (`c` is the bias of the decoder, `z` a pre-activation, `D_j` the decoder column of a unit, d the
+//! input and n the hidden size. Matrices are row-major.) Loading converts each layout, so that `encode`
+//! and `decode` return what those of the original return, up to rounding in `T`:
 //!
 //! | in the file | in the model |
 //! |---|---|
 //! | the encoder sees `x − c` | a [pre-encoder bias](crate::SparseAutoencoderBuilder::pre_encoder_bias) |
 //! | top k | [`TopK`](crate::Activation::TopK) |
-//! | above a threshold | [`JumpRelu`](crate::Activation::JumpRelu); [`BatchTopK`](crate::Activation::BatchTopK) where it is one and k is known |
+//! | above a threshold | [`JumpRelu`](crate::Activation::JumpRelu); [`BatchTopK`](crate::Activation::BatchTopK) for one common threshold and a known k |
 //! | gated | [`Gated`](crate::Activation::Gated) |
 //! | scalings of inputs, of units, of decoded activations | folded into weights, biases, and thresholds |
 //!
-//! What has no counterpart is an [`Error::Unsupported`] that says what it is; what a caller should
-//! know besides comes as a [`Note`]. Each key of a configuration and each tensor is used, refused, known to
-//! have no effect on what the model returns, or reported in a note. No penalty is published: loaded models
-//! have none.
+//! A feature without a counterpart is an [`Error::Unsupported`] that names it. Anything else that a caller
+//! should know is a [`Note`]. Each key of a configuration and each tensor is used, refused, known to have no
+//! effect on the model's results, or reported in a note. Published files contain no penalty, and loaded
+//! models have none.
 //!
-//! # What is guaranteed
+//! # Guarantees
 //!
-//! - Numbers may be `f16`, `bf16`, `f32`, or `f64` in the file, or whole numbers of 8 to 64 bits; they stream
-//!   from it into their place in the model, transposed on the way where need be. [`convert`] narrows what was
-//!   written.
-//! - A configuration may begin with a byte-order mark and hold `NaN`, `Infinity`, and equal keys, as Python
-//!   writes and reads it. A number that is used must be finite; of equal keys, the last counts.
-//! - A damaged or forged file is an [`Error::Malformed`], found before room is made for more than
-//!   the file holds. NaN and infinities are refused. Where the memory is too small for a file, the error is an
-//!   [`Error::Io`] of the kind [`OutOfMemory`](std::io::ErrorKind::OutOfMemory).
-//! - A file of another kind, such as a Git LFS pointer or an HTML page, is refused by an error that names the
-//!   kind and says what to do. Folders, pipes, and devices in place of a file are an [`Error::Io`]: nothing blocks.
-//! - A file that is written replaces an older one in one step, once it is whole and on the disk.
-//! - No pickle is read: `.pt` files can run any program. The error says how to convert them.
+//! - Numbers in the file may be `f16`, `bf16`, `f32`, `f64`, or integers of 8 to 64 bits. They stream from
+//!   the file into the model. [`convert`] narrows the numbers of a file.
+//! - A configuration may begin with a byte-order mark and contain `NaN`, `Infinity`, and duplicate keys, as
+//!   Python writes them. A number that is used must be finite. The last of duplicate keys counts.
+//! - A damaged or forged file is an [`Error::Malformed`]. Reading never allocates more than the file holds.
+//!   NaN and infinities are refused. A lack of memory is an [`Error::Io`] of the kind
+//!   [`OutOfMemory`](std::io::ErrorKind::OutOfMemory).
+//! - A file of another kind, such as a Git LFS pointer or an HTML page, is an error that names the kind and
+//!   the remedy. A folder, pipe, or device is an [`Error::Io`]; reading never blocks.
+//! - A new file replaces an old one in one atomic step, once it is complete and on the disk.
+//! - Pickles are never read: `.pt` files can run any program. The error says how to convert them.
 
 mod atomic;
 pub(crate) mod checkpoint;
-mod config;
-mod conversion;
+mod convert;
 pub(crate) mod json;
 mod npy;
 mod npz;
@@ -81,14 +78,13 @@ mod published;
 mod safetensors;
 mod tensor_file;
 mod tensors;
-mod without_effect;
 
 use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
-pub use conversion::{Number, convert};
+pub use convert::{Number, convert};
 pub use own::{load, save};
 pub use published::{dictionary_learning, gemma_scope, llama_scope, sae_lens, sparsify};
 pub use tensor_file::TensorFile;
@@ -105,46 +101,45 @@ use crate::{Error, SparseAutoencoder};
 pub struct Loaded<T> {
     /// The model.
     pub model: SparseAutoencoder<T>,
-    /// What is otherwise than in the file, or expected of the caller. Often nothing.
+    /// What differs from the file, and what the caller has to do. Often empty.
     pub notes: Vec<Note>,
 }
 
-/// Something to know about a model that was loaded. [`Display`](fmt::Display) says it in full.
+/// A remark on a loaded model. [`Display`](fmt::Display) gives the full text.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Note {
-    /// The penalty is not one of this crate's: the model is loaded without, as inference needs none.
-    /// To train on, build a model with the penalty from these parameters.
+    /// The penalty is not one of this crate's. The model is loaded without it, for inference. To train it
+    /// further, build a model with the penalty from these parameters.
     UnknownPenalty {
-        /// What the file says of it.
+        /// The penalty as the file describes it.
         description: String,
     },
-    /// The model was trained on samples that were transformed, and neither the file nor the original
-    /// library's `encode` does that.
+    /// The model was trained on transformed samples. Neither the file nor the original library's `encode`
+    /// contains the transformation.
     TransformedSamples {
-        /// The file's name of the transformation.
+        /// The name of the transformation in the file.
         transformation: String,
     },
-    /// The file is a checkpoint of training, and the model is the one that is made of it for
-    /// inference.
+    /// The file is a checkpoint of training, converted to a model for inference.
     TrainingCheckpoint {
-        /// What was done.
+        /// The conversion.
         conversion: &'static str,
     },
-    /// The file has no threshold yet, for which training was too short: units are active above 0.
+    /// Training was too short to set the threshold: units are active above 0.
     ThresholdNotSet,
-    /// A key of the configuration that is not known, and was not used.
+    /// An unknown key of the configuration, which was not used.
     UnknownKey {
-        /// The key, after those of the objects that it is in, as in `metadata.hook_name`.
+        /// The key with its path, such as `metadata.hook_name`.
         key: String,
     },
-    /// A tensor of the file that is not known, and was not used.
+    /// An unknown tensor of the file, which was not used.
     UnusedTensor {
         /// Its name.
         name: String,
     },
-    /// Hidden activations are those of the original times the norms of the decoder's columns, which
-    /// have norm 1 here. Reconstructions are the same.
+    /// Hidden activations are those of the original, multiplied by the norms of the decoder columns. The
+    /// columns of the model have norm 1. Reconstructions are the same.
     ScaledByDecoderNorm,
 }
 
@@ -180,8 +175,8 @@ impl fmt::Display for Note {
     }
 }
 
-/// Writes a folder, which is made if there is none, of weights and configuration; both are whole before
-/// either is put in place.
+/// Writes weights and configuration to a folder, and creates it if necessary. Both files are complete
+/// before either replaces an old one.
 fn write_both(
     folder: &Path,
     weights: &str,

@@ -5,6 +5,7 @@
 //! optimizer does not know the model: it sees parameters and an [`Objective`] to evaluate.
 
 mod adam;
+mod description;
 mod lbfgs;
 mod learning_rate;
 mod schedule;
@@ -12,6 +13,7 @@ mod sgd;
 mod state;
 
 pub use adam::Adam;
+pub use description::Description;
 pub use lbfgs::Lbfgs;
 pub use schedule::Schedule;
 pub use sgd::Sgd;
@@ -127,6 +129,12 @@ pub trait Optimizer<T: Real>: fmt::Debug + Send {
         Err(not_kept::<Self>())
     }
 
+    /// Returns the description in settings, from which the optimizer can be built. The default names the
+    /// type.
+    fn description(&self) -> Description {
+        Description::custom::<Self>()
+    }
+
     /// Returns whether every step needs the full batch of all samples. The default is `false`.
     fn needs_full_batch(&self) -> bool {
         false
@@ -161,6 +169,10 @@ impl<T: Real, O: Optimizer<T> + ?Sized> Optimizer<T> for Box<O> {
 
     fn restore(&mut self, len: usize, state: State<'_, T>) -> Result<(), Error> {
         (**self).restore(len, state)
+    }
+
+    fn description(&self) -> Description {
+        (**self).description()
     }
 
     fn needs_full_batch(&self) -> bool {

@@ -1,4 +1,4 @@
-//! A file that is there whole or not at all.
+//! Files that are replaced in one atomic step.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::hash::{BuildHasher, RandomState};
@@ -8,27 +8,27 @@ use std::path::{Path, PathBuf};
 use super::io_error;
 use crate::Error;
 
-/// A file that is being written beside the one that it will replace.
+/// A file that is written beside the file it will replace.
 ///
-/// What is dropped before [`commit`](Self::commit) leaves no trace, and the old file as it was.
+/// Dropping it before [`commit`](Self::commit) removes it and keeps the old file unchanged.
 #[derive(Debug)]
 pub(super) struct Draft {
     path: PathBuf,
     temporary: PathBuf,
-    /// Locked until the draft is in its place, so that nobody takes it for abandoned.
+    /// Locked until the commit, so that no other process removes it as abandoned.
     file: Option<File>,
 }
 
-/// Links that a path may lead over: as many as Linux follows.
+/// The most links of a path, as on Linux.
 const LINKS: usize = 40;
-/// Random names that are tried before the folder is taken to be at fault.
+/// The number of random names to try.
 const NAMES: usize = 16;
 
 impl Draft {
-    /// Writes the content, to the disk and not only to the system's memory.
+    /// Writes the content and synchronizes it with the disk.
     ///
-    /// As an ordinary write, it follows links and keeps the permissions of a file that it replaces. It
-    /// refuses a file that may not be written, and what is no file.
+    /// Like an ordinary write, it follows links and keeps the permissions of the file it replaces. It
+    /// refuses read-only files, and paths to something other than a file.
     pub(super) fn write(
         path: &Path,
         content: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>,
@@ -59,7 +59,7 @@ impl Draft {
         Ok(draft)
     }
 
-    /// Puts the file into its place.
+    /// Replaces the old file.
     pub(super) fn commit(mut self) -> Result<(), Error> {
         fs::rename(&self.temporary, &self.path).map_err(|error| io_error(&self.path, &error))?;
         self.temporary = PathBuf::new();
@@ -84,7 +84,7 @@ fn folder(path: &Path) -> &Path {
     folder.unwrap_or(Path::new("."))
 }
 
-/// Where the links of a path lead, whether or not there is a file.
+/// Follows the links of a path, whether or not the file exists.
 fn destination(path: &Path) -> io::Result<PathBuf> {
     let mut path = path.to_owned();
     for _ in 0..LINKS {
@@ -97,7 +97,7 @@ fn destination(path: &Path) -> io::Result<PathBuf> {
     fs::metadata(&path).map(|_| path)
 }
 
-/// The permissions of the file at this path, if there is one.
+/// Returns the permissions of the file at this path, if it exists.
 fn replaceable(path: &Path) -> io::Result<Option<fs::Permissions>> {
     let metadata = match fs::metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -136,8 +136,8 @@ fn create_beside(path: &Path) -> io::Result<(PathBuf, File)> {
     Err(io::ErrorKind::AlreadyExists.into())
 }
 
-/// Drafts of a file begin and end so. The name of the file may be as long as names can be, so a hash
-/// (FNV-1a) stands for it.
+/// The prefix and suffix of the drafts of a file. They contain a hash (FNV-1a) of its name, which may
+/// already have the maximum length.
 fn beginning(path: &Path) -> String {
     let name = path.file_name().unwrap_or_default();
     let hash = |hash: u64, &byte: &u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);

@@ -1,9 +1,8 @@
-//! The file of a checkpoint: that of a model, and beside it the state of its training.
+//! The file of a checkpoint: a model file with the state of its training.
 //!
-//! The metadata and the tensors of a [model](super::own) are there under their names, so that the
-//! file can be loaded as one. What is added: `checkpoint: 1`, the version; `training`, as JSON,
-//! which the [trainer](crate::training) fills; further tensors; and as the last one `crc32`, the
-//! checksum of all bytes before its own four.
+//! It has the metadata and the tensors of a [model](super::own), and can be loaded as one. It adds
+//! `checkpoint: 1`, the version; `training`, as JSON, which the [trainer](crate::training) fills;
+//! further tensors; and as the last one `crc32`, the checksum of all bytes before its own four.
 
 use std::borrow::Cow;
 use std::fs::File;
@@ -27,7 +26,7 @@ use crate::{Error, Real, SparseAutoencoder};
 const VERSION: &str = "1";
 const CHECKSUM: &str = "crc32";
 
-/// Numbers of a tensor to be written.
+/// The numbers of a tensor to write.
 #[derive(Debug)]
 pub(crate) enum Numbers<'a, T: Real> {
     Scalars(Cow<'a, [T]>),
@@ -35,7 +34,7 @@ pub(crate) enum Numbers<'a, T: Real> {
     Counts(Cow<'a, [usize]>),
 }
 
-/// A tensor to be written beside those of the model.
+/// A tensor to write beside those of the model.
 #[derive(Debug)]
 pub(crate) struct Tensor<'a, T: Real> {
     pub(crate) name: String,
@@ -68,7 +67,7 @@ impl<T: Real> Numbers<'_, T> {
     }
 }
 
-/// Writes a checkpoint, or leaves the one that is there.
+/// Writes a checkpoint. On an error, an existing one stays unchanged.
 pub(crate) fn write<T: Real>(
     path: &Path,
     model: &SparseAutoencoder<T>,
@@ -113,7 +112,7 @@ pub(crate) fn write<T: Real>(
     .commit()
 }
 
-/// A checkpoint that is whole.
+/// A complete checkpoint.
 #[derive(Debug)]
 pub(crate) struct Checkpoint {
     tensors: Tensors<BufReader<File>>,
@@ -123,7 +122,7 @@ pub(crate) struct Checkpoint {
 }
 
 impl Checkpoint {
-    /// Reads what it says, and none of the numbers.
+    /// Reads the header.
     pub(crate) fn open(path: &Path) -> Result<Self, Error> {
         let mut tensors = Tensors::open(path)?;
         let Some(training) = tensors.metadata.remove("training") else {
@@ -146,12 +145,12 @@ impl Checkpoint {
         })
     }
 
-    /// Refuses parameters of another layout than this, without reading them.
+    /// Refuses parameters of another layout, without reading them.
     pub(crate) fn check_layout(&self, layout: &Layout) -> Result<(), Error> {
         own::check_shapes(&self.tensors, layout)
     }
 
-    /// Reads every byte, and compares their sum with what the file says.
+    /// Reads every byte and compares the checksum.
     pub(crate) fn check_sum(&mut self) -> Result<(), Error> {
         check_sum(&mut self.tensors)
     }
@@ -164,7 +163,7 @@ impl Checkpoint {
         malformed(self.path(), reason)
     }
 
-    /// θ, of a model of this layout.
+    /// Reads θ of a model of this layout.
     pub(crate) fn theta<T: Real>(&mut self, layout: &Layout) -> Result<Aligned<T>, Error> {
         own::read_theta(&mut self.tensors, layout)
     }
@@ -173,7 +172,7 @@ impl Checkpoint {
         self.tensors.has(name)
     }
 
-    /// The names that begin with `prefix`, without it, and the shapes.
+    /// Returns the names behind `prefix`, with the shapes.
     pub(crate) fn under(&self, prefix: &str) -> Vec<(String, Vec<usize>)> {
         let entries = self.tensors.entries.iter();
         entries
@@ -184,7 +183,7 @@ impl Checkpoint {
             .collect()
     }
 
-    /// The scalars of a tensor, which may be NaN and infinities.
+    /// Reads the scalars of a tensor, which may be NaN or infinite.
     pub(crate) fn scalars<T: Real>(
         &mut self,
         name: &str,
@@ -200,7 +199,7 @@ impl Checkpoint {
         Ok(scalars)
     }
 
-    /// The whole numbers of a tensor.
+    /// Reads the counts of a tensor.
     pub(crate) fn counts(&mut self, name: &str, shape: &[usize]) -> Result<Vec<usize>, Error> {
         let mut counts = self.room(name, shape, Element::I64, 0)?;
         let mut negative = false;
@@ -219,7 +218,7 @@ impl Checkpoint {
         Ok(counts)
     }
 
-    /// Room for the numbers of a tensor, which the file has.
+    /// Allocates room for the numbers of a tensor of the file.
     fn room<V: Clone>(
         &self,
         name: &str,

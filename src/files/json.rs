@@ -1,5 +1,4 @@
-//! Typed access to the JSON that goes with a model. What is there but of another type is an error,
-//! never a default.
+//! Typed access to the JSON of a model. A value of another type is an error, never a default.
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -12,10 +11,10 @@ use super::{io_error, malformed, unsupported};
 use crate::Error;
 use crate::data::{file_kind::FileKind, regular_file};
 
-/// The largest JSON that is read. Those of published models have some kilobytes.
+/// The largest JSON that is read. Published models have some kilobytes.
 pub(super) const MOST_BYTES: u64 = 1 << 20;
 
-/// A JSON object, and the file that it comes from, for errors.
+/// A JSON object, with its file for error messages.
 #[derive(Debug, Clone)]
 pub(crate) struct Object {
     path: PathBuf,
@@ -23,9 +22,9 @@ pub(crate) struct Object {
 }
 
 impl Object {
-    /// The object that is the whole of a file that Python may have written: a byte-order mark, NaN and
-    /// infinities are accepted, and of equal keys the last counts. A number that is not finite is an
-    /// error once it is asked for.
+    /// Reads a file with one object, which Python may have written: a byte-order mark, NaN, infinities,
+    /// and duplicate keys are accepted, and the last of these counts. Asking for a number that is not
+    /// finite is an error.
     pub(super) fn read(path: &Path) -> Result<Self, Error> {
         let (file, _) = regular_file::open(path)?;
         let mut bytes = Vec::new();
@@ -69,7 +68,7 @@ impl Object {
         }
     }
 
-    /// What serde makes of `value`, for comparison.
+    /// Serializes `value`, for comparison.
     pub(super) fn of(path: &Path, value: &impl Serialize) -> Self {
         let fields = match json!(value) {
             Value::Object(fields) => fields,
@@ -81,7 +80,7 @@ impl Object {
         }
     }
 
-    /// Settings, each of which has a default. An error names the key.
+    /// Deserializes settings that all have a default. An error names the key.
     pub(crate) fn read_settings<S: DeserializeOwned>(&self) -> Result<S, Error> {
         let read = |fields: Map<String, Value>| S::deserialize(Value::Object(fields));
         read(self.fields.clone()).map_err(|error| {
@@ -94,7 +93,7 @@ impl Object {
                     alone(key, value).map(|error| (format!("{key}: {error}"), error))
                 })
                 .unwrap_or_else(|| (error.to_string(), error));
-            // Something that serde knows no name of, which a later version may.
+            // An unknown name, which a later version may know.
             let is_new = error.to_string().starts_with("unknown ");
             let refuse = if is_new { unsupported } else { malformed };
             refuse(&self.path, reason)
@@ -150,7 +149,7 @@ impl Object {
         }))
     }
 
-    /// What a getter found, which must be there.
+    /// Refuses an absent value.
     pub(crate) fn required<V>(&self, key: &str, value: Option<V>) -> Result<V, Error> {
         value.ok_or_else(|| malformed(&self.path, format!("{key} is missing")))
     }
@@ -177,7 +176,7 @@ impl Object {
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// Puts quotation marks around `NaN`, `Infinity`, `-Infinity`, and numbers beyond `f64`, which Python
-/// writes and JSON does not have. Where a number is asked for, they are then refused by name.
+/// writes and JSON does not allow. A getter of numbers then refuses them by name.
 fn quote_numbers_not_finite(text: &[u8]) -> Vec<u8> {
     let mut quoted = Vec::with_capacity(text.len());
     let mut rest = text;
@@ -214,7 +213,7 @@ fn is_bare(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.')
 }
 
-/// The length of the string that begins here, with its quotation marks.
+/// The length of the string at the start of `text`, with its quotation marks.
 fn string_length(text: &[u8]) -> usize {
     let mut escaped = false;
     for (index, &byte) in text.iter().enumerate().skip(1) {
@@ -228,7 +227,7 @@ fn string_length(text: &[u8]) -> usize {
     text.len()
 }
 
-/// A whole number, also one that Python wrote as `4.0`.
+/// Converts a whole number, also one that Python wrote as `4.0`.
 pub(super) fn as_count(value: &Value) -> Option<usize> {
     if let Some(count) = value.as_u64() {
         return usize::try_from(count).ok();

@@ -10,7 +10,7 @@ use super::tensors::{Entry, Place};
 use crate::data::npy_file::Header;
 use crate::{Error, Real};
 
-/// One array, whose header is read from its `place`, and which has so many bytes with it.
+/// Reads the header of an array at `place`, whose size in bytes includes the header.
 pub(super) fn entry<R: Read + Seek>(
     path: &Path,
     name: &str,
@@ -41,7 +41,7 @@ pub(super) fn entry<R: Read + Seek>(
     })
 }
 
-/// The header of an array of scalars, row after row, whose sizes in `shape` are followed by a comma each.
+/// The header of a row-major array of scalars. Each size in `shape` is followed by a comma.
 pub(super) fn header_of<T: Real>(shape: &str) -> Vec<u8> {
     let bytes = size_of::<T>();
     let shape = shape.trim_end();

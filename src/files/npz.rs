@@ -1,7 +1,7 @@
 //! NumPy's `npz`: a ZIP archive of `npy` arrays.
 //!
-//! Of ZIP, what NumPy writes is read: stored or deflated members, with 64-bit sizes. The directory
-//! at the end of the archive is what counts.
+//! Reads the part of ZIP that NumPy writes: stored or deflated members, with 64-bit sizes, found by the
+//! directory at the end of the archive.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -16,8 +16,8 @@ use super::{io_error, malformed, pickle, unsupported};
 use crate::data::dtype::MOST_INFLATION;
 use crate::{Error, Real};
 
-/// Reads the directory of an `npz` archive, and the header of each of its arrays. What is not an array is
-/// listed and left alone, as NumPy has it.
+/// Reads the directory of an `npz` archive and the header of each array. Other members are listed only,
+/// as in NumPy.
 pub(super) fn archive<R: Read + Seek>(
     path: &Path,
     mut source: R,
@@ -62,10 +62,10 @@ pub(super) fn archive<R: Read + Seek>(
     })
 }
 
-/// How the names of arrays end.
+/// The suffix of the names of arrays.
 const ARRAY: &str = ".npy";
 
-/// Whether a member of this name is an array, and not what macOS knows of one.
+/// Whether a member of this name is an array, and not a resource fork of macOS.
 fn is_array(name: &str) -> bool {
     let file = name.rsplit('/').next().unwrap_or(name);
     file.ends_with(ARRAY) && !file.starts_with("._") && !name.starts_with("__MACOSX/")
@@ -78,7 +78,7 @@ struct Member {
     inflated: u64,
 }
 
-/// Little-endian numbers at places of a slice; `None` beyond its end.
+/// Reads little-endian numbers of a slice; `None` beyond its end.
 struct Fields<'a>(&'a [u8]);
 
 impl Fields<'_> {
@@ -201,7 +201,7 @@ fn members<R: Read + Seek>(
     Ok((arrays, others))
 }
 
-/// A member as the directory has it.
+/// An entry of the directory.
 struct Listed {
     name: String,
     flags: u16,
@@ -212,7 +212,7 @@ struct Listed {
     header: u64,
 }
 
-/// The first member of a directory, and what follows it.
+/// Splits the first entry off a directory.
 fn listed(directory: &[u8]) -> Option<(Listed, &[u8])> {
     let fields = Fields(directory);
     if fields.at(0) != Some(*b"PK\x01\x02") {
@@ -259,7 +259,7 @@ fn wide_sizes(mut extra: &[u8]) -> &[u8] {
     &[]
 }
 
-/// The header of the array that a part is.
+/// The header of the array of a part.
 fn array_header<T: Real>(part: &Part<'_, T>) -> Vec<u8> {
     let mut shape = String::new();
     for size in &part.shape {
@@ -268,7 +268,7 @@ fn array_header<T: Real>(part: &Part<'_, T>) -> Vec<u8> {
     npy::header_of::<T>(&shape)
 }
 
-/// Bytes of the archive that [`write`] writes.
+/// Returns the size in bytes of the archive of [`write`].
 pub(super) fn size<T: Real>(parts: &[Part<'_, T>]) -> u64 {
     let members = parts.iter().map(|part| {
         let name = part.name.len() + ".npy".len();
@@ -277,7 +277,7 @@ pub(super) fn size<T: Real>(parts: &[Part<'_, T>]) -> u64 {
     (22 + members.sum::<usize>()) as u64
 }
 
-/// Writes an archive of these arrays, stored, with sizes of 32 bits.
+/// Writes an archive of these arrays, without compression, with 32-bit sizes.
 pub(super) fn write<T: Real>(out: &mut impl Write, parts: &[Part<'_, T>]) -> io::Result<()> {
     /// 1 January 1980, midnight.
     const TIME: [u8; 4] = [0, 0, 33, 0];

@@ -1,11 +1,11 @@
-//! What the numbers of a safetensors file are called, and how they are written.
+//! The number types of safetensors, and their encoding.
 
 use std::fmt;
 
 use crate::Real;
 use crate::data::dtype::Element;
 
-/// All types of a safetensors header: name, bits of a number, and the element where it is read.
+/// All types of a safetensors header: name, bits per number, and the element of those that are read.
 const NAMES: [(&str, usize, Option<Element>); 22] = [
     ("BOOL", 8, Some(Element::Bool)),
     ("F4", 4, None),
@@ -31,14 +31,14 @@ const NAMES: [(&str, usize, Option<Element>); 22] = [
     ("U64", 64, Some(Element::U64)),
 ];
 
-/// The bits of a number of the type of this name in a safetensors header, and its element where it is read.
+/// Returns the bits per number of a type of a safetensors header, and its element if it is read.
 pub(super) fn named(name: &str) -> Option<(usize, Option<Element>)> {
     let (_, bits, element) = NAMES.iter().find(|(known, ..)| *known == name)?;
     Some((*bits, *element))
 }
 
 impl Element {
-    /// The element that holds a scalar exactly.
+    /// Returns the element that holds a scalar exactly.
     pub(super) fn of<T: Real>() -> Self {
         if size_of::<T>() == size_of::<f32>() {
             Self::F32
@@ -47,7 +47,7 @@ impl Element {
         }
     }
 
-    /// The name in a safetensors header.
+    /// Returns the name in a safetensors header.
     pub(super) fn name(self) -> &'static str {
         NAMES
             .iter()
@@ -55,7 +55,7 @@ impl Element {
             .map_or("", |(name, ..)| name)
     }
 
-    /// `float`, or itself if it is one of whole numbers.
+    /// Returns `float`, or the element itself if it is an integer.
     pub(super) fn or_float(self, float: Self) -> Self {
         match self {
             Self::F16 | Self::BF16 | Self::F32 | Self::F64 => float,
@@ -63,8 +63,8 @@ impl Element {
         }
     }
 
-    /// Appends a scalar to `bytes`, rounded to the nearest number, ties to even; false if it is too large for
-    /// this type of floating point numbers.
+    /// Appends a scalar to `bytes`, rounded to the nearest number, ties to even. Returns `false` if it
+    /// overflows this floating point type.
     #[allow(clippy::cast_possible_truncation)] // that is the purpose
     pub(super) fn encode<T: Real>(self, value: T, bytes: &mut Vec<u8>) -> bool {
         let value = value.to_f64();
@@ -91,19 +91,19 @@ impl Element {
     }
 }
 
-/// The exponent of a number, and at least `least`.
+/// Returns the exponent of a number, at least `least`.
 fn exponent(value: f64, least: i32) -> i32 {
     let biased = (value.to_bits() >> 52) as u16 & 0x7ff;
     (i32::from(biased) - 1023).max(least)
 }
 
-/// The nearest number with so many bits of fraction, which get fewer below the least exponent.
+/// Rounds to the given number of fraction bits, and to fewer below the least exponent.
 fn rounded(value: f64, fraction: i32, least: i32) -> f64 {
     let last = f64::powi(2.0, exponent(value, least) - fraction);
     (value / last).round_ties_even() * last
 }
 
-/// The bits of a number that is one of binary16.
+/// Returns the bits of a binary16 number.
 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // small whole numbers
 fn f64_to_half(value: f64) -> u16 {
     let exponent = exponent(value, -14);

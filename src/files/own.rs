@@ -26,13 +26,13 @@ const FORMAT: &str = "sparse-autoencoder";
 const VERSION: &str = "2";
 const READABLE: [&str; 2] = ["1", VERSION];
 
-/// Saves a model, as it is: layers, activations, objective, and parameters, bit for bit.
+/// Saves a model: its settings, and its parameters bit for bit.
 ///
-/// A penalty of your own is saved by what `Debug` says of it, and cannot be loaded again.
+/// A penalty of your own is saved as its `Debug` text, and cannot be loaded again.
 ///
 /// # Errors
 ///
-/// [`Error::Io`] if the file cannot be written; a file that was there stays as it was.
+/// [`Error::Io`] if the file cannot be written; an existing file then stays unchanged.
 pub fn save<T: Real>(model: &SparseAutoencoder<T>, path: impl AsRef<Path>) -> Result<(), Error> {
     Draft::write(path.as_ref(), |out| {
         write(out, &metadata(model), &parts(model))
@@ -40,16 +40,16 @@ pub fn save<T: Real>(model: &SparseAutoencoder<T>, path: impl AsRef<Path>) -> Re
     .commit()
 }
 
-/// What the header of a file says of a model.
+/// The metadata of a model in the header of a file.
 pub(super) fn metadata<T: Real>(model: &SparseAutoencoder<T>) -> [(&'static str, String); 3] {
     [
         ("format", FORMAT.to_owned()),
         ("version", VERSION.to_owned()),
-        ("model", json!(kept(model)).to_string()),
+        ("model", json!(model.settings()).to_string()),
     ]
 }
 
-/// The tensors of a file, for a model.
+/// The tensors of a model.
 pub(super) fn parts<T: Real>(model: &SparseAutoencoder<T>) -> Vec<Part<'_, T>> {
     let theta = model.parameters().as_slice();
     blocks(model.layout())
@@ -58,7 +58,7 @@ pub(super) fn parts<T: Real>(model: &SparseAutoencoder<T>) -> Vec<Part<'_, T>> {
         .collect()
 }
 
-/// The tensors of a file: name, shape, and place in θ.
+/// The tensors of a layout: name, shape, and place in θ.
 fn blocks(layout: &Layout) -> Vec<(String, Vec<usize>, Range<usize>)> {
     let mut tensors = Vec::new();
     for (index, blocks) in layout.blocks().iter().enumerate() {
@@ -83,10 +83,10 @@ fn blocks(layout: &Layout) -> Vec<(String, Vec<usize>, Range<usize>)> {
     tensors
 }
 
-/// Loads a model that [`save`] has written, of the same or the other scalar.
+/// Loads a model that [`save`] has written, in the same scalar or the other.
 ///
 /// ```
-/// use sparse_autoencoder::{Activation, L1, SparseAutoencoder, format};
+/// use sparse_autoencoder::{Activation, L1, SparseAutoencoder, files};
 /// # let path = std::env::temp_dir().join(format!("sparse-autoencoder-own-{}", std::process::id()));
 ///
 /// let sae = SparseAutoencoder::<f32>::builder()
@@ -95,9 +95,9 @@ fn blocks(layout: &Layout) -> Vec<(String, Vec<usize>, Range<usize>)> {
 ///     .penalty(L1)
 ///     .penalty_weight(0.1)
 ///     .build()?;
-/// format::save(&sae, &path)?;
+/// files::save(&sae, &path)?;
 ///
-/// let wider = format::load::<f64>(&path)?.model;
+/// let wider = files::load::<f64>(&path)?.model;
 /// assert_eq!(wider.hidden_activations(), [Activation::Relu]);
 /// assert_eq!(format!("{:?}", wider.penalty()), "L1");
 /// # std::fs::remove_file(&path).unwrap();
@@ -106,8 +106,9 @@ fn blocks(layout: &Layout) -> Vec<(String, Vec<usize>, Range<usize>)> {
 ///
 /// # Errors
 ///
-/// [`Error::Io`] if the file cannot be read, [`Error::Malformed`] if it is not such a file or is
-/// damaged, [`Error::Unsupported`] for a later version; what the builder refuses.
+/// [`Error::Io`] if the file cannot be read, [`Error::Malformed`] if it is another file or damaged,
+/// [`Error::Unsupported`] for a later version, and the errors of
+/// [`build`](crate::SparseAutoencoderBuilder::build).
 pub fn load<T: Real>(path: impl AsRef<Path>) -> Result<Loaded<T>, Error> {
     read(Tensors::open(path.as_ref())?)
 }
@@ -194,7 +195,7 @@ fn upgrade(object: &mut Object) -> Result<(), Error> {
     Ok(())
 }
 
-/// Refuses θ of another layout than this.
+/// Refuses tensors of another layout.
 pub(super) fn check_shapes<R: Read + Seek>(
     tensors: &Tensors<R>,
     layout: &Layout,
@@ -210,7 +211,7 @@ pub(super) fn read_theta<T: Real, R: Read + Seek>(
     tensors: &mut Tensors<R>,
     layout: &Layout,
 ) -> Result<Aligned<T>, Error> {
-    // All shapes first: room is made for numbers that the file has, not for sizes that are claimed.
+    // All shapes first: the allocation must not exceed the numbers in the file.
     check_shapes(tensors, layout)?;
     let mut theta = tensors.room::<T>(layout.len())?;
     for (name, _, range) in blocks(layout) {
@@ -219,16 +220,7 @@ pub(super) fn read_theta<T: Real, R: Read + Seek>(
     Ok(theta)
 }
 
-/// The settings that a file keeps of a model.
-fn kept<T: Real>(model: &SparseAutoencoder<T>) -> Settings {
-    Settings {
-        // A set point has moved it.
-        penalty_weight: model.penalty_weight().to_f64(),
-        ..model.settings().clone()
-    }
-}
-
 /// The settings of a model that a training depends on, by their names.
 pub(crate) fn describe<T: Real>(model: &SparseAutoencoder<T>) -> Value {
-    json!(kept(model).without_start())
+    json!(model.settings().without_start())
 }

@@ -1,61 +1,64 @@
-//! What the published layouts have in common: one hidden layer, linear output, and a handful of
-//! switches. A loader says in these terms what its files mean, and the model is made here.
+//! The common part of the published layouts: one hidden layer, linear output, and a few switches. A
+//! loader describes its files in these terms, and the model is built here.
 
+mod config;
 pub mod dictionary_learning;
 pub mod gemma_scope;
 pub mod llama_scope;
 mod one_layer;
 pub mod sae_lens;
 pub mod sparsify;
+mod units;
+mod without_effect;
 
 use std::io::{Read, Seek};
 use std::path::Path;
 
-use super::config::Config;
 use super::tensors::{Rows, Tensors};
 use super::{Loaded, Note, malformed, unsupported};
 use crate::model::{Layout, Parameters};
 use crate::{Activation, Error, Real, SparseAutoencoder};
+use config::Config;
+use units::{PublishedUnits, Source};
 
-/// A published model: which tensors it is in, and what is done with them.
+/// A published model: its tensors, and what they mean.
 ///
 /// ```text
-/// z = g ⊙ (Wᵀ(s·x − c) + b),   h = select(z),   x̂ = (D (h ⊙ q ⊘ g) + c) / r
+/// z = g ⊙ (Wᵀ(s·x − c) + b),   h = units(z),   x̂ = (D (h ⊙ q ⊘ g) + c) / r
 /// ```
 #[derive(Debug)]
-pub(super) struct Published<'a> {
+struct Published<'a> {
     /// W
-    pub(super) encoder_weights: Matrix<'a>,
-    /// b, unless the selection has biases of its own.
-    pub(super) encoder_bias: &'a str,
+    encoder_weights: Matrix<'a>,
     /// D
-    pub(super) decoder_weights: Matrix<'a>,
-    /// c, which is 0 if there is no such tensor.
-    pub(super) decoder_bias: Option<&'a str>,
+    decoder_weights: Matrix<'a>,
+    /// c; 0 without a tensor.
+    decoder_bias: Option<&'a str>,
     /// Whether the encoder sees `x − c`, not `x`.
-    pub(super) centered: bool,
-    pub(super) selection: Selection<'a>,
-    pub(super) decoder_norms: DecoderNorms,
-    /// q, if there is such a tensor.
-    pub(super) decoder_factors: Option<&'a str>,
+    centered: bool,
+    /// b, and what makes h of z
+    units: PublishedUnits<'a>,
+    decoder_norms: DecoderNorms,
+    /// q; 1 without a tensor.
+    decoder_factors: Option<&'a str>,
     /// s
-    pub(super) input_scale: f64,
+    input_scale: f64,
     /// r
-    pub(super) output_scale: f64,
-    /// Tensors that say nothing about the model for inference.
-    pub(super) unused: &'a [&'a str],
-    /// Tensors of the layout that change what other models of it return. One that this model does not
-    /// use is refused; a tensor that is not of the layout at all gets a note.
-    pub(super) of_layout: &'a [&'a str],
+    output_scale: f64,
+    /// Tensors that do not matter for inference.
+    unused: &'a [&'a str],
+    /// Tensors of the layout that matter in other models. One that this model does not use is refused. A
+    /// tensor outside the layout gets a note.
+    of_layout: &'a [&'a str],
     /// The key of the visible size in the configuration, and the size.
-    pub(super) visible: Option<(&'a str, usize)>,
+    visible: Option<(&'a str, usize)>,
     /// The key of the hidden size, and the size.
-    pub(super) hidden: Option<(&'a str, usize)>,
+    hidden: Option<(&'a str, usize)>,
 }
 
-/// Where the norms of the columns of D count besides in D.
+/// Where the norms of the columns of D matter besides in D.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum DecoderNorms {
+enum DecoderNorms {
     /// `g = 1`
     Nowhere,
     /// `g = ‖D_j‖`, which is folded into the weights.
@@ -66,32 +69,32 @@ pub(super) enum DecoderNorms {
 
 /// A tensor of weights.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Matrix<'a> {
+struct Matrix<'a> {
     name: &'a str,
-    units: Units,
+    units: UnitsAre,
 }
 
-/// Which index of a tensor of weights counts the hidden units.
+/// Which index of a tensor of weights is the hidden unit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Units {
-    AreRows,
-    AreColumns,
+enum UnitsAre {
+    Rows,
+    Columns,
 }
 
 impl<'a> Matrix<'a> {
-    /// A tensor n × d, as this crate holds weights.
-    pub(super) fn units_are_rows(name: &'a str) -> Self {
+    /// A tensor n × d, the order of this crate.
+    fn units_are_rows(name: &'a str) -> Self {
         Self {
             name,
-            units: Units::AreRows,
+            units: UnitsAre::Rows,
         }
     }
 
     /// A tensor d × n.
-    pub(super) fn units_are_columns(name: &'a str) -> Self {
+    fn units_are_columns(name: &'a str) -> Self {
         Self {
             name,
-            units: Units::AreColumns,
+            units: UnitsAre::Columns,
         }
     }
 
@@ -99,8 +102,8 @@ impl<'a> Matrix<'a> {
     fn sizes<R: Read + Seek>(self, tensors: &Tensors<R>) -> Result<(usize, usize), Error> {
         let (rows, columns) = tensors.matrix_shape(self.name)?;
         Ok(match self.units {
-            Units::AreRows => (columns, rows),
-            Units::AreColumns => (rows, columns),
+            UnitsAre::Rows => (columns, rows),
+            UnitsAre::Columns => (rows, columns),
         })
     }
 
@@ -110,8 +113,8 @@ impl<'a> Matrix<'a> {
         (d, n): (usize, usize),
     ) -> Result<(), Error> {
         match self.units {
-            Units::AreRows => tensors.check_shape(self.name, &[n, d]),
-            Units::AreColumns => tensors.check_shape(self.name, &[d, n]),
+            UnitsAre::Rows => tensors.check_shape(self.name, &[n, d]),
+            UnitsAre::Columns => tensors.check_shape(self.name, &[d, n]),
         }
     }
 
@@ -121,64 +124,17 @@ impl<'a> Matrix<'a> {
         place: &mut [T],
     ) -> Result<(), Error> {
         let rows = match self.units {
-            Units::AreRows => Rows::Contiguous,
-            Units::AreColumns => Rows::Strided,
+            UnitsAre::Rows => Rows::Contiguous,
+            UnitsAre::Columns => Rows::Strided,
         };
         tensors.read_into(self.name, rows, place)
     }
 }
 
-/// How pre-activations become hidden activations.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Selection<'a> {
-    /// `max(z, 0)`
-    Relu,
-    /// `max(z, 0)` on the k largest
-    TopK(usize),
-    /// `max(z, 0)` where `z > t`
-    Above(Threshold<'a>),
-    /// The same, with one threshold for all units, that training with k of them has left.
-    BatchTopK { k: usize, threshold: &'a str },
-    /// [Gated](Activation::Gated) units: `max(m, 0)` where `π > 0`, with
-    ///
-    /// ```text
-    /// y = Wᵀ(x − c),   π = y + b_gate,   m = exp(r) ⊙ y + b_mag
-    /// ```
-    Gated {
-        gate_bias: &'a str,
-        magnitude_bias: &'a str,
-        /// r
-        log_magnitude: &'a str,
-    },
-}
-
-/// t
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Threshold<'a> {
-    PerUnit(&'a str),
-    /// `exp` of the tensor
-    LogPerUnit(&'a str),
-    /// One number in the file for all units; below 0 it is not set.
-    Common(&'a str),
-    Constant(f64),
-}
-
-impl Selection<'_> {
-    fn activation(&self) -> Activation {
-        match *self {
-            Self::Relu => Activation::Relu,
-            Self::TopK(k) => Activation::TopK(k),
-            Self::BatchTopK { k, .. } => Activation::BatchTopK(k),
-            Self::Above(_) => Activation::JumpRelu,
-            Self::Gated { .. } => Activation::Gated,
-        }
-    }
-}
-
 impl Published<'_> {
-    /// Reads the tensors into a model. `notes` may hold some already; added are those of tensors and of
-    /// keys of the configuration that were not used.
-    pub(super) fn load<T: Real, R: Read + Seek>(
+    /// Reads the tensors into a model. Adds notes on tensors and on keys of the configuration that were not
+    /// used to `notes`.
+    fn load<T: Real, R: Read + Seek>(
         &self,
         tensors: &mut Tensors<R>,
         config: &Config,
@@ -193,7 +149,7 @@ impl Published<'_> {
         }
         let unused = self.check(tensors, sizes)?;
         let (d, n) = sizes;
-        let activation = self.selection.activation();
+        let activation = self.units.activation;
         let layout = Layout::new(&[d, n], false)?.for_activations(&[activation])?;
         let mut theta = tensors.room::<T>(layout.len())?;
         let at = layout.blocks()[0].clone();
@@ -201,11 +157,8 @@ impl Published<'_> {
             .read(tensors, &mut theta[at.encoder_weights.clone()])?;
         self.decoder_weights
             .read(tensors, &mut theta[at.decoder_weights.clone()])?;
-        let bias = match self.selection {
-            Selection::Gated { gate_bias, .. } => gate_bias,
-            _ => self.encoder_bias,
-        };
-        tensors.read_into(bias, Rows::Contiguous, &mut theta[at.encoder_bias.clone()])?;
+        let place = &mut theta[at.encoder_bias.clone()];
+        tensors.read_into(self.units.bias, Rows::Contiguous, place)?;
         if let Some(name) = self.decoder_bias {
             let place = &mut theta[at.decoder_bias.clone()];
             tensors.read_into(name, Rows::Contiguous, place)?;
@@ -247,8 +200,8 @@ impl Published<'_> {
         Ok(Loaded { model, notes })
     }
 
-    /// Refuses shapes that do not fit together, and tensors of the layout that would be ignored. Returns
-    /// the names of other tensors that are not used.
+    /// Refuses inconsistent shapes, and tensors of the layout that would be ignored. Returns the names of
+    /// other unused tensors.
     fn check<R: Read + Seek>(
         &self,
         tensors: &Tensors<R>,
@@ -264,23 +217,13 @@ impl Published<'_> {
         }
         known.extend(self.unused);
         let mut vectors: Vec<&str> = self.decoder_factors.into_iter().collect();
-        match self.selection {
-            Selection::Gated {
-                gate_bias,
-                magnitude_bias,
-                log_magnitude,
-            } => vectors.extend([gate_bias, magnitude_bias, log_magnitude]),
-            _ => vectors.push(self.encoder_bias),
-        }
-        match self.selection {
-            Selection::Above(Threshold::PerUnit(name) | Threshold::LogPerUnit(name)) => {
-                vectors.push(name);
+        vectors.push(self.units.bias);
+        for source in &self.units.blocks {
+            match *source {
+                Source::PerUnit(name) | Source::LogPerUnit(name) => vectors.push(name),
+                Source::Common(name) => known.push(name),
+                Source::Constant(_) => {}
             }
-            Selection::Above(Threshold::Common(name))
-            | Selection::BatchTopK {
-                threshold: name, ..
-            } => known.push(name),
-            _ => {}
         }
         for name in &vectors {
             tensors.check_shape(name, &[n])?;
@@ -301,50 +244,35 @@ impl Published<'_> {
         }
     }
 
-    /// Reads the thresholds that are in the file, one or one per unit, or r and `b_mag`.
+    /// Reads the parameters of the units besides their weights and biases.
     fn read_blocks<T: Real, R: Read + Seek>(
         &self,
         tensors: &mut Tensors<R>,
-        [thresholds, others]: [&mut [T]; 2],
+        blocks: [&mut [T]; 2],
         notes: &mut Vec<Note>,
     ) -> Result<(), Error> {
-        match self.selection {
-            Selection::Above(Threshold::PerUnit(name)) => {
-                tensors.read_into(name, Rows::Contiguous, thresholds)?;
-            }
-            Selection::Above(Threshold::LogPerUnit(name)) => {
-                tensors.read_into(name, Rows::Contiguous, thresholds)?;
-                thresholds.iter_mut().for_each(|t| *t = t.exp());
-            }
-            Selection::Above(Threshold::Common(name))
-            | Selection::BatchTopK {
-                threshold: name, ..
-            } => {
-                let threshold: T = tensors.scalar(name)?;
-                if threshold < T::zero() {
-                    notes.push(Note::ThresholdNotSet);
+        for (source, place) in self.units.blocks.iter().zip(blocks) {
+            match *source {
+                Source::PerUnit(name) => tensors.read_into(name, Rows::Contiguous, place)?,
+                Source::LogPerUnit(name) => {
+                    tensors.read_into(name, Rows::Contiguous, place)?;
+                    place.iter_mut().for_each(|t| *t = t.exp());
                 }
-                thresholds.fill(if threshold < T::zero() {
-                    T::zero()
-                } else {
-                    threshold
-                });
+                Source::Common(name) => {
+                    let threshold: T = tensors.scalar(name)?;
+                    let is_set = threshold >= T::zero();
+                    if !is_set {
+                        notes.push(Note::ThresholdNotSet);
+                    }
+                    place.fill(if is_set { threshold } else { T::zero() });
+                }
+                Source::Constant(threshold) => place.fill(T::of(threshold)),
             }
-            Selection::Above(Threshold::Constant(threshold)) => thresholds.fill(T::of(threshold)),
-            Selection::Gated {
-                magnitude_bias,
-                log_magnitude,
-                ..
-            } => {
-                tensors.read_into(log_magnitude, Rows::Contiguous, thresholds)?;
-                tensors.read_into(magnitude_bias, Rows::Contiguous, others)?;
-            }
-            Selection::Relu | Selection::TopK(_) => {}
         }
         Ok(())
     }
 
-    /// `‖D_j‖` of each unit, by which activations are divided.
+    /// Returns `‖D_j‖` of each unit, by which activations are divided.
     fn positive_norms<T: Real>(
         &self,
         decoder_weights: &[T],
@@ -365,7 +293,7 @@ impl Published<'_> {
     }
 }
 
-/// `‖D_j‖` of each unit.
+/// Returns `‖D_j‖` of each unit.
 fn norms<T: Real>(decoder_weights: &[T], d: usize) -> Vec<T> {
     let columns = decoder_weights.chunks_exact(d);
     columns
@@ -373,8 +301,8 @@ fn norms<T: Real>(decoder_weights: &[T], d: usize) -> Vec<T> {
         .collect()
 }
 
-/// Divides thresholds, none of which is below 0, by norms. A unit whose norm is 0, or nearly so, can
-/// never be active: its threshold is the largest number.
+/// Divides thresholds ≥ 0 by norms. A unit with a norm of about 0 is never active: its threshold becomes
+/// the largest number.
 fn divide_thresholds<T: Real>(thresholds: &mut [T], norms: &[T]) {
     let largest = T::max_value().unwrap_or_else(T::zero);
     for (threshold, &norm) in thresholds.iter_mut().zip(norms) {
@@ -386,11 +314,11 @@ fn divide_thresholds<T: Real>(thresholds: &mut [T], norms: &[T]) {
     }
 }
 
-pub(super) fn dot<T: Real>(a: &[T], b: &[T]) -> f64 {
+fn dot<T: Real>(a: &[T], b: &[T]) -> f64 {
     a.iter().zip(b).map(|(a, b)| a.to_f64() * b.to_f64()).sum()
 }
 
-/// Multiplies the `rows` values of each unit with its factor.
+/// Multiplies the `rows` values of each unit by its factor.
 fn scale_units<T: Real>(values: &mut [T], rows: usize, factors: &[T]) {
     for (values, &factor) in values.chunks_exact_mut(rows).zip(factors) {
         scale(values, factor);

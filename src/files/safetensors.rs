@@ -7,8 +7,8 @@
 //! the numbers, row after row, little-endian; offsets count from here
 //! ```
 //!
-//! As the format asks, every byte after the header belongs to exactly one tensor. The crate of the
-//! same name wants the whole file in memory, or mapped, which needs `unsafe`.
+//! Every byte after the header belongs to exactly one tensor, as the format requires. The crate
+//! `safetensors` needs the whole file in memory, or mapped, which needs `unsafe`.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -138,7 +138,7 @@ fn each_member(
     }
 }
 
-/// What is before and behind the first mark that is in no text, list, or object.
+/// Splits at the first mark outside texts, lists, and objects.
 fn split(text: &[u8], mark: u8) -> Option<(&[u8], &[u8])> {
     let (mut depth, mut in_text, mut escaped) = (0_usize, false, false);
     for (place, &byte) in text.iter().enumerate() {
@@ -159,7 +159,7 @@ fn split(text: &[u8], mark: u8) -> Option<(&[u8], &[u8])> {
     None
 }
 
-/// One tensor of the header, of which numbers begin at `start`; or what it must have.
+/// Parses one tensor of the header. The numbers of the file begin at `start`.
 fn entry(field: &Value, start: u64) -> Result<Entry, &'static str> {
     let dtype = field["dtype"].as_str().ok_or("dtype must be a string")?;
     let shape = field["shape"]
@@ -231,11 +231,11 @@ fn check_places(
     Ok(())
 }
 
-/// A tensor to be written.
+/// A tensor to write.
 #[derive(Debug)]
 pub(super) struct Part<'a, T: Clone> {
     pub(super) name: String,
-    /// In the file.
+    /// The shape in the file.
     pub(super) shape: Vec<usize>,
     pub(super) values: Cow<'a, [T]>,
     /// How the rows of the tensor lie in `values`.
@@ -243,7 +243,7 @@ pub(super) struct Part<'a, T: Clone> {
 }
 
 impl<'a, T: Clone> Part<'a, T> {
-    /// A tensor whose entries lie in `values` as they shall lie in the file.
+    /// A tensor whose entries have the same order in `values` and in the file.
     pub(super) fn new(name: &str, shape: &[usize], values: impl Into<Cow<'a, [T]>>) -> Self {
         Self {
             name: name.to_owned(),
@@ -253,7 +253,7 @@ impl<'a, T: Clone> Part<'a, T> {
         }
     }
 
-    /// A tensor whose *columns* lie in `values`, one after the other.
+    /// A tensor whose entries are column-major in `values`.
     pub(super) fn transposed(name: &str, shape: &[usize], values: &'a [T]) -> Self {
         Self {
             rows: Rows::Strided,
@@ -262,7 +262,7 @@ impl<'a, T: Clone> Part<'a, T> {
     }
 }
 
-/// Writes a file of these tensors, in this order.
+/// Writes a file with these tensors in this order.
 pub(super) fn write<T: Real>(
     out: &mut impl Write,
     metadata: &[(&str, String)],
@@ -282,8 +282,8 @@ pub(super) fn write<T: Real>(
     write_parts(out, parts)
 }
 
-/// The length of a header and the header, which are followed by these tensors: name, type and
-/// size of a number, shape.
+/// Returns the length of the header and the header, for tensors by name, type, size of a number, and
+/// shape.
 pub(super) fn header<'a>(
     metadata: &[(&str, String)],
     tensors: impl IntoIterator<Item = (&'a str, &'a str, usize, &'a [usize])>,

@@ -8,14 +8,14 @@ use super::io_error;
 use super::tensors::{Rows, Tensors};
 use crate::{Error, Real, data::dtype};
 
-/// The named tensors of a `safetensors` or `npz` file, for samples that are to be encoded. An `npy`
-/// file is an [`NpyFile`](crate::NpyFile).
+/// The named tensors of a `safetensors` or `npz` file, as samples to encode. Open an `npy` file as an
+/// [`NpyFile`](crate::NpyFile).
 ///
 /// ```no_run
-/// use sparse_autoencoder::format::TensorFile;
+/// use sparse_autoencoder::files::TensorFile;
 ///
 /// let mut file = TensorFile::open("activations.safetensors")?;
-/// let samples = file.samples::<f32>("activations")?; // d × n, of a tensor that is n × d
+/// let samples = file.samples::<f32>("activations")?; // d × n, from an n × d tensor
 /// # Ok::<(), sparse_autoencoder::Error>(())
 /// ```
 #[derive(Debug)]
@@ -28,43 +28,43 @@ impl TensorFile {
     ///
     /// # Errors
     ///
-    /// [`Error::Io`] if the file cannot be read, or is a folder, a pipe, or a device; [`Error::Malformed`] if it is
-    /// not what it says it is, or has no arrays; [`Error::Unsupported`] for files of a kind that no reader reads, such as pickles,
-    /// and for compression other than deflate.
+    /// [`Error::Io`] if the file cannot be read, or is a folder, a pipe, or a device; [`Error::Malformed`] if
+    /// it is damaged, or has no arrays; [`Error::Unsupported`] for files that no reader reads, such as
+    /// pickles, and for compression other than deflate.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
         Ok(Self {
             tensors: Tensors::open(path.as_ref())?,
         })
     }
 
-    /// The names of the tensors, in alphabetical order.
+    /// Returns the names of the tensors, in alphabetical order.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.tensors.entries.keys().map(String::as_str)
     }
 
-    /// The shape of a tensor, `None` if there is none of this name.
+    /// Returns the shape of a tensor, or `None` for an unknown name.
     #[must_use]
     pub fn shape(&self, name: &str) -> Option<&[usize]> {
         Some(&self.tensors.entries.get(name)?.shape)
     }
 
-    /// The members of an `npz` archive that are no arrays, in their order: texts, folders, what macOS adds.
-    /// They are not read.
+    /// Returns the names of the members of an `npz` archive that are not arrays, in their order: texts,
+    /// folders, additions of macOS. They are not read.
     pub fn others(&self) -> impl Iterator<Item = &str> {
         self.tensors.others.iter().map(String::as_str)
     }
 
-    /// A tensor of the shape samples × entries as a matrix whose columns are the samples.
+    /// Reads a tensor of the shape samples × entries as a matrix whose columns are the samples.
     ///
-    /// The first axis counts the samples, and all others are unrolled into their entries, as in
-    /// [`NpyFile`](crate::NpyFile) and [`IdxFile`](crate::IdxFile). A tensor of one axis is n samples of one entry
-    /// each: `1 × n`. Numbers may be booleans, integers of 8 to 64 bits, `f16`, `bf16`, `f32`, and `f64`.
+    /// The first axis counts the samples. The other axes are unrolled into their entries, as in
+    /// [`NpyFile`](crate::NpyFile) and [`IdxFile`](crate::IdxFile). A tensor of one axis has n samples of one
+    /// entry each: `1 × n`. Numbers may be booleans, integers of 8 to 64 bits, `f16`, `bf16`, `f32`, and `f64`.
     ///
     /// # Errors
     ///
-    /// [`Error::Malformed`] if there is no tensor of this name, if it has no entries, and for NaN and infinities;
+    /// [`Error::Malformed`] for an unknown name, an empty tensor, NaN, and infinities;
     /// [`Error::Unsupported`] for other types of numbers, and for more than two axes in Fortran's order;
-    /// [`Error::Io`], also if there is no memory for it.
+    /// [`Error::Io`], also for a lack of memory.
     pub fn samples<T: Real>(&mut self, name: &str) -> Result<DMatrix<T>, Error> {
         let tensors = &mut self.tensors;
         let column_major = tensors.entry(name)?.column_major;

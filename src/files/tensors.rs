@@ -1,8 +1,7 @@
-//! A file of named tensors, whatever the container, and how their numbers get to their place.
+//! A file of named tensors, in any container, and how their numbers reach their place.
 //!
-//! Nothing is read before the directory of the file has been checked against its length, so no
-//! more room is made than the file has numbers. The numbers then stream: a chunk of bytes, a chunk
-//! of scalars, their place.
+//! The directory of the file is checked against its length first, so that no allocation exceeds the
+//! numbers of the file. The numbers then stream: a chunk of bytes, a chunk of scalars, their place.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -18,49 +17,49 @@ use crate::{Error, Real};
 use flate2::Crc;
 use flate2::read::DeflateDecoder;
 
-/// Scalars that are converted at a time.
+/// Scalars per chunk.
 pub(super) const CHUNK: usize = 1 << 14;
 
-/// Rows of a tensor that are transposed at a time, if together they are at most [`PANEL`] scalars:
-/// enough for whole cache lines on the side that is written, few enough streams on the other.
+/// Rows of a tensor that are transposed together, if they have at most [`PANEL`] scalars: enough to write
+/// whole cache lines, few enough to read as streams.
 const PANEL_ROWS: usize = 32;
 const PANEL: usize = 1 << 20;
 
-/// How the rows of a tensor lie in the slice that it is read into or written from.
+/// How the rows of a tensor lie in the slice of a model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Rows {
     /// One after the other, as in the file.
     Contiguous,
-    /// As the columns of a matrix whose columns are contiguous lie: transposed.
+    /// Column-major: transposed.
     Strided,
 }
 
-/// The directory of a file, checked, and the file.
+/// The checked directory of a file, and the file.
 #[derive(Debug)]
 pub(super) struct Tensors<R> {
     pub(super) path: PathBuf,
     pub(super) source: R,
     pub(super) entries: BTreeMap<String, Entry>,
     pub(super) metadata: BTreeMap<String, String>,
-    /// What else is in an archive, such as a text beside the arrays.
+    /// The other members of an archive, such as a text beside the arrays.
     pub(super) others: Vec<String>,
 }
 
-/// One tensor, as the directory has it.
+/// An entry of the directory.
 #[derive(Debug, Clone)]
 pub(super) struct Entry {
-    /// The type of its numbers, by the name that the file gives.
+    /// The name of its number type in the file.
     pub(super) dtype: String,
     pub(super) element: Option<Element>,
     /// Whether the first byte of a number is the most significant.
     pub(super) big_endian: bool,
     pub(super) shape: Vec<usize>,
-    /// Whether its first index is the fastest, as Fortran has it.
+    /// Whether its first index is the fastest, as in Fortran.
     pub(super) column_major: bool,
     pub(super) place: Place,
 }
 
-/// Where the bytes of a tensor are.
+/// The place of the bytes of a tensor.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Place {
     pub(super) offset: u64,
@@ -81,7 +80,7 @@ impl Tensors<BufReader<File>> {
 }
 
 impl<R: Read + Seek> Tensors<R> {
-    /// Reads and checks the directory of a file of `length` bytes; its first bytes say what it is.
+    /// Reads and checks the directory of a file of `length` bytes. Its first bytes tell its kind.
     pub(super) fn new(path: &Path, mut source: R, length: u64) -> Result<Self, Error> {
         let mut start = Vec::new();
         (&mut source)
@@ -97,14 +96,14 @@ impl<R: Read + Seek> Tensors<R> {
         }
     }
 
-    /// The entry of this name.
+    /// Returns the entry of this name.
     pub(super) fn entry(&self, name: &str) -> Result<&Entry, Error> {
         self.entries
             .get(name)
             .ok_or_else(|| malformed(&self.path, format!("there is no tensor {name}")))
     }
 
-    /// The shape of a tensor whose type is read. So the length of its bytes has been compared with it.
+    /// Returns the shape of a tensor of a type that is read. It agrees with the length of the bytes.
     pub(super) fn shape(&self, name: &str) -> Result<&[usize], Error> {
         let entry = self.entry(name)?;
         match entry.element {
@@ -113,7 +112,7 @@ impl<R: Read + Seek> Tensors<R> {
         }
     }
 
-    /// Room for so many numbers of tensors of the file, whose shapes have been checked.
+    /// Allocates room for `len` numbers of tensors of the file, whose shapes have been checked.
     pub(super) fn room<T: Real>(&mut self, len: usize) -> Result<Aligned<T>, Error> {
         let names: Vec<_> = self.entries.keys().cloned().collect();
         names.iter().try_for_each(|name| self.confirm(name))?;
@@ -121,7 +120,7 @@ impl<R: Read + Seek> Tensors<R> {
             .ok_or_else(|| io_error(&self.path, &no_room(Some(len), size_of::<T>())))
     }
 
-    /// Inflates a tensor that is deflated, to see that it is as large as it claims before room is made for it.
+    /// Inflates a deflated tensor, to check its size before its room is allocated.
     pub(super) fn confirm(&mut self, name: &str) -> Result<(), Error> {
         let entry = self.entry(name)?;
         if entry.place.deflated && entry.element.is_some() {
@@ -144,7 +143,7 @@ impl<R: Read + Seek> Tensors<R> {
         Err(malformed(&self.path, reason))
     }
 
-    /// The rows and columns of a tensor of two dimensions, neither of which is 0.
+    /// Returns the rows and columns of a tensor of two dimensions above 0.
     pub(super) fn matrix_shape(&self, name: &str) -> Result<(usize, usize), Error> {
         match *self.shape(name)? {
             [rows, columns] if rows > 0 && columns > 0 => Ok((rows, columns)),
@@ -155,7 +154,7 @@ impl<R: Read + Seek> Tensors<R> {
         }
     }
 
-    /// The one number of a tensor without dimensions, or with one entry.
+    /// Reads the only number of a tensor.
     pub(super) fn scalar<T: Real>(&mut self, name: &str) -> Result<T, Error> {
         if count(self.shape(name)?) != Some(1) {
             let reason = format!("{name} must be one number, has {:?}", self.shape(name)?);
@@ -166,7 +165,7 @@ impl<R: Read + Seek> Tensors<R> {
         Ok(value[0])
     }
 
-    /// A tensor of one dimension.
+    /// Reads a tensor of one dimension.
     pub(super) fn vector<T: Real>(&mut self, name: &str, len: usize) -> Result<Vec<T>, Error> {
         self.check_shape(name, &[len])?;
         self.confirm(name)?;
@@ -176,7 +175,7 @@ impl<R: Read + Seek> Tensors<R> {
         Ok(values)
     }
 
-    /// Streams a tensor into `place`, which has as many entries.
+    /// Streams a tensor into `place`, which has the same number of entries.
     pub(super) fn read_into<T: Real>(
         &mut self,
         name: &str,
@@ -214,8 +213,7 @@ impl<R: Read + Seek> Tensors<R> {
         )
     }
 
-    /// Calls `each` with the numbers of a tensor, at most `chunk` at a time, and the index of the
-    /// first of them. All are finite.
+    /// Calls `each` with chunks of the finite numbers of a tensor, and the index of the first of a chunk.
     fn for_each_chunk<T: Real>(
         &mut self,
         name: &str,
@@ -242,8 +240,8 @@ impl<R: Read + Seek> Tensors<R> {
         })
     }
 
-    /// Calls `each` with the bytes of a tensor, at most `chunk` numbers at a time, and the index of
-    /// the first of them.
+    /// Calls `each` with the bytes of a tensor, at most `chunk` numbers each time, and the index of the
+    /// first of them.
     pub(super) fn for_each_bytes(
         &mut self,
         name: &str,
@@ -307,8 +305,8 @@ impl<R: Read + Seek> Tensors<R> {
     }
 }
 
-/// Puts consecutive numbers of a row-major `height × width` matrix, from (row, column) on, to
-/// where they are in the column-major one.
+/// Copies consecutive numbers of a row-major `height × width` matrix, from (row, column) on, to their
+/// places in the column-major matrix.
 fn scatter<T: Real>(
     values: &[T],
     (row, column): (usize, usize),
@@ -330,8 +328,8 @@ fn scatter<T: Real>(
     }
 }
 
-/// Rows `first..` of the row-major `height × width` matrix whose column-major entries are
-/// `values`, as many as `panel` has room for.
+/// Copies rows `first..` of a column-major `height × width` matrix to the row-major `panel`, as many as it
+/// has room for.
 pub(super) fn gather<T: Real>(
     values: &[T],
     first: usize,
@@ -348,7 +346,7 @@ pub(super) fn gather<T: Real>(
     }
 }
 
-/// Rows of a matrix of this width that are gathered at a time.
+/// Returns how many rows of a matrix of this width are gathered together.
 pub(super) fn panel_rows(height: usize, width: usize) -> usize {
     (PANEL / width).clamp(1, PANEL_ROWS).min(height)
 }

@@ -15,27 +15,28 @@ use crate::{Activation, Real};
 ///
 /// | setter | default | range | meaning |
 /// |---|---|---|---|
-/// | [`layers`](Self::layers) | required | ≥ 2 sizes, each ≥ 1 | visible, hidden, hidden, …; the decoder mirrors them |
+/// | [`layers`](Self::layers) | required | ≥ 2 sizes, each ≥ 1 | input, hidden, hidden, …; the decoder mirrors them |
 /// | [`hidden_activation`](Self::hidden_activation) | `Sigmoid` | any; `Gated` for one layer | f of all hidden layers |
-/// | [`hidden_activations`](Self::hidden_activations) | | one for each | f of each hidden layer |
-/// | [`output_activation`](Self::output_activation) | `Sigmoid` | none that selects units | g of the reconstruction |
+/// | [`hidden_activations`](Self::hidden_activations) | | one per layer | f of each hidden layer |
+/// | [`output_activation`](Self::output_activation) | `Sigmoid` | any that does not select units | g of the reconstruction |
 /// | [`reconstruction`](Self::reconstruction) | `SquaredError` | | ℓ |
-/// | [`penalty`](Self::penalty) | `KlDivergence`; none where an f selects units | any [`Penalty`] | Ω |
+/// | [`penalty`](Self::penalty) | `KlDivergence`; none if an f selects units | any [`Penalty`] | Ω |
 /// | [`sparsity_target`](Self::sparsity_target) | 0.05 | (0, 1) | ρ |
 /// | [`penalty_weight`](Self::penalty_weight) | 1 | ≥ 0 | β |
 /// | [`penalized_layers`](Self::penalized_layers) | all | indices of hidden layers | where Ω applies |
 /// | [`weight_decay`](Self::weight_decay) | 0 | ≥ 0 | λ; biases are not decayed |
 /// | [`norm_weighted`](Self::norm_weighted) | `false` | unbounded f | Ω sees `hⱼ ‖dⱼ‖` in place of `hⱼ` |
-/// | [`matryoshka`](Self::matryoshka) | none | ascending, one hidden layer | sizes of prefixes that reconstruct by themselves |
-/// | [`tied`](Self::tied) | `false` | | the decoder reads the encoder's weights |
+/// | [`matryoshka`](Self::matryoshka) | none | ascending, one hidden layer | groups of units that reconstruct by themselves |
+/// | [`tied`](Self::tied) | `false` | | the decoder shares the encoder's weights |
 /// | [`pre_encoder_bias`](Self::pre_encoder_bias) | `false` | `Identity` output | the encoder sees x − c |
-/// | [`bandwidth`](Self::bandwidth) | 0.05 | > 0 | ε, by which the thresholds of `JumpRelu` learn |
-/// | [`initialization`](Self::initialization) | `Glorot` | | how the weights start |
-/// | [`seed`](Self::seed) | 0 | | of the initial weights |
-/// | [`parameters`](Self::parameters) | none | | start from these instead |
+/// | [`bandwidth`](Self::bandwidth) | 0.05 | > 0 | ε of the pseudo-derivative of `JumpRelu`'s thresholds |
+/// | [`initialization`](Self::initialization) | `Glorot` | | distribution of the initial weights |
+/// | [`seed`](Self::seed) | 0 | | seed of the initial weights |
+/// | [`parameters`](Self::parameters) | none | | initial parameters, instead of random ones |
+/// | [`settings`](Self::settings) | | | all settings at once |
 ///
-/// Nothing is checked before [`build`](Self::build), which checks everything and leaves the builder
-/// as it is, so that variations are cheap:
+/// [`build`](Self::build) checks everything; the setters check nothing. `build` leaves the builder
+/// unchanged, so that variations are cheap:
 ///
 /// ```
 /// use sparse_autoencoder::SparseAutoencoder;
@@ -64,9 +65,11 @@ impl<T: Real> Default for SparseAutoencoderBuilder<T> {
 }
 
 impl<T: Real> SparseAutoencoderBuilder<T> {
-    /// Replaces all settings, such as those of a file or of [another
-    /// model](SparseAutoencoder::settings). Setters that follow change some of them. A penalty of another
-    /// crate is not in settings: set it by [`penalty`](Self::penalty) again.
+    /// Replaces all settings, such as by those of a file or of [another
+    /// model](SparseAutoencoder::settings).
+    ///
+    /// Later setters change single ones. A penalty of another crate is not part of settings: set it again
+    /// by [`penalty`](Self::penalty).
     ///
     /// ```
     /// use sparse_autoencoder::SparseAutoencoder;
@@ -83,24 +86,28 @@ impl<T: Real> SparseAutoencoderBuilder<T> {
         self
     }
 
-    /// The sizes of the layers: visible, hidden, and further hidden layers inwards. The decoder
-    /// mirrors them. A hidden layer may be larger than the visible one.
+    /// Sets the sizes of the layers: input, hidden, and further hidden layers inwards.
+    ///
+    /// The decoder mirrors them. A hidden layer may be larger than the input.
     pub fn layers(mut self, sizes: impl Into<Vec<usize>>) -> Self {
         self.settings.layers = sizes.into();
         self
     }
 
-    /// The activation of every hidden layer. In a deep decoder the mirrored layers have it too,
-    /// but for the selecting activations, which are mirrored by [`Activation::Relu`].
+    /// Sets the activation of every hidden layer.
+    ///
+    /// In a deep decoder the mirrored layers have the same activation. [`Activation::Relu`] mirrors
+    /// activations that select units.
     pub fn hidden_activation(mut self, activation: Activation) -> Self {
         self.settings.encoder = LayerActivations::One(activation);
         self
     }
 
-    /// The activation of each hidden layer, the outermost first; takes the place of
-    /// [`hidden_activation`](Self::hidden_activation). In a deep decoder every layer has the
-    /// activation of the hidden layer of its level, mirrored as there, so that of the innermost is
-    /// not mirrored: nothing else has its level.
+    /// Sets the activation of each hidden layer, the outermost first, in place of
+    /// [`hidden_activation`](Self::hidden_activation).
+    ///
+    /// Each layer of a deep decoder mirrors the activation of the hidden layer at its level. The
+    /// innermost activation has no mirror.
     ///
     /// A linear code between logistic layers, as in Hinton & Salakhutdinov (2006, *Reducing the
     /// Dimensionality of Data with Neural Networks*):
@@ -122,78 +129,79 @@ impl<T: Real> SparseAutoencoderBuilder<T> {
         self
     }
 
-    /// The activation of the reconstruction: choose it by the range of the data.
+    /// Sets the activation of the reconstruction. Choose it by the range of the data.
     pub fn output_activation(mut self, activation: Activation) -> Self {
         self.settings.decoder = LayerActivations::One(activation);
         self
     }
 
-    /// What the difference between a sample and its reconstruction costs.
+    /// Sets the reconstruction loss ℓ.
     pub fn reconstruction(mut self, reconstruction: Reconstruction) -> Self {
         self.settings.reconstruction = reconstruction;
         self
     }
 
-    /// The sparsity penalty Ω: one of [`penalty`](crate::penalty), a combination, or your own.
+    /// Sets the sparsity penalty Ω: one of [`penalty`](crate::penalty), a combination, or your own.
     pub fn penalty(mut self, penalty: impl Penalty<T> + 'static) -> Self {
         self.settings.penalty = Some(penalty.description());
         self.penalty = Some(Arc::new(penalty));
         self
     }
 
-    /// The sparsity target ρ, which reaches the penalty: the mean activation, or the proportion of
-    /// active units, that is wanted. Penalties without a target, such as [`L1`](crate::L1), do not
-    /// use it.
+    /// Sets the sparsity target ρ of the penalty: a mean activation, or a proportion of active units.
+    ///
+    /// Penalties without a target, such as [`L1`](crate::L1), ignore it.
     pub fn sparsity_target(mut self, target: f64) -> Self {
         self.settings.sparsity_target = target;
         self
     }
 
-    /// The weight β of the penalty. With a weight of 0 there is none, whatever the penalty.
+    /// Sets the weight β of the penalty. A weight of 0 turns the penalty off.
     pub fn penalty_weight(mut self, weight: f64) -> Self {
         self.settings.penalty_weight = weight;
         self
     }
 
-    /// The hidden layers that are penalised, counted from 0 inwards. Each has its own ρ̂.
+    /// Sets the hidden layers that are penalized, counted from 0 inwards. Each has its own ρ̂.
     pub fn penalized_layers(mut self, indices: impl Into<Vec<usize>>) -> Self {
         self.settings.penalized_layers = Some(indices.into());
         self
     }
 
-    /// The weight decay λ.
+    /// Sets the weight decay λ.
     pub fn weight_decay(mut self, weight: f64) -> Self {
         self.settings.weight_decay = weight;
         self
     }
 
-    /// Whether the decoder reads the weights of the encoder, transposed.
+    /// Sets whether the decoder uses the transposed weights of the encoder.
     pub fn tied(mut self, tied: bool) -> Self {
         self.settings.tied = tied;
         self
     }
 
-    /// Whether the penalty sees every activation times the norm of its unit's column of the decoder:
-    /// `hⱼ ‖dⱼ‖`, the size of what the unit contributes. Then it cannot be evaded by small
-    /// activations and long columns, and [`L1`](crate::L1) is that of Conerly et al. (2024),
-    /// *Circuits Updates: Update on how we train SAEs*. The gradient reaches the decoder, too.
-    /// Bounded activations, which then are bounded no more, are refused where they are penalised.
+    /// Sets whether the penalty sees each activation multiplied by the norm of its decoder column:
+    /// `hⱼ ‖dⱼ‖`, the size of the unit's contribution.
+    ///
+    /// Small activations with long columns then do not evade the penalty. [`L1`](crate::L1) becomes that
+    /// of Conerly et al. (2024), *Circuits Updates: Update on how we train SAEs*. The gradient reaches
+    /// the decoder, too. Penalized layers must have unbounded activations.
     pub fn norm_weighted(mut self, weighted: bool) -> Self {
         self.settings.norm_weighted = weighted;
         self
     }
 
-    /// Nests the hidden units: the first `sizes[0]` of them have to reconstruct the samples by
-    /// themselves, and so have the first `sizes[1]`, and so on, and all of them,
+    /// Nests the hidden units in Matryoshka groups: the first `sizes[0]` units reconstruct the samples by
+    /// themselves, and so do the first `sizes[1]`, and so on, and all units:
     ///
     /// ```text
-    /// J = 1/m Σᵢ Σ_g ℓ(x̂ᵍᵢ, xᵢ) + …,     X̂ᵍ = g(D H⁽ᵍ⁾ + c),   H⁽ᵍ⁾ being H without the units behind the prefix
+    /// J = 1/m Σᵢ Σ_g ℓ(x̂ᵍᵢ, xᵢ) + …,     X̂ᵍ = g(D H⁽ᵍ⁾ + c),   H⁽ᵍ⁾: H with the units of the group only
     /// ```
     ///
-    /// with weight 1 for each (Bussmann et al. 2025, *Learning Multi-Level Features with Matryoshka
-    /// Sparse Autoencoders*). The first units then learn what is common and the last what is special,
-    /// rather than a common feature being absorbed by special ones. It belongs to one hidden layer,
-    /// there of [`Activation::BatchTopK`] units; inference knows nothing of it.
+    /// Each group has weight 1 (Bussmann et al. 2025, *Learning Multi-Level Features with Matryoshka
+    /// Sparse Autoencoders*). The first units learn common features, and the last learn special ones. The
+    /// model must have one hidden layer; the paper's units are [`Activation::BatchTopK`]. Inference does
+    /// not depend on the groups.
     ///
     /// ```
     /// use sparse_autoencoder::{Activation, SparseAutoencoder};
@@ -212,56 +220,61 @@ impl<T: Real> SparseAutoencoderBuilder<T> {
         self
     }
 
-    /// Whether the encoder sees the samples less the bias `c` of the decoder, outermost: then
-    /// `H = f(Wᵀ(X − c1ᵀ) + b)` and `X̂ = D H + c`, so that `c` stands for what all samples share
-    /// (Bricken et al. 2023, *Towards Monosemanticity*). It needs an output of
-    /// [`Activation::Identity`], where `c` is a sample. A good start is the mean of the samples, or
-    /// their [geometric median](crate::geometric_median):
+    /// Sets whether the bias `c` of the outermost decoder layer is subtracted from the samples before the
+    /// encoder: `H = f(Wᵀ(X − c1ᵀ) + b)`, `X̂ = D H + c` (Bricken et al. 2023, *Towards
+    /// Monosemanticity*).
+    ///
+    /// `c` then holds what all samples share. The output must be [`Activation::Identity`]. Start from the
+    /// mean of the samples or their [geometric median](crate::geometric_median), by
     /// [`set_decoder_bias`](SparseAutoencoder::set_decoder_bias).
     pub fn pre_encoder_bias(mut self, subtracted: bool) -> Self {
         self.settings.pre_encoder_bias = subtracted;
         self
     }
 
-    /// The bandwidth ε of the pseudo-gradient by which the thresholds of [`Activation::JumpRelu`]
-    /// learn: pre-activations within ε/2 of a threshold move it. Choose it by the scale of the
-    /// pre-activations; other activations do not use it.
+    /// Sets the bandwidth ε of the pseudo-derivative of [`Activation::JumpRelu`]'s thresholds:
+    /// pre-activations within ε/2 of a threshold move it.
+    ///
+    /// Choose it by the scale of the pre-activations. Other activations ignore it.
     pub fn bandwidth(mut self, bandwidth: f64) -> Self {
         self.settings.bandwidth = bandwidth;
         self
     }
 
-    /// How the weights start.
+    /// Sets the distribution of the initial weights.
     pub fn initialization(mut self, initialization: Initialization) -> Self {
         self.settings.initialization = initialization;
         self
     }
 
-    /// The seed of the initial weights.
+    /// Sets the seed of the initial weights.
     pub fn seed(mut self, seed: u64) -> Self {
         self.settings.seed = seed;
         self
     }
 
-    /// Parameters to start from, instead of random ones. Layer sizes and tying are theirs;
-    /// [`layers`](Self::layers), if it is called too, must agree. Thresholds and magnitudes that the
-    /// hidden activations need, and that are not among them, start at 0; such as they do not need are
-    /// refused.
+    /// Sets the initial parameters, instead of random ones.
+    ///
+    /// They define the sizes of the layers and whether weights are tied. [`layers`](Self::layers) must
+    /// agree if called, too. Missing parameters of the hidden activations, such as thresholds, start at 0.
+    /// Unneeded ones are refused.
     pub fn parameters(mut self, parameters: Parameters<T>) -> Self {
         self.parameters = Some(parameters);
         self
     }
 
-    /// Checks everything and makes the model.
+    /// Checks all settings and builds the model.
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidParameter`] for a setting outside the range in the
-    /// [table](SparseAutoencoderBuilder), [`Error::UnsupportedActivation`] for a penalty, a loss,
-    /// or an output for which the activation is not defined, [`Error::DimensionMismatch`] if
-    /// parameters do not fit the layers, or if there is not one activation for each hidden layer,
-    /// [`Error::Incompatible`] if their thresholds or magnitudes do not fit the activations, and for
-    /// gated units in several hidden layers.
+    /// - [`Error::InvalidParameter`] for a setting outside its range in the
+    ///   [table](SparseAutoencoderBuilder).
+    /// - [`Error::UnsupportedActivation`] for a penalty, loss, output, or shape that is not defined for the
+    ///   activation.
+    /// - [`Error::DimensionMismatch`] if parameters do not fit the layers, or unless there is one activation
+    ///   per hidden layer.
+    /// - [`Error::Incompatible`] if parameters do not fit the activations, and for settings with a penalty of
+    ///   another crate.
     #[inline(never)]
     pub fn build(&self) -> Result<SparseAutoencoder<T>, Error> {
         self.build_with(self.initial_parameters()?)

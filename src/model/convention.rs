@@ -1,14 +1,14 @@
-//! What other systems mean by the same words.
+//! Conventions of other systems: the layout of weights, and the scale of the objective.
 
 use nalgebra::{DMatrix, DMatrixView, DVector};
 
 use crate::error::check_shape;
 use crate::{Error, Layer, LayerView, Real, Reconstruction};
 
-/// The convention of another system: which way its matrices lie, and what its weight decay and its
-/// penalty weight are here.
+/// The convention of another system: the orientation of its matrices, and the scale of its weight decay
+/// and penalty weight.
 ///
-/// All of them minimise a multiple of the same objective, with weights that grow and shrink with it:
+/// All systems minimize a multiple of the same objective:
 ///
 /// | | objective for `d` entries per sample | is ours times | weight decay here | penalty weight here |
 /// |---|---|---|---|---|
@@ -39,31 +39,31 @@ use crate::{Error, Layer, LayerView, Real, Reconstruction};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Convention {
-    /// The exercises of Stanford's UFLDL tutorial and their source, CS294A (Ng 2011), which are also
-    /// what mlpack follows. `W₁` is hidden × visible, `W₂` visible × hidden.
+    /// The exercises of Stanford's UFLDL tutorial, their source CS294A (Ng 2011), and mlpack. `W₁` is
+    /// hidden × input, `W₂` input × hidden.
     Ufldl,
-    /// `trainAutoencoder`: its regularizations are weights of this objective, and
-    /// `EncoderWeights` and `DecoderWeights` lie as in UFLDL. Its `ScaleData` is a
-    /// [`Scaling`](crate::Scaling) here.
+    /// `trainAutoencoder`: its regularizations are weights of this objective. `EncoderWeights` and
+    /// `DecoderWeights` have the shapes of UFLDL. `ScaleData` corresponds to a
+    /// [`Scaling`](crate::Scaling).
     Matlab,
     /// `Dense` layers, whose kernels are `inputs × units`, and the loss `mse` or
-    /// `binary_crossentropy`, means over the entries of a sample. The weight of `regularizers.L2` is
-    /// the weight decay, that of an `activity_regularizer` `L1` the penalty weight. (Keras 2 and later,
-    /// where a regularizer of activations is a mean over the batch.)
+    /// `binary_crossentropy`, a mean over the entries of a sample. The weight of `regularizers.L2` is
+    /// the weight decay. The weight of an `activity_regularizer` `L1` is the penalty weight. (Keras 2 and
+    /// later, where a regularizer of activations is a mean over the batch.)
     Keras(Reconstruction),
-    /// `torch.nn.Linear`, whose weights are `outputs × inputs`, and `MSELoss` or `BCELoss`, means over
-    /// the entries of a sample. Its weight decay is that of an optimizer without decoupling, which also
-    /// decays biases: here they are not.
+    /// `torch.nn.Linear`, whose weights are `outputs × inputs`, and `MSELoss` or `BCELoss`, a mean over
+    /// the entries of a sample. Its weight decay is the one of an optimizer without decoupling, which
+    /// decays biases, too. This crate does not decay biases.
     PyTorch(Reconstruction),
-    /// SAELens and dictionary_learning: `W_enc` is visible × hidden, `W_dec` hidden × visible. The
-    /// weight of the L1 term is the penalty weight; where it is weighted by the norms of the decoder,
-    /// so is a [`norm_weighted`](crate::SparseAutoencoderBuilder::norm_weighted) penalty here. Whole
-    /// files are read by the module `format`.
+    /// SAELens and dictionary_learning: `W_enc` is input × hidden, `W_dec` hidden × input. The weight of
+    /// the L1 term is the penalty weight. An L1 term weighted by the norms of the decoder corresponds to
+    /// [`norm_weighted`](crate::SparseAutoencoderBuilder::norm_weighted). The module `files` reads whole
+    /// files.
     SaeLens,
 }
 
 impl Convention {
-    /// How many times our objective theirs is, for samples of `visible` entries.
+    /// Returns their objective divided by this crate's, for samples of `visible` entries.
     #[must_use]
     pub fn scale(self, visible: usize) -> f64 {
         let per_entry = |reconstruction| match reconstruction {
@@ -79,8 +79,8 @@ impl Convention {
         }
     }
 
-    /// What to give to [`weight_decay`](crate::SparseAutoencoderBuilder::weight_decay) for their weight
-    /// decay and samples of `visible` entries.
+    /// Converts their weight decay to [`weight_decay`](crate::SparseAutoencoderBuilder::weight_decay),
+    /// for samples of `visible` entries.
     #[must_use]
     pub fn weight_decay(self, theirs: f64, visible: usize) -> f64 {
         let halves = if matches!(self, Self::Keras(_)) {
@@ -91,18 +91,19 @@ impl Convention {
         halves * theirs / self.scale(visible)
     }
 
-    /// What to give to [`penalty_weight`](crate::SparseAutoencoderBuilder::penalty_weight) for their
-    /// penalty weight and samples of `visible` entries.
+    /// Converts their penalty weight to
+    /// [`penalty_weight`](crate::SparseAutoencoderBuilder::penalty_weight), for samples of `visible`
+    /// entries.
     #[must_use]
     pub fn penalty_weight(self, theirs: f64, visible: usize) -> f64 {
         theirs / self.scale(visible)
     }
 
-    /// A layer of their weights and biases.
+    /// Converts their weights and biases to a layer.
     ///
     /// # Errors
     ///
-    /// [`Error::DimensionMismatch`] if the decoder's shape is not that of the encoder turned round.
+    /// [`Error::DimensionMismatch`] unless the decoder has the transposed shape of the encoder.
     pub fn layer<'a, T: Real>(
         self,
         encoder_weights: impl Into<DMatrixView<'a, T>>,
@@ -136,7 +137,8 @@ impl Convention {
         })
     }
 
-    /// The weights of the encoder and of the decoder as they have them. Biases are the same everywhere.
+    /// Returns the weights of the encoder and of the decoder in their orientation. Biases are the same
+    /// everywhere.
     #[must_use]
     pub fn weights<T: Real>(self, layer: &LayerView<'_, T>) -> (DMatrix<T>, DMatrix<T>) {
         let (w, d) = (layer.encoder_weights, layer.decoder_weights);

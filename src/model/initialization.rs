@@ -9,10 +9,10 @@ use crate::error::{Error, require};
 use crate::linalg::Aligned;
 use crate::model::Layout;
 
-/// How the weights start. Biases start at 0.
+/// The distribution of the initial weights. Biases start at 0.
 ///
-/// Numbers are drawn in `f64` from a seeded, portable generator and then converted, so that models
-/// in `f32` and `f64` start alike.
+/// Numbers are drawn in `f64` from a seeded, portable generator and then converted. Models in `f32`
+/// and `f64` start from the same numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
@@ -24,9 +24,9 @@ pub enum Initialization {
     Glorot,
     /// Normal with variance `2 / inputs` of the layer (He et al. 2015). For ReLU.
     He,
-    /// Random directions of unit norm, one per unit, in the decoder, and the same in the encoder:
-    /// every unit looks for what it contributes (Gao et al. 2024). For overcomplete ReLU and TopK
-    /// models, where it leaves far fewer units dead.
+    /// Random directions of norm 1, one per unit, in the decoder, and the same in the encoder: each unit
+    /// detects what it contributes (Gao et al. 2024). For overcomplete ReLU and TopK models, where far
+    /// fewer units die.
     TransposedDecoder,
 }
 

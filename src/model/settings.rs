@@ -1,5 +1,5 @@
-//! The settings of a model: what the builder fills in, `build` checks, the objective reads, and files
-//! keep.
+//! The settings of a model: the builder fills them in, `build` checks them, the objective reads them, and
+//! files store them.
 
 use std::sync::Arc;
 
@@ -12,8 +12,8 @@ use crate::{Activation, Real};
 
 /// The settings of a model: everything that defines it, except its parameters.
 ///
-/// A [builder](crate::SparseAutoencoderBuilder) fills them in by one setter each, or
-/// [all at once](crate::SparseAutoencoderBuilder::settings). With the feature `serde` they are read
+/// A [builder](crate::SparseAutoencoderBuilder) sets them one by one, or
+/// [all at once](crate::SparseAutoencoderBuilder::settings). With the feature `serde` they can be read
 /// from and written to any format of serde, with these keys:
 ///
 /// | key | default | setter |
@@ -35,9 +35,55 @@ use crate::{Activation, Real};
 /// | `initialization` | `"glorot"` | [`initialization`](crate::SparseAutoencoderBuilder::initialization) |
 /// | `seed` | 0 | [`seed`](crate::SparseAutoencoderBuilder::seed) |
 ///
-/// `hidden_activation` and `output_activation` are accepted as other names of the two lists of
-/// activations. Names are those of the setters' values in snake case, with a parameter where there is
-/// one: `"relu"`, `{"top_k": 32}`. An unknown key is an error.
+/// The keys `hidden_activation` and `output_activation` are accepted, too. Values are in snake case, with
+/// their parameter if they have one: `"relu"`, `{"top_k": 32}`. An unknown key is an error.
+///
+/// A file can then hold a whole run:
+///
+/// ```toml
+/// [scaling.target.range]
+/// low = 0.1
+/// high = 0.9
+///
+/// [model]
+/// layers = [64, 100]
+/// penalty = "kl_divergence"
+/// sparsity_target = 0.1
+///
+/// [optimizer.adam]
+/// learning_rate = 0.01
+///
+/// [trainer]
+/// epochs = 50
+/// ```
+#[cfg_attr(
+    feature = "serde",
+    doc = r###"
+```
+use sparse_autoencoder::{Scaling, Settings, SparseAutoencoder, Trainer, optimizer, training};
+
+#[derive(serde::Deserialize)]
+struct Run {
+    scaling: Scaling,
+    model: Settings,
+    optimizer: optimizer::Description,
+    trainer: training::Settings,
+}
+
+let json = r##"{
+    "scaling": {"target": {"range": {"low": 0.1, "high": 0.9}}},
+    "model": {"layers": [64, 100], "penalty": "kl_divergence", "sparsity_target": 0.1},
+    "optimizer": {"adam": {"learning_rate": 0.01}},
+    "trainer": {"epochs": 50}
+}"##;
+let run: Run = serde_json::from_str(json).unwrap();
+let sae = SparseAutoencoder::<f32>::builder().settings(run.model).build()?;
+let trainer: Trainer<f32> = Trainer::with_settings(run.optimizer.optimizer()?, run.trainer);
+assert_eq!(run.scaling, Scaling::min_max(0.1, 0.9));
+# Ok::<(), sparse_autoencoder::Error>(())
+```
+"###
+)]
 #[derive(Debug, Clone, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(default, deny_unknown_fields))]
@@ -106,7 +152,7 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// Replaces what was left open by what it stands for in a model of this layout.
+    /// Fills in every default, for a model of this layout.
     pub(crate) fn complete(&mut self, layout: &Layout) -> Result<(), Error> {
         self.layers = layout.sizes().to_vec();
         self.tied = layout.is_tied();
@@ -133,8 +179,8 @@ impl Settings {
         Ok(())
     }
 
-    /// The objective of a model with these settings, which are [complete](Self::complete). Checks
-    /// everything. `penalty` is what they describe, if it is not one of this crate.
+    /// Checks these [complete](Self::complete) settings and returns the objective of a model with them.
+    /// `penalty` is the one that they describe, and is needed for one of another crate.
     pub(crate) fn objective<T: Real>(
         mut self,
         penalty: Option<Arc<dyn Penalty<T>>>,
@@ -154,8 +200,7 @@ impl Settings {
         Ok(Objective::new(self, penalty))
     }
 
-    /// Checks the numbers as a model of `T` sees them, where 1e300 may not be finite, and rounds
-    /// them to `T`.
+    /// Rounds the numbers to `T` and checks them before and after: 1e300 is not finite in `f32`.
     fn check_numbers<T: Real>(&mut self) -> Result<(), Error> {
         let number = |name, value: &mut f64, requirement, accepts: fn(f64) -> bool| {
             let rounded = T::of(*value).to_f64();
@@ -178,7 +223,7 @@ impl Settings {
         number("sparsity_target", target, "in (0, 1)", between)
     }
 
-    /// Refuses indices beyond the layers, and brings the others into one form.
+    /// Refuses indices beyond the layers, and sorts the others; `None` for all layers.
     fn check_penalized_layers(&mut self) -> Result<(), Error> {
         let depth = self.encoder.len();
         let Some(layers) = &mut self.penalized_layers else {
@@ -268,8 +313,8 @@ impl Settings {
         Ok(())
     }
 
-    /// Refuses a penalty that is not defined for a layer which it changes. Where it changes nothing,
-    /// nothing that goes with it is refused, either.
+    /// Refuses a penalty that is not defined for a penalized layer. A penalty without effect is never
+    /// refused.
     fn check_penalty<T: Real>(&self, penalty: &dyn Penalty<T>) -> Result<(), Error> {
         penalty.description().check::<T>()?;
         if self.penalty_weight <= 0.0 || penalty.is_zero() {
@@ -297,7 +342,7 @@ impl Settings {
             .is_none_or(|layers| layers.contains(&l))
     }
 
-    /// The same settings without those that only the initial parameters depend on.
+    /// Returns the settings without those that only affect the initial parameters.
     pub(crate) fn without_start(&self) -> Self {
         Self {
             initialization: Initialization::default(),

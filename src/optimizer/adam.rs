@@ -1,5 +1,6 @@
 use std::ops::Range;
 
+use super::description::{Description, default};
 use super::learning_rate::LearningRate;
 use super::{Objective, Optimizer, State, Step, saturate};
 use crate::Real;
@@ -64,9 +65,9 @@ impl<T: Real> Adam<T> {
     pub fn new(learning_rate: f64) -> Result<Self, Error> {
         Ok(Self {
             learning_rate: LearningRate::new(learning_rate)?,
-            beta1: 0.9,
-            beta2: 0.999,
-            epsilon: 1e-8,
+            beta1: default::beta1(),
+            beta2: default::beta2(),
+            epsilon: default::epsilon(),
             weight_decay: 0.0,
             beta1_power: 1.0,
             beta2_power: 1.0,
@@ -239,6 +240,16 @@ impl<T: Real> Optimizer<T> for Adam<T> {
         (self.beta1_power, self.beta2_power) = (beta1_power, beta2_power);
         (self.first_moment, self.second_moment) = (first_moment.into(), second_moment.into());
         Ok(())
+    }
+
+    fn description(&self) -> Description {
+        Description::Adam {
+            learning_rate: self.learning_rate.base(),
+            beta1: self.beta1,
+            beta2: self.beta2,
+            epsilon: self.epsilon,
+            weight_decay: self.weight_decay,
+        }
     }
 
     fn limit_threads(&mut self, threads: usize) {

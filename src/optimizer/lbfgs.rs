@@ -5,6 +5,7 @@ mod vector;
 use self::history::History;
 use self::line_search::{Trial, strong_wolfe};
 use self::vector::{dot, largest_magnitude, move_along, sum_of_magnitudes};
+use super::description::{Description, default};
 use super::{Objective, Optimizer, State, Step};
 use crate::Real;
 use crate::error::{Error, require};
@@ -73,10 +74,10 @@ impl<T: Real> Lbfgs<T> {
     #[must_use]
     pub fn new() -> Self {
         Self {
-            tolerance: 1e-5,
+            tolerance: default::tolerance(),
             // A smaller change may be rounding alone.
             relative_change: T::default_epsilon().to_f64().max(1e-9),
-            history: History::new(10),
+            history: History::new(default::history()),
             point: Vec::new(),
             loss: None,
             gradient: Vec::new(),
@@ -275,6 +276,14 @@ impl<T: Real> Optimizer<T> for Lbfgs<T> {
         self.loss = Some(loss);
         (self.point, self.gradient, self.history) = (point, gradient, history);
         Ok(())
+    }
+
+    fn description(&self) -> Description {
+        Description::Lbfgs {
+            history: self.history.capacity(),
+            tolerance: self.tolerance,
+            relative_change: Some(self.relative_change),
+        }
     }
 
     /// Returns `true`: a line search compares values of one function.

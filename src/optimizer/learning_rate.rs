@@ -22,6 +22,11 @@ impl LearningRate {
         Ok(Self { base, factor: 1.0 })
     }
 
+    /// Returns the rate set at construction.
+    pub(super) fn base(self) -> f64 {
+        self.base
+    }
+
     /// Replaces the factor, so that a schedule sets its current value.
     pub(super) fn scale(&mut self, factor: f64) -> Result<(), Error> {
         require(

@@ -26,9 +26,11 @@ use crate::error::{Error, require};
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(deny_unknown_fields))]
 pub struct Schedule {
     decay: Decay,
     floor: f64,
+    #[cfg_attr(feature = "serde", serde(default))]
     warm_up: f64,
 }
 

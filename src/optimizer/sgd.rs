@@ -1,7 +1,7 @@
 use std::ops::Range;
 
 use super::learning_rate::LearningRate;
-use super::{Objective, Optimizer, State, Step, saturate};
+use super::{Description, Objective, Optimizer, State, Step, saturate};
 use crate::Real;
 use crate::error::{Error, require};
 use crate::linalg::{Aligned, Threads, update};
@@ -180,6 +180,14 @@ impl<T: Real> Optimizer<T> for Sgd<T> {
         self.learning_rate = learning_rate;
         self.velocity = velocity.into();
         Ok(())
+    }
+
+    fn description(&self) -> Description {
+        Description::Sgd {
+            learning_rate: self.learning_rate.base(),
+            momentum: self.momentum,
+            nesterov: self.nesterov,
+        }
     }
 
     fn limit_threads(&mut self, threads: usize) {

@@ -6,7 +6,7 @@ use crate::penalty::{
     KlDivergence, L0, L1, Penalty, Proportion, Scaled, SquaredDeviation, TargetL0,
 };
 
-/// What a file says of a penalty.
+/// A penalty by its name and factors, from which it can be built.
 #[derive(Debug, Clone, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
@@ -30,12 +30,12 @@ pub enum Description {
     Sum(Box<Description>, Box<Description>),
     /// [`Scaled`], and its factor.
     Scaled(f64, Box<Description>),
-    /// A penalty of another crate, and what `Debug` says of it.
+    /// A penalty of another crate, and its `Debug` text.
     Custom(String),
 }
 
 impl Description {
-    /// The penalty described, `None` if it is another crate's.
+    /// Builds the penalty. Returns `None` for one of another crate.
     #[must_use]
     pub fn penalty<T: Real>(&self) -> Option<Arc<dyn Penalty<T>>> {
         Some(match self {
@@ -52,7 +52,7 @@ impl Description {
         })
     }
 
-    /// Whether no part of the penalty is another crate's.
+    /// Whether all parts of the penalty are of this crate.
     #[cfg(feature = "files")]
     pub(crate) fn is_known(&self) -> bool {
         match self {

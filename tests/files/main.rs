@@ -12,5 +12,6 @@ mod interop;
 mod killed;
 mod published_keys;
 mod readers;
+mod runs;
 mod saved_models;
 mod saving;

@@ -26,13 +26,14 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
+use super::config::Config;
 use super::one_layer::OneLayer;
-use super::{DecoderNorms, Matrix, Published, Selection, Threshold};
+use super::units::Names;
+use super::without_effect::Project;
+use super::{DecoderNorms, Matrix, Published};
 use crate::data::dtype::Element;
-use crate::files::config::Config;
 use crate::files::safetensors::{Part, header, write_parts};
 use crate::files::tensors::Tensors;
-use crate::files::without_effect::Project;
 use crate::files::{Loaded, Note, malformed, pickle, unsupported, write_both};
 use crate::{Activation, Error, Real, SparseAutoencoder};
 
@@ -84,15 +85,17 @@ impl Dictionary {
         }
     }
 
-    /// The class that does what a model of these units does.
-    fn of<T: Real>(model: &SparseAutoencoder<T>, layer: &OneLayer<'_, T>) -> Self {
-        match (model.hidden_activations()[0], layer.activation) {
-            (Activation::BatchTopK(_), _) => Self::BatchTopKSae,
-            (_, Activation::TopK(_)) => Self::AutoEncoderTopK,
-            (_, Activation::JumpRelu) => Self::JumpReluAutoEncoder,
-            (_, Activation::Gated) => Self::GatedAutoEncoder,
-            _ if layer.centered => Self::AutoEncoder,
-            _ => Self::AutoEncoderNew,
+    /// The class of this name.
+    fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|class| class.name() == name)
+    }
+
+    /// The class that does what a model of these units does, and its names.
+    fn of(hidden: Activation, centered: bool) -> Option<(Self, &'static Names)> {
+        let names = Names::find(Project::DictionaryLearning, hidden)?;
+        match Self::named(names.name)? {
+            Self::AutoEncoder if !centered => Some((Self::AutoEncoderNew, names)),
+            class => Some((class, names)),
         }
     }
 }
@@ -109,8 +112,7 @@ pub fn load<T: Real>(path: impl AsRef<Path>) -> Result<Loaded<T>, Error> {
     let config = Config::read(&path.with_file_name(CONFIG), Project::DictionaryLearning)?;
     let trainer = config.required("trainer", config.object("trainer")?)?;
     let class = trainer.required("dict_class", trainer.text("dict_class")?)?;
-    let mut known = Dictionary::ALL.into_iter();
-    let Some(dictionary) = known.find(|dictionary| dictionary.name() == class) else {
+    let Some(dictionary) = Dictionary::named(class) else {
         let reason = format!("the class {class} has no counterpart in a model of this crate");
         return Err(unsupported(config.path(), reason));
     };
@@ -152,13 +154,18 @@ fn load_with<T: Real>(
             transformation: format!("subtracting {MEAN}"),
         });
     }
+    let k = || active_units(&mut tensors);
+    let Some(units) = Names::read(Project::DictionaryLearning, dictionary.name(), k)? else {
+        let class = dictionary.name();
+        let reason = format!("the class {class} has no counterpart in a model of this crate");
+        return Err(unsupported(path, reason));
+    };
     let linear = Published {
         encoder_weights: Matrix::units_are_rows("encoder.weight"),
-        encoder_bias: "encoder.bias",
         decoder_weights: Matrix::units_are_columns("decoder.weight"),
         decoder_bias: Some("b_dec"),
         centered: true,
-        selection: Selection::Relu,
+        units,
         decoder_norms: DecoderNorms::Nowhere,
         decoder_factors: None,
         input_scale: 1.0,
@@ -201,42 +208,23 @@ fn load_with<T: Real>(
         },
         Dictionary::GatedAutoEncoder => Published {
             decoder_bias: Some("decoder_bias"),
-            selection: Selection::Gated {
-                gate_bias: "gate_bias",
-                magnitude_bias: "mag_bias",
-                log_magnitude: "r_mag",
-            },
             ..linear
         },
         Dictionary::AutoEncoderTopK => Published {
-            selection: Selection::TopK(active_units(&mut tensors)?),
             unused: &["k", "threshold", MEAN],
             ..linear
         },
-        Dictionary::BatchTopKSae => Published {
-            selection: Selection::BatchTopK {
-                k: active_units(&mut tensors)?,
-                threshold: "threshold",
-            },
-            ..linear
-        },
+        Dictionary::BatchTopKSae => linear,
         Dictionary::MatryoshkaBatchTopKSae => Published {
             encoder_weights: Matrix::units_are_columns("W_enc"),
-            encoder_bias: "b_enc",
             decoder_weights: Matrix::units_are_rows("W_dec"),
-            selection: Selection::BatchTopK {
-                k: active_units(&mut tensors)?,
-                threshold: "threshold",
-            },
             unused: &["k", "group_sizes", MEAN],
             ..linear
         },
         Dictionary::JumpReluAutoEncoder => Published {
             encoder_weights: Matrix::units_are_columns("W_enc"),
-            encoder_bias: "b_enc",
             decoder_weights: Matrix::units_are_rows("W_dec"),
             centered: false,
-            selection: Selection::Above(Threshold::PerUnit("threshold")),
             ..linear
         },
     };
@@ -274,55 +262,49 @@ pub fn save<T: Real>(
 ) -> Result<Dictionary, Error> {
     let folder = folder.as_ref();
     let layer = OneLayer::of(model, folder, "dictionary_learning")?;
-    let dictionary = Dictionary::of(model, &layer);
+    let hidden = model.hidden_activations()[0];
+    let mut found = [hidden, layer.activation].into_iter();
+    let Some((dictionary, names)) = found.find_map(|hidden| Dictionary::of(hidden, layer.centered))
+    else {
+        return layer.refuse_activation(folder, "dictionary_learning");
+    };
     let (d, n) = (layer.visible, layer.hidden);
-    let decoder_bias = |name| Part::new(name, &[d], layer.decoder_bias);
-    let mut parts = if dictionary == Dictionary::JumpReluAutoEncoder {
-        vec![
-            Part::transposed("W_enc", &[d, n], layer.encoder_weights),
-            Part::new("b_enc", &[n], layer.plain_bias()),
-            Part::new("W_dec", &[n, d], layer.decoder_weights),
-            Part::new("threshold", &[n], &layer.thresholds[..]),
-            decoder_bias("b_dec"),
-        ]
-    } else {
-        vec![
-            Part::new("encoder.weight", &[n, d], layer.encoder_weights),
-            Part::transposed("decoder.weight", &[d, n], layer.decoder_weights),
-        ]
+    let (mut parts, decoder_bias, blocks) = match dictionary {
+        Dictionary::JumpReluAutoEncoder => {
+            let parts = vec![
+                Part::transposed("W_enc", &[d, n], layer.encoder_weights),
+                Part::new("W_dec", &[n, d], layer.decoder_weights),
+                Part::new(names.bias, &[n], layer.plain_bias()),
+            ];
+            (parts, "b_dec", layer.blocks.clone())
+        }
+        _ => {
+            let sees_samples = dictionary == Dictionary::AutoEncoderNew;
+            let bias = if sees_samples {
+                layer.plain_bias()
+            } else {
+                layer.centered_bias()
+            };
+            let parts = vec![
+                Part::new("encoder.weight", &[n, d], layer.encoder_weights),
+                Part::transposed("decoder.weight", &[d, n], layer.decoder_weights),
+                Part::new(names.bias, &[n], bias),
+            ];
+            let decoder_bias = match dictionary {
+                Dictionary::AutoEncoder => "bias",
+                Dictionary::AutoEncoderNew => "decoder.bias",
+                Dictionary::GatedAutoEncoder => "decoder_bias",
+                _ => "b_dec",
+            };
+            (parts, decoder_bias, layer.centered_blocks())
+        }
     };
-    let encoder_bias = |name| Part::new(name, &[n], layer.centered_bias());
-    let mut k = match layer.activation {
-        Activation::TopK(k) => Some(k),
-        _ => None,
-    };
-    match dictionary {
-        Dictionary::AutoEncoder => {
-            parts.extend([encoder_bias("encoder.bias"), decoder_bias("bias")])
-        }
-        Dictionary::AutoEncoderNew => parts.extend([
-            Part::new("encoder.bias", &[n], layer.encoder_bias),
-            decoder_bias("decoder.bias"),
-        ]),
-        Dictionary::GatedAutoEncoder => {
-            parts.extend([encoder_bias("gate_bias"), decoder_bias("decoder_bias")]);
-            if let Some(magnitudes) = layer.magnitudes {
-                let bias = layer.centered_magnitude_bias(magnitudes);
-                parts.push(Part::new("mag_bias", &[n], bias));
-                parts.push(Part::new("r_mag", &[n], magnitudes[0]));
-            }
-        }
-        Dictionary::AutoEncoderTopK | Dictionary::BatchTopKSae => {
-            if let Activation::BatchTopK(wanted) = model.hidden_activations()[0] {
-                k = Some(wanted);
-            }
-            // Below 0, it is not set.
-            let threshold = layer.thresholds.first().copied().unwrap_or(-T::one());
-            parts.extend([encoder_bias("encoder.bias"), decoder_bias("b_dec")]);
-            parts.push(Part::new("threshold", &[], vec![threshold]));
-        }
-        Dictionary::MatryoshkaBatchTopKSae | Dictionary::JumpReluAutoEncoder => {}
+    parts.push(Part::new(decoder_bias, &[d], layer.decoder_bias));
+    parts.extend(names.parts(&blocks));
+    if dictionary == Dictionary::AutoEncoderTopK {
+        parts.push(Part::new("threshold", &[], vec![-T::one()])); // not set
     }
+    let k = hidden.k().or(layer.activation.k());
     let config = json!({
         "trainer": {
             "dict_class": dictionary.name(),

@@ -16,13 +16,14 @@ use std::path::Path;
 
 use serde_json::json;
 
+use super::config::Config;
 use super::one_layer::OneLayer;
-use super::{DecoderNorms, Matrix, Published, Selection, Threshold};
+use super::units::{PublishedUnits, Source};
+use super::without_effect::Project;
+use super::{DecoderNorms, Matrix, Published};
 use crate::files::atomic::Draft;
-use crate::files::config::Config;
 use crate::files::safetensors::{Part, write};
 use crate::files::tensors::Tensors;
-use crate::files::without_effect::Project;
 use crate::files::{Loaded, io_error, npz, unsupported, write_both};
 use crate::{Activation, Error, Real, SparseAutoencoder};
 
@@ -63,11 +64,10 @@ pub fn load<T: Real>(path: impl AsRef<Path>) -> Result<Loaded<T>, Error> {
     let name = |upper, lower| if tensors.has(lower) { lower } else { upper };
     let published = Published {
         encoder_weights: Matrix::units_are_columns(name("W_enc", "w_enc")),
-        encoder_bias: "b_enc",
         decoder_weights: Matrix::units_are_rows(name("W_dec", "w_dec")),
         decoder_bias: Some("b_dec"),
         centered: false,
-        selection: Selection::Above(Threshold::PerUnit("threshold")),
+        units: PublishedUnits::above(Source::PerUnit("threshold"), "b_enc"),
         decoder_norms: DecoderNorms::Nowhere,
         decoder_factors: None,
         input_scale: 1.0,
@@ -133,7 +133,7 @@ fn parts<'a, T: Real>(
     let (d, n) = (layer.visible, layer.hidden);
     let thresholds = match layer.activation {
         Activation::Relu => vec![T::zero(); n],
-        Activation::JumpRelu => layer.thresholds.clone(),
+        Activation::JumpRelu => layer.blocks[0].clone(),
         _ => return layer.refuse_activation(path, "Gemma Scope"),
     };
     Ok([

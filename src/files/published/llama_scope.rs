@@ -38,12 +38,13 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
+use super::config::Config;
 use super::one_layer::OneLayer;
-use super::{DecoderNorms, Matrix, Published, Selection, Threshold};
-use crate::files::config::Config;
+use super::units::{PublishedUnits, Source};
+use super::without_effect::Project;
+use super::{DecoderNorms, Matrix, Published};
 use crate::files::safetensors::{Part, write};
 use crate::files::tensors::Tensors;
-use crate::files::without_effect::Project;
 use crate::files::{Loaded, Note, malformed, pickle, unsupported, write_both};
 use crate::{Activation, Error, Real, SparseAutoencoder};
 
@@ -102,8 +103,17 @@ pub fn load<T: Real>(folder: impl AsRef<Path>) -> Result<Loaded<T>, Error> {
             .number(THRESHOLD)?
             .is_some_and(|threshold| threshold > 0.0);
     let mut notes = Vec::new();
-    let (selection, decoder_norms) = match activation.as_str() {
-        "relu" => (Selection::Relu, DecoderNorms::Nowhere),
+    let short = tensors.has("W_E");
+    let [bias, decoder_bias] = if short {
+        ["b_E", "b_D"]
+    } else {
+        ["encoder.bias", "decoder.bias"]
+    };
+    let (units, decoder_norms) = match activation.as_str() {
+        "relu" => (
+            PublishedUnits::plain(Activation::Relu, bias),
+            DecoderNorms::Nowhere,
+        ),
         "topk" if !is_converted => {
             if by_norm && is_later {
                 notes.push(Note::ScaledByDecoderNorm);
@@ -114,18 +124,18 @@ pub fn load<T: Real>(folder: impl AsRef<Path>) -> Result<Loaded<T>, Error> {
                 DecoderNorms::Nowhere
             };
             let k = config.count("top_k")?.unwrap_or(50);
-            (Selection::TopK(k), norms)
+            (PublishedUnits::plain(Activation::TopK(k), bias), norms)
         }
         "jumprelu" | "topk" => {
             let threshold = match logarithm {
-                Some(name) => Threshold::LogPerUnit(name),
+                Some(name) => Source::LogPerUnit(name),
                 None => {
                     let threshold = config.required(THRESHOLD, config.number(THRESHOLD)?)?;
                     if threshold < 0.0 {
                         let reason = format!("{THRESHOLD} must be at least 0, is {threshold}");
                         return Err(malformed(config.path(), reason));
                     }
-                    Threshold::Constant(match (is_later, by_norm) {
+                    Source::Constant(match (is_later, by_norm) {
                         (true, _) => threshold,
                         (false, true) => threshold * output_scale,
                         (false, false) => threshold * scale,
@@ -137,7 +147,7 @@ pub fn load<T: Real>(folder: impl AsRef<Path>) -> Result<Loaded<T>, Error> {
             } else {
                 DecoderNorms::Nowhere
             };
-            (Selection::Above(threshold), norms)
+            (PublishedUnits::above(threshold, bias), norms)
         }
         "batchtopk" => {
             let why = "it selects over a batch and has no threshold for single samples; convert \
@@ -160,19 +170,12 @@ pub fn load<T: Real>(folder: impl AsRef<Path>) -> Result<Loaded<T>, Error> {
             )
         }),
     };
-    let short = tensors.has("W_E");
-    let [bias, decoder_bias] = if short {
-        ["b_E", "b_D"]
-    } else {
-        ["encoder.bias", "decoder.bias"]
-    };
     let published = Published {
         encoder_weights: if short {
             Matrix::units_are_columns("W_E")
         } else {
             Matrix::units_are_rows("encoder.weight")
         },
-        encoder_bias: bias,
         decoder_weights: if short {
             Matrix::units_are_rows("W_D")
         } else {
@@ -180,7 +183,7 @@ pub fn load<T: Real>(folder: impl AsRef<Path>) -> Result<Loaded<T>, Error> {
         },
         decoder_bias: has_bias.then_some(decoder_bias),
         centered: has_bias && centered.unwrap_or(!is_later),
-        selection,
+        units,
         decoder_norms,
         decoder_factors: None,
         input_scale: scale,
@@ -323,10 +326,11 @@ pub fn save<T: Real>(model: &SparseAutoencoder<T>, folder: impl AsRef<Path>) -> 
     let (d, n) = (layer.visible, layer.hidden);
     let threshold = match layer.activation {
         Activation::Relu => T::zero(),
-        Activation::JumpRelu => layer.thresholds[0],
+        Activation::JumpRelu => layer.blocks[0][0],
         _ => return layer.refuse_activation(folder, "Llama Scope"),
     };
-    if layer.thresholds.iter().any(|&other| other != threshold) {
+    let mut thresholds = layer.blocks.iter().flatten();
+    if thresholds.any(|&other| other != threshold) {
         let reason = "the files of Llama Scope have one threshold for all units";
         return Err(unsupported(folder, reason));
     }

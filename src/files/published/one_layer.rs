@@ -1,10 +1,12 @@
 use std::path::Path;
 
 use super::dot;
+use super::units::published;
 use crate::files::unsupported;
+use crate::units::{OwnMut, Units};
 use crate::{Activation, Error, Real, SparseAutoencoder};
 
-/// A model that can be published: of one hidden layer, with linear output.
+/// A model that can be published: one hidden layer, linear output.
 #[derive(Debug, Clone)]
 pub(super) struct OneLayer<'a, T> {
     /// d
@@ -17,18 +19,16 @@ pub(super) struct OneLayer<'a, T> {
     /// D, unit by unit
     pub(super) decoder_weights: &'a [T],
     pub(super) decoder_bias: &'a [T],
-    /// `Relu`, `TopK`, `JumpRelu`, or `Gated`, by what `encode` does
+    /// The activation of inference
     pub(super) activation: Activation,
-    /// Of `JumpRelu`, one for each unit
-    pub(super) thresholds: Vec<T>,
-    /// r and `b_mag` of `Gated`
-    pub(super) magnitudes: Option<[&'a [T]; 2]>,
+    /// The blocks of the activation, with one number for each unit
+    pub(super) blocks: Vec<Vec<T>>,
     /// Whether the encoder sees `x − c`
     pub(super) centered: bool,
 }
 
 impl<'a, T: Real> OneLayer<'a, T> {
-    /// The model as one to be written to `path` for `project`.
+    /// Views a model for the files of `project` at `path`.
     pub(super) fn of(
         model: &'a SparseAutoencoder<T>,
         path: &Path,
@@ -46,13 +46,8 @@ impl<'a, T: Real> OneLayer<'a, T> {
             return refuse(format!("the output activation {activation:?}"));
         }
         let activation = model.hidden_activations()[0];
-        let activation = match (activation, activation.kept(blocks.above)) {
-            (_, Some(k)) => Activation::TopK(k),
-            // Winners are chosen in training only.
-            (Activation::Relu | Activation::WinnerTakeAll(_), None) => Activation::Relu,
-            (Activation::JumpRelu | Activation::BatchTopK(_), None) => Activation::JumpRelu,
-            (Activation::Gated, None) => Activation::Gated,
-            _ => return refuse(format!("the hidden activation {activation:?}")),
+        let Some(published) = published(activation, blocks.above) else {
+            return refuse(format!("the hidden activation {activation:?}"));
         };
         let theta = model.parameters().as_slice();
         Ok(Self {
@@ -62,47 +57,58 @@ impl<'a, T: Real> OneLayer<'a, T> {
             encoder_bias: &theta[blocks.encoder_bias.clone()],
             decoder_weights: &theta[blocks.decoder_weights.clone()],
             decoder_bias: &theta[blocks.decoder_bias.clone()],
-            activation,
-            thresholds: match blocks.own(theta, T::zero()).blocks[0] {
-                &[threshold] => vec![threshold; blocks.above],
-                thresholds => thresholds.to_vec(),
-            },
-            magnitudes: (activation == Activation::Gated)
-                .then(|| blocks.own(theta, T::zero()).blocks),
+            activation: published,
+            blocks: blocks
+                .own
+                .iter()
+                .map(|range| match &theta[range.clone()] {
+                    &[of_all] => vec![of_all; blocks.above],
+                    of_each => of_each.to_vec(),
+                })
+                .collect(),
             centered: model.has_pre_encoder_bias(),
         })
     }
 
-    /// The bias of an encoder that sees `x − c` and does the same: `b + Wᵀ c`, unless this one does
-    /// see it.
+    /// Returns the bias of an equivalent encoder that sees `x − c`: `b + Wᵀ c`, or `b` if the model's encoder
+    /// does.
     pub(super) fn centered_bias(&self) -> Vec<T> {
         let sign = if self.centered { 0.0 } else { 1.0 };
-        self.shifted(self.encoder_bias, |_, shift| sign * shift)
+        self.shifted_bias(sign)
     }
 
-    /// The bias of an encoder that sees `x` and does the same: `b − Wᵀ c`, if this one sees `x − c`.
+    /// Returns the bias of an equivalent encoder that sees `x`: `b`, or `b − Wᵀ c` if the model's encoder sees
+    /// `x − c`.
     pub(super) fn plain_bias(&self) -> Vec<T> {
         let sign = if self.centered { -1.0 } else { 0.0 };
-        self.shifted(self.encoder_bias, |_, shift| sign * shift)
+        self.shifted_bias(sign)
     }
 
-    /// The `b_mag` that goes with [`centered_bias`](Self::centered_bias): `b_mag + exp(r) ⊙ Wᵀ c`.
-    pub(super) fn centered_magnitude_bias(&self, [r, bias]: [&[T]; 2]) -> Vec<T> {
-        let sign = if self.centered { 0.0 } else { 1.0 };
-        self.shifted(bias, |j, shift| sign * r[j].to_f64().exp() * shift)
+    /// Returns the blocks that go with [`centered_bias`](Self::centered_bias).
+    pub(super) fn centered_blocks(&self) -> Vec<Vec<T>> {
+        let mut blocks = self.blocks.clone();
+        if let (false, [first, second]) = (self.centered, &mut blocks[..]) {
+            let units = self.encoder_weights.chunks_exact(self.visible);
+            let shifts: Vec<T> = units.map(|w| T::of(dot(w, self.decoder_bias))).collect();
+            let mut own = OwnMut {
+                bias: &mut self.encoder_bias.to_vec(),
+                blocks: [first, second],
+            };
+            let units = |units: &dyn Units<T>| units.shift(&mut own, &shifts);
+            self.activation.with(units);
+        }
+        blocks
     }
 
-    /// A bias and what is made of each unit's number and `w · c`, added.
-    fn shifted(&self, bias: &[T], of_unit: impl Fn(usize, f64) -> f64) -> Vec<T> {
+    /// Returns `b + sign · Wᵀ c`.
+    fn shifted_bias(&self, sign: f64) -> Vec<T> {
         let units = self.encoder_weights.chunks_exact(self.visible);
-        let shifts = units.map(|w| dot(w, self.decoder_bias)).enumerate();
-        bias.iter()
-            .zip(shifts)
-            .map(|(b, (j, shift))| T::of(b.to_f64() + of_unit(j, shift)))
-            .collect()
+        let shifts = units.map(|w| sign * dot(w, self.decoder_bias));
+        let biases = self.encoder_bias.iter().zip(shifts);
+        biases.map(|(b, shift)| T::of(b.to_f64() + shift)).collect()
     }
 
-    /// What a project's files that have no place for the activation say of it.
+    /// Refuses an activation that the files of a project cannot have.
     pub(super) fn refuse_activation<R>(&self, path: &Path, project: &str) -> Result<R, Error> {
         let activation = self.activation;
         let reason = format!("the files of {project} have no place for {activation:?} activations");

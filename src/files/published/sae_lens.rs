@@ -23,18 +23,20 @@ use std::path::Path;
 
 use serde_json::json;
 
+use super::config::Config;
 use super::one_layer::OneLayer;
-use super::{DecoderNorms, Matrix, Published, Selection, Threshold};
+use super::units::{Names, PublishedUnits, Source};
+use super::without_effect::Project;
+use super::{DecoderNorms, Matrix, Published};
 use crate::data::dtype::Element;
-use crate::files::config::Config;
 use crate::files::safetensors::{Part, write};
 use crate::files::tensors::Tensors;
-use crate::files::without_effect::Project;
 use crate::files::{Loaded, Note, malformed, unsupported, write_both};
-use crate::{Activation, Error, Real, SparseAutoencoder};
+use crate::{Error, Real, SparseAutoencoder};
 
 const CONFIG: &str = "cfg.json";
 const WEIGHTS: &str = "sae_weights.safetensors";
+const BIAS: &str = "b_enc";
 
 /// Loads the model in a folder, with `cfg.json` and `sae_weights.safetensors`.
 ///
@@ -98,41 +100,30 @@ pub fn load<T: Real>(folder: impl AsRef<Path>) -> Result<Loaded<T>, Error> {
     let rescaled = config.flag("rescale_acts_by_decoder_norm")?;
     // Only of `topk`: else it may be a fraction, which a threshold stands for.
     config.get("k");
-    let (selection, by_decoder_norm) = match architecture {
-        "standard" => (Selection::Relu, false),
-        "topk" => {
-            let k = match k {
-                Some(k) => k,
-                None => config.required("k", config.count("k")?)?,
-            };
-            (Selection::TopK(k), rescaled.unwrap_or(false))
-        }
-        "jumprelu" if tensors.has("threshold") => {
-            (Selection::Above(Threshold::PerUnit("threshold")), false)
-        }
-        "jumprelu" => {
+    let k = || match k {
+        Some(k) => Ok(k),
+        None => config.required("k", config.count("k")?),
+    };
+    let units = match architecture {
+        "jumprelu" if !tensors.has("threshold") => {
             notes.push(checkpoint(
                 "thresholds are the exponentials of log_threshold",
             ));
-            (
-                Selection::Above(Threshold::LogPerUnit("log_threshold")),
-                false,
-            )
+            PublishedUnits::above(Source::LogPerUnit("log_threshold"), BIAS)
         }
-        "gated" => (
-            Selection::Gated {
-                gate_bias: "b_gate",
-                magnitude_bias: "b_mag",
-                log_magnitude: "r_mag",
-            },
-            false,
-        ),
         "batchtopk" | "matryoshka_batchtopk" => {
             notes.push(checkpoint("topk_threshold is the threshold of every unit"));
-            let threshold = Threshold::Common("topk_threshold");
-            (Selection::Above(threshold), rescaled.unwrap_or(true))
+            PublishedUnits::above(Source::Common("topk_threshold"), BIAS)
         }
-        other => return refuse("the architecture", other),
+        name => match Names::read(Project::SaeLens, name, k)? {
+            Some(units) => units,
+            None => return refuse("the architecture", name),
+        },
+    };
+    let by_decoder_norm = match architecture {
+        "topk" => rescaled.unwrap_or(false),
+        "batchtopk" | "matryoshka_batchtopk" => rescaled.unwrap_or(true),
+        _ => false,
     };
 
     let mut decoder_factors = None;
@@ -151,11 +142,10 @@ pub fn load<T: Real>(folder: impl AsRef<Path>) -> Result<Loaded<T>, Error> {
     }
     let published = Published {
         encoder_weights: Matrix::units_are_columns("W_enc"),
-        encoder_bias: "b_enc",
         decoder_weights: Matrix::units_are_rows("W_dec"),
         decoder_bias: Some("b_dec"),
         centered: config.flag("apply_b_dec_to_input")?.unwrap_or(true),
-        selection,
+        units,
         decoder_norms: if by_decoder_norm {
             DecoderNorms::InUnits
         } else {
@@ -211,7 +201,7 @@ fn is_legacy(config: &Config) -> Result<bool, Error> {
 /// it. [`save_with`] adds what SAELens wants to know of the network.
 ///
 /// ```
-/// use sparse_autoencoder::{Activation, SparseAutoencoder, format::sae_lens};
+/// use sparse_autoencoder::{Activation, SparseAutoencoder, files::sae_lens};
 /// # let folder = std::env::temp_dir().join(format!("sparse-autoencoder-lens-{}", std::process::id()));
 ///
 /// let sae = SparseAutoencoder::<f32>::builder()
@@ -238,7 +228,7 @@ pub fn save<T: Real>(model: &SparseAutoencoder<T>, folder: impl AsRef<Path>) -> 
 /// finds the place in the network whose activations the model encodes.
 ///
 /// ```no_run
-/// # use sparse_autoencoder::{Activation, SparseAutoencoder, format::sae_lens};
+/// # use sparse_autoencoder::{Activation, SparseAutoencoder, files::sae_lens};
 /// # let sae = SparseAutoencoder::<f32>::builder()
 /// #     .layers([768, 24576])
 /// #     .hidden_activation(Activation::JumpRelu)
@@ -262,9 +252,12 @@ pub fn save_with<T: Real>(
 ) -> Result<(), Error> {
     let folder = folder.as_ref();
     let layer = OneLayer::of(model, folder, "SAELens")?;
+    let Some(names) = Names::find(Project::SaeLens, layer.activation) else {
+        return layer.refuse_activation(folder, "SAELens");
+    };
     let (d, n) = (layer.visible, layer.hidden);
     let mut config = json!({
-        "architecture": "standard",
+        "architecture": names.name,
         "d_in": d,
         "d_sae": n,
         "dtype": if Element::of::<T>() == Element::F32 { "float32" } else { "float64" },
@@ -278,31 +271,17 @@ pub fn save_with<T: Real>(
     }
     // The generation of the layout, by which SAELens tells how to read it.
     config["metadata"]["sae_lens_version"] = json!("6.0.0");
-    if let Activation::TopK(k) = layer.activation {
-        config["architecture"] = json!("topk");
+    if let Some(k) = layer.activation.k() {
         config["k"] = json!(k);
         config["rescale_acts_by_decoder_norm"] = json!(false);
     }
-    let bias = if layer.magnitudes.is_some() {
-        "b_gate"
-    } else {
-        "b_enc"
-    };
     let mut parts = vec![
         Part::transposed("W_enc", &[d, n], layer.encoder_weights),
-        Part::new(bias, &[n], layer.encoder_bias),
+        Part::new(names.bias, &[n], layer.encoder_bias),
         Part::new("W_dec", &[n, d], layer.decoder_weights),
         Part::new("b_dec", &[d], layer.decoder_bias),
     ];
-    if layer.activation == Activation::JumpRelu {
-        config["architecture"] = json!("jumprelu");
-        parts.push(Part::new("threshold", &[n], &layer.thresholds[..]));
-    }
-    if let Some([log_magnitude, magnitude_bias]) = layer.magnitudes {
-        config["architecture"] = json!("gated");
-        parts.push(Part::new("r_mag", &[n], log_magnitude));
-        parts.push(Part::new("b_mag", &[n], magnitude_bias));
-    }
+    parts.extend(names.parts(&layer.blocks));
     write_both(folder, WEIGHTS, CONFIG, &config, |out| {
         write(out, &[], &parts)
     })

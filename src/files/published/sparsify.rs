@@ -14,12 +14,13 @@ use std::path::Path;
 
 use serde_json::json;
 
+use super::config::Config;
 use super::one_layer::OneLayer;
-use super::{DecoderNorms, Matrix, Published, Selection};
-use crate::files::config::Config;
+use super::units::Names;
+use super::without_effect::Project;
+use super::{DecoderNorms, Matrix, Published};
 use crate::files::safetensors::{Part, write};
 use crate::files::tensors::Tensors;
-use crate::files::without_effect::Project;
 use crate::files::{Loaded, unsupported, write_both};
 use crate::{Activation, Error, Real, SparseAutoencoder};
 
@@ -38,11 +39,13 @@ pub fn load<T: Real>(folder: impl AsRef<Path>) -> Result<Loaded<T>, Error> {
     let config = Config::read(&folder.join(CONFIG), Project::Sparsify)?;
     let mut tensors = Tensors::open(&folder.join(WEIGHTS))?;
     let activation = config.text("activation")?.unwrap_or("topk");
-    if activation != "topk" {
+    config.get("k");
+    let k = || config.required("k", config.count("k")?);
+    let Some(units) = Names::read(Project::Sparsify, activation, k)? else {
         let reason =
             format!("the activation {activation} has no counterpart in a model of this crate");
         return Err(unsupported(config.path(), reason));
-    }
+    };
     for (flag, why) in [
         (
             "skip_connection",
@@ -70,11 +73,10 @@ pub fn load<T: Real>(folder: impl AsRef<Path>) -> Result<Loaded<T>, Error> {
     };
     let published = Published {
         encoder_weights: Matrix::units_are_rows("encoder.weight"),
-        encoder_bias: "encoder.bias",
         decoder_weights: Matrix::units_are_rows("W_dec"),
         decoder_bias: Some("b_dec"),
         centered: !config.flag("transcode")?.unwrap_or(false),
-        selection: Selection::TopK(config.required("k", config.count("k")?)?),
+        units,
         decoder_norms: DecoderNorms::Nowhere,
         decoder_factors: None,
         input_scale: 1.0,

@@ -1,5 +1,5 @@
-//! A published configuration, and an account of its keys: each is asked for by the loader, listed in the
-//! table of those without effect, or reported in the notes.
+//! A published configuration, and an account of its keys. The loader asks for a key, the table of keys
+//! without effect lists it, or a note reports it.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -8,19 +8,19 @@ use std::rc::Rc;
 
 use serde_json::{Map, Value};
 
-use super::json::Object;
 use super::without_effect::{Project, is_without_effect};
-use super::{Note, unsupported};
 use crate::Error;
+use crate::files::json::Object;
+use crate::files::{Note, unsupported};
 
-/// A configuration, or an object within one, that keeps account of the keys that were asked for.
+/// A configuration, or an object within one, that records which keys were asked for.
 #[derive(Debug)]
 pub(super) struct Config {
     project: Project,
     object: Object,
-    /// The names of the objects that it is in, each with a dot.
+    /// The path to the object, each name with a dot.
     prefix: String,
-    /// Of the whole configuration.
+    /// The keys of the whole configuration that were asked for.
     asked: Rc<RefCell<BTreeSet<String>>>,
 }
 
@@ -29,7 +29,7 @@ impl Config {
         Ok(Self::new(Object::read(path)?, project))
     }
 
-    /// Of a model that is published without one.
+    /// The configuration of a model that is published without one.
     pub(super) fn absent(path: &Path, project: Project) -> Self {
         Self::new(Object::empty(path), project)
     }
@@ -47,7 +47,7 @@ impl Config {
         self.object.path()
     }
 
-    /// Takes a key into account, whatever it holds.
+    /// Records a key, whatever its value.
     fn ask(&self, key: &str) {
         let path = format!("{}{key}", self.prefix);
         self.asked.borrow_mut().insert(path);
@@ -78,7 +78,7 @@ impl Config {
         self.object.count(key)
     }
 
-    /// An object within this one, whose keys are accounted for like those of this one.
+    /// Returns an object within this one, which shares the account.
     pub(super) fn object(&self, key: &str) -> Result<Option<Self>, Error> {
         self.ask(key);
         Ok(self.object.object(key)?.map(|object| Self {
@@ -94,13 +94,13 @@ impl Config {
             .required(&format!("{}{key}", self.prefix), value)
     }
 
-    /// A setting that this crate has no counterpart for, and why.
+    /// Refuses a setting without a counterpart in this crate, and says why.
     pub(super) fn refuse<V>(&self, key: &str, value: &str, why: &str) -> Result<V, Error> {
         let reason = format!("{}{key} is {value}: {why}", self.prefix);
         Err(unsupported(self.path(), reason))
     }
 
-    /// A note for each key that was neither asked for nor is listed as without effect.
+    /// Returns a note for each key that was neither asked for nor is listed as without effect.
     pub(super) fn unread(&self) -> Vec<Note> {
         let mut notes = Vec::new();
         self.account("", self.object.fields(), &mut notes);

@@ -22,23 +22,24 @@ pub enum Number {
     F64,
 }
 
-/// Numbers that are converted at a time.
+/// Numbers per chunk.
 const CHUNK: usize = 1 << 13;
 
-/// Writes the safetensors file `source` again as `target`, which may be the same, with all of its floating
-/// point numbers as `number`, rounded to the nearest, ties to even. Whole numbers and metadata stay.
+/// Copies the safetensors file `source` to `target`, which may be the same file, and converts its floating
+/// point numbers to `number`.
 ///
-/// What was saved here loads from it as before. For publication, 16 bits are usual; what they do to a
-/// model, its [metrics](crate::metrics) say.
+/// Numbers are rounded to the nearest, ties to even. Integers and metadata stay unchanged. Models of this
+/// crate still load. Published files usually have 16 bits; [metrics](crate::metrics) show the effect on a
+/// model.
 ///
 /// ```
-/// use sparse_autoencoder::{SparseAutoencoder, format};
+/// use sparse_autoencoder::{SparseAutoencoder, files};
 /// # let path = std::env::temp_dir().join(format!("sparse-autoencoder-bf16-{}", std::process::id()));
 ///
 /// let sae = SparseAutoencoder::<f32>::builder().layers([64, 96]).build()?;
-/// format::save(&sae, &path)?;
-/// format::convert(&path, &path, format::Number::BF16)?;
-/// let half = format::load::<f32>(&path)?.model;
+/// files::save(&sae, &path)?;
+/// files::convert(&path, &path, files::Number::BF16)?;
+/// let half = files::load::<f32>(&path)?.model;
 /// let theta = |sae: &SparseAutoencoder<f32>| sae.parameters().as_slice().to_vec();
 /// assert!(theta(&half).iter().zip(theta(&sae)).all(|(a, b)| (a - b).abs() <= b.abs() / 256.0));
 /// # std::fs::remove_file(&path).unwrap();
@@ -47,8 +48,8 @@ const CHUNK: usize = 1 << 13;
 ///
 /// # Errors
 ///
-/// [`Error::Malformed`] if the file is not what it should be; [`Error::Unsupported`] for numbers that are too
-/// large for the type, and for types that are not read; [`Error::Io`]. The target is then as it was.
+/// [`Error::Malformed`] if the file is damaged; [`Error::Unsupported`] for numbers that are too large for the
+/// type, and for types that this crate does not read; [`Error::Io`]. The target then stays unchanged.
 pub fn convert(
     source: impl AsRef<Path>,
     target: impl AsRef<Path>,

@@ -1,0 +1,227 @@
+//! A run in a file: scaling, model, optimizer, and trainer give the same bits as their builders.
+
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use sparse_autoencoder::nalgebra::DMatrix;
+use sparse_autoencoder::optimizer::{self, Optimizer};
+use sparse_autoencoder::penalty::{Description, HiddenBatch, HiddenGradient, Scaled};
+use sparse_autoencoder::{
+    Activation, Adam, Error, Initialization, KlDivergence, L1, Lbfgs, Penalty, Real,
+    Reconstruction, Scaling, Schedule, Settings, Sgd, SparseAutoencoder, SparseAutoencoderBuilder,
+    Trainer, training,
+};
+
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Run {
+    scaling: Scaling,
+    model: Settings,
+    optimizer: optimizer::Description,
+    trainer: training::Settings,
+}
+
+fn samples() -> DMatrix<f32> {
+    DMatrix::from_fn(6, 40, |i, j| ((i * 7 + j * j) % 11) as f32)
+}
+
+/// θ after a fit of scaled samples.
+fn fitted(
+    scaling: Scaling,
+    builder: &SparseAutoencoderBuilder<f32>,
+    mut trainer: Trainer<f32>,
+) -> Vec<u32> {
+    let x = scaling.fit(&samples()).unwrap().apply(&samples()).unwrap();
+    let mut model = builder.build().unwrap();
+    trainer.fit(&mut model, &x).unwrap();
+    let theta = model.parameters().as_slice();
+    theta.iter().map(|x| x.to_bits()).collect()
+}
+
+#[test]
+fn a_run_written_by_hand_gives_the_bits_of_the_builders() {
+    let text = r#"{
+        "scaling": { "target": { "range": { "low": 0.1, "high": 0.9 } } },
+        "model": {
+            "layers": [6, 10],
+            "hidden_activation": "sigmoid",
+            "output_activation": "sigmoid",
+            "reconstruction": "binary_cross_entropy",
+            "penalty": { "sum": ["kl_divergence", { "scaled": [0.01, "l1"] }] },
+            "penalty_weight": 0.3,
+            "sparsity_target": 0.1,
+            "weight_decay": 1e-3,
+            "initialization": "he",
+            "seed": 4
+        },
+        "optimizer": { "adam": { "learning_rate": 0.01, "beta2": 0.99 } },
+        "trainer": {
+            "epochs": 3,
+            "batch_size": 9,
+            "seed": 5,
+            "schedule": { "decay": "cosine", "floor": 0.1 }
+        }
+    }"#;
+    let run: Run = serde_json::from_str(text).unwrap();
+    let by_file = SparseAutoencoder::builder().settings(run.model.clone());
+    let by_hand = SparseAutoencoder::builder()
+        .layers([6, 10])
+        .hidden_activation(Activation::Sigmoid)
+        .output_activation(Activation::Sigmoid)
+        .reconstruction(Reconstruction::BinaryCrossEntropy)
+        .penalty((KlDivergence, Scaled::new(0.01, L1)))
+        .penalty_weight(0.3)
+        .sparsity_target(0.1)
+        .weight_decay(1e-3)
+        .initialization(Initialization::He)
+        .seed(4);
+    let trainer = || {
+        let optimizer = run.optimizer.optimizer().unwrap();
+        Trainer::with_settings(optimizer, run.trainer.clone())
+    };
+    let adam = Adam::new(0.01).unwrap().betas(0.9, 0.99).unwrap();
+    let by_setters = Trainer::new(adam)
+        .epochs(3)
+        .batch_size(9)
+        .seed(5)
+        .schedule(Schedule::cosine(0.1));
+    let theta = fitted(run.scaling, &by_file, trainer());
+    let scaling = Scaling::min_max(0.1, 0.9);
+    assert_eq!(theta, fitted(scaling, &by_hand, by_setters));
+
+    // The whole of it is the same after another round, and so are the settings of the model.
+    let again: Run = serde_json::from_value(json!(run)).unwrap();
+    assert_eq!(again, run);
+    let settings = by_hand.build().unwrap().settings().clone();
+    assert_eq!(by_file.build().unwrap().settings(), &settings);
+    let again: Settings = serde_json::from_value(json!(settings)).unwrap();
+    assert_eq!(again, settings);
+    let rebuilt = SparseAutoencoder::builder().settings(again);
+    assert_eq!(theta, fitted(scaling, &rebuilt, trainer()));
+}
+
+#[test]
+fn one_activation_stands_for_all_layers_and_a_list_for_each() {
+    let build = |hidden: serde_json::Value, output: serde_json::Value| {
+        let settings = json!({
+            "layers": [6, 8, 4],
+            "hidden_activations": hidden,
+            "decoder_activations": output,
+            "penalty": "none",
+        });
+        let settings = serde_json::from_value(settings).map_err(|error| error.to_string())?;
+        let model = SparseAutoencoder::<f64>::builder()
+            .settings(settings)
+            .build();
+        model.map_err(|error| error.to_string())
+    };
+    use Activation::{Identity, Relu, Tanh, TopK};
+    let model = build(json!({ "top_k": 2 }), json!("identity")).unwrap();
+    assert_eq!(model.hidden_activations(), [TopK(2); 2]);
+    assert_eq!(model.decoder_activations(), [Identity, Relu]);
+    let model = build(json!(["relu", { "top_k": 2 }]), json!(["identity", "tanh"])).unwrap();
+    assert_eq!(model.hidden_activations(), [Relu, TopK(2)]);
+    assert_eq!(model.decoder_activations(), [Identity, Tanh]);
+    for (hidden, output, says) in [
+        (
+            json!(["relu"]),
+            json!("tanh"),
+            "hidden_activations: expected 2, got 1",
+        ),
+        (
+            json!("relu"),
+            json!(["tanh"]),
+            "decoder_activations: expected 2, got 1",
+        ),
+        (json!("rely"), json!("tanh"), "unknown variant `rely`"),
+        (json!(["rely"]), json!("tanh"), "unknown variant `rely`"),
+        (json!(7), json!("tanh"), "expected an activation, or a list"),
+        (json!({ "top_k": -1 }), json!("tanh"), "expected usize"),
+    ] {
+        let error = build(hidden, output).unwrap_err();
+        assert!(error.contains(says), "{error}");
+    }
+}
+
+#[test]
+fn every_optimizer_is_the_same_after_json() {
+    let sgd = || Sgd::<f64>::new(0.1).unwrap();
+    let optimizers: [Box<dyn Optimizer<f64>>; 5] = [
+        Box::new(sgd()),
+        Box::new(sgd().momentum(0.9).unwrap().nesterov()),
+        Box::new(Adam::new(1e-3).unwrap()),
+        Box::new(
+            Adam::new(1e-3)
+                .unwrap()
+                .betas(0.8, 0.9)
+                .unwrap()
+                .weight_decay(0.1)
+                .unwrap(),
+        ),
+        Box::new(
+            Lbfgs::new()
+                .history(3)
+                .unwrap()
+                .relative_change(0.0)
+                .unwrap(),
+        ),
+    ];
+    for optimizer in optimizers {
+        let description = optimizer.description();
+        let again: optimizer::Description = serde_json::from_value(json!(description)).unwrap();
+        assert_eq!(again, description);
+        let again = again.optimizer::<f64>().unwrap();
+        assert_eq!(
+            again.state().unwrap(),
+            optimizer.state().unwrap(),
+            "{description:?}"
+        );
+    }
+    let defaults = json!({ "lbfgs": {} });
+    let lbfgs: optimizer::Description = serde_json::from_value(defaults).unwrap();
+    let lbfgs = lbfgs.optimizer::<f64>().unwrap();
+    assert_eq!(lbfgs.state().unwrap(), Lbfgs::<f64>::new().state().unwrap());
+}
+
+#[derive(Debug)]
+struct Odd;
+
+impl<T: Real> Penalty<T> for Odd {
+    fn accumulate(&self, _: &HiddenBatch<'_, T>, _: T, _: &mut HiddenGradient<'_, T>) -> T {
+        T::one()
+    }
+}
+
+#[test]
+fn what_no_file_can_hold_is_refused_by_name() {
+    let odd = SparseAutoencoder::<f64>::builder()
+        .layers([6, 4])
+        .penalty(Odd);
+    let settings = odd.build().unwrap().settings().clone();
+    let without = SparseAutoencoder::<f64>::builder().settings(settings);
+    let error = without.build().unwrap_err();
+    assert!(matches!(error, Error::Incompatible { .. }), "{error}");
+    assert!(error.to_string().contains("`.penalty(…)`"), "{error}");
+    let with = without.penalty(Odd).build().unwrap();
+    let custom = Description::Custom("Odd".to_owned());
+    assert_eq!(with.penalty().description(), custom);
+
+    let custom = optimizer::Description::Custom("another::Rule".to_owned());
+    assert!(matches!(
+        custom.optimizer::<f64>(),
+        Err(Error::Incompatible { .. })
+    ));
+    let typos = [
+        json!({ "adam": { "learning_rat": 0.1 } }),
+        json!({ "adam": {} }),
+        json!({ "adan": { "learning_rate": 0.1 } }),
+    ];
+    for typo in typos {
+        assert!(serde_json::from_value::<optimizer::Description>(typo).is_err());
+    }
+    let negative = json!({ "sgd": { "learning_rate": -0.1 } });
+    let negative: optimizer::Description = serde_json::from_value(negative).unwrap();
+    assert!(matches!(
+        negative.optimizer::<f64>(),
+        Err(Error::InvalidParameter { .. })
+    ));
+}
