@@ -7,7 +7,7 @@
 //! cargo bench -p benches --bench step -- units
 //! ```
 //!
-//! A size is `samples in a batch x visible x hidden`. An epoch is 8 batches.
+//! A size is `samples in a batch x input x hidden`. An epoch is 8 batches.
 
 #![allow(missing_docs, reason = "criterion's macros write functions without")]
 
@@ -23,7 +23,7 @@ use sparse_autoencoder::{
     SparseAutoencoderBuilder, Trainer, Workspace,
 };
 
-/// Samples in a batch, visible, and hidden.
+/// Samples in a batch, input, and hidden.
 const SHAPES: [(usize, usize, usize); 3] = [(100, 64, 196), (128, 784, 256), (256, 784, 1000)];
 const BATCHES: usize = 8;
 
@@ -47,21 +47,25 @@ fn models() -> [(&'static str, SparseAutoencoderBuilder<f32>); 3] {
     ]
 }
 
-fn samples(visible: usize, count: usize) -> DMatrix<f32> {
+fn samples(input_size: usize, count: usize) -> DMatrix<f32> {
     let mut rng = Xoshiro256PlusPlus::seed_from_u64(1);
-    DMatrix::from_fn(visible, count, |_, _| rng.random())
+    DMatrix::from_fn(input_size, count, |_, _| rng.random())
 }
 
 fn gradient(criterion: &mut Criterion) {
     for (name, builder) in models() {
         let mut group = criterion.benchmark_group(format!("gradient/{name}"));
-        for (batch, visible, hidden) in SHAPES {
-            let sae = builder.clone().layers([visible, hidden]).build().unwrap();
-            let samples = samples(visible, batch);
+        for (batch, input_size, hidden) in SHAPES {
+            let sae = builder
+                .clone()
+                .layers([input_size, hidden])
+                .build()
+                .unwrap();
+            let samples = samples(input_size, batch);
             let mut gradient = vec![0.0; sae.layout().len()];
             let mut workspace = Workspace::new();
             group.throughput(Throughput::Elements(batch as u64));
-            group.bench_function(size(batch, visible, hidden), |bencher| {
+            group.bench_function(size(batch, input_size, hidden), |bencher| {
                 bencher.iter(|| {
                     sae.loss_and_gradient(black_box(&samples), &mut gradient, &mut workspace)
                         .unwrap()
@@ -74,15 +78,19 @@ fn gradient(criterion: &mut Criterion) {
 fn epoch(criterion: &mut Criterion) {
     for (name, builder) in models() {
         let mut group = criterion.benchmark_group(format!("epoch/{name}"));
-        for (batch, visible, hidden) in SHAPES {
-            let mut sae = builder.clone().layers([visible, hidden]).build().unwrap();
-            let samples = samples(visible, BATCHES * batch);
+        for (batch, input_size, hidden) in SHAPES {
+            let mut sae = builder
+                .clone()
+                .layers([input_size, hidden])
+                .build()
+                .unwrap();
+            let samples = samples(input_size, BATCHES * batch);
             // So small a rate that the activations, and with them the work, stay what they are.
             let mut trainer = Trainer::new(Adam::new(1e-6).unwrap())
                 .epochs(1)
                 .batch_size(batch);
             group.throughput(Throughput::Elements((BATCHES * batch) as u64));
-            group.bench_function(size(batch, visible, hidden), |bencher| {
+            group.bench_function(size(batch, input_size, hidden), |bencher| {
                 bencher.iter(|| trainer.fit(&mut sae, black_box(&samples)).unwrap());
             });
         }
@@ -92,12 +100,12 @@ fn epoch(criterion: &mut Criterion) {
 /// What a step of `TopK` costs with the options that are usual with it, and with so many of a thousand
 /// units dead.
 fn options(criterion: &mut Criterion) {
-    for (batch, visible, hidden) in [(256, 784, 1000), (1024, 784, 2048)] {
-        let mut group = criterion.benchmark_group(format!("options/{batch}x{visible}x{hidden}"));
+    for (batch, input_size, hidden) in [(256, 784, 1000), (1024, 784, 2048)] {
+        let mut group = criterion.benchmark_group(format!("options/{batch}x{input_size}x{hidden}"));
         group.throughput(Throughput::Elements(batch as u64));
-        let samples = samples(visible, batch).add_scalar(-0.5);
+        let samples = samples(input_size, batch).add_scalar(-0.5);
         let [_, _, (_, top_k)] = models();
-        let builder = top_k.layers([visible, hidden]).weight_decay(0.0);
+        let builder = top_k.layers([input_size, hidden]).weight_decay(0.0);
         let trainer = || Trainer::new(Adam::new(1e-9).unwrap());
         let mut step = |name: &str, mut sae: SparseAutoencoder<f32>, mut trainer: Trainer<f32>| {
             for _ in 0..6 {
@@ -112,11 +120,11 @@ fn options(criterion: &mut Criterion) {
             let mut sae = builder.clone().pre_encoder_bias(true).build().unwrap();
             // Columns so small that the unit never wins.
             let mut theta = sae.parameters().as_slice().to_vec();
-            for w in &mut theta[..hidden * dead / 1000 * visible] {
+            for w in &mut theta[..hidden * dead / 1000 * input_size] {
                 *w *= 0.1;
             }
             sae.set_theta(&theta).unwrap();
-            let dead_units = DeadUnits::after(4 * batch).auxiliary(visible / 2, 1.0 / 32.0);
+            let dead_units = DeadUnits::after(4 * batch).auxiliary(input_size / 2, 1.0 / 32.0);
             let all = trainer().unit_norm_decoder(true).dead_units(dead_units);
             step(&format!("all, {dead} dead"), sae, all);
         }
@@ -126,12 +134,12 @@ fn options(criterion: &mut Criterion) {
 /// A step of each kind of units; those that have to learn to be sparse at the start, when about half of
 /// them are active, and once 2 % are.
 fn units(criterion: &mut Criterion) {
-    for (batch, visible, hidden) in [(256, 784, 1000), (1024, 784, 2048)] {
-        let mut group = criterion.benchmark_group(format!("units/{batch}x{visible}x{hidden}"));
+    for (batch, input_size, hidden) in [(256, 784, 1000), (1024, 784, 2048)] {
+        let mut group = criterion.benchmark_group(format!("units/{batch}x{input_size}x{hidden}"));
         group.throughput(Throughput::Elements(batch as u64));
-        let samples = samples(visible, batch).add_scalar(-0.5);
+        let samples = samples(input_size, batch).add_scalar(-0.5);
         let linear = SparseAutoencoder::builder()
-            .layers([visible, hidden])
+            .layers([input_size, hidden])
             .output_activation(Activation::Identity)
             .initialization(Initialization::TransposedDecoder)
             .penalty_weight(0.01)
@@ -168,7 +176,7 @@ fn units(criterion: &mut Criterion) {
                 let thresholds = theta.len() - hidden;
                 theta[thresholds..].fill(0.6);
             } else {
-                theta[visible * hidden..(visible + 1) * hidden].fill(-0.6);
+                theta[input_size * hidden..(input_size + 1) * hidden].fill(-0.6);
             }
             sae.set_theta(&theta).unwrap();
             step(format!("{name}, sparse"), sae);
@@ -176,8 +184,8 @@ fn units(criterion: &mut Criterion) {
     }
 }
 
-fn size(batch: usize, visible: usize, hidden: usize) -> BenchmarkId {
-    BenchmarkId::from_parameter(format!("{batch}x{visible}x{hidden}"))
+fn size(batch: usize, input_size: usize, hidden: usize) -> BenchmarkId {
+    BenchmarkId::from_parameter(format!("{batch}x{input_size}x{hidden}"))
 }
 
 criterion_group! {

@@ -81,7 +81,7 @@
 //! β  penalty weight               ρ  sparsity target
 //! ```
 //!
-//! ℓ is a [`Reconstruction`], f and g are [`Activation`]s, and [`Initialization`] sets the first weights. A
+//! ℓ is a [`ReconstructionLoss`], f and g are [`Activation`]s, and [`Initialization`] sets the first weights. A
 //! [`Loss`] keeps the terms apart. ([`Activation::Gated`] adds a term of its own.)
 //!
 //! # Penalties
@@ -237,7 +237,7 @@ pub use model::{
     Convention, Initialization, Layer, LayerView, Layout, Parameters, Settings, SparseAutoencoder,
     SparseAutoencoderBuilder, SparseHidden,
 };
-pub use objective::{Loss, Reconstruction, Workspace};
+pub use objective::{Loss, ReconstructionLoss, Workspace};
 pub use optimizer::{Adam, Lbfgs, Optimizer, Schedule, Sgd};
 pub use penalty::{KlDivergence, L0, L1, Penalty, Proportion, SquaredDeviation, TargetL0};
 pub use real::Real;

@@ -127,7 +127,11 @@ impl<T: Real> SparseAutoencoder<T> {
     /// [`Error::DimensionMismatch`] for a vector that is no sample, [`Error::NonFinite`] for NaN and
     /// infinities; the model then keeps what it had.
     pub fn set_decoder_bias(&mut self, bias: &DVector<T>) -> Result<(), Error> {
-        check_batch(bias.as_view(), self.layout().visible(), ["decoder bias"; 2])?;
+        check_batch(
+            bias.as_view(),
+            self.layout().input_size(),
+            ["decoder bias"; 2],
+        )?;
         let range = self.layout().blocks()[0].decoder_bias.clone();
         self.parameters.theta_mut()[range].copy_from_slice(bias.as_slice());
         Ok(())
@@ -163,11 +167,11 @@ impl<T: Real> SparseAutoencoder<T> {
     }
 
     fn check_samples(&self, samples: DMatrixView<'_, T>, threads: Threads) -> Result<(), Error> {
-        check_batch_on(threads, samples, self.layout().visible(), SAMPLES)
+        check_batch_on(threads, samples, self.layout().input_size(), SAMPLES)
     }
 
     /// As far as can be said of samples that are not in memory.
-    pub(crate) fn check_size(&self, visible: usize, count: usize) -> Result<(), Error> {
-        check_size((visible, count), self.layout().visible(), SAMPLES)
+    pub(crate) fn check_size(&self, input_size: usize, count: usize) -> Result<(), Error> {
+        check_size((input_size, count), self.layout().input_size(), SAMPLES)
     }
 }

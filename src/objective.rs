@@ -3,7 +3,7 @@
 //! # Legend
 //!
 //! `m` samples, `L` hidden layers. Layer `l` joins level `l` below to level `l + 1` above, level 0
-//! being the visible one; a column is a sample.
+//! being the input one; a column is a sample.
 //!
 //! ```text
 //! H₀ = X̃                     the input: the samples X, or X with noise
@@ -58,7 +58,7 @@ use crate::{Activation, Real};
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 #[non_exhaustive]
-pub enum Reconstruction {
+pub enum ReconstructionLoss {
     /// `ℓ(x̂, x) = ½ ‖x̂ − x‖²`
     #[default]
     SquaredError,
@@ -273,11 +273,11 @@ impl<T: Real> Pass<'_, T> {
         let m = batch.input.ncols();
         workspace.fit_to(self.layout);
         workspace.enter(self.layout.len() * m, |ws| {
-            let centred = self.centred(batch.input, ws);
-            let visible = self.layout.visible();
-            let input = centred
+            let centered = self.centered(batch.input, ws);
+            let input_size = self.layout.input_size();
+            let input = centered
                 .as_ref()
-                .map_or(batch.input, |x| matrix(x, visible, m));
+                .map_or(batch.input, |x| matrix(x, input_size, m));
             let sparse = self.encode(input, ws);
             self.average_means(batch.shares, ws);
             let auxiliary = self.reconstruct_frozen(batch.target, sparse, ws);
@@ -294,13 +294,13 @@ impl<T: Real> Pass<'_, T> {
                         self.backpropagate_decoder(m, gradient, ws);
                         self.backpropagate_encoder(input, gradient, ws)
                     };
-                    if centred.is_some() {
+                    if centered.is_some() {
                         self.backpropagate_centre(gradient);
                     }
                     sparsity
                 }
             };
-            ws.return_centred(centred);
+            ws.return_centered(centered);
             Loss {
                 reconstruction,
                 weight_decay: self.decay(gradient, ws),

@@ -19,7 +19,7 @@ use sparse_autoencoder::nalgebra::{DMatrix, DVector};
 use sparse_autoencoder::penalty::Scaled;
 use sparse_autoencoder::{
     Activation, Adam, Corruption, DeadUnits, KlDivergence, L1, Lbfgs, NpyFile, Optimizer, Penalty,
-    Proportion, Real, Reconstruction, Samples, Schedule, Sgd, SparseAutoencoder,
+    Proportion, Real, ReconstructionLoss, Samples, Schedule, Sgd, SparseAutoencoder,
     SparseAutoencoderBuilder, SparseHidden, SquaredDeviation, TargetL0, Trainer, Workspace,
 };
 
@@ -157,18 +157,18 @@ fn assert_never_allocates(name: &str, action: impl FnOnce()) {
     );
 }
 
-fn samples<T: Real>(visible: usize, count: usize) -> DMatrix<T> {
-    DMatrix::from_fn(visible, count, |i, j| {
+fn samples<T: Real>(input_size: usize, count: usize) -> DMatrix<T> {
+    DMatrix::from_fn(input_size, count, |i, j| {
         let phase = (i * 31 + j * 17 + 1) as f64 * 0.618_033_988_749_895;
         T::of(phase.fract())
     })
 }
 
 /// Every kind of model whose passes differ.
-fn models<T: Real>(visible: usize, hidden: usize) -> Vec<SparseAutoencoder<T>> {
+fn models<T: Real>(input_size: usize, hidden: usize) -> Vec<SparseAutoencoder<T>> {
     let builder = || {
         SparseAutoencoder::builder()
-            .layers([visible, hidden])
+            .layers([input_size, hidden])
             .weight_decay(1e-3)
     };
     let penalties: [Box<dyn Penalty<T>>; 6] = [
@@ -220,12 +220,12 @@ fn models<T: Real>(visible: usize, hidden: usize) -> Vec<SparseAutoencoder<T>> {
             .penalty(L1)
             .matryoshka([2, hidden / 2]),
         builder().tied(true),
-        builder().layers([visible, hidden, hidden / 2, hidden / 3]),
+        builder().layers([input_size, hidden, hidden / 2, hidden / 3]),
         builder()
-            .layers([visible, hidden, hidden / 2])
+            .layers([input_size, hidden, hidden / 2])
             .tied(true)
             .penalty(Proportion),
-        builder().reconstruction(Reconstruction::BinaryCrossEntropy),
+        builder().reconstruction(ReconstructionLoss::BinaryCrossEntropy),
     ]);
     builders
         .iter()
@@ -243,7 +243,7 @@ fn assert_passes<T: Real>(
     assert_no_allocation("loss_and_gradient", || {
         model.loss_and_gradient(x, &mut gradient, ws).unwrap();
     });
-    let mut hidden = DMatrix::zeros(model.layout().hidden(), x.ncols());
+    let mut hidden = DMatrix::zeros(model.layout().hidden_size(), x.ncols());
     assert_no_allocation("encode_into", || {
         model.encode_into(x, &mut hidden, ws).unwrap()
     });
@@ -386,10 +386,10 @@ fn trainers() -> Vec<(&'static str, Trainer<f32>)> {
 #[test]
 fn steps_of_partial_fit_do_not_allocate() {
     let _alone = alone();
-    for (visible, hidden, count) in [(8, 12, 20), (784, 300, 256)] {
-        let x = samples(visible, count);
+    for (input_size, hidden, count) in [(8, 12, 20), (784, 300, 256)] {
+        let x = samples(input_size, count);
         for (name, trainer) in trainers() {
-            let builder = SparseAutoencoder::builder().layers([visible, hidden]);
+            let builder = SparseAutoencoder::builder().layers([input_size, hidden]);
             let mut model = builder.build().unwrap();
             let mut trainer = if count < 256 {
                 trainer.threads(1)
@@ -406,10 +406,10 @@ fn steps_of_partial_fit_do_not_allocate() {
 #[test]
 fn steps_with_dead_units_do_not_allocate() {
     let _alone = alone();
-    for (visible, hidden, count) in [(8, 40, 20), (784, 300, 256)] {
-        let x = samples(visible, count);
+    for (input_size, hidden, count) in [(8, 40, 20), (784, 300, 256)] {
+        let x = samples(input_size, count);
         let mut model = SparseAutoencoder::<f32>::builder()
-            .layers([visible, hidden])
+            .layers([input_size, hidden])
             .hidden_activation(Activation::TopK(2))
             .output_activation(Activation::Identity)
             .pre_encoder_bias(true)
@@ -464,10 +464,10 @@ fn epochs_of_a_fit_do_not_allocate() {
 fn epochs_over_a_file_do_not_allocate() {
     let _alone = alone();
     // Read by one thread, and by several.
-    for (visible, count, batch_size) in [(8, 125, 34), (64, 1000, 300)] {
-        let x = samples::<f64>(visible, count);
+    for (input_size, count, batch_size) in [(8, 125, 34), (64, 1000, 300)] {
+        let x = samples::<f64>(input_size, count);
         let path = std::env::temp_dir().join(format!(
-            "sparse-autoencoder-allocations-{}-{visible}.npy",
+            "sparse-autoencoder-allocations-{}-{input_size}.npy",
             std::process::id()
         ));
         std::fs::write(&path, common::file_bytes::npy_f64(&x)).unwrap();

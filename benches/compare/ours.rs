@@ -2,7 +2,7 @@
 //!
 //! It reads requests from its standard input, one per line, and answers each with one line. A
 //! `step` is `kl`, `relu`, `relu-sparse`, `topk`, `batch-topk`, `gated`, `gated-sparse`, `jump`,
-//! `jump-sparse`, or `encode`; a `shape` is `samples x visible x hidden`, as in `128x784x256`.
+//! `jump-sparse`, or `encode`; a `shape` is `samples x input x hidden`, as in `128x784x256`.
 //!
 //! ```text
 //! <step> <shape> <iterations> <threads>   milliseconds per step
@@ -78,10 +78,10 @@ fn contest<'a>(
     let key = format!("{step} {shape} {threads}");
     if !contests.contains_key(&key) {
         let sizes: Vec<usize> = shape.split('x').map(str::parse).collect::<Result<_, _>>()?;
-        let [samples, visible, hidden] = sizes[..] else {
-            return Err(format!("'{shape}' is no samples x visible x hidden").into());
+        let [samples, input_size, hidden] = sizes[..] else {
+            return Err(format!("'{shape}' is no samples x input x hidden").into());
         };
-        let made = Contest::new(step, samples, visible, hidden, threads.parse()?)?;
+        let made = Contest::new(step, samples, input_size, hidden, threads.parse()?)?;
         contests.insert(key.clone(), made);
     }
     Ok(contests.get_mut(&key).expect("inserted above"))
@@ -115,12 +115,12 @@ impl Contest {
     fn new(
         step: &str,
         samples: usize,
-        visible: usize,
+        input_size: usize,
         hidden: usize,
         threads: usize,
     ) -> Outcome<Self> {
         let kl = matches!(step, "kl" | "encode");
-        let mut parameters = parameters(visible, hidden, step.ends_with("-sparse"))?;
+        let mut parameters = parameters(input_size, hidden, step.ends_with("-sparse"))?;
         if step.starts_with("jump") {
             parameters = parameters
                 .for_activations(&[Activation::JumpRelu])?
@@ -154,14 +154,14 @@ impl Contest {
         };
         let training = step != "encode";
         // In [0, 1) for sigmoid outputs, in [-1, 1) for linear ones.
-        let mut batch = uniform(1, visible * samples);
+        let mut batch = uniform(1, input_size * samples);
         if !kl {
             batch.iter_mut().for_each(|x| *x = 2.0 * *x - 1.0);
         }
         Ok(Self {
             training,
             model: builder.build()?,
-            samples: DMatrix::from_vec(visible, samples, batch),
+            samples: DMatrix::from_vec(input_size, samples, batch),
             trainer: Trainer::new(Adam::new(LEARNING_RATE)?).threads(threads),
             hidden: if training {
                 DMatrix::zeros(0, 0)
@@ -218,14 +218,14 @@ impl Contest {
     }
 }
 
-/// Weights uniform in `±√6 / √(visible + hidden + 1)`, biases in `±0.05`. For the model that has
+/// Weights uniform in `±√6 / √(input + hidden + 1)`, biases in `±0.05`. For the model that has
 /// become sparse, encoder biases 2.2 standard deviations of the pre-activation below 0.
 #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation)]
-fn parameters(visible: usize, hidden: usize, sparse: bool) -> Result<Parameters<f32>, Error> {
-    let layout = Layout::new(&[visible, hidden], false)?;
-    let range = (6.0 / (visible + hidden + 1) as f64).sqrt();
+fn parameters(input_size: usize, hidden: usize, sparse: bool) -> Result<Parameters<f32>, Error> {
+    let layout = Layout::new(&[input_size, hidden], false)?;
+    let range = (6.0 / (input_size + hidden + 1) as f64).sqrt();
     let shift = if sparse {
-        2.2 * range * (visible as f64).sqrt() / 3.0
+        2.2 * range * (input_size as f64).sqrt() / 3.0
     } else {
         0.0
     };
@@ -237,10 +237,10 @@ fn parameters(visible: usize, hidden: usize, sparse: bool) -> Result<Parameters<
                 .map(|u| range * (2.0 * u - 1.0) - shift),
         );
     };
-    block(2, visible * hidden, range as f32, 0.0);
+    block(2, input_size * hidden, range as f32, 0.0);
     block(3, hidden, 0.05, shift as f32);
-    block(4, visible * hidden, range as f32, 0.0);
-    block(5, visible, 0.05, 0.0);
+    block(4, input_size * hidden, range as f32, 0.0);
+    block(5, input_size, 0.05, 0.0);
     Parameters::new(layout, theta)
 }
 

@@ -9,7 +9,7 @@ each class the first 70 % (rounded half up) in shuffled order are for training, 
 test. "Semi-supervised" drops the anomalies from the training rows, "unsupervised" keeps them.
 
 Both detectors have PyOD's default settings; `random_state` is the number of the run, and the
-inputs are standardised by the training rows (PyOD does it itself, by default).
+inputs are standardized by the training rows (PyOD does it itself, by default).
 """
 
 import sys

@@ -5,7 +5,7 @@
 
 As tensorflow-fcwta has it: tied weights drawn from a normal distribution with deviation 0.01, biases
 that start at 1, each unit active in the 17 of 256 digits of a batch in which it is strongest, and a
-LinearSVC with the best of 11 regularisations on the test digits. Its seeds cannot be reproduced here.
+LinearSVC with the best of 11 regularizations on the test digits. Its seeds cannot be reproduced here.
 """
 
 import sys

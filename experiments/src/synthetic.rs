@@ -18,7 +18,7 @@ use sparse_autoencoder::nalgebra::{DMatrix, DVector};
 /// The number, correlation, and frequency of the features.
 #[derive(Debug, Clone, Copy)]
 pub struct Recipe {
-    pub visible: usize,
+    pub input_size: usize,
     pub features: usize,
     /// The most frequent features are roots, each with a tree below it.
     pub roots: usize,
@@ -34,7 +34,7 @@ pub struct Recipe {
 /// Features, and the distribution of their activations.
 #[derive(Debug, Clone)]
 pub struct World {
-    /// visible × features, of norm 1
+    /// input × features, of norm 1
     pub features: DMatrix<f32>,
     bias: DVector<f32>,
     /// Φ⁻¹(1 − p)
@@ -51,7 +51,7 @@ pub struct World {
 /// Samples with the activations of their features.
 #[derive(Debug, Clone)]
 pub struct Batch {
-    /// visible × samples
+    /// input × samples
     pub samples: DMatrix<f32>,
     /// features × samples
     pub activations: DMatrix<f32>,
@@ -63,12 +63,12 @@ impl World {
         let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
         let mut normal = |_, _| rng.sample::<f32, _>(StandardNormal);
         let Recipe {
-            visible,
+            input_size,
             features: count,
             ..
         } = *recipe;
-        let features = nearly_orthogonal(DMatrix::from_fn(visible, count, &mut normal));
-        let bias = DVector::from_fn(visible, &mut normal).normalize() * 0.5;
+        let features = nearly_orthogonal(DMatrix::from_fn(input_size, count, &mut normal));
+        let bias = DVector::from_fn(input_size, &mut normal).normalize() * 0.5;
 
         let mut factors = DMatrix::from_fn(count, recipe.rank, &mut normal);
         factors *= recipe.correlation as f32;
@@ -136,9 +136,9 @@ impl World {
     }
 
     pub fn batch(&self, samples: usize) -> Batch {
-        let (visible, features) = self.features.shape();
+        let (input_size, features) = self.features.shape();
         Batch {
-            samples: DMatrix::zeros(visible, samples),
+            samples: DMatrix::zeros(input_size, samples),
             activations: DMatrix::zeros(features, samples),
         }
     }

@@ -53,7 +53,7 @@ impl Variant {
 
     fn builder(self, setting: &Setting) -> SparseAutoencoderBuilder<f32> {
         let builder = SparseAutoencoder::builder()
-            .layers([setting.visible, setting.hidden])
+            .layers([setting.input_size, setting.hidden])
             .output_activation(Activation::Identity)
             .initialization(Initialization::TransposedDecoder)
             .pre_encoder_bias(true)
@@ -86,7 +86,7 @@ impl Variant {
 /// The settings that all variants of a comparison share.
 #[derive(Debug, Clone, Copy)]
 pub struct Setting {
-    pub visible: usize,
+    pub input_size: usize,
     pub hidden: usize,
     /// The target for the number of active units.
     pub active: usize,

@@ -335,7 +335,7 @@ fn a_map_has_every_point_and_its_class() {
 }
 
 const RECIPE: Recipe = Recipe {
-    visible: 16,
+    input_size: 16,
     features: 40,
     roots: 4,
     branching: 3,

@@ -7,7 +7,7 @@ use libfuzzer_sys::fuzz_target;
 use sparse_autoencoder::nalgebra::DMatrix;
 use sparse_autoencoder::{
     Activation, Adam, Corruption, DeadUnits, Error, Initialization, KlDivergence, L0, L1, Lbfgs,
-    Penalty, Proportion, Reconstruction, Schedule, SetPoint, Sgd, SparseAutoencoder,
+    Penalty, Proportion, ReconstructionLoss, Schedule, SetPoint, Sgd, SparseAutoencoder,
     SquaredDeviation, TargetL0, Trainer,
 };
 
@@ -100,12 +100,12 @@ fn run(settings: &Settings) -> Result<SparseAutoencoder<f32>, Error> {
         .norm_weighted(settings.norm_weighted)
         .seed(settings.seed);
     if settings.cross_entropy {
-        builder = builder.reconstruction(Reconstruction::BinaryCrossEntropy);
+        builder = builder.reconstruction(ReconstructionLoss::BinaryCrossEntropy);
     }
     if settings.transposed {
         builder = builder.initialization(Initialization::TransposedDecoder);
     }
-    if !settings.prefixes.is_empty() {
+    if !settings.matryoshka.is_empty() {
         builder = builder.matryoshka(
             settings
                 .prefixes
@@ -147,7 +147,7 @@ fn run(settings: &Settings) -> Result<SparseAutoencoder<f32>, Error> {
     if clip > 0.0 {
         trainer = trainer.clip_gradient(clip);
     }
-    let samples = DMatrix::from_fn(model.layout().visible(), settings.samples.into(), |i, j| {
+    let samples = DMatrix::from_fn(model.layout().input_size(), settings.samples.into(), |i, j| {
         (settings.scale * ((i * 7 + j * j * 3) % 11) as f64) as f32
     });
     trainer.fit(&mut model, &samples)?;

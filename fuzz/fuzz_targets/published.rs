@@ -38,7 +38,7 @@ fuzz_target!(|bytes: &[u8]| {
         dictionary_learning::load::<f32>(&folder),
     ];
     for model in models.into_iter().flatten().map(|loaded| loaded.model) {
-        let samples = sparse_autoencoder::nalgebra::DMatrix::zeros(model.layout().visible(), 2);
+        let samples = sparse_autoencoder::nalgebra::DMatrix::zeros(model.layout().input_size(), 2);
         model.reconstruct(&samples).unwrap();
     }
 });

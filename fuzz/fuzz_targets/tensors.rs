@@ -38,6 +38,6 @@ fn works(model: &SparseAutoencoder<f32>) {
             .iter()
             .all(|value| value.is_finite())
     );
-    let samples = sparse_autoencoder::nalgebra::DMatrix::zeros(model.layout().visible(), 2);
+    let samples = sparse_autoencoder::nalgebra::DMatrix::zeros(model.layout().input_size(), 2);
     model.reconstruct(&samples).unwrap();
 }

@@ -377,6 +377,6 @@ fn sorted<T: Real>(scores: &[T]) -> Result<Vec<T>, Error> {
 }
 
 fn check_scaler<T: Real>(model: &SparseAutoencoder<T>, scaler: &Scaler<T>) -> Result<(), Error> {
-    let input = model.layout().visible();
+    let input = model.layout().input_size();
     check_len("features of the scaler", input, scaler.features())
 }

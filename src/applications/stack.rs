@@ -62,7 +62,10 @@ impl<T: Real> Stack<T> {
     pub fn new(layers: Vec<SparseAutoencoder<T>>) -> Result<Self, Error> {
         require(!layers.is_empty(), "layers of a stack", "at least 1", 0.0)?;
         for pair in layers.windows(2) {
-            let (hidden, input) = (pair[0].layout().hidden(), pair[1].layout().visible());
+            let (hidden, input) = (
+                pair[0].layout().hidden_size(),
+                pair[1].layout().input_size(),
+            );
             check_len("input size of a stacked autoencoder", hidden, input)?;
         }
         Ok(Self { layers })
@@ -309,7 +312,7 @@ impl<T: Real> Stack<T> {
             ..outermost.clone()
         };
         if self.layers.len() > 1 {
-            settings.prefixes.clear(); // they belong to one hidden layer
+            settings.matryoshka.clear(); // they belong to one hidden layer
         }
         settings.complete(parameters.layout())?;
         let objective = settings.objective(Some(penalty))?;

@@ -50,8 +50,8 @@ struct Published<'a> {
     /// Tensors of the layout that matter in other models. One that this model does not use is refused. A
     /// tensor outside the layout gets a note.
     of_layout: &'a [&'a str],
-    /// The key of the visible size in the configuration, and the size.
-    visible: Option<(&'a str, usize)>,
+    /// The key of the input size in the configuration, and the size.
+    input_size: Option<(&'a str, usize)>,
     /// The key of the hidden size, and the size.
     hidden: Option<(&'a str, usize)>,
 }
@@ -141,7 +141,7 @@ impl Published<'_> {
         mut notes: Vec<Note>,
     ) -> Result<Loaded<T>, Error> {
         let sizes = self.encoder_weights.sizes(tensors)?;
-        for (claim, size) in [(self.visible, sizes.0), (self.hidden, sizes.1)] {
+        for (claim, size) in [(self.input_size, sizes.0), (self.hidden, sizes.1)] {
             if let Some((key, claimed)) = claim.filter(|&(_, claimed)| claimed != size) {
                 let reason = format!("{key} is {claimed}, but that of the weights is {size}");
                 return Err(malformed(config.path(), reason));

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use super::layer_activations::LayerActivations;
 use super::{Initialization, Layout, Parameters, Settings, SparseAutoencoder};
 use crate::error::Error;
-use crate::objective::Reconstruction;
+use crate::objective::ReconstructionLoss;
 use crate::penalty::Penalty;
 use crate::{Activation, Real};
 
@@ -136,7 +136,7 @@ impl<T: Real> SparseAutoencoderBuilder<T> {
     }
 
     /// Sets the reconstruction loss ℓ.
-    pub fn reconstruction(mut self, reconstruction: Reconstruction) -> Self {
+    pub fn reconstruction(mut self, reconstruction: ReconstructionLoss) -> Self {
         self.settings.reconstruction = reconstruction;
         self
     }
@@ -212,11 +212,11 @@ impl<T: Real> SparseAutoencoderBuilder<T> {
     ///     .output_activation(Activation::Identity)
     ///     .matryoshka([32, 128])
     ///     .build()?;
-    /// assert_eq!(sae.prefixes(), [32, 128]);
+    /// assert_eq!(sae.matryoshka(), [32, 128]);
     /// # Ok::<(), sparse_autoencoder::Error>(())
     /// ```
     pub fn matryoshka(mut self, sizes: impl Into<Vec<usize>>) -> Self {
-        self.settings.prefixes = sizes.into();
+        self.settings.matryoshka = sizes.into();
         self
     }
 

@@ -67,7 +67,7 @@ impl<T: Real> SparseAutoencoder<T> {
         }
         self.check_samples(samples, Threads::at_most(1))?;
         let name = "active_units";
-        let units = f64::of_count(self.layout().hidden());
+        let units = f64::of_count(self.layout().hidden_size());
         let accepted = active_units > 0.0 && active_units <= units;
         let requirement = "above 0 and at most the number of hidden units";
         require(accepted, name, requirement, active_units)?;

@@ -3,7 +3,7 @@
 use nalgebra::{DMatrix, DMatrixView, DVector};
 
 use crate::error::check_shape;
-use crate::{Error, Layer, LayerView, Real, Reconstruction};
+use crate::{Error, Layer, LayerView, Real, ReconstructionLoss};
 
 /// The convention of another system: the orientation of its matrices, and the scale of its weight decay
 /// and penalty weight.
@@ -50,11 +50,11 @@ pub enum Convention {
     /// `binary_crossentropy`, a mean over the entries of a sample. The weight of `regularizers.L2` is
     /// the weight decay. The weight of an `activity_regularizer` `L1` is the penalty weight. (Keras 2 and
     /// later, where a regularizer of activations is a mean over the batch.)
-    Keras(Reconstruction),
+    Keras(ReconstructionLoss),
     /// `torch.nn.Linear`, whose weights are `outputs × inputs`, and `MSELoss` or `BCELoss`, a mean over
     /// the entries of a sample. Its weight decay is the one of an optimizer without decoupling, which
     /// decays biases, too. This crate does not decay biases.
-    PyTorch(Reconstruction),
+    PyTorch(ReconstructionLoss),
     /// SAELens and dictionary_learning: `W_enc` is input × hidden, `W_dec` hidden × input. The weight of
     /// the L1 term is the penalty weight. An L1 term weighted by the norms of the decoder corresponds to
     /// [`norm_weighted`](crate::SparseAutoencoderBuilder::norm_weighted). The module `files` reads whole
@@ -63,12 +63,12 @@ pub enum Convention {
 }
 
 impl Convention {
-    /// Returns their objective divided by this crate's, for samples of `visible` entries.
+    /// Returns their objective divided by this crate's, for samples of `input_size` entries.
     #[must_use]
-    pub fn scale(self, visible: usize) -> f64 {
+    pub fn scale(self, input_size: usize) -> f64 {
         let per_entry = |reconstruction| match reconstruction {
-            Reconstruction::SquaredError => 2.0 / f64::of_count(visible),
-            Reconstruction::BinaryCrossEntropy => 1.0 / f64::of_count(visible),
+            ReconstructionLoss::SquaredError => 2.0 / f64::of_count(input_size),
+            ReconstructionLoss::BinaryCrossEntropy => 1.0 / f64::of_count(input_size),
         };
         match self {
             Self::Ufldl => 1.0,
@@ -80,23 +80,23 @@ impl Convention {
     }
 
     /// Converts their weight decay to [`weight_decay`](crate::SparseAutoencoderBuilder::weight_decay),
-    /// for samples of `visible` entries.
+    /// for samples of `input_size` entries.
     #[must_use]
-    pub fn weight_decay(self, theirs: f64, visible: usize) -> f64 {
+    pub fn weight_decay(self, theirs: f64, input_size: usize) -> f64 {
         let halves = if matches!(self, Self::Keras(_)) {
             2.0
         } else {
             1.0
         };
-        halves * theirs / self.scale(visible)
+        halves * theirs / self.scale(input_size)
     }
 
     /// Converts their penalty weight to
-    /// [`penalty_weight`](crate::SparseAutoencoderBuilder::penalty_weight), for samples of `visible`
+    /// [`penalty_weight`](crate::SparseAutoencoderBuilder::penalty_weight), for samples of `input_size`
     /// entries.
     #[must_use]
-    pub fn penalty_weight(self, theirs: f64, visible: usize) -> f64 {
-        theirs / self.scale(visible)
+    pub fn penalty_weight(self, theirs: f64, input_size: usize) -> f64 {
+        theirs / self.scale(input_size)
     }
 
     /// Converts their weights and biases to a layer.

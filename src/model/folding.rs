@@ -41,10 +41,10 @@ impl<T: Real> SparseAutoencoder<T> {
     /// too large for `T`. The model is then unchanged.
     pub fn fold(&mut self, scaler: &Scaler<T>) -> Result<(), Error> {
         let layout = self.layout();
-        if scaler.features() != layout.visible() {
+        if scaler.features() != layout.input_size() {
             return Err(Error::DimensionMismatch {
                 what: "features of the scaler",
-                expected: layout.visible(),
+                expected: layout.input_size(),
                 actual: scaler.features(),
             });
         }

@@ -25,12 +25,12 @@ impl<T: Real> SparseAutoencoder<T> {
     ///
     /// # Errors
     ///
-    /// [`Error::DimensionMismatch`] if a sample has not the visible size, [`Error::EmptyBatch`]
+    /// [`Error::DimensionMismatch`] if a sample has not the input size, [`Error::EmptyBatch`]
     /// without samples, [`Error::NonFinite`] for NaN and infinities.
     pub fn encode<'a>(&self, samples: impl Into<DMatrixView<'a, T>>) -> Result<DMatrix<T>, Error> {
         let samples = samples.into();
         self.check_rows(samples)?;
-        let mut hidden = DMatrix::zeros(self.layout().hidden(), samples.ncols());
+        let mut hidden = DMatrix::zeros(self.layout().hidden_size(), samples.ncols());
         self.encode_into(samples, &mut hidden, &mut Workspace::new())?;
         Ok(hidden)
     }
@@ -50,7 +50,7 @@ impl<T: Real> SparseAutoencoder<T> {
     ) -> Result<(), Error> {
         let samples = samples.into();
         self.check_samples(samples, workspace.take_threads())?;
-        let units = self.layout().hidden();
+        let units = self.layout().hidden_size();
         check_shape("hidden", (units, samples.ncols()), hidden.shape())?;
         self.for_each_chunk(samples, hidden.as_mut_slice(), units, |x, h| {
             self.inference().encode_into(x, h, workspace);
@@ -58,7 +58,7 @@ impl<T: Real> SparseAutoencoder<T> {
         Ok(())
     }
 
-    /// The reconstruction that the decoder makes of hidden activations, visible × samples.
+    /// The reconstruction that the decoder makes of hidden activations, input × samples.
     ///
     /// # Errors
     ///
@@ -66,8 +66,8 @@ impl<T: Real> SparseAutoencoder<T> {
     /// without samples, [`Error::NonFinite`] for NaN and infinities.
     pub fn decode<'a>(&self, hidden: impl Into<DMatrixView<'a, T>>) -> Result<DMatrix<T>, Error> {
         let hidden = hidden.into();
-        check_rows(hidden, self.layout().hidden(), HIDDEN[1])?;
-        let mut samples = DMatrix::zeros(self.layout().visible(), hidden.ncols());
+        check_rows(hidden, self.layout().hidden_size(), HIDDEN[1])?;
+        let mut samples = DMatrix::zeros(self.layout().input_size(), hidden.ncols());
         self.decode_into(hidden, &mut samples, &mut Workspace::new())?;
         Ok(samples)
     }
@@ -78,7 +78,7 @@ impl<T: Real> SparseAutoencoder<T> {
     /// # Errors
     ///
     /// As [`decode`](Self::decode), and [`Error::DimensionMismatch`] if `samples` is not
-    /// visible × samples.
+    /// input × samples.
     pub fn decode_into<'a>(
         &self,
         hidden: impl Into<DMatrixView<'a, T>>,
@@ -89,18 +89,18 @@ impl<T: Real> SparseAutoencoder<T> {
         check_batch_on(
             workspace.take_threads(),
             hidden,
-            self.layout().hidden(),
+            self.layout().hidden_size(),
             HIDDEN,
         )?;
-        let visible = self.layout().visible();
-        check_shape("samples", (visible, hidden.ncols()), samples.shape())?;
-        self.for_each_chunk(hidden, samples.as_mut_slice(), visible, |h, x_hat| {
+        let input_size = self.layout().input_size();
+        check_shape("samples", (input_size, hidden.ncols()), samples.shape())?;
+        self.for_each_chunk(hidden, samples.as_mut_slice(), input_size, |h, x_hat| {
             self.inference().decode_into(h, x_hat, workspace);
         });
         Ok(())
     }
 
-    /// What the model makes of the samples: encoded and decoded again, visible × samples.
+    /// What the model makes of the samples: encoded and decoded again, input × samples.
     ///
     /// # Errors
     ///
@@ -111,7 +111,7 @@ impl<T: Real> SparseAutoencoder<T> {
     ) -> Result<DMatrix<T>, Error> {
         let samples = samples.into();
         self.check_rows(samples)?;
-        let mut reconstructions = DMatrix::zeros(self.layout().visible(), samples.ncols());
+        let mut reconstructions = DMatrix::zeros(self.layout().input_size(), samples.ncols());
         self.reconstruct_into(samples, &mut reconstructions, &mut Workspace::new())?;
         Ok(reconstructions)
     }
@@ -122,7 +122,7 @@ impl<T: Real> SparseAutoencoder<T> {
     /// # Errors
     ///
     /// As [`encode`](Self::encode), and [`Error::DimensionMismatch`] if `reconstructions` is not
-    /// visible × samples.
+    /// input × samples.
     pub fn reconstruct_into<'a>(
         &self,
         samples: impl Into<DMatrixView<'a, T>>,
@@ -131,16 +131,16 @@ impl<T: Real> SparseAutoencoder<T> {
     ) -> Result<(), Error> {
         let samples = samples.into();
         self.check_samples(samples, workspace.take_threads())?;
-        let visible = self.layout().visible();
+        let input_size = self.layout().input_size();
         check_shape(
             "reconstructions",
-            (visible, samples.ncols()),
+            (input_size, samples.ncols()),
             reconstructions.shape(),
         )?;
         self.for_each_chunk(
             samples,
             reconstructions.as_mut_slice(),
-            visible,
+            input_size,
             |x, x_hat| {
                 self.reconstruct_chunk(x, x_hat, workspace);
             },
@@ -186,12 +186,12 @@ impl<T: Real> SparseAutoencoder<T> {
                 actual: errors.len(),
             });
         }
-        let visible = self.layout().visible();
-        let mut output = workspace.lend_output(visible * self.chunk(samples.ncols()));
+        let input_size = self.layout().input_size();
+        let mut output = workspace.lend_output(input_size * self.chunk(samples.ncols()));
         self.for_each_chunk(samples, errors.as_mut_slice(), 1, |x, errors| {
-            let x_hat = &mut output[..visible * x.ncols()];
+            let x_hat = &mut output[..input_size * x.ncols()];
             self.reconstruct_chunk(x, x_hat, workspace);
-            let columns = x_hat.chunks_exact(visible).zip(x.column_iter());
+            let columns = x_hat.chunks_exact(input_size).zip(x.column_iter());
             for (error, (x_hat, x)) in errors.iter_mut().zip(columns) {
                 *error = linalg::distance_squared(x_hat, x.as_slice());
             }
@@ -228,7 +228,7 @@ impl<T: Real> SparseAutoencoder<T> {
     }
 
     fn reconstruct_chunk(&self, x: DMatrixView<'_, T>, x_hat: &mut [T], ws: &mut Workspace<T>) {
-        let (units, m) = (self.layout().hidden(), x.ncols());
+        let (units, m) = (self.layout().hidden_size(), x.ncols());
         let mut hidden = ws.lend_innermost(units * m);
         self.inference()
             .encode_into(x, &mut hidden[..units * m], ws);
@@ -264,6 +264,6 @@ impl<T: Real> SparseAutoencoder<T> {
     /// Before room is made for as many columns as there are samples: a matrix without rows may
     /// claim any number of columns.
     fn check_rows(&self, samples: DMatrixView<'_, T>) -> Result<(), Error> {
-        check_rows(samples, self.layout().visible(), SAMPLES[1])
+        check_rows(samples, self.layout().input_size(), SAMPLES[1])
     }
 }

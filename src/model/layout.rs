@@ -10,7 +10,7 @@ use crate::{Activation, Real};
 
 /// The sizes of the layers, and where each block of parameters lies in the flat vector θ.
 ///
-/// For sizes `n₀, n₁, …, n_L` (visible, hidden, hidden, …), layer `l` joins size `n_l` below to
+/// For sizes `n₀, n₁, …, n_L` (input, hidden, hidden, …), layer `l` joins size `n_l` below to
 /// size `n_{l+1}` above. θ holds, in this order,
 ///
 /// ```text
@@ -52,7 +52,7 @@ pub(crate) struct Blocks {
 }
 
 impl Layout {
-    /// The layout for layer sizes `[visible, hidden, hidden, …]`.
+    /// The layout for layer sizes `[input, hidden, hidden, …]`.
     ///
     /// # Errors
     ///
@@ -104,7 +104,7 @@ impl Layout {
         require(
             sizes.len() >= 2,
             "layers",
-            "at least a visible and a hidden size",
+            "at least a input and a hidden size",
             f64::of_count(sizes.len()),
         )?;
         if let Some(position) = sizes.iter().position(|&size| size == 0) {
@@ -197,7 +197,7 @@ impl Layout {
         self.sizes[1] = units;
     }
 
-    /// The sizes `[visible, hidden, hidden, …]`.
+    /// The sizes `[input, hidden, hidden, …]`.
     #[must_use]
     pub fn sizes(&self) -> &[usize] {
         &self.sizes
@@ -205,13 +205,13 @@ impl Layout {
 
     /// The size of a sample.
     #[must_use]
-    pub fn visible(&self) -> usize {
+    pub fn input_size(&self) -> usize {
         self.sizes[0]
     }
 
     /// The size of the innermost hidden layer.
     #[must_use]
-    pub fn hidden(&self) -> usize {
+    pub fn hidden_size(&self) -> usize {
         self.sizes[self.sizes.len() - 1]
     }
 

@@ -5,7 +5,7 @@ use crate::Real;
 use crate::error::Error;
 use crate::linalg::Threads;
 use crate::objective::Workspace;
-use crate::objective::{Batch, Loss, Reconstruction};
+use crate::objective::{Batch, Loss, ReconstructionLoss};
 
 impl<T: Real> SparseAutoencoder<T> {
     /// J(θ) on the samples taken as one batch, term by term.
@@ -16,7 +16,7 @@ impl<T: Real> SparseAutoencoder<T> {
     /// # Errors
     ///
     /// As [`encode`](Self::encode), and [`Error::OutOfRange`] for data outside [0, 1] under
-    /// [`Reconstruction::BinaryCrossEntropy`].
+    /// [`ReconstructionLoss::BinaryCrossEntropy`].
     pub fn loss<'a>(&self, samples: impl Into<DMatrixView<'a, T>>) -> Result<Loss<T>, Error> {
         let samples = samples.into();
         self.check_training_samples(samples)?;
@@ -64,7 +64,7 @@ impl<T: Real> SparseAutoencoder<T> {
     /// As for inference, and the range that the loss needs.
     pub(crate) fn check_training_samples(&self, samples: DMatrixView<'_, T>) -> Result<(), Error> {
         self.check_samples(samples, Threads::at_most(1))?;
-        if self.objective.reconstruction != Reconstruction::BinaryCrossEntropy {
+        if self.objective.reconstruction != ReconstructionLoss::BinaryCrossEntropy {
             return Ok(());
         }
         for (column, sample) in samples.column_iter().enumerate() {

@@ -135,8 +135,8 @@ impl<T: Real> Parameters<T> {
     /// [`Error::Incompatible`] if some layers are tied and others not; [`Error::NonFinite`] for NaN
     /// and infinities.
     pub fn from_layers(layers: &[Layer<T>]) -> Result<Self, Error> {
-        let visible = layers.first().map(|layer| layer.encoder_weights.nrows());
-        let sizes: Vec<usize> = visible
+        let input_size = layers.first().map(|layer| layer.encoder_weights.nrows());
+        let sizes: Vec<usize> = input_size
             .into_iter()
             .chain(layers.iter().map(|layer| layer.encoder_weights.ncols()))
             .collect();

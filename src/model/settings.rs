@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::layer_activations::LayerActivations;
 use super::{Initialization, Layout, SparseAutoencoder};
 use crate::error::{Error, require};
-use crate::objective::{Objective, Reconstruction};
+use crate::objective::{Objective, ReconstructionLoss};
 use crate::penalty::{Description, Penalty};
 use crate::{Activation, Real};
 
@@ -102,7 +102,7 @@ pub struct Settings {
         serde(rename = "decoder_activations", alias = "output_activation")
     )]
     pub(crate) decoder: LayerActivations,
-    pub(crate) reconstruction: Reconstruction,
+    pub(crate) reconstruction: ReconstructionLoss,
     /// Ω; `None` for the default
     #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
     pub(crate) penalty: Option<Description>,
@@ -118,8 +118,7 @@ pub struct Settings {
     /// Whether Ω sees `hⱼᵢ ‖dⱼ‖` in place of `hⱼᵢ`
     pub(crate) norm_weighted: bool,
     /// Sizes of the groups of the only hidden layer, excluding its width
-    #[cfg_attr(feature = "serde", serde(rename = "matryoshka"))]
-    pub(crate) prefixes: Vec<usize>,
+    pub(crate) matryoshka: Vec<usize>,
     /// Whether the encoder sees `X̃ − c₀ 1ᵀ`
     pub(crate) pre_encoder_bias: bool,
     /// ε, by which thresholds learn
@@ -135,14 +134,14 @@ impl Default for Settings {
             tied: false,
             encoder: LayerActivations::default(),
             decoder: LayerActivations::default(),
-            reconstruction: Reconstruction::default(),
+            reconstruction: ReconstructionLoss::default(),
             penalty: None,
             penalty_weight: 1.0,
             sparsity_target: 0.05,
             penalized_layers: None,
             weight_decay: 0.0,
             norm_weighted: false,
-            prefixes: Vec::new(),
+            matryoshka: Vec::new(),
             pre_encoder_bias: false,
             bandwidth: 0.05,
             initialization: Initialization::default(),
@@ -272,7 +271,7 @@ impl Settings {
                 "a reconstruction cannot select units",
             );
         }
-        if self.reconstruction == Reconstruction::BinaryCrossEntropy
+        if self.reconstruction == ReconstructionLoss::BinaryCrossEntropy
             && output != Activation::Sigmoid
         {
             return refuse("BinaryCrossEntropy", output, "the output must be Sigmoid");
@@ -284,12 +283,12 @@ impl Settings {
     }
 
     fn check_groups(&self) -> Result<(), Error> {
-        if self.prefixes.is_empty() {
+        if self.matryoshka.is_empty() {
             return Ok(());
         }
         if self.encoder.len() > 1 {
             return Err(Error::Incompatible {
-                what: "nested prefixes",
+                what: "matryoshka",
                 other: "more than one hidden layer",
             });
         }
@@ -301,7 +300,7 @@ impl Settings {
             });
         }
         let mut before = 0;
-        for &size in &self.prefixes {
+        for &size in &self.matryoshka {
             require(
                 before < size && size < self.layers[1],
                 "matryoshka",
@@ -380,7 +379,7 @@ impl<T: Real> SparseAutoencoder<T> {
 
     /// ℓ, the reconstruction loss.
     #[must_use]
-    pub fn reconstruction(&self) -> Reconstruction {
+    pub fn reconstruction(&self) -> ReconstructionLoss {
         self.objective.reconstruction
     }
 
@@ -423,8 +422,8 @@ impl<T: Real> SparseAutoencoder<T> {
     /// The sizes of the [Matryoshka groups](crate::SparseAutoencoderBuilder::matryoshka), excluding
     /// the full width. Empty if unused.
     #[must_use]
-    pub fn prefixes(&self) -> &[usize] {
-        &self.objective.prefixes
+    pub fn matryoshka(&self) -> &[usize] {
+        &self.objective.matryoshka
     }
 
     /// ε, the bandwidth of the pseudo-derivative of thresholds.

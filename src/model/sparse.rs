@@ -59,7 +59,7 @@ impl<T: Real> SparseAutoencoder<T> {
     ) -> Result<(), Error> {
         let samples = samples.into();
         self.check_samples(samples, workspace.take_threads())?;
-        hidden.write(self.layout().hidden(), |columns| {
+        hidden.write(self.layout().hidden_size(), |columns| {
             let chunk = self.chunk(samples.ncols());
             for first in (0..samples.ncols()).step_by(chunk) {
                 let x = samples.columns(first, chunk.min(samples.ncols() - first));
@@ -68,10 +68,10 @@ impl<T: Real> SparseAutoencoder<T> {
         })
     }
 
-    /// The reconstruction that the decoder makes of sparse hidden activations, visible × samples.
+    /// The reconstruction that the decoder makes of sparse hidden activations, input × samples.
     ///
     /// The innermost layer, which is the only one of most sparse models, costs
-    /// O(active · visible) instead of the O(units · samples · visible) of
+    /// O(active · input) instead of the O(units · samples · input) of
     /// [`decode`](Self::decode). The terms that are left out are 0; the others may be added in another
     /// order, so the last bits can differ from those of `decode`.
     ///
@@ -81,7 +81,7 @@ impl<T: Real> SparseAutoencoder<T> {
     /// without samples.
     pub fn decode_sparse(&self, hidden: &SparseHidden<T>) -> Result<DMatrix<T>, Error> {
         self.check_hidden(hidden)?;
-        let mut samples = DMatrix::zeros(self.layout().visible(), hidden.samples());
+        let mut samples = DMatrix::zeros(self.layout().input_size(), hidden.samples());
         self.decode_sparse_into(hidden, &mut samples, &mut Workspace::new())?;
         Ok(samples)
     }
@@ -92,7 +92,7 @@ impl<T: Real> SparseAutoencoder<T> {
     /// # Errors
     ///
     /// As [`decode_sparse`](Self::decode_sparse), and [`Error::DimensionMismatch`] if `samples` is
-    /// not visible × samples.
+    /// not input × samples.
     pub fn decode_sparse_into(
         &self,
         hidden: &SparseHidden<T>,
@@ -100,13 +100,13 @@ impl<T: Real> SparseAutoencoder<T> {
         workspace: &mut Workspace<T>,
     ) -> Result<(), Error> {
         self.check_hidden(hidden)?;
-        let visible = self.layout().visible();
-        check_shape("samples", (visible, hidden.samples()), samples.shape())?;
+        let input_size = self.layout().input_size();
+        check_shape("samples", (input_size, hidden.samples()), samples.shape())?;
         let chunk = self.chunk(hidden.samples());
-        let chunks = samples.as_mut_slice().chunks_mut(visible * chunk);
+        let chunks = samples.as_mut_slice().chunks_mut(input_size * chunk);
         for (index, x_hat) in chunks.enumerate() {
             let first = index * chunk;
-            let range = first..first + x_hat.len() / visible;
+            let range = first..first + x_hat.len() / input_size;
             self.inference()
                 .decode_sparse(hidden.columns(), range, x_hat, workspace);
         }
@@ -114,6 +114,6 @@ impl<T: Real> SparseAutoencoder<T> {
     }
 
     fn check_hidden(&self, hidden: &SparseHidden<T>) -> Result<(), Error> {
-        hidden.check(self.layout().hidden())
+        hidden.check(self.layout().hidden_size())
     }
 }

@@ -123,8 +123,8 @@ impl<T: Real> Pass<'_, T> {
         ws: &mut Workspace<T>,
     ) -> T {
         let (m, depth) = (target.ncols(), self.layout.depth());
-        if !self.objective.prefixes.is_empty() {
-            return T::of(self.compare_prefixes(target, sparse, ws) / f64::of_count(m));
+        if !self.objective.matryoshka.is_empty() {
+            return T::of(self.compare_groups(target, sparse, ws) / f64::of_count(m));
         }
         for (l, blocks) in self.layout.blocks().iter().enumerate().rev() {
             let (r, above) = ws.reconstruction.split_at_mut(l + 1);

@@ -18,10 +18,10 @@ impl<T: Real> Pass<'_, T> {
         let (m, depth) = (x.ncols(), self.layout.depth());
         workspace.fit_to(self.layout);
         workspace.enter(self.layout.len() * m, |ws| {
-            let centred = self.centred(x, ws);
-            let x = centred
+            let centered = self.centered(x, ws);
+            let x = centered
                 .as_ref()
-                .map_or(x, |x| matrix(x, self.layout.visible(), m));
+                .map_or(x, |x| matrix(x, self.layout.input_size(), m));
             for (l, blocks) in self.layout.blocks().iter().enumerate() {
                 let (below, above) = ws.hidden.split_at_mut(l);
                 let below = below.last().map_or(x, |h| matrix(h, blocks.below, m));
@@ -36,7 +36,7 @@ impl<T: Real> Pass<'_, T> {
                 let (state, scratch) = (&mut ws.states[l], &mut ws.scratch);
                 self.with_units(l, |units| units.infer(&self.own(l), h, state, scratch));
             }
-            ws.return_centred(centred);
+            ws.return_centered(centered);
         });
     }
 

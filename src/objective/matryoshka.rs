@@ -33,11 +33,11 @@ impl<T: Real> Pass<'_, T> {
     /// The groups of the units of layer `l`: one, unless they are nested.
     pub(super) fn groups(&self, l: usize, m: usize) -> impl Iterator<Item = Group> {
         let blocks = &self.layout.blocks()[l];
-        let (prefixes, len) = (&self.objective.prefixes, blocks.below * m);
-        (0..=prefixes.len()).map(move |g| {
-            let start = g.checked_sub(1).map_or(0, |before| prefixes[before]);
-            let end = prefixes.get(g).copied().unwrap_or(blocks.above);
-            let place = prefixes.len() - g;
+        let (groups, len) = (&self.objective.matryoshka, blocks.below * m);
+        (0..=groups.len()).map(move |g| {
+            let start = g.checked_sub(1).map_or(0, |before| groups[before]);
+            let end = groups.get(g).copied().unwrap_or(blocks.above);
+            let place = groups.len() - g;
             Group {
                 units: start..end,
                 delta: place * len..(place + 1) * len,
@@ -46,7 +46,7 @@ impl<T: Real> Pass<'_, T> {
     }
 
     /// `Δ̄ᵍ` of every prefix, and `Σ_g Σᵢ ℓ(x̂ᵍᵢ, xᵢ)`. Leaves `Δ̄¹ 1` in the sums.
-    pub(super) fn compare_prefixes(
+    pub(super) fn compare_groups(
         &self,
         target: DMatrixView<'_, T>,
         sparse: bool,
@@ -54,7 +54,7 @@ impl<T: Real> Pass<'_, T> {
     ) -> f64 {
         let (blocks, m) = (&self.layout.blocks()[0], target.ncols());
         let (rows, n) = (blocks.below, blocks.above);
-        let places = self.objective.prefixes.len() + 1;
+        let places = self.objective.matryoshka.len() + 1;
         ws.reconstruction[0].grow(rows * m * places);
         for Group { units, delta } in self.groups(0, m) {
             let (r, smaller) = ws.reconstruction[0].split_at_mut(delta.end);

@@ -19,7 +19,7 @@ use crate::objective::Workspace;
 
 impl<T: Real> Pass<'_, T> {
     /// `X̃ − c₀ 1ᵀ`, where the model subtracts it, in a buffer that the workspace wants back.
-    pub(super) fn centred(
+    pub(super) fn centered(
         &self,
         input: DMatrixView<'_, T>,
         ws: &mut Workspace<T>,
@@ -28,8 +28,8 @@ impl<T: Real> Pass<'_, T> {
             return None;
         }
         let c = &self.theta[self.layout.blocks()[0].decoder_bias.clone()];
-        let mut centred = ws.lend_centred(input.len());
-        let columns = &mut centred[..input.len()];
+        let mut centered = ws.lend_centered(input.len());
+        let columns = &mut centered[..input.len()];
         ws.scratch
             .run(columns, c.len(), &mut [], |first, panel, _| {
                 for (offset, column) in panel.chunks_exact_mut(c.len()).enumerate() {
@@ -37,7 +37,7 @@ impl<T: Real> Pass<'_, T> {
                     linalg::subtract(x.as_slice(), c, column);
                 }
             });
-        Some(centred)
+        Some(centered)
     }
 
     /// What reaches `∂c₀` through the encoder.

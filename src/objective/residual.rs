@@ -2,7 +2,7 @@
 
 use nalgebra::DMatrixView;
 
-use super::{Pass, Reconstruction, Workspace};
+use super::{Pass, ReconstructionLoss, Workspace};
 use crate::Real;
 use crate::linalg::{self, Scalar};
 use crate::units::{Function, with_function};
@@ -18,14 +18,14 @@ impl<T: Real> Pass<'_, T> {
     ) -> f64 {
         let (half, per_sample) = (T::of(0.5), T::one() / T::of_count(target.ncols()));
         match self.objective.reconstruction {
-            Reconstruction::SquaredError => {
+            ReconstructionLoss::SquaredError => {
                 with_function!(self.decoder(0), g => self.residual(target, place, move |z, x| {
                     let x_hat = g.value(z);
                     let e = x_hat - x;
                     (half * e * e, per_sample * e * g.slope(x_hat))
                 }, ws));
             }
-            Reconstruction::BinaryCrossEntropy => {
+            ReconstructionLoss::BinaryCrossEntropy => {
                 // −x ln σ(z) − (1 − x) ln(1 − σ(z)) = ln(1 + eᶻ) − x z, with derivative σ(z) − x
                 self.residual(
                     target,
@@ -35,7 +35,7 @@ impl<T: Real> Pass<'_, T> {
                 );
             }
         }
-        let losses = &ws.sums[self.layout.visible()..2 * self.layout.visible()];
+        let losses = &ws.sums[self.layout.input_size()..2 * self.layout.input_size()];
         losses.iter().map(|loss| loss.to_f64()).sum()
     }
 
@@ -48,11 +48,11 @@ impl<T: Real> Pass<'_, T> {
         term: impl Fn(T, T) -> (T, T) + Send + Sync,
         ws: &mut Workspace<T>,
     ) {
-        let (visible, blocks) = (self.layout.visible(), &self.layout.blocks()[0]);
-        let len = visible * target.ncols();
+        let (input_size, blocks) = (self.layout.input_size(), &self.layout.blocks()[0]);
+        let len = input_size * target.ncols();
         let r = &mut ws.reconstruction[0][place * len..(place + 1) * len];
         let c = &self.theta[blocks.decoder_bias.clone()];
-        let sums = &mut ws.sums[..2 * visible];
+        let sums = &mut ws.sums[..2 * input_size];
         linalg::residual(r, c, target, term, sums, &mut ws.scratch);
     }
 }

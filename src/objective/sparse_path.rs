@@ -1,5 +1,5 @@
 //! The passes over sparse codes: where few hidden units are active, the decoder and all gradients
-//! cost O(active · visible) instead of O(units · samples · visible).
+//! cost O(active · input) instead of O(units · samples · input).
 //!
 //! The formulas are those of the dense passes. Where a unit is exactly 0 and the slope of its
 //! activation is 0 there too, every term that it would contribute is 0, and is left out. A model
@@ -32,14 +32,14 @@ impl<T: Real> Pass<'_, T> {
 
     /// Whether the model has one hidden layer, of which each sample keeps few units.
     fn selects_few(&self) -> bool {
-        let units = self.layout.hidden();
+        let units = self.layout.hidden_size();
         let kept = self.activation(0).kept(units);
         self.layout.depth() == 1 && kept.is_some_and(|k| k * SPARSE <= units)
     }
 
     /// Whether innermost unit `j` was active in a sample of the last gradient, or its gate open.
     pub(crate) fn was_active(&self, j: usize, ws: &Workspace<T>) -> bool {
-        let (l, n) = (self.layout.depth() - 1, self.layout.hidden());
+        let (l, n) = (self.layout.depth() - 1, self.layout.hidden_size());
         if self.selects_only() {
             ws.codes.is_active(j)
         } else if self.activation(l).traits().signed {
@@ -52,7 +52,7 @@ impl<T: Real> Pass<'_, T> {
 
     /// The codes of `input`, of which the hidden layer is never held as a whole.
     pub(super) fn select(&self, input: DMatrixView<'_, T>, ws: &mut Workspace<T>) {
-        let (n, m) = (self.layout.hidden(), input.ncols());
+        let (n, m) = (self.layout.hidden_size(), input.ncols());
         let bias = self.own(0).bias;
         let count = even_chunk(m, PANEL);
         self.with_units(0, |units| {
@@ -81,14 +81,14 @@ impl<T: Real> Pass<'_, T> {
         hidden: &mut Csc<T>,
         workspace: &mut Workspace<T>,
     ) {
-        let (units, m) = (self.layout.hidden(), x.ncols());
+        let (units, m) = (self.layout.hidden_size(), x.ncols());
         if self.selects_few() {
             workspace.fit_to(self.layout);
             workspace.enter(self.layout.len() * m, |ws| {
-                let centred = self.centred(x, ws);
-                let of = |centred| matrix(centred, self.layout.visible(), m);
-                self.select(centred.as_deref().map_or(x, of), ws);
-                ws.return_centred(centred);
+                let centered = self.centered(x, ws);
+                let of = |centered| matrix(centered, self.layout.input_size(), m);
+                self.select(centered.as_deref().map_or(x, of), ws);
+                ws.return_centered(centered);
             });
             hidden.append_active(&workspace.codes, m);
             return;
@@ -122,7 +122,7 @@ impl<T: Real> Pass<'_, T> {
     /// Turns the hidden layer into codes, if it is the only one and few of the activations of its `m`
     /// samples are not zero. The codes are of what the penalty sees.
     pub(super) fn compress_if_sparse(&self, m: usize, ws: &mut Workspace<T>) -> bool {
-        let units = self.layout.hidden();
+        let units = self.layout.hidden_size();
         let few = ws.active[0].to_f64() * f64::of_count(SPARSE) <= f64::of_count(units);
         if self.layout.depth() != 1 || !self.activation(0).traits().vanishes || !few {
             return false;
@@ -172,12 +172,12 @@ impl<T: Real> Pass<'_, T> {
             bias,
             blocks: of_units.split_at_mut(first).into(),
         };
-        let prefixes = &self.objective.prefixes;
+        let groups = &self.objective.matryoshka;
         let residuals: &[T] = &ws.reconstruction[0];
-        // Of the whole, and then of the prefixes, the largest first.
+        // Of the whole, and then of the groups, the largest first.
         let residuals_of = |j: usize| {
-            let with_it = prefixes.partition_point(|&end| end <= j);
-            &residuals[(prefixes.len() - with_it) * input.len()..]
+            let with_it = groups.partition_point(|&end| end <= j);
+            &residuals[(groups.len() - with_it) * input.len()..]
         };
         let operands = UnitOperands {
             d: &self.theta[blocks.decoder_weights.clone()],

@@ -57,7 +57,7 @@ pub struct Workspace<T> {
     innermost: Aligned<T>,
     output: Aligned<T>,
     /// the input less the pre-encoder bias
-    centred: Aligned<T>,
+    centered: Aligned<T>,
     pub(crate) scratch: Scratch<T>,
 }
 
@@ -92,7 +92,7 @@ impl<T: Real> Workspace<T> {
             codes: ActiveUnits::default(),
             innermost: Aligned::new(),
             output: Aligned::new(),
-            centred: Aligned::new(),
+            centered: Aligned::new(),
             scratch: Scratch::default(),
         }
     }
@@ -140,21 +140,21 @@ impl<T: Real> Workspace<T> {
         self.output = buffer;
     }
 
-    pub(crate) fn lend_centred(&mut self, len: usize) -> Aligned<T> {
-        let mut buffer = std::mem::take(&mut self.centred);
+    pub(crate) fn lend_centered(&mut self, len: usize) -> Aligned<T> {
+        let mut buffer = std::mem::take(&mut self.centered);
         buffer.grow(len);
         buffer
     }
 
-    pub(crate) fn return_centred(&mut self, buffer: Option<Aligned<T>>) {
+    pub(crate) fn return_centered(&mut self, buffer: Option<Aligned<T>>) {
         if let Some(buffer) = buffer {
-            self.centred = buffer;
+            self.centered = buffer;
         }
     }
 
     /// The input of the last pass less the pre-encoder bias, where the model subtracts it.
-    pub(crate) fn centred(&self) -> &[T] {
-        &self.centred
+    pub(crate) fn centered(&self) -> &[T] {
+        &self.centered
     }
 
     /// Makes room for the levels of a model, and for what does not depend on the samples. The rest

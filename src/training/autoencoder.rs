@@ -44,7 +44,7 @@ impl<T: Real, O: FnMut(&Epoch<'_, T>) -> ControlFlow<()>> Learner<T> for Fit<'_,
             return self.stepper.step(engine, samples, at);
         }
         let model = &*self.stepper.model;
-        let rows = model.layout().visible();
+        let rows = model.layout().input_size();
         self.batch.grow(rows * chosen.len());
         let batch = &mut self.batch[..rows * chosen.len()];
         let threads = self.stepper.state.workspace.scratch.take_threads();

@@ -10,7 +10,7 @@ pub(super) use resampling::resample;
 
 use crate::error::{Error, require};
 use crate::model::Layout;
-use crate::objective::{Objective, Reconstruction};
+use crate::objective::{Objective, ReconstructionLoss};
 use crate::units::Chooses;
 use crate::{Activation, Real};
 
@@ -75,7 +75,7 @@ impl DeadUnits {
     /// [`Loss::auxiliary`] reports A.
     ///
     /// The model needs one hidden layer of units that can be 0, an [`Activation::Identity`] output,
-    /// and [`Reconstruction::SquaredError`].
+    /// and [`ReconstructionLoss::SquaredError`].
     ///
     /// [`Loss::auxiliary`]: crate::Loss::auxiliary
     pub const fn auxiliary(mut self, units: usize, weight: f64) -> Self {
@@ -153,7 +153,7 @@ impl DeadUnits {
             return incompatible(auxiliary, "bounded hidden activations");
         }
         let plain = objective.decoder[0] == Activation::Identity
-            && objective.reconstruction == Reconstruction::SquaredError;
+            && objective.reconstruction == ReconstructionLoss::SquaredError;
         if !plain {
             return incompatible(auxiliary, "any output but Identity with SquaredError");
         }

@@ -37,10 +37,10 @@ fn read_part<T: Real>(
     batch: &mut [T],
     depth: u32,
 ) -> Result<(), Error> {
-    let visible = model.layout().visible();
+    let input_size = model.layout().input_size();
     if depth > 0 && chosen.len() > 1 {
         let (one, other) = chosen.split_at(chosen.len() / 2);
-        let (first, second) = batch.split_at_mut(one.len() * visible);
+        let (first, second) = batch.split_at_mut(one.len() * input_size);
         let (mut of_first, mut of_second) = (Ok(()), Ok(()));
         join(
             || of_first = read_part(model, samples, one, first, depth - 1),
@@ -49,7 +49,7 @@ fn read_part<T: Real>(
         return of_first.and(of_second);
     }
     samples.read(chosen, batch)?;
-    let view = DMatrixView::from_slice(batch, visible, chosen.len());
+    let view = DMatrixView::from_slice(batch, input_size, chosen.len());
     model.check_training_samples(view).map_err(|mut error| {
         if let Error::NonFinite { column, .. } | Error::OutOfRange { column, .. } = &mut error {
             *column = chosen[*column]; // the index among all samples

@@ -54,8 +54,8 @@ impl<T: Real> State<T> {
         let Some(dead_units) = &settings.dead_units else {
             return Ok(());
         };
-        if self.idle.units() != layout.hidden() {
-            self.idle = Idle::new(vec![0; layout.hidden()], dead_units);
+        if self.idle.units() != layout.hidden_size() {
+            self.idle = Idle::new(vec![0; layout.hidden_size()], dead_units);
         }
         let fits = self.auxiliary.as_ref().is_some_and(|a| a.fits(layout));
         if dead_units.auxiliary_loss::<T>().is_some() && !fits {
@@ -181,7 +181,7 @@ impl<T: Real> Stepper<'_, T> {
         };
         let one_where = |active| if active { T::one() } else { T::zero() };
         activity.clear();
-        activity.extend((0..layout.hidden()).map(|j| one_where(was_active(j))));
+        activity.extend((0..layout.hidden_size()).map(|j| one_where(was_active(j))));
         shares.average(activity);
         idle.see(samples, dead_units, |j| activity[j] > T::zero());
     }
@@ -212,7 +212,7 @@ impl<T: Real> Stepper<'_, T> {
         let measured = if set_point.measures_active_units() {
             workspace.active[innermost].to_f64()
         } else {
-            let means = &workspace.mean[innermost][..layout.hidden()];
+            let means = &workspace.mean[innermost][..layout.hidden_size()];
             linalg::sum(means, |mean| mean).to_f64() / f64::of_count(means.len())
         };
         let controller = &mut self.state.controller;

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::{Report, Trainer};
-use crate::objective::Reconstruction;
+use crate::objective::ReconstructionLoss;
 use crate::{Error, Real, Samples, SparseAutoencoder};
 
 /// Why a trained model may be useless although training reported no error. The text names the remedy.
@@ -58,7 +58,7 @@ impl<T: Real> Trainer<T> {
             return Vec::new();
         };
         // The loss sums over the prefixes.
-        let loss_of_mean = each * f64::of_count(model.prefixes().len() + 1);
+        let loss_of_mean = each * f64::of_count(model.matryoshka().len() + 1);
         let loss = last.reconstruction.to_f64();
         let warns = loss_of_mean > 0.0 && loss > 0.99 * loss_of_mean;
         let warning = Warning::NoBetterThanMean { loss, loss_of_mean };
@@ -67,19 +67,19 @@ impl<T: Real> Trainer<T> {
 }
 
 /// Returns `1/m Σᵢ ℓ(x̄, xᵢ)`, of evenly spaced samples if there are many.
-fn loss_of_mean<T: Real>(samples: &dyn Samples<T>, loss: Reconstruction) -> Result<f64, Error> {
-    let (visible, count) = (samples.entries(), samples.count());
-    let step = count.div_ceil((ENTRIES / visible).max(1));
+fn loss_of_mean<T: Real>(samples: &dyn Samples<T>, loss: ReconstructionLoss) -> Result<f64, Error> {
+    let (input_size, count) = (samples.entries(), samples.count());
+    let step = count.div_ceil((ENTRIES / input_size).max(1));
     let chosen: Vec<usize> = (0..count).step_by(step).collect();
-    let mut first = vec![T::zero(); visible];
+    let mut first = vec![T::zero(); input_size];
     samples.read(&chosen[..1], &mut first)?;
     // Differences from the first sample keep the digits where the mean is far from 0.
-    let mut sums = vec![[0.0; 2]; visible];
-    let mut batch = vec![T::zero(); visible * chosen.len().min(TOGETHER)];
+    let mut sums = vec![[0.0; 2]; input_size];
+    let mut batch = vec![T::zero(); input_size * chosen.len().min(TOGETHER)];
     for chosen in chosen.chunks(TOGETHER) {
-        let batch = &mut batch[..visible * chosen.len()];
+        let batch = &mut batch[..input_size * chosen.len()];
         samples.read(chosen, batch)?;
-        for sample in batch.chunks_exact(visible) {
+        for sample in batch.chunks_exact(input_size) {
             for ((sums, x), first) in sums.iter_mut().zip(sample).zip(&first) {
                 let difference = x.to_f64() - first.to_f64();
                 sums[0] += difference;
@@ -89,8 +89,8 @@ fn loss_of_mean<T: Real>(samples: &dyn Samples<T>, loss: Reconstruction) -> Resu
     }
     let m = f64::of_count(chosen.len());
     let of_entry = |([sum, squares], first): (&[f64; 2], &T)| match loss {
-        Reconstruction::SquaredError => 0.5 * (squares - sum * (sum / m)) / m,
-        Reconstruction::BinaryCrossEntropy => {
+        ReconstructionLoss::SquaredError => 0.5 * (squares - sum * (sum / m)) / m,
+        ReconstructionLoss::BinaryCrossEntropy => {
             let mean = first.to_f64() + sum / m;
             let term = |p: f64| if p > 0.0 { -p * p.ln() } else { 0.0 };
             term(mean) + term(1.0 - mean)

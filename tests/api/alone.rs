@@ -12,11 +12,11 @@ use sparse_autoencoder::{
 
 use crate::common::variants::{Shape, Variant, trained, variants};
 
-const VISIBLE: usize = 13;
+const INPUT: usize = 13;
 
 fn samples(count: usize) -> DMatrix<f32> {
     let mut rng = Xoshiro256PlusPlus::seed_from_u64(5);
-    DMatrix::from_fn(VISIBLE, count, |_, _| rng.random::<f32>() - 0.3)
+    DMatrix::from_fn(INPUT, count, |_, _| rng.random::<f32>() - 0.3)
 }
 
 /// Every variant that inference can tell from others, which knows no penalty, with layers of its own: on
@@ -29,8 +29,8 @@ fn models() -> Vec<(String, SparseAutoencoder<f32>)> {
     });
     let model = |variant: Variant| {
         let layers: &[usize] = match variant.shape {
-            Shape::Deep => &[VISIBLE, 20, 9],
-            _ => &[VISIBLE, 70],
+            Shape::Deep => &[INPUT, 20, 9],
+            _ => &[INPUT, 70],
         };
         let builder = variant.builder::<f32>().layers(layers);
         (format!("{variant:?}"), trained(&builder, &samples(30)))
@@ -196,7 +196,7 @@ fn detectors_stacks_and_classifiers() {
             .build()
             .unwrap()
     };
-    let stack = Stack::new(vec![layer([VISIBLE, 20]), layer([20, 9])]).unwrap();
+    let stack = Stack::new(vec![layer([INPUT, 20]), layer([20, 9])]).unwrap();
     assert_alone("a stack", &all, &COUNTS, &|x| stack.encode(x).unwrap());
     assert_alone("a stack's reconstruction", &all, &COUNTS, &|x| {
         stack.reconstruct(x).unwrap()
@@ -223,7 +223,7 @@ fn detectors_stacks_and_classifiers() {
     classifier.fit(&mut of_classifiers, &all, &labels).unwrap();
     probabilities(&classifier);
 
-    let mut model = layer([VISIBLE, 20]);
+    let mut model = layer([INPUT, 20]);
     let detector = AnomalyDetector::builder(&mut model)
         .fit(&mut trainer, &all)
         .unwrap();

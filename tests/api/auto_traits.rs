@@ -17,7 +17,7 @@ use sparse_autoencoder::penalty::{HiddenBatch, HiddenGradient, Scaled};
 use sparse_autoencoder::{
     Activation, Adam, Batches, Corruption, Epoch, Error, IdxFile, Initialization, KlDivergence, L1,
     Layer, LayerView, Layout, Lbfgs, Loss, NpyFile, Optimizer, Parameters, Penalty, Proportion,
-    Reconstruction, Report, Samples, Schedule, Sgd, ShuffleBuffer, SparseAutoencoder,
+    ReconstructionLoss, Report, Samples, Schedule, Sgd, ShuffleBuffer, SparseAutoencoder,
     SparseAutoencoderBuilder, SparseHidden, SquaredDeviation, StopReason, Trainer, Workspace,
 };
 
@@ -37,7 +37,7 @@ fn values_can_be_sent_shared_cloned_and_shown() {
     small_value::<L1>();
     small_value::<Loss<f32>>();
     small_value::<Proportion>();
-    small_value::<Reconstruction>();
+    small_value::<ReconstructionLoss>();
     small_value::<Scaled<L1>>();
     small_value::<Schedule>();
     small_value::<SparsityIndex>();
@@ -72,7 +72,7 @@ fn values_can_be_sent_shared_cloned_and_shown() {
 
     default::<Activation>();
     default::<Initialization>();
-    default::<Reconstruction>();
+    default::<ReconstructionLoss>();
     default::<SparseAutoencoderBuilder<f32>>();
     default::<SparseHidden<f32>>();
     default::<Workspace<f64>>();

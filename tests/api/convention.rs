@@ -6,10 +6,10 @@
 use approx::assert_relative_eq;
 use sparse_autoencoder::nalgebra::DMatrix;
 use sparse_autoencoder::{
-    Activation, Convention, Error, L1, Parameters, Reconstruction, SparseAutoencoder,
+    Activation, Convention, Error, L1, Parameters, ReconstructionLoss, SparseAutoencoder,
 };
 
-const VISIBLE: usize = 5;
+const INPUT: usize = 5;
 const HIDDEN: usize = 7;
 const SAMPLES: usize = 6;
 /// Their weight decay and penalty weight.
@@ -20,10 +20,10 @@ const ALL: [Convention; 7] = [
     Convention::Ufldl,
     Convention::Matlab,
     Convention::SaeLens,
-    Convention::Keras(Reconstruction::SquaredError),
-    Convention::PyTorch(Reconstruction::SquaredError),
-    Convention::Keras(Reconstruction::BinaryCrossEntropy),
-    Convention::PyTorch(Reconstruction::BinaryCrossEntropy),
+    Convention::Keras(ReconstructionLoss::SquaredError),
+    Convention::PyTorch(ReconstructionLoss::SquaredError),
+    Convention::Keras(ReconstructionLoss::BinaryCrossEntropy),
+    Convention::PyTorch(ReconstructionLoss::BinaryCrossEntropy),
 ];
 
 fn entry(i: usize, j: usize, phase: f64) -> f64 {
@@ -35,10 +35,10 @@ fn unit_rows(convention: Convention) -> bool {
     !matches!(convention, Convention::Keras(_) | Convention::SaeLens)
 }
 
-fn reconstruction(convention: Convention) -> Reconstruction {
+fn reconstruction(convention: Convention) -> ReconstructionLoss {
     match convention {
         Convention::Keras(reconstruction) | Convention::PyTorch(reconstruction) => reconstruction,
-        _ => Reconstruction::SquaredError,
+        _ => ReconstructionLoss::SquaredError,
     }
 }
 
@@ -53,16 +53,16 @@ struct Theirs {
 impl Theirs {
     fn new(convention: Convention) -> Self {
         let shape = if unit_rows(convention) {
-            (HIDDEN, VISIBLE)
+            (HIDDEN, INPUT)
         } else {
-            (VISIBLE, HIDDEN)
+            (INPUT, HIDDEN)
         };
         Self {
             encoder: DMatrix::from_fn(shape.0, shape.1, |i, j| entry(i, j, 0.1)),
             encoder_bias: (0..HIDDEN).map(|i| entry(i, 0, 0.2)).collect(),
             decoder: DMatrix::from_fn(shape.1, shape.0, |i, j| entry(i, j, 0.3)),
-            decoder_bias: (0..VISIBLE).map(|i| entry(i, 0, 0.4)).collect(),
-            samples: DMatrix::from_fn(VISIBLE, SAMPLES, |i, j| 0.5 + 0.4 * entry(i, j, 0.5)),
+            decoder_bias: (0..INPUT).map(|i| entry(i, 0, 0.4)).collect(),
+            samples: DMatrix::from_fn(INPUT, SAMPLES, |i, j| 0.5 + 0.4 * entry(i, j, 0.5)),
         }
     }
 
@@ -75,21 +75,21 @@ impl Theirs {
         let (mut error, mut penalty) = (0.0, 0.0);
         for x in self.samples.column_iter() {
             let h: Vec<f64> = (0..HIDDEN)
-                .map(|j| (0..VISIBLE).fold(self.encoder_bias[j], |z, k| z + w(j, k) * x[k]))
+                .map(|j| (0..INPUT).fold(self.encoder_bias[j], |z, k| z + w(j, k) * x[k]))
                 .map(sigmoid)
                 .collect();
             penalty += h.iter().sum::<f64>();
-            for k in 0..VISIBLE {
+            for k in 0..INPUT {
                 let y = sigmoid((0..HIDDEN).fold(self.decoder_bias[k], |z, j| z + d(k, j) * h[j]));
                 error += match reconstruction(convention) {
-                    Reconstruction::SquaredError => (y - x[k]).powi(2),
+                    ReconstructionLoss::SquaredError => (y - x[k]).powi(2),
                     _ => -x[k] * y.ln() - (1.0 - x[k]) * (1.0 - y).ln(),
                 };
             }
         }
         let data = match convention {
             Convention::Ufldl => 0.5,
-            Convention::Keras(_) | Convention::PyTorch(_) => 1.0 / VISIBLE as f64,
+            Convention::Keras(_) | Convention::PyTorch(_) => 1.0 / INPUT as f64,
             _ => 1.0,
         };
         let decay = match convention {
@@ -113,8 +113,8 @@ impl Theirs {
             .output_activation(Activation::Sigmoid)
             .reconstruction(reconstruction(convention))
             .penalty(L1)
-            .penalty_weight(convention.penalty_weight(BETA, VISIBLE))
-            .weight_decay(convention.weight_decay(LAMBDA, VISIBLE))
+            .penalty_weight(convention.penalty_weight(BETA, INPUT))
+            .weight_decay(convention.weight_decay(LAMBDA, INPUT))
             .build()
             .unwrap()
     }
@@ -127,7 +127,7 @@ fn every_objective_is_a_multiple_of_ours() {
         let ours = theirs.model(convention).loss(&theirs.samples).unwrap();
         assert_relative_eq!(
             theirs.objective(convention),
-            convention.scale(VISIBLE) * ours.total(),
+            convention.scale(INPUT) * ours.total(),
             max_relative = 1e-12
         );
     }
@@ -149,12 +149,12 @@ fn weights_go_out_as_they_came_in() {
 #[test]
 fn shapes_that_do_not_fit_are_refused() {
     let convention = Convention::Matlab;
-    let w = DMatrix::<f64>::zeros(HIDDEN, VISIBLE);
-    let (b, c) = ([0.0; HIDDEN], [0.0; VISIBLE]);
+    let w = DMatrix::<f64>::zeros(HIDDEN, INPUT);
+    let (b, c) = ([0.0; HIDDEN], [0.0; INPUT]);
     convention.layer(&w, &b, &w.transpose(), &c).unwrap();
     for (result, actual) in [
         (convention.layer(&w, &b, &w, &c), HIDDEN),
-        (convention.layer(&w, &c, &w.transpose(), &c), VISIBLE),
+        (convention.layer(&w, &c, &w.transpose(), &c), INPUT),
         (convention.layer(&w, &b, &w.transpose(), &b), HIDDEN),
     ] {
         match result.unwrap_err() {

@@ -275,7 +275,7 @@ fn more_samples_than_fit_into_memory_are_an_error() {
 
 /// A table with a sample in each row: the rows are named first, with the remedy.
 #[test]
-fn a_transposed_table_is_recognised() {
+fn a_transposed_table_is_recognized() {
     let table = DMatrix::from_fn(40, 3, |i, j| ((i * 3 + j * 7) % 11) as f64 / 11.0);
     let samples = table.transpose();
     let mut model = SparseAutoencoder::builder().layers([3, 4]).build().unwrap();

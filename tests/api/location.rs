@@ -10,8 +10,8 @@ fn distances(samples: &DMatrix<f64>, y: &DVector<f64>) -> f64 {
 
 #[test]
 fn every_step_away_makes_the_distances_larger() {
-    for (visible, count) in [(1, 4), (2, 7), (5, 200)] {
-        let samples = DMatrix::from_fn(visible, count, |i, j| {
+    for (input_size, count) in [(1, 4), (2, 7), (5, 200)] {
+        let samples = DMatrix::from_fn(input_size, count, |i, j| {
             let phase = ((i * 31 + j * 17 + 1) as f64 * 0.618_033_988_749_895).fract();
             3.0 + phase * phase * if j == 0 { 1e3 } else { 1.0 }
         });
@@ -19,15 +19,16 @@ fn every_step_away_makes_the_distances_larger() {
         let least = distances(&samples, &median);
         assert!(least < 0.9 * distances(&samples, &samples.column_mean()));
         // The sum is convex: if it is larger all around, the median is inside.
-        for k in 0..visible {
+        for k in 0..input_size {
             for step in [-1e-2, 1e-2] {
                 let mut beside = median.clone();
                 beside[k] += step;
                 // Four samples on a line have a whole interval of medians.
-                let level = visible == 1 && distances(&samples, &beside) >= least * (1.0 - 1e-12);
+                let level =
+                    input_size == 1 && distances(&samples, &beside) >= least * (1.0 - 1e-12);
                 assert!(
                     level || distances(&samples, &beside) > least,
-                    "{visible} {k}"
+                    "{input_size} {k}"
                 );
             }
         }
@@ -36,7 +37,7 @@ fn every_step_away_makes_the_distances_larger() {
 
 #[test]
 fn a_sample_can_be_the_median() {
-    // The centre of a square is a sample, and the iteration starts elsewhere: one corner is far.
+    // The center of a square is a sample, and the iteration starts elsewhere: one corner is far.
     let samples = DMatrix::from_row_slice(
         2,
         5,

@@ -22,8 +22,8 @@ fn file(name: &str, bytes: &[u8]) -> PathBuf {
 }
 
 /// Samples that tell their place: entry `i` of sample `j`.
-fn numbered(visible: usize, count: usize) -> DMatrix<f64> {
-    DMatrix::from_fn(visible, count, |i, j| (j * visible + i) as f64)
+fn numbered(input_size: usize, count: usize) -> DMatrix<f64> {
+    DMatrix::from_fn(input_size, count, |i, j| (j * input_size + i) as f64)
 }
 
 #[test]
@@ -89,22 +89,22 @@ fn the_long_headers_of_later_versions_are_read() {
 
 #[test]
 fn the_order_of_fortran_is_read_in_any_order_of_samples() {
-    // More neighbours than are read at a time.
-    let (visible, count) = (3, 5000);
-    let samples = numbered(visible, count);
+    // More neighbors than are read at a time.
+    let (input_size, count) = (3, 5000);
+    let samples = numbered(input_size, count);
     let data: Vec<u8> = samples
         .transpose()
         .iter()
         .flat_map(|x| x.to_le_bytes())
         .collect();
-    let read = open(&header("<f8", true, &[count, visible]), &data).unwrap();
+    let read = open(&header("<f8", true, &[count, input_size]), &data).unwrap();
     assert_eq!(read.to_matrix().unwrap(), samples);
     let indices = [4999, 3, 4, 5, 0];
-    let mut batch = vec![0.0; visible * indices.len()];
+    let mut batch = vec![0.0; input_size * indices.len()];
     read.read(&indices, &mut batch).unwrap();
     assert_eq!(batch, samples.select_columns(&indices).as_slice());
     assert!(matches!(
-        open(&header("<f8", true, &[count, visible, 1]), &data),
+        open(&header("<f8", true, &[count, input_size, 1]), &data),
         Err(Error::Unsupported { .. })
     ));
 }

@@ -6,14 +6,14 @@ use std::ops::ControlFlow;
 
 use sparse_autoencoder::nalgebra::DMatrix;
 use sparse_autoencoder::{
-    Activation, Adam, Error, KlDivergence, L1, Lbfgs, Reconstruction, SoftmaxClassifier,
+    Activation, Adam, Error, KlDivergence, L1, Lbfgs, ReconstructionLoss, SoftmaxClassifier,
     SparseAutoencoder, SparseAutoencoderBuilder, Stack, Trainer, gradient_check,
 };
 
 use crate::common::variants::{self, Shape, Variant, variants};
 
-fn samples(visible: usize, count: usize) -> DMatrix<f64> {
-    DMatrix::from_fn(visible, count, |i, j| {
+fn samples(input_size: usize, count: usize) -> DMatrix<f64> {
+    DMatrix::from_fn(input_size, count, |i, j| {
         let phase = (i * 31 + j * 17 + 1) as f64 * 0.618_033_988_749_895;
         0.05 + 0.9 * phase.fract()
     })
@@ -120,7 +120,7 @@ fn an_unrolled_stack_has_the_gradient_of_its_loss_and_can_be_fine_tuned() {
 }
 
 #[test]
-fn a_penalty_is_kept_to_the_layers_that_were_penalised() {
+fn a_penalty_is_kept_to_the_layers_that_were_penalized() {
     let outer = builder(&[6, 5], 1).penalized_layers([]).build().unwrap();
     let inner = builder(&[5, 4], 2).build().unwrap();
     let x = samples(6, 8);
@@ -223,7 +223,7 @@ fn samples_and_indices_must_fit() {
 fn a_layer_that_fails_leaves_those_below_fitted() {
     // What a tanh layer encodes is not data in [0, 1].
     let outer = builder(&[6, 7], 1).hidden_activation(Activation::Tanh);
-    let inner = builder(&[7, 4], 2).reconstruction(Reconstruction::BinaryCrossEntropy);
+    let inner = builder(&[7, 4], 2).reconstruction(ReconstructionLoss::BinaryCrossEntropy);
     let start = vec![outer.build().unwrap(), inner.build().unwrap()];
     let mut stack = Stack::new(start.clone()).unwrap();
     let mut trainer = Trainer::new(Adam::new(1e-2).unwrap()).epochs(2);
@@ -263,7 +263,7 @@ fn a_penalty_must_be_defined_for_every_layer_and_its_settings_in_range() {
     }
 }
 
-/// Of the outermost variants, one for each way to encode and to be penalised.
+/// Of the outermost variants, one for each way to encode and to be penalized.
 fn of_one_layer() -> Vec<Variant> {
     let mut variants = variants();
     variants.retain(|variant| {

@@ -10,7 +10,7 @@ use sparse_autoencoder::{
     Activation, Adam, Real, SparseAutoencoder, SparseAutoencoderBuilder, Trainer,
 };
 
-pub(crate) const VISIBLE: usize = 5;
+pub(crate) const INPUT: usize = 5;
 
 /// Every activation. Tests of an invariant run over this list.
 pub(crate) const ACTIVATIONS: &[Activation] = &include!("activations.in");
@@ -31,9 +31,9 @@ impl Shape {
 
     fn layers(self) -> &'static [usize] {
         match self {
-            Self::Small | Self::Nested => &[VISIBLE, 9],
-            Self::Wide => &[VISIBLE, 40],
-            Self::Deep => &[VISIBLE, 9, 4],
+            Self::Small | Self::Nested => &[INPUT, 9],
+            Self::Wide => &[INPUT, 40],
+            Self::Deep => &[INPUT, 9, 4],
         }
     }
 }
@@ -164,7 +164,7 @@ fn flags() -> impl Iterator<Item = [bool; 3]> {
 
 /// Samples in (0, 1).
 pub(crate) fn samples<T: Real>(count: usize) -> DMatrix<T> {
-    DMatrix::from_fn(VISIBLE, count, |i, j| {
+    DMatrix::from_fn(INPUT, count, |i, j| {
         T::of(((i * 31 + j * 17 + 1) as f64 * 0.618_033_988_749_895).fract())
     })
 }

@@ -9,8 +9,9 @@ use sparse_autoencoder::files::{self, Note};
 use sparse_autoencoder::nalgebra::DMatrix;
 use sparse_autoencoder::penalty::Scaled;
 use sparse_autoencoder::{
-    Activation, Adam, Corruption, DeadUnits, Error, L0, L1, Lbfgs, Real, Reconstruction, Schedule,
-    Sgd, SparseAutoencoder, SparseAutoencoderBuilder, SquaredDeviation, Stack, TargetL0, Trainer,
+    Activation, Adam, Corruption, DeadUnits, Error, L0, L1, Lbfgs, Real, ReconstructionLoss,
+    Schedule, Sgd, SparseAutoencoder, SparseAutoencoderBuilder, SquaredDeviation, Stack, TargetL0,
+    Trainer,
 };
 
 fn file(name: &str) -> PathBuf {
@@ -62,7 +63,7 @@ fn models_of_version_1_are_loaded() {
     assert_built("classic", weighted());
     let single = builder::<f32>().sparsity_target(0.1).penalty_weight(0.3);
     assert_built("f32", single.weight_decay(1e-3).tied(true));
-    let cross_entropy = builder::<f64>().reconstruction(Reconstruction::BinaryCrossEntropy);
+    let cross_entropy = builder::<f64>().reconstruction(ReconstructionLoss::BinaryCrossEntropy);
     assert_built("cross_entropy", cross_entropy.penalty(SquaredDeviation));
     let deep = builder::<f64>()
         .layers([3, 5, 4, 4])

@@ -97,9 +97,9 @@ fn a_mean_that_was_subtracted_is_left_to_the_caller() {
 }
 
 #[test]
-fn samples_that_were_normalised_are_left_to_the_caller() {
+fn samples_that_were_normalized_are_left_to_the_caller() {
     // As files of the first versions have it.
-    let scratch = copy("sae_lens", "legacy_standard", "normalised");
+    let scratch = copy("sae_lens", "legacy_standard", "normalized");
     let text = fs::read(scratch.0.join("cfg.json")).unwrap();
     let mut config: Value = serde_json::from_slice(&text).unwrap();
     config["normalize_activations"] = json!(true);

@@ -587,11 +587,11 @@ fn published_dictionaries_have_their_published_sparsity_and_error() {
             let l0 = f64::of_count(active) / f64::of_count(samples.ncols());
             let error = (model.decode(&hidden).unwrap() - &samples).norm_squared();
             let mean = samples.column_mean();
-            let mut centred = samples.clone();
-            for mut sample in centred.column_iter_mut() {
+            let mut centered = samples.clone();
+            for mut sample in centered.column_iter_mut() {
                 sample -= &mean;
             }
-            let variance = centred.norm_squared();
+            let variance = centered.norm_squared();
             for (what, value) in [("l0", l0), ("fvu", error / variance)] {
                 let expected = expected[format!("{what}_{kind}")].as_f64().unwrap();
                 println!("{name} {what}_{kind}: {value}, published {expected}");

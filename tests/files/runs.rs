@@ -7,8 +7,8 @@ use sparse_autoencoder::optimizer::{self, Optimizer};
 use sparse_autoencoder::penalty::{Description, HiddenBatch, HiddenGradient, Scaled};
 use sparse_autoencoder::{
     Activation, Adam, Error, Initialization, KlDivergence, L1, Lbfgs, Penalty, Real,
-    Reconstruction, Scaling, Schedule, Settings, Sgd, SparseAutoencoder, SparseAutoencoderBuilder,
-    Trainer, training,
+    ReconstructionLoss, Scaling, Schedule, Settings, Sgd, SparseAutoencoder,
+    SparseAutoencoderBuilder, Trainer, training,
 };
 
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
@@ -67,7 +67,7 @@ fn a_run_written_by_hand_gives_the_bits_of_the_builders() {
         .layers([6, 10])
         .hidden_activation(Activation::Sigmoid)
         .output_activation(Activation::Sigmoid)
-        .reconstruction(Reconstruction::BinaryCrossEntropy)
+        .reconstruction(ReconstructionLoss::BinaryCrossEntropy)
         .penalty((KlDivergence, Scaled::new(0.01, L1)))
         .penalty_weight(0.3)
         .sparsity_target(0.1)

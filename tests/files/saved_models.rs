@@ -7,7 +7,7 @@ use sparse_autoencoder::format::{self, Note};
 use sparse_autoencoder::nalgebra::DMatrix;
 use sparse_autoencoder::penalty::{Description, HiddenBatch, HiddenGradient, Scaled};
 use sparse_autoencoder::{
-    Activation, Error, KlDivergence, L0, L1, Penalty, Proportion, Real, Reconstruction,
+    Activation, Error, KlDivergence, L0, L1, Penalty, Proportion, Real, ReconstructionLoss,
     SparseAutoencoder, SparseAutoencoderBuilder, SquaredDeviation, Stack, TargetL0,
 };
 
@@ -54,10 +54,10 @@ fn assert_same<T: Real>(a: &SparseAutoencoder<T>, b: &SparseAutoencoder<T>) {
     assert_eq!(a.reconstruction(), b.reconstruction());
     assert_eq!(a.has_pre_encoder_bias(), b.has_pre_encoder_bias());
     assert_eq!(a.is_norm_weighted(), b.is_norm_weighted());
-    assert_eq!(a.prefixes(), b.prefixes());
+    assert_eq!(a.matryoshka(), b.matryoshka());
     assert_eq!(a.bandwidth(), b.bandwidth());
     assert_eq!(a.penalty().description(), b.penalty().description());
-    // Terms of the objective, so that weights, targets, and penalised layers are compared too.
+    // Terms of the objective, so that weights, targets, and penalized layers are compared too.
     let mut gradients = [a, b].map(|model| vec![T::zero(); model.layout().len()]);
     let losses = [a, b].map(|model| model.loss(&samples()).unwrap());
     assert_eq!(losses[0], losses[1]);
@@ -92,7 +92,7 @@ fn every_setting_is_kept() {
                 .penalty_weight(0.3)
                 .weight_decay(1e-3),
         ),
-        build(builder().reconstruction(Reconstruction::BinaryCrossEntropy)),
+        build(builder().reconstruction(ReconstructionLoss::BinaryCrossEntropy)),
         build(builder().tied(true)),
         build(builder().layers([5, 7, 3]).penalized_layers([1])),
         build(builder().layers([5, 7, 3]).tied(true).penalized_layers([])),

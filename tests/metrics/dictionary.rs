@@ -26,11 +26,11 @@ fn sparse(rows: usize, columns: usize, seed: u64) -> DMatrix<f64> {
 
 #[test]
 fn permuted_turned_and_stretched_features_are_found() {
-    for (visible, count) in [(8, 20), (30, 30), (5, 1)] {
-        let features = normal(visible, count, 1);
+    for (input_size, count) in [(8, 20), (30, 30), (5, 1)] {
+        let features = normal(input_size, count, 1);
         let mut order: Vec<usize> = (0..count).collect();
         order.shuffle(&mut Xoshiro256PlusPlus::seed_from_u64(2));
-        let decoder = DMatrix::from_fn(visible, count, |row, unit| {
+        let decoder = DMatrix::from_fn(input_size, count, |row, unit| {
             let factor = [3.0, -0.5, -1e-3, 1e160][unit % 4];
             factor * features[(row, order[unit])]
         });

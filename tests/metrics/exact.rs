@@ -57,7 +57,7 @@ fn columns(data: &Data, chosen: impl Iterator<Item = usize> + Clone) -> Data {
     [0, 1].map(|k| data[k].select_columns(chosen.clone().collect::<Vec<_>>().iter()))
 }
 
-/// Explained variance, the centred one, squared error by entry, and normalised squared error.
+/// Explained variance, the centered one, squared error by entry, and normalized squared error.
 type Expected = [Option<f64>; 4];
 
 #[test]

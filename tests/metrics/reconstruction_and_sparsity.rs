@@ -62,7 +62,7 @@ fn sparsity<T: Real>(hidden: &DMatrix<T>, batch: usize) -> SparsityMetrics {
     metrics
 }
 
-/// A ReLU autoencoder of 3 visible and 4 hidden units on three samples (the columns), and all its
+/// A ReLU autoencoder of 3 input and 4 hidden units on three samples (the columns), and all its
 /// metrics, in plain Python.
 mod relu_fixture {
     use super::DMatrix;
@@ -133,7 +133,7 @@ fn psnr_is_in_decibels_of_the_peak() {
     };
     close(1.0, 12.041_199_826_559_248);
     close(0.25, 0.0);
-    close(255.0, 60.172_003_435_238_35); // as 8-bit grey values would have it
+    close(255.0, 60.172_003_435_238_35); // as 8-bit gray values would have it
     close(1e200, 4_012.041_199_826_559); // the square overflows
 
     // A tenth of the error is a hundredth of its square: 20 dB more.

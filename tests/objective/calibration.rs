@@ -5,8 +5,8 @@
 use sparse_autoencoder::nalgebra::{DMatrix, DVector};
 use sparse_autoencoder::{Activation, Error, Real, SparseAutoencoder, SparseAutoencoderBuilder};
 
-fn samples<T: Real>(visible: usize, count: usize) -> DMatrix<T> {
-    DMatrix::from_fn(visible, count, |i, j| {
+fn samples<T: Real>(input_size: usize, count: usize) -> DMatrix<T> {
+    DMatrix::from_fn(input_size, count, |i, j| {
         let phase = (i * 31 + j * 17 + 1) as f64 * 0.618_033_988_749_895;
         T::of(phase.fract() - 0.4)
     })

@@ -20,14 +20,14 @@ const ACTIVATIONS: [Activation; 11] = [
 fn model<T: Real>(
     hidden: Activation,
     layers: &[usize],
-    centred: bool,
+    centered: bool,
     tied: bool,
 ) -> Result<SparseAutoencoder<T>, Error> {
     let mut model = SparseAutoencoder::builder()
         .layers(layers)
         .hidden_activation(hidden)
         .output_activation(Activation::Identity)
-        .pre_encoder_bias(centred)
+        .pre_encoder_bias(centered)
         .tied(tied)
         .penalty(())
         .build()?;
@@ -58,11 +58,11 @@ fn norms<T: Real>(model: &SparseAutoencoder<T>) -> Vec<f64> {
 fn check<T: Real>(hidden: Activation, tolerance: f64) -> usize {
     let mut folded = 0;
     for layers in [&[5, 9][..], &[5, 7, 9]] {
-        for (centred, tied) in [(false, false), (true, false), (false, true), (true, true)] {
-            let Ok(mut model) = model::<T>(hidden, layers, centred, tied) else {
+        for (centered, tied) in [(false, false), (true, false), (false, true), (true, true)] {
+            let Ok(mut model) = model::<T>(hidden, layers, centered, tied) else {
                 continue;
             };
-            let case = format!("{hidden:?} {layers:?} {centred} {tied}");
+            let case = format!("{hidden:?} {layers:?} {centered} {tied}");
             let before = model.clone();
             let result = model.fold_decoder_norm();
             let scales = matches!(

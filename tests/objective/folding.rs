@@ -2,7 +2,7 @@
 
 #![allow(clippy::float_cmp, reason = "a factor of exactly 1 scales nothing")]
 
-use crate::common::variants::{self, VISIBLE, Variant, variants};
+use crate::common::variants::{self, INPUT, Variant, variants};
 use sparse_autoencoder::nalgebra::{DMatrix, DVector};
 use sparse_autoencoder::{
     Activation, Error, Layer, Parameters, Scaler, Scaling, SparseAutoencoder,
@@ -21,7 +21,7 @@ fn scalers(x: &DMatrix<f64>) -> [Scaler<f64>; 5] {
     [
         Scaling::standard().fit(x).unwrap(),
         Scaling::min_max(0.1, 0.9).fit(x).unwrap(),
-        Scaling::mean_norm((VISIBLE as f64).sqrt()).fit(x).unwrap(),
+        Scaling::mean_norm((INPUT as f64).sqrt()).fit(x).unwrap(),
         Scaler::new(
             &[1.0, -2.0, 30.0, 4.0, 0.0],
             &[0.1, 2.0, 0.3, 0.04, 0.5],
@@ -85,7 +85,7 @@ fn a_folded_model_gives_what_the_model_of_scaled_samples_gave() {
 
 #[test]
 fn a_scaler_that_changes_nothing_folds_into_every_model() {
-    let scaler = Scaler::new(&[0.5; VISIBLE], &[1.0; VISIBLE], &[0.5; VISIBLE]).unwrap();
+    let scaler = Scaler::new(&[0.5; INPUT], &[1.0; INPUT], &[0.5; INPUT]).unwrap();
     for variant in variants() {
         let mut model = variant.model::<f64>();
         let before = model.clone();
@@ -128,9 +128,9 @@ fn both_biases_of_a_gated_unit_are_shifted() {
 #[test]
 fn what_cannot_be_folded_leaves_the_model_alone() {
     let x = samples();
-    let refused = |visible, scaler: &Scaler<f64>| {
+    let refused = |input_size, scaler: &Scaler<f64>| {
         let mut model = SparseAutoencoder::builder()
-            .layers([visible, 9])
+            .layers([input_size, 9])
             .hidden_activation(Activation::Relu)
             .output_activation(Activation::Identity)
             .penalty(())

@@ -7,7 +7,7 @@
 use sparse_autoencoder::nalgebra::{DMatrix, DVector};
 use sparse_autoencoder::penalty::Scaled;
 use sparse_autoencoder::{
-    Activation, L1, Loss, Penalty, Proportion, Reconstruction, SparseAutoencoder,
+    Activation, L1, Loss, Penalty, Proportion, ReconstructionLoss, SparseAutoencoder,
     SparseAutoencoderBuilder, SquaredDeviation, Workspace, gradient_check, penalty,
 };
 
@@ -16,8 +16,8 @@ const WEIGHT: f64 = 0.4;
 const TARGET: f64 = 0.1;
 const DECAY: f64 = 0.01;
 
-fn samples(visible: usize, count: usize) -> DMatrix<f64> {
-    DMatrix::from_fn(visible, count, |i, j| {
+fn samples(input_size: usize, count: usize) -> DMatrix<f64> {
+    DMatrix::from_fn(input_size, count, |i, j| {
         let phase = (i * 31 + j * 17 + 1) as f64 * 0.618_033_988_749_895;
         0.05 + 0.9 * phase.fract()
     })
@@ -50,7 +50,7 @@ fn builder(layers: [usize; 2]) -> SparseAutoencoderBuilder<f64> {
 /// such a magnitude that some of what is open lets nothing through.
 fn moved(builder: &SparseAutoencoderBuilder<f64>, shut: f64) -> SparseAutoencoder<f64> {
     let mut model = builder.build().unwrap();
-    let [visible, units] = *model.layout().sizes() else {
+    let [input_size, units] = *model.layout().sizes() else {
         panic!("one hidden layer");
     };
     let mut theta = model.parameters().as_slice().to_vec();
@@ -58,7 +58,7 @@ fn moved(builder: &SparseAutoencoderBuilder<f64>, shut: f64) -> SparseAutoencode
         let phase = (k * 29 + 5) as f64 * 0.414_213_562_373_095;
         *theta += 0.5 * (phase.fract() - 0.5);
     }
-    let (bias, end) = (visible * units, theta.len());
+    let (bias, end) = (input_size * units, theta.len());
     let (gates, magnitudes) = (bias..bias + units, end - units..end);
     theta[gates].iter_mut().for_each(|b| *b -= shut);
     let every_other = theta[magnitudes].iter_mut().step_by(2);
@@ -115,7 +115,7 @@ fn naive(
                     other => panic!("{other:?}"),
                 };
                 sum += match model.reconstruction() {
-                    Reconstruction::SquaredError => 0.5 * (x_hat - x).powi(2),
+                    ReconstructionLoss::SquaredError => 0.5 * (x_hat - x).powi(2),
                     _ => -x * x_hat.ln() - (1.0 - x) * (1.0 - x_hat).ln(),
                 };
             }
@@ -279,8 +279,8 @@ fn other_losses_of_the_output() {
     let x = samples(5, 33);
     for tied in [false, true] {
         for reconstruction in [
-            Reconstruction::SquaredError,
-            Reconstruction::BinaryCrossEntropy,
+            ReconstructionLoss::SquaredError,
+            ReconstructionLoss::BinaryCrossEntropy,
         ] {
             let builder = builder([5, 12])
                 .tied(tied)

@@ -7,15 +7,15 @@
 use sparse_autoencoder::nalgebra::DMatrix;
 use sparse_autoencoder::penalty::Scaled;
 use sparse_autoencoder::{
-    Activation, KlDivergence, L1, Penalty, Proportion, Real, Reconstruction, SparseAutoencoder,
+    Activation, KlDivergence, L1, Penalty, Proportion, Real, ReconstructionLoss, SparseAutoencoder,
     SquaredDeviation, Workspace, gradient_check,
 };
 
 const TOLERANCE: f64 = 1e-7;
 
-fn samples<T: Real>(visible: usize, count: usize) -> DMatrix<T> {
+fn samples<T: Real>(input_size: usize, count: usize) -> DMatrix<T> {
     // Irrational steps: no two entries coincide, and no unit sits on a kink.
-    DMatrix::from_fn(visible, count, |i, j| {
+    DMatrix::from_fn(input_size, count, |i, j| {
         let phase = (i * 31 + j * 17 + 1) as f64 * 0.618_033_988_749_895;
         T::of(0.05 + 0.9 * phase.fract())
     })
@@ -72,10 +72,11 @@ fn every_combination_agrees_with_central_differences() {
             for hidden in ACTIVATIONS {
                 for output in &ACTIVATIONS[..5] {
                     for reconstruction in [
-                        Reconstruction::SquaredError,
-                        Reconstruction::BinaryCrossEntropy,
+                        ReconstructionLoss::SquaredError,
+                        ReconstructionLoss::BinaryCrossEntropy,
                     ] {
-                        let cross_entropy = reconstruction == Reconstruction::BinaryCrossEntropy;
+                        let cross_entropy =
+                            reconstruction == ReconstructionLoss::BinaryCrossEntropy;
                         if cross_entropy && *output != Activation::Sigmoid {
                             continue; // refused, as tests/api/errors shows
                         }

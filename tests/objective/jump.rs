@@ -16,8 +16,8 @@ const BANDWIDTH: f64 = 0.3;
 const WEIGHT: f64 = 0.4;
 const TARGET: f64 = 0.1;
 
-fn samples(visible: usize, count: usize) -> DMatrix<f64> {
-    DMatrix::from_fn(visible, count, |i, j| {
+fn samples(input_size: usize, count: usize) -> DMatrix<f64> {
+    DMatrix::from_fn(input_size, count, |i, j| {
         let phase = (i * 31 + j * 17 + 1) as f64 * 0.618_033_988_749_895;
         phase.fract() - 0.4
     })

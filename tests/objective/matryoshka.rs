@@ -4,12 +4,12 @@
 
 use sparse_autoencoder::nalgebra::DMatrix;
 use sparse_autoencoder::{
-    Activation, Adam, Error, L1, Reconstruction, SparseAutoencoder, SparseAutoencoderBuilder,
+    Activation, Adam, Error, L1, ReconstructionLoss, SparseAutoencoder, SparseAutoencoderBuilder,
     Stack, TargetL0, Trainer, Workspace,
 };
 
-fn samples(visible: usize, count: usize) -> DMatrix<f64> {
-    DMatrix::from_fn(visible, count, |i, j| {
+fn samples(input_size: usize, count: usize) -> DMatrix<f64> {
+    DMatrix::from_fn(input_size, count, |i, j| {
         let phase = (i * 31 + j * 17 + 1) as f64 * 0.618_033_988_749_895;
         0.05 + 0.9 * phase.fract()
     })
@@ -44,7 +44,7 @@ fn the_objective_is_the_sum_of_those_of_the_prefixes() {
             let builder = match cross_entropy {
                 true => builder(units, hidden)
                     .output_activation(Activation::Sigmoid)
-                    .reconstruction(Reconstruction::BinaryCrossEntropy),
+                    .reconstruction(ReconstructionLoss::BinaryCrossEntropy),
                 false => builder(units, hidden).pre_encoder_bias(true),
             };
             let x = samples(6, 50);
@@ -136,7 +136,7 @@ fn the_first_units_reconstruct_more_than_without() {
 #[test]
 fn prefixes_ascend_below_the_number_of_units_of_one_layer() {
     let build = |sizes: &[usize]| builder(10, Activation::Relu).matryoshka(sizes).build();
-    assert_eq!(build(&[1, 9]).unwrap().prefixes(), [1, 9]);
+    assert_eq!(build(&[1, 9]).unwrap().matryoshka(), [1, 9]);
     for (sizes, wrong) in [
         (&[0][..], 0.0),
         (&[3, 3], 3.0),
@@ -163,11 +163,11 @@ fn prefixes_ascend_below_the_number_of_units_of_one_layer() {
         .build()
         .unwrap();
     let one = Stack::new(vec![nested.clone()]).unwrap();
-    assert_eq!(one.unroll().unwrap().prefixes(), [2, 5]);
+    assert_eq!(one.unroll().unwrap().matryoshka(), [2, 5]);
     let above = SparseAutoencoder::builder()
         .layers([10, 4])
         .build()
         .unwrap();
     let two = Stack::new(vec![nested, above]).unwrap();
-    assert_eq!(two.unroll().unwrap().prefixes(), [0; 0]);
+    assert_eq!(two.unroll().unwrap().matryoshka(), [0; 0]);
 }

@@ -12,7 +12,7 @@ use crate::common::cases::{Rng, check, list, one_of};
 use crate::twin::{Ball, Omega, Outcome, Stream, Twin, columns, matrix};
 use rand::RngExt;
 use sparse_autoencoder::nalgebra::{DMatrix, DMatrixView};
-use sparse_autoencoder::{Activation, Real, Reconstruction, Workspace};
+use sparse_autoencoder::{Activation, Real, ReconstructionLoss, Workspace};
 
 const SHARP: f64 = 4096.0;
 
@@ -92,9 +92,9 @@ fn case(rng: &mut Rng) -> Case {
                 activation(output, 1, 1)
             },
             reconstruction: if cross_entropy {
-                Reconstruction::BinaryCrossEntropy
+                ReconstructionLoss::BinaryCrossEntropy
             } else {
-                Reconstruction::SquaredError
+                ReconstructionLoss::SquaredError
             },
             omega,
             target: sixteenths.0 as f64 / 16.0,
@@ -267,7 +267,7 @@ fn inference_agrees_across_its_chunks() {
             tied: false,
             hidden: vec![hidden; 2],
             output: Activation::Identity,
-            reconstruction: Reconstruction::SquaredError,
+            reconstruction: ReconstructionLoss::SquaredError,
             omega: Omega::None,
             target: 0.5,
             penalty_weight: 0.0,
@@ -300,7 +300,7 @@ fn a_workspace_may_be_used_for_one_shape_after_another() {
             tied: true,
             hidden: vec![Activation::Tanh; sizes.len() - 1],
             output: Activation::Sigmoid,
-            reconstruction: Reconstruction::SquaredError,
+            reconstruction: ReconstructionLoss::SquaredError,
             omega: Omega::L1,
             target: 0.5,
             penalty_weight: 0.5,

@@ -3,14 +3,14 @@
 
 use sparse_autoencoder::nalgebra::DMatrix;
 use sparse_autoencoder::{
-    Activation, L1, Penalty, Proportion, Reconstruction, SparseAutoencoder, SquaredDeviation,
+    Activation, L1, Penalty, Proportion, ReconstructionLoss, SparseAutoencoder, SquaredDeviation,
     Workspace, gradient_check,
 };
 
 const TOLERANCE: f64 = 1e-7;
 
-fn samples(visible: usize, count: usize) -> DMatrix<f64> {
-    DMatrix::from_fn(visible, count, |i, j| {
+fn samples(input_size: usize, count: usize) -> DMatrix<f64> {
+    DMatrix::from_fn(input_size, count, |i, j| {
         let phase = (i * 31 + j * 17 + 1) as f64 * 0.618_033_988_749_895;
         0.05 + 0.9 * phase.fract()
     })
@@ -23,15 +23,15 @@ fn model(
     penalty: Box<dyn Penalty<f64>>,
     tied: bool,
     weight_decay: f64,
-    reconstruction: Reconstruction,
+    reconstruction: ReconstructionLoss,
 ) -> SparseAutoencoder<f64> {
-    let (visible, units) = (4, 64);
+    let (input_size, units) = (4, 64);
     let output = match reconstruction {
-        Reconstruction::BinaryCrossEntropy => Activation::Sigmoid,
+        ReconstructionLoss::BinaryCrossEntropy => Activation::Sigmoid,
         _ => Activation::Identity,
     };
     let mut model = SparseAutoencoder::builder()
-        .layers([visible, units])
+        .layers([input_size, units])
         .hidden_activation(hidden)
         .output_activation(output)
         .reconstruction(reconstruction)
@@ -50,7 +50,7 @@ fn model(
     }
     if hidden.kept(units).is_none() {
         // Low enough that few units rise above zero, each by its own margin.
-        let bias = visible * units..visible * units + units;
+        let bias = input_size * units..input_size * units + units;
         let low = match hidden {
             Activation::WinnerTakeAll(_) => 0.3,
             _ => 0.5,
@@ -100,8 +100,8 @@ fn gradients_agree_with_central_differences() {
             for tied in [false, true] {
                 for weight_decay in [0.0, 0.01] {
                     for reconstruction in [
-                        Reconstruction::SquaredError,
-                        Reconstruction::BinaryCrossEntropy,
+                        ReconstructionLoss::SquaredError,
+                        ReconstructionLoss::BinaryCrossEntropy,
                     ] {
                         let model = model(hidden, penalty(), tied, weight_decay, reconstruction);
                         let active = active_proportion(&model, &x);

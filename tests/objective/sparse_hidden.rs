@@ -32,8 +32,8 @@ fn activations(units: usize) -> Vec<Activation> {
     ]
 }
 
-fn samples<T: Real>(visible: usize, count: usize) -> DMatrix<T> {
-    DMatrix::from_fn(visible, count, |i, j| {
+fn samples<T: Real>(input_size: usize, count: usize) -> DMatrix<T> {
+    DMatrix::from_fn(input_size, count, |i, j| {
         let phase = (i * 31 + j * 17 + 1) as f64 * 0.618_033_988_749_895;
         T::of(2.0 * phase.fract() - 1.0)
     })
@@ -135,24 +135,32 @@ fn agrees_with_the_dense_layer() {
         let count = if alone { 1 } else { rng.random_range(2..50) };
         let middle = option(rng, |rng| rng.random_range(1..9));
         let switches: [bool; 2] = rng.random();
-        let [visible, which] = [1..9, 0..12].map(|range| rng.random_range(range));
-        (visible, middle, units, count, which, switches, rng.random())
+        let [input_size, which] = [1..9, 0..12].map(|range| rng.random_range(range));
+        (
+            input_size,
+            middle,
+            units,
+            count,
+            which,
+            switches,
+            rng.random(),
+        )
     };
     check(
         96,
         draw,
-        |(visible, middle, units, count, which, switches, seed)| {
+        |(input_size, middle, units, count, which, switches, seed)| {
             let [tied, pre_encoder_bias] = switches;
             let activation = activations(units)[which];
             let middle = middle.filter(|_| activation != Activation::Gated); // refused
-            let mut layers = vec![visible];
+            let mut layers = vec![input_size];
             layers.extend(middle);
             layers.push(units);
             let builder = builder::<f64>(&layers, activation)
                 .tied(tied)
                 .pre_encoder_bias(pre_encoder_bias)
                 .seed(seed);
-            let (model, x) = (model(&builder), samples(visible, count));
+            let (model, x) = (model(&builder), samples(input_size, count));
             let hidden = assert_encodes(&model, &x);
             if let Activation::TopK(k) = activation {
                 assert!(hidden.iter().all(|(units, _)| units.len() <= k));

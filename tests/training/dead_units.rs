@@ -5,16 +5,16 @@ use rand::{RngExt, SeedableRng};
 use rand_distr::StandardNormal;
 use sparse_autoencoder::nalgebra::DMatrix;
 use sparse_autoencoder::{
-    Activation, Adam, DeadUnits, Error, Initialization, L1, Lbfgs, Reconstruction, Sgd,
+    Activation, Adam, DeadUnits, Error, Initialization, L1, Lbfgs, ReconstructionLoss, Sgd,
     SparseAutoencoder, SparseAutoencoderBuilder, Trainer, Workspace,
 };
 
-const VISIBLE: usize = 6;
+const INPUT: usize = 6;
 const UNITS: usize = 96;
 const WEIGHT: f64 = 0.25;
 
 fn samples(count: usize) -> DMatrix<f64> {
-    DMatrix::from_fn(VISIBLE, count, |i, j| {
+    DMatrix::from_fn(INPUT, count, |i, j| {
         let phase = (i * 31 + j * 17 + 1) as f64 * 0.618_033_988_749_895;
         phase.fract() - 0.4
     })
@@ -22,7 +22,7 @@ fn samples(count: usize) -> DMatrix<f64> {
 
 fn builder(hidden: Activation) -> SparseAutoencoderBuilder<f64> {
     SparseAutoencoder::builder()
-        .layers([VISIBLE, UNITS])
+        .layers([INPUT, UNITS])
         .hidden_activation(hidden)
         .output_activation(Activation::Identity)
         .initialization(Initialization::TransposedDecoder)
@@ -61,7 +61,7 @@ fn auxiliary(
 
 #[test]
 fn the_auxiliary_loss_is_its_formula_and_its_gradient_that_of_a_constant_residual() {
-    for (hidden, tied, centred, kept) in [
+    for (hidden, tied, centered, kept) in [
         (Activation::TopK(2), false, false, 4),
         (Activation::TopK(2), true, true, 20),
         (Activation::TopK(20), false, true, 1000),
@@ -69,8 +69,8 @@ fn the_auxiliary_loss_is_its_formula_and_its_gradient_that_of_a_constant_residua
         (Activation::JumpRelu, true, false, 10),
         (Activation::Gated, false, true, 10),
     ] {
-        let name = format!("{hidden:?} tied {tied} centred {centred} kept {kept}");
-        let builder = builder(hidden).tied(tied).pre_encoder_bias(centred);
+        let name = format!("{hidden:?} tied {tied} centered {centered} kept {kept}");
+        let builder = builder(hidden).tied(tied).pre_encoder_bias(centered);
         let mut start = builder.build().unwrap();
         let mut theta = start.parameters().as_slice().to_vec();
         for (k, theta) in theta.iter_mut().enumerate() {
@@ -182,18 +182,18 @@ fn dead_units_come_back_by_the_auxiliary_loss_and_the_reconstruction_gains() {
 #[test]
 fn resampled_units_start_at_samples_that_are_badly_reconstructed() {
     // Zeros but for one sample, which is all that is reconstructed badly.
-    let mut x = DMatrix::zeros(VISIBLE, 30);
+    let mut x = DMatrix::zeros(INPUT, 30);
     x.set_column(11, &samples(1).column(0));
-    for (tied, centred) in [(false, false), (false, true), (true, false)] {
+    for (tied, centered) in [(false, false), (false, true), (true, false)] {
         let builder = builder(Activation::Relu)
             .tied(tied)
-            .pre_encoder_bias(centred);
+            .pre_encoder_bias(centered);
         let mut model = builder.build().unwrap();
         let mut theta = model.parameters().as_slice().to_vec();
-        let bias = VISIBLE * UNITS;
+        let bias = INPUT * UNITS;
         theta[bias..bias + 40].fill(-1e3); // dead
         theta[bias + 40..bias + UNITS].fill(3e-3); // active in all samples
-        let last = theta.len() - VISIBLE;
+        let last = theta.len() - INPUT;
         theta[last..].fill(1e-3);
         model.set_theta(&theta).unwrap();
         let before = model.clone();
@@ -205,8 +205,8 @@ fn resampled_units_start_at_samples_that_are_badly_reconstructed() {
             .unwrap();
         assert_eq!(report.dead_units, [40, 0]);
 
-        let centre = if centred { 1e-3 } else { 0.0 };
-        let direction = x.column(11).add_scalar(-centre).normalize();
+        let center = if centered { 1e-3 } else { 0.0 };
+        let direction = x.column(11).add_scalar(-center).normalize();
         let (old, new) = (
             before.parameters().layer(0).unwrap(),
             model.parameters().layer(0).unwrap(),
@@ -241,7 +241,7 @@ fn resampling_lowers_the_loss_of_a_model_with_dead_units() {
             .build()
             .unwrap();
         let mut theta = model.parameters().as_slice().to_vec();
-        theta[VISIBLE * UNITS..VISIBLE * UNITS + UNITS - 3].fill(-1e3);
+        theta[INPUT * UNITS..INPUT * UNITS + UNITS - 3].fill(-1e3);
         model.set_theta(&theta).unwrap();
         let report = Trainer::new(Adam::new(3e-3).unwrap())
             .epochs(30)
@@ -355,9 +355,9 @@ fn what_has_no_dead_units_or_no_residual_refuses_them() {
         ),
         (
             DeadUnits::after(1).resampled(1),
-            relu().layers([VISIBLE, 9, 4]),
+            relu().layers([INPUT, 9, 4]),
         ),
-        (auxiliary(1, 0.1), relu().layers([VISIBLE, 9, 4])),
+        (auxiliary(1, 0.1), relu().layers([INPUT, 9, 4])),
         (
             auxiliary(1, 0.1),
             relu().output_activation(Activation::Sigmoid),
@@ -366,7 +366,7 @@ fn what_has_no_dead_units_or_no_residual_refuses_them() {
             auxiliary(1, 0.1),
             relu()
                 .output_activation(Activation::Sigmoid)
-                .reconstruction(Reconstruction::BinaryCrossEntropy),
+                .reconstruction(ReconstructionLoss::BinaryCrossEntropy),
         ),
     ] {
         let error = fit(dead_units, builder);

@@ -6,12 +6,12 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 use sparse_autoencoder::nalgebra::DMatrix;
 use sparse_autoencoder::{
     Activation, Adam, Corruption, Initialization, L1, Lbfgs, Loss, Optimizer, Parameters,
-    Proportion, Real, Reconstruction, Report, Schedule, Sgd, SparseAutoencoder,
+    Proportion, Real, ReconstructionLoss, Report, Schedule, Sgd, SparseAutoencoder,
     SparseAutoencoderBuilder, SquaredDeviation, Trainer, Workspace,
 };
 
-fn samples<T: Real>(visible: usize, count: usize) -> DMatrix<T> {
-    DMatrix::from_fn(visible, count, |i, j| {
+fn samples<T: Real>(input_size: usize, count: usize) -> DMatrix<T> {
+    DMatrix::from_fn(input_size, count, |i, j| {
         let phase = (i * 31 + j * 17 + 1) as f64 * 0.618_033_988_749_895;
         T::of(phase.fract())
     })
@@ -153,9 +153,9 @@ fn everything<T: Real>(
     let loss = model
         .loss_and_gradient(x, &mut gradient, &mut workspace)
         .unwrap();
-    let mut hidden = DMatrix::zeros(model.layout().hidden(), x.ncols());
+    let mut hidden = DMatrix::zeros(model.layout().hidden_size(), x.ncols());
     model.encode_into(x, &mut hidden, &mut workspace).unwrap();
-    let mut decoded = DMatrix::zeros(model.layout().visible(), x.ncols());
+    let mut decoded = DMatrix::zeros(model.layout().input_size(), x.ncols());
     model
         .decode_into(&hidden, &mut decoded, &mut workspace)
         .unwrap();
@@ -261,13 +261,13 @@ fn the_number_of_threads_changes_no_bit_of_a_few_samples() {
 fn the_number_of_threads_changes_no_bit_of_ragged_shapes() {
     // No size is a multiple of a vector, a tile, or a panel; products of 2.7 million. The second
     // has passes over 70 000 entries too.
-    for (visible, hidden, count) in [(130, 97, 211), (211, 333, 317)] {
-        let x = samples::<f64>(visible, count);
+    for (input_size, hidden, count) in [(130, 97, 211), (211, 333, 317)] {
+        let x = samples::<f64>(input_size, count);
         let builder = SparseAutoencoder::builder()
-            .layers([visible, hidden])
-            .tied(visible == 130)
+            .layers([input_size, hidden])
+            .tied(input_size == 130)
             .penalty((Proportion, SquaredDeviation))
-            .reconstruction(Reconstruction::BinaryCrossEntropy);
+            .reconstruction(ReconstructionLoss::BinaryCrossEntropy);
         let trainer = || {
             Trainer::new(Sgd::new(0.01).unwrap().momentum(0.9).unwrap())
                 .epochs(2)

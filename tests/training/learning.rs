@@ -17,8 +17,8 @@ use sparse_autoencoder::nalgebra::DMatrix;
 use sparse_autoencoder::optimizer::{Objective, Step};
 use sparse_autoencoder::{
     Activation, Adam, Corruption, Initialization, KlDivergence, L1, Lbfgs, Optimizer, Penalty,
-    Proportion, Reconstruction, Schedule, SparseAutoencoder, SparseAutoencoderBuilder, StopReason,
-    Trainer,
+    Proportion, ReconstructionLoss, Schedule, SparseAutoencoder, SparseAutoencoderBuilder,
+    StopReason, Trainer,
 };
 
 const PIXELS: usize = 64;
@@ -122,7 +122,7 @@ fn kl_divergence_explains_unseen_digits_at_the_sparsity_target() {
 fn binary_cross_entropy_explains_unseen_digits_at_the_sparsity_target() {
     let model = kl()
         .output_activation(Activation::Sigmoid)
-        .reconstruction(Reconstruction::BinaryCrossEntropy)
+        .reconstruction(ReconstructionLoss::BinaryCrossEntropy)
         .penalty_weight(3.0)
         .weight_decay(1e-4);
     let (_, found) = learn(&model, adam(0.02, 200));
@@ -186,12 +186,12 @@ fn sigmoid_with_l1_or_proportion_explains_unseen_digits() {
 fn top_k_beats_as_many_principal_components() {
     let (digits, unseen) = digits();
     let mean = digits.column_mean();
-    let centred = |samples: &DMatrix<f32>| {
+    let centered = |samples: &DMatrix<f32>| {
         let mut samples = samples.clone();
         samples.column_iter_mut().for_each(|mut x| x -= &mean);
         samples
     };
-    let covariance = centred(&digits) * centred(&digits).transpose();
+    let covariance = centered(&digits) * centered(&digits).transpose();
     let eigen = covariance.symmetric_eigen();
     let mut order: Vec<usize> = (0..PIXELS).collect();
     order.sort_by(|&a, &b| eigen.eigenvalues[b].total_cmp(&eigen.eigenvalues[a]));
@@ -199,7 +199,7 @@ fn top_k_beats_as_many_principal_components() {
     for (k, at_least) in [(5, 0.76), (10, 0.85)] {
         // 0.784, 0.868
         let components = eigen.eigenvectors.select_columns(&order[..k]);
-        let unseen = centred(&unseen);
+        let unseen = centered(&unseen);
         let dense =
             explained_variance(&unseen, &(&components * (components.transpose() * &unseen)));
 

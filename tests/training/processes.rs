@@ -16,12 +16,12 @@ use sparse_autoencoder::{
 use super::all_reduce::{Process, together};
 use crate::common::variants;
 
-const VISIBLE: usize = 6;
+const INPUT: usize = 6;
 const SAMPLES: usize = 40;
 const TOLERANCE: f64 = 1e-12;
 
 fn samples() -> DMatrix<f64> {
-    DMatrix::from_fn(VISIBLE, SAMPLES, |i, j| {
+    DMatrix::from_fn(INPUT, SAMPLES, |i, j| {
         0.5 + 0.4 * ((i * 5 + j * 3) as f64 * 0.7).sin() * ((j / 4 + i) as f64).cos()
     })
 }
@@ -37,7 +37,7 @@ fn share(samples: &DMatrix<f64>, rank: usize, count: usize) -> DMatrix<f64> {
 fn models() -> Vec<(&'static str, SparseAutoencoder<f64>)> {
     let builder = || {
         SparseAutoencoder::builder()
-            .layers([VISIBLE, 9])
+            .layers([INPUT, 9])
             .weight_decay(1e-2)
             .seed(3)
     };
@@ -51,7 +51,7 @@ fn models() -> Vec<(&'static str, SparseAutoencoder<f64>)> {
         (
             "deep",
             builder()
-                .layers([VISIBLE, 7, 5])
+                .layers([INPUT, 7, 5])
                 .penalty(SquaredDeviation)
                 .penalty_weight(2.0)
                 .penalized_layers([0, 1]),
@@ -303,7 +303,7 @@ fn processes_that_differ_are_refused() {
         let second = process.rank == 1;
         let seed = u64::from(second && differs == "model");
         let mut model = SparseAutoencoder::<f64>::builder()
-            .layers([VISIBLE, 9])
+            .layers([INPUT, 9])
             .seed(seed)
             .build()
             .unwrap();
@@ -332,7 +332,7 @@ fn what_processes_cannot_do_together_is_refused() {
     let samples = samples();
     let results = together(1, |process| {
         let mut model = SparseAutoencoder::<f64>::builder()
-            .layers([VISIBLE, 9])
+            .layers([INPUT, 9])
             .hidden_activation(Activation::BatchTopK(2))
             .output_activation(Activation::Identity)
             .penalty(())

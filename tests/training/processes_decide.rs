@@ -17,7 +17,7 @@ use sparse_autoencoder::{
 
 use super::all_reduce::{Process, try_together};
 
-pub(crate) const VISIBLE: usize = 4;
+pub(crate) const INPUT: usize = 4;
 const EPOCHS: usize = 8;
 
 /// SplitMix64.
@@ -37,7 +37,7 @@ impl Random {
 }
 
 pub(crate) fn samples(first: usize, count: usize) -> DMatrix<f64> {
-    DMatrix::from_fn(VISIBLE, count, |i, j| {
+    DMatrix::from_fn(INPUT, count, |i, j| {
         let phase =
             (i * 31 + (first + j) * 17 + (first + j) * i + 1) as f64 * 0.618_033_988_749_895;
         0.1 + 0.8 * phase.fract()
@@ -57,7 +57,7 @@ impl Samples<f64> for Stream {
     }
 
     fn entries(&self) -> usize {
-        VISIBLE
+        INPUT
     }
 
     fn read(&self, indices: &[usize], batch: &mut [f64]) -> Result<(), Error> {
@@ -185,14 +185,14 @@ impl Run {
             .seed(self.name as u64);
         let linear = |activation| {
             SparseAutoencoder::builder()
-                .layers([VISIBLE, 7])
+                .layers([INPUT, 7])
                 .hidden_activation(activation)
                 .output_activation(Activation::Identity)
                 .bandwidth(0.5)
         };
         match self.model {
             0 => builder
-                .layers([VISIBLE, 6])
+                .layers([INPUT, 6])
                 .penalty(KlDivergence)
                 .penalty_weight(0.3),
             1 => linear(Activation::TopK(2)).penalty(()),
@@ -206,7 +206,7 @@ impl Run {
                 .penalty_weight(0.1),
             4 => linear(Activation::Gated).penalty(L1).penalty_weight(0.05),
             _ => builder
-                .layers([VISIBLE, 5, 3])
+                .layers([INPUT, 5, 3])
                 .penalty(SquaredDeviation)
                 .penalty_weight(0.5)
                 .penalized_layers([0, 1]),

@@ -9,7 +9,7 @@ use sparse_autoencoder::{
 };
 
 use super::all_reduce::together;
-use super::processes_decide::{VISIBLE, samples};
+use super::processes_decide::{INPUT, samples};
 
 /// A mean over the samples of all processes, each at the parameters it was met with: here the same in all
 /// steps but for 1e-9, at a rate of 1e-9 and gradients below 1. The mean of one process is off by 1e-3.
@@ -18,7 +18,7 @@ fn the_loss_of_an_epoch_is_that_of_all_samples() {
     let counts = [11, 10];
     let all = samples(0, 21);
     let model = SparseAutoencoder::builder()
-        .layers([VISIBLE, 6])
+        .layers([INPUT, 6])
         .penalty(())
         .weight_decay(0.1);
     let model = model.build().unwrap();
@@ -46,7 +46,7 @@ fn the_loss_of_an_epoch_is_that_of_all_samples() {
 }
 
 fn simple() -> SparseAutoencoder<f64> {
-    let builder = SparseAutoencoder::builder().layers([VISIBLE, 7]);
+    let builder = SparseAutoencoder::builder().layers([INPUT, 7]);
     let builder = builder.hidden_activation(Activation::TopK(2)).penalty(());
     let builder = builder.output_activation(Activation::Identity);
     builder.build().unwrap()

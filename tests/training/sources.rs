@@ -9,12 +9,12 @@ use crate::common::file_bytes::npy_f64;
 use sparse_autoencoder::nalgebra::DMatrix;
 use sparse_autoencoder::{
     Activation, Adam, Corruption, DeadUnits, Error, KlDivergence, Lbfgs, NpyFile, Real,
-    Reconstruction, Report, Samples, Schedule, Sgd, ShuffleBuffer, SparseAutoencoder,
+    ReconstructionLoss, Report, Samples, Schedule, Sgd, ShuffleBuffer, SparseAutoencoder,
     SparseAutoencoderBuilder, Trainer,
 };
 
-fn samples(visible: usize, count: usize) -> DMatrix<f64> {
-    DMatrix::from_fn(visible, count, |i, j| {
+fn samples(input_size: usize, count: usize) -> DMatrix<f64> {
+    DMatrix::from_fn(input_size, count, |i, j| {
         let phase = (i * 31 + j * 17 + 1) as f64 * 0.618_033_988_749_895;
         f64::from(phase.fract() as f32) // the same number in either scalar
     })
@@ -116,7 +116,7 @@ fn everywhere<T: Real>() {
         &few,
         &dense
             .clone()
-            .reconstruction(Reconstruction::BinaryCrossEntropy),
+            .reconstruction(ReconstructionLoss::BinaryCrossEntropy),
         || {
             Trainer::new(Sgd::new(0.1).unwrap())
                 .epochs(3)
@@ -262,7 +262,7 @@ fn a_number_that_is_none_is_named_by_its_sample() {
     );
 
     x[(7, 801)] = 1.5;
-    let builder = builder.reconstruction(Reconstruction::BinaryCrossEntropy);
+    let builder = builder.reconstruction(ReconstructionLoss::BinaryCrossEntropy);
     let mut model = builder.build().unwrap();
     let error = trainer.fit(&mut model, file::<f32>(&x)).unwrap_err();
     assert!(
@@ -285,7 +285,7 @@ fn samples_that_do_not_fit_are_refused_before_they_are_read() {
         .build()
         .unwrap();
     let mut adam = Trainer::new(Adam::new(0.01).unwrap());
-    let never = |visible, count| Own::failing_after(samples(visible, count), 0);
+    let never = |input_size, count| Own::failing_after(samples(input_size, count), 0);
     assert!(matches!(
         adam.fit(&mut model, never(9, 10)),
         Err(Error::DimensionMismatch {

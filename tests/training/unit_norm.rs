@@ -5,8 +5,8 @@ use sparse_autoencoder::{
     Activation, Adam, Initialization, L1, Sgd, SparseAutoencoder, Trainer, Workspace,
 };
 
-fn samples(visible: usize, count: usize) -> DMatrix<f64> {
-    DMatrix::from_fn(visible, count, |i, j| {
+fn samples(input_size: usize, count: usize) -> DMatrix<f64> {
+    DMatrix::from_fn(input_size, count, |i, j| {
         ((i * 31 + j * 17 + 1) as f64 * 0.618_033_988_749_895).fract()
     })
 }

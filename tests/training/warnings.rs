@@ -5,7 +5,7 @@
 use sparse_autoencoder::metrics::ReconstructionMetrics;
 use sparse_autoencoder::nalgebra::DMatrix;
 use sparse_autoencoder::{
-    Activation, Adam, L1, Reconstruction, Report, SparseAutoencoder, SparseAutoencoderBuilder,
+    Activation, Adam, L1, ReconstructionLoss, Report, SparseAutoencoder, SparseAutoencoderBuilder,
     Trainer, Warning,
 };
 
@@ -52,7 +52,7 @@ fn a_model_that_learned_gives_no_warning() {
     let entropy = SparseAutoencoder::builder()
         .layers([6, 12])
         .penalty(())
-        .reconstruction(Reconstruction::BinaryCrossEntropy);
+        .reconstruction(ReconstructionLoss::BinaryCrossEntropy);
     // Close to the entropy of the entries themselves, which is not far below that of their mean.
     let binary = in_range.map(|x| f64::from(u8::from(x > 0.5)));
     let (report, explained) = fit(&entropy, 1e-2, 100, &binary);
@@ -66,7 +66,7 @@ fn a_model_worse_than_the_mean_says_so() {
     let sigmoid = SparseAutoencoder::builder().layers([6, 12]).penalty(());
     let entropy = sigmoid
         .clone()
-        .reconstruction(Reconstruction::BinaryCrossEntropy);
+        .reconstruction(ReconstructionLoss::BinaryCrossEntropy);
     let nested = linear()
         .hidden_activation(Activation::BatchTopK(2))
         .penalty(())

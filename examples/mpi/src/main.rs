@@ -141,5 +141,5 @@ fn difference(a: &SparseAutoencoder<f32>, b: &SparseAutoencoder<f32>) -> f32 {
 fn patches() -> Result<DMatrix<f32>, Box<dyn Error>> {
     let photographs = photographs::load()?;
     let patches = photographs::patches(&photographs, PATCH, PATCHES, 1)?;
-    Ok(patches.map(|grey| 0.1 + 0.8 * grey))
+    Ok(patches.map(|gray| 0.1 + 0.8 * gray))
 }

@@ -77,13 +77,13 @@ fn main() -> Result<(), Box<dyn Error>> {
         budget
     };
     let seeds = report::seeds(&arguments.collect::<Vec<_>>(), &[1])?;
-    let visible = task.training.nrows();
+    let input_size = task.training.nrows();
     println!(
-        "{}: {} samples to train on, {} to test, {visible} entries, {} hidden units, {} steps",
+        "{}: {} samples to train on, {} to test, {input_size} entries, {} hidden units, {} steps",
         task.name,
         task.training.ncols(),
         task.test.ncols(),
-        budget.width * visible,
+        budget.width * input_size,
         budget.steps
     );
 
@@ -117,7 +117,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     for (name, auxiliary) in [("TopK", false), ("TopK, AuxK", true)] {
         for &seed in &seeds {
             let mut setting = setting(&task, &budget, budget.active[budget.active.len() / 2], seed);
-            setting.hidden = budget.overcomplete * visible;
+            setting.hidden = budget.overcomplete * input_size;
             if !auxiliary {
                 setting.dead_units = None;
             }
@@ -125,22 +125,22 @@ fn main() -> Result<(), Box<dyn Error>> {
             table.add(name, [scores.l0, scores.fvu, scores.dead, seconds]);
         }
     }
-    println!("{} hidden units\n{table}", budget.overcomplete * visible);
+    println!("{} hidden units\n{table}", budget.overcomplete * input_size);
     Ok(())
 }
 
 fn setting(task: &Task, budget: &Budget, active: usize, seed: u64) -> Setting {
-    let visible = task.training.nrows();
+    let input_size = task.training.nrows();
     Setting {
-        visible,
-        hidden: budget.width * visible,
+        input_size,
+        hidden: budget.width * input_size,
         active,
         steps: budget.steps,
         learning_rate: LEARNING_RATE,
         bandwidth: 1.0,
         // A unit is dead after one pass without an activation.
         dead_units: Some(
-            DeadUnits::after(task.training.ncols()).auxiliary(visible / 2, 1.0 / 32.0),
+            DeadUnits::after(task.training.ncols()).auxiliary(input_size / 2, 1.0 / 32.0),
         ),
         seed,
     }
@@ -156,7 +156,7 @@ fn fit_and_score(
     let training = &task.training;
     let mut rng = Xoshiro256PlusPlus::seed_from_u64(setting.seed);
     let mut order = (0..training.ncols()).collect::<Vec<_>>();
-    let mut batch = DMatrix::zeros(setting.visible, BATCH.min(training.ncols()));
+    let mut batch = DMatrix::zeros(setting.input_size, BATCH.min(training.ncols()));
     let mut next = order.len();
 
     let start = Instant::now();
@@ -192,7 +192,7 @@ fn fit_and_score(
 fn draw(curves: Vec<Curve>) -> Result<(), Box<dyn Error>> {
     chart::curves::panels(
         Path::new("out/activations.svg"),
-        "Reconstruction by a few active units",
+        "ReconstructionLoss by a few active units",
         Axis::logarithmic("active units, L0"),
         &[Panel {
             axis: Axis::linear("FVU"),

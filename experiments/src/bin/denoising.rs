@@ -32,7 +32,7 @@ use experiments::{digits, mnist, probe};
 use sparse_autoencoder::metrics::ReconstructionMetrics;
 use sparse_autoencoder::nalgebra::DMatrix;
 use sparse_autoencoder::{
-    Activation, Adam, Corruption, Reconstruction, Schedule, SparseAutoencoder, Trainer,
+    Activation, Adam, Corruption, ReconstructionLoss, Schedule, SparseAutoencoder, Trainer,
 };
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
@@ -197,7 +197,7 @@ fn fit(
     let mut model = SparseAutoencoder::builder()
         .layers([settings.side.pow(2), settings.hidden])
         .hidden_activation(Activation::Relu)
-        .reconstruction(Reconstruction::BinaryCrossEntropy)
+        .reconstruction(ReconstructionLoss::BinaryCrossEntropy)
         .penalty(())
         .seed(seed)
         .build()?;

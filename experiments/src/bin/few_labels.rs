@@ -200,12 +200,12 @@ fn compare(training: &Labeled, test: &Labeled, settings: &Settings, seeds: &[u64
 }
 
 fn autoencoder(
-    visible: usize,
+    input_size: usize,
     settings: &Settings,
     seed: u64,
 ) -> std::result::Result<SparseAutoencoder<f32>, sparse_autoencoder::Error> {
     SparseAutoencoder::builder()
-        .layers([visible, settings.hidden])
+        .layers([input_size, settings.hidden])
         .hidden_activation(Activation::WinnerTakeAll(settings.lifetime_sparsity))
         .output_activation(Activation::Identity)
         .initialization(Initialization::TransposedDecoder)

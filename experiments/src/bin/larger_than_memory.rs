@@ -45,9 +45,9 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 fn run(path: &Path, compare: bool) -> Result<(), Box<dyn Error>> {
     let file = NpyFile::<f32>::open(path)?;
-    let (count, visible) = (file.count(), file.entries());
+    let (count, input_size) = (file.count(), file.entries());
     let size = megabytes(std::fs::metadata(path)?.len());
-    println!("{count} samples of {visible} entries, {size:.0} MB");
+    println!("{count} samples of {input_size} entries, {size:.0} MB");
     epoch(&file)?; // puts the file into the system's cache, if it fits
     let seconds = epoch(&file)?;
     println!("from the file: {:.0} samples/s", rate(count, seconds));
@@ -73,7 +73,7 @@ fn run(path: &Path, compare: bool) -> Result<(), Box<dyn Error>> {
         );
     }
 
-    let mut sae = model(visible)?;
+    let mut sae = model(input_size)?;
     let steps = count.div_ceil(BATCH);
     let mut trainer = Trainer::new(Adam::new(1e-3)?)
         .schedule(Schedule::linear(0.0))
@@ -113,9 +113,9 @@ fn draw(losses: &[f64]) -> Result<(), Box<dyn Error>> {
     )
 }
 
-fn model(visible: usize) -> Result<SparseAutoencoder<f32>, sparse_autoencoder::Error> {
+fn model(input_size: usize) -> Result<SparseAutoencoder<f32>, sparse_autoencoder::Error> {
     SparseAutoencoder::builder()
-        .layers([visible, HIDDEN])
+        .layers([input_size, HIDDEN])
         .penalty(KlDivergence)
         .sparsity_target(0.05)
         .penalty_weight(0.1)
@@ -139,11 +139,11 @@ fn write_digits() -> Result<PathBuf, Box<dyn Error>> {
     } else {
         250
     };
-    let (count, visible) = (usize::from(copies) * digits.ncols(), digits.nrows());
+    let (count, input_size) = (usize::from(copies) * digits.ncols(), digits.nrows());
     let path = std::env::temp_dir().join(format!("digits-{}.npy", std::process::id()));
     let mut file = BufWriter::new(File::create_new(&path)?);
     let header =
-        format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({count}, {visible}), }}\n");
+        format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({count}, {input_size}), }}\n");
     file.write_all(b"\x93NUMPY\x01\x00")?;
     file.write_all(&u16::try_from(header.len())?.to_le_bytes())?;
     file.write_all(header.as_bytes())?;

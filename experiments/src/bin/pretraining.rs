@@ -207,13 +207,13 @@ fn on_pixels(
 }
 
 fn autoencoder(
-    visible: usize,
+    input_size: usize,
     hidden: usize,
     settings: Settings,
     seed: u64,
 ) -> Result<SparseAutoencoder<f32>, sparse_autoencoder::Error> {
     SparseAutoencoder::builder()
-        .layers([visible, hidden])
+        .layers([input_size, hidden])
         .sparsity_target(settings.sparsity_target)
         .penalty_weight(settings.penalty_weight)
         .weight_decay(settings.weight_decay)

@@ -34,7 +34,7 @@ use sparse_autoencoder::DeadUnits;
 use sparse_autoencoder::metrics::DictionaryMetrics;
 
 const RECIPE: Recipe = Recipe {
-    visible: 128,
+    input_size: 128,
     features: 1024,
     roots: 32,
     branching: 4,
@@ -162,7 +162,7 @@ fn compare(seed: u64, steps: usize, test: usize) -> Result<Vec<Run>, Box<dyn Err
 
     let run = |variant| {
         let setting = Setting {
-            visible: RECIPE.visible,
+            input_size: RECIPE.input_size,
             hidden: HIDDEN,
             active: ACTIVE,
             steps,

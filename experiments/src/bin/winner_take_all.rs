@@ -197,7 +197,7 @@ fn deformed(digit: &DVector<f32>, rng: &mut Xoshiro256PlusPlus) -> DVector<f32> 
     );
 
     let size = digits::SIZE;
-    let centre = Vector2::repeat((size - 1) as f32 / 2.0);
+    let center = Vector2::repeat((size - 1) as f32 / 2.0);
     let pixel = |column: f32, row: f32| {
         let inside = |at: f32| (0.0..size as f32).contains(&at);
         if inside(column) && inside(row) {
@@ -208,7 +208,7 @@ fn deformed(digit: &DVector<f32>, rng: &mut Xoshiro256PlusPlus) -> DVector<f32> 
     };
     DVector::from_fn(size * size, |index, _| {
         let to = Vector2::new((index % size) as f32, (index / size) as f32);
-        let from = map * (to - centre) + centre + shift;
+        let from = map * (to - center) + center + shift;
         let (low, part) = (from.map(f32::floor), from.map(|at| at - at.floor()));
         let row = |row| (1.0 - part.x) * pixel(low.x, row) + part.x * pixel(low.x + 1.0, row);
         (1.0 - part.y) * row(low.y) + part.y * row(low.y + 1.0)

@@ -135,7 +135,7 @@ impl<'m, T: Real> AnomalyDetectorBuilder<'m, T> {
         &self,
         samples: DMatrixView<'_, T>,
     ) -> Result<(DMatrix<T>, Vec<usize>, Scaler<T>), Error> {
-        check_rows(samples, self.model.layout().visible(), SAMPLES[1])?;
+        check_rows(samples, self.model.layout().input_size(), SAMPLES[1])?;
         let split = self.calibration_split;
         require(
             (0.0..1.0).contains(&split),
@@ -158,7 +158,7 @@ impl<'m, T: Real> AnomalyDetectorBuilder<'m, T> {
                 actual: 0,
             });
         }
-        check_batch(samples, self.model.layout().visible(), SAMPLES)?;
+        check_batch(samples, self.model.layout().input_size(), SAMPLES)?;
 
         let mut order: Vec<usize> = (0..samples.ncols()).collect();
         if !calibrates_on_training {

@@ -41,7 +41,7 @@ impl<T: Real> SoftmaxClassifier<T> {
         };
         let top = |sizes: &[(usize, usize, Activation)]| sizes.last().map(|&(_, above, _)| above);
         for autoencoder in autoencoders {
-            let input = autoencoder.layout().visible();
+            let input = autoencoder.layout().input_size();
             check(top(&sizes), input, "input size of a stacked autoencoder")?;
             if autoencoder.layout().has_blocks() {
                 return Err(Error::Incompatible {

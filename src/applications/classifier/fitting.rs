@@ -89,7 +89,7 @@ pub(super) fn fit<T: Real>(
     if let Some(threads) = engine.threads {
         workspace = workspace.with_threads(threads);
     }
-    let mut held_out = Labelled::default();
+    let mut held_out = Labeled::default();
     held_out.gather(samples, labels, &chosen);
     let mut progress = Progress::new(parameters, order, batches);
     progress.reserve(&engine.settings);
@@ -98,7 +98,7 @@ pub(super) fn fit<T: Real>(
         workspace,
         samples,
         labels,
-        batch: Labelled::default(),
+        batch: Labeled::default(),
         held_out,
         observer,
     };
@@ -114,12 +114,12 @@ pub(super) fn fit<T: Real>(
 
 /// Copies of some samples and their labels.
 #[derive(Debug)]
-struct Labelled<T> {
+struct Labeled<T> {
     values: Vec<T>,
     labels: Vec<usize>,
 }
 
-impl<T> Default for Labelled<T> {
+impl<T> Default for Labeled<T> {
     fn default() -> Self {
         Self {
             values: Vec::new(),
@@ -128,7 +128,7 @@ impl<T> Default for Labelled<T> {
     }
 }
 
-impl<T: Real> Labelled<T> {
+impl<T: Real> Labeled<T> {
     fn gather(&mut self, samples: DMatrixView<'_, T>, labels: &[usize], chosen: &[usize]) {
         self.values.clear();
         self.labels.clear();
@@ -150,8 +150,8 @@ struct Fit<'a, T: Real, O> {
     workspace: ClassifierWorkspace<T>,
     samples: DMatrixView<'a, T>,
     labels: &'a [usize],
-    batch: Labelled<T>,
-    held_out: Labelled<T>,
+    batch: Labeled<T>,
+    held_out: Labeled<T>,
     observer: O,
 }
 
@@ -187,7 +187,7 @@ impl<T: Real, O: FnMut(&ClassifierEpoch<'_, T>) -> ControlFlow<()>> Learner<T> f
     }
 
     fn validate(&mut self) -> Result<Option<ClassifierLoss<T>>, Error> {
-        let Labelled { labels, .. } = &self.held_out;
+        let Labeled { labels, .. } = &self.held_out;
         if labels.is_empty() {
             return Ok(None);
         }

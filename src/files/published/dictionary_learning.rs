@@ -183,7 +183,7 @@ fn load_with<T: Real>(
             "r_mag",
             "threshold",
         ],
-        visible: trainer
+        input_size: trainer
             .count("activation_dim")?
             .map(|size| ("activation_dim", size)),
         hidden: trainer.count("dict_size")?.map(|size| ("dict_size", size)),
@@ -268,7 +268,7 @@ pub fn save<T: Real>(
     else {
         return layer.refuse_activation(folder, "dictionary_learning");
     };
-    let (d, n) = (layer.visible, layer.hidden);
+    let (d, n) = (layer.input_size, layer.hidden);
     let (mut parts, decoder_bias, blocks) = match dictionary {
         Dictionary::JumpReluAutoEncoder => {
             let parts = vec![

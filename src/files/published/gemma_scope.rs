@@ -74,7 +74,7 @@ pub fn load<T: Real>(path: impl AsRef<Path>) -> Result<Loaded<T>, Error> {
         output_scale: 1.0,
         unused: &[],
         of_layout: &["affine_skip_connection", "W_skip", "w_skip"],
-        visible: None,
+        input_size: None,
         hidden: None,
     };
     published.load(&mut tensors, &config, Vec::new())
@@ -117,7 +117,7 @@ pub fn save_second<T: Real>(
     let parts = parts(model, &folder.join(WEIGHTS), ["w_enc", "w_dec"])?;
     let config = json!({
         "architecture": "jump_relu",
-        "width": model.layout().hidden(),
+        "width": model.layout().hidden_size(),
     });
     write_both(folder, WEIGHTS, "config.json", &config, |out| {
         write(out, &[], &parts)
@@ -130,7 +130,7 @@ fn parts<'a, T: Real>(
     [encoder, decoder]: [&str; 2],
 ) -> Result<[Part<'a, T>; 5], Error> {
     let layer = OneLayer::of(model, path, "Gemma Scope")?;
-    let (d, n) = (layer.visible, layer.hidden);
+    let (d, n) = (layer.input_size, layer.hidden);
     let thresholds = match layer.activation {
         Activation::Relu => vec![T::zero(); n],
         Activation::JumpRelu => layer.blocks[0].clone(),

@@ -197,7 +197,7 @@ pub fn load<T: Real>(folder: impl AsRef<Path>) -> Result<Loaded<T>, Error> {
             logarithms[0],
             logarithms[1],
         ],
-        visible: Some(("d_model", d)),
+        input_size: Some(("d_model", d)),
         hidden,
     };
     published.load(&mut tensors, &config, notes)
@@ -323,7 +323,7 @@ fn scales<R: std::io::Read + std::io::Seek>(
 pub fn save<T: Real>(model: &SparseAutoencoder<T>, folder: impl AsRef<Path>) -> Result<(), Error> {
     let folder = folder.as_ref();
     let layer = OneLayer::of(model, folder, "Llama Scope")?;
-    let (d, n) = (layer.visible, layer.hidden);
+    let (d, n) = (layer.input_size, layer.hidden);
     let threshold = match layer.activation {
         Activation::Relu => T::zero(),
         Activation::JumpRelu => layer.blocks[0][0],

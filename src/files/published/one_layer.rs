@@ -10,7 +10,7 @@ use crate::{Activation, Error, Real, SparseAutoencoder};
 #[derive(Debug, Clone)]
 pub(super) struct OneLayer<'a, T> {
     /// d
-    pub(super) visible: usize,
+    pub(super) input_size: usize,
     /// n
     pub(super) hidden: usize,
     /// W, unit by unit
@@ -51,7 +51,7 @@ impl<'a, T: Real> OneLayer<'a, T> {
         };
         let theta = model.parameters().as_slice();
         Ok(Self {
-            visible: blocks.below,
+            input_size: blocks.below,
             hidden: blocks.above,
             encoder_weights: &theta[blocks.encoder_weights.clone()],
             encoder_bias: &theta[blocks.encoder_bias.clone()],
@@ -88,7 +88,7 @@ impl<'a, T: Real> OneLayer<'a, T> {
     pub(super) fn centered_blocks(&self) -> Vec<Vec<T>> {
         let mut blocks = self.blocks.clone();
         if let (false, [first, second]) = (self.centered, &mut blocks[..]) {
-            let units = self.encoder_weights.chunks_exact(self.visible);
+            let units = self.encoder_weights.chunks_exact(self.input_size);
             let shifts: Vec<T> = units.map(|w| T::of(dot(w, self.decoder_bias))).collect();
             let mut own = OwnMut {
                 bias: &mut self.encoder_bias.to_vec(),
@@ -102,7 +102,7 @@ impl<'a, T: Real> OneLayer<'a, T> {
 
     /// Returns `b + sign · Wᵀ c`.
     fn shifted_bias(&self, sign: f64) -> Vec<T> {
-        let units = self.encoder_weights.chunks_exact(self.visible);
+        let units = self.encoder_weights.chunks_exact(self.input_size);
         let shifts = units.map(|w| sign * dot(w, self.decoder_bias));
         let biases = self.encoder_bias.iter().zip(shifts);
         biases.map(|(b, shift)| T::of(b.to_f64() + shift)).collect()

@@ -43,7 +43,7 @@ const BIAS: &str = "b_enc";
 /// # Errors
 ///
 /// [`Error::Io`] if a file cannot be read, [`Error::Malformed`] if it is not what it should be,
-/// [`Error::Unsupported`] for other architectures, and for inputs that are normalised sample by
+/// [`Error::Unsupported`] for other architectures, and for inputs that are normalized sample by
 /// sample (`layer_norm`, `constant_norm_rescale`).
 pub fn load<T: Real>(folder: impl AsRef<Path>) -> Result<Loaded<T>, Error> {
     let folder = folder.as_ref();
@@ -67,7 +67,7 @@ pub fn load<T: Real>(folder: impl AsRef<Path>) -> Result<Loaded<T>, Error> {
                 notes.push(transformed(name));
             }
             other => {
-                let why = "each sample is normalised by itself, which is not linear and has no \
+                let why = "each sample is normalized by itself, which is not linear and has no \
                            counterpart in a model of this crate";
                 return config.refuse("normalize_activations", other, why);
             }
@@ -166,7 +166,7 @@ pub fn load<T: Real>(folder: impl AsRef<Path>) -> Result<Loaded<T>, Error> {
             "W_skip",
             "b_dec_out",
         ],
-        visible: Some(("d_in", config.required("d_in", config.count("d_in")?)?)),
+        input_size: Some(("d_in", config.required("d_in", config.count("d_in")?)?)),
         hidden: Some(("d_sae", config.required("d_sae", config.count("d_sae")?)?)),
     };
     published.load(&mut tensors, &config, notes)
@@ -255,7 +255,7 @@ pub fn save_with<T: Real>(
     let Some(names) = Names::find(Project::SaeLens, layer.activation) else {
         return layer.refuse_activation(folder, "SAELens");
     };
-    let (d, n) = (layer.visible, layer.hidden);
+    let (d, n) = (layer.input_size, layer.hidden);
     let mut config = json!({
         "architecture": names.name,
         "d_in": d,

@@ -61,13 +61,13 @@ pub fn load<T: Real>(folder: impl AsRef<Path>) -> Result<Loaded<T>, Error> {
             return config.refuse(flag, "true", why);
         }
     }
-    let visible = config.required("d_in", config.count("d_in")?)?;
+    let input_size = config.required("d_in", config.count("d_in")?)?;
     config.get("expansion_factor");
     let hidden = match config.count("num_latents")?.unwrap_or(0) {
         // It stands for a multiple of d_in.
         0 => {
             let factor = config.count("expansion_factor")?.unwrap_or(32);
-            ("expansion_factor × d_in", factor.saturating_mul(visible))
+            ("expansion_factor × d_in", factor.saturating_mul(input_size))
         }
         units => ("num_latents", units),
     };
@@ -83,7 +83,7 @@ pub fn load<T: Real>(folder: impl AsRef<Path>) -> Result<Loaded<T>, Error> {
         output_scale: 1.0,
         unused: &[],
         of_layout: &["W_skip"],
-        visible: Some(("d_in", visible)),
+        input_size: Some(("d_in", input_size)),
         hidden: Some(hidden),
     };
     published.load(&mut tensors, &config, Vec::new())
@@ -106,7 +106,7 @@ pub fn save<T: Real>(model: &SparseAutoencoder<T>, folder: impl AsRef<Path>) -> 
     let Activation::TopK(k) = layer.activation else {
         return layer.refuse_activation(folder, "sparsify");
     };
-    let (d, n) = (layer.visible, layer.hidden);
+    let (d, n) = (layer.input_size, layer.hidden);
     let config = json!({
         "activation": "topk",
         "expansion_factor": n.div_ceil(d),

@@ -255,7 +255,7 @@ fn write<T: Real>(
     if prepared {
         tensors.optimizer(&optimizer);
     }
-    tensors.counters(state, model.layout().hidden());
+    tensors.counters(state, model.layout().hidden_size());
     if let Some(progress) = progress {
         tensors.progress(progress, &state.idle.history);
     }

@@ -65,7 +65,7 @@ impl<T: Real> Trainer<T> {
         let controller = read_controller(&mut file)?;
         let mut idle = match &settings.dead_units {
             Some(dead_units) if file.has("idle") => {
-                let samples = file.counts("idle", &[model.layout().hidden()])?;
+                let samples = file.counts("idle", &[model.layout().hidden_size()])?;
                 Idle::new(samples, dead_units)
             }
             _ => Idle::default(),

@@ -56,7 +56,7 @@ impl<T: Real> Auxiliary<T> {
 
     /// Whether it is for a model of this layout.
     pub(in crate::training) fn fits(&self, layout: &Layout) -> bool {
-        (self.layout.visible(), self.layout.is_tied()) == (layout.visible(), layout.is_tied())
+        (self.layout.input_size(), self.layout.is_tied()) == (layout.input_size(), layout.is_tied())
     }
 
     /// Returns A and adds its gradient to `gradient`.
@@ -75,25 +75,25 @@ impl<T: Real> Auxiliary<T> {
         if dead.is_empty() {
             return T::zero();
         }
-        let (visible, m) = (self.layout.visible(), input.ncols());
+        let (input_size, m) = (self.layout.input_size(), input.ncols());
         self.layout.resize_hidden(dead.len());
         self.objective.encoder[0] = Activation::TopK(kept.min(dead.len()));
         self.gather(dead, pass);
 
         let minus_m = -T::of_count(m);
-        self.residual.grow(visible * m);
+        self.residual.grow(input_size * m);
         let delta = &workspace.reconstruction[0];
-        for (e, &delta) in self.residual[..visible * m].iter_mut().zip(delta.iter()) {
+        for (e, &delta) in self.residual[..input_size * m].iter_mut().zip(delta.iter()) {
             *e = minus_m * delta;
         }
-        let columns = |entries| DMatrixView::from_slice(entries, visible, m);
+        let columns = |entries| DMatrixView::from_slice(entries, input_size, m);
         let batch = Batch {
             input: if pass.objective.pre_encoder_bias {
-                columns(workspace.centred())
+                columns(workspace.centered())
             } else {
                 input
             },
-            target: columns(&self.residual[..visible * m]),
+            target: columns(&self.residual[..input_size * m]),
             shares: None,
         };
         let of_dead = Pass::training(

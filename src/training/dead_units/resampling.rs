@@ -40,7 +40,7 @@ pub(in crate::training) fn resample<T: Real>(
     let mut cumulated = Vec::with_capacity(candidates.len());
     for chunk in candidates.chunks(CHUNK) {
         let mut errors = DVector::zeros(chunk.len());
-        let mut batch = DMatrix::zeros(model.layout().visible(), chunk.len());
+        let mut batch = DMatrix::zeros(model.layout().input_size(), chunk.len());
         samples.read(chunk, batch.as_mut_slice())?;
         model.reconstruction_errors_into(&batch, &mut errors, workspace)?;
         cumulated.extend(errors.iter().map(|error| error.to_f64()));
@@ -55,7 +55,7 @@ pub(in crate::training) fn resample<T: Real>(
         return Ok(()); // every sample is reconstructed exactly
     }
 
-    let centred = model.has_pre_encoder_bias();
+    let centered = model.has_pre_encoder_bias();
     let (_, parameters) = model.objective_and_parameters();
     let (layout, theta) = parameters.layout_and_theta_mut();
     let blocks = layout.blocks()[0].clone();
@@ -78,7 +78,7 @@ pub(in crate::training) fn resample<T: Real>(
         let sample = candidates[drawn.min(candidates.len() - 1)];
         let mut v = DVector::zeros(rows);
         samples.read(&[sample], v.as_mut_slice())?;
-        if centred {
+        if centered {
             for (v, &c) in v.iter_mut().zip(&theta[blocks.decoder_bias.clone()]) {
                 *v -= c;
             }

@@ -35,7 +35,7 @@ impl Settings {
             });
         };
         require(
-            (k..=layout.hidden()).contains(&from),
+            (k..=layout.hidden_size()).contains(&from),
             "first k of anneal_k",
             "at least the k of the model and at most the number of units",
             f64::of_count(from),

@@ -7,7 +7,7 @@ use crate::common::variants::ACTIVATIONS;
 use sparse_autoencoder::nalgebra::{DMatrix, DVector};
 use sparse_autoencoder::penalty::{self, Scaled};
 use sparse_autoencoder::{
-    Activation, Error, KlDivergence, L0, L1, Penalty, Proportion, Reconstruction,
+    Activation, Error, KlDivergence, L0, L1, Penalty, Proportion, ReconstructionLoss,
     SparseAutoencoder, Stack, TargetL0, gradient_check,
 };
 use std::sync::Arc;
@@ -54,7 +54,7 @@ fn cross_entropy_needs_a_sigmoid_output() {
         Activation::SaturatingLinear,
     ] {
         let build = small::<f64>()
-            .reconstruction(Reconstruction::BinaryCrossEntropy)
+            .reconstruction(ReconstructionLoss::BinaryCrossEntropy)
             .output_activation(activation)
             .build();
         assert_unsupported(build, "BinaryCrossEntropy", activation, "Sigmoid");

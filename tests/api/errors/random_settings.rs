@@ -9,8 +9,8 @@ use sparse_autoencoder::nalgebra::DMatrix;
 use sparse_autoencoder::penalty::Scaled;
 use sparse_autoencoder::{
     Activation, Adam, Corruption, Error, Initialization, KlDivergence, L0, L1, Lbfgs, Penalty,
-    Proportion, Real, Reconstruction, Scaler, Schedule, Sgd, SparseAutoencoder, SquaredDeviation,
-    TargetL0, Trainer,
+    Proportion, Real, ReconstructionLoss, Scaler, Schedule, Sgd, SparseAutoencoder,
+    SquaredDeviation, TargetL0, Trainer,
 };
 use std::fmt::Debug;
 
@@ -151,7 +151,7 @@ fn build<T: Real>(model: &Model) -> Result<SparseAutoencoder<T>, Error> {
         .initialization(model.initialization)
         .seed(model.seed);
     if model.cross_entropy {
-        builder = builder.reconstruction(Reconstruction::BinaryCrossEntropy);
+        builder = builder.reconstruction(ReconstructionLoss::BinaryCrossEntropy);
     }
     if let Some(penalty) = combined_penalty(model.penalty.0, model.penalty.1) {
         builder = builder.penalty(penalty);
@@ -219,8 +219,10 @@ fn outcome<T: Real>(model: &Model, training: &Training) -> Outcome {
     let Ok(mut model) = build::<T>(model) else {
         return Outcome::NotBuilt;
     };
-    let visible = model.layout().visible();
-    let x = DMatrix::from_fn(visible, 9, |i, j| T::of(((3 * i + 2 * j) % 7) as f64 / 6.0));
+    let input_size = model.layout().input_size();
+    let x = DMatrix::from_fn(input_size, 9, |i, j| {
+        T::of(((3 * i + 2 * j) % 7) as f64 / 6.0)
+    });
     let before = bits(&model);
     let fitted = prepare(training).and_then(|mut trainer| trainer.fit(&mut model, &x));
     let theta = model.parameters().as_slice();
@@ -256,8 +258,12 @@ fn outcome<T: Real>(model: &Model, training: &Training) -> Outcome {
 /// Whatever was learned from samples is what the folded model does with those of which they are the scaled
 /// ones, or it is refused by the rule. Exact to 1e-16 times numbers of at most 1e7.
 fn folds<T: Real>(model: &SparseAutoencoder<T>, scaled: &DMatrix<T>) {
-    let visible = scaled.nrows();
-    let vector = |f: fn(f64) -> f64| (0..visible).map(|i| T::of(f(i as f64))).collect::<Vec<_>>();
+    let input_size = scaled.nrows();
+    let vector = |f: fn(f64) -> f64| {
+        (0..input_size)
+            .map(|i| T::of(f(i as f64)))
+            .collect::<Vec<_>>()
+    };
     let scaler = Scaler::new(
         &vector(|i| 3.0 - 2.0 * i),
         &vector(|i| 0.5 + i),

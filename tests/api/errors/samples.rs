@@ -5,7 +5,7 @@
 use super::*;
 use sparse_autoencoder::nalgebra::{DMatrix, DVector};
 use sparse_autoencoder::{
-    Adam, Error, Reconstruction, SparseAutoencoder, SparseHidden, Trainer, Workspace,
+    Adam, Error, ReconstructionLoss, SparseAutoencoder, SparseHidden, Trainer, Workspace,
     gradient_check,
 };
 
@@ -16,7 +16,7 @@ fn every_method_on_samples(
 ) -> Vec<(&'static str, Result<(), Error>)> {
     let (m, ws) = (samples.ncols(), &mut Workspace::new());
     let mut hidden = DMatrix::zeros(4, m);
-    let mut visible = DMatrix::zeros(3, m);
+    let mut input_size = DMatrix::zeros(3, m);
     let mut errors = DVector::zeros(m);
     let mut gradient = vec![0.0; model.layout().len()];
     let unit = |_| ();
@@ -35,7 +35,7 @@ fn every_method_on_samples(
         ("reconstruct", model.reconstruct(samples).map(unit)),
         (
             "reconstruct_into",
-            model.reconstruct_into(samples, &mut visible, ws),
+            model.reconstruct_into(samples, &mut input_size, ws),
         ),
         (
             "reconstruction_errors",
@@ -184,16 +184,16 @@ fn results_of_the_wrong_shape_are_refused_and_left_alone() {
         assert!(hidden.iter().all(|&value| value == 7.0));
     }
     for (shape, expected, actual) in [((4, 5), 3, 4), ((3, 6), 5, 6), ((5, 3), 3, 5)] {
-        let mut visible = DMatrix::from_element(shape.0, shape.1, 7.0);
+        let mut input_size = DMatrix::from_element(shape.0, shape.1, 7.0);
         assert_mismatch(
-            model.decode_into(&h, &mut visible, ws),
+            model.decode_into(&h, &mut input_size, ws),
             "samples",
             expected,
             actual,
         );
-        let reconstruct = model.reconstruct_into(&x, &mut visible, ws);
+        let reconstruct = model.reconstruct_into(&x, &mut input_size, ws);
         assert_mismatch(reconstruct, "reconstructions", expected, actual);
-        assert!(visible.iter().all(|&value| value == 7.0));
+        assert!(input_size.iter().all(|&value| value == 7.0));
     }
     for len in [0, 4, 6] {
         let mut errors = DVector::from_element(len, 7.0);
@@ -213,7 +213,7 @@ fn results_of_the_wrong_shape_are_refused_and_left_alone() {
 #[test]
 fn cross_entropy_needs_data_between_0_and_1() {
     let mut model = small::<f64>()
-        .reconstruction(Reconstruction::BinaryCrossEntropy)
+        .reconstruction(ReconstructionLoss::BinaryCrossEntropy)
         .build()
         .unwrap();
     let before = bits(&model);

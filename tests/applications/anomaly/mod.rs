@@ -25,9 +25,9 @@ fn random<T: Real>(rows: usize, columns: usize, seed: u64) -> DMatrix<T> {
     DMatrix::from_fn(rows, columns, |_, _| T::of(rng.random_range(-1.0..1.0)))
 }
 
-fn model<T: Real>(visible: usize) -> SparseAutoencoder<T> {
+fn model<T: Real>(input_size: usize) -> SparseAutoencoder<T> {
     SparseAutoencoder::builder()
-        .layers([visible, visible + 2])
+        .layers([input_size, input_size + 2])
         .output_activation(Activation::Identity)
         .penalty(())
         .seed(3)
@@ -35,9 +35,9 @@ fn model<T: Real>(visible: usize) -> SparseAutoencoder<T> {
         .unwrap()
 }
 
-fn identity(visible: usize) -> Scaler<f64> {
+fn identity(input_size: usize) -> Scaler<f64> {
     Scaling::identity()
-        .fit(&DMatrix::zeros(visible, 1))
+        .fit(&DMatrix::zeros(input_size, 1))
         .unwrap()
 }
 

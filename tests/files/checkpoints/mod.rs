@@ -41,7 +41,7 @@ impl Drop for Scratch {
     }
 }
 
-const VISIBLE: usize = 5;
+const INPUT: usize = 5;
 const HIDDEN: usize = 8;
 const SAMPLES: usize = 23;
 const BATCH: usize = 6; // four batches of an epoch, not all of one size
@@ -49,7 +49,7 @@ const EPOCHS: usize = 3;
 const STEPS: u64 = 12;
 
 fn samples<T: Real>() -> DMatrix<T> {
-    DMatrix::from_fn(VISIBLE, SAMPLES, |i, j| {
+    DMatrix::from_fn(INPUT, SAMPLES, |i, j| {
         T::of(((i * 31 + j * 17 + 1) as f64 * 0.618_033_988_749_895).fract())
     })
 }
@@ -172,9 +172,7 @@ impl<T: Real> Program<'_, T> {
 }
 
 fn builder<T: Real>() -> SparseAutoencoderBuilder<T> {
-    SparseAutoencoder::builder()
-        .layers([VISIBLE, HIDDEN])
-        .seed(5)
+    SparseAutoencoder::builder().layers([INPUT, HIDDEN]).seed(5)
 }
 
 fn relu<T: Real>() -> SparseAutoencoderBuilder<T> {
@@ -231,7 +229,7 @@ fn models<T: Real>() -> Vec<(&'static str, SparseAutoencoderBuilder<T>)> {
         ("relu, Proportion", relu().penalty(Proportion).tied(true)),
         ("relu, none", relu().penalty(())),
         ("TopK", with(Activation::TopK(2)).matryoshka([3])),
-        ("TopK, few", with(Activation::TopK(2)).layers([VISIBLE, 40])),
+        ("TopK, few", with(Activation::TopK(2)).layers([INPUT, 40])),
         ("TopProportion", with(Activation::TopProportion(0.3))),
         ("WinnerTakeAll", with(Activation::WinnerTakeAll(0.3))),
         (
@@ -248,7 +246,7 @@ fn models<T: Real>() -> Vec<(&'static str, SparseAutoencoderBuilder<T>)> {
         ("Gated, L1", with(Activation::Gated).penalty(L1)),
         (
             "deep",
-            builder().layers([VISIBLE, HIDDEN, 4]).penalized_layers([1]),
+            builder().layers([INPUT, HIDDEN, 4]).penalized_layers([1]),
         ),
     ]
 }

@@ -131,7 +131,7 @@ fn other_settings_are_refused_by_name() {
         );
     }
     for (setting, given) in [
-        ("model.layers", relu().layers([VISIBLE, 9])),
+        ("model.layers", relu().layers([INPUT, 9])),
         ("model.tied", relu().tied(true)),
         (
             "model.hidden_activations",

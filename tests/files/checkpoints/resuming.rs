@@ -75,7 +75,7 @@ fn every_setting_of_a_trainer_goes_on_from_every_batch() {
         ("set point", relu(), |t| {
             t.set_point(SetPoint::active_units(2.0).gain(0.2))
         }),
-        ("resampling", relu().layers([VISIBLE, 30]), |t| {
+        ("resampling", relu().layers([INPUT, 30]), |t| {
             t.dead_units(DeadUnits::after(5).resampled(1))
         }),
         (
@@ -83,7 +83,7 @@ fn every_setting_of_a_trainer_goes_on_from_every_batch() {
             relu()
                 .hidden_activation(Activation::BatchTopK(1))
                 .penalty(())
-                .layers([VISIBLE, 30])
+                .layers([INPUT, 30])
                 .initialization(Initialization::TransposedDecoder),
             |t| {
                 t.anneal_k(3, 0.5)
@@ -143,7 +143,7 @@ fn a_fit_that_is_done_is_given_more_epochs() {
     ];
     for setting in settings {
         let fit = |epochs, resume, observer: &mut dyn FnMut(usize) -> ControlFlow<()>| {
-            let mut model = relu::<f64>().layers([VISIBLE, 30]).build().unwrap();
+            let mut model = relu::<f64>().layers([INPUT, 30]).build().unwrap();
             let trainer = Trainer::new(Adam::new(0.02).unwrap()).batch_size(BATCH);
             let mut trainer = setting(trainer)
                 .epochs(epochs)

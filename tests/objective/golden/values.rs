@@ -2,13 +2,13 @@
 
 /// Samples are rows.
 pub(crate) const X: [[f64; 3]; 4] = [[0.1, 0.9, 0.3], [0.8, 0.2, 0.5], [0.4, 0.4, 0.9], [0.6, 0.7, 0.1]];
-/// Units x visible.
+/// Units x input.
 pub(crate) const W1: [[f64; 3]; 2] = [[0.2, -0.3, 0.4], [0.5, 0.1, -0.2]];
 /// One per unit.
 pub(crate) const B1: [f64; 2] = [0.05, -0.1];
-/// Visible x units.
+/// Input x units.
 pub(crate) const W2: [[f64; 2]; 3] = [[0.3, -0.6], [0.1, 0.7], [-0.4, 0.2]];
-/// One per visible.
+/// One per input.
 pub(crate) const B2: [f64; 3] = [0.0, 0.1, -0.05];
 /// Weight decay.
 pub(crate) const LAMBDA: f64 = 0.01;
@@ -42,13 +42,13 @@ pub(crate) const KL: [[f64; 4]; 4] = [[0.05, 0.2, 0.09394302602433154, 0.9374999
 pub(crate) const KL_TANH: [f64; 4] = [0.1, -0.5, 0.07246032792714363, 0.39999999999999997];
 /// Samples are rows.
 pub(crate) const TOPK_X: [[f64; 3]; 3] = [[1.0, -0.5, 2.0], [0.3, 1.2, -0.7], [-1.0, 0.8, 0.4]];
-/// Visible x units.
+/// Input x units.
 pub(crate) const TOPK_W_ENC: [[f64; 4]; 3] = [[0.6, -0.2, 0.3, 0.1], [-0.4, 0.5, 0.2, -0.7], [0.8, 0.1, -0.5, 0.4]];
-/// Units x visible.
+/// Units x input.
 pub(crate) const TOPK_W_DEC: [[f64; 3]; 4] = [[0.7, -0.3, 0.6], [-0.1, 0.9, 0.2], [0.4, 0.3, -0.8], [0.2, -0.6, 0.5]];
 /// One per unit.
 pub(crate) const TOPK_B_ENC: [f64; 4] = [0.6, 0.45, 0.5, 0.7];
-/// One per visible; subtracted from the samples, too.
+/// One per input; subtracted from the samples, too.
 pub(crate) const TOPK_B_DEC: [f64; 3] = [0.1, -0.2, 0.05];
 /// Hidden activations.
 pub(crate) const TOPK_F: [[f64; 4]; 3] = [[2.8200000000000003, 0.0, 0.0, 1.78], [0.0, 1.035, 1.2149999999999999, 0.0], [0.0, 1.205, 0.19499999999999995, 0.0]];

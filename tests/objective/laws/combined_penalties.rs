@@ -332,7 +332,7 @@ fn each_hidden_layer_has_its_own_mean() {
         );
     }
 
-    // Only the parameters below a penalised layer feel its penalty.
+    // Only the parameters below a penalized layer feel its penalty.
     let only = |penalized: &[usize], omega| {
         let twin = Twin {
             penalized: penalized.to_vec(),

@@ -5,20 +5,20 @@
 use super::*;
 use crate::twin::matrix;
 use sparse_autoencoder::nalgebra::DMatrix;
-use sparse_autoencoder::{Layer, Parameters, Real, Reconstruction, SparseAutoencoder};
+use sparse_autoencoder::{Layer, Parameters, Real, ReconstructionLoss, SparseAutoencoder};
 
 fn cross_entropy<T: Real>(biases: &[f64]) -> SparseAutoencoder<T> {
     // No weights: the output's pre-activations are its biases.
-    let visible = biases.len();
+    let input_size = biases.len();
     let parameters = Parameters::from_layers(&[Layer {
-        encoder_weights: DMatrix::zeros(visible, 1),
+        encoder_weights: DMatrix::zeros(input_size, 1),
         encoder_bias: vec![T::zero()].into(),
-        decoder_weights: Some(DMatrix::zeros(visible, 1)),
+        decoder_weights: Some(DMatrix::zeros(input_size, 1)),
         decoder_bias: biases.iter().map(|&b| T::of(b)).collect::<Vec<_>>().into(),
     }]);
     SparseAutoencoder::builder()
         .parameters(parameters.unwrap())
-        .reconstruction(Reconstruction::BinaryCrossEntropy)
+        .reconstruction(ReconstructionLoss::BinaryCrossEntropy)
         .penalty(())
         .build()
         .unwrap()

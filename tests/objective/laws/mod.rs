@@ -16,7 +16,7 @@ use crate::twin::{Omega, Stream, Twin, matrix};
 use sparse_autoencoder::nalgebra::DMatrix;
 use sparse_autoencoder::penalty::Scaled;
 use sparse_autoencoder::{
-    Activation, KlDivergence, L1, Loss, Penalty, Proportion, Real, Reconstruction,
+    Activation, KlDivergence, L1, Loss, Penalty, Proportion, Real, ReconstructionLoss,
     SparseAutoencoder, SparseAutoencoderBuilder, SquaredDeviation, Workspace,
 };
 use std::sync::Arc;
@@ -49,7 +49,7 @@ fn twin(sizes: &[usize], tied: bool, hidden: Activation, omega: Omega) -> Twin {
         tied,
         hidden: vec![hidden; sizes.len() - 1],
         output: Activation::Sigmoid,
-        reconstruction: Reconstruction::SquaredError,
+        reconstruction: ReconstructionLoss::SquaredError,
         omega,
         target: 0.3125,
         penalty_weight: 0.75,
@@ -58,10 +58,10 @@ fn twin(sizes: &[usize], tied: bool, hidden: Activation, omega: Omega) -> Twin {
     }
 }
 
-fn samples(visible: usize, count: usize) -> Vec<Vec<f64>> {
+fn samples(input_size: usize, count: usize) -> Vec<Vec<f64>> {
     let mut stream = Stream(23);
     (0..count)
-        .map(|_| (0..visible).map(|_| stream.unit()).collect())
+        .map(|_| (0..input_size).map(|_| stream.unit()).collect())
         .collect()
 }
 

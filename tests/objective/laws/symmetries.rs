@@ -6,8 +6,8 @@ use super::*;
 use crate::twin::{Omega, Stream, matrix};
 use sparse_autoencoder::nalgebra::DMatrix;
 use sparse_autoencoder::{
-    Activation, L0, L1, Layout, Penalty, Real, Reconstruction, SparseAutoencoder, SquaredDeviation,
-    TargetL0,
+    Activation, L0, L1, Layout, Penalty, Real, ReconstructionLoss, SparseAutoencoder,
+    SquaredDeviation, TargetL0,
 };
 use std::sync::Arc;
 
@@ -133,7 +133,7 @@ fn gradients_in_f32_agree_with_those_in_f64() {
                     for output in 0..6 {
                         twin.output = ACTIVATIONS[output % 5];
                         if output == 5 {
-                            twin.reconstruction = Reconstruction::BinaryCrossEntropy;
+                            twin.reconstruction = ReconstructionLoss::BinaryCrossEntropy;
                         }
                         let expected = twin.evaluate::<f32>(&plain);
                         let sharp = 4096.0 * f64::from(f32::EPSILON);

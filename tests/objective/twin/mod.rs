@@ -16,7 +16,7 @@ use std::cell::Cell;
 pub(crate) use ball::Ball;
 use sparse_autoencoder::nalgebra::DMatrix;
 use sparse_autoencoder::{
-    Activation, KlDivergence, L1, Layout, Parameters, Proportion, Real, Reconstruction,
+    Activation, KlDivergence, L1, Layout, Parameters, Proportion, Real, ReconstructionLoss,
     SparseAutoencoder, SquaredDeviation,
 };
 
@@ -30,7 +30,7 @@ pub(crate) struct Twin {
     /// of each hidden layer, the outermost first
     pub(crate) hidden: Vec<Activation>,
     pub(crate) output: Activation,
-    pub(crate) reconstruction: Reconstruction,
+    pub(crate) reconstruction: ReconstructionLoss,
     pub(crate) omega: Omega,
     pub(crate) target: f64,
     pub(crate) penalty_weight: f64,
@@ -426,7 +426,7 @@ impl Twin {
                 let (x, x_hat, z) = (x[i][k], r[0][i][k], z[i][k]);
                 let e = x_hat - x;
                 match self.reconstruction {
-                    Reconstruction::BinaryCrossEntropy => {
+                    ReconstructionLoss::BinaryCrossEntropy => {
                         losses.push(z.softplus() - x * z);
                         delta_r[0][i].push(per_sample * e);
                     }

@@ -8,7 +8,7 @@ use sparse_autoencoder::{
     Trainer, Workspace,
 };
 
-fn assert_minimises_the_bowl<T: Real>() {
+fn assert_minimizes_the_bowl<T: Real>() {
     for mut optimizer in all::<T>() {
         let mut theta = [T::of(1.0), T::of(-2.0)];
         optimizer.reset(2);
@@ -22,9 +22,9 @@ fn assert_minimises_the_bowl<T: Real>() {
 }
 
 #[test]
-fn every_optimizer_minimises_a_bowl_in_both_scalars() {
-    assert_minimises_the_bowl::<f32>();
-    assert_minimises_the_bowl::<f64>();
+fn every_optimizer_minimizes_a_bowl_in_both_scalars() {
+    assert_minimizes_the_bowl::<f32>();
+    assert_minimizes_the_bowl::<f64>();
 }
 
 #[test]

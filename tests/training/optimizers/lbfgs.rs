@@ -4,8 +4,8 @@ use super::*;
 use sparse_autoencoder::{Adam, Error, Lbfgs, Optimizer, Sgd};
 
 #[test]
-fn lbfgs_minimises_rosenbrock() {
-    let run = minimise(strict(), &[-1.2, 1.0], rosenbrock);
+fn lbfgs_minimizes_rosenbrock() {
+    let run = minimize(strict(), &[-1.2, 1.0], rosenbrock);
     assert!(gradient_norm(&run.theta, rosenbrock) < 1e-8);
     assert_close(&run.theta, &[1.0; 2], 1e-8);
     assert!(run.evaluations <= 60, "{} evaluations", run.evaluations);
@@ -13,7 +13,7 @@ fn lbfgs_minimises_rosenbrock() {
     let start: Vec<f64> = (0..20)
         .map(|i| if i % 2 == 0 { -1.2 } else { 1.0 })
         .collect();
-    let run = minimise(strict(), &start, rosenbrock);
+    let run = minimize(strict(), &start, rosenbrock);
     assert!(gradient_norm(&run.theta, rosenbrock) < 1e-8);
     assert!(run.evaluations <= 250, "{} evaluations", run.evaluations);
 }
@@ -31,8 +31,8 @@ fn ill_conditioned(x: &[f64], gradient: &mut [f64]) -> f64 {
 }
 
 #[test]
-fn lbfgs_minimises_an_ill_conditioned_quadratic() {
-    let run = minimise(strict(), &[1.0; 100], ill_conditioned);
+fn lbfgs_minimizes_an_ill_conditioned_quadratic() {
+    let run = minimize(strict(), &[1.0; 100], ill_conditioned);
     assert!(gradient_norm(&run.theta, ill_conditioned) < 1e-8);
     // L-BFGS-B of SciPy 1.17.1 with as long a history takes 13034.
     assert!(run.evaluations <= 15_000, "{} evaluations", run.evaluations);
@@ -61,7 +61,7 @@ fn logistic(x: &[f64], gradient: &mut [f64]) -> f64 {
 #[test]
 fn a_typical_iteration_of_lbfgs_costs_one_evaluation() {
     let lbfgs = Lbfgs::new().tolerance(1e-7).unwrap();
-    let run = minimise(lbfgs.relative_change(1e-15).unwrap(), &[0.0; 30], logistic);
+    let run = minimize(lbfgs.relative_change(1e-15).unwrap(), &[0.0; 30], logistic);
     assert!(run.last.converged && gradient_norm(&run.theta, logistic) < 1e-6);
     let mean = run.evaluations as f64 / run.steps as f64;
     assert!(mean <= 1.3, "{} / {}", run.evaluations, run.steps);
@@ -78,7 +78,7 @@ fn lbfgs_steps_back_from_where_the_objective_is_not_finite() {
         }
         value
     };
-    let run = minimise(strict(), &[30.0, 0.01, 5.0], barrier);
+    let run = minimize(strict(), &[30.0, 0.01, 5.0], barrier);
     assert_close(&run.theta, &[1.0; 3], 1e-6);
 
     // −ln(1 − x) − 5x, defined below 1 only, with the minimum at 0.8
@@ -90,7 +90,7 @@ fn lbfgs_steps_back_from_where_the_objective_is_not_finite() {
             f64::INFINITY
         }
     };
-    assert_close(&minimise(strict(), &[-40.0], wall).theta, &[0.8], 1e-6);
+    assert_close(&minimize(strict(), &[-40.0], wall).theta, &[0.8], 1e-6);
 }
 
 #[test]
@@ -99,7 +99,7 @@ fn lbfgs_ends_at_the_best_point_of_a_slope_that_falls_off_a_cliff() {
         gradient[0] = -1.0;
         if x[0] <= 3.0 { -x[0] } else { f64::NAN }
     };
-    let run = minimise(strict(), &[0.0], cliff);
+    let run = minimize(strict(), &[0.0], cliff);
     assert!(
         run.theta[0] <= 3.0 && run.theta[0] > 2.99,
         "{:?}",

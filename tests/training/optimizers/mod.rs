@@ -37,7 +37,7 @@ struct Run {
 }
 
 /// Steps until convergence, and checks on the way that no step ends at a larger loss.
-fn minimise(
+fn minimize(
     mut lbfgs: Lbfgs<f64>,
     start: &[f64],
     mut f: impl FnMut(&[f64], &mut [f64]) -> f64,

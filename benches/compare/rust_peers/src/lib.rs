@@ -27,7 +27,7 @@ pub const LEARNING_RATE: f64 = 1e-9;
 pub const BETAS: (f64, f64) = (0.9, 0.999);
 pub const EPSILON: f64 = 1e-8;
 
-/// A model, a batch, and an optimiser in the terms of one library.
+/// A model, a batch, and an optimizer in the terms of one library.
 pub trait Peer: Sized {
     fn new(start: Start) -> Outcome<Self>;
 
@@ -41,14 +41,14 @@ pub trait Peer: Sized {
 /// Where everyone starts: matrices by rows, the weights as inputs x outputs.
 pub struct Start {
     pub samples: usize,
-    pub visible: usize,
+    pub input_size: usize,
     pub hidden: usize,
-    /// samples x visible
+    /// samples x input
     pub x: Vec<f32>,
-    /// visible x hidden
+    /// input x hidden
     pub w: Vec<f32>,
     pub b: Vec<f32>,
-    /// hidden x visible
+    /// hidden x input
     pub d: Vec<f32>,
     pub c: Vec<f32>,
 }
@@ -56,23 +56,23 @@ pub struct Start {
 impl Start {
     fn new(shape: &str) -> Outcome<Self> {
         let sizes: Vec<usize> = shape.split('x').map(str::parse).collect::<Result<_, _>>()?;
-        let [samples, visible, hidden] = sizes[..] else {
-            return Err(format!("'{shape}' is no samples x visible x hidden").into());
+        let [samples, input_size, hidden] = sizes[..] else {
+            return Err(format!("'{shape}' is no samples x input x hidden").into());
         };
-        let half = (6.0 / (visible + hidden + 1) as f64).sqrt() as f32;
+        let half = (6.0 / (input_size + hidden + 1) as f64).sqrt() as f32;
         // In the common formula a hidden unit's weights are next to each other, in both matrices.
-        let units = spread(2, visible * hidden, half);
-        let column = |row: usize| (0..hidden).map(move |unit| unit * visible + row);
-        let w = (0..visible).flat_map(column).map(|at| units[at]).collect();
+        let units = spread(2, input_size * hidden, half);
+        let column = |row: usize| (0..hidden).map(move |unit| unit * input_size + row);
+        let w = (0..input_size).flat_map(column).map(|at| units[at]).collect();
         Ok(Self {
             samples,
-            visible,
+            input_size,
             hidden,
-            x: uniform(1, samples * visible),
+            x: uniform(1, samples * input_size),
             w,
             b: spread(3, hidden, 0.05),
-            d: spread(4, visible * hidden, half),
-            c: spread(5, visible, 0.05),
+            d: spread(4, input_size * hidden, half),
+            c: spread(5, input_size, 0.05),
         })
     }
 

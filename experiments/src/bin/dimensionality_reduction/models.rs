@@ -135,7 +135,7 @@ pub(crate) fn sparse(
     Ok(sae)
 }
 
-/// Visible, hidden, and code.
+/// Input, hidden, and code.
 fn sizes(samples: &DMatrix<f32>, settings: Settings, units: usize) -> Vec<usize> {
     [&[samples.nrows()], settings.hidden, &[units]].concat()
 }

@@ -39,7 +39,7 @@ impl Autoencoder {
 
 struct Burn {
     x: Tensor<2>,
-    /// Absent only while the optimiser has it.
+    /// Absent only while the optimizer has it.
     model: Option<Autoencoder>,
     optimizer: ModuleOptimizer,
 }
@@ -53,7 +53,7 @@ impl Burn {
 impl Peer for Burn {
     fn new(start: Start) -> Outcome<Self> {
         let device = Device::flex().autodiff();
-        let (visible, hidden) = (start.visible, start.hidden);
+        let (input_size, hidden) = (start.input_size, start.hidden);
         let matrix = |values: Vec<f32>, rows: usize, columns: usize| {
             Tensor::<2>::from_data(TensorData::new(values, [rows, columns]), &device)
         };
@@ -66,8 +66,8 @@ impl Peer for Burn {
             }
         };
         let model = Autoencoder {
-            encoder: linear(matrix(start.w, visible, hidden), start.b),
-            decoder: linear(matrix(start.d, hidden, visible), start.c),
+            encoder: linear(matrix(start.w, input_size, hidden), start.b),
+            decoder: linear(matrix(start.d, hidden, input_size), start.c),
         };
         let adam = AdamConfig::new()
             .with_beta_1(BETAS.0 as f32)
@@ -77,7 +77,7 @@ impl Peer for Burn {
         let weights = ParamGroup::from_ids(vec![model.encoder.weight.id, model.decoder.weight.id]);
         let decayed = adam.clone().with_weight_decay(Some(decay)).build();
         Ok(Self {
-            x: matrix(start.x, start.samples, visible),
+            x: matrix(start.x, start.samples, input_size),
             model: Some(model),
             optimizer: adam.init().with_group(weights, decayed, None),
         })
@@ -92,7 +92,7 @@ impl Peer for Burn {
         Ok(())
     }
 
-    /// The optimiser adds the decay to the gradient of the weights, so here it is added by hand.
+    /// The optimizer adds the decay to the gradient of the weights, so here it is added by hand.
     fn objective_and_gradient(&self) -> Outcome<(f64, Vec<Vec<f32>>)> {
         let loss = self.model().loss(self.x.clone());
         let gradients = loss.backward();

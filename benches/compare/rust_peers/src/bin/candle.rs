@@ -53,12 +53,12 @@ impl Candle {
 
 impl Peer for Candle {
     fn new(start: Start) -> Outcome<Self> {
-        let (visible, hidden) = (start.visible, start.hidden);
+        let (input_size, hidden) = (start.input_size, start.hidden);
         let cpu = &Device::Cpu;
-        let w = Var::from_vec(start.w, (visible, hidden), cpu)?;
+        let w = Var::from_vec(start.w, (input_size, hidden), cpu)?;
         let b = Var::from_vec(start.b, hidden, cpu)?;
-        let d = Var::from_vec(start.d, (hidden, visible), cpu)?;
-        let c = Var::from_vec(start.c, visible, cpu)?;
+        let d = Var::from_vec(start.d, (hidden, input_size), cpu)?;
+        let c = Var::from_vec(start.c, input_size, cpu)?;
         let settings = ParamsAdamW {
             lr: LEARNING_RATE,
             beta1: BETAS.0,
@@ -68,7 +68,7 @@ impl Peer for Candle {
         };
         let vars = vec![w.clone(), b.clone(), d.clone(), c.clone()];
         Ok(Self {
-            x: Tensor::from_vec(start.x, (start.samples, visible), cpu)?,
+            x: Tensor::from_vec(start.x, (start.samples, input_size), cpu)?,
             w,
             b,
             d,
