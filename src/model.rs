@@ -13,7 +13,7 @@ mod folding;
 
 mod decoder_norm;
 
-mod settings;
+mod accessors;
 
 mod builder;
 mod convention;
@@ -21,6 +21,7 @@ pub(crate) mod initialization;
 pub(crate) mod layer_activations;
 pub(crate) mod layout;
 pub(crate) mod parameters;
+mod settings;
 pub(crate) mod sparse_hidden;
 
 pub use builder::SparseAutoencoderBuilder;

@@ -15,7 +15,7 @@ use crate::Real;
 use crate::linalg::{Scratch, Write};
 use crate::objective::Workspace;
 use crate::sparse::{ActiveUnits, Csc, UnitOperands};
-use crate::units::{Buffers, OwnMut};
+use crate::units::{Buffers, CodesGradient, OwnMut};
 use crate::validate::even_chunk;
 
 /// The hidden layer is used as codes where at most one unit in `SPARSE` is active.
@@ -195,22 +195,17 @@ impl<T: Real> Pass<'_, T> {
         };
         let (own, per_frequency, codes) = (self.own(0), &ws.per_frequency[..n], &mut ws.codes);
         let tied = self.layout.is_tied();
-        let weights = if tied {
+        let decoder = if tied {
             &mut *encoder
         } else {
             &mut rest[..rows * n]
         };
         self.with_units(0, |units| {
-            let gradient = own_gradient;
-            units.backward_codes(
-                &own,
-                per_frequency,
-                &operands,
-                weights,
-                gradient,
-                codes,
-                buffers,
-            );
+            let gradient = CodesGradient {
+                decoder,
+                own: own_gradient,
+            };
+            units.backward_codes(&own, per_frequency, &operands, gradient, codes, buffers);
         });
         let write = if tied { Write::Add } else { Write::Over };
         codes.input_gradient(input, encoder, write, &ws.scratch);

@@ -4,7 +4,7 @@
 //! hⱼᵢ = f(zⱼᵢ),     Δ(H) = ∂J/∂H ⊙ f′(H)
 //! ```
 
-use super::{Arriving, Buffers, Chooses, Own, OwnMut, State, Traits, Units};
+use super::{Arriving, Buffers, Chooses, CodesGradient, Own, OwnMut, State, Traits, Units};
 use crate::linalg::{self, Scalar, Scratch};
 use crate::sparse::{ActiveUnits, UnitOperands};
 use crate::{Activation, Real};
@@ -149,12 +149,11 @@ impl<T: Real> Units<T> for Elementwise {
         _own: &Own<'_, T>,
         _per_frequency: &[T],
         operands: &UnitOperands<'_, T>,
-        weights: &mut [T],
-        gradient: OwnMut<'_, T>,
+        gradient: CodesGradient<'_, T>,
         codes: &mut ActiveUnits<T>,
         buffers: Buffers<'_, T>,
     ) {
-        with_function!(*self, f => backward_codes(f, operands, weights, gradient.bias, codes, buffers.scratch));
+        with_function!(*self, f => backward_codes(f, operands, gradient.decoder, gradient.own.bias, codes, buffers.scratch));
     }
 
     fn infer(&self, own: &Own<'_, T>, z: &mut [T], _state: &mut State, scratch: &mut Scratch<T>) {

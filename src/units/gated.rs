@@ -23,7 +23,9 @@
 //! decoder, and its gradient reaches them; in the paper those norms are 1.
 
 use super::elementwise::Relu;
-use super::{Arriving, Block, Buffers, Chooses, Len, Own, OwnMut, State, Traits, Units};
+use super::{
+    Arriving, Block, Buffers, Chooses, CodesGradient, Len, Own, OwnMut, State, Traits, Units,
+};
 use crate::Real;
 use crate::linalg::{Aligned, Scalar, Scratch, add_column, sum, vectorize};
 use crate::sparse::{ActiveUnits, UnitOperands};
@@ -149,8 +151,7 @@ impl<T: Real> Units<T> for Gated {
         own: &Own<'_, T>,
         _per_frequency: &[T],
         operands: &UnitOperands<'_, T>,
-        weights: &mut [T],
-        gradient: OwnMut<'_, T>,
+        gradient: CodesGradient<'_, T>,
         codes: &mut ActiveUnits<T>,
         buffers: Buffers<'_, T>,
     ) {
@@ -167,9 +168,9 @@ impl<T: Real> Units<T> for Gated {
                 let of_r = of_magnitude * (h - magnitude_bias[j]);
                 (delta, [of_gate, of_r, of_magnitude])
             };
-            let [of_r, of_magnitude_bias] = gradient.blocks;
-            let sums = [gradient.bias, of_r, of_magnitude_bias];
-            codes.backpropagate(operands, weights, sums, rule, scratch);
+            let [of_r, of_magnitude_bias] = gradient.own.blocks;
+            let sums = [gradient.own.bias, of_r, of_magnitude_bias];
+            codes.backpropagate(operands, gradient.decoder, sums, rule, scratch);
         });
     }
 

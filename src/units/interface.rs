@@ -71,22 +71,21 @@ pub(crate) trait Units<T: Real>: Sync {
         arriving.through(super::Selected, h, delta, gradient, buffers.scratch);
     }
 
-    /// The same from the active entries alone, with the gradient of the decoder's weights in `weights`.
+    /// The same from the active entries alone, with the gradient of the decoder's weights.
     fn backward_codes(
         &self,
         _own: &Own<'_, T>,
         _per_frequency: &[T],
         operands: &UnitOperands<'_, T>,
-        weights: &mut [T],
-        gradient: OwnMut<'_, T>,
+        gradient: CodesGradient<'_, T>,
         codes: &mut ActiveUnits<T>,
         buffers: Buffers<'_, T>,
     ) {
         super::elementwise::backward_codes(
             super::Selected,
             operands,
-            weights,
-            gradient.bias,
+            gradient.decoder,
+            gradient.own.bias,
             codes,
             &*buffers.scratch,
         );
@@ -264,6 +263,14 @@ impl<'a, T: Real> Own<'a, T> {
 pub(crate) struct OwnMut<'a, T> {
     pub(crate) bias: &'a mut [T],
     pub(crate) blocks: [&'a mut [T]; 2],
+}
+
+/// The gradient that a backward pass from the active entries writes.
+#[derive(Debug)]
+pub(crate) struct CodesGradient<'a, T> {
+    /// Of the decoder's weights, input size × units.
+    pub(crate) decoder: &'a mut [T],
+    pub(crate) own: OwnMut<'a, T>,
 }
 
 /// The room that a pass lends to the units of a layer.

@@ -18,7 +18,10 @@
 //! derivative by z is the plain one, `1[z > t]`. A threshold is a parameter itself, not its
 //! logarithm. One below 0 counts as 0, and still learns.
 
-use super::{Arriving, Block, Buffers, Chooses, Len, Own, OwnMut, State, Traits, Units, positive};
+use super::{
+    Arriving, Block, Buffers, Chooses, CodesGradient, Len, Own, OwnMut, State, Traits, Units,
+    positive,
+};
 use crate::Real;
 use crate::linalg::{Scratch, add_column, vectorize};
 use crate::sparse::{ActiveUnits, UnitOperands};
@@ -83,8 +86,7 @@ impl<T: Real> Units<T> for JumpRelu {
         own: &Own<'_, T>,
         per_frequency: &[T],
         operands: &UnitOperands<'_, T>,
-        weights: &mut [T],
-        gradient: OwnMut<'_, T>,
+        gradient: CodesGradient<'_, T>,
         codes: &mut ActiveUnits<T>,
         buffers: Buffers<'_, T>,
     ) {
@@ -94,9 +96,9 @@ impl<T: Real> Units<T> for JumpRelu {
             let (delta, threshold) = jump.entry(h, g + p, t, per_frequency);
             (delta, [delta, threshold])
         };
-        let [thresholds, _] = gradient.blocks;
-        let sums = [gradient.bias, thresholds];
-        codes.backpropagate(operands, weights, sums, rule, buffers.scratch);
+        let [thresholds, _] = gradient.own.blocks;
+        let sums = [gradient.own.bias, thresholds];
+        codes.backpropagate(operands, gradient.decoder, sums, rule, buffers.scratch);
     }
 
     fn infer(&self, own: &Own<'_, T>, z: &mut [T], _state: &mut State, scratch: &mut Scratch<T>) {

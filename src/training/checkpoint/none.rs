@@ -9,7 +9,7 @@ use crate::{Error, Real, SparseAutoencoder};
 
 /// Writes no checkpoints.
 #[derive(Debug, Default)]
-pub(in crate::training) struct Checkpoints;
+pub(in crate::training) struct Checkpoints(());
 
 impl Checkpoints {
     pub(in crate::training) fn is_set(&self) -> bool {
