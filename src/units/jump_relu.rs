@@ -205,20 +205,32 @@ fn backpropagate<T: Real>(
         for (column, h) in panel.chunks_exact_mut(rows).zip(h.chunks_exact(rows)) {
             vectorize(
                 #[inline(always)]
-                || {
-                    let of_unit = per_unit.iter().zip(jump.thresholds).zip(jump.per_frequency);
-                    let sums = bias_sums.iter_mut().zip(&mut *threshold_sums);
-                    let entries = column.iter_mut().zip(h);
-                    for (((delta, &h), ((&p, &t), &per_frequency)), (bias_sum, threshold_sum)) in
-                        entries.zip(of_unit).zip(sums)
-                    {
-                        let (d, threshold) = jump.entry(h, *delta + p, positive(t), per_frequency);
-                        *delta = d;
-                        *bias_sum += d;
-                        *threshold_sum += threshold;
-                    }
-                },
+                || backpropagate_column(column, h, per_unit, jump, bias_sums, threshold_sums),
             );
         }
     });
+}
+
+// A function of its own, because the compiler knows only of arguments that they do not overlap.
+#[inline(always)]
+fn backpropagate_column<T: Real>(
+    delta: &mut [T],
+    h: &[T],
+    per_unit: &[T],
+    jump: &Jump<'_, T>,
+    bias_sums: &mut [T],
+    threshold_sums: &mut [T],
+) {
+    let jump = *jump;
+    let of_unit = per_unit.iter().zip(jump.thresholds).zip(jump.per_frequency);
+    let sums = bias_sums.iter_mut().zip(threshold_sums);
+    let entries = delta.iter_mut().zip(h);
+    for (((delta, &h), ((&p, &t), &per_frequency)), (bias_sum, threshold_sum)) in
+        entries.zip(of_unit).zip(sums)
+    {
+        let (d, threshold) = jump.entry(h, *delta + p, positive(t), per_frequency);
+        *delta = d;
+        *bias_sum += d;
+        *threshold_sum += threshold;
+    }
 }
