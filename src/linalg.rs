@@ -9,7 +9,7 @@
 //! | [`gemm`](mod@gemm), [`blocking`], [`packing`], [`micro_kernel`] | the matrix product, after Goto & van de Geijn |
 //! | [`gemv`], [`packed`] | products with few columns |
 //! | [`dot`], [`weighted_sum`], [`transpose`](mod@transpose) | kernels on columns |
-//! | [`elementwise`], [`column_panels`], [`update`](mod@update) | passes over all entries |
+//! | [`entries`], [`column_panels`], [`update`](mod@update) | passes over all entries |
 //! | [`reduce`], [`decay`](mod@decay), [`norm`](mod@norm), [`wide`] | sums, norms, and sums beyond the range of `f64` |
 //! | [`math`] | what a scalar must offer: multiply-add, exponentials, its kernels |
 //! | [`parallel`], [`scratch`], [`aligned`], [`reserve`] | threads and memory |
@@ -19,7 +19,7 @@ mod blocking;
 mod column_panels;
 mod decay;
 mod dot;
-mod elementwise;
+mod entries;
 mod gemm;
 mod gemv;
 mod math;
@@ -38,7 +38,7 @@ pub(crate) mod wide;
 
 pub(crate) use aligned::Aligned;
 pub(crate) use decay::{decay, norm_squared};
-pub(crate) use elementwise::{
+pub(crate) use entries::{
     activate, activate_column, add_column, add_products, axpy, backpropagate, divide_by, multiply,
     residual, subtract,
 };

@@ -3,9 +3,9 @@
 // In the order in which documentation shows their methods.
 mod inference;
 
-mod sparse;
+mod sparse_inference;
 
-mod loss;
+mod evaluation;
 
 mod calibration;
 

@@ -13,7 +13,7 @@ mod winner_take_all;
 
 pub(crate) use elementwise::{Elementwise, Function, with_function};
 pub(crate) use interface::{
-    Arriving, Block, Buffers, Chooses, CodesGradient, Len, Own, OwnMut, PerSample, State, Traits,
+    ActiveGradient, Arriving, Block, Buffers, Chooses, Len, Own, OwnMut, PerSample, State, Traits,
     Units,
 };
 

@@ -156,15 +156,21 @@ pub(super) fn settings<R>(tensors: &Tensors<R>) -> Result<Settings, Error> {
         return Err(unsupported(path, reason));
     }
     let text = metadata("model").unwrap_or_default();
-    let refused = match serde_json::from_str(text) {
-        Ok(settings) => return Ok(settings),
-        Err(error) => error,
-    };
     let mut object = Object::parse(path, text.as_bytes())?;
     let is_first = version == READABLE[0];
     if is_first {
         upgrade(&mut object)?;
     }
+    let start = ["initialization", "seed"]; // of the first version, or not: nothing else depends on them
+    let written = json!(Settings::default());
+    let keys = written.as_object().into_iter().flat_map(|keys| keys.keys());
+    for key in keys.filter(|key| !start.contains(&key.as_str())) {
+        object.required(key, object.get(key))?;
+    }
+    let refused = match serde_json::from_str(text) {
+        Ok(settings) => return Ok(settings),
+        Err(error) => error,
+    };
     let penalty = object.get("penalty").cloned().unwrap_or_default();
     let is_known = Option::<Description>::deserialize(&penalty).is_ok();
     if !is_known {

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::elementwise::axpy;
+use super::entries::axpy;
 use super::parallel::join;
 use super::{Scalar, Scratch, Threads, sum, vectorize};
 use crate::Real;

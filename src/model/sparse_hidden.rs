@@ -1,5 +1,5 @@
 #[cfg(feature = "nalgebra-sparse")]
-mod csc;
+mod nalgebra_csc;
 
 use nalgebra::DMatrix;
 

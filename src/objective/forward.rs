@@ -1,4 +1,4 @@
-//! The forward pass: codes, reconstructions, and what they cost.
+//! The forward pass of the [legend](super): activations and reconstructions.
 
 use nalgebra::DMatrixView;
 
@@ -6,42 +6,49 @@ use super::{Pass, Workspace, matrix, matrix_mut};
 use crate::Real;
 use crate::linalg::{self, Scratch, Write, gemm, gemm_packed, transpose};
 use crate::training::all_reduce::Shares;
-use crate::units::{Buffers, Elementwise, Function, with_function};
+use crate::units::{Buffers, Function, with_function};
 
 impl<T: Real> Pass<'_, T> {
-    /// `H_{l+1} = f(W_lᵀ H_l + b_l)` for every layer, and the means ρ̂. Whether the codes are to be
-    /// used instead of the hidden layer, because so few of its units are active.
+    /// Computes `H_{l+1}` and ρ̂ of every layer.
+    ///
+    /// Returns `true` if few units are active. `ws.active` then holds them.
     pub(super) fn encode(&self, input: DMatrixView<'_, T>, ws: &mut Workspace<T>) -> bool {
         if self.selects_only() {
             self.select(input, ws);
             return true;
         }
-        let m = input.ncols();
-        ws.samples = m;
-        let per_sample = T::one() / T::of_count(m);
-        for (l, blocks) in self.layout.blocks().iter().enumerate() {
-            let (below, above) = ws.hidden.split_at_mut(l);
-            let below = below.last().map_or(input, |h| matrix(h, blocks.below, m));
-            above[0].grow(blocks.above * m);
-            let h = &mut above[0][..blocks.above * m];
-            self.encode_product(l, below, h, &mut ws.scratch);
-            let buffers = Buffers {
-                state: &mut ws.states[l],
-                spare: &mut ws.delta[l],
-                sums: &mut ws.sums,
-                scratch: &mut ws.scratch,
-            };
-            self.with_units(l, |units| units.forward(&self.own(l), h, buffers));
-            let sums = &ws.sums[..=blocks.above];
-            for (mean, &sum) in ws.mean[l].iter_mut().zip(&sums[..blocks.above]) {
-                *mean = sum * per_sample;
-            }
-            ws.active[l] = sums[blocks.above] * per_sample;
+        ws.samples = input.ncols();
+        for l in 0..self.layout.depth() {
+            self.encode_layer(l, input, ws);
         }
-        self.compress_if_sparse(m, ws)
+        self.compress_if_sparse(input.ncols(), ws)
     }
 
-    /// The means of all processes, where there are several.
+    /// `H_{l+1} = f(W_lᵀ H_l + b_l)`, ρ̂, and the mean number of active units.
+    fn encode_layer(&self, l: usize, input: DMatrixView<'_, T>, ws: &mut Workspace<T>) {
+        let (blocks, m) = (&self.layout.blocks()[l], input.ncols());
+        let n = blocks.above;
+        let (below, above) = ws.hidden.split_at_mut(l);
+        let below = below.last().map_or(input, |h| matrix(h, blocks.below, m));
+        above[0].grow(n * m);
+        let h = &mut above[0][..n * m];
+        self.encode_product(l, below, h, &mut ws.scratch);
+        let buffers = Buffers {
+            state: &mut ws.states[l],
+            spare: &mut ws.delta[l],
+            sums: &mut ws.sums,
+            scratch: &mut ws.scratch,
+        };
+        self.with_units(l, |units| units.forward(&self.own(l), h, buffers));
+
+        let per_sample = T::one() / T::of_count(m);
+        for (mean, &sum) in ws.mean[l].iter_mut().zip(&ws.sums[..n]) {
+            *mean = sum * per_sample;
+        }
+        ws.mean_active[l] = ws.sums[n] * per_sample;
+    }
+
+    /// Averages ρ̂ and the number of active units over all processes.
     pub(super) fn average_means(&self, shares: Option<Shares<'_, T>>, ws: &mut Workspace<T>) {
         let Some(shares) = shares.filter(|_| !self.selects_only()) else {
             return;
@@ -49,10 +56,10 @@ impl<T: Real> Pass<'_, T> {
         for (mean, blocks) in ws.mean.iter_mut().zip(self.layout.blocks()) {
             shares.average(&mut mean[..blocks.above]);
         }
-        shares.average(&mut ws.active[..self.layout.depth()]);
+        shares.average(&mut ws.mean_active[..self.layout.depth()]);
     }
 
-    /// `Wᵀ X`
+    /// `Z = W_lᵀ X`
     pub(super) fn encode_product(
         &self,
         l: usize,
@@ -69,12 +76,7 @@ impl<T: Real> Pass<'_, T> {
         }
     }
 
-    /// g of level `l`.
-    pub(super) fn decoder(&self, l: usize) -> Elementwise {
-        self.objective.decoder[l].traits().mirror
-    }
-
-    /// `R = D A + c` without its activation.
+    /// `R = D_l A`
     pub(super) fn decode_product(
         &self,
         l: usize,
@@ -88,7 +90,7 @@ impl<T: Real> Pass<'_, T> {
         gemm(r, Write::Over, d, above, scratch);
     }
 
-    /// `R = g(D A + c)`
+    /// `R = g(D_l A + c_l)`
     pub(super) fn decode_layer(
         &self,
         l: usize,
@@ -100,7 +102,7 @@ impl<T: Real> Pass<'_, T> {
         self.activate_reconstruction(l, above.ncols(), r, scratch);
     }
 
-    /// `R ← g(R + c)`
+    /// `R ← g(R + c_l)`
     pub(super) fn activate_reconstruction(
         &self,
         l: usize,
@@ -114,32 +116,40 @@ impl<T: Real> Pass<'_, T> {
         with_function!(self.decoder(l), g => linalg::activate(r, c, |z| g.value(z), &mut [], scratch));
     }
 
-    /// The decoder down to `Δ(R₀)`, and `1/m Σᵢ ℓ(x̂ᵢ, xᵢ)`, of every prefix where there are some.
-    /// Leaves `Δ(R₀) 1` in the sums.
+    /// Computes `R_l` of every level, and `Δ(R₀)`. Returns `1/m Σᵢ ℓ(x̂ᵢ, xᵢ)`, summed over Matryoshka groups.
+    ///
+    /// Leaves `Δ(R₀) 1` in `ws.sums`.
     pub(super) fn reconstruct(
         &self,
         target: DMatrixView<'_, T>,
         sparse: bool,
         ws: &mut Workspace<T>,
     ) -> T {
-        let (m, depth) = (target.ncols(), self.layout.depth());
-        if !self.objective.matryoshka.is_empty() {
-            return T::of(self.compare_groups(target, sparse, ws) / f64::of_count(m));
-        }
+        let m = target.ncols();
+        let loss = if !self.objective.matryoshka.is_empty() {
+            self.reconstruct_groups(m, sparse, ws);
+            self.compare_groups(target, ws)
+        } else if sparse {
+            let r = &mut ws.reconstruction[0];
+            r.grow(target.len());
+            self.decode_active(&mut r[..target.len()], &ws.active, &mut ws.scratch);
+            self.compare(target, 0, ws)
+        } else {
+            self.decode_levels(m, ws);
+            self.compare(target, 0, ws)
+        };
+        T::of(loss / f64::of_count(m))
+    }
+
+    /// Computes `R_l` of every level, the innermost first. `R₀` is left without bias and activation, for
+    /// [`compare`](Self::compare).
+    fn decode_levels(&self, m: usize, ws: &mut Workspace<T>) {
         for (l, blocks) in self.layout.blocks().iter().enumerate().rev() {
             let (r, above) = ws.reconstruction.split_at_mut(l + 1);
-            let r = &mut r[l];
+            let (r, above) = (&mut r[l], above.first());
             r.grow(blocks.below * m);
-            if sparse {
-                let r = &mut r[..blocks.below * m];
-                self.decode_codes(r, &ws.codes, &mut ws.scratch);
-                continue; // there is but one layer
-            }
-            let above = if l + 1 == depth {
-                &ws.hidden[l]
-            } else {
-                &above[0]
-            };
+            let innermost = l + 1 == self.layout.depth();
+            let above = above.filter(|_| !innermost).unwrap_or(&ws.hidden[l]);
             let above = matrix(above, blocks.above, m);
             if l == 0 {
                 self.decode_product(0, above, r, &mut ws.scratch);
@@ -147,6 +157,5 @@ impl<T: Real> Pass<'_, T> {
                 self.decode_layer(l, above, r, &mut ws.scratch);
             }
         }
-        T::of(self.compare(target, 0, ws) / f64::of_count(m))
     }
 }

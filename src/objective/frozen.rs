@@ -1,12 +1,12 @@
-//! A second reconstruction, through a copy of the decoder that is held constant.
+//! The frozen decoder: a second reconstruction, through a constant copy of the decoder.
 //!
 //! ```text
-//! J has 1/m Σᵢ ℓ(x̂′ᵢ, xᵢ) besides,     X̂′ = g(D′ G + c′),     D′ = D, c′ = c
+//! J has 1/m Σᵢ ℓ(x̂′ᵢ, xᵢ) as a further term,     X̂′ = g(D′ G + c′),     D′ = D, c′ = c
 //! Δ′ = 1/m ∂ℓ/∂x̂′ ⊙ g′
 //! ```
 //!
-//! G is what the units [show](crate::units::Units::seen) in place of H. D′ and c′ do not learn, so Δ′ reaches
-//! the encoder alone.
+//! G is what the penalty [sees](crate::units::Units::seen) in place of H. D′ and c′ are constant, so Δ′
+//! reaches only the encoder.
 
 use nalgebra::DMatrixView;
 
@@ -14,13 +14,14 @@ use super::{Pass, Workspace, matrix};
 use crate::Real;
 
 impl<T: Real> Pass<'_, T> {
-    /// Whether the units learn from a frozen decoder.
+    /// Returns whether the units learn from a frozen decoder.
     pub(super) fn has_frozen(&self) -> bool {
         self.activation(0).traits().frozen
     }
 
-    /// Writes Δ′, and returns the mean of `ℓ(x̂′, x)`; 0 for other units. Needs the room of `R₀`, and leaves the
-    /// sums undefined. Codes of G become codes of H.
+    /// Returns `1/m Σᵢ ℓ(x̂′ᵢ, xᵢ)` and writes Δ′; returns 0 for units without a frozen decoder.
+    ///
+    /// Uses the buffer of `R₀`, and leaves `ws.sums` undefined. Active units of G become those of H.
     pub(super) fn reconstruct_frozen(
         &self,
         target: DMatrixView<'_, T>,
@@ -30,18 +31,16 @@ impl<T: Real> Pass<'_, T> {
         if !self.has_frozen() {
             return T::zero();
         }
-        let (blocks, m) = (&self.layout.blocks()[0], target.ncols());
+        let (n, m) = (self.layout.hidden_size(), target.ncols());
         let r = &mut ws.reconstruction[0];
-        r.grow(blocks.below * m);
+        r.grow(target.len());
         if sparse {
-            let r = &mut r[..blocks.below * m];
-            self.decode_codes(r, &ws.codes, &mut ws.scratch);
-            let h = &ws.hidden[0][..blocks.above * m];
-            ws.codes.revalue(h, blocks.above);
+            let r = &mut r[..target.len()];
+            self.decode_active(r, &ws.active, &mut ws.scratch);
+            ws.active.revalue(&ws.hidden[0][..n * m], n);
         } else {
             let seen = self.seen(0, m, &ws.hidden, &ws.states);
-            let seen = matrix(seen, blocks.above, m);
-            self.decode_product(0, seen, r, &mut ws.scratch);
+            self.decode_product(0, matrix(seen, n, m), r, &mut ws.scratch);
         }
         let loss = self.compare(target, 0, ws);
         std::mem::swap(&mut ws.frozen, &mut ws.reconstruction[0]);

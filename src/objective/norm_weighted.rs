@@ -1,46 +1,58 @@
-//! A penalty on activations that are weighed by the norms of the decoder's columns.
+//! Norm-weighted penalties: activations are weighted by the norms of their decoder columns.
 //!
 //! ```text
 //! h̃ⱼᵢ = hⱼᵢ ‖dⱼ‖,     J has β Ω(H̃) in place of β Ω(H)
 //! ∂J/∂hⱼᵢ = … + ‖dⱼ‖ g̃ⱼᵢ,     ∂J/∂dⱼ = … + (Σᵢ hⱼᵢ g̃ⱼᵢ) dⱼ/‖dⱼ‖,     g̃ = β ∂Ω/∂h̃
 //! ```
 //!
-//! What a unit contributes to the reconstruction is `hⱼᵢ dⱼ`, so nothing is gained by small activations
-//! and long columns (Conerly et al. 2024, *Circuits Updates, April 2024: Update on how we train SAEs*).
-//! The norm of a column of zeros counts as flat.
+//! A unit contributes `hⱼᵢ dⱼ` to the reconstruction. Small activations with long columns therefore do not
+//! evade the penalty (Conerly et al. 2024, *Circuits Updates, April 2024: Update on how we train SAEs*). The
+//! norm of a column of zeros counts as flat.
 
 use super::Pass;
-use super::backward::{Penalized, divide_by_samples};
+use super::penalize::Penalized;
 use crate::Real;
 use crate::linalg;
 use crate::objective::Workspace;
-use crate::penalty::{HiddenBatch, HiddenGradient};
 
 impl<T: Real> Pass<'_, T> {
-    /// `β Ω(H̃)` of layer `l`, and its gradient by H into the channels; that by the norms goes to
-    /// the workspace, for [`backpropagate_norms`](Self::backpropagate_norms).
+    /// Returns `β Ω(H̃)` of layer `l`, and writes its gradient by H to the channels, which hold zeros.
+    ///
+    /// Leaves `Σᵢ hⱼᵢ g̃ⱼᵢ` in the workspace, for [`backpropagate_norms`](Self::backpropagate_norms).
     pub(super) fn penalize_weighted(
         &self,
         l: usize,
         m: usize,
         ws: &mut Workspace<T>,
     ) -> Penalized<T> {
-        let (objective, blocks) = (self.objective, &self.layout.blocks()[l]);
+        let n = self.layout.blocks()[l].above;
+        self.weight_by_norms(l, m, ws);
+        let (per_unit, per_frequency) = (&mut ws.per_unit[..n], &mut ws.per_frequency[..n]);
+        let (weighted, delta) = (&ws.weighted[..n * m], &mut ws.delta[l]);
+        let means = (&ws.weighted_mean[..n], ws.mean_active[l]);
+        let penalized = self.accumulate(l, weighted, means, per_unit, per_frequency, delta);
+        self.weight_gradient(l, m, penalized.per_activation, ws);
+        penalized
+    }
+
+    /// Writes `‖dⱼ‖`, H̃, and its means.
+    fn weight_by_norms(&self, l: usize, m: usize, ws: &mut Workspace<T>) {
+        let blocks = &self.layout.blocks()[l];
         let n = blocks.above;
-        for buffer in [&mut ws.norms, &mut ws.of_norms, &mut ws.weighted_mean] {
-            buffer.grow(n);
-        }
-        ws.weighted.grow(n * m);
+        ws.norms.grow(n);
         let norms = &mut ws.norms[..n];
         let columns = self.theta[blocks.decoder_weights.clone()].chunks_exact(blocks.below);
         for (norm, d) in norms.iter_mut().zip(columns) {
             *norm = T::of(linalg::norm(d));
         }
         let norms = &*norms;
+        ws.weighted_mean.grow(n);
         let weighted_mean = &mut ws.weighted_mean[..n];
         weighted_mean.copy_from_slice(&ws.mean[l][..n]);
         linalg::multiply(weighted_mean, norms);
+
         let h = self.seen(l, m, &ws.hidden, &ws.states);
+        ws.weighted.grow(n * m);
         let weighted = &mut ws.weighted[..n * m];
         ws.scratch.run(weighted, n, &mut [], |first, panel, _| {
             panel.copy_from_slice(&h[first * n..][..panel.len()]);
@@ -48,23 +60,14 @@ impl<T: Real> Pass<'_, T> {
                 linalg::multiply(column, norms);
             }
         });
+    }
 
-        let hidden = HiddenBatch::new(
-            weighted,
-            (weighted_mean, ws.active[l]),
-            objective.sparsity_target,
-            self.activation(l),
-        );
-        let (per_unit, per_frequency) = (&mut ws.per_unit[..n], &mut ws.per_frequency[..n]);
-        per_unit.fill(T::zero());
-        per_frequency.fill(T::zero());
-        let beta = self.now.penalty_weight;
-        let mut channels = HiddenGradient::new(per_unit, per_frequency, &mut ws.delta[l], n * m);
-        let omega = objective.penalty.accumulate(&hidden, beta, &mut channels);
-        let per_activation = channels.per_activation_used();
-        divide_by_samples(per_frequency, m);
-
-        // Σᵢ hⱼᵢ g̃ⱼᵢ of both channels, and then ‖dⱼ‖ g̃ⱼᵢ.
+    /// Turns `g̃` in the channels into `‖dⱼ‖ g̃ⱼᵢ`, and writes `Σᵢ hⱼᵢ g̃ⱼᵢ` over both channels.
+    fn weight_gradient(&self, l: usize, m: usize, per_activation: bool, ws: &mut Workspace<T>) {
+        let n = self.layout.blocks()[l].above;
+        let h = self.seen(l, m, &ws.hidden, &ws.states);
+        let norms = &ws.norms[..n];
+        ws.of_norms.grow(n);
         let of_norms = &mut ws.of_norms[..n];
         if per_activation {
             let delta = &mut ws.delta[l][..n * m];
@@ -78,19 +81,15 @@ impl<T: Real> Pass<'_, T> {
         } else {
             of_norms.fill(T::zero());
         }
+        let per_unit = &mut ws.per_unit[..n];
         let samples = T::of_count(m);
         for ((sum, &g), &mean) in of_norms.iter_mut().zip(&*per_unit).zip(ws.mean[l].iter()) {
             *sum += samples * mean * g;
         }
         linalg::multiply(per_unit, norms);
-        Penalized {
-            loss: beta * omega,
-            units: n,
-            per_activation,
-        }
     }
 
-    /// What reaches `∂D` of layer `l` through the norms, once the rest of it is there.
+    /// `∂D ← ∂D + (Σᵢ hⱼᵢ g̃ⱼᵢ) dⱼ/‖dⱼ‖` of layer `l`, after the other terms of `∂D`.
     pub(super) fn backpropagate_norms(&self, l: usize, gradient: &mut [T], ws: &mut Workspace<T>) {
         if !self.objective.norm_weighted || !self.penalizes(l) {
             return;

@@ -1,14 +1,15 @@
-//! The pre-encoder bias: the encoder sees how the samples differ from the decoder's bias.
+//! The pre-encoder bias: the encoder sees the difference between a sample and the decoder's bias.
 //!
 //! ```text
 //! H₁ = f(W₀ᵀ (X̃ − c₀ 1ᵀ) + b₀),     X̂ = D₀ R₁ + c₀
 //! ∂c₀ = Δ(R₀) 1 − W₀ Δ(H₁) 1 = Δ(R₀) 1 − W₀ ∂b₀
 //! ```
 //!
-//! For units that see their pre-activation in two places, `∂b₀` stands for the sum of both.
+//! For units that use their pre-activation twice, such as gated ones, `∂b₀` stands for the sum of both
+//! gradients.
 //!
 //! Bricken et al. (2023), *Towards Monosemanticity*; Gao et al. (2024), *Scaling and Evaluating Sparse
-//! Autoencoders*. The bias then stands for what all samples share, and hidden units for the rest.
+//! Autoencoders*. The bias then holds what all samples share.
 
 use nalgebra::DMatrixView;
 
@@ -18,7 +19,10 @@ use crate::linalg::{self, Aligned};
 use crate::objective::Workspace;
 
 impl<T: Real> Pass<'_, T> {
-    /// `X̃ − c₀ 1ᵀ`, where the model subtracts it, in a buffer that the workspace wants back.
+    /// Returns `X̃ − c₀ 1ᵀ` if the model has a pre-encoder bias.
+    ///
+    /// The buffer belongs to the workspace: give it back by
+    /// [`return_centered`](Workspace::return_centered).
     pub(super) fn centered(
         &self,
         input: DMatrixView<'_, T>,
@@ -40,14 +44,17 @@ impl<T: Real> Pass<'_, T> {
         Some(centered)
     }
 
-    /// What reaches `∂c₀` through the encoder.
-    pub(super) fn backpropagate_centre(&self, gradient: &mut [T]) {
+    /// `∂c₀ ← ∂c₀ − W₀ ∂b₀`, if the model has a pre-encoder bias.
+    pub(super) fn backpropagate_center(&self, gradient: &mut [T]) {
+        if !self.objective.pre_encoder_bias {
+            return;
+        }
         let blocks = &self.layout.blocks()[0];
         let w = &self.theta[blocks.encoder_weights.clone()];
         let own = self.own(0);
         for (j, w) in w.chunks_exact(blocks.below).enumerate() {
-            let of_units = blocks.own(gradient, T::zero());
-            let of_unit = self.with_units(0, |f| f.through_bias(&own, &of_units, j));
+            let own_gradient = blocks.own(gradient, T::zero());
+            let of_unit = self.with_units(0, |f| f.through_bias(&own, &own_gradient, j));
             if of_unit != T::zero() {
                 linalg::axpy(-of_unit, w, &mut gradient[blocks.decoder_bias.clone()]);
             }

@@ -1,4 +1,4 @@
-//! What the reconstruction costs, and what it sends back: `ℓ(x̂, x)` and `Δ(R₀)`.
+//! The reconstruction loss and its gradient: `ℓ(x̂, x)` and `Δ(R₀)`.
 
 use nalgebra::DMatrixView;
 
@@ -8,8 +8,9 @@ use crate::linalg::{self, Scalar};
 use crate::units::{Function, with_function};
 
 impl<T: Real> Pass<'_, T> {
-    /// What lies at this place of the buffer of `R₀`, before its activation, becomes `Δ(R₀)`, and
-    /// `Σᵢ ℓ(x̂ᵢ, xᵢ)`. Leaves `Δ(R₀) 1` in the sums.
+    /// Returns `Σᵢ ℓ(x̂ᵢ, xᵢ)`, and turns the product `D₀ R₁` at this place of the buffer of `R₀` into `Δ(R₀)`.
+    ///
+    /// Leaves `Δ(R₀) 1` in `ws.sums`. [Matryoshka groups](super::matryoshka) have a place each.
     pub(super) fn compare(
         &self,
         target: DMatrixView<'_, T>,

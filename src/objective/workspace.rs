@@ -1,12 +1,14 @@
+//! The buffers of the passes.
+
 use crate::Real;
 use crate::linalg::{Aligned, Scratch, Threads};
 use crate::model::Layout;
 use crate::sparse::ActiveUnits;
 use crate::units::State;
 
-/// The buffers of a pass, reused from call to call: once grown, no call allocates.
+/// Holds the buffers of the passes. Reuse it from call to call: once it has grown, no call allocates.
 ///
-/// Its size is proportional to the largest batch it has seen.
+/// Its memory is proportional to the largest batch that it has seen. A clone has buffers of its own.
 ///
 /// ```
 /// use sparse_autoencoder::{SparseAutoencoder, Workspace, nalgebra::DMatrix};
@@ -22,41 +24,47 @@ use crate::units::State;
 /// ```
 #[derive(Debug, Clone)]
 pub struct Workspace<T> {
-    /// `H_{l+1}` at index `l`
+    /// `H_{l+1}` at index `l`.
     pub(crate) hidden: Vec<Aligned<T>>,
-    /// `R_l` at index `l`; `R₀` becomes `Δ(R₀)`, and behind it lie those of its prefixes
+    /// `R_l` at index `l`. `R₀` becomes `Δ(R₀)`, with a place for each Matryoshka group.
     pub(crate) reconstruction: Vec<Aligned<T>>,
-    /// `Δ` of level `l + 1` at index `l`, of the decoder first, of the encoder then
+    /// At index `l`, `Δ(R_{l+1})` and later `Δ(H_{l+1})`.
     pub(crate) delta: Vec<Aligned<T>>,
-    /// `ρ̂` of level `l + 1` at index `l`
+    /// ρ̂ of `H_{l+1}` at index `l`.
     pub(crate) mean: Vec<Aligned<T>>,
-    /// The mean number of active units of level `l + 1` at index `l`
-    pub(crate) active: Aligned<T>,
-    /// `β ∂Ω`, the channel of the units
+    /// The mean number of active units of `H_{l+1}` at index `l`.
+    pub(crate) mean_active: Aligned<T>,
+    /// The channel of `β ∂Ω` per unit.
     pub(crate) per_unit: Aligned<T>,
-    /// `β ∂Ω`, the channel of the frequencies
+    /// The channel of `β ∂Ω` per frequency.
     pub(crate) per_frequency: Aligned<T>,
-    /// `‖dⱼ‖`, `Σᵢ hⱼᵢ g̃ⱼᵢ`, `ρ̂ ‖dⱼ‖`, and H̃, where the penalty is weighed by norms
+    /// `‖dⱼ‖`, of norm-weighted penalties, as are the next three.
     pub(crate) norms: Aligned<T>,
+    /// `Σᵢ hⱼᵢ g̃ⱼᵢ`.
     pub(crate) of_norms: Aligned<T>,
+    /// The means of H̃.
     pub(crate) weighted_mean: Aligned<T>,
+    /// H̃.
     pub(crate) weighted: Aligned<T>,
-    /// `R₀` of the frozen decoder, which becomes Δ′
+    /// Δ′ of the frozen decoder.
     pub(crate) frozen: Aligned<T>,
-    /// What the units of level `l + 1` keep for the backward pass, at index `l`
+    /// What the units of layer `l` keep for the backward pass, at index `l`.
     pub(crate) states: Vec<State>,
-    /// The number of samples of the last gradient or loss
+    /// The number of samples of the last loss or gradient.
     pub(crate) samples: usize,
-    /// Undefined between the passes
+    /// Undefined between the passes.
     pub(crate) spare: Aligned<T>,
+    /// Sums over the samples, undefined between the passes.
     pub(crate) sums: Aligned<T>,
+    /// `Δ 1`, accumulated over Matryoshka groups.
     pub(crate) prefix_sums: Aligned<T>,
-    /// the hidden layer, where few of its units are active
-    pub(crate) codes: ActiveUnits<T>,
-    /// of inference: `H_L` and `X̂` of a chunk of samples
+    /// `H₁` on the sparse path.
+    pub(crate) active: ActiveUnits<T>,
+    /// Inference: `H_L` of a chunk of samples.
     innermost: Aligned<T>,
+    /// Inference: X̂ of a chunk of samples.
     output: Aligned<T>,
-    /// the input less the pre-encoder bias
+    /// `X̃ − c₀ 1ᵀ`, with a pre-encoder bias.
     centered: Aligned<T>,
     pub(crate) scratch: Scratch<T>,
 }
@@ -68,7 +76,7 @@ impl<T: Real> Default for Workspace<T> {
 }
 
 impl<T: Real> Workspace<T> {
-    /// An empty workspace, which grows at its first use.
+    /// Returns an empty workspace, which grows at its first use.
     #[must_use]
     pub fn new() -> Self {
         Self {
@@ -76,7 +84,7 @@ impl<T: Real> Workspace<T> {
             reconstruction: Vec::new(),
             delta: Vec::new(),
             mean: Vec::new(),
-            active: Aligned::new(),
+            mean_active: Aligned::new(),
             per_unit: Aligned::new(),
             per_frequency: Aligned::new(),
             norms: Aligned::new(),
@@ -89,7 +97,7 @@ impl<T: Real> Workspace<T> {
             spare: Aligned::new(),
             sums: Aligned::new(),
             prefix_sums: Aligned::new(),
-            codes: ActiveUnits::default(),
+            active: ActiveUnits::default(),
             innermost: Aligned::new(),
             output: Aligned::new(),
             centered: Aligned::new(),
@@ -97,20 +105,21 @@ impl<T: Real> Workspace<T> {
         }
     }
 
-    /// Limits the threads that passes with this workspace may use; 0 and 1 both mean one. Without
-    /// a limit they use rayon's current pool. The number never changes a bit of any result.
+    /// Sets the maximum number of threads of passes with this workspace. 0 and 1 both mean a single thread.
+    ///
+    /// The default is all threads of rayon's current pool. Results have the same bits for every number.
     #[must_use]
     pub fn with_threads(mut self, threads: usize) -> Self {
         self.scratch.limit_threads(threads);
         self
     }
 
-    /// The threads that may read what a pass is about to begin with.
+    /// Returns the threads with which the input of the next pass can be checked.
     pub(crate) fn take_threads(&mut self) -> Threads {
         self.scratch.take_threads()
     }
 
-    /// Runs a pass of so many multiplications with the threads that it may use.
+    /// Runs a pass of about this many multiplications, with as many threads as pay for it.
     pub(crate) fn enter<R: Send>(
         &mut self,
         multiplications: usize,
@@ -152,13 +161,14 @@ impl<T: Real> Workspace<T> {
         }
     }
 
-    /// The input of the last pass less the pre-encoder bias, where the model subtracts it.
+    /// Returns `X̃ − c₀ 1ᵀ` of the last pass of a model with a pre-encoder bias.
     pub(crate) fn centered(&self) -> &[T] {
         &self.centered
     }
 
-    /// Makes room for the levels of a model, and for what does not depend on the samples. The rest
-    /// grows where it is used: a pass over sparse codes needs little of it.
+    /// Grows the buffers whose size does not depend on the number of samples.
+    ///
+    /// Others grow where they are used, because the sparse path needs few of them.
     pub(crate) fn fit_to(&mut self, layout: &Layout) {
         let depth = layout.depth();
         for buffers in [
@@ -169,7 +179,7 @@ impl<T: Real> Workspace<T> {
         ] {
             buffers.resize_with(depth.max(buffers.len()), Aligned::new);
         }
-        self.active.grow(depth);
+        self.mean_active.grow(depth);
         let states = depth.max(self.states.len());
         self.states.resize_with(states, State::default);
         for (mean, blocks) in self.mean.iter_mut().zip(layout.blocks()) {
@@ -178,7 +188,7 @@ impl<T: Real> Workspace<T> {
         let widest = layout.sizes().iter().copied().max().unwrap_or(0);
         self.per_unit.grow(widest);
         self.per_frequency.grow(widest);
-        // of δ and of the losses or the thresholds, or of the activations and their number
+        // Sums of δ and of losses or thresholds; or of activations, and their number.
         self.sums.grow(2 * widest);
     }
 }

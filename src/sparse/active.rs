@@ -130,12 +130,12 @@ impl<T: Real> ActiveUnits<T> {
         let depth = scratch.threads.depth_for(columns.matrix.len());
         divide(columns, depth, &|columns: Columns<'_, T>| {
             let stride = columns.stride;
-            let codes = columns
+            let entries = columns
                 .units
                 .chunks_exact_mut(stride)
                 .zip(columns.values.chunks_exact_mut(stride));
             let matrix = columns.matrix.chunks_exact_mut(columns.rows);
-            for ((column, len), (units, values)) in matrix.zip(columns.lens).zip(codes) {
+            for ((column, len), (units, values)) in matrix.zip(columns.lens).zip(entries) {
                 *len = index(pick(column, units, values));
             }
         });

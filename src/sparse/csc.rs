@@ -76,10 +76,10 @@ impl<T: Real> Csc<T> {
         divide(columns, depth, &Columns::fill);
     }
 
-    /// Appends the first `count` samples of `codes`.
-    pub(crate) fn append_active(&mut self, codes: &ActiveUnits<T>, count: usize) {
+    /// Appends the first `count` samples of `active`.
+    pub(crate) fn append_active(&mut self, active: &ActiveUnits<T>, count: usize) {
         for sample in 0..count {
-            let (units, values) = codes.of_sample(sample);
+            let (units, values) = active.of_sample(sample);
             self.rows.extend_from_slice(units);
             self.values.extend_from_slice(values);
             self.offsets.push(self.rows.len());

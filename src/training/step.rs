@@ -210,7 +210,7 @@ impl<T: Real> Stepper<'_, T> {
         let (layout, workspace) = (self.model.layout(), &self.state.workspace);
         let innermost = layout.depth() - 1;
         let measured = if set_point.measures_active_units() {
-            workspace.active[innermost].to_f64()
+            workspace.mean_active[innermost].to_f64()
         } else {
             let means = &workspace.mean[innermost][..layout.hidden_size()];
             linalg::sum(means, |mean| mean).to_f64() / f64::of_count(means.len())

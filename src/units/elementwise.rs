@@ -4,7 +4,7 @@
 //! hⱼᵢ = f(zⱼᵢ),     Δ(H) = ∂J/∂H ⊙ f′(H)
 //! ```
 
-use super::{Arriving, Buffers, Chooses, CodesGradient, Own, OwnMut, State, Traits, Units};
+use super::{ActiveGradient, Arriving, Buffers, Chooses, Own, OwnMut, State, Traits, Units};
 use crate::linalg::{self, Scalar, Scratch};
 use crate::sparse::{ActiveUnits, UnitOperands};
 use crate::{Activation, Real};
@@ -144,16 +144,16 @@ impl<T: Real> Units<T> for Elementwise {
         with_function!(*self, f => arriving.through(f, h, delta, gradient, buffers.scratch));
     }
 
-    fn backward_codes(
+    fn backward_active(
         &self,
         _own: &Own<'_, T>,
         _per_frequency: &[T],
         operands: &UnitOperands<'_, T>,
-        gradient: CodesGradient<'_, T>,
-        codes: &mut ActiveUnits<T>,
+        gradient: ActiveGradient<'_, T>,
+        active: &mut ActiveUnits<T>,
         buffers: Buffers<'_, T>,
     ) {
-        with_function!(*self, f => backward_codes(f, operands, gradient.decoder, gradient.own.bias, codes, buffers.scratch));
+        with_function!(*self, f => backward_active(f, operands, gradient.decoder, gradient.own.bias, active, buffers.scratch));
     }
 
     fn infer(&self, own: &Own<'_, T>, z: &mut [T], _state: &mut State, scratch: &mut Scratch<T>) {
@@ -177,17 +177,17 @@ impl<T: Real> Arriving<'_, T> {
 }
 
 /// The gradients of all active entries, with f′ for their slopes.
-pub(super) fn backward_codes<T: Real>(
+pub(super) fn backward_active<T: Real>(
     f: impl Function<T>,
     operands: &UnitOperands<'_, T>,
     weights: &mut [T],
     bias: &mut [T],
-    codes: &mut ActiveUnits<T>,
+    active: &mut ActiveUnits<T>,
     scratch: &Scratch<T>,
 ) {
     let rule = move |_, h, g: T, p| {
         let delta = (g + p) * f.slope(h);
         (delta, [delta])
     };
-    codes.backpropagate(operands, weights, [bias], rule, scratch);
+    active.backpropagate(operands, weights, [bias], rule, scratch);
 }

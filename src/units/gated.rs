@@ -24,7 +24,7 @@
 
 use super::elementwise::Relu;
 use super::{
-    Arriving, Block, Buffers, Chooses, CodesGradient, Len, Own, OwnMut, State, Traits, Units,
+    ActiveGradient, Arriving, Block, Buffers, Chooses, Len, Own, OwnMut, State, Traits, Units,
 };
 use crate::Real;
 use crate::linalg::{Aligned, Scalar, Scratch, add_column, sum, vectorize};
@@ -52,14 +52,14 @@ impl<T> Default for Gates<T> {
 
 impl<T: Real> Gates<T> {
     /// `U` becomes `H`. Writes the number of active units, if there is room.
-    fn pass(&mut self, own: &Own<'_, T>, u: &mut [T], active: &mut [T], scratch: &mut Scratch<T>) {
+    fn pass(&mut self, own: &Own<'_, T>, u: &mut [T], count: &mut [T], scratch: &mut Scratch<T>) {
         let [r, magnitude_bias] = own.blocks;
         self.gains.grow(r.len());
         let gains = &mut self.gains[..r.len()];
         for (gain, &r) in gains.iter_mut().zip(r) {
             *gain = r.exp();
         }
-        pass_gates(u, own.bias, gains, magnitude_bias, active, scratch);
+        pass_gates(u, own.bias, gains, magnitude_bias, count, scratch);
     }
 }
 
@@ -91,11 +91,11 @@ impl<T: Real> Units<T> for Gated {
 
     fn forward(&self, own: &Own<'_, T>, z: &mut [T], buffers: Buffers<'_, T>) {
         let (n, scratch) = (own.bias.len(), buffers.scratch);
-        let (of_gates, active) = buffers.sums[..=n].split_at_mut(n);
+        let (of_gates, count) = buffers.sums[..=n].split_at_mut(n);
         buffers.state.with(|gates: &mut Gates<T>| {
             gates.open.grow(z.len());
             open_gates(&mut gates.open[..z.len()], z, own.bias, of_gates, scratch);
-            gates.pass(own, z, active, scratch);
+            gates.pass(own, z, count, scratch);
         });
     }
 
@@ -109,12 +109,12 @@ impl<T: Real> Units<T> for Gated {
         h: &mut [T],
         units: usize,
         state: &mut State,
-        codes: &mut ActiveUnits<T>,
+        active: &mut ActiveUnits<T>,
         scratch: &Scratch<T>,
     ) -> bool {
         state.with(|gates: &mut Gates<T>| {
             let open = &mut gates.open[..h.len()];
-            codes.compress(open, units, |g| g != T::zero(), scratch)
+            active.compress(open, units, |g| g != T::zero(), scratch)
         })
     }
 
@@ -146,13 +146,13 @@ impl<T: Real> Units<T> for Gated {
         of_magnitude_bias.copy_from_slice(&sums[n..]);
     }
 
-    fn backward_codes(
+    fn backward_active(
         &self,
         own: &Own<'_, T>,
         _per_frequency: &[T],
         operands: &UnitOperands<'_, T>,
-        gradient: CodesGradient<'_, T>,
-        codes: &mut ActiveUnits<T>,
+        gradient: ActiveGradient<'_, T>,
+        active: &mut ActiveUnits<T>,
         buffers: Buffers<'_, T>,
     ) {
         let (magnitude_bias, scratch) = (own.blocks[1], buffers.scratch);
@@ -170,7 +170,7 @@ impl<T: Real> Units<T> for Gated {
             };
             let [of_r, of_magnitude_bias] = gradient.own.blocks;
             let sums = [gradient.own.bias, of_r, of_magnitude_bias];
-            codes.backpropagate(operands, gradient.decoder, sums, rule, scratch);
+            active.backpropagate(operands, gradient.decoder, sums, rule, scratch);
         });
     }
 
@@ -225,16 +225,16 @@ fn open_gates<T: Real>(
 }
 
 /// `U ← 1[π > 0] ⊙ max(μ, 0)` for every column, with `eʳ` for `gains`. Writes the number of entries
-/// that are not 0 to `active`, if that is not empty.
+/// that are not 0 to `count`, if that is not empty.
 fn pass_gates<T: Real>(
     u: &mut [T],
     bias: &[T],
     gains: &[T],
     magnitude_bias: &[T],
-    active: &mut [T],
+    count: &mut [T],
     scratch: &mut Scratch<T>,
 ) {
-    scratch.run(u, bias.len(), active, |_, panel, active| {
+    scratch.run(u, bias.len(), count, |_, panel, count| {
         for column in panel.chunks_exact_mut(bias.len()) {
             vectorize(
                 #[inline(always)]
@@ -245,9 +245,9 @@ fn pass_gates<T: Real>(
                         let shut = (pi <= T::zero()) | (mu <= T::zero());
                         *u = if shut { T::zero() } else { mu };
                     }
-                    if let Some(active) = active.first_mut() {
+                    if let Some(count) = count.first_mut() {
                         let one = |h| if h == T::zero() { T::zero() } else { T::one() };
-                        *active += sum(column, one);
+                        *count += sum(column, one);
                     }
                 },
             );

@@ -52,10 +52,10 @@ pub(crate) trait Units<T: Real>: Sync {
         h: &mut [T],
         units: usize,
         _state: &mut State,
-        codes: &mut ActiveUnits<T>,
+        active: &mut ActiveUnits<T>,
         scratch: &Scratch<T>,
     ) -> bool {
-        codes.compress(h, units, |h| h != T::zero(), scratch)
+        active.compress(h, units, |h| h != T::zero(), scratch)
     }
 
     /// `∂J/∂h` in `delta` becomes `∂J/∂z`. Writes the gradients of the bias and the blocks.
@@ -72,21 +72,21 @@ pub(crate) trait Units<T: Real>: Sync {
     }
 
     /// The same from the active entries alone, with the gradient of the decoder's weights.
-    fn backward_codes(
+    fn backward_active(
         &self,
         _own: &Own<'_, T>,
         _per_frequency: &[T],
         operands: &UnitOperands<'_, T>,
-        gradient: CodesGradient<'_, T>,
-        codes: &mut ActiveUnits<T>,
+        gradient: ActiveGradient<'_, T>,
+        active: &mut ActiveUnits<T>,
         buffers: Buffers<'_, T>,
     ) {
-        super::elementwise::backward_codes(
+        super::elementwise::backward_active(
             super::Selected,
             operands,
             gradient.decoder,
             gradient.own.bias,
-            codes,
+            active,
             &*buffers.scratch,
         );
     }
@@ -267,7 +267,7 @@ pub(crate) struct OwnMut<'a, T> {
 
 /// The gradient that a backward pass from the active entries writes.
 #[derive(Debug)]
-pub(crate) struct CodesGradient<'a, T> {
+pub(crate) struct ActiveGradient<'a, T> {
     /// Of the decoder's weights, input size × units.
     pub(crate) decoder: &'a mut [T],
     pub(crate) own: OwnMut<'a, T>,

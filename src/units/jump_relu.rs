@@ -19,7 +19,7 @@
 //! logarithm. One below 0 counts as 0, and still learns.
 
 use super::{
-    Arriving, Block, Buffers, Chooses, CodesGradient, Len, Own, OwnMut, State, Traits, Units,
+    ActiveGradient, Arriving, Block, Buffers, Chooses, Len, Own, OwnMut, State, Traits, Units,
     positive,
 };
 use crate::Real;
@@ -57,11 +57,11 @@ impl<T: Real> Units<T> for JumpRelu {
         h: &mut [T],
         units: usize,
         _state: &mut State,
-        codes: &mut ActiveUnits<T>,
+        active: &mut ActiveUnits<T>,
         scratch: &Scratch<T>,
     ) -> bool {
         let takes_part = |h: T| (h != T::zero()) | near_below(h);
-        codes.compress(h, units, takes_part, scratch)
+        active.compress(h, units, takes_part, scratch)
     }
 
     fn backward(
@@ -81,13 +81,13 @@ impl<T: Real> Units<T> for JumpRelu {
         thresholds.copy_from_slice(&sums[n..]);
     }
 
-    fn backward_codes(
+    fn backward_active(
         &self,
         own: &Own<'_, T>,
         per_frequency: &[T],
         operands: &UnitOperands<'_, T>,
-        gradient: CodesGradient<'_, T>,
-        codes: &mut ActiveUnits<T>,
+        gradient: ActiveGradient<'_, T>,
+        active: &mut ActiveUnits<T>,
         buffers: Buffers<'_, T>,
     ) {
         let jump = Jump::of(own, per_frequency);
@@ -98,7 +98,7 @@ impl<T: Real> Units<T> for JumpRelu {
         };
         let [thresholds, _] = gradient.own.blocks;
         let sums = [gradient.own.bias, thresholds];
-        codes.backpropagate(operands, gradient.decoder, sums, rule, buffers.scratch);
+        active.backpropagate(operands, gradient.decoder, sums, rule, buffers.scratch);
     }
 
     fn infer(&self, own: &Own<'_, T>, z: &mut [T], _state: &mut State, scratch: &mut Scratch<T>) {

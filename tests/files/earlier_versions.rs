@@ -10,8 +10,8 @@ use sparse_autoencoder::nalgebra::DMatrix;
 use sparse_autoencoder::penalty::Scaled;
 use sparse_autoencoder::{
     Activation, Adam, Corruption, DeadUnits, Error, L0, L1, Lbfgs, Real, ReconstructionLoss,
-    Schedule, Sgd, SparseAutoencoder, SparseAutoencoderBuilder, SquaredDeviation, Stack, TargetL0,
-    Trainer,
+    Schedule, SetPoint, Sgd, SparseAutoencoder, SparseAutoencoderBuilder, SquaredDeviation, Stack,
+    TargetL0, Trainer,
 };
 
 fn file(name: &str) -> PathBuf {
@@ -165,6 +165,26 @@ fn a_fit_goes_on_from_a_checkpoint_of_version_1() {
         matches!(other, Err(Error::OtherSetting { .. })),
         "{other:?}"
     );
+}
+
+#[test]
+fn a_set_point_goes_on_from_a_checkpoint_of_version_1() {
+    let model = builder()
+        .hidden_activation(Activation::Relu)
+        .output_activation(Activation::Identity)
+        .penalty(L1)
+        .penalty_weight(0.01);
+    let trainer = Trainer::new(Adam::new(1e-2).unwrap())
+        .epochs(4)
+        .batch_size(5)
+        .set_point(SetPoint::active_units(1.5));
+    let (mut model, mut trainer) = resumed("set_point.checkpoint", model, trainer, 8);
+    let report = trainer.fit(&mut model, samples()).unwrap();
+    // As the earlier version went on itself.
+    let reached = report.set_point.unwrap();
+    assert_eq!(reached.penalty_weight, 0.010_093_156_f32);
+    assert_eq!(reached.measured, 1.597_924_619_250_768_8);
+    assert_eq!(model.penalty_weight(), 0.01);
 }
 
 #[test]

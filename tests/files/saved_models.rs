@@ -11,7 +11,7 @@ use sparse_autoencoder::{
     SparseAutoencoder, SparseAutoencoderBuilder, SquaredDeviation, Stack, TargetL0,
 };
 
-use crate::common::variants::for_each_in_threads;
+use crate::common::variants::{ACTIVATIONS, for_each_in_threads};
 
 /// A folder of one test's own, which is gone when the test ends.
 struct Scratch(PathBuf);
@@ -148,31 +148,9 @@ fn every_setting_is_kept() {
             Scaled::new(0.1, (L1, Scaled::new(1.0 / 3.0, Proportion))),
         ))),
     ];
-    for activation in [
-        Activation::Sigmoid,
-        Activation::Tanh,
-        Activation::Relu,
-        Activation::Identity,
-        Activation::SaturatingLinear,
-        Activation::TopK(3),
-        Activation::TopProportion(1.0 / 3.0),
-        Activation::WinnerTakeAll(1.0 / 3.0),
-        Activation::BatchTopK(3),
-        Activation::JumpRelu,
-        Activation::Gated,
-    ] {
+    for &activation in ACTIVATIONS {
         models.push(build(plain().hidden_activation(activation)));
-        if !matches!(
-            activation,
-            Activation::TopK(_)
-                | Activation::TopProportion(_)
-                | Activation::WinnerTakeAll(_)
-                | Activation::BatchTopK(_)
-                | Activation::JumpRelu
-                | Activation::Gated
-        ) {
-            models.push(build(plain().output_activation(activation)));
-        }
+        models.extend(plain().output_activation(activation).build());
     }
     for model in &mut models {
         // Parameters that are no defaults: thresholds start at 0.

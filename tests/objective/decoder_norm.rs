@@ -1,21 +1,8 @@
 //! The norms of the decoder's columns, folded into the units.
 
+use crate::common::variants::ACTIVATIONS;
 use sparse_autoencoder::nalgebra::DMatrix;
 use sparse_autoencoder::{Activation, Error, Real, SparseAutoencoder};
-
-const ACTIVATIONS: [Activation; 11] = [
-    Activation::Sigmoid,
-    Activation::Tanh,
-    Activation::Relu,
-    Activation::Identity,
-    Activation::SaturatingLinear,
-    Activation::TopK(3),
-    Activation::TopProportion(0.5),
-    Activation::WinnerTakeAll(0.5),
-    Activation::BatchTopK(3),
-    Activation::JumpRelu,
-    Activation::Gated,
-];
 
 fn model<T: Real>(
     hidden: Activation,
@@ -111,7 +98,7 @@ fn check<T: Real>(hidden: Activation, tolerance: f64) -> usize {
 #[test]
 fn units_take_over_the_norms_of_the_decoder_or_are_refused() {
     let mut folded = 0;
-    for hidden in ACTIVATIONS {
+    for &hidden in ACTIVATIONS {
         folded += check::<f64>(hidden, 1e-12);
         folded += check::<f32>(hidden, 1e-4);
     }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use rand::SeedableRng;
 use rand::rngs::Xoshiro256PlusPlus;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::counters::OF_CONTROLLER;
 use super::file::{OPTIMIZER, describe_optimizer, describe_settings};
@@ -105,7 +105,11 @@ impl<T: Real> Trainer<T> {
         compare(file, "", &part("settings")?, &given)?;
         let saved = part("optimizer")?;
         compare(file, "optimizer.", &saved, &describe_optimizer(&state))?;
-        compare(file, "model.", &file.model, &describe(model))
+        let mut model = describe(model);
+        if let Some(weight) = weight_of_early_controller(file)? {
+            model["penalty_weight"] = json!(weight);
+        }
+        compare(file, "model.", &file.model, &model)
     }
 }
 
@@ -157,12 +161,24 @@ fn read_progress<T: Real>(
     })
 }
 
+/// Returns β of a controller in an early checkpoint, which stores it as the penalty weight of the model.
+fn weight_of_early_controller(file: &Checkpoint) -> Result<Option<f64>, Error> {
+    let mut controllers = file.under("set_point").into_iter();
+    if controllers.any(|(rest, shape)| rest.is_empty() && shape == [OF_CONTROLLER - 1]) {
+        file.model.number("penalty_weight")
+    } else {
+        Ok(None)
+    }
+}
+
 /// Reads the controller, if it had begun.
 fn read_controller<T: Real>(file: &mut Checkpoint) -> Result<Controller<T>, Error> {
     if !file.has("set_point") {
         return Ok(Controller::default());
     }
-    let numbers: Vec<f64> = file.scalars("set_point", &[OF_CONTROLLER])?;
+    let early = weight_of_early_controller(file)?;
+    let mut numbers = Vec::from_iter(early);
+    numbers.extend(file.scalars::<f64>("set_point", &[OF_CONTROLLER - numbers.len()])?);
     match <[f64; OF_CONTROLLER]>::try_from(numbers) {
         Ok(numbers) if crate::linalg::all_finite(&numbers) => Ok(Controller::restored(numbers)),
         _ => Err(file.malformed("set_point must be finite")),

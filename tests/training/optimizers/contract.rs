@@ -1,6 +1,7 @@
 //! The contract that every optimizer keeps.
 
 use super::*;
+use crate::common::variants::ACTIVATIONS;
 use sparse_autoencoder::nalgebra::DMatrix;
 use sparse_autoencoder::optimizer::Step;
 use sparse_autoencoder::{
@@ -199,15 +200,7 @@ fn a_fit_takes_the_steps_of_its_optimizer_for_every_kind_of_units() {
     let samples = DMatrix::from_fn(6, 40, |i, j| {
         ((i * 31 + j * 17 + 1) as f64 * 0.618_033_988_749_895).fract() - 0.3
     });
-    for activation in [
-        Activation::Sigmoid,
-        Activation::Relu,
-        Activation::TopK(2),
-        Activation::WinnerTakeAll(0.2),
-        Activation::BatchTopK(2),
-        Activation::JumpRelu,
-        Activation::Gated,
-    ] {
+    for &activation in ACTIVATIONS {
         for (index, mut by_hand) in all::<f64>().into_iter().enumerate() {
             let builder = SparseAutoencoder::builder()
                 .layers([6, 12])

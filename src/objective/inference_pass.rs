@@ -1,4 +1,4 @@
-//! The passes of inference: each sample by itself.
+//! The passes of inference: encoder and decoder, each sample by itself.
 
 use nalgebra::DMatrixView;
 
@@ -7,7 +7,7 @@ use crate::Real;
 use crate::linalg::Scratch;
 
 impl<T: Real> Pass<'_, T> {
-    /// `H_L` of `x`, into `hidden`.
+    /// Writes `H_L` of the samples `x` to `hidden`, units × samples.
     #[inline(never)]
     pub(crate) fn encode_into(
         &self,
@@ -40,7 +40,7 @@ impl<T: Real> Pass<'_, T> {
         });
     }
 
-    /// `X̂` of the innermost activations `h`, into `x_hat`.
+    /// Writes `X̂` of the innermost activations `h` to `x_hat`, input × samples.
     #[inline(never)]
     pub(crate) fn decode_into(
         &self,
@@ -54,7 +54,7 @@ impl<T: Real> Pass<'_, T> {
         });
     }
 
-    /// [`decode_into`](Self::decode_into), with `D H_L` of `m` samples as `innermost` writes it.
+    /// Writes `X̂` of `m` samples to `x_hat`. `innermost` writes the product `D_{L−1} H_L`.
     pub(super) fn decode(
         &self,
         m: usize,

@@ -1,0 +1,188 @@
+//! The objective at parameters θ, and a batch: what every pass reads.
+
+use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
+
+use nalgebra::DMatrixView;
+
+use super::Workspace;
+use crate::linalg::{Aligned, Packed};
+use crate::model::{Layout, Settings};
+use crate::penalty::Penalty;
+use crate::training::all_reduce::Shares;
+use crate::units::{Elementwise, Own, State, Units};
+use crate::{Activation, Real};
+
+/// Everything that defines J except θ and the samples: the settings of a model, and its penalty.
+#[derive(Debug, Clone)]
+pub(crate) struct Objective<T> {
+    pub(crate) settings: Settings,
+    /// Ω, which the settings describe.
+    pub(crate) penalty: Arc<dyn Penalty<T>>,
+    /// β, rounded to the scalar of the model, as are the others.
+    pub(crate) penalty_weight: T,
+    /// ρ
+    pub(crate) sparsity_target: T,
+    /// λ
+    pub(crate) weight_decay: T,
+    /// ε
+    pub(crate) bandwidth: T,
+}
+
+impl<T> Deref for Objective<T> {
+    type Target = Settings;
+
+    fn deref(&self) -> &Settings {
+        &self.settings
+    }
+}
+
+impl<T> DerefMut for Objective<T> {
+    fn deref_mut(&mut self) -> &mut Settings {
+        &mut self.settings
+    }
+}
+
+impl<T: Real> Objective<T> {
+    /// Takes checked settings and the penalty that they describe.
+    pub(crate) fn new(settings: Settings, penalty: Arc<dyn Penalty<T>>) -> Self {
+        Self {
+            penalty,
+            penalty_weight: T::of(settings.penalty_weight),
+            sparsity_target: T::of(settings.sparsity_target),
+            weight_decay: T::of(settings.weight_decay),
+            bandwidth: T::of(settings.bandwidth),
+            settings,
+        }
+    }
+
+    /// Returns the values of the changing settings with which the model was built.
+    pub(crate) fn now(&self) -> Now<T> {
+        Now {
+            penalty_weight: self.penalty_weight,
+            k: self.encoder.last().and_then(Activation::k),
+        }
+    }
+
+    /// Returns whether Ω of layer `l` has any effect at this weight.
+    pub(crate) fn penalizes(&self, l: usize, penalty_weight: T) -> bool {
+        self.is_penalized(l) && penalty_weight > T::zero() && !self.penalty.is_zero()
+    }
+}
+
+/// The settings of an objective that training changes.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Now<T> {
+    /// β
+    pub(crate) penalty_weight: T,
+    /// The number of active units of the innermost layer, if its activation has one.
+    pub(crate) k: Option<usize>,
+}
+
+/// A batch, input × samples.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Batch<'a, T: Real> {
+    /// X̃, which the encoder sees.
+    pub(crate) input: DMatrixView<'a, T>,
+    /// X, which X̂ is compared with.
+    pub(crate) target: DMatrixView<'a, T>,
+    /// The other processes that hold samples of this batch.
+    pub(crate) shares: Option<Shares<'a, T>>,
+}
+
+impl<'a, T: Real> From<DMatrixView<'a, T>> for Batch<'a, T> {
+    fn from(samples: DMatrixView<'a, T>) -> Self {
+        Self {
+            input: samples,
+            target: samples,
+            shares: None,
+        }
+    }
+}
+
+/// The objective at parameters θ.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Pass<'a, T> {
+    pub(crate) objective: &'a Objective<T>,
+    pub(crate) layout: &'a Layout,
+    pub(crate) theta: &'a [T],
+    pub(crate) now: Now<T>,
+    /// Inference only: packed encoder weights of each layer. With them, the result of a sample does not
+    /// depend on the number of samples.
+    pub(crate) packed: Option<&'a [Packed<T>]>,
+}
+
+impl<'a, T: Real> Pass<'a, T> {
+    /// Returns the pass of a training step.
+    pub(crate) fn training(
+        objective: &'a Objective<T>,
+        layout: &'a Layout,
+        theta: &'a [T],
+        now: Now<T>,
+    ) -> Self {
+        Self {
+            objective,
+            layout,
+            theta,
+            now,
+            packed: None,
+        }
+    }
+}
+
+impl<T: Real> Pass<'_, T> {
+    /// Returns f of layer `l`, with the current k.
+    pub(super) fn activation(&self, l: usize) -> Activation {
+        let activation = self.objective.encoder[l];
+        match self.now.k {
+            Some(k) if l + 1 == self.layout.depth() => activation.with_k(k),
+            _ => activation,
+        }
+    }
+
+    /// Calls `f` with the units of layer `l`.
+    pub(super) fn with_units<R>(&self, l: usize, f: impl FnOnce(&dyn Units<T>) -> R) -> R {
+        self.activation(l).with(f)
+    }
+
+    /// Returns the parameters of the units of layer `l`.
+    pub(super) fn own(&self, l: usize) -> Own<'_, T> {
+        self.layout.blocks()[l].own(self.theta, self.objective.bandwidth)
+    }
+
+    /// Returns g of level `l`.
+    pub(super) fn decoder(&self, l: usize) -> Elementwise {
+        self.objective.decoder[l].traits().mirror
+    }
+
+    /// Returns what the penalty sees of layer `l`, units × samples.
+    pub(super) fn seen<'a>(
+        &self,
+        l: usize,
+        m: usize,
+        hidden: &'a [Aligned<T>],
+        states: &'a [State],
+    ) -> &'a [T] {
+        let h = &hidden[l][..self.layout.blocks()[l].above * m];
+        self.with_units(l, |units| units.seen(h, &states[l]))
+    }
+
+    /// Returns whether Ω of layer `l` has any effect now.
+    pub(super) fn penalizes(&self, l: usize) -> bool {
+        self.objective.penalizes(l, self.now.penalty_weight)
+    }
+}
+
+/// Moves the parameters that do not learn by gradient, after the step that used `workspace`.
+pub(crate) fn after_step<T: Real>(
+    objective: &Objective<T>,
+    layout: &Layout,
+    theta: &mut [T],
+    workspace: &Workspace<T>,
+) {
+    let layers = layout.blocks().iter().zip(&workspace.states);
+    for (f, (blocks, state)) in objective.encoder.iter().zip(layers) {
+        let mut own = blocks.own_mut(theta);
+        f.with(|units: &dyn Units<T>| units.after_step(&mut own, state));
+    }
+}
