@@ -157,20 +157,17 @@ pub(super) fn settings<R>(tensors: &Tensors<R>) -> Result<Settings, Error> {
     }
     let text = metadata("model").unwrap_or_default();
     let mut object = Object::parse(path, text.as_bytes())?;
+    let refused = match serde_json::from_str(text) {
+        Ok(settings) => {
+            check_keys(&object)?;
+            return Ok(settings);
+        }
+        Err(error) => error,
+    };
     let is_first = version == READABLE[0];
     if is_first {
         upgrade(&mut object)?;
     }
-    let start = ["initialization", "seed"]; // of the first version, or not: nothing else depends on them
-    let written = json!(Settings::default());
-    let keys = written.as_object().into_iter().flat_map(|keys| keys.keys());
-    for key in keys.filter(|key| !start.contains(&key.as_str())) {
-        object.required(key, object.get(key))?;
-    }
-    let refused = match serde_json::from_str(text) {
-        Ok(settings) => return Ok(settings),
-        Err(error) => error,
-    };
     let penalty = object.get("penalty").cloned().unwrap_or_default();
     let is_known = Option::<Description>::deserialize(&penalty).is_ok();
     if !is_known {
@@ -179,9 +176,20 @@ pub(super) fn settings<R>(tensors: &Tensors<R>) -> Result<Settings, Error> {
     }
     let settings = object.read_settings()?;
     if is_first || !is_known {
+        check_keys(&object)?;
         return Ok(settings);
     }
     Err(malformed(path, refused.to_string())) // of keys that occur twice
+}
+
+/// Refuses settings that leave out one. Those of the start were not in version 1.
+fn check_keys(object: &Object) -> Result<(), Error> {
+    let all = json!(Settings::default());
+    let mut keys = all.as_object().into_iter().flat_map(|all| all.keys());
+    keys.try_for_each(|key| match key.as_str() {
+        "initialization" | "seed" => Ok(()),
+        key => object.required(key, object.get(key)).map(drop),
+    })
 }
 
 /// Brings the settings of version 1 to this one: it had a flag for each layer in place of

@@ -360,6 +360,11 @@ fn descriptions_without_sense_are_refused() {
             "'tied':false      ",
             "duplicate field `tied`",
         ),
+        (
+            ",'weight_decay':0.0",
+            "                     ",
+            "weight_decay is missing",
+        ),
     ] {
         match forged(&quoted(old), &quoted(new)) {
             Err(Error::Malformed { reason, .. }) => assert!(reason.contains(says), "{reason}"),
