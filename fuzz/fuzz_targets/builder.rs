@@ -56,7 +56,7 @@ struct Settings {
     norm_weighted: bool,
     cross_entropy: bool,
     transposed: bool,
-    prefixes: Vec<u8>,
+    matryoshka: Vec<u8>,
     optimizer: u8,
     batch_size: u8,
     flags: [bool; 6],
@@ -108,7 +108,7 @@ fn run(settings: &Settings) -> Result<SparseAutoencoder<f32>, Error> {
     if !settings.matryoshka.is_empty() {
         builder = builder.matryoshka(
             settings
-                .prefixes
+                .matryoshka
                 .iter()
                 .take(4)
                 .map(|&n| n.into())
