@@ -1,9 +1,8 @@
-//! The functions that this crate compiles for `f32` and `f64`, so that programs only link to them.
+//! Compiles the numerics for `f32` and `f64` in this crate, so that programs only link to them.
 //!
-//! A generic function is usually compiled in every crate that calls it. One that is marked
-//! `#[inline(never)]` is linked instead, if the crate that defines it has compiled it for the same types.
-//! The functions named here reach all of the numerics, and are generic in the scalar alone. They cut the
-//! build of a program that trains to a twentieth.
+//! Usually every crate compiles the generic functions that it calls. A function marked `#[inline(never)]` is
+//! linked instead, if its own crate has compiled it for the same types. The functions below reach all numerics,
+//! and are generic only in the scalar. They cut the build of a program that trains to a twentieth.
 
 use std::hint::black_box;
 
@@ -15,9 +14,9 @@ use crate::{
     SparseAutoencoderBuilder, SquaredDeviation, TargetL0, Trainer, validate,
 };
 
-/// A scalar for which this crate has compiled the functions below.
+/// A scalar for which this crate compiles the functions below.
 pub trait Compiled {
-    /// Names the functions. It is never called.
+    /// Names the functions. Never called.
     #[doc(hidden)]
     fn compiled();
 }

@@ -67,8 +67,8 @@ impl<T: Real> GradientCheck<T> {
     }
 }
 
+/// Returns the central difference of `value` by each entry of `at`.
 fn central_differences<T: Real>(at: &mut [T], mut value: impl FnMut(&[T]) -> T) -> Vec<T> {
-    // ε^⅓ balances truncation against rounding.
     let base = T::default_epsilon().cbrt();
     (0..at.len())
         .map(|k| {

@@ -252,7 +252,7 @@ pub use nalgebra;
 #[cfg(feature = "nalgebra-sparse")]
 pub use nalgebra_sparse;
 
-/// The examples of the README are tests.
+/// Runs the examples of the README as tests.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct ReadmeDoctests;

@@ -1,6 +1,6 @@
-//! A model: settings, parameters, and what can be asked of both.
+//! A model: its settings, its parameters, and the methods on both.
 
-// In the order in which documentation shows their methods.
+// The order in which rustdoc lists the methods.
 mod inference;
 
 mod sparse_inference;
@@ -15,20 +15,23 @@ mod decoder_norm;
 
 mod accessors;
 
+mod blocks;
 mod builder;
 mod convention;
-pub(crate) mod initialization;
+mod initialization;
+mod layer;
 pub(crate) mod layer_activations;
-pub(crate) mod layout;
-pub(crate) mod parameters;
+mod layout;
+mod parameters;
 mod settings;
-pub(crate) mod sparse_hidden;
+mod sparse_hidden;
 
 pub use builder::SparseAutoencoderBuilder;
 pub use convention::Convention;
 pub use initialization::Initialization;
+pub use layer::{Layer, LayerView};
 pub use layout::Layout;
-pub use parameters::{Layer, LayerView, Parameters};
+pub use parameters::Parameters;
 pub use settings::Settings;
 pub use sparse_hidden::SparseHidden;
 
@@ -41,19 +44,26 @@ use crate::objective::{Objective, Pass};
 use crate::validate::{check_batch, check_batch_on, check_size};
 use parameters::check_theta;
 
-/// A sparse autoencoder: parameters, and the objective that they are fitted to.
+/// A sparse autoencoder: encodes samples as hidden activations, few of them active, and decodes them.
 ///
 /// ```text
 /// H = f(Wᵀ X + b),     X̂ = g(D H + c)
 /// ```
 ///
-/// with further hidden layers between, if there are any. A column is a sample. Every method takes
-/// anything that converts into a matrix view: `&DMatrix`, a view of some columns, or a slice
-/// through [`DMatrixView::from_slice`], which reads a row-major samples × features buffer without a
-/// copy.
+/// A column is a sample. Deep models have further hidden layers in between.
 ///
-/// The model holds nothing that exists only during training. It is `Clone + Send + Sync`, and all
-/// inference is by `&self`.
+/// | symbol | shape | method |
+/// |---|---|---|
+/// | X | input × samples | |
+/// | H | units × samples | [`encode`](Self::encode), [`encode_sparse`](Self::encode_sparse) |
+/// | X̂ | input × samples | [`decode`](Self::decode), [`reconstruct`](Self::reconstruct) |
+/// | W, b, D, c | see [`Layout`] | [`parameters`](Self::parameters) |
+/// | J | a number | [`loss`](Self::loss), [`loss_and_gradient`](Self::loss_and_gradient) |
+///
+/// Methods take anything that converts into a matrix view: a `&DMatrix`, some of its columns, or a slice by
+/// [`DMatrixView::from_slice`]. A row-major samples × entries buffer is such a slice, without a copy.
+///
+/// The model holds no state of training. It is `Clone + Send + Sync`, and inference takes `&self`.
 ///
 /// ```
 /// use sparse_autoencoder::{Adam, KlDivergence, SparseAutoencoder, Trainer, nalgebra::DMatrix};
@@ -78,11 +88,12 @@ pub struct SparseAutoencoder<T> {
     objective: Objective<T>,
 }
 
+/// The names of a batch and of its rows in errors.
 const SAMPLES: [&str; 2] = ["samples", "rows of the samples"];
 const HIDDEN: [&str; 2] = ["hidden activations", "rows of the hidden activations"];
 
 impl<T: Real> SparseAutoencoder<T> {
-    /// A builder with every setting at its default.
+    /// Returns a builder with default settings.
     pub fn builder() -> SparseAutoencoderBuilder<T> {
         SparseAutoencoderBuilder::default()
     }
@@ -94,39 +105,43 @@ impl<T: Real> SparseAutoencoder<T> {
         }
     }
 
-    /// The parameters.
+    /// Returns the parameters.
     #[must_use]
     pub fn parameters(&self) -> &Parameters<T> {
         &self.parameters
     }
 
-    /// The parameters, by value.
+    /// Converts the model into its parameters.
     #[must_use]
     pub fn into_parameters(self) -> Parameters<T> {
         self.parameters
     }
 
-    /// Replaces the flat parameter vector θ.
+    /// Replaces the flat parameter vector θ, ordered as [`Layout`] describes.
     ///
     /// # Errors
     ///
-    /// [`Error::DimensionMismatch`] for another length, [`Error::NonFinite`] for NaN and
-    /// infinities; the model then keeps what it had.
+    /// - [`Error::DimensionMismatch`] if θ does not have [`Layout::len`] entries.
+    /// - [`Error::NonFinite`] for NaN and infinities.
+    ///
+    /// The model is then unchanged.
     pub fn set_theta(&mut self, theta: &[T]) -> Result<(), Error> {
         check_theta(self.layout(), theta)?;
         self.parameters.theta_mut().copy_from_slice(theta);
         Ok(())
     }
 
-    /// Replaces the bias of the outermost decoder layer: what is reconstructed where no unit is
-    /// active. With a [pre-encoder bias](SparseAutoencoderBuilder::pre_encoder_bias) it is what the
-    /// encoder measures samples from, and the mean or the
-    /// [geometric median](crate::geometric_median) of the samples is a good start.
+    /// Replaces the bias `c` of the reconstruction, one entry per entry of a sample.
+    ///
+    /// With a [pre-encoder bias](SparseAutoencoderBuilder::pre_encoder_bias), start from the mean of the samples
+    /// or their [geometric median](crate::geometric_median).
     ///
     /// # Errors
     ///
-    /// [`Error::DimensionMismatch`] for a vector that is no sample, [`Error::NonFinite`] for NaN and
-    /// infinities; the model then keeps what it had.
+    /// - [`Error::DimensionMismatch`] if the length is not the input size.
+    /// - [`Error::NonFinite`] for NaN and infinities.
+    ///
+    /// The model is then unchanged.
     pub fn set_decoder_bias(&mut self, bias: &DVector<T>) -> Result<(), Error> {
         check_batch(
             bias.as_view(),
@@ -138,7 +153,7 @@ impl<T: Real> SparseAutoencoder<T> {
         Ok(())
     }
 
-    /// The sizes of the layers, and the order of the parameters.
+    /// Returns the sizes of the layers and the order of the parameters.
     #[must_use]
     pub fn layout(&self) -> &Layout {
         self.parameters.layout()
@@ -148,18 +163,18 @@ impl<T: Real> SparseAutoencoder<T> {
         &self.objective
     }
 
-    /// The parts that training needs at the same time: what it reads, and what it moves.
+    /// Borrows the objective, and the parameters to be trained.
     pub(crate) fn objective_and_parameters(&mut self) -> (&Objective<T>, &mut Parameters<T>) {
         (&self.objective, &mut self.parameters)
     }
 
-    /// The pass of training.
+    /// Returns a pass of training.
     fn pass(&self) -> Pass<'_, T> {
         let (layout, theta) = (self.layout(), self.parameters.as_slice());
         Pass::training(&self.objective, layout, theta, self.objective.now())
     }
 
-    /// The pass of inference.
+    /// Returns a pass of inference.
     fn inference(&self) -> Pass<'_, T> {
         Pass {
             packed: Some(self.parameters.packed()),
@@ -171,7 +186,7 @@ impl<T: Real> SparseAutoencoder<T> {
         check_batch_on(threads, samples, self.layout().input_size(), SAMPLES)
     }
 
-    /// As far as can be said of samples that are not in memory.
+    /// Checks the size and number of samples that are not in memory.
     pub(crate) fn check_size(&self, input_size: usize, count: usize) -> Result<(), Error> {
         check_size((input_size, count), self.layout().input_size(), SAMPLES)
     }

@@ -1,21 +1,27 @@
 //! Hidden units: what happens between pre-activation and activation, one file per variant.
 //!
-//! [`Activation`] names them, in settings and files. The objective, training, and files know them by the
-//! trait [`Units`]: their passes, their parameters, and their traits.
+//! [`Activation`] names a variant in settings and files. The objective, the model, and training call it through
+//! the trait [`Units`].
+//!
+//! | file | what it holds |
+//! |---|---|
+//! | [`interface`], [`traits`], [`operands`] | the trait, what units are like, what a pass lends to them |
+//! | others | one variant each, with its formulas |
 
 mod batch_top_k;
 pub(crate) mod elementwise;
 mod gated;
 mod interface;
 mod jump_relu;
+mod operands;
 mod top_k;
+mod traits;
 mod winner_take_all;
 
 pub(crate) use elementwise::{Elementwise, Function, with_function};
-pub(crate) use interface::{
-    ActiveGradient, Arriving, Block, Buffers, Chooses, Len, Own, OwnMut, PerSample, State, Traits,
-    Units,
-};
+pub(crate) use interface::{AdjustableK, PerSample, Units};
+pub(crate) use operands::{ActiveGradient, Arriving, Buffers, Own, OwnMut, State};
+pub(crate) use traits::{Block, Chooses, Len, Traits};
 
 use self::batch_top_k::BatchTopK;
 use self::elementwise::Selected;
@@ -26,9 +32,9 @@ use self::winner_take_all::WinnerTakeAll;
 use crate::Real;
 use crate::error::{Error, require};
 
-/// The function that turns pre-activations `z` into activations.
+/// The activation function of a layer: turns pre-activations `z` into activations `h`.
 ///
-/// The derivative is always taken from the output `h`, so no pre-activation has to be kept.
+/// Derivatives are computed from `h`, so pre-activations are not kept.
 ///
 /// | activation | `h` | derivative from `h` | at a kink |
 /// |---|---|---|---|
@@ -40,19 +46,22 @@ use crate::error::{Error, require};
 /// | [`TopK`](Self::TopK), [`TopProportion`](Self::TopProportion) | `max(z, 0)` on the `k` largest of each sample, 0 elsewhere | `1` where `h > 0` | of equal values the lower index wins |
 /// | [`WinnerTakeAll`](Self::WinnerTakeAll) | `max(z, 0)` on the `⌈p·m⌉` largest of each unit, 0 elsewhere | `1` where `h > 0` | of equal values the earlier sample wins |
 /// | [`BatchTopK`](Self::BatchTopK) | `max(z, 0)` on the `k·m` largest of the batch, 0 elsewhere | `1` where `h > 0` | of equal values the earlier sample wins, then the lower index |
-/// | [`JumpRelu`](Self::JumpRelu) | `z` where `z > t`, 0 elsewhere | `1` where `h > 0` | 0 at `z = t`; by `t` see below |
+/// | [`JumpRelu`](Self::JumpRelu) | `z` where `z > t`, 0 elsewhere | `1` where `h > 0` | 0 at `z = t`; for `t` see [below](Self::JumpRelu) |
 /// | [`Gated`](Self::Gated) | `max(eʳ u + b_mag, 0)` where `u + b > 0`, 0 elsewhere | `eʳ` by `u` where `h > 0` | 0 at `u + b = 0` |
 ///
 /// # Training and inference
 ///
-/// `WinnerTakeAll` and `BatchTopK` choose among the `m` samples of a batch, which only the
-/// objective sees: [`loss`](crate::SparseAutoencoder::loss),
-/// [`loss_and_gradient`](crate::SparseAutoencoder::loss_and_gradient), and so training, choose.
-/// [`encode`](crate::SparseAutoencoder::encode) and all other inference is about each sample alone:
-/// `WinnerTakeAll` then takes `max(z, 0)` of every unit, and `BatchTopK` takes `z` where it is above
-/// a threshold, as `JumpRelu` does, that training has followed.
+/// `WinnerTakeAll` and `BatchTopK` choose among the `m` samples of a batch. Only training, and the
+/// [`loss`](crate::SparseAutoencoder::loss) and
+/// [its gradient](crate::SparseAutoencoder::loss_and_gradient), do so. Inference treats each sample by itself:
 ///
-/// An enum, because it is written to files; it may grow in a minor version.
+/// | activation | in inference |
+/// |---|---|
+/// | `WinnerTakeAll` | `max(z, 0)` of every unit |
+/// | `BatchTopK` | `z` where it is above a threshold that training has averaged, 0 elsewhere |
+/// | others | as in training |
+///
+/// A minor version may add variants.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
@@ -69,46 +78,53 @@ pub enum Activation {
     Identity,
     /// The positive part, cut off at 1 (MATLAB's `satlin`).
     SaturatingLinear,
-    /// The positive part of the `k` largest pre-activations of each sample (Makhzani & Frey 2013,
-    /// *k-Sparse Autoencoders*; with the positive part of Gao et al. 2024, *Scaling and Evaluating
-    /// Sparse Autoencoders*). The hard form of the proportion: at most `k` units are active.
+    /// The positive part of the `k` largest pre-activations of each sample, for `k` from 1 to the number of
+    /// units.
+    ///
+    /// At most `k` units of a sample are active. Makhzani & Frey (2013), *k-Sparse Autoencoders*; the positive
+    /// part is from Gao et al. (2024), *Scaling and Evaluating Sparse Autoencoders*.
     TopK(usize),
     /// [`TopK`](Self::TopK) with `k = ⌈p · units⌉` for a proportion `p` in (0, 1].
     TopProportion(f64),
-    /// The positive part where it is among the largest of its unit: of the `m` samples of a batch,
-    /// each unit keeps the `⌈p·m⌉` in which it is strongest (Makhzani & Frey 2015,
-    /// *Winner-Take-All Autoencoders*). The sparsity is that of a unit's lifetime, so every unit
-    /// has samples to learn from and none dies. In inference, the positive part.
+    /// The positive part of each unit's `⌈p·m⌉` largest pre-activations over a batch of `m` samples, for `p` in
+    /// (0, 1].
+    ///
+    /// Sparsity is over a unit's lifetime: every unit has samples to learn from, so none dies. Makhzani & Frey
+    /// (2015), *Winner-Take-All Autoencoders*.
     WinnerTakeAll(f64),
-    /// The `k·m` largest positive pre-activations of a batch of `m` samples: `k` for each on average,
-    /// and more for the samples that need more (Bussmann et al. 2024, *BatchTopK Sparse
-    /// Autoencoders*).
+    /// The `k·m` largest positive pre-activations of a batch of `m` samples, for `k` from 1 to the number of
+    /// units.
     ///
-    /// In inference, `z` where it is above a threshold, which is one parameter per layer (see
-    /// [`Layout`](crate::Layout)). It has no gradient: the [`Trainer`](crate::Trainer) sets it to
-    /// the smallest value that was kept in the first batch, and from then on moves it by a hundredth
-    /// of the way to that of each batch. (That average starts as in *dictionary_learning*; its rate
-    /// is that of *SAELens*.)
+    /// Samples have `k` active units on average, and difficult ones have more. Bussmann et al. (2024),
+    /// *BatchTopK Sparse Autoencoders*.
+    ///
+    /// Inference compares with a threshold, one [parameter](crate::Layout) per layer. It has no gradient. After
+    /// each step the [`Trainer`](crate::Trainer) moves it by 1% of the way to the smallest activation kept in
+    /// the batch; the first batch sets it.
     BatchTopK(usize),
-    /// `z` where it is above a threshold `t ≥ 0` of its unit, 0 elsewhere (Rajamanoharan et al.
-    /// 2024, *Jumping Ahead: Improving Reconstruction Fidelity with JumpReLU Sparse Autoencoders*).
+    /// The pre-activation where it is above its unit's threshold `t ≥ 0`, 0 elsewhere.
     ///
-    /// The thresholds are parameters (see [`Layout`](crate::Layout)); one below 0 counts as 0. A jump has
-    /// no derivative by its threshold, so they learn by a pseudo-derivative with a
-    /// [bandwidth](crate::SparseAutoencoderBuilder::bandwidth) ε: from active units within ε/2 above the
-    /// threshold and from inactive ones within ε/2 below. It takes in the reconstruction and every
-    /// penalty, also those that are made for it, [`L0`](crate::L0) and [`TargetL0`](crate::TargetL0).
+    /// Rajamanoharan et al. (2024), *Jumping Ahead: Improving Reconstruction Fidelity with JumpReLU Sparse
+    /// Autoencoders*.
+    ///
+    /// Thresholds are [parameters](crate::Layout), and negative ones count as 0. They learn by a
+    /// pseudo-derivative, from pre-activations within half a
+    /// [bandwidth](crate::SparseAutoencoderBuilder::bandwidth) of the threshold. It covers the reconstruction and
+    /// every penalty, including those made for thresholds: [`L0`](crate::L0) and
+    /// [`TargetL0`](crate::TargetL0).
     JumpRelu,
-    /// `max(eʳ u + b_mag, 0)` where a gate is open, `π = u + b > 0`, and 0 elsewhere, with
-    /// `u = wᵀx`: whether a unit is active, and how much, are told apart (Rajamanoharan et al. 2024,
-    /// *Improving Dictionary Learning with Gated Sparse Autoencoders*).
+    /// `max(eʳ u + b_mag, 0)` where the gate `π = u + b > 0` is open, 0 elsewhere, with `u = wᵀx`.
     ///
-    /// The encoder's bias is that of the gates; r and `b_mag` are further parameters of each unit (see
-    /// [`Layout`](crate::Layout)), which start at 0. The penalty sees what the gates let through,
-    /// `max(π, 0)`, and so shrinks no activation: choose [`L1`](crate::L1), there is none by default.
-    /// That the gates open to what is needed they learn from a reconstruction of their own, by a
-    /// decoder that does not learn of it: it is the [`auxiliary`](crate::Loss::auxiliary) term of the
-    /// loss. A model of gated units has one hidden layer.
+    /// The gate decides whether a unit is active, and the magnitude how strongly. Rajamanoharan et al. (2024),
+    /// *Improving Dictionary Learning with Gated Sparse Autoencoders*.
+    ///
+    /// - The bias `b` of the encoder belongs to the gates. `r` and `b_mag` are further
+    ///   [parameters](crate::Layout) of each unit, which start at 0.
+    /// - The penalty sees the gates, `max(π, 0)`, so it does not shrink activations. The default is no
+    ///   penalty; use [`L1`](crate::L1).
+    /// - The gates are trained by an [auxiliary](crate::Loss::auxiliary) reconstruction through a frozen copy of
+    ///   the decoder.
+    /// - The model must have one hidden layer.
     ///
     /// ```
     /// use sparse_autoencoder::{Activation, Initialization, L1, SparseAutoencoder};
@@ -122,15 +138,16 @@ pub enum Activation {
     ///     .penalty(L1)
     ///     .penalty_weight(0.4)
     ///     .build()?;
-    /// let magnitude_bias = sae.parameters().layer(0).and_then(|layer| layer.magnitude_bias);
-    /// assert_eq!(magnitude_bias.map(|bias| bias.len()), Some(64));
+    /// let layer = sae.parameters().layer(0).unwrap();
+    /// let names: Vec<_> = layer.block_names().collect();
+    /// assert_eq!(names, ["log_magnitude", "magnitude_bias"]);
     /// # Ok::<(), sparse_autoencoder::Error>(())
     /// ```
     Gated,
 }
 
 impl Activation {
-    /// Calls `f` with the units of this activation: the only match on variants.
+    /// Calls `f` with the units of this activation. This is the only match on variants.
     pub(crate) fn with<T: Real, R>(self, f: impl FnOnce(&dyn Units<T>) -> R) -> R {
         match self {
             Self::Sigmoid => f(&Elementwise::Sigmoid),
@@ -147,19 +164,34 @@ impl Activation {
         }
     }
 
-    /// The interval that the activations fill, for bounded activations.
+    /// Returns the interval of bounded activations; `None` for unbounded ones.
+    ///
+    /// ```
+    /// use sparse_autoencoder::Activation;
+    ///
+    /// assert_eq!(Activation::Tanh.range(), Some((-1.0, 1.0)));
+    /// assert_eq!(Activation::Relu.range(), None);
+    /// ```
     #[must_use]
     pub fn range(&self) -> Option<(f64, f64)> {
         self.traits().range
     }
 
-    /// Whether no activation is ever below zero.
+    /// Returns whether activations are never negative.
     #[must_use]
     pub fn is_non_negative(&self) -> bool {
         !self.traits().signed
     }
 
-    /// How many of `units` units each sample keeps, for activations that choose within a sample.
+    /// Returns the largest number of active units of a sample in a layer of `units` units, for activations that
+    /// select within a sample, such as `TopK`.
+    ///
+    /// ```
+    /// use sparse_autoencoder::Activation;
+    ///
+    /// assert_eq!(Activation::TopProportion(0.05).kept(200), Some(10));
+    /// assert_eq!(Activation::Relu.kept(200), None);
+    /// ```
     #[must_use]
     pub fn kept(&self, units: usize) -> Option<usize> {
         self.with(|f: &dyn Units<f64>| f.per_sample().map(|selection| selection.kept(units)))
@@ -173,22 +205,23 @@ impl Activation {
         self.with(|f: &dyn Units<f64>| f.blocks())
     }
 
-    /// k, for the activations that have one.
+    /// Returns k, for activations that have one.
     pub(crate) fn k(&self) -> Option<usize> {
         self.with(|f: &dyn Units<f64>| f.k().map(|(k, _)| k))
     }
 
-    /// The same activation with another k, if it has one.
+    /// Returns the activation with another k, if it has one.
     pub(crate) fn with_k(self, k: usize) -> Self {
         self.with(|f: &dyn Units<f64>| f.k().map_or(self, |(_, with)| with(k)))
     }
 
-    /// Whether units are chosen. The activation is then sparse by itself, and belongs to hidden layers.
+    /// Returns whether units are selected. Such activations are sparse without a penalty, and only for hidden
+    /// layers.
     pub(crate) fn selects(&self) -> bool {
         self.traits().chooses != Chooses::Nothing
     }
 
-    /// Checks the settings against the size of the layer.
+    /// Refuses parameters of the activation that do not fit a layer of `units` units.
     pub(crate) fn check(&self, units: usize) -> Result<(), Error> {
         self.with(|f: &dyn Units<f64>| f.check(units))
     }
@@ -203,10 +236,9 @@ fn check_proportion(p: f64, name: &'static str) -> Result<(), Error> {
     require(p > 0.0 && p <= 1.0, name, "in (0, 1]", p)
 }
 
-/// `⌈proportion · units⌉`, at least 1 and at most `units`.
+/// Returns `⌈proportion · units⌉`, within `1..=units`.
 ///
-/// The product is first relieved of the rounding of `proportion` itself, so that 0.05 of 100 units
-/// are 5, not 6.
+/// Products within 1e-6 of an integer are rounded to it first, so that 0.05 of 100 units are 5, not 6.
 pub(crate) fn proportion_of(units: usize, proportion: f64) -> usize {
     let exact = proportion * f64::of_count(units);
     let nearest = exact.round();
@@ -220,7 +252,7 @@ pub(crate) fn proportion_of(units: usize, proportion: f64) -> usize {
     count
 }
 
-/// A threshold below 0 counts as 0.
+/// Returns `max(t, 0)`: a threshold below 0 counts as 0.
 #[inline(always)]
 fn positive<T: Real>(t: T) -> T {
     if t > T::zero() { t } else { T::zero() }
@@ -230,8 +262,7 @@ fn positive<T: Real>(t: T) -> T {
 mod tests {
     use super::{Activation, proportion_of};
 
-    /// A new activation does not compile here until it is counted, and is not counted until it is in the
-    /// list by which the tests make models.
+    /// Fails to compile for a new activation, and fails until the list of the tests has it.
     #[test]
     fn every_activation_is_among_the_variants_of_the_tests() {
         let mut counts = [0; 11];

@@ -14,6 +14,7 @@ use std::cell::Cell;
 use std::ops::ControlFlow;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
+use common::variants::ACTIVATIONS;
 use sparse_autoencoder::metrics::{SparsityMetrics, UnitStatistics};
 use sparse_autoencoder::nalgebra::{DMatrix, DVector};
 use sparse_autoencoder::penalty::Scaled;
@@ -184,41 +185,11 @@ fn models<T: Real>(input_size: usize, hidden: usize) -> Vec<SparseAutoencoder<T>
         .map(|penalty| builder().penalty(penalty))
         .collect();
     builders.extend([
-        builder().hidden_activation(Activation::Tanh).penalty(L1),
-        builder()
-            .hidden_activation(Activation::TopK(3))
-            .output_activation(Activation::Identity),
-        builder().hidden_activation(Activation::TopProportion(0.1)),
         builder().hidden_activation(Activation::WinnerTakeAll(0.05)),
-        builder()
-            .hidden_activation(Activation::WinnerTakeAll(0.5))
-            .penalty(L1),
         builder().hidden_activation(Activation::BatchTopK(1)),
-        builder()
-            .hidden_activation(Activation::BatchTopK(3))
-            .output_activation(Activation::Identity)
-            .pre_encoder_bias(true),
         builder()
             .hidden_activation(Activation::JumpRelu)
             .penalty(TargetL0),
-        builder().hidden_activation(Activation::Gated),
-        builder()
-            .hidden_activation(Activation::Gated)
-            .output_activation(Activation::Identity)
-            .pre_encoder_bias(true)
-            .penalty((L1, Proportion))
-            .norm_weighted(true),
-        builder()
-            .hidden_activation(Activation::Relu)
-            .penalty((L1, Proportion))
-            .norm_weighted(true),
-        builder()
-            .hidden_activation(Activation::TopK(3))
-            .matryoshka([2, hidden / 2]),
-        builder()
-            .hidden_activation(Activation::Relu)
-            .penalty(L1)
-            .matryoshka([2, hidden / 2]),
         builder().tied(true),
         builder().layers([input_size, hidden, hidden / 2, hidden / 3]),
         builder()
@@ -227,10 +198,30 @@ fn models<T: Real>(input_size: usize, hidden: usize) -> Vec<SparseAutoencoder<T>
             .penalty(Proportion),
         builder().reconstruction(ReconstructionLoss::BinaryCrossEntropy),
     ]);
-    builders
+    let mut models: Vec<_> = builders
         .iter()
         .map(|builder| builder.build().unwrap())
-        .collect()
+        .collect();
+    let mut nested = 0;
+    for &f in ACTIVATIONS {
+        let builder = builder().hidden_activation(f).penalty(());
+        let centered = builder
+            .clone()
+            .output_activation(Activation::Identity)
+            .pre_encoder_bias(true)
+            .penalty((L1, Proportion))
+            .norm_weighted(f.range().is_none());
+        models.extend([&builder, &centered].map(|builder| builder.build().unwrap()));
+        let penalty: Box<dyn Penalty<T>> = match f.kept(hidden) {
+            Some(_) => Box::new(()), // by the sparse passes
+            None => Box::new(L1),
+        };
+        let build = builder.matryoshka([2, hidden / 2]).penalty(penalty).build();
+        nested += usize::from(build.is_ok());
+        models.extend(build);
+    }
+    assert!(nested >= ACTIVATIONS.len() - 1, "{nested}"); // gated units are refused
+    models
 }
 
 fn assert_passes<T: Real>(

@@ -8,7 +8,7 @@ use nalgebra::{DMatrix, DMatrixView};
 use crate::error::{Error, require};
 use crate::model::Settings;
 use crate::model::layer_activations::LayerActivations;
-use crate::model::parameters::{Layer, Parameters};
+use crate::model::{Layer, Parameters};
 use crate::penalty::Penalty;
 use crate::validate::check_len;
 use crate::{Activation, Epoch, Real, Report, SparseAutoencoder, Trainer};

@@ -1,3 +1,5 @@
+//! The builder of a model.
+
 use std::sync::Arc;
 
 use super::layer_activations::LayerActivations;
@@ -49,7 +51,7 @@ use crate::{Activation, Real};
 #[must_use]
 pub struct SparseAutoencoderBuilder<T> {
     settings: Settings,
-    /// What the settings describe.
+    /// Ω, which the settings describe.
     penalty: Option<Arc<dyn Penalty<T>>>,
     parameters: Option<Parameters<T>>,
 }
@@ -271,8 +273,8 @@ impl<T: Real> SparseAutoencoderBuilder<T> {
     ///   [table](SparseAutoencoderBuilder).
     /// - [`Error::UnsupportedActivation`] for a penalty, loss, output, or shape that is not defined for the
     ///   activation.
-    /// - [`Error::DimensionMismatch`] if parameters do not fit the layers, or unless there is one activation
-    ///   per hidden layer.
+    /// - [`Error::DimensionMismatch`] if parameters do not fit the layers, or if the numbers of activations and
+    ///   hidden layers differ.
     /// - [`Error::Incompatible`] if parameters do not fit the activations, and for settings with a penalty of
     ///   another crate.
     #[inline(never)]
@@ -280,7 +282,7 @@ impl<T: Real> SparseAutoencoderBuilder<T> {
         self.build_with(self.initial_parameters()?)
     }
 
-    /// [`build`](Self::build) with parameters that are moved, not copied.
+    /// [`build`](Self::build), with these parameters instead of copied ones.
     pub(crate) fn build_with(
         &self,
         parameters: Parameters<T>,

@@ -1,4 +1,6 @@
-use nalgebra::{DMatrixView, DVector};
+//! Calibration of thresholds to a number of active units.
+
+use nalgebra::DMatrixView;
 
 use super::{HIDDEN, SparseAutoencoder};
 use crate::error::{Error, require};
@@ -7,15 +9,16 @@ use crate::validate::check_batch;
 use crate::{Activation, Real};
 
 impl<T: Real> SparseAutoencoder<T> {
-    /// Gives the [`JumpRelu`](Activation::JumpRelu) units of the innermost layer one threshold, at which
-    /// `active_units` of them are active in each of these samples, on average; it is returned.
+    /// Sets all thresholds of the innermost [`JumpRelu`](Activation::JumpRelu) layer to one value, at which
+    /// `active_units` units of a sample are active on average. Returns that threshold.
     ///
-    /// Thresholds start at 0, where about half of the units are active, and learn slowly: they move
-    /// only for pre-activations within the [bandwidth](crate::SparseAutoencoderBuilder::bandwidth). So
-    /// start them near the number that is wanted in the end, once the
-    /// [bias](Self::set_decoder_bias) is set. It is a quantile of the positive pre-activations, and some
-    /// thousand samples are enough. For a trained model it is another point between error and
-    /// sparsity.
+    /// Thresholds start at 0, where about half of the units are active. They learn slowly, because only
+    /// pre-activations within the [bandwidth](crate::SparseAutoencoderBuilder::bandwidth) move them. Start them
+    /// near the intended number of active units, after [setting the bias](Self::set_decoder_bias). In a trained
+    /// model, the call trades error for sparsity.
+    ///
+    /// The threshold is a quantile of the positive pre-activations, so some thousand samples are enough. Equal
+    /// pre-activations are all active or all inactive; ties leave fewer units active.
     ///
     /// ```
     /// use sparse_autoencoder::metrics::SparsityMetrics;
@@ -40,16 +43,18 @@ impl<T: Real> SparseAutoencoder<T> {
     /// # Ok::<(), sparse_autoencoder::Error>(())
     /// ```
     ///
-    /// To the nearest number of activations; equal pre-activations are all active or none of them is,
-    /// and then fewer are.
-    ///
     /// # Errors
     ///
-    /// [`Error::UnsupportedActivation`] for other units, [`Error::InvalidParameter`] unless
-    /// `active_units` is above 0 and at most the mean number of positive pre-activations,
-    /// [`Error::TooFewSamples`] for so few samples that none of them could have an active unit,
-    /// [`Error::NonFinite`] for pre-activations that overflow, and as [`encode`](Self::encode) for the
-    /// samples. The model then keeps what it had.
+    /// As [`encode`](Self::encode) for the samples, and:
+    ///
+    /// | error | cause |
+    /// |---|---|
+    /// | [`Error::UnsupportedActivation`] | the units are not `JumpRelu` |
+    /// | [`Error::InvalidParameter`] | `active_units` is not above 0, or above the mean number of positive pre-activations |
+    /// | [`Error::TooFewSamples`] | `active_units` times the number of samples rounds to 0 |
+    /// | [`Error::NonFinite`] | pre-activations overflow |
+    ///
+    /// The model is then unchanged.
     pub fn calibrate_thresholds<'a>(
         &mut self,
         samples: impl Into<DMatrixView<'a, T>>,
@@ -66,38 +71,12 @@ impl<T: Real> SparseAutoencoder<T> {
             });
         }
         self.check_samples(samples, Threads::at_most(1))?;
-        let name = "active_units";
-        let units = f64::of_count(self.layout().hidden_size());
-        let accepted = active_units > 0.0 && active_units <= units;
-        let requirement = "above 0 and at most the number of hidden units";
-        require(accepted, name, requirement, active_units)?;
-        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-        // at most all activations
-        let kept = (active_units * f64::of_count(samples.ncols())).round() as usize;
-        if kept == 0 {
-            #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // saturates
-            let needed = (0.5 / active_units).ceil() as usize;
-            return Err(Error::TooFewSamples {
-                what: "samples for so few active units",
-                needed,
-                actual: samples.ncols(),
-            });
-        }
-
-        let of_layer = self.layout().blocks()[self.layout().depth() - 1].own[0].clone();
-        let before = DVector::from_column_slice(&self.parameters.as_slice()[of_layer.clone()]);
-        self.parameters.theta_mut()[of_layer.clone()].fill(T::zero());
-        let hidden = self.encode(samples);
-        let thresholds = &mut self.parameters.theta_mut()[of_layer];
-        thresholds.copy_from_slice(before.as_slice());
-
-        let hidden = hidden?;
-        check_batch(hidden.as_view(), hidden.nrows(), HIDDEN)?;
-        let mut positive = Vec::from(hidden.data);
+        let kept = self.count_active(active_units, samples.ncols())?;
+        let mut positive = self.encode_without_thresholds(samples)?;
         positive.retain(|&z| z > T::zero());
         require(
             kept <= positive.len(),
-            name,
+            "active_units",
             "at most the mean number of positive pre-activations",
             active_units,
         )?;
@@ -108,7 +87,45 @@ impl<T: Real> SparseAutoencoder<T> {
                 .select_nth_unstable_by(kept, |a, b| b.to_f64().total_cmp(&a.to_f64()))
                 .1
         };
-        thresholds.fill(threshold);
+        self.innermost_thresholds().fill(threshold);
         Ok(threshold)
+    }
+
+    /// Returns the number of active units of `samples` samples together.
+    fn count_active(&self, active_units: f64, samples: usize) -> Result<usize, Error> {
+        let units = f64::of_count(self.layout().hidden_size());
+        let accepted = active_units > 0.0 && active_units <= units;
+        let requirement = "above 0 and at most the number of hidden units";
+        require(accepted, "active_units", requirement, active_units)?;
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+        // at most all activations
+        let kept = (active_units * f64::of_count(samples)).round() as usize;
+        if kept == 0 {
+            #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // saturates
+            let needed = (0.5 / active_units).ceil() as usize;
+            return Err(Error::TooFewSamples {
+                what: "samples for so few active units",
+                needed,
+                actual: samples,
+            });
+        }
+        Ok(kept)
+    }
+
+    /// Returns the innermost activations with thresholds of 0. The thresholds do not change.
+    fn encode_without_thresholds(&mut self, samples: DMatrixView<'_, T>) -> Result<Vec<T>, Error> {
+        let before = self.innermost_thresholds().to_vec();
+        self.innermost_thresholds().fill(T::zero());
+        let hidden = self.encode(samples);
+        self.innermost_thresholds().copy_from_slice(&before);
+        let hidden = hidden?;
+        check_batch(hidden.as_view(), hidden.nrows(), HIDDEN)?;
+        Ok(Vec::from(hidden.data))
+    }
+
+    fn innermost_thresholds(&mut self) -> &mut [T] {
+        let (layout, theta) = self.parameters.layout_and_theta_mut();
+        let place = layout.blocks()[layout.depth() - 1].own[0].clone();
+        &mut theta[place]
     }
 }

@@ -1,30 +1,30 @@
-//! The norms of the decoder's columns, folded into the units.
+//! Folding of the norms of the decoder columns into the units.
 
 use crate::units::Units;
 use crate::{Error, Real, SparseAutoencoder};
 
 impl<T: Real> SparseAutoencoder<T> {
-    /// Brings the decoder's columns of the innermost layer to norm 1 and multiplies the hidden
-    /// activations with the norms instead. Reconstructions stay the same, up to rounding; a column that
-    /// is 0 stays, with its unit.
+    /// Scales the innermost decoder columns to norm 1, and the hidden activations by the norms instead.
     ///
     /// ```text
-    /// D_j ← D_j/‖D_j‖,   w_j ← ‖D_j‖ w_j,   b_j ← ‖D_j‖ b_j,   t_j ← ‖D_j‖ t_j
+    /// dⱼ ← dⱼ/‖dⱼ‖,   wⱼ ← ‖dⱼ‖ wⱼ,   bⱼ ← ‖dⱼ‖ bⱼ,   tⱼ ← ‖dⱼ‖ tⱼ
     /// ```
     ///
-    /// with `t` the thresholds of [`JumpRelu`](crate::Activation::JumpRelu), and `b` both biases of
-    /// [`Gated`](crate::Activation::Gated) units. Activations of different models are then comparable, as each
-    /// has the length of what its unit adds to the reconstruction. Trained further, the model has
-    /// another objective, unless its penalty is
-    /// [weighed by the norms](crate::SparseAutoencoderBuilder::norm_weighted).
+    /// `t` are the thresholds of [`JumpRelu`](crate::Activation::JumpRelu), and `b` includes both biases of
+    /// [`Gated`](crate::Activation::Gated) units. Reconstructions stay the same, up to rounding. A unit whose
+    /// column is 0 does not change.
+    ///
+    /// An activation is then the norm of the unit's contribution to the reconstruction, and comparable between
+    /// models. Further training has another objective, unless the penalty is
+    /// [norm-weighted](crate::SparseAutoencoderBuilder::norm_weighted).
     ///
     /// ```
     /// use sparse_autoencoder::{Activation, SparseAutoencoder, nalgebra::DMatrix};
     ///
     /// let mut sae = SparseAutoencoder::<f64>::builder()
     ///     .layers([4, 6])
-    ///     .hidden_activation(crate::Activation::Relu)
-    ///     .output_activation(crate::Activation::Identity)
+    ///     .hidden_activation(Activation::Relu)
+    ///     .output_activation(Activation::Identity)
     ///     .penalty(())
     ///     .build()?;
     /// let samples = DMatrix::from_fn(4, 9, |i, j| (i * j % 7) as f64);
@@ -36,9 +36,13 @@ impl<T: Real> SparseAutoencoder<T> {
     ///
     /// # Errors
     ///
-    /// [`Error::UnsupportedActivation`] for units other than `Relu`, `Identity`, `JumpRelu`, and
-    /// `Gated`, which a factor changes in another way; [`Error::Incompatible`] for tied weights;
-    /// [`Error::NonFinite`] for a result that is too large for `T`. The model is then unchanged.
+    /// | error | cause |
+    /// |---|---|
+    /// | [`Error::UnsupportedActivation`] | units other than `Relu`, `Identity`, `JumpRelu`, and `Gated` |
+    /// | [`Error::Incompatible`] | tied weights |
+    /// | [`Error::NonFinite`] | a parameter becomes too large for `T` |
+    ///
+    /// The model is then unchanged.
     pub fn fold_decoder_norm(&mut self) -> Result<(), Error> {
         let layout = self.layout();
         let innermost = layout.depth() - 1;
@@ -82,7 +86,7 @@ impl<T: Real> SparseAutoencoder<T> {
     }
 }
 
-/// ‖v‖, by the largest entry, so that no square overflows or vanishes.
+/// Returns ‖v‖. Scales by the largest entry, so that squares neither overflow nor vanish.
 fn norm<T: Real>(v: &[T]) -> f64 {
     let values = || v.iter().map(|value| value.to_f64());
     let largest = values().fold(0.0, |largest: f64, value| largest.max(value.abs()));

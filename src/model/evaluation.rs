@@ -1,21 +1,31 @@
+//! The objective of a model on a batch.
+
 use nalgebra::DMatrixView;
 
 use super::SparseAutoencoder;
 use crate::Real;
 use crate::error::Error;
 use crate::linalg::Threads;
-use crate::objective::Workspace;
-use crate::objective::{Batch, Loss, ReconstructionLoss};
+use crate::objective::{Batch, Loss, ReconstructionLoss, Workspace};
 
 impl<T: Real> SparseAutoencoder<T> {
-    /// J(θ) on the samples taken as one batch, term by term.
+    /// Returns J(θ) on samples taken as one batch, term by term.
     ///
-    /// This is the objective of training: an activation that is chosen over a batch, such as
-    /// [`WinnerTakeAll`](crate::Activation::WinnerTakeAll), is chosen over these samples, which inference does not do.
+    /// Activations that select over a batch, such as
+    /// [`WinnerTakeAll`](crate::Activation::WinnerTakeAll), do so as in training, unlike inference.
+    ///
+    /// ```
+    /// use sparse_autoencoder::{SparseAutoencoder, nalgebra::DMatrix};
+    ///
+    /// let sae = SparseAutoencoder::<f64>::builder().layers([8, 12]).build()?;
+    /// let loss = sae.loss(&DMatrix::from_element(8, 5, 0.5))?;
+    /// assert!(loss.total() > loss.reconstruction); // by the penalty
+    /// # Ok::<(), sparse_autoencoder::Error>(())
+    /// ```
     ///
     /// # Errors
     ///
-    /// As [`encode`](Self::encode), and [`Error::OutOfRange`] for data outside [0, 1] under
+    /// As [`encode`](Self::encode), and [`Error::OutOfRange`] for samples outside [0, 1] under
     /// [`ReconstructionLoss::BinaryCrossEntropy`].
     pub fn loss<'a>(&self, samples: impl Into<DMatrixView<'a, T>>) -> Result<Loss<T>, Error> {
         let samples = samples.into();
@@ -24,15 +34,27 @@ impl<T: Real> SparseAutoencoder<T> {
         Ok(self.evaluate(samples.into(), None, workspace))
     }
 
-    /// J(θ) and its gradient on one batch, for optimizers and training loops of your own.
+    /// Returns J(θ) on one batch and writes its gradient, for your own optimizers and training loops.
     ///
-    /// `gradient` is overwritten; it is ordered as [`Layout`](crate::Layout) says. Allocates nothing once the
+    /// Overwrites `gradient`, which is ordered as [`Layout`](crate::Layout) describes. Allocates nothing once the
     /// workspace has grown.
+    ///
+    /// ```
+    /// use sparse_autoencoder::{SparseAutoencoder, Workspace, nalgebra::DMatrix};
+    ///
+    /// let sae = SparseAutoencoder::<f64>::builder().layers([8, 12]).build()?;
+    /// let samples = DMatrix::from_element(8, 5, 0.5);
+    /// let mut gradient = vec![0.0; sae.layout().len()];
+    /// let loss = sae.loss_and_gradient(&samples, &mut gradient, &mut Workspace::new())?;
+    /// assert_eq!(loss, sae.loss(&samples)?);
+    /// assert!(gradient.iter().any(|&slope| slope != 0.0));
+    /// # Ok::<(), sparse_autoencoder::Error>(())
+    /// ```
     ///
     /// # Errors
     ///
-    /// As [`loss`](Self::loss), and [`Error::DimensionMismatch`] if `gradient` has not one entry
-    /// per parameter.
+    /// As [`loss`](Self::loss), and [`Error::DimensionMismatch`] unless `gradient` has one entry per
+    /// parameter.
     pub fn loss_and_gradient<'a>(
         &self,
         samples: impl Into<DMatrixView<'a, T>>,
@@ -61,7 +83,7 @@ impl<T: Real> SparseAutoencoder<T> {
         self.pass().evaluate(batch, gradient, workspace)
     }
 
-    /// As for inference, and the range that the loss needs.
+    /// Checks samples as for inference, and against the range of the reconstruction loss.
     pub(crate) fn check_training_samples(&self, samples: DMatrixView<'_, T>) -> Result<(), Error> {
         self.check_samples(samples, Threads::at_most(1))?;
         if self.objective.reconstruction != ReconstructionLoss::BinaryCrossEntropy {

@@ -1,22 +1,24 @@
-//! The scaling of the input, folded into the parameters.
+//! Folding of an input scaling into the parameters.
 
 use crate::units::Units;
 use crate::{Activation, Error, Real, Scaler, SparseAutoencoder};
 
 impl<T: Real> SparseAutoencoder<T> {
-    /// Folds the scaler into the weights, so that the model accepts raw samples: afterwards it encodes `x`
-    /// as it encoded `x′ = (x − μ) f + o` before, and its reconstruction is the one of before, scaled
-    /// back. So nothing but the model has to be kept.
+    /// Folds the scaler into the weights, so that the model accepts raw samples.
+    ///
+    /// Before, the model encoded `x′ = (x − μ) f + o`. After, it encodes `x` to the same activations, up to
+    /// rounding, and its reconstruction is scaled back.
     ///
     /// ```text
+    /// b ← b + Wᵀ(o − f μ)                  without a pre-encoder bias
+    /// b_mag ← b_mag + eʳ ⊙ Wᵀ(o − f μ)     likewise, for gated units
     /// W ← f W,     D ← D/f,     c ← (c − o)/f + μ
-    /// b ← b + Wᵀ(o − f μ)           without a pre-encoder bias; with one, b stays
-    /// b_mag ← b_mag + eʳ ⊙ Wᵀ(o − f μ)     of gated units, as b
     /// ```
     ///
-    /// with the `W` of before, and row `k` times, or over, the factor of feature `k`. Thresholds stay. A
-    /// scaler that changes nothing folds into every model. Trained further on raw samples, the model has
-    /// another objective: errors, the weight decay, and norm-weighted penalties count in other units.
+    /// Factor `k` applies to row `k`. Thresholds do not change. A scaler without effect folds into every model.
+    ///
+    /// Further training on raw samples has another objective: errors, the weight decay, and norm-weighted
+    /// penalties are in other units.
     ///
     /// ```
     /// use sparse_autoencoder::{Activation, Scaling, SparseAutoencoder, nalgebra::DMatrix};
@@ -35,33 +37,18 @@ impl<T: Real> SparseAutoencoder<T> {
     ///
     /// # Errors
     ///
-    /// [`Error::DimensionMismatch`] for a scaler of other features; [`Error::Incompatible`] for an
-    /// output other than [`Activation::Identity`], whose range is that of scaled samples, and for
-    /// tied weights, which would be scaled in opposite ways; [`Error::NonFinite`] for a result that is
-    /// too large for `T`. The model is then unchanged.
+    /// | error | cause |
+    /// |---|---|
+    /// | [`Error::DimensionMismatch`] | the scaler has another number of features |
+    /// | [`Error::Incompatible`] | the output is not [`Activation::Identity`], or weights are tied and factors are not 1 |
+    /// | [`Error::NonFinite`] | a parameter becomes too large for `T` |
+    ///
+    /// The model is then unchanged.
     pub fn fold(&mut self, scaler: &Scaler<T>) -> Result<(), Error> {
+        if !self.check_folding(scaler)? {
+            return Ok(());
+        }
         let layout = self.layout();
-        if scaler.features() != layout.input_size() {
-            return Err(Error::DimensionMismatch {
-                what: "features of the scaler",
-                expected: layout.input_size(),
-                actual: scaler.features(),
-            });
-        }
-        let incompatible = |other| {
-            let what = "folding of the scaling";
-            Err(Error::Incompatible { what, other })
-        };
-        let scales = scaler.factors().iter().any(|&f| f != T::one());
-        if !scales && scaler.centers() == scaler.offsets() {
-            return Ok(()); // nothing changes
-        }
-        if self.output_activation() != Activation::Identity {
-            return incompatible("an output other than Identity");
-        }
-        if layout.is_tied() && scales {
-            return incompatible("tied weights");
-        }
         let blocks = layout.blocks()[0].clone();
         let mut theta = self.parameters().as_slice().to_vec();
         let (mu, f, o) = (scaler.centers(), scaler.factors(), scaler.offsets());
@@ -89,5 +76,32 @@ impl<T: Real> SparseAutoencoder<T> {
             *c = (*c - o[k]) / f[k] + mu[k];
         }
         self.set_theta(&theta)
+    }
+
+    /// Refuses a scaler that does not fit the model. Returns `false` for one without effect.
+    fn check_folding(&self, scaler: &Scaler<T>) -> Result<bool, Error> {
+        let layout = self.layout();
+        if scaler.features() != layout.input_size() {
+            return Err(Error::DimensionMismatch {
+                what: "features of the scaler",
+                expected: layout.input_size(),
+                actual: scaler.features(),
+            });
+        }
+        let scales = scaler.factors().iter().any(|&f| f != T::one());
+        if !scales && scaler.centers() == scaler.offsets() {
+            return Ok(false);
+        }
+        let incompatible = |other| {
+            let what = "folding of the scaling";
+            Err(Error::Incompatible { what, other })
+        };
+        if self.output_activation() != Activation::Identity {
+            return incompatible("an output other than Identity");
+        }
+        if layout.is_tied() && scales {
+            return incompatible("tied weights");
+        }
+        Ok(true)
     }
 }

@@ -1,3 +1,5 @@
+//! Inference: encoding, decoding, and reconstruction.
+
 use nalgebra::{DMatrix, DMatrixView, DVector};
 
 use super::{HIDDEN, SAMPLES, SparseAutoencoder};
@@ -6,27 +8,41 @@ use crate::objective::Workspace;
 use crate::validate::{check_batch_on, check_rows, even_chunk};
 use crate::{Real, linalg};
 
-/// Samples that go through the layers together, at least and at most: enough to fill the caches and to
-/// be worth the copies of the weights, few enough that what lies between input and result stays
-/// small whatever their number.
+/// Fewest samples of a chunk: enough to pay for packing the weights.
 const FEWEST: usize = 1024;
+/// Most samples of a chunk: intermediate results stay small for any number of samples.
 const MOST: usize = 4096;
-/// How many between the two: those of which the widest layer has so many entries.
+/// Between these, the number of activations of the widest layer in a chunk.
 const ENTRIES: usize = 1 << 21;
 
 impl<T: Real> SparseAutoencoder<T> {
-    /// The hidden activations of the innermost layer, units × samples. Each sample is encoded by
-    /// itself, to the bit, whatever the others are: see [`Activation`](crate::Activation) for those that
-    /// training chooses over a batch.
+    /// Returns the hidden activations of the innermost layer, units × samples.
     ///
-    /// The first call with at most eight samples packs the encoder's weights for the calls that follow.
-    /// The model keeps that copy, which takes the memory of these weights, until its parameters change.
-    /// For a layer of 784 × 256, packing takes as long as ten samples.
+    /// The result of a sample has the same bits whatever the other samples are. See
+    /// [`Activation`](crate::Activation#training-and-inference) for activations that training selects over a
+    /// batch.
+    ///
+    /// The first call with at most eight samples packs the encoder's weights. The model keeps this copy, as large
+    /// as the weights, until its parameters change.
+    ///
+    /// ```
+    /// use sparse_autoencoder::{SparseAutoencoder, nalgebra::DMatrix};
+    ///
+    /// let sae = SparseAutoencoder::<f32>::builder().layers([8, 12]).build()?;
+    /// let samples = DMatrix::from_fn(8, 5, |i, j| (i * j) as f32 / 28.0);
+    /// let hidden = sae.encode(&samples)?;
+    /// assert_eq!(hidden.shape(), (12, 5));
+    /// assert_eq!(sae.encode(samples.columns(2, 1))?, hidden.columns(2, 1)); // bit for bit
+    /// # Ok::<(), sparse_autoencoder::Error>(())
+    /// ```
     ///
     /// # Errors
     ///
-    /// [`Error::DimensionMismatch`] if a sample has not the input size, [`Error::EmptyBatch`]
-    /// without samples, [`Error::NonFinite`] for NaN and infinities.
+    /// | error | cause |
+    /// |---|---|
+    /// | [`Error::DimensionMismatch`] | the number of rows is not the input size |
+    /// | [`Error::EmptyBatch`] | there are no samples |
+    /// | [`Error::NonFinite`] | a sample has NaN or infinities |
     pub fn encode<'a>(&self, samples: impl Into<DMatrixView<'a, T>>) -> Result<DMatrix<T>, Error> {
         let samples = samples.into();
         self.check_rows(samples)?;
@@ -35,13 +51,13 @@ impl<T: Real> SparseAutoencoder<T> {
         Ok(hidden)
     }
 
-    /// [`encode`](Self::encode) into a matrix of the caller's. Allocates nothing once the workspace
-    /// has grown.
+    /// Writes the hidden activations to `hidden`, units × samples, like [`encode`](Self::encode).
+    ///
+    /// Allocates nothing once the workspace has grown.
     ///
     /// # Errors
     ///
-    /// As [`encode`](Self::encode), and [`Error::DimensionMismatch`] if `hidden` is not
-    /// units × samples.
+    /// As [`encode`](Self::encode), and [`Error::DimensionMismatch`] unless `hidden` is units × samples.
     pub fn encode_into<'a>(
         &self,
         samples: impl Into<DMatrixView<'a, T>>,
@@ -58,12 +74,15 @@ impl<T: Real> SparseAutoencoder<T> {
         Ok(())
     }
 
-    /// The reconstruction that the decoder makes of hidden activations, input × samples.
+    /// Returns the reconstruction from hidden activations, input × samples.
     ///
     /// # Errors
     ///
-    /// [`Error::DimensionMismatch`] if `hidden` has not the innermost size, [`Error::EmptyBatch`]
-    /// without samples, [`Error::NonFinite`] for NaN and infinities.
+    /// | error | cause |
+    /// |---|---|
+    /// | [`Error::DimensionMismatch`] | the number of rows is not the innermost hidden size |
+    /// | [`Error::EmptyBatch`] | there are no samples |
+    /// | [`Error::NonFinite`] | an activation is NaN or infinite |
     pub fn decode<'a>(&self, hidden: impl Into<DMatrixView<'a, T>>) -> Result<DMatrix<T>, Error> {
         let hidden = hidden.into();
         check_rows(hidden, self.layout().hidden_size(), HIDDEN[1])?;
@@ -72,13 +91,13 @@ impl<T: Real> SparseAutoencoder<T> {
         Ok(samples)
     }
 
-    /// [`decode`](Self::decode) into a matrix of the caller's. Allocates nothing once the workspace
-    /// has grown.
+    /// Writes the reconstruction to `samples`, input × samples, like [`decode`](Self::decode).
+    ///
+    /// Allocates nothing once the workspace has grown.
     ///
     /// # Errors
     ///
-    /// As [`decode`](Self::decode), and [`Error::DimensionMismatch`] if `samples` is not
-    /// input × samples.
+    /// As [`decode`](Self::decode), and [`Error::DimensionMismatch`] unless `samples` is input × samples.
     pub fn decode_into<'a>(
         &self,
         hidden: impl Into<DMatrixView<'a, T>>,
@@ -100,7 +119,7 @@ impl<T: Real> SparseAutoencoder<T> {
         Ok(())
     }
 
-    /// What the model makes of the samples: encoded and decoded again, input × samples.
+    /// Encodes and decodes the samples. Returns the reconstructions, input × samples.
     ///
     /// # Errors
     ///
@@ -116,12 +135,13 @@ impl<T: Real> SparseAutoencoder<T> {
         Ok(reconstructions)
     }
 
-    /// [`reconstruct`](Self::reconstruct) into a matrix of the caller's. Allocates nothing once the
-    /// workspace has grown.
+    /// Writes the reconstructions to a matrix, input × samples, like [`reconstruct`](Self::reconstruct).
+    ///
+    /// Allocates nothing once the workspace has grown.
     ///
     /// # Errors
     ///
-    /// As [`encode`](Self::encode), and [`Error::DimensionMismatch`] if `reconstructions` is not
+    /// As [`encode`](Self::encode), and [`Error::DimensionMismatch`] unless `reconstructions` is
     /// input × samples.
     pub fn reconstruct_into<'a>(
         &self,
@@ -148,7 +168,16 @@ impl<T: Real> SparseAutoencoder<T> {
         Ok(())
     }
 
-    /// `‖x̂ − x‖²` of each sample: how far it is from what the model has learned.
+    /// Returns the squared reconstruction error `‖x̂ − x‖²` of each sample.
+    ///
+    /// ```
+    /// use sparse_autoencoder::{SparseAutoencoder, nalgebra::DMatrix};
+    ///
+    /// let sae = SparseAutoencoder::<f32>::builder().layers([8, 12]).build()?;
+    /// let errors = sae.reconstruction_errors(&DMatrix::from_element(8, 5, 0.5))?;
+    /// assert_eq!(errors.len(), 5);
+    /// # Ok::<(), sparse_autoencoder::Error>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -164,13 +193,13 @@ impl<T: Real> SparseAutoencoder<T> {
         Ok(errors)
     }
 
-    /// [`reconstruction_errors`](Self::reconstruction_errors) into a vector of the caller's.
+    /// Writes the squared errors to `errors`, like [`reconstruction_errors`](Self::reconstruction_errors).
+    ///
     /// Allocates nothing once the workspace has grown.
     ///
     /// # Errors
     ///
-    /// As [`encode`](Self::encode), and [`Error::DimensionMismatch`] if `errors` has not one entry
-    /// per sample.
+    /// As [`encode`](Self::encode), and [`Error::DimensionMismatch`] unless `errors` has one entry per sample.
     pub fn reconstruction_errors_into<'a>(
         &self,
         samples: impl Into<DMatrixView<'a, T>>,
@@ -200,7 +229,7 @@ impl<T: Real> SparseAutoencoder<T> {
         Ok(())
     }
 
-    /// [`encode`](Self::encode) for one sample.
+    /// Returns the hidden activations of one sample.
     ///
     /// # Errors
     ///
@@ -209,7 +238,7 @@ impl<T: Real> SparseAutoencoder<T> {
         Ok(self.encode(sample)?.column(0).into_owned())
     }
 
-    /// [`decode`](Self::decode) for one sample.
+    /// Returns the reconstruction from the hidden activations of one sample.
     ///
     /// # Errors
     ///
@@ -218,7 +247,7 @@ impl<T: Real> SparseAutoencoder<T> {
         Ok(self.decode(hidden)?.column(0).into_owned())
     }
 
-    /// [`reconstruct`](Self::reconstruct) for one sample.
+    /// Encodes and decodes one sample.
     ///
     /// # Errors
     ///
@@ -240,14 +269,15 @@ impl<T: Real> SparseAutoencoder<T> {
         ws.return_innermost(hidden);
     }
 
-    /// Of this many samples, how many go through the layers together. Chunks are of about equal size, so
-    /// that none of them has few samples unless there are few in all.
+    /// Returns the number of samples of a chunk.
+    ///
+    /// Chunks have about equal sizes, so the last one is not small.
     pub(super) fn chunk(&self, samples: usize) -> usize {
         let widest = self.layout().sizes().iter().copied().max().unwrap_or(1);
         even_chunk(samples, (ENTRIES / widest).clamp(FEWEST, MOST))
     }
 
-    /// Calls `pass` with columns of `input` and of `output`, `rows` long, a chunk at a time.
+    /// Calls `pass` with each chunk of the columns of `input` and `output`. Columns of `output` have `rows` entries.
     fn for_each_chunk(
         &self,
         input: DMatrixView<'_, T>,
@@ -261,8 +291,7 @@ impl<T: Real> SparseAutoencoder<T> {
         }
     }
 
-    /// Before room is made for as many columns as there are samples: a matrix without rows may
-    /// claim any number of columns.
+    /// Checks the number of rows before memory is allocated: a matrix without rows can claim any number of columns.
     fn check_rows(&self, samples: DMatrixView<'_, T>) -> Result<(), Error> {
         check_rows(samples, self.layout().input_size(), SAMPLES[1])
     }

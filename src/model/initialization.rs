@@ -31,6 +31,7 @@ pub enum Initialization {
 }
 
 impl Initialization {
+    /// Draws all parameters of a layout without blocks of activations.
     pub(crate) fn draw<T: Real>(self, layout: &Layout, seed: u64) -> Result<Aligned<T>, Error> {
         let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
         let theta = Aligned::try_zeros(layout.len());

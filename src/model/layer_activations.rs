@@ -4,16 +4,15 @@ use std::ops::{Deref, DerefMut};
 
 use crate::Activation;
 
-/// The activations of the layers of an encoder or of a decoder.
+/// The activations of the layers of an encoder or decoder, as a slice.
 ///
-/// Settings that are still open hold [`One`](Self::One); those of a model hold
-/// [`Each`](Self::Each). Both are a slice.
+/// Settings of a model hold [`Each`](Self::Each).
 #[derive(Debug, Clone, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(untagged))]
 pub(crate) enum LayerActivations {
-    /// Of every hidden layer; of a decoder, that of the output.
+    /// The activation of every hidden layer; for a decoder, of the output.
     One(Activation),
-    /// One for each layer, the outermost first.
+    /// One activation per layer, the outermost first.
     Each(Vec<Activation>),
 }
 
@@ -43,7 +42,7 @@ impl DerefMut for LayerActivations {
     }
 }
 
-/// By hand, because a derived `untagged` would not say which activation it does not know.
+/// Written by hand, because the errors of a derived `untagged` do not name an unknown activation.
 #[cfg(feature = "serde")]
 mod deserialize {
     use std::fmt;

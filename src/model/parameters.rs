@@ -1,87 +1,21 @@
-//! All parameters of a model in one flat vector θ, and matrix views into it.
+//! All parameters of a model in one flat vector θ.
 //!
-//! Optimizers, norms, the gradient check, and files are loops over one slice; the passes see
-//! matrices. Weights are stored *one unit per column*, in the encoder and in the decoder alike:
-//! both matrices of a layer are `below × above`, column `j` belongs to hidden unit `j`, and what a
-//! unit reads and writes is contiguous.
+//! Optimizers, norms, the gradient check, and files loop over the slice. The passes see matrices. A column of
+//! weights belongs to a unit, in the encoder and the decoder, so a unit's weights are contiguous.
 
 use std::ops::Range;
 
-use nalgebra::{DMatrix, DMatrixView, DVector, DVectorView};
+use nalgebra::DVector;
 
-use super::layout::{Blocks, Layout};
+use super::{Layer, LayerView, Layout};
 use crate::error::{Error, check_shape};
 use crate::linalg::{Aligned, Packed};
-use crate::units::Block;
 use crate::validate::check_batch;
 use crate::{Activation, Real};
 
-/// One layer's parameters as matrices of your own.
+/// All parameters of a model: weights, biases, and blocks of the activations.
 ///
-/// Weights are `below × above`: column `j` belongs to the hidden unit `j`. A matrix whose *rows*
-/// are units (as in CS294A's `W₁`, or `torch.nn.Linear`) is transposed first.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Layer<T> {
-    /// `W`, below × above.
-    pub encoder_weights: DMatrix<T>,
-    /// `b`, one per unit above.
-    pub encoder_bias: DVector<T>,
-    /// `D`, below × above; `None` to tie it to `W`.
-    pub decoder_weights: Option<DMatrix<T>>,
-    /// `c`, one per unit below.
-    pub decoder_bias: DVector<T>,
-}
-
-/// Views of one layer's parameters.
-#[derive(Debug, Clone, Copy)]
-#[non_exhaustive]
-pub struct LayerView<'a, T: Real> {
-    /// `W`, below × above: column `j` is what hidden unit `j` looks for.
-    pub encoder_weights: DMatrixView<'a, T>,
-    /// `b`, one per unit above.
-    pub encoder_bias: DVectorView<'a, T>,
-    /// `D`, below × above: column `j` is what hidden unit `j` contributes. `W` itself where tied.
-    pub decoder_weights: DMatrixView<'a, T>,
-    /// `c`, one per unit below.
-    pub decoder_bias: DVectorView<'a, T>,
-    blocks: &'static [Block],
-    own: [&'a [T]; 2],
-}
-
-impl<'a, T: Real> LayerView<'a, T> {
-    /// The parameters of this name that the units have besides weights and bias, one per unit or one in
-    /// all; `None` if they have none of this name. [`Layout`] lists the names.
-    ///
-    /// ```
-    /// use sparse_autoencoder::{Activation, SparseAutoencoder};
-    ///
-    /// let sae = SparseAutoencoder::<f32>::builder()
-    ///     .layers([3, 5])
-    ///     .hidden_activation(Activation::JumpRelu)
-    ///     .build()?;
-    /// let layer = sae.parameters().layer(0).unwrap();
-    /// assert_eq!(layer.block("thresholds").map(|thresholds| thresholds.len()), Some(5));
-    /// # Ok::<(), sparse_autoencoder::Error>(())
-    /// ```
-    #[must_use]
-    pub fn block(&self, name: &str) -> Option<DVectorView<'a, T>> {
-        let place = self.blocks.iter().position(|block| block.name == name)?;
-        let values = self.own[place];
-        Some(DVectorView::from_slice(values, values.len()))
-    }
-
-    /// The values of all blocks.
-    pub(crate) fn own(&self) -> [&'a [T]; 2] {
-        self.own
-    }
-
-    /// The names of these parameters, in their order in θ.
-    pub fn block_names(&self) -> impl ExactSizeIterator<Item = &'static str> {
-        self.blocks.iter().map(|block| block.name)
-    }
-}
-
-/// All parameters of a model.
+/// They lie in one flat vector θ, whose order [`Layout`] describes.
 ///
 /// ```
 /// use sparse_autoencoder::{Layer, Parameters, SparseAutoencoder, nalgebra::{DMatrix, DVector}};
@@ -100,22 +34,22 @@ impl<'a, T: Real> LayerView<'a, T> {
 pub struct Parameters<T> {
     layout: Layout,
     theta: Aligned<T>,
-    /// Copies of the encoder weights of each layer, valid as long as θ does not change.
+    /// Packed encoder weights of each layer, empty after a change of θ.
     packed: Vec<Packed<T>>,
 }
 
 impl<T: Real> Parameters<T> {
-    /// Parameters from the flat vector θ, ordered as [`Layout`] says.
+    /// Takes the flat vector θ, ordered as [`Layout`] describes.
     ///
     /// # Errors
     ///
-    /// [`Error::DimensionMismatch`] if θ has another length, [`Error::NonFinite`] if it holds NaN
-    /// or an infinity.
+    /// - [`Error::DimensionMismatch`] if θ does not have [`Layout::len`] entries.
+    /// - [`Error::NonFinite`] for NaN and infinities.
     pub fn new(layout: Layout, theta: Vec<T>) -> Result<Self, Error> {
         Self::from_aligned(layout, theta.into())
     }
 
-    /// [`new`](Self::new) for a vector that begins at a cache line, as that of parameters does.
+    /// [`new`](Self::new) for a vector that is aligned to cache lines.
     pub(crate) fn from_aligned(layout: Layout, theta: Aligned<T>) -> Result<Self, Error> {
         check_theta(&layout, &theta)?;
         let packed = layout.blocks().iter().map(|_| Packed::default()).collect();
@@ -126,14 +60,16 @@ impl<T: Real> Parameters<T> {
         })
     }
 
-    /// Parameters from matrices, one [`Layer`] for each hidden layer, the outermost first.
+    /// Copies matrices, one [`Layer`] per hidden layer, the outermost first.
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidParameter`] without layers, or for a layer of size 0;
-    /// [`Error::DimensionMismatch`] if a shape does not fit its layer or the layer below;
-    /// [`Error::Incompatible`] if some layers are tied and others not; [`Error::NonFinite`] for NaN
-    /// and infinities.
+    /// | error | cause |
+    /// |---|---|
+    /// | [`Error::InvalidParameter`] | no layers, or a layer of size 0 |
+    /// | [`Error::DimensionMismatch`] | a shape does not fit its layer or the layer below |
+    /// | [`Error::Incompatible`] | only some layers are tied |
+    /// | [`Error::NonFinite`] | NaN or infinities |
     pub fn from_layers(layers: &[Layer<T>]) -> Result<Self, Error> {
         let input_size = layers.first().map(|layer| layer.encoder_weights.nrows());
         let sizes: Vec<usize> = input_size
@@ -151,7 +87,7 @@ impl<T: Real> Parameters<T> {
             });
         }
         let layout = Layout::new(&sizes, tied != 0)?;
-        // All shapes first: room is made for parameters that exist, not for sizes that are claimed.
+        // Shapes are checked before memory is allocated for them.
         for (layer, blocks) in layers.iter().zip(layout.blocks()) {
             let weights = (blocks.below, blocks.above);
             let (w, b, c) = (
@@ -180,8 +116,7 @@ impl<T: Real> Parameters<T> {
         Self::from_aligned(layout, theta)
     }
 
-    /// The same parameters for hidden layers with these activations, one for each layer. Blocks that the
-    /// activations need and that are not there start at 0.
+    /// Adds the blocks of these activations, one activation per hidden layer. New blocks start at 0.
     ///
     /// ```
     /// use sparse_autoencoder::{Activation, Layout, Parameters};
@@ -197,8 +132,8 @@ impl<T: Real> Parameters<T> {
     ///
     /// # Errors
     ///
-    /// [`Error::DimensionMismatch`] unless there is an activation for each hidden layer;
-    /// [`Error::Incompatible`] for parameters that already have other blocks.
+    /// - [`Error::DimensionMismatch`] if the numbers of activations and hidden layers differ.
+    /// - [`Error::Incompatible`] if the parameters have blocks of other activations.
     pub fn for_activations(self, activations: &[Activation]) -> Result<Self, Error> {
         let layout = self.layout.for_activations(activations)?;
         if self.layout == layout {
@@ -215,13 +150,13 @@ impl<T: Real> Parameters<T> {
         Self::from_aligned(layout, theta)
     }
 
-    /// The same parameters with other values in the block of this name of layer `index`.
-    /// [`Layout`] lists the names.
+    /// Replaces the values of block `name` of layer `index`. [`Layout`] lists the names.
     ///
     /// # Errors
     ///
-    /// [`Error::Incompatible`] for a layer that has no block of this name, [`Error::DimensionMismatch`]
-    /// for another length, [`Error::NonFinite`] for NaN and infinities.
+    /// - [`Error::Incompatible`] if the layer has no such block.
+    /// - [`Error::DimensionMismatch`] for another length.
+    /// - [`Error::NonFinite`] for NaN and infinities.
     pub fn with_block(
         mut self,
         index: usize,
@@ -240,57 +175,47 @@ impl<T: Real> Parameters<T> {
         Ok(self)
     }
 
-    /// Sizes and places.
+    /// Returns the sizes of the layers and the order of the parameters.
     #[must_use]
     pub fn layout(&self) -> &Layout {
         &self.layout
     }
 
-    /// The flat vector θ.
+    /// Returns the flat vector θ.
     #[must_use]
     pub fn as_slice(&self) -> &[T] {
         &self.theta
     }
 
-    /// The flat vector θ, by value.
+    /// Converts into the flat vector θ.
     #[must_use]
     pub fn into_vec(self) -> Vec<T> {
         self.theta.into_vec()
     }
 
-    /// The parameters of layer `index`, 0 being the outermost; `None` beyond the innermost.
+    /// Returns the parameters of layer `index`, counted from 0 inwards; `None` beyond the innermost.
     #[must_use]
     pub fn layer(&self, index: usize) -> Option<LayerView<'_, T>> {
         self.layout
             .blocks()
             .get(index)
-            .map(|blocks| self.view(blocks))
+            .map(|blocks| LayerView::of(blocks, &self.theta))
     }
 
-    /// The parameters of each layer, the outermost first.
+    /// Iterates over the parameters of each layer, the outermost first.
     #[must_use]
     pub fn layers(&self) -> impl ExactSizeIterator<Item = LayerView<'_, T>> {
-        self.layout.blocks().iter().map(|blocks| self.view(blocks))
-    }
-
-    fn view(&self, blocks: &Blocks) -> LayerView<'_, T> {
-        let vector =
-            |range: Range<usize>| DVectorView::from_slice(&self.theta[range.clone()], range.len());
-        LayerView {
-            encoder_weights: blocks.encoder_weights(&self.theta),
-            encoder_bias: vector(blocks.encoder_bias.clone()),
-            decoder_weights: blocks.decoder_weights(&self.theta),
-            decoder_bias: vector(blocks.decoder_bias.clone()),
-            blocks: blocks.names,
-            own: blocks.own(&self.theta, T::zero()).blocks,
-        }
+        self.layout
+            .blocks()
+            .iter()
+            .map(|blocks| LayerView::of(blocks, &self.theta))
     }
 
     pub(crate) fn packed(&self) -> &[Packed<T>] {
         &self.packed
     }
 
-    /// For the passes, which keep the length; what they write is finite.
+    /// Borrows θ to write to. The caller keeps it finite.
     pub(crate) fn layout_and_theta_mut(&mut self) -> (&Layout, &mut [T]) {
         self.packed.iter_mut().for_each(Packed::clear);
         (&self.layout, &mut self.theta)
@@ -302,6 +227,7 @@ impl<T: Real> Parameters<T> {
     }
 }
 
+/// Refuses parameters that do not fit the layout, and NaN and infinities.
 pub(crate) fn check_theta<T: Real>(layout: &Layout, theta: &[T]) -> Result<(), Error> {
     if theta.len() != layout.len() {
         return Err(Error::DimensionMismatch {

@@ -121,7 +121,7 @@ pub struct Settings {
     pub(crate) matryoshka: Vec<usize>,
     /// Whether the encoder sees `X̃ − c₀ 1ᵀ`
     pub(crate) pre_encoder_bias: bool,
-    /// ε, by which thresholds learn
+    /// ε of the pseudo-derivative of thresholds
     pub(crate) bandwidth: f64,
     pub(crate) initialization: Initialization,
     pub(crate) seed: u64,
@@ -178,8 +178,9 @@ impl Settings {
         Ok(())
     }
 
-    /// Checks these [complete](Self::complete) settings and returns the objective of a model with them.
-    /// `penalty` is the one that they describe, and is needed for one of another crate.
+    /// Checks these [complete](Self::complete) settings and returns the objective of a model.
+    ///
+    /// `penalty` is the one that they describe. It is required for penalties of other crates.
     pub(crate) fn objective<T: Real>(
         mut self,
         penalty: Option<Arc<dyn Penalty<T>>>,

@@ -1,3 +1,5 @@
+//! Sparse hidden activations, compressed by columns.
+
 #[cfg(feature = "nalgebra-sparse")]
 mod nalgebra_csc;
 
@@ -8,18 +10,20 @@ use crate::error::Error;
 use crate::linalg::all_finite;
 use crate::sparse::Csc;
 
-/// The hidden activations of a batch without their zeros: for each sample, its active units and their
-/// activations.
+/// The nonzero hidden activations of a batch: for each sample, its active units and their activations.
 ///
-/// Compressed by columns, a column being a sample: sample `i` has the active units
-/// `units()[offsets()[i]..offsets()[i + 1]]`, ascending, and its activations lie at the same places
-/// of `values()`. A unit is *active* where its activation is not 0, and only these are stored, so
-/// that every value is finite and not 0. Units are numbered in 32 bits, which halves what they take.
+/// A unit is *active* in a sample if its activation is not 0. Storage is compressed by columns (CSC), and a
+/// column is a sample:
 ///
-/// It is made by [`encode_sparse`](crate::SparseAutoencoder::encode_sparse) or
-/// [`from_parts`](Self::from_parts), and read by
-/// [`decode_sparse`](crate::SparseAutoencoder::decode_sparse) and by the accumulators of
-/// [`metrics`](crate::metrics).
+/// | part | entries | content |
+/// |---|---|---|
+/// | [`offsets`](Self::offsets) | samples + 1 | sample `i` has the entries `offsets[i]..offsets[i + 1]` of the others |
+/// | [`units`](Self::units) | active | active units, ascending within a sample |
+/// | [`values`](Self::values) | active | their activations, finite and not 0 |
+///
+/// [`encode_sparse`](crate::SparseAutoencoder::encode_sparse) creates it.
+/// [`decode_sparse`](crate::SparseAutoencoder::decode_sparse) and [`metrics`](crate::metrics) read it. With the
+/// feature `nalgebra-sparse` it converts to and from `CscMatrix`.
 ///
 /// ```
 /// use sparse_autoencoder::SparseHidden;
@@ -47,8 +51,8 @@ impl<T: Real> Default for SparseHidden<T> {
 }
 
 impl<T: Real> SparseHidden<T> {
-    /// No samples of no units, for
-    /// [`encode_sparse_into`](crate::SparseAutoencoder::encode_sparse_into) to write to.
+    /// Returns an empty batch, for
+    /// [`encode_sparse_into`](crate::SparseAutoencoder::encode_sparse_into) to overwrite.
     #[must_use]
     pub fn new() -> Self {
         Self {
@@ -57,18 +61,17 @@ impl<T: Real> SparseHidden<T> {
         }
     }
 
-    /// The activations of `hidden` units from their parts: `offsets`, one more than there are samples;
-    /// the active `units`; and their activations, the `values`.
+    /// Returns the activations of a layer of `hidden` units from their [parts](Self).
     ///
     /// # Errors
     ///
-    /// - [`Error::DimensionMismatch`] if there is no offset, or if the units or the values are not as
-    ///   many as the last offset says.
-    /// - [`Error::OutOfRange`] if the offsets do not start at 0 or one is below the one before; if a
-    ///   unit is not below `hidden`, or not above the one before it in its sample; or if a value
-    ///   is 0. Offsets are named by their row; units by their row among those of their sample, which
-    ///   is the column; values by their unit and sample.
-    /// - [`Error::NonFinite`] for a value that is NaN or infinite.
+    /// | error | cause | row | column |
+    /// |---|---|---|---|
+    /// | [`Error::DimensionMismatch`] | no offset; the last offset is not the number of units, or of values | | |
+    /// | [`Error::OutOfRange`] | the first offset is not 0, or offsets descend | index | 0 |
+    /// | [`Error::OutOfRange`] | a unit is not below `hidden`, or units do not ascend | index in its sample | sample |
+    /// | [`Error::OutOfRange`] | a value is 0 | unit | sample |
+    /// | [`Error::NonFinite`] | a value is NaN or infinite | unit | sample |
     pub fn from_parts(
         hidden: usize,
         offsets: Vec<usize>,
@@ -97,56 +100,56 @@ impl<T: Real> SparseHidden<T> {
         Ok(parts)
     }
 
-    /// The offsets, the active units, and the values: what [`from_parts`](Self::from_parts) takes.
+    /// Converts into offsets, units, and values: the parts that [`from_parts`](Self::from_parts) takes.
     #[must_use]
     pub fn into_parts(self) -> (Vec<usize>, Vec<u32>, Vec<T>) {
         (self.columns.offsets, self.columns.rows, self.columns.values)
     }
 
-    /// (Units, samples), active or not.
+    /// Returns the shape of the dense matrix: units, active or not, and samples.
     #[must_use]
     pub fn shape(&self) -> (usize, usize) {
         (self.hidden, self.samples())
     }
 
-    /// The number of samples.
+    /// Returns the number of samples.
     #[must_use]
     pub fn samples(&self) -> usize {
         self.columns.len()
     }
 
-    /// The number of active units of all samples together.
+    /// Returns the number of active units, summed over all samples.
     #[must_use]
     pub fn active(&self) -> usize {
         self.columns.values.len()
     }
 
-    /// Where each sample starts in [`units`](Self::units) and [`values`](Self::values), and behind
-    /// them where the last one ends.
+    /// Returns the start of each sample in [`units`](Self::units) and [`values`](Self::values), and the end of the
+    /// last one.
     #[must_use]
     pub fn offsets(&self) -> &[usize] {
         &self.columns.offsets
     }
 
-    /// The active units, sample by sample, ascending within each.
+    /// Returns the active units, sample by sample, ascending within each.
     #[must_use]
     pub fn units(&self) -> &[u32] {
         &self.columns.rows
     }
 
-    /// The activations of the active units.
+    /// Returns the activations of the active units.
     #[must_use]
     pub fn values(&self) -> &[T] {
         &self.columns.values
     }
 
-    /// The active units of a sample and their activations; `None` if there is no such sample.
+    /// Returns the active units of a sample and their activations; `None` beyond the last sample.
     #[must_use]
     pub fn sample(&self, index: usize) -> Option<(&[u32], &[T])> {
         self.columns.column(index)
     }
 
-    /// The active units and their activations, sample by sample.
+    /// Iterates over the samples: their active units and activations.
     #[must_use]
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&[u32], &[T])> + Clone {
         self.columns.offsets.windows(2).map(|ends| {
@@ -155,7 +158,7 @@ impl<T: Real> SparseHidden<T> {
         })
     }
 
-    /// All activations, units × samples.
+    /// Returns all activations as a dense matrix, units × samples.
     #[must_use]
     pub fn to_dense(&self) -> DMatrix<T> {
         let mut dense = DMatrix::zeros(self.hidden, self.samples());
@@ -171,8 +174,10 @@ impl<T: Real> SparseHidden<T> {
         &self.columns
     }
 
-    /// Takes what `append` appends for samples of `hidden` units: entries that are not 0, by
-    /// ascending units. One that is not finite is refused, and nothing left.
+    /// Overwrites the batch with the columns that `append` appends, for samples of `hidden` units.
+    ///
+    /// The entries must be nonzero and their units ascending. Refuses entries that are not finite; the batch is
+    /// then empty.
     pub(crate) fn write(
         &mut self,
         hidden: usize,
@@ -189,7 +194,7 @@ impl<T: Real> SparseHidden<T> {
         finite
     }
 
-    /// Refuses another number of units than `hidden`, and a batch without samples.
+    /// Refuses a number of units other than `hidden`, and an empty batch.
     pub(crate) fn check(&self, hidden: usize) -> Result<(), Error> {
         if self.hidden != hidden {
             return Err(Error::DimensionMismatch {
@@ -244,15 +249,14 @@ impl<T: Real> SparseHidden<T> {
         })
     }
 
-    /// The unit and the sample of a value.
+    /// Returns the unit and the sample of a value.
     fn place(&self, slot: usize) -> (usize, usize) {
         let started = self.offsets().partition_point(|&offset| offset <= slot);
         (self.units()[slot] as usize, started - 1)
     }
 }
 
-/// Refuses offsets that do not start at 0, that descend, or that end elsewhere than the `units` and
-/// the `values` do.
+/// Refuses offsets that do not start at 0, that descend, or that do not end at the number of units and values.
 fn check_offsets(offsets: &[usize], units: usize, values: usize) -> Result<(), Error> {
     let Some((&first, &last)) = offsets.first().zip(offsets.last()) else {
         return Err(Error::DimensionMismatch {

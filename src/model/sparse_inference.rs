@@ -1,4 +1,4 @@
-//! Encoding to sparse hidden activations and decoding from them.
+//! Inference with sparse hidden activations.
 
 use nalgebra::{DMatrix, DMatrixView};
 
@@ -7,17 +7,11 @@ use crate::error::{Error, check_shape};
 use crate::{Real, SparseHidden, Workspace};
 
 impl<T: Real> SparseAutoencoder<T> {
-    /// The hidden activations of the innermost layer without their zeros: the same numbers, to the
-    /// bit, as those of [`encode`](Self::encode).
+    /// Returns the nonzero hidden activations of the innermost layer, with the bits of
+    /// [`encode`](Self::encode).
     ///
-    /// Memory is proportional to the active units. The dense layer, units × samples, is never held as
-    /// a whole, only for some samples at a time; so any number of samples can be encoded of which
-    /// the result fits into memory. An activation that is never 0, such as the sigmoid, is encoded
-    /// correctly too, but takes more room than by `encode`.
-    ///
-    /// # Errors
-    ///
-    /// As [`encode`](Self::encode), and [`Error::NonFinite`] if an activation overflows.
+    /// Memory is proportional to the number of active units. The dense layer, units × samples, is never held as a
+    /// whole. Activations that are never 0, such as the sigmoid, take more memory than `encode`.
     ///
     /// ```
     /// use sparse_autoencoder::{Activation, SparseAutoencoder, nalgebra::DMatrix};
@@ -35,6 +29,10 @@ impl<T: Real> SparseAutoencoder<T> {
     /// assert_eq!(sae.decode_sparse(&hidden)?.shape(), (8, 100));
     /// # Ok::<(), sparse_autoencoder::Error>(())
     /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`encode`](Self::encode), and [`Error::NonFinite`] if an activation overflows.
     pub fn encode_sparse<'a>(
         &self,
         samples: impl Into<DMatrixView<'a, T>>,
@@ -44,13 +42,14 @@ impl<T: Real> SparseAutoencoder<T> {
         Ok(hidden)
     }
 
-    /// [`encode_sparse`](Self::encode_sparse) over whatever `hidden` held, reusing its memory.
-    /// Allocates nothing once that and the workspace have grown.
+    /// Overwrites `hidden` with the nonzero hidden activations, like [`encode_sparse`](Self::encode_sparse).
+    ///
+    /// Allocates nothing once `hidden` and the workspace have grown.
     ///
     /// # Errors
     ///
-    /// As [`encode_sparse`](Self::encode_sparse). If an activation overflows, `hidden` is left
-    /// empty; otherwise it is left as it was.
+    /// As [`encode_sparse`](Self::encode_sparse). If an activation overflows, `hidden` becomes empty. Otherwise
+    /// it is unchanged.
     pub fn encode_sparse_into<'a>(
         &self,
         samples: impl Into<DMatrixView<'a, T>>,
@@ -68,17 +67,15 @@ impl<T: Real> SparseAutoencoder<T> {
         })
     }
 
-    /// The reconstruction that the decoder makes of sparse hidden activations, input × samples.
+    /// Returns the reconstruction from sparse hidden activations, input × samples.
     ///
-    /// The innermost layer, which is the only one of most sparse models, costs
-    /// O(active · input) instead of the O(units · samples · input) of
-    /// [`decode`](Self::decode). The terms that are left out are 0; the others may be added in another
-    /// order, so the last bits can differ from those of `decode`.
+    /// The innermost layer costs O(active · input), instead of O(units · samples · input) with
+    /// [`decode`](Self::decode). Terms can be added in another order, so results agree up to rounding.
     ///
     /// # Errors
     ///
-    /// [`Error::DimensionMismatch`] if `hidden` has not the innermost size, [`Error::EmptyBatch`]
-    /// without samples.
+    /// - [`Error::DimensionMismatch`] if the number of units is not the innermost hidden size.
+    /// - [`Error::EmptyBatch`] without samples.
     pub fn decode_sparse(&self, hidden: &SparseHidden<T>) -> Result<DMatrix<T>, Error> {
         self.check_hidden(hidden)?;
         let mut samples = DMatrix::zeros(self.layout().input_size(), hidden.samples());
@@ -86,13 +83,14 @@ impl<T: Real> SparseAutoencoder<T> {
         Ok(samples)
     }
 
-    /// [`decode_sparse`](Self::decode_sparse) into a matrix of the caller's. Allocates nothing once
-    /// the workspace has grown.
+    /// Writes the reconstruction to `samples`, input × samples, like [`decode_sparse`](Self::decode_sparse).
+    ///
+    /// Allocates nothing once the workspace has grown.
     ///
     /// # Errors
     ///
-    /// As [`decode_sparse`](Self::decode_sparse), and [`Error::DimensionMismatch`] if `samples` is
-    /// not input × samples.
+    /// As [`decode_sparse`](Self::decode_sparse), and [`Error::DimensionMismatch`] unless `samples` is
+    /// input × samples.
     pub fn decode_sparse_into(
         &self,
         hidden: &SparseHidden<T>,

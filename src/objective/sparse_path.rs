@@ -4,11 +4,12 @@
 //! The formulas are those of the [dense passes](super). A term is left out if it is 0: the unit is inactive and
 //! its activation has slope 0 there.
 //!
-//! | units | sparse path |
+//! | model | sparse path |
 //! |---|---|
-//! | select few of a sample, as `TopK` does | always |
-//! | are exactly 0 when inactive | if few are active on average in the batch |
-//! | others | never |
+//! | several hidden layers | never |
+//! | units that select few of a sample, as `TopK` does, without a penalty | always |
+//! | units that are exactly 0 when inactive | if few are active on average in the batch |
+//! | other units | never |
 //!
 //! Gated units count as active where their gate is open.
 

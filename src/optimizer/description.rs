@@ -14,7 +14,7 @@ use crate::{Error, Real};
 ///
 /// let adam = Adam::<f32>::new(1e-3)?.betas(0.9, 0.99)?;
 /// let description = adam.description();
-/// let trainer = Trainer::new(description.optimizer::<f32>()?);
+/// let trainer: Trainer<f32> = Trainer::new(description.optimizer()?);
 /// # Ok::<(), sparse_autoencoder::Error>(())
 /// ```
 #[derive(Debug, Clone, PartialEq)]

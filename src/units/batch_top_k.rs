@@ -1,29 +1,31 @@
-//! The largest pre-activations of a batch.
+//! BatchTopK: the largest pre-activations of a batch.
 //!
 //! ```text
 //! training     hⱼᵢ = max(zⱼᵢ, 0) if it is among the k·m largest of the batch, else 0
-//!              t ← t + 0.01 (min {hⱼᵢ > 0} − t)      after each step; the first minimum at first
+//!              t ← t + 0.01 (min {hⱼᵢ > 0} − t)      after each step; t ← the minimum after the first
 //! inference    hⱼᵢ = zⱼᵢ if zⱼᵢ > t, else 0
 //! ```
 //!
-//! Bussmann et al. (2024), *BatchTopK Sparse Autoencoders*. The average starts as in dictionary_learning;
-//! its rate is that of SAELens.
+//! Bussmann et al. (2024), *BatchTopK Sparse Autoencoders*. The average t starts as in dictionary_learning and
+//! has the rate of SAELens.
 
 use super::elementwise::{Function, Relu};
 use super::{
-    Block, Buffers, Chooses, Len, Own, OwnMut, State, Traits, Units, check_count, positive,
+    AdjustableK, Block, Buffers, Chooses, Len, Own, OwnMut, State, Traits, Units, check_count,
+    positive,
 };
 use crate::linalg::{Scratch, activate};
 use crate::sparse::keep_top_k_of_batch;
 use crate::{Activation, Error, Real};
 
+/// Units that keep the `k·m` largest activations of a batch of `m` samples.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct BatchTopK(pub(super) usize);
 
-/// How far the threshold moves towards that of each batch.
+/// The share of the way to the smallest activation of each batch that the threshold moves.
 const RATE: f64 = 0.01;
 
-/// The smallest winner of the last batch.
+/// The smallest activation kept in the last batch.
 struct Smallest<T>(Option<T>);
 
 impl<T> Default for Smallest<T> {
@@ -49,7 +51,7 @@ impl<T: Real> Units<T> for BatchTopK {
         }]
     }
 
-    fn k(&self) -> Option<(usize, fn(usize) -> Activation)> {
+    fn k(&self) -> Option<AdjustableK> {
         Some((self.0, Activation::BatchTopK))
     }
 

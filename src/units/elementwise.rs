@@ -1,4 +1,4 @@
-//! Units whose activation is a function of their pre-activation alone.
+//! Elementwise units: the activation is a function of the pre-activation alone.
 //!
 //! ```text
 //! hⱼᵢ = f(zⱼᵢ),     Δ(H) = ∂J/∂H ⊙ f′(H)
@@ -9,7 +9,7 @@ use crate::linalg::{self, Scalar, Scratch};
 use crate::sparse::{ActiveUnits, UnitOperands};
 use crate::{Activation, Real};
 
-/// The elementwise activations: all that a decoder can have.
+/// The elementwise activations. A decoder has no others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Elementwise {
     Sigmoid,
@@ -31,12 +31,12 @@ impl From<Elementwise> for Activation {
     }
 }
 
-/// An elementwise activation as a type, so that each loop is compiled for its own.
+/// An elementwise activation as a type, so that loops are compiled for each.
 pub(crate) trait Function<T: Real>: Copy + Send + Sync {
-    /// `h = f(z)`
+    /// Returns `h = f(z)`.
     fn value(self, z: T) -> T;
 
-    /// `f′(z)`, from `h = f(z)`
+    /// Returns `f′(z)`, from `h = f(z)`.
     fn slope(self, h: T) -> T;
 }
 
@@ -64,7 +64,7 @@ fn one_where<T: Real>(condition: bool) -> T {
     if condition { T::one() } else { T::zero() }
 }
 
-// Comparisons let a NaN pass: a diverging model must show in its loss.
+// A NaN passes the comparisons, so that divergence shows in the loss.
 function!(Sigmoid: z => Scalar::sigmoid(z), h => h * (T::one() - h));
 function!(Tanh: z => z.hyperbolic_tangent(), h => Scalar::fma(-h, h, T::one()));
 function!(Identity: z => z, _h => T::one());
@@ -78,7 +78,7 @@ function!(
     z => if z < T::zero() { T::zero() } else if z > T::one() { T::one() } else { z },
     h => one_where(h > T::zero() && h < T::one())
 );
-// What a selection has left: its slope is 1 where it is not 0.
+// The activations that a selection has kept.
 function!(Selected: z => z, h => one_where(h != T::zero()));
 
 /// Evaluates `$body` with `$f` bound to the [`Function`] of an [`Elementwise`] activation.
@@ -162,7 +162,7 @@ impl<T: Real> Units<T> for Elementwise {
 }
 
 impl<T: Real> Arriving<'_, T> {
-    /// `δ ← (δ + per_unit) ⊙ f′(h)`, and the gradient of the bias.
+    /// `δ ← (δ + per_unit) ⊙ f′(h)`. Writes the gradient of the bias.
     pub(super) fn through(
         &self,
         f: impl Function<T>,
@@ -176,7 +176,7 @@ impl<T: Real> Arriving<'_, T> {
     }
 }
 
-/// The gradients of all active entries, with f′ for their slopes.
+/// Writes the gradients of D and b from the active units: `δ = (∂J/∂h + β ∂Ω) f′(h)`.
 pub(super) fn backward_active<T: Real>(
     f: impl Function<T>,
     operands: &UnitOperands<'_, T>,

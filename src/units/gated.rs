@@ -1,4 +1,4 @@
-//! Gated units: whether a unit is active, and how much, are told apart.
+//! Gated units: a gate decides whether a unit is active, separate parameters decide how strongly.
 //!
 //! ```text
 //! U = Wᵀ X̃,     Π = U + b,     G = max(Π, 0)
@@ -7,10 +7,11 @@
 //! J = 1/m Σᵢ ℓ(x̂ᵢ, xᵢ) + λ/2 Σ‖W‖² + β Ω(G; ρ) + 1/m Σᵢ ℓ(x̂′ᵢ, xᵢ),     X̂′ = g(D′ G + c′)
 //! ```
 //!
-//! Rajamanoharan et al. (2024), *Improving Dictionary Learning with Gated Sparse Autoencoders*. The
-//! penalty sees G, not H, so it shrinks no activation. A step has no derivative, so the gates learn from
-//! the last term: a reconstruction through a frozen copy of the decoder, `D′ = D` and `c′ = c`. The
-//! gradient is that of J with D′ and c′ held constant:
+//! Rajamanoharan et al. (2024), *Improving Dictionary Learning with Gated Sparse Autoencoders*.
+//!
+//! The penalty sees G, not H, so it does not shrink activations. The gates are trained by the last term: a
+//! reconstruction through a [frozen copy](crate::objective) of the decoder, `D′ = D` and `c′ = c`. The gradient
+//! treats D′ and c′ as constants:
 //!
 //! ```text
 //! Δ′ = 1/m ∂ℓ/∂x̂′ ⊙ g′
@@ -19,8 +20,8 @@
 //! Δ(U) = Δ(Π) + eʳ ⊙ Δ(M),               ∂W = X̃ Δ(U)ᵀ + λ W
 //! ```
 //!
-//! `H − b_mag` is `eʳ ⊙ U`, wherever `Δ(M)` is not 0. A norm-weighted penalty weighs G by the norms of the
-//! decoder, and its gradient reaches them; in the paper those norms are 1.
+//! `H − b_mag 1ᵀ` equals `eʳ ⊙ U` wherever `Δ(M)` is not 0. A norm-weighted penalty weights G by the norms of
+//! the decoder, and its gradient reaches them. The paper keeps these norms at 1.
 
 use super::elementwise::Relu;
 use super::{
@@ -30,14 +31,15 @@ use crate::Real;
 use crate::linalg::{Aligned, Scalar, Scratch, add_column, sum, vectorize};
 use crate::sparse::{ActiveUnits, UnitOperands};
 
+/// Units with a gate and a magnitude each.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Gated;
 
-/// What the passes keep.
+/// What the backward pass needs of the forward pass.
 struct Gates<T> {
-    /// G, units × samples
+    /// G, units × samples.
     open: Aligned<T>,
-    /// `eʳ`
+    /// `eʳ`, one per unit.
     gains: Aligned<T>,
 }
 
@@ -51,7 +53,7 @@ impl<T> Default for Gates<T> {
 }
 
 impl<T: Real> Gates<T> {
-    /// `U` becomes `H`. Writes the number of active units, if there is room.
+    /// Turns `U` into `H`. Writes the number of active entries to `count`, unless it is empty.
     fn pass(&mut self, own: &Own<'_, T>, u: &mut [T], count: &mut [T], scratch: &mut Scratch<T>) {
         let [r, magnitude_bias] = own.blocks;
         self.gains.grow(r.len());
@@ -137,7 +139,7 @@ impl<T: Real> Units<T> for Gated {
         buffers.state.with(|gates: &mut Gates<T>| {
             let open = &mut gates.open[..h.len()];
             arriving.through(Relu, open, delta, gradient, scratch);
-            let of_magnitude = open; // G is not needed any more, and leaves its room
+            let of_magnitude = open; // in the place of G, which is no longer needed
             (arriving.pull)(of_magnitude, scratch);
             let gains = &gates.gains[..n];
             backpropagate(delta, of_magnitude, h, gains, own.blocks[1], sums, scratch);
@@ -198,7 +200,7 @@ impl<T: Real> Units<T> for Gated {
     }
 }
 
-/// `G ← max(π, 0)` for every column of `u`. Writes the sum over the columns to `sums`.
+/// `G ← max(U + b, 0)`. Writes the sums over the samples to `sums`.
 fn open_gates<T: Real>(
     gates: &mut [T],
     u: &[T],
@@ -224,8 +226,9 @@ fn open_gates<T: Real>(
     });
 }
 
-/// `U ← 1[π > 0] ⊙ max(μ, 0)` for every column, with `eʳ` for `gains`. Writes the number of entries
-/// that are not 0 to `count`, if that is not empty.
+/// `U ← 1[U + b > 0] ⊙ max(eʳ ⊙ U + b_mag, 0)`, where `gains` holds `eʳ`.
+///
+/// Writes the number of nonzero entries to `count`, unless it is empty.
 fn pass_gates<T: Real>(
     u: &mut [T],
     bias: &[T],
@@ -255,8 +258,9 @@ fn pass_gates<T: Real>(
     });
 }
 
-/// `δ ← δ + eʳ ⊙ e ⊙ 1[h > 0]` for every column, where `e = ∂J/∂h` and `δ = ∂J/∂π`. Writes the sums
-/// over the columns of `∂J/∂r` to the first half of `sums`, and of `∂J/∂b_mag` to the second.
+/// `δ ← δ + eʳ ⊙ e ⊙ 1[h > 0]`, where `e = ∂J/∂h` and `δ = ∂J/∂π`.
+///
+/// Writes the sums over the samples: of `∂J/∂r` to the first half of `sums`, of `∂J/∂b_mag` to the second.
 fn backpropagate<T: Real>(
     delta: &mut [T],
     e: &[T],
@@ -282,7 +286,7 @@ fn backpropagate<T: Real>(
     });
 }
 
-// A function of its own, because the compiler knows only of arguments that they do not overlap.
+// A separate function, because the compiler assumes only of arguments that they do not overlap.
 #[inline(always)]
 fn backpropagate_column<T: Real>(
     delta: &mut [T],

@@ -1,51 +1,54 @@
-//! What the objective, the model, and training know of hidden units.
+//! The trait of hidden units: all that the objective, the model, and training know of them.
 
-use std::any::Any;
-use std::fmt;
-use std::panic::AssertUnwindSafe;
-
-use super::Elementwise;
-use crate::linalg::{Aligned, Scratch, add_column, vectorize};
+use super::{ActiveGradient, Arriving, Block, Buffers, Own, OwnMut, State, Traits};
+use crate::linalg::{Scratch, add_column, vectorize};
 use crate::sparse::{ActiveUnits, UnitOperands, compact_pairs};
 use crate::{Activation, Error, Real};
 
+/// The number of active units k, and the constructor of the same activation with another k.
+pub(crate) type AdjustableK = (usize, fn(usize) -> Activation);
+
 /// The units of a hidden layer: what happens between pre-activation and activation, forward and backward.
 ///
-/// A variant implements it in a file of its own. There is one dynamic call per layer and pass; the
-/// loops are compiled for each variant. `z`, `h`, and `delta` are units × samples.
+/// Each variant implements it in a file of its own. A pass makes one dynamic call per layer; the loops are
+/// compiled for each variant. `z`, `h`, and `delta` are units × samples.
 pub(crate) trait Units<T: Real>: Sync {
+    /// Returns what the builder, the trainer, and the applications ask of units.
     fn traits(&self) -> Traits;
 
-    /// Refuses settings that do not fit a layer of this many units.
+    /// Refuses settings that do not fit a layer of `units` units.
     fn check(&self, _units: usize) -> Result<(), Error> {
         Ok(())
     }
 
-    /// The parameters of a unit besides its weights and its bias.
+    /// Returns the kinds of parameters besides weights and bias.
     fn blocks(&self) -> &'static [Block] {
         &[]
     }
 
-    /// The number of active units that the settings name, and the same units with another number.
-    fn k(&self) -> Option<(usize, fn(usize) -> Activation)> {
+    /// Returns k, for units that have one.
+    fn k(&self) -> Option<AdjustableK> {
         None
     }
 
-    /// The selection among the units of each sample, where it needs nothing but the sample.
+    /// Returns the selection within a sample, for units that select by nothing else.
     fn per_sample(&self) -> Option<&dyn PerSample<T>> {
         None
     }
 
-    /// Training: `z = Wᵀ X` becomes `h`. Writes `Σᵢ` of what the penalty sees to the first entries of
-    /// `sums`, and the number of active entries behind them.
+    /// Turns `z = Wᵀ X` into `h`, in training.
+    ///
+    /// Writes `Σᵢ` of what the penalty sees to the first entries of `sums`, and the number of active entries
+    /// to the next.
     fn forward(&self, own: &Own<'_, T>, z: &mut [T], buffers: Buffers<'_, T>);
 
-    /// What the penalty, the mean activations, and the frozen decoder see in place of `h`.
+    /// Returns what the penalty, ρ̂, and the frozen decoder see in place of `h`.
     fn seen<'a>(&self, h: &'a [T], _state: &'a State) -> &'a [T] {
         h
     }
 
-    /// Collects the entries that take part in the backward pass, of what is [`seen`](Self::seen).
+    /// Collects the entries of [`seen`](Self::seen) that take part in the backward pass.
+    ///
     /// Returns `false` if a sample has too many of them.
     fn compress(
         &self,
@@ -58,7 +61,7 @@ pub(crate) trait Units<T: Real>: Sync {
         active.compress(h, units, |h| h != T::zero(), scratch)
     }
 
-    /// `∂J/∂h` in `delta` becomes `∂J/∂z`. Writes the gradients of the bias and the blocks.
+    /// Turns `∂J/∂h` in `delta` into `∂J/∂z`, and writes the gradients of the bias and the blocks.
     fn backward(
         &self,
         _own: &Own<'_, T>,
@@ -71,7 +74,7 @@ pub(crate) trait Units<T: Real>: Sync {
         arriving.through(super::Selected, h, delta, gradient, buffers.scratch);
     }
 
-    /// The same from the active entries alone, with the gradient of the decoder's weights.
+    /// Does the same from the active units alone, and writes the gradient of the decoder's weights.
     fn backward_active(
         &self,
         _own: &Own<'_, T>,
@@ -91,41 +94,43 @@ pub(crate) trait Units<T: Real>: Sync {
         );
     }
 
-    /// `Σᵢ ∂J/∂zⱼᵢ`, from the gradients of the unit's own parameters.
+    /// Returns `Σᵢ ∂J/∂zⱼᵢ`, from the gradients of unit `j`'s own parameters.
     fn through_bias(&self, _own: &Own<'_, T>, gradient: &Own<'_, T>, j: usize) -> T {
         gradient.bias[j]
     }
 
-    /// Moves the blocks that do not learn, after a step.
+    /// Moves the blocks that do not learn by gradient, after a step.
     fn after_step(&self, _own: &mut OwnMut<'_, T>, _state: &State) {}
 
-    /// Inference: `z = Wᵀ X` becomes `h`, each sample by itself.
+    /// Turns `z = Wᵀ X` into `h`, in inference: each sample by itself.
     fn infer(&self, own: &Own<'_, T>, z: &mut [T], state: &mut State, scratch: &mut Scratch<T>);
 
-    /// Adds `shifts` to the pre-activations, by the unit's own parameters.
+    /// Adds a shift to each unit's pre-activation, by its own parameters.
     fn shift(&self, own: &mut OwnMut<'_, T>, shifts: &[T]) {
         for (b, &shift) in own.bias.iter_mut().zip(shifts) {
             *b += shift;
         }
     }
 
-    /// Multiplies the activation of unit `j` with `factor > 0`, by its own parameters; the weights are
-    /// multiplied by the caller. For units that [scale](Traits::scales).
+    /// Multiplies the activation of unit `j` by `factor > 0`, by its own parameters.
+    ///
+    /// The caller multiplies the weights. Only for units that [scale](Traits::scales).
     fn scale(&self, own: &mut OwnMut<'_, T>, j: usize, factor: f64) {
         own.bias[j] = T::of(own.bias[j].to_f64() * factor);
     }
 }
 
-/// Units of which each sample keeps some, in training as in inference.
+/// A selection within each sample, the same in training and inference.
 pub(crate) trait PerSample<T: Real>: Sync {
-    /// How many of `units` a sample keeps at most.
+    /// Returns the largest number of active units of a sample, for a layer of `units` units.
     fn kept(&self, units: usize) -> usize;
 
-    /// The pre-activations of a sample, without the bias, become its activations.
+    /// Turns the pre-activations of a sample, without the bias, into its activations.
     fn activate(&self, bias: &[T], z: &mut [T]);
 
-    /// Writes the active units of a sample, ascending, and their activations. Returns their number. Leaves
-    /// `z` undefined.
+    /// Writes the active units of a sample, ascending, and their activations. Returns their number.
+    ///
+    /// Leaves `z` undefined.
     fn pick(&self, bias: &[T], z: &mut [T], units: &mut [u32], values: &mut [T]) -> usize {
         self.activate(bias, z);
         compact_pairs(z, |h| h != T::zero(), units, values)
@@ -133,8 +138,9 @@ pub(crate) trait PerSample<T: Real>: Sync {
 }
 
 impl<T: Real> dyn PerSample<T> + '_ {
-    /// `H` from `Wᵀ X`. Writes the sums over the samples and the number of active units behind them, if
-    /// `sums` is not empty.
+    /// Turns `Wᵀ X` into `H`.
+    ///
+    /// Writes the sums over the samples and then the number of active units to `sums`, unless it is empty.
     pub(super) fn activate_all(
         &self,
         bias: &[T],
@@ -151,196 +157,5 @@ impl<T: Real> dyn PerSample<T> + '_ {
                 );
             }
         });
-    }
-}
-
-/// How units become active.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Chooses {
-    /// By their pre-activation alone.
-    Nothing,
-    /// By comparison within a sample.
-    PerSample,
-    /// By comparison over a batch, in training.
-    OverBatch,
-    /// Each by itself, with parameters of its own.
-    Alone,
-}
-
-/// What the builder, the trainer, and the applications ask of units.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Traits {
-    /// The interval that bounded activations fill.
-    pub(crate) range: Option<(f64, f64)>,
-    /// Whether activations can be below 0.
-    pub(crate) signed: bool,
-    /// Whether inactive units are exactly 0, with slope 0.
-    pub(crate) vanishes: bool,
-    pub(crate) chooses: Chooses,
-    /// Whether each has a threshold, its first block, which learns from penalties on the number of
-    /// active units.
-    pub(crate) threshold: bool,
-    /// Whether they can be one of several hidden layers.
-    pub(crate) deep: bool,
-    /// Whether they can be nested in Matryoshka groups.
-    pub(crate) nested: bool,
-    /// Whether they also learn from a reconstruction of what is [`seen`](Units::seen), through a decoder
-    /// that is held constant.
-    pub(crate) frozen: bool,
-    /// Whether a positive factor on weights and own parameters is a factor of the activation.
-    pub(crate) scales: bool,
-    /// The activation of the decoder layer that mirrors them.
-    pub(crate) mirror: Elementwise,
-}
-
-impl Traits {
-    /// Those of units that select: `max(z, 0)` of some, 0 for the others.
-    pub(crate) const fn selecting(chooses: Chooses) -> Self {
-        Self {
-            range: None,
-            signed: false,
-            vanishes: true,
-            chooses,
-            threshold: false,
-            deep: true,
-            nested: true,
-            frozen: false,
-            scales: false,
-            mirror: Elementwise::Relu,
-        }
-    }
-}
-
-/// Parameters of the units of a layer besides weights and bias.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Block {
-    /// The name in files and in [`LayerView::block`](crate::LayerView::block).
-    pub(crate) name: &'static str,
-    pub(crate) len: Len,
-    /// Whether the optimizer moves them. The objective does not depend on those that do not learn.
-    pub(crate) learns: bool,
-}
-
-/// How many parameters a block has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Len {
-    One,
-    PerUnit,
-}
-
-impl Len {
-    pub(crate) fn of(self, units: usize) -> usize {
-        match self {
-            Self::One => 1,
-            Self::PerUnit => units,
-        }
-    }
-}
-
-/// The parameters of a layer that belong to its units, or their gradient. Blocks that a variant does
-/// not have are empty.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Own<'a, T> {
-    pub(crate) bias: &'a [T],
-    pub(crate) blocks: [&'a [T]; 2],
-    /// ε, by which thresholds learn.
-    pub(crate) bandwidth: T,
-}
-
-impl<'a, T: Real> Own<'a, T> {
-    /// Of units without blocks.
-    pub(crate) fn of_bias(bias: &'a [T]) -> Self {
-        Self {
-            bias,
-            blocks: [&[]; 2],
-            bandwidth: T::zero(),
-        }
-    }
-}
-
-/// [`Own`] to be written.
-#[derive(Debug)]
-pub(crate) struct OwnMut<'a, T> {
-    pub(crate) bias: &'a mut [T],
-    pub(crate) blocks: [&'a mut [T]; 2],
-}
-
-/// The gradient that a backward pass from the active entries writes.
-#[derive(Debug)]
-pub(crate) struct ActiveGradient<'a, T> {
-    /// Of the decoder's weights, input size × units.
-    pub(crate) decoder: &'a mut [T],
-    pub(crate) own: OwnMut<'a, T>,
-}
-
-/// The room that a pass lends to the units of a layer.
-#[derive(Debug)]
-pub(crate) struct Buffers<'a, T> {
-    pub(crate) state: &'a mut State,
-    /// As large as the layer's activations once grown, and undefined.
-    pub(crate) spare: &'a mut Aligned<T>,
-    /// At least two entries for each unit.
-    pub(crate) sums: &'a mut [T],
-    pub(crate) scratch: &'a mut Scratch<T>,
-}
-
-/// What reaches the units of a layer from the penalty and from the reconstruction.
-pub(crate) struct Arriving<'a, T> {
-    /// Whether there is a penalty: the channels are 0 otherwise.
-    pub(crate) penalized: bool,
-    /// `β ∂Ω` by each activation of a unit.
-    pub(crate) per_unit: &'a [T],
-    /// `1/m β ∂Ω/∂φ` by the frequency φ of each unit.
-    pub(crate) per_frequency: &'a [T],
-    /// Writes `Dᵀ Δ(R₀)`.
-    pub(crate) pull: &'a mut dyn FnMut(&mut [T], &mut Scratch<T>),
-}
-
-impl<'a, T> Arriving<'a, T> {
-    pub(crate) fn without_penalty(pull: &'a mut dyn FnMut(&mut [T], &mut Scratch<T>)) -> Self {
-        Self {
-            penalized: false,
-            per_unit: &[],
-            per_frequency: &[],
-            pull,
-        }
-    }
-}
-
-/// What the units of a layer keep from the forward to the backward pass: a type of the variant's own.
-///
-/// A clone starts empty. A pass writes the state before it reads it, so a panic between passes leaves nothing
-/// broken.
-#[derive(Default)]
-pub(crate) struct State(Option<AssertUnwindSafe<Box<dyn Any + Send + Sync>>>);
-
-impl State {
-    /// Lends the state to `f`; it starts as the default.
-    pub(crate) fn with<S: Any + Default + Send + Sync, R>(
-        &mut self,
-        f: impl FnOnce(&mut S) -> R,
-    ) -> R {
-        let kept = self.0.take().and_then(|state| state.0.downcast::<S>().ok());
-        let mut state = kept.unwrap_or_default();
-        let result = f(&mut state);
-        self.0 = Some(AssertUnwindSafe(state));
-        result
-    }
-
-    /// The state, if it is of this type.
-    pub(crate) fn get<S: Any>(&self) -> Option<&S> {
-        self.0.as_ref()?.downcast_ref()
-    }
-}
-
-impl Clone for State {
-    fn clone(&self) -> Self {
-        Self::default()
-    }
-}
-
-impl fmt::Debug for State {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("State")
     }
 }

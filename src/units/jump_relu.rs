@@ -1,12 +1,12 @@
-//! Units that are active above thresholds, and how the thresholds learn.
+//! JumpReLU: units that are active above a threshold of their own, which learns.
 //!
 //! ```text
 //! hⱼᵢ = zⱼᵢ 1[zⱼᵢ > tⱼ],     φⱼ = 1/m Σᵢ 1[zⱼᵢ > tⱼ]
 //! ```
 //!
-//! A step has derivative 0 wherever it has one, so the thresholds learn by the pseudo-derivatives of
-//! Rajamanoharan et al. (2024), *Jumping Ahead: Improving Reconstruction Fidelity with JumpReLU Sparse
-//! Autoencoders*. With the rectangle `K(u) = 1[|u| < ½]` and the bandwidth ε:
+//! The derivative of a step by its threshold is 0 or undefined. Thresholds therefore learn by the
+//! pseudo-derivatives of Rajamanoharan et al. (2024), *Jumping Ahead: Improving Reconstruction Fidelity with
+//! JumpReLU Sparse Autoencoders*. With the rectangle `K(u) = 1[|u| < ½]` and the bandwidth ε:
 //!
 //! ```text
 //! ∂hⱼᵢ/∂tⱼ = −tⱼ/ε K((zⱼᵢ − tⱼ)/ε),     ∂φⱼ/∂tⱼ = −1/m Σᵢ 1/ε K((zⱼᵢ − tⱼ)/ε)
@@ -14,9 +14,9 @@
 //! ∂J/∂tⱼ = −1/ε Σᵢ K((zⱼᵢ − tⱼ)/ε) (tⱼ ∂J/∂hⱼᵢ + 1/m ∂J/∂φⱼ)
 //! ```
 //!
-//! In expectation over the samples, this is the derivative of the mean of J, smoothed by K. The
-//! derivative by z is the plain one, `1[z > t]`. A threshold is a parameter itself, not its
-//! logarithm. One below 0 counts as 0, and still learns.
+//! In expectation over the samples, this is the derivative of J smoothed by K. The derivative by z is the
+//! usual `1[z > t]`. The parameter is the threshold itself, not its logarithm. A threshold below 0 counts as
+//! 0, and still learns.
 
 use super::{
     ActiveGradient, Arriving, Block, Buffers, Chooses, Len, Own, OwnMut, State, Traits, Units,
@@ -26,6 +26,7 @@ use crate::Real;
 use crate::linalg::{Scratch, add_column, vectorize};
 use crate::sparse::{ActiveUnits, UnitOperands};
 
+/// Units with a threshold each.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct JumpRelu;
 
@@ -112,9 +113,10 @@ impl<T: Real> Units<T> for JumpRelu {
     }
 }
 
-/// `z ← z + b` where that is above `max(t, 0)`, 0 elsewhere. A 0 less than `margin` below the threshold is
-/// marked for [`near_below`]. Writes the sum over the columns to `sums`, if that is not empty, and the
-/// number of active entries behind it.
+/// `z ← z + b` where this is above `max(t, 0)`, 0 elsewhere.
+///
+/// Marks zeros less than `margin` below the threshold, for [`near_below`]. Writes the sums over the samples and
+/// then the number of active entries to `sums`, unless it is empty.
 fn activate<T: Real>(
     z: &mut [T],
     own: &Own<'_, T>,
@@ -135,7 +137,7 @@ fn activate<T: Real>(
                         } else {
                             T::zero()
                         };
-                        // Lets a NaN pass: a diverging model must show in its loss.
+                        // A NaN passes, so that divergence shows in the loss.
                         *z = if value <= t { inactive } else { value };
                     }
                     add_column(column, sums);
@@ -145,20 +147,21 @@ fn activate<T: Real>(
     });
 }
 
-/// Whether an inactive unit is so near below its threshold that the threshold learns from it. The mark is
-/// the sign of its 0, which no other file reads, so that no pre-activation has to be kept.
+/// Returns whether an inactive entry is less than ε/2 below its threshold, which then learns from it.
+///
+/// The mark is the sign of a zero, so that pre-activations need not be kept. Only this file reads it.
 #[inline(always)]
 fn near_below<T: Real>(h: T) -> bool {
     (h == T::zero()) & h.is_sign_negative()
 }
 
-/// What the thresholds of a layer learn from.
+/// The thresholds of a layer, and what they learn from.
 #[derive(Debug, Clone, Copy)]
 struct Jump<'a, T> {
     thresholds: &'a [T],
-    /// ε
+    /// ε.
     bandwidth: T,
-    /// `1/m ∂J/∂φ`, per unit
+    /// `1/m ∂J/∂φ`, one per unit.
     per_frequency: &'a [T],
 }
 
@@ -171,7 +174,7 @@ impl<'a, T: Real> Jump<'a, T> {
         }
     }
 
-    /// `∂J/∂z` and `∂J/∂t` of an entry, from `h` and `g = ∂J/∂h`.
+    /// Returns `∂J/∂z` and `∂J/∂t` of an entry, from `h` and `g = ∂J/∂h`.
     #[inline(always)]
     fn entry(&self, h: T, g: T, t: T, per_frequency: T) -> (T, T) {
         let active = h > T::zero();
@@ -188,8 +191,9 @@ impl<'a, T: Real> Jump<'a, T> {
     }
 }
 
-/// `δ ← (δ + per_unit) ⊙ 1[h > 0]`. Writes the sum over the columns of δ to the first half of `sums`, and
-/// of the pseudo-gradient by the thresholds to the second.
+/// `δ ← (δ + per_unit) ⊙ 1[h > 0]`.
+///
+/// Writes the sums over the samples: of δ to the first half of `sums`, of `∂J/∂t` to the second.
 fn backpropagate<T: Real>(
     delta: &mut [T],
     h: &[T],
@@ -211,7 +215,7 @@ fn backpropagate<T: Real>(
     });
 }
 
-// A function of its own, because the compiler knows only of arguments that they do not overlap.
+// A separate function, because the compiler assumes only of arguments that they do not overlap.
 #[inline(always)]
 fn backpropagate_column<T: Real>(
     delta: &mut [T],

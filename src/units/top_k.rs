@@ -1,22 +1,22 @@
-//! The largest pre-activations of each sample.
+//! TopK: the largest pre-activations of each sample.
 //!
 //! ```text
 //! hⱼᵢ = max(zⱼᵢ, 0) if it is among the k largest of sample i, else 0
 //! ```
 //!
-//! Makhzani & Frey (2013), *k-Sparse Autoencoders*; with the positive part of Gao et al. (2024), *Scaling
-//! and Evaluating Sparse Autoencoders*.
+//! Makhzani & Frey (2013), *k-Sparse Autoencoders*. The positive part is from Gao et al. (2024), *Scaling and
+//! Evaluating Sparse Autoencoders*.
 
 use super::elementwise::{Function, Relu};
 use super::{
-    Buffers, Chooses, Own, PerSample, State, Traits, Units, check_count, check_proportion,
-    proportion_of,
+    AdjustableK, Buffers, Chooses, Own, PerSample, State, Traits, Units, check_count,
+    check_proportion, proportion_of,
 };
 use crate::linalg::{Scratch, activate_column};
 use crate::sparse::{keep_top_k, top_k};
 use crate::{Activation, Error, Real};
 
-/// How many units of a sample are kept.
+/// Units that keep a number or a proportion of the activations of each sample.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum TopK {
     Number(usize),
@@ -24,6 +24,7 @@ pub(super) enum TopK {
 }
 
 impl TopK {
+    /// Returns k for a layer of `units` units.
     fn of(self, units: usize) -> usize {
         match self {
             Self::Number(k) => k,
@@ -44,7 +45,7 @@ impl<T: Real> Units<T> for TopK {
         }
     }
 
-    fn k(&self) -> Option<(usize, fn(usize) -> Activation)> {
+    fn k(&self) -> Option<AdjustableK> {
         match *self {
             Self::Number(k) => Some((k, Activation::TopK)),
             Self::Proportion(_) => None,

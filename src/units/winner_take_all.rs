@@ -1,12 +1,11 @@
-//! The largest pre-activations of each unit over a batch.
+//! Winner-take-all: the largest pre-activations of each unit over a batch.
 //!
 //! ```text
 //! training     hⱼᵢ = max(zⱼᵢ, 0) if it is among the ⌈p·m⌉ largest of unit j, else 0
 //! inference    hⱼᵢ = max(zⱼᵢ, 0)
 //! ```
 //!
-//! Makhzani & Frey (2015), *Winner-Take-All Autoencoders*, for the lifetime sparsity of fully connected
-//! ones.
+//! Makhzani & Frey (2015), *Winner-Take-All Autoencoders*: lifetime sparsity of fully connected autoencoders.
 
 use super::elementwise::{Function, Relu};
 use super::{Buffers, Chooses, Own, State, Traits, Units, check_proportion, proportion_of};
@@ -14,6 +13,7 @@ use crate::linalg::{Scratch, activate};
 use crate::sparse::{Cutoffs, keep_top_k_of_units};
 use crate::{Error, Real};
 
+/// Units that each keep a proportion of their activations over a batch.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct WinnerTakeAll(pub(super) f64);
 

@@ -15,6 +15,40 @@ pub(crate) const INPUT: usize = 5;
 /// Every activation. Tests of an invariant run over this list.
 pub(crate) const ACTIVATIONS: &[Activation] = &include!("activations.in");
 
+/// The activations that an output can have.
+pub(crate) fn outputs() -> Vec<Activation> {
+    let builds = |f: &Activation| {
+        let builder = SparseAutoencoder::<f64>::builder()
+            .layers([INPUT, 9])
+            .penalty(());
+        builder.output_activation(*f).build().is_ok()
+    };
+    let outputs: Vec<_> = ACTIVATIONS.iter().copied().filter(builds).collect();
+    assert!(outputs.len() >= 5, "{outputs:?}");
+    outputs
+}
+
+/// Whether a layer of `units` units can have this activation.
+pub(crate) fn fits(activation: Activation, units: usize) -> bool {
+    let builder = SparseAutoencoder::<f64>::builder()
+        .layers([INPUT, units])
+        .penalty(());
+    builder.hidden_activation(activation).build().is_ok()
+}
+
+/// The lengths of the blocks of parameters that a layer of `units` units has besides weights and biases.
+pub(crate) fn blocks(activation: Activation, units: usize) -> Vec<usize> {
+    let builder = SparseAutoencoder::<f64>::builder()
+        .layers([INPUT, units])
+        .penalty(());
+    let model = builder.hidden_activation(activation).build().unwrap();
+    let layer = model.parameters().layer(0).unwrap();
+    let lengths = layer
+        .block_names()
+        .map(|name| layer.block(name).unwrap().len());
+    lengths.collect()
+}
+
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Shape {
     Small,
@@ -29,7 +63,7 @@ pub(crate) enum Shape {
 impl Shape {
     const ALL: [Self; 4] = [Self::Small, Self::Wide, Self::Nested, Self::Deep];
 
-    fn layers(self) -> &'static [usize] {
+    pub(crate) fn layers(self) -> &'static [usize] {
         match self {
             Self::Small | Self::Nested => &[INPUT, 9],
             Self::Wide => &[INPUT, 40],

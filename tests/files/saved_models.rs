@@ -11,7 +11,7 @@ use sparse_autoencoder::{
     SparseAutoencoder, SparseAutoencoderBuilder, SquaredDeviation, Stack, TargetL0,
 };
 
-use crate::common::variants::{ACTIVATIONS, for_each_in_threads};
+use crate::common::variants::{ACTIVATIONS, for_each_in_threads, outputs};
 
 /// A folder of one test's own, which is gone when the test ends.
 struct Scratch(PathBuf);
@@ -150,8 +150,9 @@ fn every_setting_is_kept() {
     ];
     for &activation in ACTIVATIONS {
         models.push(build(plain().hidden_activation(activation)));
-        models.extend(plain().output_activation(activation).build());
     }
+    let outputs = outputs().into_iter();
+    models.extend(outputs.map(|output| build(plain().output_activation(output))));
     for model in &mut models {
         // Parameters that are no defaults: thresholds start at 0.
         let theta = model

@@ -16,3 +16,4 @@ mod over_batch;
 mod sparse;
 mod sparse_hidden;
 mod twin;
+mod workspace;

@@ -30,7 +30,7 @@ fn builder(units: usize, hidden: Activation) -> SparseAutoencoderBuilder<f64> {
 /// Tolerance: sums of some hundred terms of order one, in another order.
 #[test]
 fn the_objective_is_the_sum_of_those_of_the_prefixes() {
-    // More units: by the passes over sparse codes.
+    // More units: on the sparse path.
     for units in [9, 160] {
         for hidden in [
             Activation::Relu,

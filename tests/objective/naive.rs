@@ -9,7 +9,8 @@
 //! their kind: 1e-12 in f64, 5e-4 in f32, where a term lost or a sign flipped is off by some 1e-2.
 
 use crate::common::cases::{Rng, check, list, one_of};
-use crate::twin::{Ball, Omega, Outcome, Stream, Twin, columns, matrix};
+use crate::common::variants::{fits, outputs};
+use crate::twin::{Ball, Omega, Outcome, Stream, Twin, activations, columns, matrix};
 use rand::RngExt;
 use sparse_autoencoder::nalgebra::{DMatrix, DMatrixView};
 use sparse_autoencoder::{Activation, Real, ReconstructionLoss, Workspace};
@@ -23,17 +24,16 @@ struct Case {
     samples: Vec<Vec<f64>>,
 }
 
-fn activation(index: usize, sixteenths: usize, least: usize) -> Activation {
-    match index {
-        0 => Activation::Sigmoid,
-        1 => Activation::Tanh,
-        2 => Activation::Relu,
-        3 => Activation::Identity,
-        4 => Activation::SaturatingLinear,
-        5 => Activation::TopK(1 + sixteenths % least),
-        6 => Activation::TopProportion(sixteenths as f64 / 16.0),
-        7 => Activation::BatchTopK(1 + sixteenths % least),
-        _ => Activation::WinnerTakeAll(sixteenths as f64 / 16.0),
+/// An activation that fits layers of at least `least` units. One without a place here keeps its settings,
+/// and is a ReLU where they do not fit.
+fn activation(f: Activation, sixteenths: usize, least: usize) -> Activation {
+    match f {
+        Activation::TopK(_) => Activation::TopK(1 + sixteenths % least),
+        Activation::TopProportion(_) => Activation::TopProportion(sixteenths as f64 / 16.0),
+        Activation::BatchTopK(_) => Activation::BatchTopK(1 + sixteenths % least),
+        Activation::WinnerTakeAll(_) => Activation::WinnerTakeAll(sixteenths as f64 / 16.0),
+        f if fits(f, least) => f,
+        _ => Activation::Relu,
     }
 }
 
@@ -43,10 +43,10 @@ fn case(rng: &mut Rng) -> Case {
         0..8 => rng.random_range(1..=40),
         _ => one_of(rng, &[33, 64, 65]),
     };
-    let hidden = list(rng, 3..4, |rng| rng.random_range(0..9));
+    let hidden = list(rng, 3..4, |rng| one_of(rng, &activations()));
     let [tied, alike] = rng.random();
     let cross_entropy = rng.random_bool(0.3);
-    let [output, omega] = [0; 2].map(|_| rng.random_range(0..5));
+    let (output, omega) = (one_of(rng, &outputs()), rng.random_range(0..5));
     let sixteenths = (rng.random_range(1..=15), rng.random_range(1..=16));
     let weights = (rng.random_range(0..=3), rng.random_range(0..=3));
     let penalized = rng.random_range(0..8);
@@ -89,7 +89,7 @@ fn case(rng: &mut Rng) -> Case {
             output: if cross_entropy {
                 Activation::Sigmoid
             } else {
-                activation(output, 1, 1)
+                output
             },
             reconstruction: if cross_entropy {
                 ReconstructionLoss::BinaryCrossEntropy

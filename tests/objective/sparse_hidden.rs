@@ -9,27 +9,24 @@ use sparse_autoencoder::{
     Activation, Error, Real, SparseAutoencoder, SparseAutoencoderBuilder, SparseHidden, Workspace,
 };
 
-use crate::common::cases::{Rng, check, option};
-use crate::common::variants::{self, Shape};
+use crate::common::cases::{Rng, check, one_of, option};
+use crate::common::variants::{self, ACTIVATIONS, Shape, fits};
 
 /// Samples that are decoded by the same sums, densely or not.
 const FEW: usize = 8;
 
+/// Every activation; one that needs more units than there are keeps all.
 fn activations(units: usize) -> Vec<Activation> {
-    vec![
-        Activation::Sigmoid,
-        Activation::Tanh,
-        Activation::Relu,
-        Activation::Identity,
-        Activation::SaturatingLinear,
-        Activation::TopK(units.div_ceil(3)),
-        Activation::TopK(1),
-        Activation::TopProportion(0.05),
-        Activation::WinnerTakeAll(0.5),
-        Activation::BatchTopK(1),
-        Activation::JumpRelu,
-        Activation::Gated,
-    ]
+    let [one, third] = [1, units.div_ceil(3)].map(Activation::TopK);
+    let more = [one, third, Activation::BatchTopK(1)];
+    let all: Vec<_> = ACTIVATIONS
+        .iter()
+        .copied()
+        .filter(|f| fits(*f, units))
+        .chain(more)
+        .collect();
+    assert!(units == 1 || all.len() == ACTIVATIONS.len() + more.len());
+    all
 }
 
 fn samples<T: Real>(input_size: usize, count: usize) -> DMatrix<T> {
@@ -125,6 +122,7 @@ fn assert_decodes<T: Real>(model: &SparseAutoencoder<T>, hidden: &SparseHidden<T
 
 #[test]
 fn agrees_with_the_dense_layer() {
+    let (mut seen, mut deep) = (Vec::new(), 0);
     let draw = |rng: &mut Rng| {
         let units = match rng.random_range(0..3) {
             0 => 1,
@@ -135,24 +133,27 @@ fn agrees_with_the_dense_layer() {
         let count = if alone { 1 } else { rng.random_range(2..50) };
         let middle = option(rng, |rng| rng.random_range(1..9));
         let switches: [bool; 2] = rng.random();
-        let [input_size, which] = [1..9, 0..12].map(|range| rng.random_range(range));
+        let input_size = rng.random_range(1..9);
+        let activation = one_of(rng, &activations(units));
         (
             input_size,
             middle,
             units,
             count,
-            which,
+            activation,
             switches,
             rng.random(),
         )
     };
     check(
-        96,
+        128,
         draw,
-        |(input_size, middle, units, count, which, switches, seed)| {
+        |(input_size, middle, units, count, activation, switches, seed)| {
             let [tied, pre_encoder_bias] = switches;
-            let activation = activations(units)[which];
-            let middle = middle.filter(|_| activation != Activation::Gated); // refused
+            let fits = |m: &usize| builder::<f64>(&[1, *m, units], activation).build().is_ok();
+            let middle = middle.filter(fits); // refused, as tests/api/errors shows
+            seen.push(activation);
+            deep += usize::from(middle.is_some());
             let mut layers = vec![input_size];
             layers.extend(middle);
             layers.push(units);
@@ -162,7 +163,7 @@ fn agrees_with_the_dense_layer() {
                 .seed(seed);
             let (model, x) = (model(&builder), samples(input_size, count));
             let hidden = assert_encodes(&model, &x);
-            if let Activation::TopK(k) = activation {
+            if let Some(k) = activation.kept(units) {
                 assert!(hidden.iter().all(|(units, _)| units.len() <= k));
             }
             if middle.is_none() {
@@ -171,6 +172,8 @@ fn agrees_with_the_dense_layer() {
             assert_decodes_few(&model, &x);
         },
     );
+    assert!(ACTIVATIONS.iter().all(|f| seen.contains(f)), "{seen:?}");
+    assert!(deep >= 40, "{deep}");
 }
 
 /// The bound of [`assert_decodes`] is for one linear layer. Of two, or with another output, that of the
@@ -194,13 +197,15 @@ fn agrees_with_the_dense_layer_of_every_variant() {
 fn agrees_with_the_dense_layer_over_many_samples() {
     // Some more than go through inference at a time, and a few more than that.
     for count in [517, 4101, 8300] {
+        let mut deep = 0;
         let x = samples::<f32>(20, count);
         for activation in activations(300) {
             for layers in [vec![20, 300], vec![20, 7, 300]] {
-                if activation == Activation::Gated && layers.len() > 2 {
+                let builder = builder(&layers, activation).pre_encoder_bias(count == 4101);
+                if layers.len() > 2 && builder.build().is_err() {
                     continue; // refused, as tests/api/errors shows
                 }
-                let builder = builder(&layers, activation).pre_encoder_bias(count == 4101);
+                deep += usize::from(layers.len() > 2);
                 let model = model(&builder);
                 let hidden = assert_encodes(&model, &x);
                 if layers.len() == 2 && count == 4101 {
@@ -208,17 +213,24 @@ fn agrees_with_the_dense_layer_over_many_samples() {
                 }
             }
         }
+        assert!(deep >= activations(300).len() - 1, "{deep}"); // gated units refuse it
     }
 }
 
 #[test]
 fn no_unit_need_be_active() {
-    for activation in [Activation::Relu, Activation::TopK(2)] {
+    let mut silent = 0;
+    for &activation in ACTIVATIONS {
         let builder = builder::<f64>(&[3, 40], activation).output_activation(Activation::Tanh);
         let mut model = model(&builder);
         let mut theta = model.parameters().as_slice().to_vec();
         theta[3 * 40..4 * 40].fill(-1e3); // the bias of the encoder
         model.set_theta(&theta).unwrap();
+        let dense = model.encode(&samples(3, 50)).unwrap();
+        if dense.iter().any(|&h| h != 0.0) {
+            continue; // far below 0 these units are not 0
+        }
+        silent += 1;
         let hidden = model.encode_sparse(&samples(3, 50)).unwrap();
         assert_eq!((hidden.shape(), hidden.active()), ((40, 50), 0));
         assert!(
@@ -233,6 +245,7 @@ fn no_unit_need_be_active() {
             model.decode(&DMatrix::zeros(40, 50)).unwrap()
         );
     }
+    assert!(silent >= 8, "{silent}");
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::ops::ControlFlow;
 
+use crate::common::variants::ACTIVATIONS;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use sparse_autoencoder::nalgebra::DMatrix;
 use sparse_autoencoder::{
@@ -300,30 +301,29 @@ fn the_number_of_threads_changes_no_bit_of_deep_models() {
 }
 
 #[test]
-fn the_number_of_threads_changes_no_bit_of_selections() {
+fn the_number_of_threads_changes_no_bit_of_any_activation() {
     let x = samples::<f32>(100, 300);
-    for hidden in [
+    let more = [
         Activation::TopK(20),
         Activation::WinnerTakeAll(0.03), // by the sparse passes
-        Activation::WinnerTakeAll(0.3),  // by the dense ones
         Activation::BatchTopK(20),
         Activation::BatchTopK(100),
-        Activation::JumpRelu,
-        Activation::Gated,
-    ] {
+    ];
+    for hidden in ACTIVATIONS.iter().copied().chain(more) {
         let builder = SparseAutoencoder::builder()
             .layers([100, 500])
             .hidden_activation(hidden)
+            .penalty(())
             .output_activation(Activation::Identity)
             .pre_encoder_bias(hidden.kept(500).is_none())
             .initialization(Initialization::TransposedDecoder);
         let trainer = || adam().epochs(2).batch_size(300).unit_norm_decoder(true);
         assert_same_for_any_number_of_threads(&builder, &trainer, &x);
     }
-    for hidden in [Activation::Relu, Activation::Gated] {
+    for hidden in ACTIVATIONS.iter().filter(|f| f.range().is_none()) {
         let weighted = SparseAutoencoder::builder()
             .layers([100, 800])
-            .hidden_activation(hidden)
+            .hidden_activation(*hidden)
             .output_activation(Activation::Identity)
             .penalty((L1, Proportion)) // both channels
             .penalty_weight(0.01)

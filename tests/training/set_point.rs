@@ -2,6 +2,7 @@
 
 #![allow(clippy::float_cmp)] // what is copied
 
+use crate::common::variants::ACTIVATIONS;
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::{RngExt, SeedableRng};
 use rand_distr::StandardNormal;
@@ -65,24 +66,30 @@ fn active_units(model: &SparseAutoencoder<f64>) -> f64 {
 /// Batches of 32 samples with 4 active units each differ by some percent.
 #[test]
 fn the_weight_is_found_from_far_below_and_from_above() {
+    let wanted = SetPoint::active_units(4.0);
+    let first = samples().columns(0, 32).into_owned();
     for weight in [1e-3, 2.0] {
-        for (hidden, epochs) in [
-            (Activation::Relu, 100),
-            (Activation::JumpRelu, 150),
-            (Activation::Gated, 150),
-        ] {
-            let builder = match hidden {
-                Activation::JumpRelu => builder(hidden, L0, weight).bandwidth(0.2),
-                _ => builder(hidden, L1, weight).norm_weighted(true),
-            };
-            let mut model = builder.build().unwrap();
-            let state = fit(&mut model, SetPoint::active_units(4.0), epochs);
+        let mut controlled = 0;
+        for &hidden in ACTIVATIONS {
+            // L0 needs thresholds.
+            let l0 = builder(hidden, L0, weight).bandwidth(0.2);
+            let l1 = builder(hidden, L1, weight).norm_weighted(hidden.range().is_none());
+            let mut model = l0.build().or(l1.build()).unwrap();
+            let mut trainer = Trainer::new(Adam::new(3e-3).unwrap()).set_point(wanted);
+            if let Err(error) = trainer.partial_fit(&mut model.clone(), &first) {
+                assert!(matches!(error, Error::Incompatible { .. }), "{error}");
+                continue; // never 0, or a number that is fixed
+            }
+            controlled += 1;
+            let state = fit(&mut model, wanted, 150);
             let found = active_units(&model);
             let name = format!("{hidden:?} from {weight}: {state:?}, {found}");
             assert!((state.measured / 4.0).ln().abs() < 0.1, "{name}");
             assert!((found / 4.0).ln().abs() < 0.15, "{name}");
             assert!(!state.exhausted, "{name}");
         }
+        // Relu, SaturatingLinear, JumpRelu, and Gated at least.
+        assert!(controlled >= 4, "{controlled}");
     }
 }
 

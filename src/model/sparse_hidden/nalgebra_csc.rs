@@ -1,4 +1,4 @@
-//! To and from the sparse matrices of nalgebra.
+//! Conversions to and from the sparse matrices of nalgebra.
 
 use nalgebra_sparse::CscMatrix;
 
@@ -7,8 +7,8 @@ use crate::Real;
 use crate::error::Error;
 
 impl<T: Real> From<SparseHidden<T>> for CscMatrix<T> {
-    /// The same matrix, units × samples. The values are moved, not copied.
-    #[expect(clippy::expect_used)] // the two types ask for the same
+    /// Converts to the same matrix, units × samples. Values are moved, not copied.
+    #[expect(clippy::expect_used)] // both types have the same requirements
     fn from(hidden: SparseHidden<T>) -> Self {
         let (rows, columns) = hidden.shape();
         let (offsets, units, values) = hidden.into_parts();
@@ -21,11 +21,10 @@ impl<T: Real> From<SparseHidden<T>> for CscMatrix<T> {
 impl<T: Real> TryFrom<CscMatrix<T>> for SparseHidden<T> {
     type Error = Error;
 
-    /// The same matrix, units × samples. The values are moved, not copied.
+    /// Converts to the same matrix, units × samples. Values are moved, not copied.
     ///
-    /// Fails as [`from_parts`](SparseHidden::from_parts) does: for NaN and infinities, and for zeros
-    /// that are stored, which `matrix.filter(|_, _, value| *value != 0.0)` takes away; and for more
-    /// units than 32 bits can number.
+    /// Fails for more units than 32 bits can number, and as [`from_parts`](SparseHidden::from_parts) does for NaN,
+    /// infinities, and stored zeros. Remove those by `matrix.filter(|_, _, value| *value != 0.0)`.
     fn try_from(matrix: CscMatrix<T>) -> Result<Self, Error> {
         let hidden = matrix.nrows();
         let (offsets, units, values) = matrix.disassemble();

@@ -51,7 +51,7 @@ fn layers_of_parameters_that_do_not_fit_are_refused() {
     assert_invalid(
         Parameters::<f64>::from_layers(&[]),
         "layers",
-        "at least a input and a hidden size",
+        "at least an input and a hidden size",
         0.0,
     );
     for (below, above) in [(0, 4), (4, 0), (0, usize::MAX), (usize::MAX, 0)] {

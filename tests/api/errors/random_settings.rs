@@ -4,12 +4,13 @@
 
 use super::*;
 use crate::common::cases::{Rng, check, list, one_of, option};
+use crate::common::variants::ACTIVATIONS;
 use rand::RngExt;
 use sparse_autoencoder::nalgebra::DMatrix;
 use sparse_autoencoder::penalty::Scaled;
 use sparse_autoencoder::{
-    Activation, Adam, Corruption, Error, Initialization, KlDivergence, L0, L1, Lbfgs, Penalty,
-    Proportion, Real, ReconstructionLoss, Scaler, Schedule, Sgd, SparseAutoencoder,
+    Activation, Adam, Corruption, Error, Initialization, KlDivergence, L0, L1, LayerView, Lbfgs,
+    Penalty, Proportion, Real, ReconstructionLoss, Scaler, Schedule, Sgd, SparseAutoencoder,
     SquaredDeviation, TargetL0, Trainer,
 };
 use std::fmt::Debug;
@@ -28,18 +29,12 @@ fn number(rng: &mut Rng, end: f64) -> f64 {
 }
 
 fn activation(rng: &mut Rng) -> Activation {
-    match rng.random_range(0..11) {
-        0 => Activation::Sigmoid,
-        1 => Activation::Tanh,
-        2 => Activation::Relu,
-        3 => Activation::Identity,
-        4 => Activation::SaturatingLinear,
-        5 => Activation::TopK(rng.random_range(0..4)),
-        6 => Activation::TopProportion(number(rng, 1.0)),
-        7 => Activation::WinnerTakeAll(number(rng, 1.0)),
-        8 => Activation::BatchTopK(rng.random_range(0..4)),
-        9 => Activation::JumpRelu,
-        _ => Activation::Gated,
+    match one_of(rng, ACTIVATIONS) {
+        Activation::TopK(_) => Activation::TopK(rng.random_range(0..4)),
+        Activation::TopProportion(_) => Activation::TopProportion(number(rng, 1.0)),
+        Activation::WinnerTakeAll(_) => Activation::WinnerTakeAll(number(rng, 1.0)),
+        Activation::BatchTopK(_) => Activation::BatchTopK(rng.random_range(0..4)),
+        f => f,
     }
 }
 
@@ -227,10 +222,15 @@ fn outcome<T: Real>(model: &Model, training: &Training) -> Outcome {
     let fitted = prepare(training).and_then(|mut trainer| trainer.fit(&mut model, &x));
     let theta = model.parameters().as_slice();
     assert!(theta.iter().all(|theta| theta.is_finite()));
-    // Where rounding is far below the bound of `folds`, and chooses nothing: a threshold of BatchTopK may
-    // be exactly what one of the samples has.
-    let mut activations = model.hidden_activations().iter();
-    let decided = activations.all(|f| !matches!(f, Activation::BatchTopK(_)));
+    // Where rounding is far below the bound of `folds`, and chooses nothing: a threshold of a whole
+    // layer may be exactly what one of the samples has.
+    let parameters = model.parameters();
+    let layers = (0..parameters.layout().depth()).filter_map(|l| parameters.layer(l));
+    let of_all = |layer: LayerView<'_, T>| {
+        let mut names = layer.block_names();
+        names.any(|name| layer.block(name).unwrap().len() == 1)
+    };
+    let decided = !layers.map(of_all).any(|of_all| of_all);
     let small = theta.iter().all(|theta| theta.to_f64().abs() < 4.0);
     if size_of::<T>() == 8 && decided && small {
         folds(&model, &x);

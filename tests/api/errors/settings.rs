@@ -190,7 +190,7 @@ fn layers_that_make_no_autoencoder_are_refused() {
             assert_eq!(from_layout, from_builder);
             from_builder
         };
-        let two = "at least a input and a hidden size";
+        let two = "at least an input and a hidden size";
         assert_invalid(build(&[]), "layers", two, 0.0);
         assert_invalid(build(&[5]), "layers", two, 1.0);
         for layers in [&[0, 5][..], &[5, 0], &[0, 0], &[5, 4, 0], &[5, 0, 4]] {

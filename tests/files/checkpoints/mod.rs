@@ -4,6 +4,7 @@ mod foreign_parts;
 mod refusals;
 mod resuming;
 
+use crate::common::variants::ACTIVATIONS;
 use sparse_autoencoder::nalgebra::DMatrix;
 use sparse_autoencoder::optimizer::{Objective, State, Step};
 use sparse_autoencoder::penalty::{HiddenBatch, HiddenGradient, Scaled};
@@ -204,22 +205,18 @@ fn optimizers<T: Real>() -> [Named<T>; 5] {
 }
 
 /// Every activation and every penalty, and what else a model can be.
-fn models<T: Real>() -> Vec<(&'static str, SparseAutoencoderBuilder<T>)> {
+fn models<T: Real>() -> Vec<(String, SparseAutoencoderBuilder<T>)> {
     let with = |f| {
         builder()
             .hidden_activation(f)
             .output_activation(Activation::Identity)
     };
-    vec![
+    let more = [
         (
             "sigmoid, KL",
             builder().penalty_weight(0.3).weight_decay(1e-3),
         ),
         ("tanh, KL", builder().hidden_activation(Activation::Tanh)),
-        (
-            "identity, SquaredDeviation",
-            with(Activation::Identity).penalty(SquaredDeviation),
-        ),
         (
             "saturating linear, a pair",
             with(Activation::SaturatingLinear).penalty((KlDivergence, Scaled::new(0.1, L1))),
@@ -227,11 +224,8 @@ fn models<T: Real>() -> Vec<(&'static str, SparseAutoencoderBuilder<T>)> {
         ("relu, L1", relu()),
         ("relu, L1 by norms", relu().norm_weighted(true)),
         ("relu, Proportion", relu().penalty(Proportion).tied(true)),
-        ("relu, none", relu().penalty(())),
         ("TopK", with(Activation::TopK(2)).matryoshka([3])),
         ("TopK, few", with(Activation::TopK(2)).layers([INPUT, 40])),
-        ("TopProportion", with(Activation::TopProportion(0.3))),
-        ("WinnerTakeAll", with(Activation::WinnerTakeAll(0.3))),
         (
             "BatchTopK",
             with(Activation::BatchTopK(2)).pre_encoder_bias(true),
@@ -248,7 +242,10 @@ fn models<T: Real>() -> Vec<(&'static str, SparseAutoencoderBuilder<T>)> {
             "deep",
             builder().layers([INPUT, HIDDEN, 4]).penalized_layers([1]),
         ),
-    ]
+    ];
+    let plain = |&f: &Activation| (format!("{f:?}"), with(f).penalty(SquaredDeviation));
+    let more = more.map(|(name, builder)| (name.to_owned(), builder));
+    ACTIVATIONS.iter().map(plain).chain(more).collect()
 }
 
 /// A penalty of this test's own.

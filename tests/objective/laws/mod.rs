@@ -28,17 +28,6 @@ const PENALTIES: [Omega; 4] = [
     Omega::SquaredDeviation,
 ];
 
-const ACTIVATIONS: [Activation; 8] = [
-    Activation::Sigmoid,
-    Activation::Tanh,
-    Activation::Relu,
-    Activation::Identity,
-    Activation::SaturatingLinear,
-    Activation::TopK(2),
-    Activation::TopProportion(0.375),
-    Activation::BatchTopK(2),
-];
-
 fn twin(sizes: &[usize], tied: bool, hidden: Activation, omega: Omega) -> Twin {
     let mut stream = Stream(7);
     Twin {

@@ -3,7 +3,8 @@
 #![allow(clippy::float_cmp)] // where equality is the law
 
 use super::*;
-use crate::twin::{Omega, Stream, matrix};
+use crate::common::variants::{ACTIVATIONS, outputs};
+use crate::twin::{Omega, Stream, activations, knows, matrix};
 use sparse_autoencoder::nalgebra::DMatrix;
 use sparse_autoencoder::{
     Activation, L0, L1, Layout, Penalty, Real, ReconstructionLoss, SparseAutoencoder,
@@ -13,7 +14,7 @@ use std::sync::Arc;
 
 #[test]
 fn the_order_of_the_samples_and_their_multiplicity_change_nothing() {
-    for hidden in ACTIVATIONS {
+    for hidden in activations() {
         for omega in PENALTIES {
             if omega == Omega::Kl && hidden.range().is_none() {
                 continue;
@@ -43,11 +44,8 @@ fn thresholds_and_gates_know_no_order_and_no_multiplicity() {
             Arc::new(L1),
             Arc::new(SquaredDeviation),
         ];
-        let kinds = [Activation::JumpRelu, Activation::Gated];
-        for (hidden, penalty) in kinds
-            .iter()
-            .flat_map(|f| penalties.iter().map(move |p| (*f, p)))
-        {
+        let kinds = ACTIVATIONS.iter().filter(|f| !knows(**f));
+        for (hidden, penalty) in kinds.flat_map(|f| penalties.iter().map(move |p| (*f, p))) {
             if penalty.check(&hidden, T::of(0.25)).is_err() {
                 continue; // L0 needs thresholds
             }
@@ -95,7 +93,7 @@ fn thresholds_and_gates_know_no_order_and_no_multiplicity() {
 #[test]
 fn the_loss_alone_is_the_loss_beside_the_gradient() {
     fn check<T: Real>() {
-        for hidden in ACTIVATIONS {
+        for hidden in activations() {
             for omega in [Omega::None, Omega::L1, Omega::Proportion] {
                 let twin = twin(&[7, 70, 4], false, hidden, omega);
                 let model = twin.build::<T>();
@@ -121,18 +119,19 @@ fn the_loss_alone_is_the_loss_beside_the_gradient() {
 #[test]
 fn gradients_in_f32_agree_with_those_in_f64() {
     let (mut checked, mut skipped) = (0, 0);
+    let (activations, outputs) = (activations(), outputs());
     for sizes in [&[5, 7][..], &[5, 6, 4], &[5, 6, 4, 3]] {
         for tied in [false, true] {
-            for hidden in ACTIVATIONS {
+            for &hidden in &activations {
                 for omega in [Omega::None].into_iter().chain(PENALTIES) {
                     if omega == Omega::Kl && hidden.range().is_none() {
                         continue;
                     }
                     let mut twin = twin(sizes, tied, hidden, omega);
                     let plain = samples(5, 37);
-                    for output in 0..6 {
-                        twin.output = ACTIVATIONS[output % 5];
-                        if output == 5 {
+                    for output in 0..=outputs.len() {
+                        twin.output = outputs.get(output).copied().unwrap_or_default();
+                        if output == outputs.len() {
                             twin.reconstruction = ReconstructionLoss::BinaryCrossEntropy;
                         }
                         let expected = twin.evaluate::<f32>(&plain);
@@ -158,7 +157,10 @@ fn gradients_in_f32_agree_with_those_in_f64() {
             }
         }
     }
-    assert_eq!(checked + skipped, 3 * 2 * 6 * (3 * 5 + 5 * 4));
+    // KL needs a range, and cross-entropy one of the outputs.
+    let bounded = activations.iter().filter(|f| f.range().is_some()).count();
+    let penalties = activations.len() * 4 + bounded;
+    assert_eq!(checked + skipped, 3 * 2 * (outputs.len() + 1) * penalties);
     assert!(
         skipped * 10 < checked,
         "{skipped} cases skipped of {checked}"

@@ -10,10 +10,12 @@
 #![allow(clippy::needless_range_loop)] // indices as in the formulas
 
 mod ball;
+mod formulas;
 
-use std::cell::Cell;
-
+use crate::common::variants::blocks;
 pub(crate) use ball::Ball;
+use formulas::{Certainty, choose, largest, mirror, proportion_of, slope, value};
+pub(crate) use formulas::{activations, knows};
 use sparse_autoencoder::nalgebra::DMatrix;
 use sparse_autoencoder::{
     Activation, KlDivergence, L1, Layout, Parameters, Proportion, Real, ReconstructionLoss,
@@ -78,78 +80,6 @@ struct Layer<T> {
 enum Samples {
     OneBatch,
     EachAlone,
-}
-
-/// Whether every decision so far was certain.
-struct Certainty(Cell<bool>);
-
-impl Certainty {
-    fn new() -> Self {
-        Self(Cell::new(true))
-    }
-
-    fn require(&self, certain: bool) {
-        self.0.set(self.0.get() && certain);
-    }
-
-    /// Whether `a > b`.
-    fn above<T: Real>(&self, a: Ball<T>, b: f64) -> bool {
-        self.require(a.radius <= 0.0 || (a.middle - b).abs() > a.radius);
-        a.middle > b
-    }
-}
-
-fn value<T: Real>(f: Activation, z: Ball<T>) -> Ball<T> {
-    match f {
-        Activation::Sigmoid => z.sigmoid(),
-        Activation::Tanh => z.tanh(),
-        Activation::Identity => z,
-        Activation::SaturatingLinear => z.positive_part().at_most_one(),
-        Activation::Relu
-        | Activation::TopK(_)
-        | Activation::TopProportion(_)
-        | Activation::WinnerTakeAll(_)
-        | Activation::BatchTopK(_) => z.positive_part(),
-        other => panic!("the twin does not know {other:?}"),
-    }
-}
-
-/// `f′` from the output, 0 at a kink.
-fn slope<T: Real>(f: Activation, h: Ball<T>, sure: &Certainty) -> Ball<T> {
-    let one = Ball::exact(1.0);
-    match f {
-        Activation::Sigmoid => h * (one - h),
-        Activation::Tanh => one - h * h,
-        Activation::Identity => one,
-        Activation::SaturatingLinear => {
-            let inside = sure.above(h, 0.0) && !(sure.above(h, 1.0) || h.middle >= 1.0);
-            Ball::exact(f64::from(u8::from(inside)))
-        }
-        _ => Ball::exact(f64::from(u8::from(sure.above(h, 0.0)))),
-    }
-}
-
-/// Which `k` of the values are the largest; of equal values the first.
-fn largest<T: Real>(values: &[Ball<T>], k: usize, sure: &Certainty) -> Vec<bool> {
-    let mut order: Vec<usize> = (0..values.len()).collect();
-    order.sort_by(|&a, &b| {
-        values[b]
-            .middle
-            .total_cmp(&values[a].middle)
-            .then(a.cmp(&b))
-    });
-    let (kept, dropped) = order.split_at(k.min(order.len()));
-    for &a in kept {
-        for &b in dropped {
-            let (a, b) = (values[a], values[b]);
-            let exact = a.radius <= 0.0 && b.radius <= 0.0;
-            // An exact 0 is worth the same kept and dropped, to whatever is within rounding of it.
-            sure.require(exact || b.is_exactly(0.0) || a.low() > b.high());
-        }
-    }
-    let mut chosen = vec![false; values.len()];
-    kept.iter().for_each(|&j| chosen[j] = true);
-    chosen
 }
 
 fn dot<T: Real>(a: &[Ball<T>], b: &[Ball<T>], start: Ball<T>) -> Ball<T> {
@@ -232,31 +162,9 @@ impl Twin {
             let mut above = Vec::new();
             for below in &levels[levels.len() - 1] {
                 let units = layer.w.iter().zip(&layer.b);
-                let mut h: Vector<T> = units.map(|(w, &b)| value(f, dot(w, below, b))).collect();
-                if let Some(k) = kept(f, h.len()) {
-                    let chosen = largest(&h, k, sure);
-                    for (h, chosen) in h.iter_mut().zip(chosen) {
-                        *h = if chosen { *h } else { Ball::exact(0.0) };
-                    }
-                }
-                above.push(h);
+                above.push(units.map(|(w, &b)| value(f, dot(w, below, b))).collect());
             }
-            if let (Activation::BatchTopK(k), Samples::OneBatch) = (f, samples) {
-                let all: Vector<T> = above.iter().flatten().copied().collect();
-                let chosen = largest(&all, k * above.len(), sure);
-                for (h, chosen) in above.iter_mut().flatten().zip(chosen) {
-                    *h = if chosen { *h } else { Ball::exact(0.0) };
-                }
-            }
-            if let (Activation::WinnerTakeAll(p), Samples::OneBatch) = (f, samples) {
-                let winners = proportion_of(p, above.len());
-                for j in 0..layer.b.len() {
-                    let row: Vector<T> = above.iter().map(|h| h[j]).collect();
-                    for (h, chosen) in above.iter_mut().zip(largest(&row, winners, sure)) {
-                        h[j] = if chosen { h[j] } else { Ball::exact(0.0) };
-                    }
-                }
-            }
+            choose(f, &mut above, samples, sure);
             levels.push(above);
         }
         levels
@@ -267,13 +175,7 @@ impl Twin {
         if l == 0 {
             return self.output;
         }
-        match self.hidden[l - 1] {
-            Activation::TopK(_)
-            | Activation::TopProportion(_)
-            | Activation::WinnerTakeAll(_)
-            | Activation::BatchTopK(_) => Activation::Relu,
-            other => other,
-        }
+        mirror(self.hidden[l - 1])
     }
 
     /// `R_l` for every level l, and the pre-activations of `R₀`.
@@ -301,7 +203,7 @@ impl Twin {
         let h = self
             .encoded(exactly(samples), Samples::EachAlone, &sure)
             .pop();
-        h.filter(|_| sure.0.get())
+        h.filter(|_| sure.is_sure())
     }
 
     /// What the decoder makes of hidden activations.
@@ -315,7 +217,7 @@ impl Twin {
             .encoded(exactly(samples), Samples::EachAlone, &sure)
             .pop()?;
         let x_hat = self.decoded(h).0.swap_remove(0);
-        sure.0.get().then_some(x_hat)
+        sure.is_sure().then_some(x_hat)
     }
 
     pub(crate) fn reconstruction_errors<T: Real>(
@@ -507,14 +409,15 @@ impl Twin {
         }
         encoder.append(&mut decoder);
         // Thresholds follow what was chosen, and have no gradient.
-        let thresholds = |f: &&Activation| matches!(f, Activation::BatchTopK(_));
-        encoder.extend(self.hidden.iter().filter(thresholds).map(|_| zero));
+        let layers = self.hidden.iter().zip(&self.sizes[1..]);
+        let thresholds = layers.map(|(&f, &units)| blocks(f, units).into_iter().sum::<usize>());
+        encoder.extend(vec![zero; thresholds.sum()]);
         Outcome {
             reconstruction: per_sample * Ball::sum(losses),
             weight_decay: half * lambda * Ball::sum(squares),
             sparsity: Ball::sum(omegas),
             gradient: encoder,
-            sure: sure.0.get(),
+            sure: sure.is_sure(),
         }
     }
 }
@@ -529,22 +432,6 @@ impl<T: Real> Outcome<T> {
         let loss = [self.reconstruction, self.weight_decay, self.sparsity];
         relative(&self.gradient).max(relative(&loss))
     }
-}
-
-fn kept(f: Activation, units: usize) -> Option<usize> {
-    match f {
-        Activation::TopK(k) => Some(k),
-        Activation::TopProportion(p) => Some(proportion_of(p, units)),
-        _ => None,
-    }
-}
-
-/// `⌈p · units⌉`. Sixteenths are used for `p`, which are exact in either scalar.
-fn proportion_of(p: f64, units: usize) -> usize {
-    assert!((p * 16.0).fract().abs() <= 0.0);
-    (1..units)
-        .find(|&k| k as f64 >= p * units as f64)
-        .unwrap_or(units)
 }
 
 /// Columns as vectors.
