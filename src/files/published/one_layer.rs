@@ -86,18 +86,24 @@ impl<'a, T: Real> OneLayer<'a, T> {
 
     /// Returns the blocks that go with [`centered_bias`](Self::centered_bias).
     pub(super) fn centered_blocks(&self) -> Vec<Vec<T>> {
-        let mut blocks = self.blocks.clone();
-        if let (false, [first, second]) = (self.centered, &mut blocks[..]) {
+        if self.centered {
+            return self.blocks.clone();
+        }
+        // In f64, as the biases.
+        let wide = |values: &[T]| Vec::from_iter(values.iter().map(|value| value.to_f64()));
+        let mut blocks: Vec<_> = self.blocks.iter().map(|block| wide(block)).collect();
+        if let [first, second] = &mut blocks[..] {
             let units = self.encoder_weights.chunks_exact(self.input_size);
-            let shifts: Vec<T> = units.map(|w| T::of(dot(w, self.decoder_bias))).collect();
+            let shifts: Vec<f64> = units.map(|w| dot(w, self.decoder_bias)).collect();
             let mut own = OwnMut {
-                bias: &mut self.encoder_bias.to_vec(),
+                bias: &mut wide(self.encoder_bias),
                 blocks: [first, second],
             };
-            let units = |units: &dyn Units<T>| units.shift(&mut own, &shifts);
+            let units = |units: &dyn Units<f64>| units.shift(&mut own, &shifts);
             self.activation.with(units);
         }
-        blocks
+        let narrow = |block: Vec<f64>| block.into_iter().map(T::of).collect();
+        blocks.into_iter().map(narrow).collect()
     }
 
     /// Returns `b + sign · Wᵀ c`.
