@@ -67,7 +67,7 @@
 //! - Pickles are never read: `.pt` files can run any program. The error says how to convert them.
 
 mod atomic;
-pub(crate) mod checkpoint;
+pub(crate) mod checkpoint_file;
 mod convert;
 pub(crate) mod json;
 mod npy;

@@ -5,16 +5,16 @@
 //! optimizer does not know the model: it sees parameters and an [`Objective`] to evaluate.
 
 mod adam;
-mod description;
 mod lbfgs;
 mod learning_rate;
+mod optimizer_description;
 mod schedule;
 mod sgd;
 mod state;
 
 pub use adam::Adam;
-pub use description::Description;
 pub use lbfgs::Lbfgs;
+pub use optimizer_description::Description;
 pub use schedule::Schedule;
 pub use sgd::Sgd;
 pub(crate) use state::Entry;

@@ -41,20 +41,20 @@
 //! - The returned value is *not* multiplied by `scale`.
 //! - Nothing is allocated.
 
-mod description;
 mod hidden;
 mod kl_divergence;
 mod l0;
 mod l1;
+mod penalty_description;
 mod proportion;
 mod scaled;
 mod squared_deviation;
 
-pub use description::Description;
 pub use hidden::{HiddenBatch, HiddenGradient};
 pub use kl_divergence::KlDivergence;
 pub use l0::{L0, TargetL0};
 pub use l1::L1;
+pub use penalty_description::Description;
 pub use proportion::Proportion;
 pub use scaled::Scaled;
 pub use squared_deviation::SquaredDeviation;

@@ -1,9 +1,9 @@
 //! Softmax classification, of samples directly or on top of encoder layers.
 
 mod classifier_report;
+mod classifier_trainer;
 mod classifier_workspace;
 mod deep;
-mod fitting;
 mod label_checks;
 mod network;
 
@@ -12,8 +12,8 @@ use std::ops::ControlFlow;
 use nalgebra::{DMatrix, DMatrixView, DVectorView};
 
 pub use self::classifier_report::{ClassifierEpoch, ClassifierLoss, ClassifierReport};
+pub use self::classifier_trainer::{ClassifierTrainer, Classifiers};
 pub use self::classifier_workspace::ClassifierWorkspace;
-pub use self::fitting::{ClassifierTrainer, Classifiers};
 pub use self::network::DenseView;
 pub(crate) use self::network::{Dense, Network};
 use crate::error::{Error, require};
@@ -138,7 +138,7 @@ impl<T: Real> SoftmaxClassifier<T> {
         labels: &[usize],
         observer: impl FnMut(&ClassifierEpoch<'_, T>) -> ControlFlow<()>,
     ) -> Result<ClassifierReport<T>, Error> {
-        fitting::fit(self, &mut trainer.engine, samples.into(), labels, observer)
+        classifier_trainer::fit(self, &mut trainer.engine, samples.into(), labels, observer)
     }
 
     /// Returns the most probable class of each sample. Ties go to the lower class.

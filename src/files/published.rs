@@ -1,6 +1,7 @@
 //! The common part of the published layouts: one hidden layer, linear output, and a few switches. A
 //! loader describes its files in these terms, and the model is built here.
 
+mod activations;
 mod config;
 pub mod dictionary_learning;
 pub mod gemma_scope;
@@ -8,7 +9,6 @@ pub mod llama_scope;
 mod one_layer;
 pub mod sae_lens;
 pub mod sparsify;
-mod units;
 mod without_effect;
 
 use std::io::{Read, Seek};
@@ -18,8 +18,8 @@ use super::tensors::{Rows, Tensors};
 use super::{Loaded, Note, malformed, unsupported};
 use crate::model::{Layout, Parameters};
 use crate::{Activation, Error, Real, SparseAutoencoder};
+use activations::{PublishedUnits, Source};
 use config::Config;
-use units::{PublishedUnits, Source};
 
 /// A published model: its tensors, and what they mean.
 ///

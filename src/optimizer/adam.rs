@@ -1,7 +1,7 @@
 use std::ops::Range;
 
-use super::description::{Description, default};
 use super::learning_rate::LearningRate;
+use super::optimizer_description::{Description, default};
 use super::{Objective, Optimizer, State, Step, saturate};
 use crate::Real;
 use crate::error::{Error, require};

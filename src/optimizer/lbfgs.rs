@@ -5,7 +5,7 @@ mod vector;
 use self::history::History;
 use self::line_search::{Trial, strong_wolfe};
 use self::vector::{dot, largest_magnitude, move_along, sum_of_magnitudes};
-use super::description::{Description, default};
+use super::optimizer_description::{Description, default};
 use super::{Objective, Optimizer, State, Step};
 use crate::Real;
 use crate::error::{Error, require};

@@ -26,9 +26,9 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
+use super::activations::Names;
 use super::config::Config;
 use super::one_layer::OneLayer;
-use super::units::Names;
 use super::without_effect::Project;
 use super::{DecoderNorms, Matrix, Published};
 use crate::data::dtype::Element;

@@ -16,9 +16,9 @@ use std::path::Path;
 
 use serde_json::json;
 
+use super::activations::{PublishedUnits, Source};
 use super::config::Config;
 use super::one_layer::OneLayer;
-use super::units::{PublishedUnits, Source};
 use super::without_effect::Project;
 use super::{DecoderNorms, Matrix, Published};
 use crate::files::atomic::Draft;

@@ -38,9 +38,9 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
+use super::activations::{PublishedUnits, Source};
 use super::config::Config;
 use super::one_layer::OneLayer;
-use super::units::{PublishedUnits, Source};
 use super::without_effect::Project;
 use super::{DecoderNorms, Matrix, Published};
 use crate::files::safetensors::{Part, write};

@@ -1,7 +1,7 @@
 use std::path::Path;
 
+use super::activations::published;
 use super::dot;
-use super::units::published;
 use crate::files::unsupported;
 use crate::units::{OwnMut, Units};
 use crate::{Activation, Error, Real, SparseAutoencoder};

@@ -23,9 +23,9 @@ use std::path::Path;
 
 use serde_json::json;
 
+use super::activations::{Names, PublishedUnits, Source};
 use super::config::Config;
 use super::one_layer::OneLayer;
-use super::units::{Names, PublishedUnits, Source};
 use super::without_effect::Project;
 use super::{DecoderNorms, Matrix, Published};
 use crate::data::dtype::Element;

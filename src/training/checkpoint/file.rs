@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::counters::OF_CONTROLLER;
 use crate::error::{Error, require};
-use crate::files::checkpoint::{Numbers, Tensor, write as write_file};
+use crate::files::checkpoint_file::{Numbers, Tensor, write as write_file};
 use crate::objective::Loss;
 use crate::optimizer::{Entry, Optimizer, State as OptimizerState};
 use crate::training::engine::Engine;

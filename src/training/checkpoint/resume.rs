@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use super::counters::OF_CONTROLLER;
 use super::file::{OPTIMIZER, describe_optimizer, describe_settings};
 use crate::error::Error;
-use crate::files::checkpoint::Checkpoint;
+use crate::files::checkpoint_file::Checkpoint;
 use crate::files::json::Object;
 use crate::files::own::describe;
 use crate::objective::Loss;
