@@ -225,12 +225,12 @@ fn outcome<T: Real>(model: &Model, training: &Training) -> Outcome {
     // Where rounding is far below the bound of `folds`, and chooses nothing: a threshold of a whole
     // layer may be exactly what one of the samples has.
     let parameters = model.parameters();
-    let layers = (0..parameters.layout().depth()).filter_map(|l| parameters.layer(l));
+    let mut layers = (0..parameters.layout().depth()).filter_map(|l| parameters.layer(l));
     let of_all = |layer: LayerView<'_, T>| {
         let mut names = layer.block_names();
         names.any(|name| layer.block(name).unwrap().len() == 1)
     };
-    let decided = !layers.map(of_all).any(|of_all| of_all);
+    let decided = !layers.any(of_all);
     let small = theta.iter().all(|theta| theta.to_f64().abs() < 4.0);
     if size_of::<T>() == 8 && decided && small {
         folds(&model, &x);
