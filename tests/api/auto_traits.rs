@@ -177,7 +177,7 @@ fn a_model_shared_by_threads_encodes_as_it_does_alone() {
 #[cfg(feature = "files")]
 #[test]
 fn what_comes_from_files_can_be_sent_and_shared() {
-    use sparse_autoencoder::format::{Loaded, Note, TensorFile, dictionary_learning::Dictionary};
+    use sparse_autoencoder::files::{Loaded, Note, TensorFile, dictionary_learning::Dictionary};
     use sparse_autoencoder::penalty::Description;
 
     small_value::<Dictionary>();

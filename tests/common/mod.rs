@@ -5,4 +5,5 @@
 pub(crate) mod cases;
 pub(crate) mod digits;
 pub(crate) mod file_bytes;
+pub(crate) mod scratch;
 pub(crate) mod variants;

@@ -3,9 +3,10 @@
 use std::fs;
 use std::path::PathBuf;
 
-use sparse_autoencoder::format::{TensorFile, gemma_scope};
+use sparse_autoencoder::files::{TensorFile, gemma_scope};
 
-use crate::interop::{Scratch, malformed};
+use crate::common::scratch::Scratch;
+use crate::interop::malformed;
 
 const WIDE: u32 = u32::MAX;
 

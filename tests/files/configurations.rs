@@ -2,9 +2,10 @@
 
 use std::fs;
 
-use sparse_autoencoder::format::{Note, sae_lens};
+use sparse_autoencoder::files::{Note, sae_lens};
 
-use crate::interop::{Scratch, malformed};
+use crate::common::scratch::Scratch;
+use crate::interop::malformed;
 use crate::published_keys::{PROJECTS, changed, root};
 
 #[test]

@@ -6,7 +6,7 @@ use std::path::Path;
 use sparse_autoencoder::nalgebra::DMatrix;
 use sparse_autoencoder::{Adam, Error, Every, SparseAutoencoder, Trainer};
 
-use crate::checkpoints::Scratch;
+use crate::common::scratch::Scratch;
 
 fn start() -> (SparseAutoencoder<f32>, Trainer<f32>) {
     let model = SparseAutoencoder::builder().layers([3, 4]).build().unwrap();

@@ -2,6 +2,8 @@
 //!
 //! `written_by_draft/` holds what the code before 0.1.0 wrote, in version 1 of the format.
 
+#![allow(clippy::float_cmp)] // read as written
+
 use std::fmt::Debug;
 use std::path::{Path, PathBuf};
 

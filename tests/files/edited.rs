@@ -4,10 +4,11 @@ use std::fs;
 use std::path::Path;
 
 use serde_json::{Value, json};
-use sparse_autoencoder::format::{Note, TensorFile, dictionary_learning, gemma_scope};
-use sparse_autoencoder::format::{llama_scope, sae_lens};
+use sparse_autoencoder::files::{Note, TensorFile, dictionary_learning, gemma_scope};
+use sparse_autoencoder::files::{llama_scope, sae_lens};
 
-use crate::interop::{Scratch, malformed, unsupported};
+use crate::common::scratch::Scratch;
+use crate::interop::{malformed, unsupported};
 
 /// Changes the header and the numbers of a safetensors file.
 pub(crate) fn edit(path: &Path, change: impl FnOnce(&mut Value, &mut Vec<u8>)) {

@@ -10,7 +10,7 @@ use std::time::Duration;
 use sparse_autoencoder::nalgebra::DMatrix;
 use sparse_autoencoder::{Adam, Corruption, Every, SparseAutoencoder, Trainer};
 
-use crate::checkpoints::Scratch;
+use crate::common::scratch::Scratch;
 
 /// Where the process that is to be killed finds the name of the file.
 const PATH: &str = "SPARSE_AUTOENCODER_CHECKPOINT_TO_WRITE";

@@ -5,13 +5,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
-use sparse_autoencoder::format::{
+use sparse_autoencoder::files::{
     Loaded, Note, TensorFile, dictionary_learning, gemma_scope, llama_scope, sae_lens, sparsify,
 };
 use sparse_autoencoder::{Activation, Error};
 
+use crate::common::scratch::Scratch;
 use crate::edited::edit;
-use crate::interop::{Scratch, assert_as_original, assert_close, copy, malformed, unsupported};
+use crate::interop::{assert_as_original, assert_close, copy, malformed, unsupported};
 
 /// A project's folder of cases, and its loader.
 pub(crate) type Project = (&'static str, fn(&Path) -> Result<Loaded<f64>, Error>);

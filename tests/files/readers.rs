@@ -5,14 +5,15 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use sparse_autoencoder::format::{
+use sparse_autoencoder::files::{
     self, TensorFile, dictionary_learning, gemma_scope, llama_scope, sae_lens, sparsify,
 };
 use sparse_autoencoder::nalgebra::DMatrix;
 use sparse_autoencoder::{Error, IdxFile, NpyFile, Real, Samples, SparseAutoencoder};
 
 use crate::common::file_bytes::{gzip, header, idx, npy_with, safetensors, zip};
-use crate::interop::{Scratch, malformed, unsupported};
+use crate::common::scratch::Scratch;
+use crate::interop::{malformed, unsupported};
 
 fn write(scratch: &Scratch, name: &str, bytes: &[u8]) -> PathBuf {
     let path = scratch.0.join(name);
@@ -308,9 +309,9 @@ fn long_headers_are_read() {
         .build()
         .unwrap();
     let path = scratch.0.join("deep");
-    format::save(&model, &path).unwrap();
+    files::save(&model, &path).unwrap();
     assert_eq!(
-        format::load::<f32>(&path).unwrap().model.parameters(),
+        files::load::<f32>(&path).unwrap().model.parameters(),
         model.parameters()
     );
 }
@@ -326,7 +327,7 @@ fn two_tensors_of_one_name_are_refused() {
 type Read = fn(&Path) -> Result<(), Error>;
 const READERS: [(&str, Read); 6] = [
     ("a safetensors or npz file", |path| {
-        format::load::<f32>(path).map(drop)
+        files::load::<f32>(path).map(drop)
     }),
     ("a safetensors or npz file", |path| {
         TensorFile::open(path).map(drop)

@@ -1,9 +1,9 @@
 //! What is saved is loaded again: every setting, and every bit of the parameters.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use sparse_autoencoder::format::{self, Note};
+use sparse_autoencoder::files::{self, Note};
 use sparse_autoencoder::nalgebra::DMatrix;
 use sparse_autoencoder::penalty::{Description, HiddenBatch, HiddenGradient, Scaled};
 use sparse_autoencoder::{
@@ -11,29 +11,8 @@ use sparse_autoencoder::{
     SparseAutoencoder, SparseAutoencoderBuilder, SquaredDeviation, Stack, TargetL0,
 };
 
+use crate::common::scratch::Scratch;
 use crate::common::variants::{ACTIVATIONS, for_each_in_threads, outputs};
-
-/// A folder of one test's own, which is gone when the test ends.
-struct Scratch(PathBuf);
-
-impl Scratch {
-    fn new(name: &str) -> Self {
-        let name = format!("sparse-autoencoder-saved-{name}-{}", std::process::id());
-        let path = std::env::temp_dir().join(name);
-        fs::create_dir_all(&path).unwrap();
-        Self(path)
-    }
-
-    fn file(&self) -> PathBuf {
-        self.0.join("model.safetensors")
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
 
 fn builder<T: Real>() -> SparseAutoencoderBuilder<T> {
     SparseAutoencoder::builder().layers([5, 7]).seed(3)
@@ -71,8 +50,8 @@ fn assert_same<T: Real>(a: &SparseAutoencoder<T>, b: &SparseAutoencoder<T>) {
 }
 
 fn round_trip<T: Real>(model: &SparseAutoencoder<T>, path: &Path) {
-    format::save(model, path).unwrap();
-    let loaded = format::load::<T>(path).unwrap();
+    files::save(model, path).unwrap();
+    let loaded = files::load::<T>(path).unwrap();
     assert_eq!(loaded.notes, []);
     assert_same(model, &loaded.model);
     assert_eq!(model.settings(), loaded.model.settings());
@@ -172,8 +151,8 @@ fn every_variant_gives_the_same_bits_when_it_is_loaded() {
         let scratch = Scratch::new(&format!("variants-{thread}"));
         let path = scratch.file();
         let model = variant.trained::<f64>(&x);
-        format::save(&model, &path).unwrap();
-        let loaded = format::load::<f64>(&path).unwrap();
+        files::save(&model, &path).unwrap();
+        let loaded = files::load::<f64>(&path).unwrap();
         assert_eq!(loaded.notes, [], "{variant:?}");
         let loaded = loaded.model;
         assert_same(&model, &loaded);
@@ -203,8 +182,8 @@ fn the_scalars_convert() {
     let scratch = Scratch::new("scalars");
     let path = scratch.file();
     let single = builder::<f32>().penalty_weight(0.1).build().unwrap();
-    format::save(&single, &path).unwrap();
-    let double = format::load::<f64>(&path).unwrap().model;
+    files::save(&single, &path).unwrap();
+    let double = files::load::<f64>(&path).unwrap().model;
     let widened: Vec<f64> = single
         .parameters()
         .as_slice()
@@ -216,8 +195,8 @@ fn the_scalars_convert() {
         double.penalty_weight().to_bits(),
         f64::from(0.1_f32).to_bits()
     );
-    format::save(&double, &path).unwrap();
-    assert_same(&format::load::<f32>(&path).unwrap().model, &single);
+    files::save(&double, &path).unwrap();
+    assert_same(&files::load::<f32>(&path).unwrap().model, &single);
 }
 
 /// A penalty that no file knows.
@@ -240,8 +219,8 @@ fn a_penalty_of_another_crate_is_noted() {
     assert_eq!(model.penalty().description(), sum);
     assert!(sum.penalty::<f64>().is_none());
 
-    format::save(&model, &path).unwrap();
-    let loaded = format::load::<f64>(&path).unwrap();
+    files::save(&model, &path).unwrap();
+    let loaded = files::load::<f64>(&path).unwrap();
     assert_eq!(loaded.model.penalty().description(), Description::None);
     assert_eq!(loaded.model.encode(&samples()), model.encode(&samples()));
     let [Note::UnknownPenalty { description }] = loaded.notes.as_slice() else {
@@ -256,17 +235,17 @@ fn a_file_that_cannot_be_written_leaves_the_old_one() {
     let scratch = Scratch::new("atomic");
     let path = scratch.file();
     let model = builder::<f32>().build().unwrap();
-    format::save(&model, &path).unwrap();
-    format::save(&builder::<f32>().seed(4).build().unwrap(), &path).unwrap();
+    files::save(&model, &path).unwrap();
+    files::save(&builder::<f32>().seed(4).build().unwrap(), &path).unwrap();
     // Replaced in one step, with nothing left beside it.
     assert_ne!(
-        format::load::<f32>(&path).unwrap().model.parameters(),
+        files::load::<f32>(&path).unwrap().model.parameters(),
         model.parameters()
     );
     assert_eq!(fs::read_dir(&scratch.0).unwrap().count(), 1);
 
     let nowhere = scratch.0.join("nowhere").join("model.safetensors");
-    let error = format::save(&model, &nowhere).unwrap_err();
+    let error = files::save(&model, &nowhere).unwrap_err();
     assert!(
         matches!(&error, Error::Io { path, kind: std::io::ErrorKind::NotFound, .. } if *path == nowhere),
         "{error}"
@@ -274,25 +253,25 @@ fn a_file_that_cannot_be_written_leaves_the_old_one() {
     let folder = scratch.0.join("folder");
     fs::create_dir(&folder).unwrap();
     assert!(matches!(
-        format::save(&model, &folder),
+        files::save(&model, &folder),
         Err(Error::Io { .. })
     ));
     assert_eq!(fs::read_dir(&scratch.0).unwrap().count(), 2);
     assert!(matches!(
-        format::load::<f32>(&nowhere),
+        files::load::<f32>(&nowhere),
         Err(Error::Io { .. })
     ));
 }
 
 /// The file of a model, with one text replaced by another of the same length.
-fn forged(old: &str, new: &str) -> Result<format::Loaded<f64>, Error> {
+fn forged(old: &str, new: &str) -> Result<files::Loaded<f64>, Error> {
     assert_eq!(old.len(), new.len());
     let scratch = Scratch::new(&format!(
         "forged-{}",
         new.replace(['\\', '"', '/', ':'], "")
     ));
     let path = scratch.file();
-    format::save(&builder::<f64>().build().unwrap(), &path).unwrap();
+    files::save(&builder::<f64>().build().unwrap(), &path).unwrap();
     let mut bytes = fs::read(&path).unwrap();
     let place = bytes
         .windows(old.len())
@@ -300,7 +279,7 @@ fn forged(old: &str, new: &str) -> Result<format::Loaded<f64>, Error> {
     let place = place.unwrap_or_else(|| panic!("{old}"));
     bytes[place..place + old.len()].copy_from_slice(new.as_bytes());
     fs::write(&path, bytes).unwrap();
-    format::load(&path)
+    files::load(&path)
 }
 
 #[test]

@@ -5,14 +5,14 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
-use sparse_autoencoder::format::{self, Number, dictionary_learning, gemma_scope, llama_scope};
-use sparse_autoencoder::format::{sae_lens, sparsify};
+use sparse_autoencoder::files::{self, Number, dictionary_learning, gemma_scope, llama_scope};
+use sparse_autoencoder::files::{sae_lens, sparsify};
 use sparse_autoencoder::nalgebra::DMatrix;
 use sparse_autoencoder::{
     Activation, Adam, Error, Every, L0, SparseAutoencoder, SparseAutoencoderBuilder, Trainer,
 };
 
-use crate::checkpoints::Scratch;
+use crate::common::scratch::Scratch;
 
 fn builder() -> SparseAutoencoderBuilder<f32> {
     SparseAutoencoder::builder()
@@ -36,7 +36,7 @@ type Save = fn(&Path) -> Result<(), Error>;
 
 /// Every way to write one file of any name.
 const TO_FILES: [(&str, Save); 4] = [
-    ("a model", |path| format::save(&builder().build()?, path)),
+    ("a model", |path| files::save(&builder().build()?, path)),
     ("a trainer", |path| {
         trainer().save(&builder().build()?, path)
     }),
@@ -46,8 +46,8 @@ const TO_FILES: [(&str, Save); 4] = [
     }),
     ("a conversion", |path| {
         let source = path.with_file_name("source");
-        format::save(&builder().build()?, &source)?;
-        let done = format::convert(&source, path, Number::F64);
+        files::save(&builder().build()?, &source)?;
+        let done = files::convert(&source, path, Number::F64);
         fs::remove_file(source).unwrap();
         done.map(|_| ())
     }),
@@ -124,7 +124,7 @@ fn names_as_long_as_names_can_be() {
         for length in [1, 200, 245, 250, 255] {
             let path = scratch.0.join("n".repeat(length));
             save(&path).unwrap_or_else(|error| panic!("{what}, {length}: {error}"));
-            format::load::<f32>(&path).unwrap();
+            files::load::<f32>(&path).unwrap();
         }
     }
 }

@@ -4,7 +4,7 @@ use super::*;
 use common::cases::{Rng, check};
 use rand::RngExt;
 use sparse_autoencoder::Error;
-use sparse_autoencoder::format::{dictionary_learning, llama_scope, sae_lens, sparsify};
+use sparse_autoencoder::files::{dictionary_learning, llama_scope, sae_lens, sparsify};
 use std::fs;
 use std::path::Path;
 

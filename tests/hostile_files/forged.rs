@@ -4,7 +4,7 @@ use super::*;
 use common::cases::{Rng, check, list, one_of};
 use common::file_bytes;
 use rand::RngExt;
-use sparse_autoencoder::format::{self, TensorFile, sae_lens};
+use sparse_autoencoder::files::{self, TensorFile, sae_lens};
 use sparse_autoencoder::{Error, IdxFile, SparseAutoencoder};
 use std::fs;
 
@@ -73,7 +73,7 @@ fn tensors_of_any_type_without_bytes_are_refused_before_room_is_made() {
         .build()
         .unwrap();
     let own = Scratch::new("own", b"");
-    format::save(&model, &own.0).unwrap();
+    files::save(&model, &own.0).unwrap();
     let own = fs::read(&own.0).unwrap();
     let folder =
         std::env::temp_dir().join(format!("sparse-autoencoder-forged-{}", std::process::id()));
@@ -89,7 +89,7 @@ fn tensors_of_any_type_without_bytes_are_refused_before_room_is_made() {
     for dtype in DTYPES {
         for factor in [1, 1 << 10, 1 << 20] {
             let path = Scratch::new("forged", &forged(&own, dtype, factor));
-            let (result, most) = measured(|| format::load::<f64>(&path.0).map(drop));
+            let (result, most) = measured(|| files::load::<f64>(&path.0).map(drop));
             let refused = matches!(
                 result,
                 Err(Error::Malformed { .. } | Error::Unsupported { .. })

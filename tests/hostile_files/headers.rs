@@ -1,7 +1,7 @@
 //! Headers and contents that lie.
 
 use super::*;
-use sparse_autoencoder::format::{self, TensorFile, sae_lens};
+use sparse_autoencoder::files::{self, TensorFile, sae_lens};
 use sparse_autoencoder::{Activation, Error, SparseAutoencoder};
 use std::fs;
 
@@ -133,14 +133,14 @@ fn a_model_is_never_held_twice() {
     let own = Scratch::new("streamed", b"");
     let lens = std::env::temp_dir().join(format!("sparse-autoencoder-lens-{}", std::process::id()));
     for (what, (result, most)) in [
-        ("save", measured(|| format::save(&model, &own.0))),
+        ("save", measured(|| files::save(&model, &own.0))),
         ("sae_lens::save", measured(|| sae_lens::save(&model, &lens))),
     ] {
         result.unwrap();
         assert!(most < ALLOWANCE, "{what}: {most} bytes");
     }
     for (what, (result, most)) in [
-        ("load", measured(|| format::load::<f32>(&own.0))),
+        ("load", measured(|| files::load::<f32>(&own.0))),
         ("sae_lens::load", measured(|| sae_lens::load::<f32>(&lens))),
     ] {
         assert_eq!(result.unwrap().model.parameters(), model.parameters());

@@ -15,7 +15,7 @@ mod headers;
 use common::cases::{Rng, check, list, one_of};
 use common::file_bytes;
 use rand::RngExt;
-use sparse_autoencoder::format::{self, TensorFile, gemma_scope, sae_lens};
+use sparse_autoencoder::files::{self, TensorFile, gemma_scope, sae_lens};
 use sparse_autoencoder::{Activation, Error, IdxFile, NpyFile, Samples, SparseAutoencoder};
 use std::alloc::{GlobalAlloc, System};
 use std::cell::Cell;
@@ -85,7 +85,7 @@ impl Drop for Scratch {
 
 /// Reads everything that there is in a file, as a model and as tensors.
 fn read_all(path: &Path) -> Result<(), Error> {
-    let model = format::load::<f64>(path).map(|_| ());
+    let model = files::load::<f64>(path).map(|_| ());
     let scope = gemma_scope::load::<f64>(path).map(|_| ());
     let tensors = TensorFile::open(path).and_then(|mut file| {
         let names: Vec<String> = file.names().map(str::to_owned).collect();
@@ -128,7 +128,7 @@ fn valid() -> Vec<Vec<u8>> {
         .build()
         .unwrap();
     let own = Scratch::new("own", b"");
-    format::save(&model, &own.0).unwrap();
+    files::save(&model, &own.0).unwrap();
     let folder = std::env::temp_dir().join(format!("sparse-autoencoder-{}", std::process::id()));
     let lens = SparseAutoencoder::<f64>::builder()
         .layers([6, 9])

@@ -68,8 +68,8 @@ fn check<T: Real>(stride: usize) {
     });
     let variants: Vec<_> = variants::variants().into_iter().step_by(stride).collect();
     let fresh = |model: &_, x| passes(model, x, &mut Workspace::new());
-    // One workspace travels through all of them, and each follows one of another kind.
-    let mut travelled = Workspace::new();
+    // All of them share one workspace, and each follows one of another kind.
+    let mut shared = Workspace::new();
     let mut order: Vec<_> = (0..variants.len()).collect();
     order.sort_by_key(|index| index % 97);
     for index in order {
@@ -81,9 +81,9 @@ fn check<T: Real>(stride: usize) {
         let again = |workspace: &mut Workspace<T>, model: &_, x, expected: &_| {
             assert!(passes(model, x, workspace) == *expected, "{variant:?}");
         };
-        again(&mut travelled, &large, &wide, &large_wide);
-        again(&mut travelled, &small, &few, &small_few);
-        again(&mut travelled, &small, &many, &small_many);
+        again(&mut shared, &large, &wide, &large_wide);
+        again(&mut shared, &small, &few, &small_few);
+        again(&mut shared, &small, &many, &small_many);
         let own = &mut Workspace::new();
         again(own, &small, &few, &small_few);
         again(own, &large, &wide, &large_wide);

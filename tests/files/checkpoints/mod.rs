@@ -4,6 +4,7 @@ mod foreign_parts;
 mod refusals;
 mod resuming;
 
+use crate::common::scratch::Scratch;
 use crate::common::variants::ACTIVATIONS;
 use sparse_autoencoder::nalgebra::DMatrix;
 use sparse_autoencoder::optimizer::{Objective, State, Step};
@@ -15,32 +16,6 @@ use sparse_autoencoder::{
 };
 use std::fs;
 use std::ops::Range;
-use std::path::PathBuf;
-
-/// A folder of one test's own, which is gone when the test ends.
-pub(crate) struct Scratch(pub(crate) PathBuf);
-
-impl Scratch {
-    pub(crate) fn new(name: &str) -> Self {
-        let name = format!(
-            "sparse-autoencoder-checkpoint-{name}-{}",
-            std::process::id()
-        );
-        let path = std::env::temp_dir().join(name);
-        fs::create_dir_all(&path).unwrap();
-        Self(path)
-    }
-
-    pub(crate) fn file(&self) -> PathBuf {
-        self.0.join("run.ckpt")
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
 
 const INPUT: usize = 5;
 const HIDDEN: usize = 8;

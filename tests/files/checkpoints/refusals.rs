@@ -3,7 +3,7 @@
 use super::*;
 use sparse_autoencoder::{
     Activation, Adam, Corruption, DeadUnits, Error, Every, Optimizer, Proportion, Schedule,
-    SetPoint, Sgd, SparseAutoencoderBuilder, Stack, Trainer, format,
+    SetPoint, Sgd, SparseAutoencoderBuilder, Stack, Trainer, files,
 };
 use std::fs;
 
@@ -216,7 +216,7 @@ fn what_no_checkpoint_is_for_is_refused() {
         }
     ));
     // A model is no checkpoint.
-    format::save(&model, scratch.file()).unwrap();
+    files::save(&model, scratch.file()).unwrap();
     let error = trainer.resume(&mut model, scratch.file()).unwrap_err();
     assert!(matches!(error, Error::Malformed { .. }));
 }

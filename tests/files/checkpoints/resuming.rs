@@ -4,7 +4,7 @@ use super::*;
 use crate::common::variants::for_each_in_threads;
 use sparse_autoencoder::{
     Activation, Adam, Corruption, DeadUnits, Every, Initialization, Real, Schedule, SetPoint,
-    SparseAutoencoder, SparseAutoencoderBuilder, StopReason, Trainer, format,
+    SparseAutoencoder, SparseAutoencoderBuilder, StopReason, Trainer, files,
 };
 use std::fs;
 use std::ops::ControlFlow;
@@ -224,7 +224,7 @@ fn a_checkpoint_is_a_model_file_too() {
         .checkpoint(scratch.file(), Every::Epochs(1))
         .fit(&mut model, samples())
         .unwrap();
-    let loaded = format::load::<f32>(scratch.file()).unwrap();
+    let loaded = files::load::<f32>(scratch.file()).unwrap();
     assert_eq!(loaded.notes, []);
     assert_eq!(loaded.model.parameters(), model.parameters());
     assert_eq!(fs::read_dir(&scratch.0).unwrap().count(), 1, "no drafts");

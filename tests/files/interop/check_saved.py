@@ -1,6 +1,6 @@
 """Loads what this crate has saved by the libraries of the formats, and compares.
 
-    INTEROP_SAVED=folder cargo test --features safetensors --test files -- --ignored save_for
+    INTEROP_SAVED=folder cargo test --features files --test files -- --ignored save_for
     python check_saved.py folder
 """
 
