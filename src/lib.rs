@@ -206,9 +206,6 @@ mod data;
 mod error;
 #[cfg(feature = "files")]
 pub mod files;
-#[cfg(feature = "files")]
-#[doc(hidden)]
-pub use files as format;
 pub mod gradient_check;
 #[doc = include_str!("../docs/guide.md")]
 pub mod guide {}

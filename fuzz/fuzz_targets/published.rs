@@ -5,7 +5,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use sparse_autoencoder::format::{
+use sparse_autoencoder::files::{
     dictionary_learning, gemma_scope, llama_scope, sae_lens, sparsify,
 };
 

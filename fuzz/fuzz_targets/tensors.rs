@@ -4,8 +4,8 @@
 
 use libfuzzer_sys::fuzz_target;
 use sparse_autoencoder::SparseAutoencoder;
-use sparse_autoencoder::format::dictionary_learning::{self, Dictionary};
-use sparse_autoencoder::format::{self, TensorFile, gemma_scope};
+use sparse_autoencoder::files::dictionary_learning::{self, Dictionary};
+use sparse_autoencoder::files::{self, TensorFile, gemma_scope};
 
 fuzz_target!(|bytes: &[u8]| {
     let path = std::env::temp_dir().join(format!("fuzz-tensors-{}", std::process::id()));
@@ -19,7 +19,7 @@ fuzz_target!(|bytes: &[u8]| {
         }
     }
     let models = [
-        format::load::<f32>(&path),
+        files::load::<f32>(&path),
         gemma_scope::load::<f32>(&path),
         dictionary_learning::load_as::<f32>(&path, Dictionary::AutoEncoder),
         dictionary_learning::load_as::<f32>(&path, Dictionary::BatchTopKSae),
