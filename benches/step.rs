@@ -1,4 +1,4 @@
-//! One evaluation of the loss with its gradient, and one epoch of training.
+//! Times one evaluation of the loss with its gradient, and one epoch of training.
 //!
 //! ```text
 //! cargo bench -p benches --bench step
@@ -85,7 +85,7 @@ fn epoch(criterion: &mut Criterion) {
                 .build()
                 .unwrap();
             let samples = samples(input_size, BATCHES * batch);
-            // So small a rate that the activations, and with them the work, stay what they are.
+            // The rate is so small that the activations, and with them the work, stay the same.
             let mut trainer = Trainer::new(Adam::new(1e-6).unwrap())
                 .epochs(1)
                 .batch_size(batch);
@@ -97,8 +97,7 @@ fn epoch(criterion: &mut Criterion) {
     }
 }
 
-/// What a step of `TopK` costs with the options that are usual with it, and with so many of a thousand
-/// units dead.
+/// Times a step of `TopK` with its usual options, and with the given number of dead units per thousand.
 fn options(criterion: &mut Criterion) {
     for (batch, input_size, hidden) in [(256, 784, 1000), (1024, 784, 2048)] {
         let mut group = criterion.benchmark_group(format!("options/{batch}x{input_size}x{hidden}"));
@@ -118,7 +117,7 @@ fn options(criterion: &mut Criterion) {
         step("none", builder.build().unwrap(), trainer());
         for dead in [0, 10, 50] {
             let mut sae = builder.clone().pre_encoder_bias(true).build().unwrap();
-            // Columns so small that the unit never wins.
+            // The columns are so small that the unit never wins.
             let mut theta = sae.parameters().as_slice().to_vec();
             for w in &mut theta[..hidden * dead / 1000 * input_size] {
                 *w *= 0.1;
@@ -131,8 +130,8 @@ fn options(criterion: &mut Criterion) {
     }
 }
 
-/// A step of each kind of units; those that have to learn to be sparse at the start, when about half of
-/// them are active, and once 2 % are.
+/// Times a step of each kind of units. Units that learn to be sparse are timed at the start, with about half
+/// of them active, and with 2 % active.
 fn units(criterion: &mut Criterion) {
     for (batch, input_size, hidden) in [(256, 784, 1000), (1024, 784, 2048)] {
         let mut group = criterion.benchmark_group(format!("units/{batch}x{input_size}x{hidden}"));

@@ -1,4 +1,4 @@
-//! Files: models of this crate, and published sparse autoencoders.
+//! Reads and writes models of this crate and published sparse autoencoders.
 //!
 //! ```
 //! use sparse_autoencoder::{SparseAutoencoder, files};
@@ -23,7 +23,7 @@
 //! | [sparsify](https://github.com/EleutherAI/sparsify) | [`sparsify`] | `cfg.json`, `sae.safetensors` | yes | yes |
 //! | [Gemma Scope](https://arxiv.org/abs/2408.05147) and Gemma Scope 2 | [`gemma_scope`] | `params.npz`; `params.safetensors` | yes | yes |
 //! | [Llama Scope](https://arxiv.org/abs/2410.20526) | [`llama_scope`] | `hyperparams.json`, `checkpoints/final.safetensors`; `config.json`, `sae_weights.safetensors` | yes | yes |
-//! | [dictionary_learning](https://github.com/saprmarks/dictionary_learning) | [`dictionary_learning`] | `ae.safetensors`, converted, `config.json` | yes | yes |
+//! | [dictionary_learning](https://github.com/saprmarks/dictionary_learning) | [`dictionary_learning`] | `ae.safetensors`, converted from `ae.pt`; `config.json` | yes | yes |
 //!
 //! The layouts differ, and each difference changes what `encode` returns:
 //!
@@ -32,12 +32,12 @@
 //! | SAELens | `x − c`, unless `apply_b_dec_to_input` is false | ReLU; top k, by `z` or by `z‖D_j‖`; above a threshold; gated | d × n, n × d |
 //! | sparsify | `x − c`, unless `transcode` | top k | n × d, n × d |
 //! | Gemma Scope | `x` | above a threshold | d × n, n × d |
-//! | Llama Scope | `s·x − c`, or `s·x`, `s = √d` by the mean norm | above a threshold of `z` or of `z‖D_j‖`; ReLU; top k | n × d, d × n; some as SAELens |
-//! | dictionary_learning | `x − c`, but `x` for `AutoEncoderNew` and `JumpReluAutoEncoder` | ReLU; top k; above a threshold; gated | n × d, d × n; some as SAELens |
+//! | Llama Scope | `s·x − c`, or `s·x`; s is `√d` divided by the mean norm | above a threshold of `z` or of `z‖D_j‖`; ReLU; top k | n × d, d × n; some as SAELens |
+//! | dictionary_learning | `x − c`; `x` for `AutoEncoderNew` and `JumpReluAutoEncoder` | ReLU; top k; above a threshold; gated | n × d, d × n; some as SAELens |
 //!
-//! (`c` is the bias of the decoder, `z` a pre-activation, `D_j` the decoder column of a unit, d the
-//! input and n the hidden size. Matrices are row-major.) Loading converts each layout, so that `encode`
-//! and `decode` return what those of the original return, up to rounding in `T`:
+//! Here `c` is the decoder bias, `z` a pre-activation, `D_j` the decoder column of a unit, d the input
+//! size, and n the hidden size. Matrices are row-major. Loading converts each layout, so that `encode`
+//! and `decode` agree with the original library, up to rounding in `T`:
 //!
 //! | in the file | in the model |
 //! |---|---|
@@ -47,24 +47,23 @@
 //! | gated | [`Gated`](crate::Activation::Gated) |
 //! | scalings of inputs, of units, of decoded activations | folded into weights, biases, and thresholds |
 //!
-//! A feature without a counterpart is an [`Error::Unsupported`] that names it. Anything else that a caller
-//! should know is a [`Note`]. Each key of a configuration and each tensor is used, refused, known to have no
-//! effect on the model's results, or reported in a note. Published files contain no penalty, and loaded
-//! models have none.
+//! A feature without a counterpart is an [`Error::Unsupported`] that names it. Other remarks are
+//! [`Note`]s. Every configuration key and every tensor is used, refused, known to have no effect, or
+//! reported in a note. Published files contain no penalty, and loaded models have none.
 //!
 //! # Guarantees
 //!
 //! - Numbers in the file may be `f16`, `bf16`, `f32`, `f64`, or integers of 8 to 64 bits. They stream from
 //!   the file into the model. [`convert`] narrows the numbers of a file.
 //! - A configuration may begin with a byte-order mark and contain `NaN`, `Infinity`, and duplicate keys, as
-//!   Python writes them. A number that is used must be finite. The last of duplicate keys counts.
+//!   Python writes them. Numbers in use must be finite. The last of duplicate keys counts.
 //! - A damaged or forged file is an [`Error::Malformed`]. Reading never allocates more than the file holds.
-//!   NaN and infinities are refused. A lack of memory is an [`Error::Io`] of the kind
+//!   NaN and infinities are refused. If memory runs out, the error is an [`Error::Io`] of the kind
 //!   [`OutOfMemory`](std::io::ErrorKind::OutOfMemory).
 //! - A file of another kind, such as a Git LFS pointer or an HTML page, is an error that names the kind and
 //!   the remedy. A folder, pipe, or device is an [`Error::Io`]; reading never blocks.
 //! - A new file replaces an old one in one atomic step, once it is complete and on the disk.
-//! - Pickles are never read: `.pt` files can run any program. The error says how to convert them.
+//! - Pickles are never read: `.pt` files can run any code. The error tells how to convert them.
 
 mod atomic;
 pub(crate) mod checkpoint_file;
@@ -95,13 +94,13 @@ use crate::data::file_kind::FileKind;
 use crate::error::{io_error, malformed, unsupported};
 use crate::{Error, SparseAutoencoder};
 
-/// A model from a file.
+/// A model loaded from a file.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Loaded<T> {
     /// The model.
     pub model: SparseAutoencoder<T>,
-    /// What differs from the file, and what the caller has to do. Often empty.
+    /// Differences from the file, and what the caller has to do about them. Often empty.
     pub notes: Vec<Note>,
 }
 
@@ -109,8 +108,8 @@ pub struct Loaded<T> {
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Note {
-    /// The penalty is not one of this crate's. The model is loaded without it, for inference. To train it
-    /// further, build a model with the penalty from these parameters.
+    /// The penalty is not defined in this crate. The model is loaded without it, for inference. To train
+    /// it further, build a model with the penalty from its parameters.
     UnknownPenalty {
         /// The penalty as the file describes it.
         description: String,
@@ -126,7 +125,7 @@ pub enum Note {
         /// The conversion.
         conversion: &'static str,
     },
-    /// Training was too short to set the threshold: units are active above 0.
+    /// Training ended before it set the threshold: units are active above 0.
     ThresholdNotSet,
     /// An unknown key of the configuration, which was not used.
     UnknownKey {

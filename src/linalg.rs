@@ -1,17 +1,17 @@
-//! Dense numerics that know nothing of autoencoders: matrix products, passes over entries, reductions.
+//! Dense numerics, independent of autoencoders: matrix products, passes over entries, reductions.
 //!
 //! Every kernel gives the same bits for any number of threads, allocates nothing once its
-//! [`Scratch`] has grown, and runs on the widest vectors of the machine. This is the only folder that
-//! names the SIMD library.
+//! [`Scratch`] has grown, and runs on the widest vectors of the machine. Only this folder uses the SIMD
+//! library.
 //!
-//! | files | what they hold |
+//! | files | contents |
 //! |---|---|
 //! | [`gemm`](mod@gemm), [`blocking`], [`packing`], [`micro_kernel`] | the matrix product, after Goto & van de Geijn |
 //! | [`gemv`], [`packed`] | products with few columns |
 //! | [`dot`], [`weighted_sum`], [`transpose`](mod@transpose) | kernels on columns |
 //! | [`entries`], [`column_panels`], [`update`](mod@update) | passes over all entries |
 //! | [`reduce`], [`decay`](mod@decay), [`norm`](mod@norm), [`wide`] | sums, norms, and sums beyond the range of `f64` |
-//! | [`math`] | what a scalar must offer: multiply-add, exponentials, its kernels |
+//! | [`math`] | the operations of a scalar: multiply-add, exponentials, its kernels |
 //! | [`parallel`], [`scratch`], [`aligned`], [`reserve`] | threads and memory |
 
 mod aligned;

@@ -1,13 +1,13 @@
-//! Batches in which few units are active: finding them, and products that cost O(active) instead of
+//! Batches with few active units: finding them, and products that cost O(active) instead of
 //! O(units · samples).
 //!
-//! A unit is a row of H, units × samples. Nothing here knows what units compute or what is trained: the
-//! caller says which entries count, and how a gradient passes a unit.
+//! A unit is a row of H, units × samples. This folder is independent of activations and training: the
+//! caller defines which entries count, and how a gradient passes a unit.
 //!
-//! | file | what it holds |
+//! | file | contents |
 //! |---|---|
 //! | [`active`] | the active units of each sample, and the samples of each unit |
-//! | [`csc`] | compressed sparse columns, which keep a dataset |
+//! | [`csc`] | compressed sparse columns, which store a dataset |
 //! | [`compact`] | the entries of a column that count, in their order |
 //! | [`kth_largest`] | the threshold of the k largest entries |
 //! | [`top_k_of_sample`], [`top_k_of_batch`] | the k largest entries of a sample, of a unit, or of a batch |

@@ -1,10 +1,10 @@
-//! Training: one loop over epochs and batches, whatever model it trains.
+//! Training: one loop over epochs and batches for every kind of model.
 //!
-//! `epochs` is the loop. A learner gives it the steps: `autoencoder` for autoencoders, and the
-//! classifier its own. The `step` of an autoencoder is a list of stages, each in the file of its name:
+//! `epochs` is the loop. A learner takes the steps: `autoencoder` for autoencoders, another one for
+//! classifiers. The `step` of an autoencoder is a sequence of stages, each in a file of its own:
 //! sparsity control, dead units, distributed training. A [`Trainer`] holds the [`Settings`].
 
-// In the order in which documentation shows the methods of a trainer.
+// In this order, the documentation lists the methods of a trainer.
 mod fitting;
 
 mod checkpoint;

@@ -87,20 +87,20 @@ fn contest<'a>(
     Ok(contests.get_mut(&key).expect("inserted above"))
 }
 
-// What every contestant computes. `peers.py` has the same numbers.
+// The settings of every contestant. `peers.py` has the same numbers.
 const TARGET: f64 = 0.05;
 const KL_WEIGHT: f64 = 3.0;
 const WEIGHT_DECAY: f64 = 1e-4;
 const L1_WEIGHT: f64 = 0.01;
 const L0_WEIGHT: f64 = 1e-3;
 const K: usize = 32;
-/// Of JumpReLU units.
+/// The threshold of JumpReLU units.
 const THRESHOLD: f32 = 0.1;
 const BANDWIDTH: f64 = 0.05;
-/// So small that the model stays as it is, and with it the work of a step.
+/// So small that the model, and with it the work of a step, stays the same.
 const LEARNING_RATE: f64 = 1e-9;
 
-/// A model, a batch, and what moves the one by the other.
+/// A model, a batch, and the trainer.
 #[derive(Debug)]
 struct Contest {
     training: bool,
@@ -259,7 +259,7 @@ fn uniform(seed: u64, count: usize) -> Vec<f32> {
 
 const CHUNK: Duration = Duration::from_millis(10);
 const CHUNKS: usize = 10;
-/// Independent chains: more than the latency of two fused units needs, few enough for registers.
+/// The number of independent chains: enough for the latency of two fused units, few enough for registers.
 const CHAINS: usize = 12;
 
 /// A block of fused multiply-adds that never leaves the registers.
@@ -288,7 +288,7 @@ impl WithSimd for MultiplyAdds {
     }
 }
 
-/// The sum of a buffer.
+/// Returns the sum of a buffer.
 struct Sum<'a>(&'a [f32]);
 
 impl WithSimd for Sum<'_> {
@@ -309,7 +309,7 @@ impl WithSimd for Sum<'_> {
     }
 }
 
-/// GFLOP/s of f32 multiply-adds: the best of several short measurements.
+/// Returns the GFLOP/s of f32 multiply-adds: the best of several short measurements.
 fn peak(threads: usize) -> f64 {
     let arch = Arch::new();
     best(threads, |_| {
@@ -322,7 +322,7 @@ fn peak(threads: usize) -> f64 {
     })
 }
 
-/// GB/s of reading a buffer, of which each thread has a part of its own.
+/// Returns the GB/s of reading a buffer, in one part per thread.
 #[allow(clippy::cast_precision_loss)]
 fn bandwidth(bytes: usize, threads: usize) -> f64 {
     let arch = Arch::new();
@@ -340,7 +340,7 @@ fn bandwidth(bytes: usize, threads: usize) -> f64 {
     })
 }
 
-/// The best sum over the threads of what `measure` returns.
+/// Returns the best sum over the threads of the results of `measure`.
 fn best(threads: usize, measure: impl Fn(usize) -> f64 + Sync) -> f64 {
     let barrier = Barrier::new(threads);
     let rates: Vec<Vec<f64>> = std::thread::scope(|scope| {

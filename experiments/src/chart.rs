@@ -13,7 +13,7 @@ use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use sparse_autoencoder::nalgebra::DMatrix;
 
-/// Colors of Okabe & Ito, for color-blind readers, too.
+/// The colors of Okabe & Ito, which color-blind readers can distinguish.
 pub const BLUE_LINE: RGBColor = RGBColor(0, 114, 178);
 pub const ORANGE_LINE: RGBColor = RGBColor(213, 94, 0);
 const COLORS: [RGBColor; 10] = [
@@ -23,7 +23,7 @@ const COLORS: [RGBColor; 10] = [
     RGBColor(204, 121, 167),
     RGBColor(230, 159, 0),
     RGBColor(86, 180, 233),
-    // of Tol's muted scheme, for more than six classes
+    // From Tol's muted scheme, for more than six classes.
     RGBColor(136, 34, 85),
     RGBColor(153, 153, 51),
     BLACK,
@@ -220,8 +220,8 @@ pub fn maps(path: &Path, maps: &[Map<'_>]) -> Result<(), Box<dyn Error>> {
     save(path, &svg.replace("</svg>", &(marks + "</svg>")))
 }
 
-/// Draws the axes of a map and returns its points and numbers. plotters writes an element of 90 bytes
-/// for each point; a path of dots takes 10.
+/// Draws the axes of a map and returns its points and numbers. Each point of a path takes 10 bytes, an
+/// element of plotters 90.
 fn draw_map(map: &Map<'_>, panel: &Canvas<'_>) -> Result<String, Box<dyn Error>> {
     let [xs, ys] = [0, 1].map(|axis| map.points.row(axis).map(f64::from));
     let [x_range, y_range] = [&xs, &ys].map(|values| {
@@ -270,7 +270,7 @@ fn draw_map(map: &Map<'_>, panel: &Canvas<'_>) -> Result<String, Box<dyn Error>>
         }
         writeln!(dots, r#""/>"#)?;
         let (x, y) = place(median(xs), median(ys));
-        // Twice, because not every viewer can paint the outline below the letter.
+        // Drawn twice, because not every viewer can paint the outline below the letter.
         for outline in [
             r##" stroke="#ffffff" stroke-width="6" stroke-linejoin="round""##,
             "",

@@ -1,4 +1,4 @@
-//! What the experiments in `src/bin` share: data, variants, baselines, reports, charts, and pictures.
+//! Shared parts of the experiments in `src/bin`: data, variants, baselines, reports, charts, and pictures.
 //!
 //! ```text
 //! cargo run --release -p experiments --bin denoising

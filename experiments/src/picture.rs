@@ -7,14 +7,14 @@ use std::path::Path;
 
 use sparse_autoencoder::nalgebra::DMatrix;
 
-/// The gray behind and between the tiles: darker than a weight of 0, and far from the black and the
+/// The gray behind and between the tiles. It is darker than a weight of 0, and far from the black and
 /// white of samples.
 const BACKGROUND: u8 = 96;
 
-/// Around the picture, in pixels.
+/// The margin around the picture, in pixels.
 const MARGIN: usize = 8;
 
-/// Between the pictures of a stack, in pixels.
+/// The gap between the pictures of a stack, in pixels.
 const STACK_GAP: usize = 4;
 
 /// The mapping from numbers to gray values.

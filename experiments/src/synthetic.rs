@@ -24,7 +24,7 @@ pub struct Recipe {
     pub roots: usize,
     pub branching: usize,
     pub depth: usize,
-    /// Of the rarest and of the most frequent feature, given that the parent is active.
+    /// The frequencies of the rarest and of the most frequent feature, given that the parent is active.
     pub probabilities: (f64, f64),
     pub rank: usize,
     /// The standard deviation of the entries of F.
@@ -75,7 +75,7 @@ impl World {
         let shared = factors.row_iter().map(|f| f.norm_squared());
         let independent = shared.map(|s| (1.0 - s).max(0.01).sqrt()).collect();
 
-        // Folded normal for each feature. Frequent features are stronger.
+        // A folded normal distribution for each feature. Frequent features are stronger.
         let magnitudes = (0..count).map(|feature| {
             let mean = 5.0 - part(feature, count - 1) as f32;
             (mean, (0.5 + 0.5 * normal(0, 0)).abs())

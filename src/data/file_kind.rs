@@ -14,7 +14,7 @@ pub(crate) enum FileKind {
     Gzip,
     Zip,
     Pickle,
-    /// A kind that no reader reads: what it is, and the remedy.
+    /// A kind that no reader supports: its name, and the remedy.
     Other(&'static str),
     Unknown,
 }
@@ -25,7 +25,7 @@ pub(crate) const START: usize = 512;
 const UTF_16: &str = "text in UTF-16: save it as UTF-8";
 const DECOMPRESS: &str = "compressed (bzip2, xz, or Zstandard): decompress it first";
 
-/// First bytes, and the kind of file that has them.
+/// First bytes, and the kind of file that starts with them.
 const MAGIC: [(&[u8], FileKind); 19] = [
     (b"\xff\xfe", FileKind::Other(UTF_16)),
     (b"\xfe\xff", FileKind::Other(UTF_16)),

@@ -46,7 +46,7 @@ fn not_found(path: &Path, error: &io::Error) -> Error {
     }
 }
 
-/// Returns what the thing is, and the remedy.
+/// Returns the kind of the file, and the remedy.
 fn not_a_file(kind: FileType) -> &'static str {
     if kind.is_dir() {
         return "a folder: give a file in it";

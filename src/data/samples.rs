@@ -13,10 +13,10 @@ use crate::error::Error;
 /// | source | samples |
 /// |---|---|
 /// | matrices, views, vectors | the columns, in memory |
-/// | [`NpyFile`](crate::NpyFile), [`IdxFile`](crate::IdxFile) | of a file, read when needed |
-/// | [`Shards`](crate::Shards) | of several sources, one after the other |
-/// | [`ScaledSamples`](crate::ScaledSamples) | of another source, scaled as they are read |
-/// | references, `Box`, `Arc` | of the source behind them |
+/// | [`NpyFile`](crate::NpyFile), [`IdxFile`](crate::IdxFile) | those of a file, read when needed |
+/// | [`Shards`](crate::Shards) | those of several sources, one source after another |
+/// | [`ScaledSamples`](crate::ScaledSamples) | those of another source, scaled on reading |
+/// | references, `Box`, `Arc` | those of the source behind them |
 ///
 /// Implement the trait for a source of your own: a folder of files, a database, computed samples, or,
 /// as here, the logarithms of counts.

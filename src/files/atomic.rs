@@ -1,4 +1,4 @@
-//! Files that are replaced in one atomic step.
+//! Replaces files in one atomic step.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::hash::{BuildHasher, RandomState};
@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use super::io_error;
 use crate::Error;
 
-/// A file that is written beside the file it will replace.
+/// A file written next to the file that it will replace.
 ///
 /// Dropping it before [`commit`](Self::commit) removes it and keeps the old file unchanged.
 #[derive(Debug)]
@@ -27,8 +27,8 @@ const NAMES: usize = 16;
 impl Draft {
     /// Writes the content and synchronizes it with the disk.
     ///
-    /// Like an ordinary write, it follows links and keeps the permissions of the file it replaces. It
-    /// refuses read-only files, and paths to something other than a file.
+    /// Follows links and keeps the permissions of the file to replace, as an ordinary write does. Refuses
+    /// read-only files, and paths to anything but a file.
     pub(super) fn write(
         path: &Path,
         content: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>,
@@ -63,7 +63,7 @@ impl Draft {
     pub(super) fn commit(mut self) -> Result<(), Error> {
         fs::rename(&self.temporary, &self.path).map_err(|error| io_error(&self.path, &error))?;
         self.temporary = PathBuf::new();
-        // The name is in the folder: where folders can be synced, it outlasts a crash too.
+        // The folder holds the name. Where folders can be synchronized, the name also survives a crash.
         if let Ok(folder) = File::open(folder(&self.path)) {
             let _ = folder.sync_all();
         }
@@ -93,7 +93,7 @@ fn destination(path: &Path) -> io::Result<PathBuf> {
         }
         path = folder(&path).join(fs::read_link(&path)?);
     }
-    // The system says what is wrong with them.
+    // Returns the system's error for too many links.
     fs::metadata(&path).map(|_| path)
 }
 
@@ -120,14 +120,14 @@ fn create_beside(path: &Path) -> io::Result<(PathBuf, File)> {
     options.write(true).create_new(true);
     let beginning = beginning(path);
     for _ in 0..NAMES {
-        // A process has no number of its own that another one, or a later one, could not have too.
+        // Process numbers are not unique: another container or a later process may have the same one.
         let random = RandomState::new().hash_one(std::process::id());
         let temporary = path.with_file_name(format!("{beginning}{random:016x}{END}"));
         let file = match options.open(&temporary) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
             file => file?,
         };
-        // Some file systems have no locks: then nobody removes drafts either.
+        // Some file systems have no locks. Drafts are then never removed.
         let taken = matches!(file.try_lock(), Err(TryLockError::WouldBlock));
         if !taken && temporary.exists() {
             return Ok((temporary, file));
@@ -149,8 +149,8 @@ fn beginning(path: &Path) -> String {
 }
 const END: &str = ".tmp";
 
-/// Removes what processes that were killed have left of a file. Drafts that are being written are locked,
-/// in whatever container.
+/// Removes the drafts that killed processes have left of a file. A draft being written is locked, even
+/// from another container.
 fn remove_abandoned(path: &Path) {
     let beginning = beginning(path);
     let Ok(entries) = fs::read_dir(folder(path)) else {

@@ -1,8 +1,8 @@
-//! The file of a checkpoint: a model file with the state of its training.
+//! Checkpoint files: a model file with the state of its training.
 //!
-//! It has the metadata and the tensors of a [model](super::own), and can be loaded as one. It adds
-//! `checkpoint: 1`, the version; `training`, as JSON, which the [trainer](crate::training) fills;
-//! further tensors; and as the last one `crc32`, the checksum of all bytes before its own four.
+//! A checkpoint has the metadata and the tensors of a [model](super::own), and can be loaded as one. It
+//! adds the version, `checkpoint: 1`; the JSON text `training`, which the [trainer](crate::training)
+//! fills; and more tensors. The last tensor is `crc32`, the checksum of all bytes before its own four.
 
 use std::borrow::Cow;
 use std::fs::File;
@@ -34,7 +34,7 @@ pub(crate) enum Numbers<'a, T: Real> {
     Counts(Cow<'a, [usize]>),
 }
 
-/// A tensor to write beside those of the model.
+/// A tensor to write in addition to those of the model.
 #[derive(Debug)]
 pub(crate) struct Tensor<'a, T: Real> {
     pub(crate) name: String,
@@ -112,11 +112,11 @@ pub(crate) fn write<T: Real>(
     .commit()
 }
 
-/// A complete checkpoint.
+/// A checkpoint to read.
 #[derive(Debug)]
 pub(crate) struct Checkpoint {
     tensors: Tensors<BufReader<File>>,
-    /// The settings of the model that its training depends on, and what it says of the training.
+    /// The settings of the model that affect its training, and the description of the training.
     pub(crate) model: Object,
     pub(crate) training: Object,
 }
@@ -163,7 +163,7 @@ impl Checkpoint {
         malformed(self.path(), reason)
     }
 
-    /// Reads θ of a model of this layout.
+    /// Reads θ of a model with this layout.
     pub(crate) fn theta<T: Real>(&mut self, layout: &Layout) -> Result<Aligned<T>, Error> {
         own::read_theta(&mut self.tensors, layout)
     }
@@ -172,7 +172,7 @@ impl Checkpoint {
         self.tensors.has(name)
     }
 
-    /// Returns the names behind `prefix`, with the shapes.
+    /// Returns the names that follow `prefix`, with the shapes.
     pub(crate) fn under(&self, prefix: &str) -> Vec<(String, Vec<usize>)> {
         let entries = self.tensors.entries.iter();
         entries
@@ -218,7 +218,7 @@ impl Checkpoint {
         Ok(counts)
     }
 
-    /// Allocates room for the numbers of a tensor of the file.
+    /// Allocates room for the numbers of a tensor.
     fn room<V: Clone>(
         &self,
         name: &str,

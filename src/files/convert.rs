@@ -25,12 +25,12 @@ pub enum Number {
 /// Numbers per chunk.
 const CHUNK: usize = 1 << 13;
 
-/// Copies the safetensors file `source` to `target`, which may be the same file, and converts its floating
-/// point numbers to `number`.
+/// Converts the floating-point numbers of the safetensors file `source` to `number`, and writes them to
+/// `target`, which may be the same file.
 ///
 /// Numbers are rounded to the nearest, ties to even. Integers and metadata stay unchanged. Models of this
-/// crate still load. Published files usually have 16 bits; [metrics](crate::metrics) show the effect on a
-/// model.
+/// crate still load. Published files usually have 16 bits per number. Measure the effect on a model with
+/// [metrics](crate::metrics).
 ///
 /// ```
 /// use sparse_autoencoder::{SparseAutoencoder, files};

@@ -1,4 +1,4 @@
-//! Typed access to the JSON of a model. A value of another type is an error, never a default.
+//! Typed access to the JSON of a model. A value of the wrong type is an error, never a default.
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use super::{io_error, malformed, unsupported};
 use crate::Error;
 use crate::data::{file_kind::FileKind, regular_file};
 
-/// The largest JSON that is read. Published models have some kilobytes.
+/// The maximum size of a JSON file. Published configurations have a few kilobytes.
 pub(super) const MOST_BYTES: u64 = 1 << 20;
 
 /// A JSON object, with its file for error messages.
@@ -22,9 +22,8 @@ pub(crate) struct Object {
 }
 
 impl Object {
-    /// Reads a file with one object, which Python may have written: a byte-order mark, NaN, infinities,
-    /// and duplicate keys are accepted, and the last of these counts. Asking for a number that is not
-    /// finite is an error.
+    /// Reads a file with one object, as Python may write it: with a byte-order mark, NaN, infinities, and
+    /// duplicate keys. The last of duplicate keys counts. Asking for a number that is not finite is an error.
     pub(super) fn read(path: &Path) -> Result<Self, Error> {
         let (file, _) = regular_file::open(path)?;
         let mut bytes = Vec::new();
@@ -49,7 +48,7 @@ impl Object {
         Ok(object)
     }
 
-    /// An object without keys.
+    /// Returns an object without keys.
     pub(super) fn empty(path: &Path) -> Self {
         Self {
             path: path.to_owned(),
@@ -93,7 +92,7 @@ impl Object {
                     alone(key, value).map(|error| (format!("{key}: {error}"), error))
                 })
                 .unwrap_or_else(|| (error.to_string(), error));
-            // An unknown name, which a later version may know.
+            // A later version may know this name.
             let is_new = error.to_string().starts_with("unknown ");
             let refuse = if is_new { unsupported } else { malformed };
             refuse(&self.path, reason)
@@ -116,7 +115,7 @@ impl Object {
         &self.fields
     }
 
-    /// The value at `key`; `null` counts as absent.
+    /// Returns the value at `key`. `null` counts as absent.
     pub(crate) fn get(&self, key: &str) -> Option<&Value> {
         self.fields.get(key).filter(|value| !value.is_null())
     }
@@ -213,7 +212,7 @@ fn is_bare(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.')
 }
 
-/// The length of the string at the start of `text`, with its quotation marks.
+/// Returns the length of the string at the start of `text`, with its quotation marks.
 fn string_length(text: &[u8]) -> usize {
     let mut escaped = false;
     for (index, &byte) in text.iter().enumerate().skip(1) {
@@ -227,7 +226,7 @@ fn string_length(text: &[u8]) -> usize {
     text.len()
 }
 
-/// Converts a whole number, also one that Python wrote as `4.0`.
+/// Converts a whole number, which Python may write as `4.0`.
 pub(super) fn as_count(value: &Value) -> Option<usize> {
     if let Some(count) = value.as_u64() {
         return usize::try_from(count).ok();
@@ -238,7 +237,7 @@ pub(super) fn as_count(value: &Value) -> Option<usize> {
         .then_some(number as usize)
 }
 
-/// The beginning of a value, for a message.
+/// Returns the start of a value, for a message.
 pub(crate) fn short(value: &Value) -> String {
     value.to_string().chars().take(60).collect()
 }

@@ -1,4 +1,4 @@
-//! NumPy's `npy` as a member of an archive.
+//! NumPy's `npy` format, as a member of an archive.
 
 use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
@@ -41,13 +41,13 @@ pub(super) fn entry<R: Read + Seek>(
     })
 }
 
-/// The header of a row-major array of scalars. Each size in `shape` is followed by a comma.
+/// Returns the header of a row-major array of scalars. A comma follows each size in `shape`.
 pub(super) fn header_of<T: Real>(shape: &str) -> Vec<u8> {
     let bytes = size_of::<T>();
     let shape = shape.trim_end();
     let text = format!("{{'descr': '<f{bytes}', 'fortran_order': False, 'shape': ({shape}), }}");
     let mut header = b"\x93NUMPY\x01\x00".to_vec();
-    // With the length of two bytes and a line break, as NumPy does: numbers begin at a multiple of 64.
+    // As in NumPy: a length of two bytes, a final line break, and numbers at a multiple of 64.
     let length = (10 + text.len() + 1).next_multiple_of(64) - 10;
     header.extend(&length.to_le_bytes()[..2]);
     header.extend(text.as_bytes());

@@ -1,6 +1,6 @@
-//! NumPy's `npz`: a ZIP archive of `npy` arrays.
+//! NumPy's `npz` format: a ZIP archive of `npy` arrays.
 //!
-//! Reads the part of ZIP that NumPy writes: stored or deflated members, with 64-bit sizes, found by the
+//! Supports the part of ZIP that NumPy writes: stored or deflated members, 64-bit sizes, and the
 //! directory at the end of the archive.
 
 use std::collections::BTreeMap;
@@ -16,7 +16,7 @@ use super::{io_error, malformed, pickle, unsupported};
 use crate::data::dtype::MOST_INFLATION;
 use crate::{Error, Real};
 
-/// Reads the directory of an `npz` archive and the header of each array. Other members are listed only,
+/// Reads the directory of an `npz` archive and the header of each array. Other members are only listed,
 /// as in NumPy.
 pub(super) fn archive<R: Read + Seek>(
     path: &Path,
@@ -65,7 +65,7 @@ pub(super) fn archive<R: Read + Seek>(
 /// The suffix of the names of arrays.
 const ARRAY: &str = ".npy";
 
-/// Whether a member of this name is an array, and not a resource fork of macOS.
+/// Whether a member with this name is an array, and not a resource fork of macOS.
 fn is_array(name: &str) -> bool {
     let file = name.rsplit('/').next().unwrap_or(name);
     file.ends_with(ARRAY) && !file.starts_with("._") && !name.starts_with("__MACOSX/")
@@ -78,7 +78,7 @@ struct Member {
     inflated: u64,
 }
 
-/// Reads little-endian numbers of a slice; `None` beyond its end.
+/// Reads little-endian numbers from a slice. Returns `None` beyond its end.
 struct Fields<'a>(&'a [u8]);
 
 impl Fields<'_> {
@@ -99,7 +99,7 @@ impl Fields<'_> {
     }
 }
 
-/// The members that the directory of the archive lists.
+/// Returns the members listed in the directory of the archive.
 fn members<R: Read + Seek>(
     path: &Path,
     source: &mut R,
@@ -231,7 +231,7 @@ fn listed(directory: &[u8]) -> Option<(Listed, &[u8])> {
         }
         narrow => Some(narrow.into()),
     };
-    // In this order they follow each other where they are wide.
+    // The 64-bit sizes follow each other in this order.
     let (inflated, length, header) = (size(24)?, size(20)?, size(42)?);
     let listed = Listed {
         name,
@@ -245,7 +245,7 @@ fn listed(directory: &[u8]) -> Option<(Listed, &[u8])> {
     Some((listed, directory.get(end..)?))
 }
 
-/// The extra field with the 64-bit sizes, if there is one.
+/// Returns the extra field with the 64-bit sizes, if present.
 fn wide_sizes(mut extra: &[u8]) -> &[u8] {
     while let (Some(id), Some(length)) = (Fields(extra).u16(0), Fields(extra).u16(2)) {
         let Some(field) = extra.get(4..4 + usize::from(length)) else {
@@ -259,7 +259,7 @@ fn wide_sizes(mut extra: &[u8]) -> &[u8] {
     &[]
 }
 
-/// The header of the array of a part.
+/// Returns the `npy` header of a part.
 fn array_header<T: Real>(part: &Part<'_, T>) -> Vec<u8> {
     let mut shape = String::new();
     for size in &part.shape {
@@ -287,12 +287,12 @@ pub(super) fn write<T: Real>(out: &mut impl Write, parts: &[Part<'_, T>]) -> io:
         let name = format!("{}.npy", part.name);
         let header = array_header(part);
         let length = narrow(header.len() + size_of_val(&*part.values))?;
-        // The checksum stands before the numbers: they are walked twice.
+        // The checksum precedes the numbers, so they are encoded twice.
         let mut checked = CrcWriter::new(io::sink());
         checked.write_all(&header)?;
         write_parts(&mut checked, std::slice::from_ref(part))?;
 
-        // From the version that can read it to the lengths of the name and of extra fields.
+        // From the required version to the lengths of the name and of the extra field.
         let mut common = vec![20, 0, 0, 0, 0, 0];
         common.extend(TIME);
         common.extend(checked.crc().sum().to_le_bytes());

@@ -5,7 +5,7 @@ use std::fmt;
 use crate::Real;
 use crate::data::dtype::Element;
 
-/// All types of a safetensors header: name, bits per number, and the element of those that are read.
+/// All types of a safetensors header: name, bits per number, and the element if the type can be read.
 const NAMES: [(&str, usize, Option<Element>); 22] = [
     ("BOOL", 8, Some(Element::Bool)),
     ("F4", 4, None),
@@ -31,7 +31,7 @@ const NAMES: [(&str, usize, Option<Element>); 22] = [
     ("U64", 64, Some(Element::U64)),
 ];
 
-/// Returns the bits per number of a type of a safetensors header, and its element if it is read.
+/// Returns the bits per number of a type of a safetensors header, and its element if it can be read.
 pub(super) fn named(name: &str) -> Option<(usize, Option<Element>)> {
     let (_, bits, element) = NAMES.iter().find(|(known, ..)| *known == name)?;
     Some((*bits, *element))
@@ -107,7 +107,7 @@ fn rounded(value: f64, fraction: i32, least: i32) -> f64 {
 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // small whole numbers
 fn f64_to_half(value: f64) -> u16 {
     let exponent = exponent(value, -14);
-    // With the leading 1, which adds to the exponent; below the least exponent there is none.
+    // The leading 1 adds to the exponent. Subnormal numbers have none.
     let fraction = (value.abs() * f64::powi(2.0, 10 - exponent)) as u16;
     let sign = if value.is_sign_negative() { 0x8000 } else { 0 };
     sign | (((exponent + 14) as u16) << 10).wrapping_add(fraction)

@@ -1,9 +1,9 @@
-//! The files of this crate's own models.
+//! Files of this crate's own models.
 //!
-//! One safetensors file. Its metadata say `format: sparse-autoencoder`, `version: 2`, and under
-//! `model` the [`Settings`] as JSON. The parameters are the tensors `layers.0.encoder_weights`, …:
-//! a row of weights belongs to a hidden unit. A later version of the crate reads the files of all
-//! earlier ones. A file of a later version of the *format* is refused.
+//! A model is one safetensors file. Its metadata have `format: sparse-autoencoder`, `version: 2`, and
+//! `model`, the [`Settings`] as JSON. Its tensors are the parameters, `layers.0.encoder_weights`, …: a row
+//! of weights belongs to a hidden unit. The crate reads the files of all earlier versions, and refuses a
+//! later version of the *format*.
 
 use std::io::{Read, Seek};
 use std::ops::Range;
@@ -40,7 +40,7 @@ pub fn save<T: Real>(model: &SparseAutoencoder<T>, path: impl AsRef<Path>) -> Re
     .commit()
 }
 
-/// The metadata of a model in the header of a file.
+/// Returns the metadata of a model in the header of a file.
 pub(super) fn metadata<T: Real>(model: &SparseAutoencoder<T>) -> [(&'static str, String); 3] {
     [
         ("format", FORMAT.to_owned()),
@@ -49,7 +49,7 @@ pub(super) fn metadata<T: Real>(model: &SparseAutoencoder<T>) -> [(&'static str,
     ]
 }
 
-/// The tensors of a model.
+/// Returns the tensors of a model.
 pub(super) fn parts<T: Real>(model: &SparseAutoencoder<T>) -> Vec<Part<'_, T>> {
     let theta = model.parameters().as_slice();
     blocks(model.layout())
@@ -58,7 +58,7 @@ pub(super) fn parts<T: Real>(model: &SparseAutoencoder<T>) -> Vec<Part<'_, T>> {
         .collect()
 }
 
-/// The tensors of a layout: name, shape, and place in θ.
+/// Returns the tensors of a layout: name, shape, and range in θ.
 fn blocks(layout: &Layout) -> Vec<(String, Vec<usize>, Range<usize>)> {
     let mut tensors = Vec::new();
     for (index, blocks) in layout.blocks().iter().enumerate() {
@@ -83,7 +83,7 @@ fn blocks(layout: &Layout) -> Vec<(String, Vec<usize>, Range<usize>)> {
     tensors
 }
 
-/// Loads a model that [`save`] has written, in the same scalar or the other.
+/// Loads a model that [`save`] has written, in the same scalar type or another.
 ///
 /// ```
 /// use sparse_autoencoder::{Activation, L1, SparseAutoencoder, files};
@@ -142,7 +142,7 @@ pub(super) fn read<T: Real, R: Read + Seek>(mut tensors: Tensors<R>) -> Result<L
     })
 }
 
-/// The settings in the header of a file. A penalty that is not known becomes a custom one.
+/// Returns the settings in the header of a file. An unknown penalty becomes a custom one.
 pub(super) fn settings<R>(tensors: &Tensors<R>) -> Result<Settings, Error> {
     let path = &tensors.path;
     let metadata = |key: &str| tensors.metadata.get(key).map(String::as_str);
@@ -182,7 +182,7 @@ pub(super) fn settings<R>(tensors: &Tensors<R>) -> Result<Settings, Error> {
     Err(malformed(path, refused.to_string())) // of keys that occur twice
 }
 
-/// Refuses settings that leave out one. Those of the start were not in version 1.
+/// Refuses settings that leave one out. Version 1 had no initialization settings.
 fn check_keys(object: &Object) -> Result<(), Error> {
     let all = json!(Settings::default());
     let mut keys = all.as_object().into_iter().flat_map(|all| all.keys());
@@ -192,8 +192,7 @@ fn check_keys(object: &Object) -> Result<(), Error> {
     })
 }
 
-/// Brings the settings of version 1 to this one: it had a flag for each layer in place of
-/// `penalized_layers`.
+/// Converts settings of version 1, which had a flag for each layer instead of `penalized_layers`.
 fn upgrade(object: &mut Object) -> Result<(), Error> {
     let flags = object.required("penalized", object.list("penalized")?)?;
     let flags: Option<Vec<bool>> = flags.iter().map(Value::as_bool).collect();
@@ -209,7 +208,7 @@ fn upgrade(object: &mut Object) -> Result<(), Error> {
     Ok(())
 }
 
-/// Refuses tensors of another layout.
+/// Refuses tensors with another layout.
 pub(super) fn check_shapes<R: Read + Seek>(
     tensors: &Tensors<R>,
     layout: &Layout,
@@ -220,12 +219,12 @@ pub(super) fn check_shapes<R: Read + Seek>(
     Ok(())
 }
 
-/// θ, of a model of this layout.
+/// Reads θ of a model with this layout.
 pub(super) fn read_theta<T: Real, R: Read + Seek>(
     tensors: &mut Tensors<R>,
     layout: &Layout,
 ) -> Result<Aligned<T>, Error> {
-    // All shapes first: the allocation must not exceed the numbers in the file.
+    // Checks all shapes first, because the allocation must not exceed the numbers in the file.
     check_shapes(tensors, layout)?;
     let mut theta = tensors.room::<T>(layout.len())?;
     for (name, _, range) in blocks(layout) {
@@ -234,7 +233,7 @@ pub(super) fn read_theta<T: Real, R: Read + Seek>(
     Ok(theta)
 }
 
-/// The settings of a model that a training depends on, by their names.
+/// Returns the settings of a model that affect its training, by name.
 pub(crate) fn describe<T: Real>(model: &SparseAutoencoder<T>) -> Value {
     json!(model.settings().without_start())
 }

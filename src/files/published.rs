@@ -1,5 +1,6 @@
-//! The common part of the published layouts: one hidden layer, linear output, and a few switches. A
-//! loader describes its files in these terms, and the model is built here.
+//! Builds models from published files: one hidden layer, linear output, and a few options.
+//!
+//! Each loader describes its files as a [`Published`], which reads the tensors into a model.
 
 mod activations;
 mod config;
@@ -21,7 +22,7 @@ use crate::{Activation, Error, Real, SparseAutoencoder};
 use activations::{PublishedUnits, Source};
 use config::Config;
 
-/// A published model: its tensors, and what they mean.
+/// The tensors of a published model, and their meaning.
 ///
 /// ```text
 /// z = g ⊙ (Wᵀ(s·x − c) + b),   h = units(z),   x̂ = (D (h ⊙ q ⊘ g) + c) / r
@@ -36,7 +37,7 @@ struct Published<'a> {
     decoder_bias: Option<&'a str>,
     /// Whether the encoder sees `x − c`, not `x`.
     centered: bool,
-    /// b, and what makes h of z
+    /// b, and the units, which map z to h
     units: PublishedUnits<'a>,
     decoder_norms: DecoderNorms,
     /// q; 1 without a tensor.
@@ -45,10 +46,10 @@ struct Published<'a> {
     input_scale: f64,
     /// r
     output_scale: f64,
-    /// Tensors that do not matter for inference.
+    /// Tensors without effect on inference.
     unused: &'a [&'a str],
-    /// Tensors of the layout that matter in other models. One that this model does not use is refused. A
-    /// tensor outside the layout gets a note.
+    /// Tensors that the layout uses in other models. If this model does not use one that the file has, the
+    /// file is refused. A tensor outside the layout gets a note.
     of_layout: &'a [&'a str],
     /// The key of the input size in the configuration, and the size.
     input_size: Option<(&'a str, usize)>,
@@ -56,25 +57,25 @@ struct Published<'a> {
     hidden: Option<(&'a str, usize)>,
 }
 
-/// Where the norms of the columns of D matter besides in D.
+/// How the column norms of D affect the hidden units.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum DecoderNorms {
     /// `g = 1`
     Nowhere,
-    /// `g = ‖D_j‖`, which is folded into the weights.
+    /// `g = ‖D_j‖`, folded into the weights.
     InUnits,
-    /// `g = 1`, and units are active where `z‖D_j‖` is above the threshold, which is divided.
+    /// `g = 1`, and units are active where `z‖D_j‖ > threshold`. The threshold is divided by the norm.
     InThresholds,
 }
 
-/// A tensor of weights.
+/// A weight tensor.
 #[derive(Debug, Clone, Copy)]
 struct Matrix<'a> {
     name: &'a str,
     units: UnitsAre,
 }
 
-/// Which index of a tensor of weights is the hidden unit.
+/// The index of a weight tensor that counts the hidden units.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum UnitsAre {
     Rows,
@@ -82,7 +83,7 @@ enum UnitsAre {
 }
 
 impl<'a> Matrix<'a> {
-    /// A tensor n × d, the order of this crate.
+    /// An n × d tensor, the order of this crate.
     fn units_are_rows(name: &'a str) -> Self {
         Self {
             name,
@@ -90,7 +91,7 @@ impl<'a> Matrix<'a> {
         }
     }
 
-    /// A tensor d × n.
+    /// A d × n tensor.
     fn units_are_columns(name: &'a str) -> Self {
         Self {
             name,
@@ -98,7 +99,7 @@ impl<'a> Matrix<'a> {
         }
     }
 
-    /// (d, n)
+    /// Returns (d, n).
     fn sizes<R: Read + Seek>(self, tensors: &Tensors<R>) -> Result<(usize, usize), Error> {
         let (rows, columns) = tensors.matrix_shape(self.name)?;
         Ok(match self.units {
@@ -132,8 +133,8 @@ impl<'a> Matrix<'a> {
 }
 
 impl Published<'_> {
-    /// Reads the tensors into a model. Adds notes on tensors and on keys of the configuration that were not
-    /// used to `notes`.
+    /// Reads the tensors into a model. Adds notes on unused tensors and unused configuration keys to
+    /// `notes`.
     fn load<T: Real, R: Read + Seek>(
         &self,
         tensors: &mut Tensors<R>,
@@ -200,8 +201,8 @@ impl Published<'_> {
         Ok(Loaded { model, notes })
     }
 
-    /// Refuses inconsistent shapes, and tensors of the layout that would be ignored. Returns the names of
-    /// other unused tensors.
+    /// Refuses inconsistent shapes, and unused tensors of the layout. Returns the names of other unused
+    /// tensors.
     fn check<R: Read + Seek>(
         &self,
         tensors: &Tensors<R>,
@@ -244,7 +245,7 @@ impl Published<'_> {
         }
     }
 
-    /// Reads the parameters of the units besides their weights and biases.
+    /// Reads the units' own parameters, such as thresholds.
     fn read_blocks<T: Real, R: Read + Seek>(
         &self,
         tensors: &mut Tensors<R>,
@@ -272,7 +273,7 @@ impl Published<'_> {
         Ok(())
     }
 
-    /// Returns `‖D_j‖` of each unit, by which activations are divided.
+    /// Returns `‖D_j‖` of each unit, the divisor of its activations. Refuses a norm of 0.
     fn positive_norms<T: Real>(
         &self,
         decoder_weights: &[T],

@@ -1,4 +1,4 @@
-//! The container *safetensors* of Hugging Face: a length, a header in JSON, the numbers.
+//! Hugging Face's *safetensors* format: a length, a header in JSON, the numbers.
 //!
 //! ```text
 //! u64 N, little-endian
@@ -7,8 +7,7 @@
 //! the numbers, row after row, little-endian; offsets count from here
 //! ```
 //!
-//! Every byte after the header belongs to exactly one tensor, as the format requires. The crate
-//! `safetensors` needs the whole file in memory, or mapped, which needs `unsafe`.
+//! Every byte after the header belongs to exactly one tensor, as the format requires.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -23,10 +22,10 @@ use super::{io_error, malformed, number_types};
 use crate::data::dtype::{Element, count};
 use crate::{Error, Real};
 
-/// The longest header that is read and written: the limit of the crate of the same name.
+/// The maximum length of a header, as in the crate `safetensors`.
 pub(super) const MOST_HEADER: u64 = 100_000_000;
 
-/// The longest description of one tensor that is read.
+/// The maximum length of the description of a tensor.
 const MOST_DESCRIPTION: usize = 1 << 14;
 
 /// Reads the header.
@@ -63,7 +62,7 @@ pub(super) fn directory<R: Read + Seek>(
     let mut metadata = BTreeMap::new();
     let mut entries = BTreeMap::new();
     let wrong = |reason: String| malformed(path, reason);
-    // Tensor by tensor: the values of the whole would take many times the room of the text.
+    // Parses tensor by tensor: the values of the whole header would take many times the room of the text.
     each_member(&bytes, |name, value| {
         if name == "__metadata__" {
             return match value {
@@ -138,7 +137,7 @@ fn each_member(
     }
 }
 
-/// Splits at the first mark outside texts, lists, and objects.
+/// Splits at the first mark outside strings, lists, and objects.
 fn split(text: &[u8], mark: u8) -> Option<(&[u8], &[u8])> {
     let (mut depth, mut in_text, mut escaped) = (0_usize, false, false);
     for (place, &byte) in text.iter().enumerate() {
@@ -243,7 +242,7 @@ pub(super) struct Part<'a, T: Clone> {
 }
 
 impl<'a, T: Clone> Part<'a, T> {
-    /// A tensor whose entries have the same order in `values` and in the file.
+    /// Creates a tensor whose entries have the same order in `values` and in the file.
     pub(super) fn new(name: &str, shape: &[usize], values: impl Into<Cow<'a, [T]>>) -> Self {
         Self {
             name: name.to_owned(),
@@ -253,7 +252,7 @@ impl<'a, T: Clone> Part<'a, T> {
         }
     }
 
-    /// A tensor whose entries are column-major in `values`.
+    /// Creates a tensor whose entries are column-major in `values`.
     pub(super) fn transposed(name: &str, shape: &[usize], values: &'a [T]) -> Self {
         Self {
             rows: Rows::Strided,
@@ -282,8 +281,8 @@ pub(super) fn write<T: Real>(
     write_parts(out, parts)
 }
 
-/// Returns the length of the header and the header, for tensors by name, type, size of a number, and
-/// shape.
+/// Returns the length of the header, followed by the header. A tensor is a name, a type, the size of a
+/// number, and a shape.
 pub(super) fn header<'a>(
     metadata: &[(&str, String)],
     tensors: impl IntoIterator<Item = (&'a str, &'a str, usize, &'a [usize])>,

@@ -8,8 +8,9 @@ use super::io_error;
 use super::tensors::{Rows, Tensors};
 use crate::{Error, Real, data::dtype};
 
-/// The named tensors of a `safetensors` or `npz` file, as samples to encode. Open an `npy` file as an
-/// [`NpyFile`](crate::NpyFile).
+/// The named tensors of a `safetensors` or `npz` file, as samples to encode.
+///
+/// Open an `npy` file as an [`NpyFile`](crate::NpyFile).
 ///
 /// ```no_run
 /// use sparse_autoencoder::files::TensorFile;
@@ -29,8 +30,8 @@ impl TensorFile {
     /// # Errors
     ///
     /// [`Error::Io`] if the file cannot be read, or is a folder, a pipe, or a device; [`Error::Malformed`] if
-    /// it is damaged, or has no arrays; [`Error::Unsupported`] for files that no reader reads, such as
-    /// pickles, and for compression other than deflate.
+    /// it is damaged, or has no arrays; [`Error::Unsupported`] for other kinds of files, such as pickles,
+    /// and for compression other than deflate.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
         Ok(Self {
             tensors: Tensors::open(path.as_ref())?,
@@ -49,14 +50,14 @@ impl TensorFile {
     }
 
     /// Returns the names of the members of an `npz` archive that are not arrays, in their order: texts,
-    /// folders, additions of macOS. They are not read.
+    /// folders, and files that macOS adds. They are not read.
     pub fn others(&self) -> impl Iterator<Item = &str> {
         self.tensors.others.iter().map(String::as_str)
     }
 
     /// Reads a tensor of the shape samples × entries as a matrix whose columns are the samples.
     ///
-    /// The first axis counts the samples. The other axes are unrolled into their entries, as in
+    /// The first axis counts the samples. The other axes are flattened into their entries, as in
     /// [`NpyFile`](crate::NpyFile) and [`IdxFile`](crate::IdxFile). A tensor of one axis has n samples of one
     /// entry each: `1 × n`. Numbers may be booleans, integers of 8 to 64 bits, `f16`, `bf16`, `f32`, and `f64`.
     ///
@@ -64,7 +65,7 @@ impl TensorFile {
     ///
     /// [`Error::Malformed`] for an unknown name, an empty tensor, NaN, and infinities;
     /// [`Error::Unsupported`] for other types of numbers, and for more than two axes in Fortran's order;
-    /// [`Error::Io`], also for a lack of memory.
+    /// [`Error::Io`] if the file cannot be read or memory runs out.
     pub fn samples<T: Real>(&mut self, name: &str) -> Result<DMatrix<T>, Error> {
         let tensors = &mut self.tensors;
         let column_major = tensors.entry(name)?.column_major;

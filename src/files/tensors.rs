@@ -1,7 +1,7 @@
-//! A file of named tensors, in any container, and how their numbers reach their place.
+//! Reads named tensors from a file, in any container, straight to their place in a model.
 //!
 //! The directory of the file is checked against its length first, so that no allocation exceeds the
-//! numbers of the file. The numbers then stream: a chunk of bytes, a chunk of scalars, their place.
+//! numbers of the file. The numbers then stream in chunks: from bytes to scalars to their place.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -20,8 +20,8 @@ use flate2::read::DeflateDecoder;
 /// Scalars per chunk.
 pub(super) const CHUNK: usize = 1 << 14;
 
-/// Rows of a tensor that are transposed together, if they have at most [`PANEL`] scalars: enough to write
-/// whole cache lines, few enough to read as streams.
+/// The number of rows of a tensor transposed together, if they have at most [`PANEL`] scalars. They are
+/// enough to write whole cache lines, and few enough to read as streams.
 const PANEL_ROWS: usize = 32;
 const PANEL: usize = 1 << 20;
 
@@ -34,7 +34,7 @@ pub(super) enum Rows {
     Strided,
 }
 
-/// The checked directory of a file, and the file.
+/// A file and its checked directory.
 #[derive(Debug)]
 pub(super) struct Tensors<R> {
     pub(super) path: PathBuf,
@@ -48,13 +48,13 @@ pub(super) struct Tensors<R> {
 /// An entry of the directory.
 #[derive(Debug, Clone)]
 pub(super) struct Entry {
-    /// The name of its number type in the file.
+    /// The name of the number type in the file.
     pub(super) dtype: String,
     pub(super) element: Option<Element>,
     /// Whether the first byte of a number is the most significant.
     pub(super) big_endian: bool,
     pub(super) shape: Vec<usize>,
-    /// Whether its first index is the fastest, as in Fortran.
+    /// Whether the first index is the fastest, as in Fortran.
     pub(super) column_major: bool,
     pub(super) place: Place,
 }
@@ -63,12 +63,12 @@ pub(super) struct Entry {
 #[derive(Debug, Clone, Default)]
 pub(super) struct Place {
     pub(super) offset: u64,
-    /// Bytes in the file.
+    /// The number of bytes in the file.
     pub(super) length: u64,
     pub(super) deflated: bool,
-    /// Bytes before the first number, once inflated.
+    /// The number of inflated bytes before the first number.
     pub(super) skip: usize,
-    /// Of all bytes, once inflated.
+    /// The checksum of all inflated bytes.
     pub(super) checksum: Option<u32>,
 }
 
@@ -80,7 +80,7 @@ impl Tensors<BufReader<File>> {
 }
 
 impl<R: Read + Seek> Tensors<R> {
-    /// Reads and checks the directory of a file of `length` bytes. Its first bytes tell its kind.
+    /// Reads and checks the directory of a file of `length` bytes. The first bytes tell its kind.
     pub(super) fn new(path: &Path, mut source: R, length: u64) -> Result<Self, Error> {
         let mut start = Vec::new();
         (&mut source)
@@ -103,7 +103,7 @@ impl<R: Read + Seek> Tensors<R> {
             .ok_or_else(|| malformed(&self.path, format!("there is no tensor {name}")))
     }
 
-    /// Returns the shape of a tensor of a type that is read. It agrees with the length of the bytes.
+    /// Returns the shape of a tensor whose type can be read. The shape agrees with the number of bytes.
     pub(super) fn shape(&self, name: &str) -> Result<&[usize], Error> {
         let entry = self.entry(name)?;
         match entry.element {
@@ -112,7 +112,7 @@ impl<R: Read + Seek> Tensors<R> {
         }
     }
 
-    /// Allocates room for `len` numbers of tensors of the file, whose shapes have been checked.
+    /// Allocates room for `len` numbers of tensors whose shapes have been checked.
     pub(super) fn room<T: Real>(&mut self, len: usize) -> Result<Aligned<T>, Error> {
         let names: Vec<_> = self.entries.keys().cloned().collect();
         names.iter().try_for_each(|name| self.confirm(name))?;
@@ -133,7 +133,7 @@ impl<R: Read + Seek> Tensors<R> {
         self.entries.contains_key(name)
     }
 
-    /// Refuses a tensor of another shape.
+    /// Refuses a tensor with another shape.
     pub(super) fn check_shape(&self, name: &str, expected: &[usize]) -> Result<(), Error> {
         let shape = self.shape(name)?;
         if shape == expected {
@@ -186,7 +186,7 @@ impl<R: Read + Seek> Tensors<R> {
         let rows_in_file = entry.shape.first().copied().unwrap_or(1);
         let columns = entry.shape.iter().skip(1).product();
         let (height, width) = if entry.column_major {
-            // What lies in the file is then a matrix of the shape (c, r), row after row.
+            // The file then holds a matrix of shape (c, r), row after row.
             (columns, rows_in_file)
         } else {
             (rows_in_file, columns)

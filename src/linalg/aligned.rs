@@ -5,13 +5,13 @@ use std::ops::{Deref, DerefMut};
 
 use crate::Real;
 
-/// Bytes of a cache line. Starting buffers at different lines of a page is level.
+/// Bytes of a cache line. Starting buffers at different lines of a page makes no difference.
 const CACHE_LINE: usize = 64;
 
 /// A vector whose first entry lies at the start of a cache line.
 ///
-/// Large allocations usually start behind the allocator's own notes, in the middle of a line. Every
-/// full-width register then crosses two lines, and costs two reads or two writes.
+/// Large allocations usually start behind the allocator's own data, in the middle of a line. Every
+/// full-width register then crosses two lines, which costs two reads or two writes.
 pub(crate) struct Aligned<T> {
     entries: Vec<T>,
     /// The number of entries that fill the line before the first.
@@ -62,13 +62,13 @@ impl<T: Real> Aligned<T> {
         }
     }
 
-    /// Makes it `len` zeros, and keeps the capacity.
+    /// Replaces the contents by `len` zeros, and keeps the capacity.
     pub(crate) fn reset(&mut self, len: usize) {
         self.resize(len);
         self.fill(T::zero());
     }
 
-    /// Extends it with zeros to at least this length.
+    /// Extends the vector with zeros to at least this length.
     pub(crate) fn grow(&mut self, len: usize) {
         if self.len() < len {
             self.resize(len);

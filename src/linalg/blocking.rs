@@ -7,27 +7,27 @@ use super::micro_kernel::{Block, Rhs};
 use super::packing::{PackBuffers, SQUARE, pack};
 use crate::Real;
 
-/// KC in bytes, at most. A micro-panel of the right-hand side, eight times as much, then nearly fits the
-/// first cache. Half of it is level on AMD Zen 3 and 3 % slower on a Xeon.
+/// The maximum of KC, in bytes. A micro-panel of the right-hand side, eight times as large, then nearly
+/// fits the first cache. Half as much is as fast on AMD Zen 3 and 3 % slower on a Xeon.
 const KC_BYTES: usize = 4096;
 /// Bytes of a packed block of the left-hand side, MC × KC, if the right-hand side is read in place. It
-/// stays in the second cache. Level: 250 to 420 kB on AMD Zen 3, 820 kB and 1.4 MB on an Intel Xeon.
+/// stays in the second cache. Equally fast: 250 to 420 kB on AMD Zen 3, 820 kB and 1.4 MB on an Intel Xeon.
 const MC_BYTES: usize = 720 << 10;
-/// MC, at most.
+/// The maximum of MC.
 const MC: usize = 288;
 /// Bytes of a packed block of the right-hand side, KC × NC. It stays in the second cache, beside one
-/// micro-panel of the left-hand side. Level: 250 to 420 kB on AMD Zen 3, 1 MB on an Intel Xeon.
+/// micro-panel of the left-hand side. Equally fast: 250 to 420 kB on AMD Zen 3, 1 MB on an Intel Xeon.
 const NC_BYTES: usize = 512 << 10;
 
 /// Returns the KC blocks of a depth. They depend on the depth alone.
 pub(super) fn kc_blocks<T>(depth: usize) -> impl Iterator<Item = Range<usize>> {
     let blocks = depth.div_ceil(KC_BYTES / size_of::<T>());
-    // At whole squares, which are transposed fast.
+    // Cut at whole squares, which are transposed fast.
     let bound = move |block: usize| (block * depth / blocks).next_multiple_of(SQUARE).min(depth);
     (0..blocks).map(move |block| bound(block)..bound(block + 1))
 }
 
-/// Runs a task, one KC block after the other.
+/// Runs a task, one KC block after another.
 pub(super) fn multiply<T: Real>(mut task: Task<'_, T>, buffers: &mut PackBuffers<T>) {
     for (block, depth) in kc_blocks::<T>(task.lhs.depth()).enumerate() {
         if block > 0 {

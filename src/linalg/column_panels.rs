@@ -5,8 +5,8 @@ use super::aligned::{Aligned, line};
 use super::parallel::{Divide, divide};
 use crate::Real;
 
-/// Columns of one panel. A constant, so that sums over panels add the same terms in the same order for any
-/// number of threads.
+/// Columns of a panel. The number is constant, so that sums over panels add the same terms in the same
+/// order for any number of threads.
 const PANEL: usize = 32;
 
 /// The sums of each panel, before they are added up. Reused by every pass.
@@ -23,7 +23,7 @@ impl<T> Default for Partials<T> {
     }
 }
 
-/// Takes the index of the first column, a panel, and the panel's sums.
+/// A function of the index of the first column, a panel, and the panel's sums.
 type Body<'a, T> = dyn Fn(usize, &mut [T], &mut [T]) + Sync + 'a;
 
 impl<T: Real> Scratch<T> {
@@ -41,7 +41,7 @@ impl<T: Real> Scratch<T> {
         self.run_panels(matrix, rows, totals, &body);
     }
 
-    /// [`run`](Self::run) behind `dyn`, so that it is compiled once for all bodies.
+    /// Implements [`run`](Self::run) behind `dyn`, so that it is compiled once for all bodies.
     fn run_panels(&mut self, matrix: &mut [T], rows: usize, totals: &mut [T], body: &Body<'_, T>) {
         let width = rows * PANEL;
         if matrix.len() <= width {

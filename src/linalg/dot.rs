@@ -1,4 +1,4 @@
-//! Dot products, in explicit vectors: compiled from a plain loop, they read the cache at half its speed.
+//! Dot products, in explicit vectors. A plain loop reads the cache at half its speed.
 
 use pulp::{Simd, WithSimd};
 
@@ -39,9 +39,9 @@ macro_rules! dot {
 
         /// `out[j] = column(j) · x`
         ///
-        /// The order of a sum depends on the lengths alone, if parts of the columns are of even number
-        /// except the last. Two columns share each read of `x`. They are half of the columns apart, so
-        /// that the processor prefetches both, which it does not for two in one page.
+        /// The order of a sum depends only on the lengths, if every part of the columns except the last
+        /// has an even number. Two columns share each read of `x`. They lie half of the columns apart,
+        /// because the processor does not prefetch two columns in one page.
         pub(super) struct $many<'a, C> {
             pub(super) out: &'a mut [$float],
             pub(super) column: C,

@@ -91,8 +91,8 @@ pub(crate) fn residual<T: Real>(
 }
 
 /// [`residual`] of one sample.
-// A function, because the compiler knows that its arguments do not overlap. Of five slices in a closure
-// it does not, and compares too many of them before the loop.
+// A function, because the compiler knows that its arguments do not overlap. For five slices in a closure
+// it checks too many pairs before the loop.
 #[inline(always)]
 fn residual_column<T: Real>(
     column: &mut [T],

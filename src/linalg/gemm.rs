@@ -12,8 +12,8 @@
 //!   broadcast entries of the right-hand side.
 //!
 //! An entry of the result is `Σ_blocks Σ_p a_p b_p`. The inner sum is one chain of fused multiply-adds over a
-//! KC block, and the blocks depend on the depth alone. So its bits depend on neither its tile, nor the
-//! threads, nor the other columns. Results of very few columns have another order: see
+//! KC block, and the blocks depend only on the depth. The bits of an entry therefore do not depend on its
+//! tile, the threads, or the other columns. Results of very few columns have another order: see
 //! [`gemv`](super::gemv).
 
 use std::ops::Range;
@@ -52,12 +52,12 @@ pub(crate) fn transpose<T: Real>(matrix: DMatrixView<'_, T>) -> Operand<'_, T> {
     }
 }
 
-/// Whether a result replaces what its place holds.
+/// How a result is written to its place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Write {
-    /// It does.
+    /// It replaces the contents.
     Over,
-    /// It is added.
+    /// It is added to the contents.
     Add,
 }
 
@@ -77,7 +77,7 @@ pub(crate) fn gemm<'a, T: Real>(
     }
 }
 
-/// [`gemm`] by tiles, for any shape.
+/// Computes [`gemm`] by tiles, for any shape.
 pub(super) fn tiled<T: Real>(
     out: DMatrixViewMut<'_, T>,
     write: Write,
@@ -134,7 +134,7 @@ impl<T: Real> Side<'_, T> {
         }
     }
 
-    /// Returns a part of it along the result.
+    /// Returns a part of this side along the result.
     fn part(&self, range: Range<usize>) -> Side<'_, T> {
         let matrix = if self.along_depth {
             self.matrix.columns_range(range)
@@ -154,7 +154,7 @@ impl<T: Real> Side<'_, T> {
     }
 }
 
-/// A product, or a part of one with entries of the result of its own.
+/// A product, or a part of one with its own entries of the result.
 #[derive(Debug)]
 pub(super) struct Task<'a, T: Real> {
     pub(super) out: DMatrixViewMut<'a, T>,
@@ -164,13 +164,13 @@ pub(super) struct Task<'a, T: Real> {
 }
 
 impl<T: Real> Task<'_, T> {
-    /// Splits the longer side among the threads. Each reads the other one whole.
+    /// Splits the longer side among the threads. Each thread reads the whole other side.
     fn run(mut self, buffers: &mut [PackBuffers<T>]) {
         let threads = buffers.len();
         let (rows, columns) = (self.lhs.len(), self.rhs.len());
         let by_rows = rows >= columns;
         let len = if by_rows { rows } else { columns };
-        // At whole cache lines, so that no two threads write to one.
+        // Cut at whole cache lines, so that no two threads write to one.
         let middle = (len * (threads / 2) / threads).next_multiple_of(line::<T>());
         if threads <= 1 || middle >= len {
             multiply(self, &mut buffers[0]);

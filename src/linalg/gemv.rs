@@ -1,6 +1,6 @@
 //! The product of a matrix and a few vectors.
 //!
-//! Packing would not pay: each entry of the matrix is used a few times only. The matrix is read in
+//! Each entry of the matrix is used only a few times, so packing would not pay. The matrix is read in
 //! place, once for all vectors, at the speed of its memory.
 
 use std::ops::Range;
@@ -12,17 +12,17 @@ use super::parallel::{Divide, Threads, divide};
 use super::{Scalar, vectorize};
 use crate::Real;
 
-/// Columns of a result up to which packing costs more than reading the matrix again for every column.
+/// The maximum number of columns for which packing costs more than reading the matrix for every column.
 pub(super) const FEW: usize = 8;
 /// Bytes of the matrix that are multiplied with all vectors before the next ones are read. They stay in
 /// the second cache.
 const BLOCK: usize = 128 << 10;
-/// Rows whose sums over a KC block are held, to be added to the blocks before.
+/// Rows whose sums over a KC block are held, to be added to those of earlier blocks.
 const PART: usize = 1024;
 
 /// `out = matrix · V`, or `out = matrixᵀ · V`, for at most [`FEW`] columns.
 ///
-/// The first has the bits of a product with more columns, the second adds in another order. No column
+/// The first has the bits of a product with more columns; the second adds in another order. No column
 /// depends on the others.
 pub(super) fn gemv<T: Real>(
     mut out: DMatrixViewMut<'_, T>,
@@ -63,7 +63,7 @@ impl<T: Real> Rows<'_, T> {
     /// Computes a row as the product of a column of the matrix and a vector.
     fn dots(mut self, matrix: DMatrixView<'_, T>, v: DMatrixView<'_, T>) {
         let len = self.len();
-        // Even, so that pairs stay pairs.
+        // An even number, so that pairs stay together.
         let block = columns_of_block(matrix.nrows(), v, len).next_multiple_of(2);
         for start in (0..len).step_by(block) {
             let end = (start + block).min(len);
@@ -84,7 +84,7 @@ impl<T: Real> Rows<'_, T> {
         }
     }
 
-    /// Adds the chain of another block.
+    /// Adds the chain of the next block.
     #[inline(never)] // so that a single block needs no stack for sums
     fn add_block(
         &mut self,
@@ -172,8 +172,8 @@ impl<T: Real> Divide for Rows<'_, T> {
 /// Columns that are added at a time, so that the result is read and written less often.
 const TOGETHER: usize = 4;
 
-/// `out ← out + Σ vⱼ columnⱼ`, several columns at a time, each from start to end, as memory is read
-/// fastest.
+/// `out ← out + Σ vⱼ columnⱼ`, several columns at a time, each from start to end, the fastest order for
+/// memory.
 #[inline(always)]
 fn add_in_order<'a, T: Real>(
     out: &mut [T],

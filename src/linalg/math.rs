@@ -1,5 +1,6 @@
-//! What a scalar offers the kernels: fused multiply-add, exponentials without branches, so that loops over
-//! them become vector code, and the kernels that exist for each type.
+//! The operations that kernels need of a scalar: fused multiply-add, exponentials, and kernels per type.
+//!
+//! Exponentials have no branches, so that loops over them become vector code.
 
 use super::dot::{DotF32, DotF64, DotsF32, DotsF64};
 use super::gemm::Write;
@@ -75,8 +76,8 @@ macro_rules! polynomial {
 ///
 /// With `x = n ln 2 + r` and `|r| ≤ ½ ln 2`, `eˣ = 2ⁿ(eʳ − 1) + 2ⁿ`. `eˣ − 1 = 2ⁿ(eʳ − 1) + (2ⁿ − 1)` keeps
 /// every bit near 0. Adding `1.5 · 2^mantissa` rounds `x / ln 2` to an integer in the low bits, which
-/// are shifted into the exponent: no conversion, no branch. NaN stays NaN. The even and the odd powers
-/// of the series for `eʳ − 1` are two sums, so that neither waits for the other.
+/// are shifted into the exponent, without a conversion or a branch. NaN stays NaN. The even and the odd
+/// powers of the series for `eʳ − 1` are two sums, so that neither waits for the other.
 macro_rules! scalar {
     (
         $float:ident, $bits:ident, $mantissa:literal, bias: $bias:literal, lowest: $lowest:literal,

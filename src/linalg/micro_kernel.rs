@@ -9,13 +9,13 @@ use super::gemm::{Side, Write};
 use super::packing::MicroPanels;
 use crate::Real;
 
-/// Positions of the depth per turn of the innermost loop. 8 is level.
+/// Positions of the depth per turn of the innermost loop. 8 is as fast.
 const TURN: usize = 4;
-/// Columns of a tile for the rest of a result. It gains 1 % of a step with 100 or 128 samples, and a tenth
-/// of an encoding of ten.
+/// Columns of a tile for the rest of a result. Narrower tiles save 1 % of a step with 100 or 128 samples,
+/// and a tenth of an encoding of ten.
 const NARROW: usize = 4;
 
-/// Returns the vectors and columns of a tile, for this many registers.
+/// Returns the vectors and columns of a tile for this number of registers.
 ///
 /// Each pair takes a register, and both operands need a few. One vector and 24 columns would be limited
 /// by 25 reads per 24 multiply-adds.

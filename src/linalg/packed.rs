@@ -1,9 +1,11 @@
 //! A matrix that is packed once, for many products with a few columns each.
 //!
 //! Packing does not pay within one product of few columns. Reading the matrix in place is fast only in
-//! another order of the sums, and then the bits of a column depend on the number of columns. With the
-//! micro-panels kept, one column takes 0.7 to 1.0 of the time of reading in place, and eight take 0.2 to
-//! 0.9. Eight interleaved chains in the tiles of AVX-512 instead slow wide products to 1.07 to 1.15.
+//! another order of the sums, so that the bits of a column would depend on the number of columns.
+//!
+//! Kept micro-panels avoid both. Against reading in place, one column takes 0.7 to 1.0 of the time, and
+//! eight take 0.2 to 0.9. Eight interleaved chains in the tiles of AVX-512 instead slow wide products to
+//! 1.07 to 1.15.
 
 use std::fmt;
 use std::sync::OnceLock;
@@ -22,7 +24,7 @@ use crate::Real;
 
 /// The micro-panels of a matrix, made by the first product that needs them.
 ///
-/// They take as much memory as the matrix. Whoever changes the matrix must [`clear`](Self::clear) them. A
+/// They take as much memory as the matrix. Call [`clear`](Self::clear) after every change of the matrix. A
 /// clone starts empty.
 pub(crate) struct Packed<T>(OnceLock<Vec<Aligned<T>>>);
 

@@ -36,8 +36,8 @@ pub(super) struct MicroPanels<'a, T> {
 }
 
 impl<'a, T> MicroPanels<'a, T> {
-    /// Returns the distance of two micro-panels: a cache line more than their length. Lines at a distance
-    /// of a power of two evict each other, and micro-panels are written side by side.
+    /// Returns the distance of two micro-panels: a cache line more than their length. Micro-panels are
+    /// written side by side, and lines at a distance of a power of two would evict each other.
     const fn stride(width: usize, depth: usize) -> usize {
         width * depth + line::<T>()
     }
@@ -47,7 +47,7 @@ impl<'a, T> MicroPanels<'a, T> {
         &self.entries[start..start + self.width * self.depth]
     }
 
-    /// Returns what [`pack`] has written to a buffer.
+    /// Views the block that [`pack`] has written to a buffer.
     pub(super) fn of(entries: &'a [T], width: usize, depth: usize) -> Self {
         Self {
             entries,
@@ -64,7 +64,7 @@ impl<'a, T> MicroPanels<'a, T> {
         }
     }
 
-    /// Returns one of them alone.
+    /// Returns the micro-panel with this index.
     pub(super) fn only(&self, index: usize) -> Self {
         Self {
             entries: self.get(index),
@@ -78,7 +78,7 @@ pub(super) const fn packed_len<T>(along: usize, width: usize, depth: usize) -> u
     along.div_ceil(width) * MicroPanels::<T>::stride(width, depth)
 }
 
-/// PackBuffers a block of `side` into panels.
+/// Packs a block of `side` into panels.
 pub(super) fn pack<'b, T: Real>(
     side: &Side<'_, T>,
     width: usize,
@@ -105,7 +105,7 @@ pub(super) fn pack<'b, T: Real>(
         vectorize(
             #[inline(always)]
             || match width {
-                // As constants, so that parts of columns are copied without a call.
+                // Constants, so that parts of columns are copied without a call.
                 6 => copy_rows(side, along, depth, 6, panels),
                 8 => copy_rows(side, along, depth, 8, panels),
                 12 => copy_rows(side, along, depth, 12, panels),
@@ -128,8 +128,8 @@ const TOGETHER: usize = 4;
 
 /// Packs columns that run along the result.
 ///
-/// All micro-panels are filled at once, so that a column is read from start to end. A few columns are copied
-/// at a time, so that whole cache lines are written, and several reads are under way.
+/// Fills all micro-panels at once, so that a column is read from start to end. Copies a few columns at a
+/// time, so that whole cache lines are written, and several reads overlap.
 #[inline(always)]
 fn copy_rows<T: Real>(
     side: &Side<'_, T>,
@@ -152,7 +152,7 @@ fn copy_rows<T: Real>(
     }
 }
 
-/// Copies consecutive positions of the depth to all micro-panels. `panels` starts at the first of them.
+/// Copies consecutive positions of the depth to all micro-panels. `panels` starts at the first position.
 #[inline(always)]
 fn copy_positions<T: Real, const N: usize>(
     from: [&[T]; N],

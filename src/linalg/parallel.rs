@@ -1,4 +1,4 @@
-//! How many threads a pass may use, and how its work is divided among them.
+//! The threads of a pass, and the division of its work among them.
 
 /// The number of threads that a kernel may use, from 1 to the size of rayon's current pool.
 ///
@@ -12,11 +12,11 @@ pub(crate) struct Threads {
 
 /// Multiplications from which a second thread is worth waking.
 const PARALLEL_FROM: usize = 1 << 23;
-/// Entries of an elementwise pass from which it is.
+/// Entries of an elementwise pass from which a second thread is worth waking.
 const PARALLEL_PASS_FROM: usize = 1 << 16;
-/// Entries from which a second thread pays if it is awake: two parts of the smallest size.
+/// Entries from which a second thread pays if it is awake: two parts of minimum size.
 const PARALLEL_PART_FROM: usize = 1 << 14;
-/// Entries of a pass that only reads them, with all threads asleep, from which waking one pays.
+/// Entries of a read-only pass from which waking a thread pays.
 const PARALLEL_READING_FROM: usize = 3 << 19;
 
 impl Threads {
@@ -29,7 +29,7 @@ impl Threads {
         Self::at_most(count)
     }
 
-    /// Returns this many threads. 0 and 1 both mean a single thread.
+    /// Creates this number of threads. 0 and 1 both mean a single thread.
     pub(crate) fn at_most(count: usize) -> Self {
         Self {
             count: count.max(1),
@@ -37,7 +37,7 @@ impl Threads {
         }
     }
 
-    /// Returns their number.
+    /// Returns the number of threads.
     pub(crate) fn count(self) -> usize {
         self.count
     }
@@ -50,7 +50,7 @@ impl Threads {
         }
     }
 
-    /// Returns as many of them as pay for this many multiplications.
+    /// Returns as many threads as pay for this many multiplications.
     pub(crate) fn worth(self, multiplications: usize) -> Self {
         Self {
             count: self.count.min(multiplications / (PARALLEL_FROM / 2)).max(1),
@@ -76,8 +76,8 @@ impl Threads {
         self.count.next_power_of_two().ilog2()
     }
 
-    /// Returns how often to halve a pass over this many entries: into a few parts per thread, because
-    /// parts take different times, but into none too small.
+    /// Returns how often to halve a pass over this many entries: into a few parts per thread, because parts
+    /// take different times, but not into parts that are too small.
     pub(crate) fn depth_for(self, entries: usize) -> u32 {
         if !self.for_pass(entries) {
             return 0;
@@ -96,7 +96,7 @@ impl Threads {
     }
 }
 
-/// Runs both, at the same time if a thread is free.
+/// Runs both closures, at the same time if a thread is free.
 ///
 /// Behind `dyn`, so that rayon's part is compiled once, not for every pair of closures.
 pub(crate) fn join(first: impl FnOnce() + Send, second: impl FnOnce() + Send) {

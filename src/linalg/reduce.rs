@@ -60,7 +60,7 @@ pub(crate) fn all_finite<T: Real>(values: &[T]) -> bool {
     sum.is_finite()
 }
 
-/// [`all_finite`] of a matrix. Several threads read many entries.
+/// Computes [`all_finite`] of a matrix. Several threads share many entries.
 pub(crate) fn all_finite_columns<T: Real>(matrix: DMatrixView<'_, T>, threads: Threads) -> bool {
     halves_finite(matrix, threads.depth_for_reading(matrix.len()))
 }

@@ -27,7 +27,7 @@ pub(crate) fn check(fits: bool, name: &'static str, count: usize) -> Result<(), 
     require(fits, name, requirement, f64::of_count(count))
 }
 
-/// [`try_filled`] with an error that calls the count `name`.
+/// Runs [`try_filled`]; errors call the count `name`.
 pub(crate) fn filled<U: Clone>(
     entry: U,
     count: usize,

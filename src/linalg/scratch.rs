@@ -4,14 +4,15 @@ use super::Threads;
 use super::column_panels::Partials;
 use super::packing::PackBuffers;
 
-/// What a kernel needs besides its operands. Once it has grown, kernels do not allocate.
+/// The threads and buffers that kernels need besides their operands. Once they have grown, kernels do not
+/// allocate.
 #[derive(Debug, Clone)]
 pub(crate) struct Scratch<T> {
     /// The caller's limit. `None` allows all threads.
     limit: Option<usize>,
     pub(crate) threads: Threads,
     pub(super) partials: Partials<T>,
-    /// One per thread of a product.
+    /// One buffer per thread of a product.
     pub(super) pack_buffers: Vec<PackBuffers<T>>,
 }
 
@@ -32,19 +33,19 @@ impl<T> Scratch<T> {
         self.limit = Some(threads.max(1));
     }
 
-    /// Takes over the limit of another.
+    /// Copies the limit of another scratch.
     pub(crate) fn limit_as(&mut self, other: &Self) {
         self.limit = other.limit;
     }
 
-    /// Returns the threads for a pass that starts now, and keeps them.
+    /// Returns the threads for a pass that starts now, and stores them.
     pub(crate) fn take_threads(&mut self) -> Threads {
         let available = Threads::available().count();
         self.threads = Threads::at_most(self.limit.map_or(available, |limit| limit.min(available)));
         self.threads
     }
 
-    /// [`take_threads`](Self::take_threads) for a pass of this many multiplications.
+    /// Runs [`take_threads`](Self::take_threads) for a pass of this many multiplications.
     pub(crate) fn take_threads_for(&mut self, multiplications: usize) -> Threads {
         self.threads = self.take_threads().during(multiplications);
         self.threads

@@ -37,7 +37,7 @@ struct Part<'a, T, const N: usize> {
 
 impl<T: Real, const N: usize> Divide for Part<'_, T, N> {
     fn halves(self) -> Result<(Self, Self), Self> {
-        // At whole cache lines, if the slices start at one.
+        // Cut at whole cache lines, if the slices start at one.
         let half = (self.theta.len() / 2).next_multiple_of(64);
         if half >= self.theta.len() {
             return Err(self);

@@ -3,7 +3,7 @@
 /// `significand · 2^exponent`: a sum of finite numbers or of their squares that neither overflows nor
 /// underflows.
 ///
-/// The exponent is 0 for terms of ordinary size. The bits are then those of plain `f64` arithmetic. Other
+/// For terms of ordinary size, the exponent is 0 and the bits are those of plain `f64` arithmetic. Other
 /// terms are scaled by a power of two, without rounding.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub(crate) struct Wide {

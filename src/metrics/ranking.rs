@@ -16,7 +16,7 @@ use crate::{Error, Real};
 ///
 /// # Errors
 ///
-/// [`Error::DimensionMismatch`] unless there is one label per score; [`Error::EmptyBatch`] without
+/// [`Error::DimensionMismatch`] unless each score has one label; [`Error::EmptyBatch`] without
 /// scores; [`Error::OneClass`] if a class is missing; [`Error::NonFinite`] for NaN and infinities.
 ///
 /// ```

@@ -3,10 +3,10 @@ use std::any::type_name;
 use super::{Adam, Lbfgs, Optimizer, Sgd};
 use crate::{Error, Real};
 
-/// An optimizer by its name and settings, from which it can be built.
+/// The name and settings of an optimizer, from which it can be built.
 ///
-/// With the feature `serde` it is part of a file that describes a run. Settings that are left out
-/// have the defaults of the optimizer.
+/// With the feature `serde` it is part of a file that describes a run. Missing settings have the
+/// defaults of the optimizer.
 ///
 /// ```
 /// use sparse_autoencoder::optimizer::Description;
@@ -103,7 +103,7 @@ impl Description {
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidParameter`] for what the setters of the optimizer refuse;
+    /// [`Error::InvalidParameter`] for settings that the optimizer refuses;
     /// [`Error::Incompatible`] for an optimizer of another crate.
     pub fn optimizer<T: Real>(&self) -> Result<Box<dyn Optimizer<T>>, Error> {
         Ok(match *self {
@@ -147,7 +147,7 @@ impl Description {
         })
     }
 
-    /// What is said of an optimizer that does not describe itself.
+    /// Returns the description of an optimizer that does not describe itself.
     pub(super) fn custom<O: ?Sized>() -> Self {
         Self::Custom(type_name::<O>().to_owned())
     }

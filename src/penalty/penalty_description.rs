@@ -6,7 +6,7 @@ use crate::penalty::{
     KlDivergence, L0, L1, Penalty, Proportion, Scaled, SquaredDeviation, TargetL0,
 };
 
-/// A penalty by its name and factors, from which it can be built.
+/// The name and factors of a penalty, from which it can be built.
 #[derive(Debug, Clone, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
@@ -52,7 +52,7 @@ impl Description {
         })
     }
 
-    /// Whether all parts of the penalty are of this crate.
+    /// Returns whether this crate defines all parts of the penalty.
     #[cfg(feature = "files")]
     pub(crate) fn is_known(&self) -> bool {
         match self {
@@ -82,7 +82,7 @@ impl Description {
 mod tests {
     use super::Description;
 
-    /// As for activations: what is new is counted here, and listed there.
+    /// As for activations: count a new penalty here, and add it to the list in `penalties.in`.
     #[test]
     fn every_penalty_is_among_the_variants_of_the_tests() {
         let mut counts = [0; 8];

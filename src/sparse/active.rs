@@ -10,7 +10,7 @@ use crate::linalg::{Divide, Scratch, Write, divide};
 
 /// The active units of each sample, and the samples in which each unit is active.
 ///
-/// Indices have 32 bits, to halve what is read.
+/// Indices have 32 bits, which halves the memory to read.
 #[derive(Debug, Clone)]
 pub(crate) struct ActiveUnits<T> {
     /// The capacity of each sample.
@@ -39,7 +39,7 @@ pub(super) struct ByUnit<'a, T> {
     pub(super) activations: &'a [T],
     /// One slope of each activation.
     pub(super) slopes: &'a mut [T],
-    /// Another of each, or none at all.
+    /// A second slope of each activation. Empty if unused.
     pub(super) second_slopes: &'a mut [T],
 }
 
@@ -108,8 +108,8 @@ impl<T: Real> ActiveUnits<T> {
         }
     }
 
-    /// Fills samples from `first` on with what `pick(column, units, values)` writes, ascending, for each column of
-    /// `matrix`. `pick` returns the number of active units.
+    /// Fills samples from `first` on, one for each column of `matrix`. `pick(column, units, values)` writes
+    /// the active units, ascending, and returns their number.
     pub(crate) fn fill(
         &mut self,
         matrix: &mut [T],
@@ -223,7 +223,7 @@ impl<T: Real> ActiveUnits<T> {
         self.starts[j] < self.starts[j + 1]
     }
 
-    /// Returns what was last sorted by unit, with a second slope of each activation if `two`.
+    /// Returns the samples last sorted by unit, with a second slope of each activation if `two`.
     pub(super) fn by_unit(&mut self, two: bool) -> ByUnit<'_, T> {
         let total = self.starts[self.starts.len() - 1] as usize;
         let second = if two { total } else { 0 };

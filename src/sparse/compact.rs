@@ -9,11 +9,11 @@ use crate::linalg::vectorize;
 const BLOCK: usize = 16;
 
 /// Calls `write(number, position, entry)` for the entries for which `counts` is true, numbered from 0.
-/// Returns how many they are.
+/// Returns their count.
 ///
-/// `write` may also see an entry that does not count, and then the next one under the same number. An
-/// entry is written before it is tested, because a branch would be mispredicted too often. Use no `&&`
-/// in `counts`, which branches too.
+/// Every entry is written before it is tested, because a branch would be mispredicted too often. `write`
+/// may therefore see an entry that does not count, and then the next one under the same number. Avoid
+/// `&&` in `counts`, which also branches.
 pub(super) fn compact<T: Real>(
     entries: &[T],
     counts: impl Fn(T) -> bool,
@@ -45,7 +45,7 @@ pub(super) fn compact<T: Real>(
     )
 }
 
-/// [`compact`] into `positions` and `values`, up to their length.
+/// Runs [`compact`] into `positions` and `values`, up to their length.
 pub(crate) fn compact_pairs<T: Real>(
     entries: &[T],
     counts: impl Fn(T) -> bool,

@@ -1,4 +1,4 @@
-//! Compressed sparse columns (CSC): the entries that are not 0, column after column, without gaps.
+//! Compressed sparse columns (CSC): the nonzero entries, column after column, without gaps.
 
 use std::ops::Range;
 
@@ -14,7 +14,7 @@ use crate::linalg::{Divide, Scratch, Write, divide, vectorize};
 pub(crate) struct Csc<T> {
     /// Where each column starts in the vectors below; one more at the end.
     pub(crate) offsets: Vec<usize>,
-    /// Ascending within a column.
+    /// The row of each value, ascending within a column.
     pub(crate) rows: Vec<u32>,
     pub(crate) values: Vec<T>,
 }
@@ -109,7 +109,7 @@ impl<T: Real> Csc<T> {
     }
 }
 
-/// Columns of a matrix, and the number of entries of each that are not 0.
+/// Columns of a matrix, and the number of nonzero entries of each.
 struct Counts<'a, T> {
     rows: usize,
     matrix: &'a [T],
@@ -146,7 +146,7 @@ impl<T: Real> Counts<'_, T> {
     }
 }
 
-/// Columns of a matrix, and the room for their entries that are not 0.
+/// Columns of a matrix, and the room for their nonzero entries.
 struct Columns<'a, T> {
     height: usize,
     matrix: &'a [T],

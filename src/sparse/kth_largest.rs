@@ -24,7 +24,7 @@ impl<T: Real> KthLargest<T> {
 }
 
 /// Returns a magnitude that at least `k` of `|values|` reach, for `1 ≤ k ≤ values.len()`. Fewer than `k`
-/// reach the one `units` in the last place above it.
+/// reach the magnitude that is `units` in the last place larger.
 ///
 /// Bisects the bits, which have the order of the magnitudes. Each probe is one vector pass.
 pub(super) fn reached_by<T: Real>(values: &[T], k: usize, units: u64) -> T {
@@ -52,11 +52,11 @@ pub(super) fn above_zero<T: Real>(bound: T) -> T {
     if bound > smallest { bound } else { smallest }
 }
 
-/// Returns how many of `|values|` reach `threshold`.
+/// Returns the number of `|values|` that reach `threshold`.
 #[inline(always)]
 fn count_from<T: Real>(values: &[T], threshold: T) -> usize {
     let mut count = 0;
-    // In the scalar itself, which is exact below 2²⁴.
+    // Counts in the scalar itself, which is exact below 2²⁴.
     for block in values.chunks(1 << 20) {
         let of_block = crate::linalg::sum(block, |v| {
             if v.abs() >= threshold {

@@ -6,13 +6,13 @@ use super::kth_largest::above_zero;
 use crate::Real;
 use crate::linalg::{Divide, Scratch, add_column, divide, join, vectorize};
 
-/// Units that are read at a time: a cache line of a sample.
+/// Units read at a time: a cache line of a sample.
 const UNITS: usize = 16;
 
 /// The smallest activation that each unit keeps.
 #[derive(Debug, Clone)]
 pub(crate) struct Cutoffs<T> {
-    /// Activations above are kept.
+    /// Activations above it are kept.
     thresholds: Vec<T>,
     /// Activations equal to the threshold are kept up to this sample.
     last: Vec<u32>,
@@ -140,14 +140,14 @@ pub(crate) fn keep_top_k_of_batch<T: Real>(
     (count > 0).then_some(threshold)
 }
 
-/// Returns a value that the `k` largest entries of `h` very likely reach, and few others, from a sample of
-/// the entries. The caller checks it, so the result of a selection does not depend on it.
+/// Estimates from a sample of the entries a value that the `k` largest entries of `h` reach, and few others.
+/// The caller checks it, so the result of a selection does not depend on it.
 fn probable_bound<T: Real>(h: &[T], k: usize, spare: &mut [T]) -> T {
     const SAMPLE: usize = 1 << 14;
     if h.len() < 4 * SAMPLE {
         return T::zero();
     }
-    // Odd, so that it visits every unit even if their number is a power of two.
+    // An odd stride visits every unit even if their number is a power of two.
     let step = (h.len() / SAMPLE) | 1;
     let mut count = 0;
     for (to, &h) in spare.iter_mut().zip(h.iter().step_by(step)) {
@@ -202,7 +202,7 @@ struct Rows<'a, T> {
 
 impl<T: Real> Divide for Rows<'_, T> {
     fn halves(self) -> Result<(Self, Self), Self> {
-        // At whole blocks, so that no cache line is read twice.
+        // Cut at whole blocks, so that no cache line is read twice.
         let half = (self.last.len() / 2).next_multiple_of(UNITS);
         if half >= self.last.len() {
             return Err(self);

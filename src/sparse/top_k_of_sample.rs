@@ -1,4 +1,4 @@
-//! The k largest entries of a sample. A bound rules out almost all others at first sight.
+//! The k largest entries of a sample. A bound rules out almost all other entries in one pass.
 
 use super::active::index;
 use super::compact::compact_pairs;
@@ -8,12 +8,12 @@ use crate::linalg::vectorize;
 
 /// Entries that are compared at a time: two vectors, because each waits for its last comparison.
 const LANES: usize = 32;
-/// The most groups, and the most entries that reach the bound.
+/// The maximum number of groups, and of entries that reach the bound.
 const GROUPS: usize = 1024;
 const CANDIDATES: usize = GROUPS / 2;
 
 /// Writes the `k` largest positive entries of `z + bias` to `values`, and their positions, ascending, to
-/// `positions`. Returns how many they are.
+/// `positions`. Returns their number.
 ///
 /// Of equal entries, the first win. A NaN or an infinity is returned alone. Leaves `z` undefined.
 ///
@@ -42,7 +42,7 @@ pub(crate) fn top_k<T: Real>(
         return select_from_few(z, bias, k, positions, values);
     }
     let maxima = maxima.as_flattened();
-    // In its first bits only: it lets a few more entries pass, and takes half the time.
+    // Only the first bits of the bound: a few more entries pass, in half the time.
     let bound = reached_by(maxima, k, T::infinity_bits() >> 15);
     let bound = above_zero(bound);
 
@@ -140,7 +140,7 @@ fn append(
     len
 }
 
-/// [`top_k`] by bisection over all entries.
+/// Computes [`top_k`] by bisection over all entries.
 fn select_from_few<T: Real>(
     z: &mut [T],
     bias: &[T],

@@ -25,9 +25,9 @@ pub(crate) struct UnitOperands<'a, T> {
 }
 
 impl<T: Real> ActiveUnits<T> {
-    /// Writes the gradient of D, unit by unit, and the sums that `rule` says.
+    /// Writes the gradient of D, unit by unit, and the sums that `rule` defines.
     ///
-    /// Over the samples `i` in which unit `j` is active, with the addends of `p` left out that are empty:
+    /// Sums run over the samples `i` in which unit `j` is active. `p` omits empty addends:
     ///
     /// ```text
     /// g = dⱼ · eᵢ,     p = per_unitⱼ + per_activationⱼᵢ + dⱼ · e′ᵢ
@@ -35,8 +35,8 @@ impl<T: Real> ActiveUnits<T> {
     /// ∂dⱼ = Σᵢ hⱼᵢ eᵢ,     sumsⱼ = Σᵢ s
     /// ```
     ///
-    /// Keeps `δ` for [`input_gradient`](Self::input_gradient). That is a pass of its own, so that only one
-    /// of E and X has to stay in the caches at a time.
+    /// Keeps `δ` for [`input_gradient`](Self::input_gradient). The two passes are separate, so that only
+    /// one of E and X has to stay in the caches at a time.
     pub(crate) fn backpropagate<const N: usize>(
         &mut self,
         operands: &UnitOperands<'_, T>,
@@ -57,7 +57,7 @@ impl<T: Real> ActiveUnits<T> {
         });
     }
 
-    /// `∂wⱼ = Σᵢ δⱼᵢ xᵢ` for every unit, added to what `write` says.
+    /// Computes `∂wⱼ = Σᵢ δⱼᵢ xᵢ` for every unit, and replaces or adds it as `write` says.
     pub(crate) fn input_gradient(
         &mut self,
         x: DMatrixView<'_, T>,
@@ -76,9 +76,9 @@ impl<T: Real> ActiveUnits<T> {
 /// Consecutive units, from unit `first` on.
 struct Units<'a, T, const N: usize> {
     first: usize,
-    /// Where each of them starts in the samples, from the first of them on; one more at the end.
+    /// Where each unit starts in the samples, counted from the first unit; one more at the end.
     starts: &'a [u32],
-    /// The samples in which it is active, and its activations in them.
+    /// The samples in which each unit is active, and its activations in them.
     samples: &'a [u32],
     activations: &'a [T],
     /// `dⱼ · eᵢ`, which becomes δ.
@@ -120,7 +120,7 @@ impl<'a, T: Real, const N: usize> Units<'a, T, N> {
         self.starts.len() - 1
     }
 
-    /// The place of one of the units in the samples.
+    /// Returns the place of a unit in the samples.
     fn range(&self, unit: usize) -> Range<usize> {
         let start = |unit: usize| (self.starts[unit] - self.starts[0]) as usize;
         start(unit)..start(unit + 1)
@@ -195,8 +195,8 @@ impl<'a, T: Real, const N: usize> Units<'a, T, N> {
 }
 
 impl<T: Real, const N: usize> Divide for Units<'_, T, N> {
-    /// Cuts where half of the work lies on each side. The work of a unit is its samples, and to write its
-    /// gradient.
+    /// Cuts where half of the work lies on each side. The work of a unit is proportional to the number of
+    /// its samples, plus the cost of writing its gradient.
     fn halves(self) -> Result<(Self, Self), Self> {
         const TO_WRITE: usize = 2;
         let count = self.count();

@@ -1,4 +1,4 @@
-//! What the loop over epochs trains, if it trains an autoencoder.
+//! The learner of autoencoders, which takes the steps of the loop over epochs.
 
 use std::ops::ControlFlow;
 
@@ -24,7 +24,7 @@ pub(super) struct Fit<'a, T: Real, O> {
     /// Whether any process writes checkpoints.
     pub(super) kept: bool,
     pub(super) samples: &'a dyn Samples<T>,
-    /// Room for the samples of a batch.
+    /// A buffer for the samples of a batch.
     pub(super) batch: &'a mut Aligned<T>,
     pub(super) held_out: Option<DMatrix<T>>,
     pub(super) observer: O,
@@ -110,7 +110,7 @@ impl<T: Real, O: FnMut(&Epoch<'_, T>) -> ControlFlow<()>> Learner<T> for Fit<'_,
         parameters.theta_mut()
     }
 
-    /// Revives dead units, if the epoch before says so.
+    /// Resamples dead units if they are due after the previous epoch.
     fn begin_epoch(
         &mut self,
         engine: &mut Engine<T>,

@@ -11,8 +11,8 @@ use crate::objective::Loss;
 use crate::{Real, Samples, SparseAutoencoder};
 
 impl<T: Real> Trainer<T> {
-    /// Checks everything, and returns where a new fit begins, with the samples that are held out. Resets
-    /// the optimizer, unless a paused fit continues.
+    /// Checks everything, and returns the position where the fit starts and the samples held out. Resets
+    /// the optimizer unless a paused fit continues.
     #[allow(clippy::type_complexity)]
     pub(super) fn begin(
         &mut self,
@@ -73,7 +73,7 @@ impl<T: Real> Trainer<T> {
         Ok(fraction)
     }
 
-    /// Checks the settings, also against the model.
+    /// Checks the settings, on their own and against the model.
     fn check(&self, model: &SparseAutoencoder<T>) -> Result<(), Error> {
         self.engine.check()?;
         let (objective, layout) = (model.objective(), model.layout());
@@ -94,8 +94,8 @@ impl<T: Real> Trainer<T> {
             .map_or(Ok(()), |dead_units| dead_units.check(objective, layout))
     }
 
-    /// Refuses samples of another size, and invalid values in memory. Other values are checked as they
-    /// are read.
+    /// Refuses samples of another size, and invalid values in memory. Values elsewhere are checked when
+    /// they are read.
     fn check_samples(
         &self,
         model: &SparseAutoencoder<T>,
@@ -130,7 +130,7 @@ impl<T: Real> Trainer<T> {
         Ok(Some(copy))
     }
 
-    /// Resets whatever depends on the steps so far.
+    /// Resets everything that depends on the steps so far.
     fn prepare(&mut self, model: &SparseAutoencoder<T>) {
         let layout = model.layout();
         self.engine.prepare(layout.len(), layout.learned());
@@ -150,7 +150,7 @@ impl<T: Real> Trainer<T> {
         }
     }
 
-    /// Passes on what begins here. Fails in all processes if one of them cannot begin, or differs.
+    /// Returns `begun`, or fails in all processes if one of them cannot start or differs from the others.
     pub(super) fn begin_together<R>(
         &self,
         begun: Result<R, Error>,
@@ -161,13 +161,12 @@ impl<T: Real> Trainer<T> {
         self.own.processes.begin(begun, own)
     }
 
-    /// Passes on the outcome of something that precedes a fit. An error ends the fits of the other
-    /// processes.
+    /// Returns `done`, the result of preparing a fit. An error also ends the fits of the other processes.
     pub(crate) fn or_refuse_to_fit<R>(&self, done: Result<R, Error>) -> Result<R, Error> {
         self.own.processes.or_refuse_to_fit(done)
     }
 
-    /// Refuses what belongs to the fit of one model, where one call fits several.
+    /// Refuses settings for a single fit in a call that fits several models.
     pub(crate) fn check_for_several(&self) -> Result<(), Error> {
         if self.own.checkpoints.is_set() || self.own.paused.is_some() {
             return Err(Error::Incompatible {

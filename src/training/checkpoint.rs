@@ -1,10 +1,10 @@
 //! Checkpoints: everything that a training needs to continue, in one file.
 //!
-//! The program builds model and trainer as at the start, and `Trainer::resume` puts both where they
-//! were. Penalties, optimizers, and observers are code and never come from a file. Settings are
-//! compared.
+//! To resume, the program builds model and trainer as at the start, and `Trainer::resume` restores
+//! their state. Penalties, optimizers, and observers are code and never come from a file. Settings must
+//! match.
 //!
-//! The loop always has a [`Checkpoints`]. Without the feature that brings files, it writes nothing.
+//! The loop always has a [`Checkpoints`]. Without the feature `files`, it writes nothing.
 
 #[cfg(feature = "files")]
 mod counters;

@@ -1,4 +1,4 @@
-//! Units that have not been active for long: counting them, and reviving them.
+//! Dead units, which have long been inactive: counting and reviving them.
 
 mod auxiliary;
 mod idle;
@@ -49,8 +49,8 @@ pub struct DeadUnits {
 impl DeadUnits {
     /// Counts units as dead that were inactive in the last `samples` samples of training, ≥ 1.
     ///
-    /// Of [`Activation::Gated`] units it counts those whose gate was closed. For small datasets a few
-    /// epochs are a good choice; for streams 10 million samples are usual.
+    /// An [`Activation::Gated`] unit is inactive while its gate is closed. For small datasets a few epochs
+    /// are a good choice; for streams 10 million samples are usual.
     pub const fn after(samples: usize) -> Self {
         Self {
             after: samples,
@@ -59,7 +59,7 @@ impl DeadUnits {
         }
     }
 
-    /// Trains dead units on the error that the others leave, by a further term of the objective:
+    /// Trains dead units to reconstruct the residual of the others, by an additional term of the objective:
     ///
     /// ```text
     /// A = α/m Σᵢ ½‖êᵢ − eᵢ‖²,     Ê = D_𝒟 TopK(W_𝒟ᵀ X + b_𝒟)
@@ -67,12 +67,12 @@ impl DeadUnits {
     ///
     /// `E = X − X̂` is the residual, through which no gradient flows; 𝒟 are the dead units. `TopK`
     /// keeps the `units` largest positive pre-activations of each sample, or all if there are fewer.
-    /// The decoder's bias is no part of `Ê`. This is the `AuxK` loss of Gao et al. 2024, *Scaling and
-    /// Evaluating Sparse Autoencoders*.
+    /// `Ê` excludes the decoder bias. This is the `AuxK` loss of Gao et al. 2024, *Scaling and Evaluating
+    /// Sparse Autoencoders*.
     ///
-    /// `units` ≥ 1: there about half the input size. `weight` α ≥ 0: there 1/32. A has the scale of the
-    /// reconstruction loss, as in their formula. Their code divides each by a variance of its own.
-    /// [`Loss::auxiliary`] reports A.
+    /// `units` must be at least 1; the paper uses about half the input size. `weight` α must be at least
+    /// 0; the paper uses 1/32. A has the scale of the reconstruction loss, as in the formula of the paper.
+    /// Its code divides both by different variances. [`Loss::auxiliary`] reports A.
     ///
     /// The model needs one hidden layer of units that can be 0, an [`Activation::Identity`] output,
     /// and [`ReconstructionLoss::SquaredError`].
@@ -83,7 +83,7 @@ impl DeadUnits {
         self
     }
 
-    /// Replaces dead units after every `epochs` epochs of a fit, ≥ 1, except the last.
+    /// Resamples dead units after every `epochs` epochs of a fit, ≥ 1, except after the last epoch.
     ///
     /// Each dead unit gets a sample, drawn with a probability proportional to the square of its
     /// reconstruction error. The direction of the sample becomes the unit's decoder column and its
@@ -91,8 +91,8 @@ impl DeadUnits {
     /// becomes 0, and the optimizer forgets all of these parameters (Bricken et al. 2023, *Towards
     /// Monosemanticity*, *Neuron Resampling*).
     ///
-    /// The model needs one hidden layer of [`Activation::Relu`]: units that compete would never win
-    /// with columns this small. Streams have no epochs, and no resampling.
+    /// The model needs one hidden layer of [`Activation::Relu`]: competing units would never win with
+    /// columns this small. Streams have no epochs and therefore no resampling.
     pub const fn resampled(mut self, epochs: usize) -> Self {
         self.resampled = Some(epochs);
         self
@@ -109,7 +109,7 @@ impl DeadUnits {
             .is_some_and(|every| epoch > 0 && epoch.is_multiple_of(every))
     }
 
-    /// α and k of the auxiliary loss, if α is above 0.
+    /// Returns α and k of the auxiliary loss, if α is above 0.
     pub(super) fn auxiliary_loss<T: Real>(&self) -> Option<(T, usize)> {
         self.auxiliary
             .map(|(units, weight)| (T::of(weight), units))

@@ -1,9 +1,10 @@
 //! Training by several processes.
 //!
-//! All processes take the same steps, because each decision rests on a sum over all of them: whatever
-//! follows from the samples, files, or observer of one process is summed up first. A process that
-//! cannot continue sends NaN in place of the number of its samples, which every step and every
-//! validation asks for first. No process waits for it.
+//! All processes take the same steps, because every decision depends on a sum over all of them. A
+//! decision about the samples, files, or observer of one process is summed before it takes effect.
+//!
+//! Every step and every validation first sums the numbers of samples. A process that cannot continue
+//! sends NaN in place of its number, so that no process waits for it.
 
 pub(crate) mod all_reduce;
 mod fingerprint;

@@ -1,4 +1,4 @@
-//! What every training has: an optimizer, settings, random numbers, and a count of steps.
+//! The engine of every training: an optimizer, settings, random numbers, and a count of steps.
 
 use rand::SeedableRng;
 use rand::rngs::Xoshiro256PlusPlus;
@@ -11,12 +11,12 @@ use crate::error::Error;
 use crate::linalg::{self, Threads, reserve};
 use crate::optimizer::{Optimizer, Step};
 
-/// What every training has, whatever model it trains.
+/// The state that every training has, whatever model it trains.
 #[derive(Debug)]
 pub(crate) struct Engine<T> {
     pub(crate) optimizer: Box<dyn Optimizer<T>>,
     pub(crate) settings: Settings,
-    /// The most threads. Unset: all of rayon's current pool.
+    /// The maximum number of threads. Unset: all of rayon's current pool.
     pub(crate) threads: Option<usize>,
     pub(crate) rng: Xoshiro256PlusPlus,
     /// The number of parameters that the optimizer is prepared for.
@@ -37,12 +37,12 @@ impl<T: Real> Engine<T> {
         }
     }
 
-    /// The random numbers at the start of a fit.
+    /// Returns the random number generator at the start of a fit.
     pub(crate) fn seeded(&self) -> Xoshiro256PlusPlus {
         Xoshiro256PlusPlus::seed_from_u64(self.settings.seed)
     }
 
-    /// Refuses settings outside their ranges, and those that the optimizer cannot work with.
+    /// Refuses settings outside their ranges, and settings that the optimizer does not support.
     pub(crate) fn check(&self) -> Result<(), Error> {
         self.settings.check(&*self.optimizer)
     }
@@ -73,7 +73,7 @@ impl<T: Real> Engine<T> {
         Ok((order, held_out))
     }
 
-    /// Returns the most samples of a step, of `samples` in all.
+    /// Returns the maximum number of samples per step, given `samples` in all.
     pub(crate) fn batch_size_of(&self, samples: usize) -> Result<usize, Error> {
         self.settings.batch_size_of(samples, &*self.optimizer)
     }
@@ -86,7 +86,7 @@ impl<T: Real> Engine<T> {
         }
     }
 
-    /// Scales the learning rate as the schedule says after this fraction of the training.
+    /// Scales the learning rate by the schedule after this fraction of the training.
     pub(crate) fn follow_schedule(&mut self, fraction: f64) -> Result<(), Error> {
         self.settings.schedule.map_or(Ok(()), |schedule| {
             let factor = T::of(schedule.factor(fraction));
@@ -94,7 +94,7 @@ impl<T: Real> Engine<T> {
         })
     }
 
-    /// Resets the optimizer for a model with `parameters` parameters, the first `learned` of which learn.
+    /// Resets the optimizer for a model with `parameters` parameters. It trains the first `learned`.
     pub(crate) fn prepare(&mut self, parameters: usize, learned: usize) {
         self.optimizer.reset(learned);
         self.prepared = Some(parameters);
@@ -144,7 +144,7 @@ impl<T: Real> Engine<T> {
         let accepted = known.find(|(total, _)| *total == loss);
         let terms = match accepted.or(evaluated[0].as_ref()) {
             Some(&(_, terms)) => terms,
-            // L-BFGS at an optimum remembers the loss without an evaluation.
+            // At an optimum, L-BFGS returns the stored loss without an evaluation.
             None => evaluate(theta, None),
         };
         Ok((terms, converged))
@@ -154,7 +154,7 @@ impl<T: Real> Engine<T> {
 /// Shrinks `gradient` to a norm of at most `clip`. Returns `false` if it is not finite.
 fn bound<T: Real>(gradient: &mut [T], clip: Option<T>, threads: Threads) -> bool {
     let norm = linalg::norm_squared(gradient, threads).sqrt();
-    // The square of a large finite entry may overflow: only then look at the entries.
+    // The square of a large finite entry may overflow. The entries are checked only then.
     if !norm.is_finite() && !linalg::all_finite(gradient) {
         return false;
     }

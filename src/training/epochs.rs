@@ -14,10 +14,10 @@ use crate::objective::Loss;
 pub(crate) trait Terms<T: Real>: Copy + Send {
     fn zero() -> Self;
 
-    /// The objective: the sum of the terms.
+    /// Returns the objective: the sum of the terms.
     fn total(&self) -> T;
 
-    /// Every term plus `share` times that of `other`.
+    /// Returns each term plus `share` times that of `other`.
     fn plus(self, other: Self, share: T) -> Self;
 }
 
@@ -40,12 +40,12 @@ impl<T: Real> Terms<T> for Loss<T> {
     }
 }
 
-/// A place in the training.
+/// A position in the training.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Place {
     /// Counted from 1.
     pub(crate) epoch: usize,
-    /// The fraction of all steps that lies before. `None` for a stream of unknown length.
+    /// The fraction of all steps already taken. `None` for a stream of unknown length.
     pub(crate) fraction: Option<f64>,
 }
 
@@ -55,11 +55,11 @@ pub(crate) struct Taken<L> {
     pub(crate) loss: L,
     /// Whether the optimizer has converged.
     pub(crate) converged: bool,
-    /// The samples of all processes.
+    /// The number of samples of all processes.
     pub(crate) samples: usize,
 }
 
-/// A model, its samples, and its observer: what the loop trains.
+/// A model with its samples and its observer, trained by the loop.
 pub(crate) trait Learner<T: Real> {
     type Loss: Terms<T>;
 
@@ -74,7 +74,7 @@ pub(crate) trait Learner<T: Real> {
     /// Returns the loss on the samples held out, if there are any.
     fn validate(&mut self) -> Result<Option<Self::Loss>, Error>;
 
-    /// Shows an epoch to the observer. Returns whether the training stops here.
+    /// Passes an epoch to the observer. Returns whether the training stops here.
     fn observe(
         &mut self,
         settings: &Settings,
@@ -83,10 +83,10 @@ pub(crate) trait Learner<T: Real> {
         validation: Option<Self::Loss>,
     ) -> Result<bool, Error>;
 
-    /// The parameters.
+    /// Returns the parameters.
     fn theta(&self) -> &[T];
 
-    /// The same, to be replaced.
+    /// Returns the parameters, to be replaced.
     fn theta_mut(&mut self) -> &mut [T];
 
     /// Prepares an epoch on samples in this order.
@@ -99,7 +99,7 @@ pub(crate) trait Learner<T: Real> {
         Ok(())
     }
 
-    /// Passes on the outcome of something that precedes a step, and tells other processes of an error.
+    /// Returns `done`, the result of preparing a step. Reports an error to the other processes.
     fn or_give_up(&self, done: Result<(), Error>) -> Result<(), Error> {
         done
     }
@@ -115,8 +115,8 @@ pub(crate) trait Learner<T: Real> {
     }
 }
 
-/// Trains from `progress` to the end. The model then has the parameters of the best epoch if there
-/// is patience, also after an error, unless the fit is paused.
+/// Trains from `progress` to the end. With patience, the model then has the parameters of the best
+/// epoch, even after an error, unless the fit is paused.
 pub(crate) fn run<T: Real, L: Learner<T>>(
     engine: &mut Engine<T>,
     learner: &mut L,
@@ -130,7 +130,7 @@ pub(crate) fn run<T: Real, L: Learner<T>>(
     stop
 }
 
-/// [`run`], after which the model has the parameters of the last epoch.
+/// Trains as [`run`] does, but leaves the parameters of the last epoch.
 fn run_to_last<T: Real, L: Learner<T>>(
     engine: &mut Engine<T>,
     learner: &mut L,

@@ -16,8 +16,8 @@ impl<T: Real> Trainer<T> {
     /// Fits `model` to [`Samples`]: a matrix or a view, input size × samples, a file, or a source of
     /// your own.
     ///
-    /// The same samples give the same bits, wherever they are stored. Of samples that are not in
-    /// memory, a fit holds one batch and those [held out](Self::validation_split).
+    /// The same samples give the same bits, wherever they are stored. For samples outside memory, a fit
+    /// holds only one batch and the samples [held out](Self::validation_split).
     ///
     /// # Errors
     ///
@@ -30,8 +30,9 @@ impl<T: Real> Trainer<T> {
         self.fit_with(model, samples, |_| ControlFlow::Continue(()))
     }
 
-    /// [`fit`](Self::fit) with an observer, which sees every [`Epoch`] and may stop the training:
-    /// for progress bars, own stopping rules, cancellation, snapshots.
+    /// Runs [`fit`](Self::fit) with an observer, which sees every [`Epoch`] and may stop the training.
+    ///
+    /// Use it for progress bars, stopping rules of your own, cancellation, and snapshots.
     ///
     /// # Errors
     ///
@@ -39,18 +40,18 @@ impl<T: Real> Trainer<T> {
     ///
     /// - As [`SparseAutoencoder::loss`] for samples in memory.
     /// - [`Error::InvalidParameter`] for a setting outside its range.
-    /// - [`Error::Incompatible`] for settings or samples that the optimizer or the model cannot work
-    ///   with, and for a validation split that leaves one side empty.
+    /// - [`Error::Incompatible`] for settings or samples that the optimizer or the model does not
+    ///   support, and for a validation split that leaves one side empty.
     ///
     /// These leave the last finite parameters, or with [`patience`](Self::patience) those of the best
     /// epoch:
     ///
     /// - [`Error::Diverged`] if a loss or its gradient is not finite.
     /// - I/O errors, and invalid samples found while reading them.
-    /// - [`Error::Incompatible`] if another of [several processes](Self::all_reduce) ends with an error,
-    ///   or differs from this one.
+    /// - [`Error::Incompatible`] if another of [several processes](Self::all_reduce) fails, or differs
+    ///   from this one.
     ///
-    /// [`Error::Io`] for a checkpoint that cannot be written leaves the parameters of the last step.
+    /// If a checkpoint cannot be written, [`Error::Io`] leaves the parameters of the last step.
     pub fn fit_with(
         &mut self,
         model: &mut SparseAutoencoder<T>,
@@ -60,7 +61,7 @@ impl<T: Real> Trainer<T> {
         self.fit_observed(model, &samples, &mut observer)
     }
 
-    /// [`fit_with`](Self::fit_with), compiled once for all samples and observers.
+    /// Implements [`fit_with`](Self::fit_with). Compiled once for all samples and observers.
     #[inline(never)]
     pub(crate) fn fit_observed(
         &mut self,
@@ -111,9 +112,9 @@ impl<T: Real> Trainer<T> {
     /// Takes one step on one batch, for streams and loops of your own. Returns the loss before the
     /// step.
     ///
-    /// The optimizer continues from the last step with a model of as many parameters;
-    /// [`reset`](Self::reset) makes it start again. Epochs, batch size, validation, and patience are
-    /// ignored. So are schedule and annealing, unless the number of [`steps`](Self::steps) is set.
+    /// The optimizer keeps its state from step to step while the number of parameters stays the same.
+    /// [`reset`](Self::reset) clears it. Epochs, batch size, validation, and patience are ignored, and so
+    /// are schedule and annealing unless [`steps`](Self::steps) is set.
     ///
     /// A [`ShuffleBuffer`](crate::ShuffleBuffer) makes batches of a stream.
     ///
@@ -129,7 +130,7 @@ impl<T: Real> Trainer<T> {
         self.fit_batch(model, batch.into())
     }
 
-    /// [`partial_fit`](Self::partial_fit), compiled once for each scalar.
+    /// Implements [`partial_fit`](Self::partial_fit). Compiled once for each scalar.
     #[inline(never)]
     pub(crate) fn fit_batch(
         &mut self,

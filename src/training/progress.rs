@@ -1,5 +1,4 @@
-//! The state of a fit between two steps, beside the model, the optimizer, and what a stream of
-//! batches has too.
+//! The position of a fit between two steps, and its report so far.
 
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::seq::SliceRandom;
@@ -13,25 +12,25 @@ use crate::{Error, Real};
 pub(crate) struct Progress<T, L> {
     /// The number of parameters of the model.
     pub(super) parameters: usize,
-    /// The samples to learn from, by index, as shuffled for the current epoch, or the last one.
+    /// The indices of the training samples, shuffled for the current or the last epoch.
     pub(super) order: Vec<usize>,
-    /// Their number in all processes.
+    /// The number of training samples of all processes.
     pub(super) samples: usize,
-    /// The batches of an epoch, and how many of them are done.
+    /// The number of batches of an epoch, and of those that are done.
     pub(super) batches: usize,
     pub(super) done: usize,
-    /// The mean loss of these, and whether the optimizer has converged.
+    /// The mean loss of the completed batches, and whether the optimizer has converged.
     pub(super) mean: L,
     pub(super) converged: bool,
-    /// Why nothing is left to be learned, whatever the number of epochs.
+    /// The reason why the fit is complete, whatever the number of epochs.
     pub(super) end: Option<StopReason>,
-    /// Whether the fit ended with an error between two steps, so that the next fit continues it.
+    /// Whether the fit ended between two steps with an error. The next fit then continues it.
     pub(super) paused: bool,
     pub(super) best: Best<T>,
-    /// Epochs that are done, and the one whose parameters the model has at the end.
+    /// The number of completed epochs, and the epoch whose parameters the model has at the end.
     pub(crate) epochs: usize,
     pub(crate) best_epoch: usize,
-    /// The loss of each, and the loss on the samples held out.
+    /// The loss of each epoch, and the loss on the samples held out.
     pub(crate) history: Vec<L>,
     pub(crate) validation: Vec<L>,
 }
@@ -56,7 +55,7 @@ impl<T: Real, L: Terms<T>> Progress<T, L> {
         }
     }
 
-    /// The epochs that the report has room for without growing.
+    /// Returns the number of epochs that the report holds without growing.
     pub(crate) fn expected(&self, settings: &Settings) -> usize {
         settings.epochs.min(1 << 16).saturating_sub(self.epochs)
     }
@@ -99,7 +98,7 @@ impl<T: Real, L: Terms<T>> Progress<T, L> {
                 });
             }
         }
-        // The order comes from a file, and need not be a permutation.
+        // The order comes from a file, and may not be a permutation.
         let sorted = |order: &[usize]| {
             let mut order = order.to_vec();
             order.sort_unstable();
@@ -122,20 +121,20 @@ impl<T: Real, L: Terms<T>> Progress<T, L> {
         self.converged = false;
     }
 
-    /// The samples of the next batch. Batches differ in size by at most one sample.
+    /// Returns the samples of the next batch. Batches differ in size by at most one sample.
     pub(super) fn batch(&self) -> &[usize] {
         let (b, n) = (self.done, self.order.len());
         &self.order[b * n / self.batches..(b + 1) * n / self.batches]
     }
 
-    /// The fraction of all steps that lies before the next batch.
+    /// Returns the fraction of all steps before the next batch.
     pub(super) fn fraction(&self, epochs: usize) -> f64 {
-        // In f64: a number of epochs that means "until the observer stops" may be huge.
+        // In f64, because a program whose observer stops the fit may set a huge number of epochs.
         let steps = |epochs| f64::of_count(epochs) * f64::of_count(self.batches);
         (steps(self.epochs) + f64::of_count(self.done)) / steps(epochs)
     }
 
-    /// Records the step on that batch.
+    /// Records the step on the next batch.
     pub(super) fn see_batch(&mut self, step: Taken<L>) {
         let share = T::of_count(step.samples) / T::of_count(self.samples);
         self.mean = self.mean.plus(step.loss, share);
@@ -166,7 +165,7 @@ impl<T: Real, L: Terms<T>> Progress<T, L> {
         }
     }
 
-    /// Why to stop here, unless the observer stops.
+    /// Returns the reason to stop here, apart from the observer.
     pub(super) fn stop(&self) -> StopReason {
         self.end.unwrap_or(StopReason::EpochLimit)
     }
@@ -200,7 +199,7 @@ impl<T: Real> Best<T> {
         }
     }
 
-    /// The parameters, if any have been kept.
+    /// Returns the parameters, if any were kept.
     pub(super) fn theta(&self) -> Option<&[T]> {
         self.loss.map(|_| &*self.theta)
     }

@@ -11,8 +11,8 @@ const PARALLEL_FROM: usize = 1 << 14;
 
 /// Reads the chosen samples into `batch`.
 ///
-/// Samples that are not in memory are checked here, and read by several threads, because most of the
-/// time goes to the operating system.
+/// Samples outside memory are checked here, and read by several threads, because the operating system
+/// takes most of the time.
 pub(super) fn read<T: Real>(
     model: &SparseAutoencoder<T>,
     samples: &dyn Samples<T>,

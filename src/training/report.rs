@@ -1,4 +1,4 @@
-//! The report of an epoch, and of a training.
+//! The reports of an epoch and of a fit.
 
 use super::{SetPointState, Warning};
 use crate::SparseAutoencoder;
@@ -32,7 +32,8 @@ pub enum StopReason {
     EpochLimit,
     /// The optimizer found no way to improve.
     Converged,
-    /// The loss did not improve for the epochs of [`Trainer::patience`](crate::Trainer::patience).
+    /// The loss did not improve for as many epochs as [`Trainer::patience`](crate::Trainer::patience)
+    /// allows.
     NoImprovement,
     /// The observer stopped it.
     Observer,
@@ -58,8 +59,8 @@ pub struct Report<T> {
     pub dead_units: Vec<usize>,
     /// The state of the controller, if [`Trainer::set_point`](crate::Trainer::set_point) is set.
     pub set_point: Option<SetPointState<T>>,
-    /// Why the model may be useless although training succeeded. Some of the samples are read again to
-    /// find out. Empty for [several processes](crate::AllReduce).
+    /// Reasons why the model may be useless although training succeeded. To find them, the fit reads some
+    /// samples again. Empty for [several processes](crate::AllReduce).
     #[cfg_attr(feature = "serde", serde(default = "Vec::new"))]
     pub warnings: Vec<Warning>,
 }

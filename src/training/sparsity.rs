@@ -1,8 +1,7 @@
 //! Sparsity that changes over a training: annealing on a schedule, and a controller that reaches a
 //! set point.
 //!
-//! Both give a step values to use in place of those that the model was built with. The model keeps
-//! its own.
+//! Both replace the model's values for a step. The model keeps its own values.
 
 mod annealing;
 mod set_point;
@@ -14,7 +13,8 @@ use super::Settings;
 use crate::Real;
 use crate::objective::{Now, Objective};
 
-/// The values of a step after this `fraction` of the training. `None`: nothing is annealed.
+/// Returns the values of a step after this `fraction` of the training. Without a fraction, nothing is
+/// annealed.
 pub(super) fn now<T: Real>(
     settings: &Settings,
     fraction: Option<f64>,

@@ -16,7 +16,7 @@ use crate::model::Layout;
 use crate::objective::{Batch, Loss, Now, Pass, Workspace, after_step};
 use crate::{Real, SparseAutoencoder};
 
-/// What lives from step to step, beside the model and the optimizer.
+/// The state between steps, apart from the model and the optimizer.
 #[derive(Debug)]
 pub(super) struct State<T> {
     pub(super) workspace: Workspace<T>,
@@ -43,7 +43,7 @@ impl<T: Real> Default for State<T> {
 }
 
 impl<T: Real> State<T> {
-    /// Begins the training of another model.
+    /// Starts the training of another model.
     pub(super) fn reset(&mut self) {
         self.idle = Idle::default();
         self.controller = Controller::default();
@@ -65,7 +65,7 @@ impl<T: Real> State<T> {
     }
 }
 
-/// What takes steps: a model, and the state of its training.
+/// A model and the state of its training, which together take steps.
 #[derive(Debug)]
 pub(super) struct Stepper<'a, T> {
     pub(super) model: &'a mut SparseAutoencoder<T>,
@@ -130,7 +130,7 @@ impl<T: Real> Stepper<'_, T> {
         Some(buffer)
     }
 
-    /// Moves the parameters that learn. Returns the loss, and whether the optimizer has converged.
+    /// Takes a step of the optimizer. Returns the loss, and whether the optimizer has converged.
     fn minimize(
         &mut self,
         engine: &mut Engine<T>,
@@ -156,7 +156,7 @@ impl<T: Real> Stepper<'_, T> {
         })
     }
 
-    /// Counts for how long units have been inactive, in the samples of all processes.
+    /// Counts how long units have been inactive, over the samples of all processes.
     fn count_idle(
         &mut self,
         settings: &Settings,
@@ -186,7 +186,7 @@ impl<T: Real> Stepper<'_, T> {
         idle.see(samples, dead_units, |j| activity[j] > T::zero());
     }
 
-    /// Moves the parameters that do not learn.
+    /// Updates the parameters that the optimizer does not train.
     fn move_thresholds(&mut self) {
         let (objective, parameters) = self.model.objective_and_parameters();
         let (layout, theta) = parameters.layout_and_theta_mut();
@@ -220,10 +220,10 @@ impl<T: Real> Stepper<'_, T> {
     }
 }
 
-/// What the optimizer minimizes, on one batch.
+/// The objective on one batch, as the optimizer minimizes it.
 struct Evaluation<'a, T: Real> {
     batch: Batch<'a, T>,
-    /// The weight of the auxiliary loss, and its units per sample.
+    /// The weight of the auxiliary loss, and its active units per sample.
     auxiliary_loss: Option<(T, usize)>,
     unit_norm: bool,
     state: &'a mut State<T>,

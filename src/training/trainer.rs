@@ -19,11 +19,11 @@ use crate::{Corruption, Real, Schedule};
 /// | setter | default | range | meaning |
 /// |---|---|---|---|
 /// | [`epochs`](Self::epochs) | 100 | ≥ 1 | passes over the samples; iterations of a full-batch optimizer |
-/// | [`batch_size`](Self::batch_size) | 256; all for a full-batch optimizer | ≥ 1 | the most samples of a step |
-/// | [`seed`](Self::seed) | 0 | | of shuffling, validation split, and corruption |
+/// | [`batch_size`](Self::batch_size) | 256; all for a full-batch optimizer | ≥ 1 | maximum number of samples per step |
+/// | [`seed`](Self::seed) | 0 | | seed of shuffling, validation split, and corruption |
 /// | [`validation_split`](Self::validation_split) | 0 | [0, 1) | fraction of the samples held out |
 /// | [`patience`](Self::patience) | none | ≥ 1 | epochs without improvement before stopping |
-/// | [`schedule`](Self::schedule) | none | | of the learning rate |
+/// | [`schedule`](Self::schedule) | none | | schedule of the learning rate |
 /// | [`clip_gradient`](Self::clip_gradient) | none | > 0 | largest Euclidean norm of a gradient |
 /// | [`threads`](Self::threads) | rayon's pool | | never changes a bit of the result |
 ///
@@ -31,11 +31,11 @@ use crate::{Corruption, Real, Schedule};
 ///
 /// | setter | default | range | meaning |
 /// |---|---|---|---|
-/// | [`steps`](Self::steps) | unknown | ≥ 1 | of a training by [`partial_fit`](Self::partial_fit), for schedules |
+/// | [`steps`](Self::steps) | unknown | ≥ 1 | number of steps by [`partial_fit`](Self::partial_fit), for schedules |
 /// | [`unit_norm_decoder`](Self::unit_norm_decoder) | `false` | | columns of the decoder keep norm 1 |
 /// | [`sparsity_warm_up`](Self::sparsity_warm_up) | none | (0, 1] | fraction of the steps in which β rises |
 /// | [`anneal_k`](Self::anneal_k) | none | ≥ k; (0, 1] | first k, and fraction of the steps in which it falls |
-/// | [`set_point`](Self::set_point) | none | | the sparsity to reach, whatever β it takes |
+/// | [`set_point`](Self::set_point) | none | | sparsity to reach by adjusting β |
 /// | [`dead_units`](Self::dead_units) | not counted | | which units count as dead, and how they are revived |
 /// | [`corruption`](Self::corruption) | none | | noise of the input, for denoising |
 /// | [`all_reduce`](Self::all_reduce) | one process | | training by several processes |
@@ -47,9 +47,8 @@ use crate::{Corruption, Real, Schedule};
 /// Each epoch shuffles the samples by the seed. Batches of an epoch differ in size by at most one
 /// sample, so that no small remainder distorts a batch mean. [`fit`](Self::fit) checks the settings.
 ///
-/// `S` is what the trainer trains: [`Autoencoders`], or the layers of a
-/// [`SoftmaxClassifier`](crate::SoftmaxClassifier) as a
-/// [`ClassifierTrainer`](crate::ClassifierTrainer). It follows from the use of the trainer.
+/// `S` is the kind of model: [`Autoencoders`], or [`SoftmaxClassifier`](crate::SoftmaxClassifier)s for a
+/// [`ClassifierTrainer`](crate::ClassifierTrainer). The compiler infers it from the use of the trainer.
 ///
 /// ```
 /// use std::ops::ControlFlow;
@@ -74,7 +73,7 @@ pub struct Trainer<T, S = Autoencoders<T>> {
     pub(super) own: S,
 }
 
-/// What a [`Trainer`] of autoencoders holds beside the loop.
+/// The part of a [`Trainer`] that is specific to autoencoders.
 #[derive(Debug)]
 pub struct Autoencoders<T> {
     pub(super) state: State<T>,
@@ -84,7 +83,7 @@ pub struct Autoencoders<T> {
     pub(super) checkpoints: Checkpoints,
     /// Whether all processes are known to take the same steps.
     pub(super) agreed: bool,
-    /// A fit that stopped between two steps, which the next fit continues.
+    /// A fit that stopped between two steps. The next fit continues it.
     pub(super) paused: Option<Progress<T, Loss<T>>>,
 }
 
@@ -102,7 +101,7 @@ impl<T: Real> Default for Autoencoders<T> {
 }
 
 impl<T: Real, S: Default> Trainer<T, S> {
-    /// Makes a trainer that uses this optimizer.
+    /// Creates a trainer with this optimizer.
     pub fn new(optimizer: impl Optimizer<T> + 'static) -> Self {
         Self {
             engine: Engine::new(Box::new(optimizer), Settings::default()),
@@ -119,7 +118,7 @@ impl<T: Real, S> Trainer<T, S> {
         self
     }
 
-    /// Sets the most samples of a step. A full-batch optimizer refuses fewer than all samples.
+    /// Sets the maximum number of samples per step. A full-batch optimizer refuses fewer than all samples.
     pub fn batch_size(mut self, samples: usize) -> Self {
         self.engine.settings.batch_size = Some(samples);
         self
@@ -132,15 +131,15 @@ impl<T: Real, S> Trainer<T, S> {
         self
     }
 
-    /// Holds out this fraction of the samples, chosen by the seed, to measure the loss on. A fit copies
-    /// them into memory.
+    /// Holds out this fraction of the samples, chosen by the seed, to measure the validation loss. A fit
+    /// copies them into memory.
     pub fn validation_split(mut self, fraction: f64) -> Self {
         self.engine.settings.validation_split = fraction;
         self
     }
 
-    /// Stops after `epochs` epochs without a new lowest loss: on the samples held out if there are any,
-    /// else of the epoch.
+    /// Stops after `epochs` epochs without a new lowest loss: the validation loss if samples are held out,
+    /// else the loss of the epoch.
     ///
     /// The model then has the parameters of the best epoch, whatever stopped the training.
     pub fn patience(mut self, epochs: usize) -> Self {
@@ -182,7 +181,7 @@ impl<T: Real, S> Trainer<T, S> {
 }
 
 impl<T: Real> Trainer<T> {
-    /// Makes a trainer of autoencoders with these settings.
+    /// Creates a trainer of autoencoders with these settings.
     pub fn with_settings(optimizer: impl Optimizer<T> + 'static, settings: Settings) -> Self {
         Self {
             engine: Engine::new(Box::new(optimizer), settings),
@@ -190,7 +189,7 @@ impl<T: Real> Trainer<T> {
         }
     }
 
-    /// Sets the number of steps of a training by [`partial_fit`](Self::partial_fit), ≥ 1.
+    /// Sets the number of steps that [`partial_fit`](Self::partial_fit) will take, ≥ 1.
     ///
     /// The [schedule](Self::schedule), the [rise of the penalty](Self::sparsity_warm_up), and the [fall
     /// of k](Self::anneal_k) span this many steps and then hold. A [`fit`](Self::fit) computes the
@@ -200,37 +199,37 @@ impl<T: Real> Trainer<T> {
         self
     }
 
-    /// Scales every decoder column to norm 1 after each step, and removes from the gradient the part
-    /// along the column (Bricken et al. 2023, *Towards Monosemanticity*).
+    /// Scales every decoder column to norm 1 after each step, and removes the part of the gradient along
+    /// the column (Bricken et al. 2023, *Towards Monosemanticity*).
     ///
-    /// A decoder that is free to grow evades a penalty on the size of the activations. With tied weights
-    /// the encoder columns have norm 1 too.
+    /// Otherwise a growing decoder evades a penalty on the size of the activations. With tied weights the
+    /// encoder columns have norm 1 too.
     pub fn unit_norm_decoder(mut self, kept: bool) -> Self {
         self.engine.settings.unit_norm_decoder = kept;
         self
     }
 
-    /// Lets the penalty weight β rise linearly from 0 over this fraction of the steps, in (0, 1].
+    /// Raises the penalty weight β linearly from 0 over this fraction of the steps, in (0, 1].
     ///
-    /// A penalty that is strong from the start kills units before they have learned anything. A [set
+    /// A penalty that is strong from the start kills units before they learn anything. A [set
     /// point](Self::set_point) starts low by itself, and refuses a warm-up.
     pub fn sparsity_warm_up(mut self, fraction: f64) -> Self {
         self.engine.settings.sparsity_warm_up = Some(fraction);
         self
     }
 
-    /// Lets k fall linearly from `from` to that of the model, over this fraction of the steps, in
-    /// (0, 1], so that more units learn. Makhzani & Frey 2013, *k-Sparse Autoencoders*, use half of the
-    /// steps.
+    /// Lowers k linearly from `from` to the k of the model over this fraction of the steps, in (0, 1], so
+    /// that more units learn.
     ///
-    /// The innermost activation must be [`Activation::TopK`](crate::Activation::TopK) or
+    /// Makhzani & Frey 2013, *k-Sparse Autoencoders*, use half of the steps. The innermost activation must
+    /// be [`Activation::TopK`](crate::Activation::TopK) or
     /// [`Activation::BatchTopK`](crate::Activation::BatchTopK). `from` must be at least its k.
     pub fn anneal_k(mut self, from: usize, fraction: f64) -> Self {
         self.engine.settings.anneal_k = Some((from, fraction));
         self
     }
 
-    /// Moves the penalty weight β until the model has this sparsity. The model keeps its own weight: see
+    /// Adjusts the penalty weight β until the model has this sparsity. The model keeps its own weight: see
     /// [`SetPoint`].
     pub fn set_point(mut self, set_point: SetPoint) -> Self {
         self.engine.settings.set_point = Some(set_point);
@@ -251,10 +250,10 @@ impl<T: Real> Trainer<T> {
         self
     }
 
-    /// Trains one model by several processes, each with samples of its own. A step equals that of one
-    /// process with the batches of all, up to rounding.
+    /// Trains one model by several processes, each with its own samples. A step equals that of one process
+    /// with the batches of all, up to rounding.
     ///
-    /// Each process makes the same model and the same trainer, and calls the same methods in the same
+    /// Every process builds the same model and the same trainer, and calls the same methods in the same
     /// order. The numbers of samples may differ; settings and the number of batches may not. The mean
     /// activations ρ̂ are averaged over all samples before the penalty, losses and gradients after the
     /// backward pass. Models and reports therefore stay equal to the bit. The loss of an epoch is the
@@ -262,12 +261,12 @@ impl<T: Real> Trainer<T> {
     /// samples.
     ///
     /// All processes end together. An observer that stops the training stops it everywhere. An error in
-    /// one process, such as a sample that cannot be read, ends the training in all; the others return
-    /// [`Error::Incompatible`](crate::Error). So does a process whose model, settings, or position differ
-    /// from the others, before the first step.
+    /// one process, such as an unreadable sample, ends the training in all. The others return
+    /// [`Error::Incompatible`](crate::Error). If models, settings, or positions differ, the fit fails
+    /// before the first step.
     ///
-    /// Activations that select over a batch, which would be that of each process, and resampled dead
-    /// units refuse it.
+    /// Refused for activations that select over a batch, because each process has only its own batch, and
+    /// for resampling of dead units.
     pub fn all_reduce(mut self, all_reduce: impl AllReduce<T> + 'static) -> Self {
         self.own.processes = Processes::together(all_reduce);
         self

@@ -1,13 +1,13 @@
-//! The settings of a trainer, and the ranges that they must lie in.
+//! The settings of a trainer, and their ranges.
 
 use crate::error::{Error, require};
 use crate::optimizer::Optimizer;
 use crate::{Corruption, DeadUnits, Real, Schedule, SetPoint};
 
-/// The settings of a [`Trainer`](crate::Trainer): one value, which a file can hold.
+/// The settings of a [`Trainer`](crate::Trainer), as one value that a file can hold.
 ///
 /// Each field has a setter of the same name on the trainer, which documents it.
-/// [`Trainer::with_settings`](crate::Trainer::with_settings) makes a trainer of them. A fit checks
+/// [`Trainer::with_settings`](crate::Trainer::with_settings) creates a trainer from them. A fit checks
 /// their ranges.
 ///
 /// ```
@@ -28,13 +28,13 @@ use crate::{Corruption, DeadUnits, Real, Schedule, SetPoint};
 pub struct Settings {
     /// Passes over the samples, ≥ 1.
     pub epochs: usize,
-    /// The most samples of a step, ≥ 1. Unset: 256, or all samples for a full-batch optimizer.
+    /// The maximum number of samples per step, ≥ 1. Unset: 256, or all samples for a full-batch optimizer.
     pub batch_size: Option<usize>,
     /// The seed of shuffling, validation split, and corruption.
     pub seed: u64,
-    /// The fraction of the samples that is held out, in [0, 1).
+    /// The fraction of the samples held out, in [0, 1).
     pub validation_split: f64,
-    /// Epochs without improvement before a fit stops, ≥ 1.
+    /// The number of epochs without improvement before a fit stops, ≥ 1.
     pub patience: Option<usize>,
     /// The factor of the learning rate over the training.
     pub schedule: Option<Schedule>,
@@ -77,7 +77,7 @@ impl Default for Settings {
     }
 }
 
-/// Samples of a step, unless set.
+/// The default number of samples per step.
 const BATCH: usize = 256;
 
 impl Settings {
@@ -127,7 +127,7 @@ impl Settings {
         }
     }
 
-    /// The most samples of a step, of `samples` in all.
+    /// Returns the maximum number of samples per step, given `samples` in all.
     pub(super) fn batch_size_of<T: Real>(
         &self,
         samples: usize,

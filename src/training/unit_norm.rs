@@ -5,8 +5,8 @@
 //! dⱼ  ← dⱼ / ‖dⱼ‖                          after it
 //! ```
 //!
-//! The gradient loses the part along the column, so that an optimizer with a memory does not
-//! accumulate what normalization undoes (Bricken et al. 2023, *Towards Monosemanticity*).
+//! Projecting the gradient keeps optimizers with a memory from accumulating changes that normalization
+//! undoes (Bricken et al. 2023, *Towards Monosemanticity*).
 
 use crate::Real;
 use crate::linalg::{self, Scratch};

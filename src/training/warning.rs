@@ -1,4 +1,4 @@
-//! Warnings after a training that succeeded.
+//! Warnings after a successful training.
 
 use std::fmt;
 
@@ -6,17 +6,18 @@ use super::{Report, Trainer};
 use crate::objective::ReconstructionLoss;
 use crate::{Error, Real, Samples, SparseAutoencoder};
 
-/// Why a trained model may be useless although training reported no error. The text names the remedy.
+/// A reason why a trained model may be useless although training reported no error. The text names the
+/// remedy.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum Warning {
-    /// The reconstruction loss is within 1 % of that of the mean sample, or above it: the model has
-    /// collapsed, or has learned nothing yet.
+    /// The reconstruction loss is at least 99 % of that of the mean sample: the model has collapsed, or
+    /// has learned nothing yet.
     NoBetterThanMean {
-        /// The [reconstruction term](crate::Loss::reconstruction) of the loss, in the epoch that the
-        /// parameters come from.
+        /// The [reconstruction term](crate::Loss::reconstruction) of the loss, in the epoch whose
+        /// parameters the model has.
         loss: f64,
         /// The same term for a model that reconstructs every sample as the mean.
         loss_of_mean: f64,
@@ -35,14 +36,13 @@ impl fmt::Display for Warning {
     }
 }
 
-/// The most entries that are read, which takes about a millisecond.
+/// The maximum number of entries to read, which takes about a millisecond.
 const ENTRIES: usize = 1 << 20;
-/// Samples read together.
+/// The number of samples read together.
 const TOGETHER: usize = 64;
 
 impl<T: Real> Trainer<T> {
-    /// Returns the warnings of a fit, which one process alone can give. A source that cannot be read
-    /// again gives none.
+    /// Returns the warnings of a fit by a single process. Empty if the source cannot be read again.
     pub(super) fn warnings(
         &self,
         model: &SparseAutoencoder<T>,
@@ -57,7 +57,7 @@ impl<T: Real> Trainer<T> {
         let Ok(each) = loss_of_mean(samples, model.reconstruction()) else {
             return Vec::new();
         };
-        // The loss sums over the prefixes.
+        // The loss sums over the Matryoshka prefixes.
         let loss_of_mean = each * f64::of_count(model.matryoshka().len() + 1);
         let loss = last.reconstruction.to_f64();
         let warns = loss_of_mean > 0.0 && loss > 0.99 * loss_of_mean;

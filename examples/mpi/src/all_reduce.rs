@@ -12,7 +12,7 @@ use sparse_autoencoder::AllReduce;
 /// The sum over all processes of a communicator.
 #[derive(Debug, Default)]
 pub struct World {
-    /// What the calls so far have cost.
+    /// The cost of the calls so far.
     spent: Mutex<Duration>,
     bytes: AtomicU64,
     received: Mutex<Vec<f32>>,
@@ -23,7 +23,7 @@ impl World {
         Self::default()
     }
 
-    /// Bytes that this process has given to sums, and how long they took.
+    /// Returns the bytes that this process has passed to sums, and their time.
     pub fn cost(&self) -> (u64, Duration) {
         let spent = self.spent.lock().map_or(Duration::ZERO, |spent| *spent);
         (self.bytes.load(Ordering::Relaxed), spent)
@@ -38,7 +38,7 @@ impl AllReduce<f32> for World {
             return;
         };
         received.resize(values.len(), 0.0);
-        // All ranks get the same bits: MPI advises it, and Open MPI and MPICH do it for the same
+        // All ranks get the same bits: MPI recommends it, and Open MPI and MPICH do it for the same
         // number of values and of processes.
         SimpleCommunicator::world().all_reduce_into(
             values,

@@ -1,11 +1,11 @@
-//! Trains a sparse autoencoder of patches of photographs by several processes, and says what it brings.
+//! Trains a sparse autoencoder on patches of photographs by several processes, and measures the speed-up.
 //!
 //! ```sh
 //! cargo build --release && mpirun -n 2 target/release/sparse-autoencoder-mpi
 //! ```
 //!
-//! Every process has its share of the samples, and takes the step of all of them. The first one then trains
-//! alone, with all samples, and compares: the parameters, and the time.
+//! Every process has its share of the samples, and all take the same steps. The first process then trains
+//! alone with all samples, and compares the parameters and the time.
 
 mod all_reduce;
 
@@ -23,11 +23,11 @@ use sparse_autoencoder::{Adam, KlDivergence, SparseAutoencoder, Trainer};
 const PATCH: usize = 16;
 const HIDDEN: usize = 512;
 const PATCHES: usize = 8192;
-/// Of all processes together.
+/// The samples in a batch of all processes.
 const BATCH: usize = 2048;
 
 fn main() -> Result<(), Box<dyn Error>> {
-    // Sums are asked for from threads of the trainer's, by one at a time.
+    // The trainer calls for sums from any of its threads, one at a time.
     let (universe, threading) =
         mpi::initialize_with_threading(Threading::Serialized).ok_or("MPI is running already")?;
     if threading < Threading::Serialized {
@@ -47,7 +47,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     world.barrier();
     let start = Instant::now();
     let mut together = model()?;
-    // Sample i of every batch belongs to process i mod count, so that it is the batch of one process.
+    // Sample i of every batch belongs to process i mod count. Together they form the batch of one process.
     let own = |first: usize| {
         let columns: Vec<usize> = (first..first + BATCH).skip(rank).step_by(count).collect();
         samples.select_columns(&columns)
@@ -93,9 +93,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Sums in another order differ by some 1e-7 of their size, and Adam, which divides by the root of the
-/// squares, makes of it at most that part of its rate, 1e-3, times the steps, where gradients are far from 0;
-/// where they are near it, more. A tenth of a single step is far below what a wrong gradient does.
+/// Sums in another order differ by about 1e-7 of their size. Where gradients are far from 0, Adam turns this
+/// into at most 1e-7 of its rate, 1e-3, per step; where they are near 0, into more. A tenth of a single step
+/// is far below the effect of a wrong gradient.
 const TOLERANCE: f32 = 1e-4;
 
 fn model() -> Result<SparseAutoencoder<f32>, sparse_autoencoder::Error> {
@@ -108,7 +108,7 @@ fn model() -> Result<SparseAutoencoder<f32>, sparse_autoencoder::Error> {
         .build()
 }
 
-/// With one thread, so that processes are compared with a process, and not with a pool.
+/// Returns a trainer with one thread, so that the comparison is not with a thread pool.
 fn trainer() -> Result<Trainer<f32>, sparse_autoencoder::Error> {
     Ok(Trainer::new(Adam::new(1e-3)?).threads(1))
 }
@@ -137,7 +137,7 @@ fn difference(a: &SparseAutoencoder<f32>, b: &SparseAutoencoder<f32>) -> f32 {
     pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
 }
 
-/// Patches of photographs between 0.1 and 0.9, the same in every process.
+/// Returns patches of photographs between 0.1 and 0.9, the same in every process.
 fn patches() -> Result<DMatrix<f32>, Box<dyn Error>> {
     let photographs = photographs::load()?;
     let patches = photographs::patches(&photographs, PATCH, PATCHES, 1)?;

@@ -39,7 +39,7 @@ struct Task {
 
 /// The size of a run.
 struct Budget {
-    /// Hidden units per input: of the comparison, and of the count of dead units.
+    /// Hidden units per input, in the comparison and in the count of dead units.
     width: usize,
     overcomplete: usize,
     active: &'static [usize],
@@ -47,7 +47,7 @@ struct Budget {
 }
 
 const BATCH: usize = 512;
-/// Of 1e-3 and 3e-3, the rate with the lower error after 150 steps, for all variants except Gated.
+/// The rate, of 1e-3 and 3e-3, with the lower error after 150 steps for all variants except Gated.
 const LEARNING_RATE: f64 = 3e-3;
 const FULL: Budget = Budget {
     width: 4,
@@ -146,8 +146,7 @@ fn setting(task: &Task, budget: &Budget, active: usize, seed: u64) -> Setting {
     }
 }
 
-/// The scores on the test samples, with the units that are dead in training, and the time that the
-/// training took.
+/// Returns the scores on the test samples, with the units dead in training, and the training time.
 fn fit_and_score(
     variant: Variant,
     setting: Setting,

@@ -49,7 +49,7 @@ type Result<T> = std::result::Result<T, Box<dyn Error>>;
 /// samples.
 ///
 /// Noise, steps, and epochs maximize the mean ROC AUC on other splits (seeds 100 to 104) of the same
-/// data: one choice for all data sets and both settings.
+/// data. All data sets and both settings share them.
 fn settings(training: &DMatrix<f32>, seed: u64) -> Result<(SparseAutoencoder<f32>, Trainer<f32>)> {
     let (features, samples) = training.shape();
     let model = SparseAutoencoder::builder()
@@ -249,7 +249,7 @@ fn draw_scores(
     chart::scores(path, title, [&of_class(false), &of_class(true)], threshold)
 }
 
-/// Reads a file of numbers and tells for each whether it differs from 0.
+/// Reads a file of numbers, and returns for each whether it differs from 0.
 fn flags(path: impl AsRef<Path>) -> Result<Vec<bool>> {
     let numbers = NpyFile::<f32>::open(path)?.to_matrix()?;
     Ok(numbers.iter().map(|&number| number != 0.0).collect())
@@ -304,7 +304,7 @@ fn split(
     }
 }
 
-/// SplitMix64 (Steele, Lea & Flood 2014), which the Python script implements, too.
+/// SplitMix64 (Steele, Lea & Flood 2014), as in the Python script.
 fn split_mix(mut state: u64) -> impl FnMut() -> u64 {
     move || {
         state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
@@ -451,8 +451,8 @@ fn share(flags: impl IntoIterator<Item = bool>) -> f64 {
     mean_and_deviation(&numbers).0
 }
 
-/// Draws, from the top: digits, the same with defects, their reconstructions, and the contribution
-/// of each pixel to the score.
+/// Draws, from the top: digits, the same digits with defects, their reconstructions, and the
+/// contribution of each pixel to the score.
 fn draw_reasons(
     detector: &AnomalyDetector<f32>,
     digits: &DMatrix<f32>,

@@ -9,8 +9,7 @@
 //! `FOLDER` holds the four files of MNIST, with or without `.gz`.
 //!
 //! Fits three autoencoders of the same size with the same budget: a plain one on clean digits, and one
-//! for each of two kinds of noise, which reconstructs clean digits from noisy ones. Prints, for unseen
-//! test digits:
+//! that restores clean digits for each of two kinds of noise. Prints, for unseen test digits:
 //!
 //! - the distance of noisy digits from clean ones, before and after restoring;
 //! - the accuracy of a linear probe (softmax regression) on the pixels and on the hidden activations of
@@ -186,8 +185,8 @@ fn name_of(noise: Corruption) -> String {
     }
 }
 
-/// Fits a denoising autoencoder if there is noise, else a plain one, and measures the seconds. They
-/// differ by the noise only: neither has a penalty or a weight decay.
+/// Fits a denoising autoencoder if there is noise, else a plain one, and measures the seconds. Only the
+/// noise differs: neither has a penalty or a weight decay.
 fn fit(
     task: &Task,
     settings: Settings,

@@ -1,5 +1,5 @@
-//! Measures what pretraining is worth with few labels. A network pretrained on all pictures without
-//! labels competes with the same network from random weights; both are fine-tuned with the same labels.
+//! Measures the benefit of pretraining with few labels. A network pretrained on all pictures without
+//! labels competes with the same network from random weights. Both are fine-tuned with the same labels.
 //!
 //! ```text
 //! cargo run --release -p experiments --bin few_labels                      # the digits of this repository
@@ -12,8 +12,8 @@
 //! pictures by the last 10,000 training pictures, which served to choose the settings.
 //!
 //! Two stacked winner-take-all autoencoders (Makhzani & Frey 2015) restore pictures with erased pixels
-//! (Vincent et al. 2010). They encode as plain ReLU layers do, and so form an ordinary network below a
-//! softmax. In both networks the softmax is fitted alone, then all layers together.
+//! (Vincent et al. 2010). They encode as plain ReLU layers do, and therefore form an ordinary network
+//! below a softmax. Both networks first fit the softmax alone, then all layers together.
 //!
 //! Writes `out/few_labels.svg`: accuracies over the number of labels.
 
@@ -46,7 +46,7 @@ struct Settings {
     epochs: usize,
     batch_size: usize,
     weight_decay: f64,
-    /// The number of labels, and the learning rates to fine-tune the two networks with.
+    /// The number of labels, and the learning rates for fine-tuning the two networks.
     labels: &'static [Labels],
 }
 

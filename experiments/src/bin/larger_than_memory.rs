@@ -1,4 +1,4 @@
-//! Trains on a file that need not fit into memory, and measures speed and memory.
+//! Trains on a file that may be larger than memory, and measures speed and memory.
 //!
 //! ```text
 //! cargo run --release -p experiments --bin larger_than_memory [FILE [compare]]

@@ -77,8 +77,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
 }
 
-/// Runs both experiments within a second on digits of 8 x 8 pixels. On digits this few and small,
-/// learned features beat the pixels only after fine-tuning.
+/// Runs both experiments within a second on digits of 8 x 8 pixels. With so little data, learned features
+/// beat the pixels only after fine-tuning.
 fn digits() -> Result<(), Box<dyn Error>> {
     let labeled = |digits: digits::Digits| Labeled::new(digits.samples, digits.labels);
     let (training, test) = digits::load()?.split(297, 1)?;

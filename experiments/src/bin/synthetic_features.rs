@@ -1,5 +1,5 @@
-//! Measures whether sparse autoencoders find the features that synthetic samples consist of: a small
-//! form of SynthSAEBench (Chanin & Garriga-Alonso 2026).
+//! Measures whether sparse autoencoders find the features of synthetic samples: a small form of
+//! SynthSAEBench (Chanin & Garriga-Alonso 2026).
 //!
 //! ```text
 //! cargo run --release -p experiments --bin synthetic_features -- [SEED...]
@@ -51,7 +51,7 @@ const STEPS: usize = 4000;
 const CHECKPOINTS: usize = 8;
 const TEST: usize = 20_000;
 
-/// Of 1e-3, 3e-3, and 1e-2, the rate with the lowest FVU for most variants.
+/// The rate, of 1e-3, 3e-3, and 1e-2, with the lowest FVU for most variants.
 const LEARNING_RATE: f64 = 3e-3;
 
 /// A variant in training.

@@ -13,7 +13,7 @@ use crate::training::progress::Progress;
 use crate::training::{Settings, Trainer};
 use crate::{Error, Real};
 
-/// Fits classifiers: a [`Trainer`] with the settings that a classifier has.
+/// Fits classifiers: a [`Trainer`] with the settings that apply to them.
 ///
 /// ```
 /// use sparse_autoencoder::nalgebra::DMatrix;

@@ -1,11 +1,11 @@
-//! Samples of another source, scaled as they are read.
+//! Samples of another source, scaled on reading.
 
 use super::{SAMPLES, Scaler};
 use crate::data::Samples;
 use crate::data::samples::check_read;
 use crate::{Error, Real, linalg};
 
-/// The samples of another source, scaled as they are read: see [`Scaler::apply_on_read`].
+/// The samples of another source, scaled on reading: see [`Scaler::apply_on_read`].
 #[derive(Debug, Clone)]
 pub struct ScaledSamples<'a, T, S> {
     pub(super) scaler: &'a Scaler<T>,

@@ -78,7 +78,7 @@ impl<T: Real> Scaler<T> {
         Ok(scaled)
     }
 
-    /// Scales the samples of any source as they are read, with the bits of [`apply`](Self::apply).
+    /// Scales the samples of any source on reading, with the bits of [`apply`](Self::apply).
     ///
     /// Use it to train on a file that does not fit into memory. Reading NaN or infinities is
     /// [`Error::NonFinite`].

@@ -1,4 +1,4 @@
-//! What published files call the units of this crate: one row for each activation.
+//! Names of activations and their tensors in published files: one row for each activation.
 
 use std::mem::discriminant;
 
@@ -6,7 +6,7 @@ use super::without_effect::Project;
 use crate::Activation;
 use crate::files::safetensors::Part;
 
-/// An activation, made from a k, and its names in the files of each project that has it.
+/// An activation, built from a k, and its names in the files of each project that has it.
 type Row = (fn(usize) -> Activation, &'static [Names]);
 
 const ROWS: &[Row] = &[
@@ -83,13 +83,13 @@ pub(super) struct Names {
     blocks: &'static [Source<'static>],
 }
 
-/// Where the parameters of a block are in a file.
+/// The source of a block's parameters.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Source<'a> {
     PerUnit(&'a str),
     /// `exp` of the tensor.
     LogPerUnit(&'a str),
-    /// One threshold for all units. Below 0 it is not set.
+    /// One threshold for all units. A negative one is not set.
     Common(&'a str),
     Constant(f64),
 }
@@ -100,7 +100,7 @@ pub(super) struct PublishedUnits<'a> {
     pub(super) activation: Activation,
     /// The tensor of b.
     pub(super) bias: &'a str,
-    /// One for each block of the activation, in their order.
+    /// One source for each block of the activation, in their order.
     pub(super) blocks: Vec<Source<'a>>,
 }
 
@@ -138,14 +138,15 @@ impl Names {
         Self { blocks, ..self }
     }
 
-    /// The names of an activation in the files of a project.
+    /// Returns the names of an activation in the files of a project.
     pub(super) fn find(project: Project, activation: Activation) -> Option<&'static Self> {
         let rows = ROWS.iter().filter(|(of, _)| is_same(of(1), activation));
         rows.flat_map(|(_, names)| *names)
             .find(|names| names.project == project)
     }
 
-    /// The units that a project calls `name`, if this crate has them. `k` is asked for where they have one.
+    /// Returns the units that a project calls `name`, if this crate has them. Calls `k` only for units that
+    /// have one.
     pub(super) fn read<E>(
         project: Project,
         name: &str,
@@ -165,7 +166,7 @@ impl Names {
         }))
     }
 
-    /// The tensors of the blocks, which have one number for each unit.
+    /// Returns the tensors of the blocks, which have one number for each unit.
     pub(super) fn parts<'a, T: Clone>(
         &self,
         blocks: &'a [Vec<T>],
@@ -185,13 +186,13 @@ fn is_same(a: Activation, b: Activation) -> bool {
     discriminant(&a) == discriminant(&b)
 }
 
-/// The activation of which `encode` does the same, if some published file can have it.
+/// Returns the activation with the same `encode` that some published file can have.
 pub(super) fn published(activation: Activation, units: usize) -> Option<Activation> {
     let activation = match activation {
         Activation::TopProportion(_) => Activation::TopK(activation.kept(units)?),
-        // Training alone chooses winners.
+        // Winners are chosen in training only.
         Activation::WinnerTakeAll(_) => Activation::Relu,
-        // Of which all thresholds are the same.
+        // With the same threshold for all units.
         Activation::BatchTopK(_) => Activation::JumpRelu,
         other => other,
     };

@@ -1,5 +1,6 @@
-//! A published configuration, and an account of its keys. The loader asks for a key, the table of keys
-//! without effect lists it, or a note reports it.
+//! Published configurations, and which of their keys a loader used.
+//!
+//! Each key is asked for by the loader, listed as without effect, or reported in a note.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -29,7 +30,7 @@ impl Config {
         Ok(Self::new(Object::read(path)?, project))
     }
 
-    /// The configuration of a model that is published without one.
+    /// Returns an empty configuration, for a model published without one.
     pub(super) fn absent(path: &Path, project: Project) -> Self {
         Self::new(Object::empty(path), project)
     }
@@ -78,7 +79,7 @@ impl Config {
         self.object.count(key)
     }
 
-    /// Returns an object within this one, which shares the account.
+    /// Returns an object within this one, which shares the record of keys.
     pub(super) fn object(&self, key: &str) -> Result<Option<Self>, Error> {
         self.ask(key);
         Ok(self.object.object(key)?.map(|object| Self {

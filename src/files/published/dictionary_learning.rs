@@ -1,4 +1,4 @@
-//! [dictionary_learning](https://github.com/saprmarks/dictionary_learning): the state of a
+//! Files of [dictionary_learning](https://github.com/saprmarks/dictionary_learning): the state of a
 //! dictionary, published as the pickle `ae.pt` with `config.json`.
 //!
 //! Convert the pickle first:
@@ -9,7 +9,7 @@
 //! safetensors.torch.save_file(state, "ae.safetensors")
 //! ```
 //!
-//! | class | hidden activations | the encoder sees |
+//! | class | hidden activations | encoder input |
 //! |---|---|---|
 //! | [`AutoEncoder`](Dictionary::AutoEncoder) | `max(z, 0)` | `x − c` |
 //! | [`AutoEncoderNew`](Dictionary::AutoEncoderNew) | `max(z, 0)` | `x` |
@@ -18,8 +18,8 @@
 //! | [`BatchTopKSae`](Dictionary::BatchTopKSae), [`MatryoshkaBatchTopKSae`](Dictionary::MatryoshkaBatchTopKSae) | `max(z, 0)` where `z > threshold` | `x − c` |
 //! | [`JumpReluAutoEncoder`](Dictionary::JumpReluAutoEncoder) | `max(z, 0)` where `z > threshold` | `x` |
 //!
-//! The numbers are those of the state as it is; `from_pretrained` of `AutoEncoder` would bring the
-//! columns of the decoder to norm 1 besides.
+//! Parameters are loaded unchanged. `AutoEncoder.from_pretrained` also scales the decoder columns to
+//! norm 1.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -46,17 +46,17 @@ const WEIGHTS: &str = "ae.safetensors";
 pub enum Dictionary {
     /// ReLU units.
     AutoEncoder,
-    /// ReLU units, with the input as it is.
+    /// ReLU units, without a pre-encoder bias.
     AutoEncoderNew,
     /// Gated units.
     GatedAutoEncoder,
     /// The k largest units of a sample.
     AutoEncoderTopK,
-    /// Units above one threshold: the k largest on average.
+    /// Units above a common threshold, on average k per sample.
     BatchTopKSae,
-    /// The same, trained in nested groups.
+    /// As [`BatchTopKSae`](Self::BatchTopKSae), trained in nested groups.
     MatryoshkaBatchTopKSae,
-    /// Units above a threshold each.
+    /// Units with a threshold each.
     JumpReluAutoEncoder,
 }
 
@@ -71,7 +71,7 @@ impl Dictionary {
         Self::JumpReluAutoEncoder,
     ];
 
-    /// The name of the class.
+    /// Returns the name of the class.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -85,12 +85,12 @@ impl Dictionary {
         }
     }
 
-    /// The class of this name.
+    /// Returns the class of this name.
     fn named(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|class| class.name() == name)
     }
 
-    /// The class that does what a model of these units does, and its names.
+    /// Returns the class equivalent to a model with these units, and its names.
     fn of(hidden: Activation, centered: bool) -> Option<(Self, &'static Names)> {
         let names = Names::find(Project::DictionaryLearning, hidden)?;
         match Self::named(names.name)? {
@@ -100,13 +100,14 @@ impl Dictionary {
     }
 }
 
-/// Loads a state, given the file or its folder with `ae.safetensors`; `config.json` beside it says of
-/// which class it is.
+/// Loads a state, given `ae.safetensors` or its folder.
+///
+/// `config.json` in the same folder names the class. Without it, use [`load_as`].
 ///
 /// # Errors
 ///
-/// As [`load_as`]; [`Error::Io`] without `config.json`, [`Error::Unsupported`] for a class that is not
-/// a [`Dictionary`].
+/// As [`load_as`]; also [`Error::Io`] without `config.json`, and [`Error::Unsupported`] for a class that
+/// is not a [`Dictionary`].
 pub fn load<T: Real>(path: impl AsRef<Path>) -> Result<Loaded<T>, Error> {
     let path = weights(path.as_ref());
     let config = Config::read(&path.with_file_name(CONFIG), Project::DictionaryLearning)?;
@@ -119,15 +120,15 @@ pub fn load<T: Real>(path: impl AsRef<Path>) -> Result<Loaded<T>, Error> {
     load_with(&path, dictionary, &config, &trainer)
 }
 
-/// Loads a state of this class, given the file or its folder with `ae.safetensors`.
+/// Loads a state of this class, given `ae.safetensors` or its folder.
 ///
-/// The states of `AutoEncoderTopK` and `BatchTopKSAE` look alike: read as the first, k units of each
-/// sample are active, read as the second, those above the threshold.
+/// The states of `AutoEncoderTopK` and `BatchTopKSAE` look alike. As the first, k units of each sample
+/// are active; as the second, the units above the threshold.
 ///
 /// # Errors
 ///
-/// [`Error::Io`] if the file cannot be read, [`Error::Malformed`] if it is damaged or not the state of
-/// such a class, [`Error::Unsupported`] for a pickle.
+/// [`Error::Io`] if the file cannot be read, [`Error::Malformed`] if it is damaged or not a state of this
+/// class, [`Error::Unsupported`] for a pickle.
 pub fn load_as<T: Real>(
     path: impl AsRef<Path>,
     dictionary: Dictionary,
@@ -231,8 +232,8 @@ fn load_with<T: Real>(
     published.load(&mut tensors, config, notes)
 }
 
-/// Not part of any class, but published beside the state by some: the mean of the activations, which
-/// they subtract first.
+/// The mean of the samples. It belongs to no class, but some publish it with the state and subtract it
+/// from the samples first.
 const MEAN: &str = "act_mean";
 
 fn weights(path: &Path) -> PathBuf {
@@ -243,19 +244,21 @@ fn weights(path: &Path) -> PathBuf {
     }
 }
 
-/// Saves a model into a folder, which is made if there is none: `ae.safetensors` with the state of the
-/// class that does the same, and `config.json`, which names it. Returns the class.
+/// Saves a model to `ae.safetensors` and `config.json` in `folder`, and returns its class. Creates the
+/// folder if necessary.
 ///
-/// The library itself reads pickles only: convert the state by
-/// `torch.save(safetensors.torch.load_file("ae.safetensors"), "ae.pt")`, and give
-/// `normalize_decoder=False` to `from_pretrained`, where there is such an argument. A bias that the
-/// encoder of the class has no place for is folded into its others, so that `encode` returns the same,
-/// up to rounding. Tied weights are written twice.
+/// `ae.safetensors` holds the state of the equivalent class, which `config.json` names. The library
+/// itself reads only pickles. Convert the state by
+/// `torch.save(safetensors.torch.load_file("ae.safetensors"), "ae.pt")`. Pass `normalize_decoder=False`
+/// to `from_pretrained` where it has this argument.
+///
+/// A bias that the class lacks is folded into its other biases, so that `encode` returns the same, up to
+/// rounding. Tied weights are written twice.
 ///
 /// # Errors
 ///
 /// [`Error::Unsupported`] for several hidden layers, an output that is not linear, and hidden
-/// activations that the library has not; [`Error::Io`] if the files cannot be written.
+/// activations without an equivalent class; [`Error::Io`] if the files cannot be written.
 pub fn save<T: Real>(
     model: &SparseAutoencoder<T>,
     folder: impl AsRef<Path>,
@@ -332,7 +335,7 @@ pub fn save<T: Real>(
     Ok(dictionary)
 }
 
-/// The tensor `k`.
+/// Reads the tensor `k`.
 fn active_units<R: std::io::Read + std::io::Seek>(
     tensors: &mut Tensors<R>,
 ) -> Result<usize, Error> {

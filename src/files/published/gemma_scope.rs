@@ -1,15 +1,16 @@
-//! Gemma Scope (Lieberum et al. 2024, <https://arxiv.org/abs/2408.05147>), in `params.npz`, and
-//! Gemma Scope 2, in `params.safetensors` with an optional `config.json`.
+//! Files of Gemma Scope (Lieberum et al. 2024, <https://arxiv.org/abs/2408.05147>), `params.npz`, and of
+//! Gemma Scope 2, `params.safetensors` with an optional `config.json`.
 //!
 //! ```text
 //! h = max(z, 0) where z > threshold,   z = x W_enc + b_enc,   x̂ = h W_dec + b_dec
 //! ```
 //!
-//! `W_enc` is d × n, `W_dec` is n × d; the second generation writes `w_enc` and `w_dec`. The bias of
-//! the decoder is not subtracted from the input. The encoders of embeddings were trained on
-//! embeddings that had been multiplied with `√d`: so are the samples for `encode`. A transcoder
-//! without a skip connection is loaded too, if its output is as wide as its input; what
-//! `reconstruct` returns is then its prediction.
+//! `W_enc` is d × n, `W_dec` is n × d; the second generation writes `w_enc` and `w_dec`. The decoder
+//! bias is not subtracted from the input.
+//!
+//! Autoencoders of token embeddings were trained on embeddings multiplied by `√d`. Multiply samples by
+//! `√d` before `encode`. Transcoders load too if their input and output sizes are equal and they have
+//! no skip connection; `reconstruct` then returns the prediction.
 
 use std::fs;
 use std::path::Path;
@@ -31,7 +32,7 @@ use crate::{Activation, Error, Real, SparseAutoencoder};
 ///
 /// # Errors
 ///
-/// [`Error::Io`] if a file cannot be read, [`Error::Malformed`] if it is not what it should be,
+/// [`Error::Io`] if a file cannot be read, [`Error::Malformed`] if it is damaged or has another layout,
 /// [`Error::Unsupported`] for skip connections and architectures other than `jump_relu`.
 pub fn load<T: Real>(path: impl AsRef<Path>) -> Result<Loaded<T>, Error> {
     let mut path = path.as_ref().to_owned();
@@ -80,16 +81,15 @@ pub fn load<T: Real>(path: impl AsRef<Path>) -> Result<Loaded<T>, Error> {
     published.load(&mut tensors, &config, Vec::new())
 }
 
-/// Saves a model of units with thresholds, or of ReLU units, into a folder, which is made if there is
-/// none, as Gemma Scope has it: `params.npz`.
+/// Saves a model to `params.npz` in `folder`, as Gemma Scope does. Creates the folder if necessary.
 ///
-/// There the encoder sees `x`. Of a model with a pre-encoder bias, the bias of the encoder is written
-/// as `b − Wᵀc`, so that `encode` returns the same, up to rounding.
+/// The units need thresholds or ReLU. Gemma Scope has no pre-encoder bias: it is folded into the encoder
+/// bias, `b − Wᵀc`, so that `encode` returns the same, up to rounding.
 ///
 /// # Errors
 ///
-/// [`Error::Unsupported`] for several hidden layers, an output that is not linear, activations that
-/// Gemma Scope has not, and 4 GiB or more; [`Error::Io`] if the file cannot be written.
+/// [`Error::Unsupported`] for several hidden layers, an output that is not linear, other activations,
+/// and files of 4 GiB or more; [`Error::Io`] if the file cannot be written.
 pub fn save<T: Real>(model: &SparseAutoencoder<T>, folder: impl AsRef<Path>) -> Result<(), Error> {
     let folder = folder.as_ref();
     let path = folder.join("params.npz");
@@ -103,11 +103,12 @@ pub fn save<T: Real>(model: &SparseAutoencoder<T>, folder: impl AsRef<Path>) -> 
     Draft::write(&path, |out| npz::write(out, &parts))?.commit()
 }
 
-/// [`save`] as Gemma Scope 2 has it: `params.safetensors` and `config.json`.
+/// Saves a model to `params.safetensors` and `config.json` in `folder`, as Gemma Scope 2 does. Creates
+/// the folder if necessary.
 ///
 /// # Errors
 ///
-/// As [`save`], but for the size.
+/// As [`save`], without the limit of 4 GiB.
 pub fn save_second<T: Real>(
     model: &SparseAutoencoder<T>,
     folder: impl AsRef<Path>,

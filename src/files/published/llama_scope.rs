@@ -1,6 +1,6 @@
-//! Llama Scope (He et al. 2024, <https://arxiv.org/abs/2410.20526>), and what
-//! [its library](https://github.com/OpenMOSS/Language-Model-SAEs) has published since: a folder with a
-//! configuration and weights.
+//! Files of Llama Scope (He et al. 2024, <https://arxiv.org/abs/2410.20526>) and of later versions of
+//! [its library](https://github.com/OpenMOSS/Language-Model-SAEs): a folder with a configuration and
+//! weights.
 //!
 //! ```text
 //! z = s·W (x − a·c/r) + b,   h = max(z, 0) where z > θ,   x̂ = (D h + c) / r
@@ -13,26 +13,28 @@
 //! | W, b, D, c | `encoder.weight` n × d, `encoder.bias`, `decoder.weight` d × n, `decoder.bias` | the same, or `W_E` d × n, `b_E`, `W_D` n × d, `b_D` |
 //! | threshold t | `jump_relu_threshold`, of `z/s` | `exp(log_jumprelu_threshold)` of each unit, or `jump_relu_threshold`; of `z` |
 //! | θ | `s·t`; with `sparsity_include_decoder_norm`, `r·t/‖D_j‖` | `t`; with `sparsity_include_decoder_norm`, `t/‖D_j‖` |
-//! | a, `apply_decoder_bias_to_pre_encoder` | 1 if it is absent | 0 if it is absent |
-//! | `sparsity_include_decoder_norm` | false if it is absent | true if it is absent |
+//! | a, `apply_decoder_bias_to_pre_encoder` | 1 if absent | 0 if absent |
+//! | `sparsity_include_decoder_norm` | false if absent | true if absent |
 //!
-//! Weights are looked for in `sae_weights`, `checkpoints/pruned`, and `checkpoints/final`, in this order.
-//! Without `use_decoder_bias`, c is 0. The scales are `√d` by the average norm of the input and of the
-//! output with `norm_activation` `dataset-wise`; they are 1 with `inference`, where they are folded already.
-//! Here they are folded into the weights, so that samples are given as they are.
+//! The first of `sae_weights`, `checkpoints/pruned`, and `checkpoints/final` that exists is read. Without
+//! `use_decoder_bias`, c is 0.
 //!
-//! Hidden activations are `z`, in units of the scaled input. The first generation loads weights with
-//! columns of norm 1 where `sparsity_include_decoder_norm` is set:
-//! [`fold_decoder_norm`](SparseAutoencoder::fold_decoder_norm) does the same.
+//! If `norm_activation` is `dataset-wise`, s and r are `√d` divided by the average norm of the input and
+//! of the output. If it is `inference`, they are already folded into the weights, and are 1. Loading
+//! folds both into the weights, so that the model accepts raw samples.
+//!
+//! Hidden activations are `z`, in units of the scaled input. With `sparsity_include_decoder_norm`, the
+//! first generation of the library scales decoder columns to norm 1 when it loads weights. Call
+//! [`fold_decoder_norm`](SparseAutoencoder::fold_decoder_norm) for the same activations.
 //!
 //! | `act_fn` | hidden activations |
 //! |---|---|
 //! | `jumprelu` | [`JumpRelu`](Activation::JumpRelu) with a threshold for each unit |
 //! | `relu`, or absent | [`Relu`](Activation::Relu) |
-//! | `topk` | [`TopK`](Activation::TopK); `jumprelu` in the first generation if `jump_relu_threshold` is above 0. With `sparsity_include_decoder_norm`, the largest `z‖D_j‖`, which are then the hidden activations, with columns of norm 1 |
+//! | `topk` | [`TopK`](Activation::TopK); `jumprelu` in the first generation if `jump_relu_threshold` is above 0. With `sparsity_include_decoder_norm`, hidden activations are the k largest `z‖D_j‖`, and decoder columns have norm 1 |
 //!
-//! Refused by name: `batchtopk`, which needs a batch; `use_glu_encoder`; transcoders and other
-//! dictionaries; norms of each sample (`token-wise`) or batch (`batch-wise`).
+//! Refused: `batchtopk`, which needs a batch; `use_glu_encoder`; transcoders and other dictionaries;
+//! normalization per sample (`token-wise`) or per batch (`batch-wise`).
 
 use std::path::{Path, PathBuf};
 
@@ -51,7 +53,7 @@ use crate::{Activation, Error, Real, SparseAutoencoder};
 const CONFIG: &str = "hyperparams.json";
 const LATER_CONFIG: &str = "config.json";
 const WEIGHTS: &str = "checkpoints/final.safetensors";
-/// Where the library looks for weights, in its order.
+/// The places where the library looks for weights, in its order.
 const PLACES: [&str; 3] = [
     "sae_weights.safetensors",
     "checkpoints/pruned.safetensors",
@@ -62,12 +64,12 @@ const NORMS: &str = "dataset_average_activation_norm";
 const INCLUDE_NORM: &str = "sparsity_include_decoder_norm";
 const THRESHOLD: &str = "jump_relu_threshold";
 
-/// Loads the model in a folder, with `hyperparams.json` or `config.json`, and weights.
+/// Loads the model from a folder with `hyperparams.json` or `config.json`, and weights.
 ///
 /// # Errors
 ///
-/// [`Error::Io`] if a file cannot be read, [`Error::Malformed`] if it is not what it should be,
-/// [`Error::Unsupported`] for gated linear encoders, transcoders, norms of each sample or batch, and
+/// [`Error::Io`] if a file cannot be read, [`Error::Malformed`] if it is damaged or has another layout.
+/// [`Error::Unsupported`] for gated linear encoders, transcoders, normalization per sample or batch, and
 /// activations other than `jumprelu`, `relu`, and `topk`.
 pub fn load<T: Real>(folder: impl AsRef<Path>) -> Result<Loaded<T>, Error> {
     let folder = folder.as_ref();
@@ -86,7 +88,7 @@ pub fn load<T: Real>(folder: impl AsRef<Path>) -> Result<Loaded<T>, Error> {
     let has_bias = config.flag("use_decoder_bias")?.unwrap_or(true);
     let centered = config.flag("apply_decoder_bias_to_pre_encoder")?;
     let by_norm = config.flag(INCLUDE_NORM)?.unwrap_or(is_later);
-    // Needed by some activations only.
+    // Only some activations need these keys.
     for key in ["top_k", THRESHOLD, "expansion_factor"] {
         config.get(key);
     }
@@ -203,7 +205,7 @@ pub fn load<T: Real>(folder: impl AsRef<Path>) -> Result<Loaded<T>, Error> {
     published.load(&mut tensors, &config, notes)
 }
 
-/// The weights in a folder, where the library would find them.
+/// Returns the path of the weights in a folder, where the library would find them.
 fn weights(folder: &Path) -> Result<PathBuf, Error> {
     for place in PLACES {
         let path = folder.join(place);
@@ -239,7 +241,7 @@ struct Hooks<'a> {
 }
 
 impl<'a> Hooks<'a> {
-    /// Those of a configuration, which must be the same.
+    /// Reads the places from a configuration. They must be the same.
     fn of(config: &'a Config) -> Result<Self, Error> {
         let input = config.text("hook_point_in")?;
         let output = config.text("hook_point_out")?.or(input);
@@ -255,14 +257,14 @@ impl<'a> Hooks<'a> {
         }
     }
 
-    /// The tensors in which the later generation keeps the average norms of input and output.
+    /// Returns the tensors in which the later generation keeps the average norms of input and output.
     fn norm_tensors(&self) -> [String; 2] {
         let name = |hook: Option<&str>| format!("{NORMS}.{}", hook.unwrap_or_default());
         [name(self.input), name(self.output)]
     }
 }
 
-/// s and r.
+/// Returns s and r.
 fn scales<R: std::io::Read + std::io::Seek>(
     config: &Config,
     tensors: &mut Tensors<R>,
@@ -311,15 +313,16 @@ fn scales<R: std::io::Read + std::io::Seek>(
     Ok(scales)
 }
 
-/// Saves a model into a folder, which is made if there is none: of ReLU units, or of units that all have
-/// one threshold, as those of [`BatchTopK`](Activation::BatchTopK) have.
+/// Saves a model to a folder, in the first generation of the layout. Creates the folder if necessary.
 ///
-/// Samples are given as they are, so the average norm is written as `√d`, which makes `s = 1`.
+/// The model needs ReLU units, or one threshold for all units, as with
+/// [`BatchTopK`](Activation::BatchTopK). The average norm is written as `√d`, so that `s = 1` and raw
+/// samples stay raw.
 ///
 /// # Errors
 ///
 /// [`Error::Unsupported`] for several hidden layers, an output that is not linear, activations that
-/// Llama Scope has not, and thresholds that differ; [`Error::Io`] if the files cannot be written.
+/// Llama Scope lacks, and thresholds that differ; [`Error::Io`] if the files cannot be written.
 pub fn save<T: Real>(model: &SparseAutoencoder<T>, folder: impl AsRef<Path>) -> Result<(), Error> {
     let folder = folder.as_ref();
     let layer = OneLayer::of(model, folder, "Llama Scope")?;

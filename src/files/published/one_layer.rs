@@ -1,3 +1,5 @@
+//! Views models as published files need them: one hidden layer, linear output.
+
 use std::path::Path;
 
 use super::activations::published;
@@ -28,7 +30,7 @@ pub(super) struct OneLayer<'a, T> {
 }
 
 impl<'a, T: Real> OneLayer<'a, T> {
-    /// Views a model for the files of `project` at `path`.
+    /// Views a model, to be written as a file of `project` at `path`. Refuses models that do not fit.
     pub(super) fn of(
         model: &'a SparseAutoencoder<T>,
         path: &Path,
@@ -89,7 +91,7 @@ impl<'a, T: Real> OneLayer<'a, T> {
         if self.centered {
             return self.blocks.clone();
         }
-        // In f64, as the biases.
+        // In f64, like the biases.
         let wide = |values: &[T]| Vec::from_iter(values.iter().map(|value| value.to_f64()));
         let mut blocks: Vec<_> = self.blocks.iter().map(|block| wide(block)).collect();
         if let [first, second] = &mut blocks[..] {

@@ -1,24 +1,24 @@
-//! [SAELens](https://github.com/decoderesearch/SAELens): a folder with `cfg.json` and
+//! Files of [SAELens](https://github.com/decoderesearch/SAELens): a folder with `cfg.json` and
 //! `sae_weights.safetensors`.
 //!
 //! ```text
-//! z = (x − c) W_enc + b_enc         or  x W_enc + b_enc, if not apply_b_dec_to_input
+//! z = (x − c) W_enc + b_enc         x W_enc + b_enc unless apply_b_dec_to_input
 //! x̂ = h W_dec + c                   W_enc is d × n, W_dec is n × d
 //! ```
 //!
 //! | `architecture` | hidden activations `h` |
 //! |---|---|
 //! | `standard` | `max(z, 0)` |
-//! | `topk` | `max(z, 0)` on the `k` largest; with `rescale_acts_by_decoder_norm`, of `z‖W_dec,j‖`, which is what `encode` returns, and `decode` divides by the norms |
+//! | `topk` | `max(z, 0)` on the `k` largest; with `rescale_acts_by_decoder_norm`, `encode` uses `z‖W_dec,j‖` and `decode` divides by the norms |
 //! | `jumprelu` | `max(z, 0)` where `z > threshold` |
 //! | `gated` | `max(exp(r_mag) y + b_mag, 0)` where `y + b_gate > 0`, `y = (x − c) W_enc` |
-//! | `batchtopk`, `matryoshka_batchtopk` | checkpoints of training; for inference SAELens writes them as `jumprelu`, and so they are loaded |
+//! | `batchtopk`, `matryoshka_batchtopk` | training checkpoints, loaded as `jumprelu`, as SAELens writes them for inference |
 //!
-//! Both generations of `cfg.json` are read: the flat one before version 6, where `activation_fn_str`
-//! makes a `topk` of a `standard` architecture and `scaling_factor` multiplies the hidden activations
-//! in the decoder, and the one with `metadata`. Inputs of attention heads (`hook_z`) are columns with
-//! the heads one after the other.
-//!
+//! Both generations of `cfg.json` are read: the flat one before version 6, and the one with `metadata`.
+//! In the first, `activation_fn_str` can turn a `standard` architecture into `topk`, and
+//! `scaling_factor` multiplies the hidden activations in the decoder. Samples from attention heads
+//! (`hook_z`) have the entries of one head after the other.
+
 use std::path::Path;
 
 use serde_json::json;
@@ -38,13 +38,13 @@ const CONFIG: &str = "cfg.json";
 const WEIGHTS: &str = "sae_weights.safetensors";
 const BIAS: &str = "b_enc";
 
-/// Loads the model in a folder, with `cfg.json` and `sae_weights.safetensors`.
+/// Loads the model from `cfg.json` and `sae_weights.safetensors` in a folder.
 ///
 /// # Errors
 ///
-/// [`Error::Io`] if a file cannot be read, [`Error::Malformed`] if it is not what it should be,
-/// [`Error::Unsupported`] for other architectures, and for inputs that are normalized sample by
-/// sample (`layer_norm`, `constant_norm_rescale`).
+/// [`Error::Io`] if a file cannot be read, [`Error::Malformed`] if it is damaged or has another layout.
+/// [`Error::Unsupported`] for other architectures, and for normalization per sample (`layer_norm`,
+/// `constant_norm_rescale`).
 pub fn load<T: Real>(folder: impl AsRef<Path>) -> Result<Loaded<T>, Error> {
     let folder = folder.as_ref();
     let config = Config::read(&folder.join(CONFIG), Project::SaeLens)?;
@@ -98,7 +98,7 @@ pub fn load<T: Real>(folder: impl AsRef<Path>) -> Result<Loaded<T>, Error> {
     }
     let checkpoint = |conversion| Note::TrainingCheckpoint { conversion };
     let rescaled = config.flag("rescale_acts_by_decoder_norm")?;
-    // Only of `topk`: else it may be a fraction, which a threshold stands for.
+    // Read for `topk` only: elsewhere k may be a fraction, and the threshold replaces it.
     config.get("k");
     let k = || match k {
         Some(k) => Ok(k),
@@ -178,7 +178,7 @@ fn transformed(transformation: &str) -> Note {
     }
 }
 
-/// Whether the configuration is of a version before 6, as one without a version is.
+/// Whether the configuration has a version before 6, or none.
 fn is_legacy(config: &Config) -> Result<bool, Error> {
     let metadata = config.object("metadata")?;
     let inner = match &metadata {
@@ -193,12 +193,13 @@ fn is_legacy(config: &Config) -> Result<bool, Error> {
     Ok(major.unwrap_or(0) < 6)
 }
 
-/// Saves a model into a folder, which is made if there is none, as `SAE.load_from_disk` of SAELens 6
-/// reads it: `standard` for ReLU, `topk` for the activations that select within a sample, `jumprelu` for
-/// those with thresholds, `gated` for gated units.
+/// Saves a model to a folder that `SAE.load_from_disk` of SAELens 6 reads. Creates the folder if
+/// necessary.
 ///
-/// Tied weights are written twice. The objective has no place in these files; [`save`](crate::files::save) keeps
-/// it. [`save_with`] adds what SAELens wants to know of the network.
+/// The architecture is `standard` for ReLU, `topk` for activations that select within a sample,
+/// `jumprelu` for thresholds, and `gated` for gated units. Tied weights are written twice. These files
+/// do not hold the objective; [`files::save`](crate::files::save) does. [`save_with`] adds the origin of
+/// the samples.
 ///
 /// ```
 /// use sparse_autoencoder::{Activation, SparseAutoencoder, files::sae_lens};
@@ -219,13 +220,14 @@ fn is_legacy(config: &Config) -> Result<bool, Error> {
 /// # Errors
 ///
 /// [`Error::Unsupported`] for several hidden layers, an output that is not linear, or hidden
-/// activations that SAELens has not; [`Error::Io`] if the files cannot be written.
+/// activations that SAELens lacks; [`Error::Io`] if the files cannot be written.
 pub fn save<T: Real>(model: &SparseAutoencoder<T>, folder: impl AsRef<Path>) -> Result<(), Error> {
     save_with(model, folder, &[])
 }
 
-/// [`save`], with entries for the `metadata` of `cfg.json`: by `model_name` and `hook_name`, SAELens
-/// finds the place in the network whose activations the model encodes.
+/// Runs [`save`] with entries for the `metadata` of `cfg.json`.
+///
+/// `model_name` and `hook_name` tell SAELens which activations of a network the model encodes.
 ///
 /// ```no_run
 /// # use sparse_autoencoder::{Activation, SparseAutoencoder, files::sae_lens};
@@ -269,7 +271,7 @@ pub fn save_with<T: Real>(
     for (key, text) in metadata {
         config["metadata"][*key] = json!(text);
     }
-    // The generation of the layout, by which SAELens tells how to read it.
+    // The generation of the layout, which tells SAELens how to read it.
     config["metadata"]["sae_lens_version"] = json!("6.0.0");
     if let Some(k) = layer.activation.k() {
         config["k"] = json!(k);

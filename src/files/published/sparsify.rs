@@ -1,14 +1,13 @@
-//! [sparsify](https://github.com/EleutherAI/sparsify) of EleutherAI: a folder with `cfg.json` and
-//! `sae.safetensors`.
+//! Files of EleutherAI's [sparsify](https://github.com/EleutherAI/sparsify): a folder with `cfg.json`
+//! and `sae.safetensors`.
 //!
 //! ```text
 //! h = max(z, 0) on the k largest,   z = encoder.weight (x − c) + encoder.bias
-//! x̂ = h W_dec + c                   or  z = encoder.weight x + …, if transcode
+//! x̂ = h W_dec + c                   z = encoder.weight x + encoder.bias with transcode
 //! ```
 //!
-//! `encoder.weight` and `W_dec` are both n × d, `c` is `b_dec`. A coder that was trained to predict
-//! the output of a module (`transcode`) is loaded like the others: what `reconstruct` returns is then
-//! that prediction. One with a skip connection has no counterpart here.
+//! `encoder.weight` and `W_dec` are both n × d, `c` is `b_dec`. For a transcoder (`transcode`),
+//! `reconstruct` returns the predicted output of the module. Skip connections are refused.
 
 use std::path::Path;
 
@@ -27,13 +26,13 @@ use crate::{Activation, Error, Real, SparseAutoencoder};
 const CONFIG: &str = "cfg.json";
 const WEIGHTS: &str = "sae.safetensors";
 
-/// Loads the model in a folder, with `cfg.json` and `sae.safetensors`.
+/// Loads the model from `cfg.json` and `sae.safetensors` in a folder.
 ///
 /// # Errors
 ///
-/// [`Error::Io`] if a file cannot be read, [`Error::Malformed`] if it is not what it should be,
-/// [`Error::Unsupported`] for skip connections, for signed activations of older versions, and for
-/// activations other than `topk`.
+/// [`Error::Io`] if a file cannot be read, [`Error::Malformed`] if it is damaged or has another layout.
+/// [`Error::Unsupported`] for skip connections, signed activations of older versions, and activations
+/// other than `topk`.
 pub fn load<T: Real>(folder: impl AsRef<Path>) -> Result<Loaded<T>, Error> {
     let folder = folder.as_ref();
     let config = Config::read(&folder.join(CONFIG), Project::Sparsify)?;
@@ -64,7 +63,7 @@ pub fn load<T: Real>(folder: impl AsRef<Path>) -> Result<Loaded<T>, Error> {
     let input_size = config.required("d_in", config.count("d_in")?)?;
     config.get("expansion_factor");
     let hidden = match config.count("num_latents")?.unwrap_or(0) {
-        // It stands for a multiple of d_in.
+        // 0 stands for a multiple of d_in.
         0 => {
             let factor = config.count("expansion_factor")?.unwrap_or(32);
             ("expansion_factor × d_in", factor.saturating_mul(input_size))
@@ -89,17 +88,16 @@ pub fn load<T: Real>(folder: impl AsRef<Path>) -> Result<Loaded<T>, Error> {
     published.load(&mut tensors, &config, Vec::new())
 }
 
-/// Saves a model with a selecting activation into a folder, which is made if there is none, as
-/// `SparseCoder.load_from_disk` reads it.
+/// Saves a model to a folder that `SparseCoder.load_from_disk` reads. Creates the folder if necessary.
 ///
-/// There the encoder sees `x − c`. Of a model without a pre-encoder bias, the bias of the encoder is
-/// written as `b + Wᵀc`, so that `encode` returns the same, up to rounding. Tied weights are written
-/// twice.
+/// The activation must select within a sample. The encoder of sparsify sees `x − c`. Without a
+/// pre-encoder bias, the encoder bias is written as `b + Wᵀc`, so that `encode` returns the same, up to
+/// rounding. Tied weights are written twice.
 ///
 /// # Errors
 ///
 /// [`Error::Unsupported`] for several hidden layers, an output that is not linear, or hidden
-/// activations other than the selecting ones; [`Error::Io`] if the files cannot be written.
+/// activations that do not select within a sample; [`Error::Io`] if the files cannot be written.
 pub fn save<T: Real>(model: &SparseAutoencoder<T>, folder: impl AsRef<Path>) -> Result<(), Error> {
     let folder = folder.as_ref();
     let layer = OneLayer::of(model, folder, "sparsify")?;

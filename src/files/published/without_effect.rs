@@ -1,6 +1,6 @@
 //! The keys of published configurations that have no effect on a loaded model.
 
-/// A project whose layout is read.
+/// A project whose files can be loaded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Project {
     SaeLens,
@@ -10,11 +10,11 @@ pub(super) enum Project {
     DictionaryLearning,
 }
 
-/// The names of the objects that keys are in, each with a dot, and the keys.
+/// The path of an object, each name with a dot, and keys in it.
 type Keys = (&'static str, &'static [&'static str]);
 
-/// Keys that change nothing in what a loaded model returns: where samples came from, how the model was
-/// trained, where it is kept.
+/// Keys without effect on the results of a loaded model: the origin of samples, the settings of training,
+/// the place of the model.
 const WITHOUT_EFFECT: &[(Project, &[Keys])] = &[
     (
         Project::SaeLens,
@@ -22,7 +22,7 @@ const WITHOUT_EFFECT: &[(Project, &[Keys])] = &[
             ("", SAMPLES),
             ("", LENS_TRAINING),
             ("metadata.", SAMPLES),
-            // Of the model that was trained, before it was written as this one.
+            // These describe the trained model, before its conversion for inference.
             ("metadata.", &["training_architecture"]),
             ("metadata.training_architecture_details.", LENS_TRAINING),
             (
@@ -37,7 +37,7 @@ const WITHOUT_EFFECT: &[(Project, &[Keys])] = &[
     ),
     (
         Project::Sparsify,
-        // The norm of the decoder is one of training, and `multi_topk` is a loss.
+        // Decoder columns are normalized in training only, and `multi_topk` is a loss.
         &[("", &["normalize_decoder", "multi_topk"])],
     ),
     (
@@ -61,7 +61,7 @@ const WITHOUT_EFFECT: &[(Project, &[Keys])] = &[
     (
         Project::DictionaryLearning,
         &[
-            // Empty in some.
+            // Empty in some files.
             ("", &["buffer"]),
             ("trainer.", DICTIONARY_TRAINING),
             ("buffer.", BUFFER),
@@ -69,7 +69,7 @@ const WITHOUT_EFFECT: &[(Project, &[Keys])] = &[
     ),
 ];
 
-/// Where SAELens takes samples from.
+/// The origin of SAELens's samples.
 const SAMPLES: &[&str] = &[
     "context_size",
     "dataset_path",
@@ -97,7 +97,7 @@ const SAMPLES: &[&str] = &[
     "seqpos_slice",
 ];
 
-/// What loads the network in TransformerLens and transformers.
+/// Arguments that load the network in TransformerLens and transformers.
 const MODEL_ARGUMENTS: &[&str] = &[
     "attn_implementation",
     "center_unembed",

@@ -1,13 +1,13 @@
-//! The counters of a training, as a checkpoint stores them.
+//! The controller of a set point, as numbers in a checkpoint.
 
 use crate::Real;
 use crate::training::sparsity::Controller;
 
-/// Numbers that a controller is stored as.
+/// The length of a stored controller.
 pub(super) const OF_CONTROLLER: usize = 5;
 
 impl<T: Real> Controller<T> {
-    /// The numbers to store. `None` before the first step.
+    /// Returns the numbers to store, or `None` before the first step.
     pub(super) fn stored(&self) -> Option<[f64; OF_CONTROLLER]> {
         let (distance, log) = self.nearest?;
         let exhausted = f64::from(u8::from(self.exhausted));
@@ -20,7 +20,7 @@ impl<T: Real> Controller<T> {
         ])
     }
 
-    /// The controller with these numbers.
+    /// Restores the controller from these numbers.
     pub(super) fn restored(
         [weight, measured, distance, log, exhausted]: [f64; OF_CONTROLLER],
     ) -> Self {

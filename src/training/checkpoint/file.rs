@@ -35,12 +35,12 @@ pub(in crate::training) struct Checkpoints(Option<(PathBuf, Every)>);
 pub(super) const OPTIMIZER: &str = "optimizer.";
 
 impl<T: Real> Trainer<T> {
-    /// Writes the state of a [`fit`](Self::fit) to this file, every so often and at its end, so that
-    /// [`resume`](Self::resume) can continue it after an interruption.
+    /// Writes the state of a [`fit`](Self::fit) to this file, at regular intervals and at its end, so
+    /// that [`resume`](Self::resume) can continue it after an interruption.
     ///
-    /// The file holds the parameters, the state of the optimizer, the position, the random numbers, and
-    /// everything else that lives from step to step. A checkpoint replaces the one before in one atomic
-    /// step, once it is complete and on the disk. A process that is killed leaves one of them.
+    /// The file holds the parameters, the state of the optimizer, the position, the random state, and
+    /// everything else that persists between steps. A new checkpoint replaces the old one atomically,
+    /// once it is complete and on the disk. A killed process therefore leaves a valid file.
     ///
     /// ```
     /// use sparse_autoencoder::{Adam, Every, SparseAutoencoder, Trainer, nalgebra::DMatrix};
@@ -63,16 +63,16 @@ impl<T: Real> Trainer<T> {
     ///
     /// The file is about as large as θ, the state of the optimizer (twice θ for
     /// [`Adam`](crate::Adam)), and with [`patience`](Self::patience) the best parameters. It is a model
-    /// file too, which [`files::load`](crate::files::load) reads. Only one process may write it.
+    /// file too, which [`files::load`](crate::files::load) reads. Only one process may write to it.
     ///
     /// [`partial_fit`](Self::partial_fit) writes no checkpoint: see [`save`](Self::save).
     /// [`Stack::fit`](crate::Stack::fit), which fits several models, refuses it: fit the layers in turn.
     ///
-    /// Of [several processes](Self::all_reduce), each writes a file of its own, or one writes and all
-    /// with as many samples resume from that file. All must resume at the same step; else the fit
-    /// refuses to start.
+    /// With [several processes](Self::all_reduce), let each write its own file. Or let one write, and
+    /// resume every process with the same number of samples from that file. The fit refuses to start
+    /// unless all resume at the same step.
     ///
-    /// A checkpoint that cannot be written ends the fit with the error, in all processes. The model then
+    /// If a checkpoint cannot be written, the fit ends with the error in all processes. The model then
     /// has the parameters of the last step, and the next fit of this trainer continues from there.
     pub fn checkpoint(mut self, path: impl Into<PathBuf>, every: Every) -> Self {
         self.own.checkpoints = Checkpoints(Some((path.into(), every)));
@@ -109,8 +109,8 @@ impl<T: Real> Trainer<T> {
     /// # Ok::<(), sparse_autoencoder::Error>(())
     /// ```
     ///
-    /// Between [`resume`](Self::resume) and the next fit, and after a checkpoint that could not be
-    /// written, the file also has the position of the fit.
+    /// Between [`resume`](Self::resume) and the next fit, and after a checkpoint failed, the file also
+    /// holds the position of the fit.
     ///
     /// # Errors
     ///
@@ -132,7 +132,7 @@ impl Checkpoints {
         self.0.is_some()
     }
 
-    /// Refuses checkpoints that could not be written.
+    /// Refuses an interval of 0, and optimizers without a state.
     pub(in crate::training) fn check<T: Real>(
         &self,
         optimizer: &dyn Optimizer<T>,
@@ -262,7 +262,7 @@ fn write<T: Real>(
     write_file(path, model, &training, &tensors.0)
 }
 
-/// Every setting that changes the result.
+/// Describes every setting that affects the result.
 pub(super) fn describe_settings<T>(settings: &Settings) -> Value {
     let mut described = serde_json::to_value(settings).unwrap_or_default();
     described["scalar"] = json!(std::any::type_name::<T>());
@@ -295,7 +295,7 @@ pub(super) fn describe_optimizer<T: Real>(state: &OptimizerState<'_, T>) -> Valu
     described
 }
 
-/// The terms of losses, one loss after the other.
+/// Returns the terms of all losses, one loss after the other.
 fn terms<T: Real>(losses: &[Loss<T>]) -> Vec<T> {
     let terms = |loss: &Loss<T>| {
         [

@@ -1,4 +1,4 @@
-//! No checkpoints.
+//! The checkpoints of a crate without the feature `files`: none.
 
 use crate::objective::Loss;
 use crate::optimizer::Optimizer;

@@ -1,4 +1,4 @@
-//! Resuming from a checkpoint: it is read and compared as a whole before anything is set.
+//! Resuming from a checkpoint. The whole file is read and compared before anything changes.
 
 use std::path::Path;
 
@@ -21,27 +21,27 @@ use crate::training::{Settings, StopReason, Trainer};
 use crate::{Real, SparseAutoencoder};
 
 impl<T: Real> Trainer<T> {
-    /// Puts a model and this trainer, both built as at the start, where a checkpoint was made.
+    /// Restores a model and this trainer, both built as at the start, from a checkpoint.
     ///
     /// The next [`fit`](Self::fit) with the same samples, or [`partial_fit`](Self::partial_fit) with the
     /// next batch, continues from there. On the same machine the result has the same bits as without the
     /// interruption.
     ///
     /// The settings of model, trainer, and optimizer must match the checkpoint, except
-    /// [`threads`](Self::threads) and [`checkpoint`](Self::checkpoint). [`epochs`](Self::epochs) may
-    /// differ without schedule and annealing: a finished fit can be given more of them. A penalty of your
-    /// own is compared by its `Debug` text. Samples are compared by their number only.
+    /// [`threads`](Self::threads) and [`checkpoint`](Self::checkpoint). Without schedule and annealing,
+    /// [`epochs`](Self::epochs) may differ, so that a finished fit can run for more epochs. A penalty of
+    /// your own is compared by its `Debug` text, samples by their number only.
     ///
-    /// The observer sees only the remaining epochs; the report has all.
+    /// The observer sees only the remaining epochs. The report covers all of them.
     ///
     /// # Errors
     ///
-    /// Model and trainer then stay unchanged.
+    /// These leave model and trainer unchanged:
     ///
     /// - [`Error::Io`] if the file cannot be read.
-    /// - [`Error::Malformed`] if it is no checkpoint, or damaged.
+    /// - [`Error::Malformed`] if it is damaged or not a checkpoint.
     /// - [`Error::Unsupported`] for another version.
-    /// - [`Error::OtherSetting`] for other settings.
+    /// - [`Error::OtherSetting`] for a setting that does not match.
     /// - [`Error::Incompatible`] for an optimizer without [`state`](crate::Optimizer::state).
     pub fn resume(
         &mut self,
@@ -97,7 +97,7 @@ impl<T: Real> Trainer<T> {
         Ok(())
     }
 
-    /// Refuses a checkpoint of other settings.
+    /// Refuses a checkpoint with other settings.
     fn compare(&self, model: &SparseAutoencoder<T>, file: &Checkpoint) -> Result<(), Error> {
         let state = self.engine.optimizer.state()?;
         let part = |key| file.training.required(key, file.training.object(key)?);
@@ -171,7 +171,7 @@ fn weight_of_early_controller(file: &Checkpoint) -> Result<Option<f64>, Error> {
     }
 }
 
-/// Reads the controller, if it had begun.
+/// Reads the controller, if it had started.
 fn read_controller<T: Real>(file: &mut Checkpoint) -> Result<Controller<T>, Error> {
     if !file.has("set_point") {
         return Ok(Controller::default());
@@ -205,7 +205,7 @@ fn read_state<T: Real>(
     Ok(state)
 }
 
-/// Reads the state of the random numbers.
+/// Reads the state of the random number generator.
 fn random(training: &Object, file: &Checkpoint) -> Result<Xoshiro256PlusPlus, Error> {
     let words = training.list("random")?.unwrap_or_default();
     let mut seed = [0; 32];

@@ -34,7 +34,7 @@ pub(in crate::training) struct Auxiliary<T> {
 }
 
 impl<T: Real> Auxiliary<T> {
-    /// For models of this layout, which has one hidden layer.
+    /// Creates one for models of this layout, which has one hidden layer.
     pub(in crate::training) fn new(layout: &Layout) -> Result<Self, Error> {
         let mut settings = Settings {
             encoder: LayerActivations::One(Activation::Relu),
@@ -54,14 +54,14 @@ impl<T: Real> Auxiliary<T> {
         })
     }
 
-    /// Whether it is for a model of this layout.
+    /// Whether it was created for this layout.
     pub(in crate::training) fn fits(&self, layout: &Layout) -> bool {
         (self.layout.input_size(), self.layout.is_tied()) == (layout.input_size(), layout.is_tied())
     }
 
     /// Returns A and adds its gradient to `gradient`.
     ///
-    /// The `kept` largest units of `dead` are active in a sample. `workspace` is that of the pass over
+    /// In each sample, the `kept` largest units of `dead` are active. `workspace` comes from the pass over
     /// `input`.
     pub(in crate::training) fn add(
         &mut self,

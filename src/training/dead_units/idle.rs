@@ -1,8 +1,8 @@
-//! Counting for how long units have been inactive.
+//! Counts how long units have been inactive.
 
 use super::DeadUnits;
 
-/// For how long each unit of the innermost layer has been inactive.
+/// How long each unit of the innermost layer has been inactive.
 #[derive(Debug, Default)]
 pub(in crate::training) struct Idle {
     /// In samples.
@@ -14,7 +14,7 @@ pub(in crate::training) struct Idle {
 }
 
 impl Idle {
-    /// Of a layer whose units have been inactive for this many samples.
+    /// Creates the counts of a layer whose units have been inactive for this many samples.
     pub(in crate::training) fn new(samples: Vec<usize>, dead_units: &DeadUnits) -> Self {
         let mut idle = Self {
             dead: Vec::with_capacity(samples.len()),

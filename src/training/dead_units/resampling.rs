@@ -45,7 +45,7 @@ pub(in crate::training) fn resample<T: Real>(
         model.reconstruction_errors_into(&batch, &mut errors, workspace)?;
         cumulated.extend(errors.iter().map(|error| error.to_f64()));
     }
-    // By a power of two, where the squares would overflow or vanish.
+    // Scaled by a power of two where the squares would overflow or vanish.
     let scale = scale_of(cumulated.iter().copied().fold(0.0, f64::max));
     for weight in &mut cumulated {
         total += shift(*weight, -scale).powi(2);

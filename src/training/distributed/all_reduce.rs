@@ -5,12 +5,11 @@ use std::sync::Arc;
 
 use crate::{Error, Real};
 
-/// A sum over processes that train one model together, each on samples of its own.
+/// A sum over processes that train one model together, each on its own samples.
 ///
 /// All processes take the same steps. In each step they share the mean activations before the penalty,
-/// and the gradient after the backward pass. This trait is all that they need: `examples/mpi`
-/// implements it with MPI in a few lines. Give it to
-/// [`Trainer::all_reduce`](crate::Trainer::all_reduce).
+/// and the gradient after the backward pass. `examples/mpi` implements this trait with MPI in a few
+/// lines. Pass it to [`Trainer::all_reduce`](crate::Trainer::all_reduce).
 ///
 /// ```
 /// use sparse_autoencoder::AllReduce;
@@ -35,7 +34,7 @@ pub trait AllReduce<T>: fmt::Debug + Send + Sync {
     fn sum(&self, values: &mut [T]);
 }
 
-/// Lets a program keep access to what it gave to the trainer.
+/// Lets a program keep access to the sum that it passed to the trainer.
 impl<T, A: AllReduce<T> + ?Sized> AllReduce<T> for Arc<A> {
     fn sum(&self, values: &mut [T]) {
         (**self).sum(values);
@@ -46,13 +45,13 @@ impl<T, A: AllReduce<T> + ?Sized> AllReduce<T> for Arc<A> {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Shares<'a, T> {
     all: &'a dyn AllReduce<T>,
-    /// The part of this process in the samples of all.
+    /// The fraction of all samples that this process has.
     share: T,
     samples: T,
 }
 
 impl<'a, T: Real> Shares<'a, T> {
-    /// For a process with `own` samples. Fails if another has [refused](Self::refuse).
+    /// Creates the share of a process with `own` samples. Fails if another has [refused](Self::refuse).
     pub(crate) fn new(all: &'a dyn AllReduce<T>, own: usize) -> Result<Self, Error> {
         let own = T::of_count(own);
         let mut samples = [own];
@@ -89,7 +88,7 @@ impl<'a, T: Real> Shares<'a, T> {
         })
     }
 
-    /// The samples of all processes.
+    /// Returns the number of samples of all processes.
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // a sum of counts
     pub(crate) fn samples(&self) -> usize {
         self.samples.to_f64() as usize
@@ -102,7 +101,7 @@ impl<'a, T: Real> Shares<'a, T> {
     }
 }
 
-/// Returns, in all processes, whether all have the same number.
+/// Returns whether all processes have the same number. The answer is the same in all of them.
 pub(crate) fn agree<T: Real>(all: &dyn AllReduce<T>, number: u64) -> bool {
     /// Bits of a digit: sums of squares over 4096 processes are exact in f32.
     const DIGIT: u32 = 6;

@@ -7,10 +7,10 @@ use crate::training::Settings;
 use crate::units::Chooses;
 use crate::{Activation, Real};
 
-/// The fingerprint of a process that cannot begin.
+/// The fingerprint of a process that cannot start.
 const NOTHING: u64 = 0;
 
-/// The processes that train together. One alone decides everything by itself.
+/// The processes that train together. A single process decides everything by itself.
 #[derive(Debug)]
 pub(in crate::training) struct Processes<T>(Option<Box<dyn AllReduce<T>>>);
 
@@ -25,12 +25,12 @@ impl<T: Real> Processes<T> {
         Self(Some(Box::new(all)))
     }
 
-    /// The sum over several processes. `None` for one alone.
+    /// Returns the sum over several processes, or `None` for a single process.
     pub(in crate::training) fn all(&self) -> Option<&dyn AllReduce<T>> {
         self.0.as_deref()
     }
 
-    /// Refuses what several processes cannot do together.
+    /// Refuses settings that several processes do not support.
     pub(in crate::training) fn check(
         &self,
         settings: &Settings,
@@ -55,7 +55,7 @@ impl<T: Real> Processes<T> {
         Ok(())
     }
 
-    /// Passes on `begun`. Fails in all processes if one could not begin, or has another fingerprint.
+    /// Returns `begun`, or fails in all processes if one could not start or has another fingerprint.
     pub(in crate::training) fn begin<R>(
         &self,
         begun: Result<R, Error>,
@@ -76,7 +76,7 @@ impl<T: Real> Processes<T> {
         })
     }
 
-    /// Passes on the outcome of something that precedes a fit. An error ends the fits of the others.
+    /// Returns `done`, the result of preparing a fit. An error also ends the fits of the others.
     pub(in crate::training) fn or_refuse_to_fit<R>(
         &self,
         done: Result<R, Error>,
@@ -87,8 +87,8 @@ impl<T: Real> Processes<T> {
         done
     }
 
-    /// Passes on the outcome of something that precedes a step. The others, which wait for the next
-    /// step, learn of an error.
+    /// Returns `done`, the result of preparing a step. Reports an error to the others, which wait for the
+    /// step.
     pub(in crate::training) fn or_give_up<R>(&self, done: Result<R, Error>) -> Result<R, Error> {
         if let (Err(_), Some(all)) = (&done, self.all()) {
             Shares::refuse(all);
@@ -96,7 +96,7 @@ impl<T: Real> Processes<T> {
         done
     }
 
-    /// Passes on the outcome of something. Fails in all processes if it failed in one.
+    /// Returns `done`, or fails in all processes if one failed.
     pub(in crate::training) fn or_fail_together(
         &self,
         done: Result<(), Error>,
@@ -111,12 +111,12 @@ impl<T: Real> Processes<T> {
             .map_or(Ok(here), |all| Shares::anywhere(all, here))
     }
 
-    /// The share of this process in a batch of which it has `own` samples.
+    /// Returns the share of this process in a batch, given the number `own` of its samples.
     pub(in crate::training) fn shares(&self, own: usize) -> Result<Option<Shares<'_, T>>, Error> {
         self.all().map(|all| Shares::new(all, own)).transpose()
     }
 
-    /// The samples of all processes, of which this one has `own`.
+    /// Returns the number of samples of all processes, given the number `own` of this one.
     pub(in crate::training) fn samples_of_all(&self, own: usize) -> Result<usize, Error> {
         let shares = self.shares(own)?;
         Ok(shares.map_or(own, |shares| shares.samples()))

@@ -42,7 +42,7 @@ impl Settings {
         )
     }
 
-    /// The values of a step after this `fraction` of the training, of a model built with `built`.
+    /// Returns the values of a step after this `fraction` of the training, for a model built with `built`.
     pub(super) fn anneal<T: Real>(&self, fraction: f64, built: Now<T>) -> Now<T> {
         let mut now = built;
         let done = |of_steps: f64| (fraction / of_steps).min(1.0);

@@ -5,25 +5,25 @@ use crate::error::{Error, require};
 use crate::objective::{Now, Objective};
 use crate::units::Chooses;
 
-/// A sparsity to reach, whatever penalty weight it takes.
+/// A sparsity to reach by adjusting the penalty weight.
 ///
-/// After every step the [`Trainer`](crate::Trainer) moves the weight β that it trains with. A weight
-/// means something else for every scale of the data, loss, and model; the number of active units
-/// does not. Let `a` be the measured sparsity, a mean over the last 20 batches or so, `a'` the same
+/// The effect of a weight depends on the scale of the data, the loss, and the model. A number of active
+/// units has the same meaning everywhere. After every step the [`Trainer`](crate::Trainer) therefore
+/// moves the weight β. Let `a` be the measured sparsity, a mean over about 20 batches, `a'` its value
 /// one step before, and `a*` the set point:
 ///
 /// ```text
 /// β ← β (a/a') exp(gain · clip(ln(a/a*), −1, 1))
 /// ```
 ///
-/// A weight that is wrong by a factor of 10 takes a few hundred steps at the default gain. The first
-/// factor lets β fall again while the sparsity is still changing: a weight that overshoots leaves
-/// dead units behind. Start with a small weight above 0.
+/// At the default gain, correcting a factor of 10 takes a few hundred steps. The factor `a/a'` lets β
+/// fall again while the sparsity is still changing: an overshooting weight would leave dead units
+/// behind. Start with a small weight above 0.
 ///
 /// The model keeps the weight that it was built with. [`SetPointState::penalty_weight`] is the weight
-/// reached, in each [`Epoch`](crate::Epoch), in the [`Report`](crate::Report), and from
-/// [`Trainer::set_point_state`](crate::Trainer::set_point_state). To train with it from the start,
-/// build the next model with it:
+/// reached. Each [`Epoch`](crate::Epoch), the [`Report`](crate::Report), and
+/// [`Trainer::set_point_state`](crate::Trainer::set_point_state) have it. To train with it from the
+/// start, build the next model with it:
 ///
 /// ```
 /// use sparse_autoencoder::{Activation, Adam, L1, SetPoint, SparseAutoencoder, Trainer};
@@ -77,10 +77,10 @@ enum Measure {
 pub struct SetPointState<T> {
     /// The sparsity: a mean over the last batches.
     pub measured: f64,
-    /// The penalty weight β that has been reached, and that the next step uses.
+    /// The penalty weight β reached so far, which the next step uses.
     pub penalty_weight: T,
-    /// Whether the weight is held, because a change by a factor of 10,000 had no effect. The set
-    /// point is then out of its reach, or needs more steps.
+    /// Whether the weight is held because a change by a factor of 10,000 had no effect. The set point is
+    /// then out of reach, or needs more steps.
     pub exhausted: bool,
 }
 
@@ -95,7 +95,7 @@ impl SetPoint {
 
     /// The mean number of active units of the innermost layer (L0), > 0.
     ///
-    /// For activations that can be exactly 0 and do not fix the number of active units:
+    /// Requires activations that can be exactly 0 and do not fix the number of active units:
     /// [`Relu`](crate::Activation::Relu), [`JumpRelu`](crate::Activation::JumpRelu), and
     /// [`Gated`](crate::Activation::Gated).
     pub const fn active_units(wanted: f64) -> Self {
@@ -104,7 +104,7 @@ impl SetPoint {
 
     /// The mean activation ρ̂ of the innermost layer, over its units and the samples, > 0.
     ///
-    /// For activations that are never below 0.
+    /// Requires activations that are never below 0.
     pub const fn mean_activation(wanted: f64) -> Self {
         Self::new(Measure::MeanActivation, wanted)
     }
@@ -159,7 +159,7 @@ impl SetPoint {
             Measure::ActiveUnits if !f.traits().vanishes => {
                 incompatible("units that are never exactly 0")
             }
-            // Their measured mean is that of the gates.
+            // The measured mean is that of the gates.
             Measure::MeanActivation if f.traits().frozen => incompatible("gated units"),
             Measure::MeanActivation if !f.is_non_negative() => incompatible("activations below 0"),
             _ => Ok(()),
@@ -171,13 +171,13 @@ impl SetPoint {
     }
 }
 
-/// What a controller remembers.
+/// The state of a controller between steps.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::training) struct Controller<T> {
     /// β. `None` before the first step.
     pub(in crate::training) weight: Option<T>,
     pub(in crate::training) measured: Option<f64>,
-    /// When the measured sparsity last came nearer: its distance, and ln β.
+    /// The distance and ln β when the measured sparsity last came nearer.
     pub(in crate::training) nearest: Option<(f64, f64)>,
     pub(in crate::training) exhausted: bool,
 }
@@ -193,9 +193,9 @@ impl<T> Default for Controller<T> {
     }
 }
 
-/// The part of a new measurement in the mean.
+/// The weight of a new measurement in the mean.
 const SHARE: f64 = 0.05;
-/// Nearer by this part of the distance counts as an effect.
+/// The relative decrease of the distance that counts as an effect.
 const EFFECT: f64 = 0.02;
 /// The largest change of ln β without an effect: a factor of 10,000.
 const REACH: f64 = 9.210_340_371_976_184;
@@ -226,7 +226,7 @@ impl<T: Real> Controller<T> {
         self.weight = Some(if accepted { moved } else { weight });
     }
 
-    /// The values of a step, with the weight reached so far.
+    /// Returns the values of a step, with the weight reached so far.
     pub(in crate::training) fn apply(&self, now: Now<T>) -> Now<T> {
         let penalty_weight = self.weight.unwrap_or(now.penalty_weight);
         Now {
@@ -235,7 +235,7 @@ impl<T: Real> Controller<T> {
         }
     }
 
-    /// `None` before the first step.
+    /// Returns the state to report, or `None` before the first step.
     pub(in crate::training) fn state(&self) -> Option<SetPointState<T>> {
         Some(SetPointState {
             measured: self.measured?,

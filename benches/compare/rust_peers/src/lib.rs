@@ -1,4 +1,4 @@
-//! What the Rust peers of the comparison have in common: the server, the data, the parameters.
+//! Common parts of the Rust peers in the comparison: the server, the data, the parameters.
 //!
 //! A peer reads requests from its standard input, one per line, and answers each with one line,
 //! as `ours.rs` does. The only step is `kl`.
@@ -10,7 +10,7 @@
 //! clear                                   forgets the models
 //! ```
 //!
-//! The number of threads is that of `RAYON_NUM_THREADS`, which both libraries follow.
+//! `RAYON_NUM_THREADS` sets the number of threads of both libraries.
 
 use std::collections::HashMap;
 use std::error::Error;
@@ -19,7 +19,7 @@ use std::time::Instant;
 
 pub type Outcome<T> = Result<T, Box<dyn Error>>;
 
-// What every contestant computes. `ours.rs` has the same numbers.
+// The settings of every contestant. `ours.rs` has the same numbers.
 pub const TARGET: f64 = 0.05;
 pub const KL_WEIGHT: f64 = 3.0;
 pub const WEIGHT_DECAY: f64 = 1e-4;
@@ -34,11 +34,11 @@ pub trait Peer: Sized {
     /// One training step.
     fn step(&mut self) -> Outcome<()>;
 
-    /// The objective without the decay, and the gradient of the whole: each parameter's values.
+    /// Returns the objective without the decay, and the values of the full gradient for each parameter.
     fn objective_and_gradient(&self) -> Outcome<(f64, Vec<Vec<f32>>)>;
 }
 
-/// Where everyone starts: matrices by rows, the weights as inputs x outputs.
+/// The initial parameters: matrices by rows, the weights as inputs x outputs.
 pub struct Start {
     pub samples: usize,
     pub input_size: usize,
@@ -60,10 +60,13 @@ impl Start {
             return Err(format!("'{shape}' is no samples x input x hidden").into());
         };
         let half = (6.0 / (input_size + hidden + 1) as f64).sqrt() as f32;
-        // In the common formula a hidden unit's weights are next to each other, in both matrices.
+        // In the common formula, the weights of a hidden unit are adjacent in both matrices.
         let units = spread(2, input_size * hidden, half);
         let column = |row: usize| (0..hidden).map(move |unit| unit * input_size + row);
-        let w = (0..input_size).flat_map(column).map(|at| units[at]).collect();
+        let w = (0..input_size)
+            .flat_map(column)
+            .map(|at| units[at])
+            .collect();
         Ok(Self {
             samples,
             input_size,

@@ -9,14 +9,15 @@
 //! order of the samples.
 //!
 //! A deep autoencoder with a linear code of 30 units reconstructs the digits (Hinton & Salakhutdinov
-//! 2006), one with 2 units draws a map of them, and a wide sparse code separates the classes. A *linear
-//! probe* (softmax regression) and a vote of the nearest neighbors measure the accuracy of a code. Both
-//! use the training samples of the autoencoders. Validation samples choose the weight decay of the probe
-//! and the number of neighbors; all figures are of test samples. Pictures go to
+//! 2006). One with 2 units draws a map of them. A wide sparse code separates the classes.
+//!
+//! A *linear probe* (softmax regression) and a vote of the nearest neighbors measure the accuracy of a
+//! code. Both use the training samples of the autoencoders. Validation samples choose the weight decay
+//! of the probe and the number of neighbors. All figures are for test samples. Pictures go to
 //! `out/dimensionality_reduction`.
 //!
-//! Columns of the table: units of the code; nonzero units per sample; the mean of ‖x̂ − x‖²; the
-//! accuracy of the probe and of the neighbors; the time to learn the code.
+//! The table has the number of units of the code, the nonzero units per sample, and the mean of
+//! ‖x̂ − x‖². The accuracies of the probe and of the neighbors follow, then the time to learn the code.
 
 mod models;
 

@@ -70,8 +70,8 @@ pub(crate) fn deep(
     Ok(sae)
 }
 
-/// Pretrains the same model layer by layer for half of the epochs, and trains the whole for the other
-/// half. A pass through each layer in turn costs about as much as a pass through the whole.
+/// Pretrains the same model layer by layer for half of the epochs, and trains all layers together for the
+/// other half. A pass through each layer in turn costs about as much as a pass through all of them.
 pub(crate) fn pretrained(
     samples: &DMatrix<f32>,
     settings: Settings,
@@ -105,8 +105,8 @@ pub(crate) fn pretrained(
 }
 
 /// One wide layer. The encoder starts as the transposed decoder (Gao et al. 2024), centered on the
-/// mean of the samples. Otherwise the units that point to the mean win for every sample, and many
-/// others never learn.
+/// mean of the samples. Otherwise the units that point to the mean would win for every sample, and many
+/// others would never learn.
 pub(crate) fn sparse(
     samples: &DMatrix<f32>,
     settings: Settings,

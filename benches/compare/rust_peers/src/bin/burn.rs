@@ -1,4 +1,4 @@
-//! burn, on the processor: its Flex backend under autodiff, and its Adam.
+//! burn on the CPU: its Flex backend under autodiff, and its Adam.
 
 use std::hint::black_box;
 
@@ -39,7 +39,7 @@ impl Autoencoder {
 
 struct Burn {
     x: Tensor<2>,
-    /// Absent only while the optimizer has it.
+    /// `None` only while the optimizer owns it.
     model: Option<Autoencoder>,
     optimizer: ModuleOptimizer,
 }
@@ -92,7 +92,7 @@ impl Peer for Burn {
         Ok(())
     }
 
-    /// The optimizer adds the decay to the gradient of the weights, so here it is added by hand.
+    /// In a step, the optimizer adds the decay to the gradient of the weights. Here it is added by hand.
     fn objective_and_gradient(&self) -> Outcome<(f64, Vec<Vec<f32>>)> {
         let loss = self.model().loss(self.x.clone());
         let gradients = loss.backward();

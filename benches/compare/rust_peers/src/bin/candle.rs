@@ -1,4 +1,4 @@
-//! candle, on the processor: `candle-core` and `candle-nn`, autograd, their AdamW without decay.
+//! candle on the CPU: `candle-core` and `candle-nn`, autograd, their AdamW without decay.
 
 use std::hint::black_box;
 
@@ -23,8 +23,8 @@ struct Candle {
 }
 
 impl Candle {
-    /// Weights as inputs x outputs: as outputs x inputs, as `candle_nn::Linear` has them, their
-    /// gradients take the way back through a transposition, by a copy.
+    /// Weights as inputs x outputs. With outputs x inputs, as in `candle_nn::Linear`, gradients would be
+    /// transposed by a copy.
     fn loss(&self) -> Result<Tensor> {
         let h = sigmoid(&self.x.matmul(&self.w)?.broadcast_add(&self.b)?)?;
         let y = sigmoid(&h.matmul(&self.d)?.broadcast_add(&self.c)?)?;
@@ -38,7 +38,7 @@ impl Candle {
         error + (penalty * KL_WEIGHT)?
     }
 
-    /// The decay is added to the gradient: cheaper than in the loss, and AdamW has only its own.
+    /// Adds the decay to the gradient, which is cheaper than in the loss. AdamW has only decoupled decay.
     fn gradient(&self, loss: &Tensor) -> Result<GradStore> {
         let mut gradients = loss.backward()?;
         for weights in [&self.w, &self.d] {
