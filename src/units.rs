@@ -8,6 +8,7 @@
 //! | [`interface`], [`traits`], [`operands`] | the trait, what units are like, what a pass lends to them |
 //! | others | one variant each, with its formulas |
 
+mod abs_top_k;
 mod batch_top_k;
 pub(crate) mod elementwise;
 mod gated;
@@ -23,6 +24,7 @@ pub(crate) use interface::{AdjustableK, PerSample, Units};
 pub(crate) use operands::{ActiveGradient, Arriving, Buffers, Own, OwnMut, State};
 pub(crate) use traits::{Block, Chooses, Len, Traits};
 
+use self::abs_top_k::AbsTopK;
 use self::batch_top_k::BatchTopK;
 use self::elementwise::Selected;
 use self::gated::Gated;
@@ -44,6 +46,7 @@ use crate::error::{Error, require};
 /// | [`Identity`](Self::Identity) | `z` | `1` | |
 /// | [`SaturatingLinear`](Self::SaturatingLinear) | `min(max(z, 0), 1)` | `1` where `0 < h < 1` | 0 at `z = 0` and `z = 1` |
 /// | [`TopK`](Self::TopK), [`TopProportion`](Self::TopProportion) | `max(z, 0)` on the `k` largest of each sample, 0 elsewhere | `1` where `h > 0` | of equal values the lower index wins |
+/// | [`AbsTopK`](Self::AbsTopK) | `z` on the `k` largest `\|z\|` of each sample, 0 elsewhere | `1` where `h ≠ 0` | of equal magnitudes the lower index wins |
 /// | [`WinnerTakeAll`](Self::WinnerTakeAll) | `max(z, 0)` on the `⌈p·m⌉` largest of each unit, 0 elsewhere | `1` where `h > 0` | of equal values the earlier sample wins |
 /// | [`BatchTopK`](Self::BatchTopK) | `max(z, 0)` on the `k·m` largest of the batch, 0 elsewhere | `1` where `h > 0` | of equal values the earlier sample wins, then the lower index |
 /// | [`JumpRelu`](Self::JumpRelu) | `z` where `z > t`, 0 elsewhere | `1` where `h > 0` | 0 at `z = t`; for `t` see [below](Self::JumpRelu) |
@@ -86,6 +89,11 @@ pub enum Activation {
     TopK(usize),
     /// [`TopK`](Self::TopK) with `k = ⌈p · units⌉` for a proportion `p` in (0, 1].
     TopProportion(f64),
+    /// The `k` pre-activations of each sample with the largest magnitudes, with their signs.
+    ///
+    /// A unit is inactive where it is 0. Zhu et al. (2025), *AbsTopK: Rethinking Sparse Autoencoders For
+    /// Bidirectional Features*.
+    AbsTopK(usize),
     /// The positive part of each unit's `⌈p·m⌉` largest pre-activations over a batch of `m` samples, for `p` in
     /// (0, 1].
     ///
@@ -157,6 +165,7 @@ impl Activation {
             Self::SaturatingLinear => f(&Elementwise::SaturatingLinear),
             Self::TopK(k) => f(&TopK::Number(k)),
             Self::TopProportion(p) => f(&TopK::Proportion(p)),
+            Self::AbsTopK(k) => f(&AbsTopK(k)),
             Self::WinnerTakeAll(p) => f(&WinnerTakeAll(p)),
             Self::BatchTopK(k) => f(&BatchTopK(k)),
             Self::JumpRelu => f(&JumpRelu),
@@ -265,7 +274,7 @@ mod tests {
     /// Fails to compile for a new activation, and fails until the list of the tests has it.
     #[test]
     fn every_activation_is_among_the_variants_of_the_tests() {
-        let mut counts = [0; 11];
+        let mut counts = [0; 12];
         for activation in include!("../tests/common/activations.in") {
             counts[match activation {
                 Activation::Sigmoid => 0,
@@ -279,9 +288,10 @@ mod tests {
                 Activation::BatchTopK(_) => 8,
                 Activation::JumpRelu => 9,
                 Activation::Gated => 10,
+                Activation::AbsTopK(_) => 11,
             }] += 1;
         }
-        assert_eq!(counts, [1; 11]);
+        assert_eq!(counts, [1; 12]);
     }
 
     #[test]

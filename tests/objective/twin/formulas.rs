@@ -54,6 +54,11 @@ fn formula(f: Activation) -> Option<Formula> {
         Activation::TopProportion(p) => positive(Choice::OfEachSample(Box::new(move |units| {
             proportion_of(p, units)
         }))),
+        Activation::AbsTopK(k) => Formula {
+            function: Function::Identity,
+            choice: Choice::OfEachSample(Box::new(move |_| k)),
+            mirror: Activation::Identity,
+        },
         Activation::WinnerTakeAll(p) => positive(Choice::OfEachUnit(p)),
         Activation::BatchTopK(k) => positive(Choice::OfTheBatch(k)),
         _ => return None,

@@ -1,0 +1,98 @@
+//! The pre-activations of each sample with the largest magnitudes, whatever their sign.
+//!
+//! ```text
+//! hⱼᵢ = zⱼᵢ if |zⱼᵢ| is among the k largest of sample i, else 0
+//! ```
+//!
+//! Zhu et al. (2025), *AbsTopK: Rethinking Sparse Autoencoders For Bidirectional Features*: one unit
+//! stands for both directions of its decoder column.
+
+use super::{
+    AdjustableK, Buffers, Chooses, Elementwise, Own, PerSample, State, Traits, Units, check_count,
+};
+use crate::linalg::{Scratch, activate_column};
+use crate::sparse::KthLargest;
+use crate::{Activation, Error, Real};
+
+/// k
+#[derive(Debug, Clone, Copy)]
+pub(super) struct AbsTopK(pub(super) usize);
+
+impl<T: Real> Units<T> for AbsTopK {
+    fn traits(&self) -> Traits {
+        Traits {
+            signed: true,
+            mirror: Elementwise::Identity,
+            ..Traits::selecting(Chooses::PerSample)
+        }
+    }
+
+    fn check(&self, units: usize) -> Result<(), Error> {
+        check_count(self.0, units, "k of AbsTopK")
+    }
+
+    fn k(&self) -> Option<AdjustableK> {
+        Some((self.0, Activation::AbsTopK))
+    }
+
+    fn per_sample(&self) -> Option<&dyn PerSample<T>> {
+        Some(self)
+    }
+
+    fn forward(&self, own: &Own<'_, T>, z: &mut [T], buffers: Buffers<'_, T>) {
+        let selection: &dyn PerSample<T> = self;
+        let sums = &mut buffers.sums[..=own.bias.len()];
+        selection.activate_all(own.bias, z, sums, buffers.scratch);
+    }
+
+    fn infer(&self, own: &Own<'_, T>, z: &mut [T], _state: &mut State, scratch: &mut Scratch<T>) {
+        let selection: &dyn PerSample<T> = self;
+        selection.activate_all(own.bias, z, &mut [], scratch);
+    }
+}
+
+impl<T: Real> PerSample<T> for AbsTopK {
+    fn kept(&self, _units: usize) -> usize {
+        self.0
+    }
+
+    fn activate(&self, bias: &[T], z: &mut [T]) {
+        activate_column(z, bias, |z| z);
+        keep_top_k_magnitudes(z, self.0);
+    }
+}
+
+/// Sets all but the `k` largest magnitudes to 0. Of equal ones the first win, and a NaN stays.
+fn keep_top_k_magnitudes<T: Real>(values: &mut [T], k: usize) {
+    let KthLargest {
+        threshold,
+        mut ties,
+    } = KthLargest::of_magnitudes(values, k);
+    for value in values {
+        let equal = value.abs() == threshold;
+        if value.abs() < threshold || (equal && ties == 0) {
+            *value = T::zero();
+        } else if equal {
+            ties -= 1;
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::float_cmp)] // values are selected, not computed
+mod tests {
+    use super::keep_top_k_magnitudes;
+
+    #[test]
+    fn the_largest_magnitudes_keep_their_signs_and_the_first_of_equals_wins() {
+        let mut values = [0.5, -2.0, 0.0, 1.0, -1.0, 1.0_f64];
+        keep_top_k_magnitudes(&mut values, 2);
+        assert_eq!(values, [0.0, -2.0, 0.0, 1.0, 0.0, 0.0]);
+        let mut few = [0.0, -0.25, 0.0_f32];
+        keep_top_k_magnitudes(&mut few, 2);
+        assert_eq!(few, [0.0, -0.25, 0.0]);
+        let mut nan = [1.0, f64::NAN, -3.0, 2.0];
+        keep_top_k_magnitudes(&mut nan, 1);
+        assert!(nan[1].is_nan());
+    }
+}
