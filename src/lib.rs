@@ -97,7 +97,8 @@
 //! | `()` | 0 | nothing | for a plain autoencoder, or units that are sparse by construction |
 //!
 //! `(a, b)` adds two penalties, and [`penalty::Scaled`] multiplies one. Units that are sparse by construction need
-//! no penalty: [`TopK`](Activation::TopK) and [`TopProportion`](Activation::TopProportion) bound each sample,
+//! no penalty: [`TopK`](Activation::TopK), [`TopProportion`](Activation::TopProportion), and
+//! [`AbsTopK`](Activation::AbsTopK) bound each sample,
 //! [`BatchTopK`](Activation::BatchTopK) bounds a batch, and [`WinnerTakeAll`](Activation::WinnerTakeAll)
 //! bounds each unit over a batch.
 //!
