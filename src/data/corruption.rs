@@ -18,7 +18,10 @@ const ROWS: usize = 64;
 /// al. 2010, *Stacked Denoising Autoencoders*).
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
+#[cfg_attr(
+    feature = "serde",
+    serde(rename_all = "snake_case", deny_unknown_fields)
+)]
 #[non_exhaustive]
 pub enum Corruption {
     /// Adds independent normal noise to every entry.

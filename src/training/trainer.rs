@@ -286,5 +286,6 @@ impl<T: Real> Trainer<T> {
         self.engine.rng = Xoshiro256PlusPlus::seed_from_u64(self.engine.settings.seed);
         self.own.agreed = false;
         self.own.paused = None;
+        self.own.state.reset();
     }
 }

@@ -1,14 +1,15 @@
 //! A run in a file: scaling, model, optimizer, and trainer give the same bits as their builders.
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 use sparse_autoencoder::nalgebra::DMatrix;
 use sparse_autoencoder::optimizer::{self, Optimizer};
 use sparse_autoencoder::penalty::{Description, HiddenBatch, HiddenGradient, Scaled};
 use sparse_autoencoder::{
-    Activation, Adam, Error, Initialization, KlDivergence, L1, Lbfgs, Penalty, Real,
-    ReconstructionLoss, Scaling, Schedule, Settings, Sgd, SparseAutoencoder,
-    SparseAutoencoderBuilder, Trainer, training,
+    Activation, Adam, Corruption, DeadUnits, Error, Initialization, KlDivergence, L1, Lbfgs,
+    Penalty, Real, ReconstructionLoss, Scaling, Schedule, SetPoint, Settings, Sgd,
+    SparseAutoencoder, SparseAutoencoderBuilder, Trainer, training,
 };
 
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
@@ -224,4 +225,61 @@ fn what_no_file_can_hold_is_refused_by_name() {
         negative.optimizer::<f64>(),
         Err(Error::InvalidParameter { .. })
     ));
+}
+
+/// Refuses a key that is not known, in each object of what `part` is written as.
+fn assert_refuses_unknown_keys<S: Serialize + DeserializeOwned>(part: &S) {
+    fn objects(value: &Value, at: &str, found: &mut Vec<String>) {
+        if let Value::Object(fields) = value {
+            found.push(at.to_owned());
+            for (key, value) in fields {
+                objects(value, &format!("{at}/{key}"), found);
+            }
+        }
+    }
+    let written = serde_json::to_value(part).unwrap();
+    let mut found = Vec::new();
+    objects(&written, "", &mut found);
+    assert!(!found.is_empty(), "{written}");
+    for at in found {
+        let mut misspelled = written.clone();
+        misspelled.pointer_mut(&at).unwrap()["misspelled"] = Value::from(1);
+        let read = serde_json::from_value::<S>(misspelled);
+        assert!(read.is_err(), "{at} of {written}");
+    }
+}
+
+#[test]
+fn every_part_of_a_run_refuses_unknown_keys() {
+    assert_refuses_unknown_keys(&Scaling::standard());
+    assert_refuses_unknown_keys(&Scaling::min_max(0.1, 0.9));
+    let trainer = Trainer::<f32>::new(Adam::new(1e-2).unwrap())
+        .schedule(Schedule::cosine(0.1).warm_up(0.1))
+        .set_point(SetPoint::active_units(3.0))
+        .dead_units(DeadUnits::after(3).auxiliary(2, 0.1))
+        .corruption(Corruption::Gaussian {
+            standard_deviation: 0.1,
+        });
+    assert_refuses_unknown_keys(trainer.settings());
+    let masking = Corruption::Masking { fraction: 0.1 };
+    assert_refuses_unknown_keys(trainer.corruption(masking).settings());
+    let penalty = (KlDivergence, Scaled::new(0.1, L1));
+    let model = SparseAutoencoder::<f32>::builder().layers([3, 4]);
+    assert_refuses_unknown_keys(model.penalty(penalty).build().unwrap().settings());
+}
+
+#[test]
+fn a_trainer_that_is_reset_forgets_where_its_set_point_was() {
+    let mut model = SparseAutoencoder::<f32>::builder()
+        .layers([6, 10])
+        .hidden_activation(Activation::Relu)
+        .penalty(L1)
+        .build()
+        .unwrap();
+    let set_point = SetPoint::active_units(3.0);
+    let mut trainer = Trainer::new(Adam::new(1e-2).unwrap()).set_point(set_point);
+    trainer.partial_fit(&mut model, &samples()).unwrap();
+    assert!(trainer.set_point_state().is_some());
+    trainer.reset();
+    assert!(trainer.set_point_state().is_none());
 }
