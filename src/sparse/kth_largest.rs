@@ -70,21 +70,21 @@ fn count_from<T: Real>(values: &[T], threshold: T) -> usize {
     count
 }
 
-/// Sets all but the `k` largest of the non-negative `values` to 0. Of equal values, the first win.
+/// Sets all but the `k` largest magnitudes to 0. Of equal ones the first win, and a NaN stays.
 pub(crate) fn keep_top_k<T: Real>(values: &mut [T], k: usize) {
     if k >= values.len() {
         return;
     }
     let threshold = reached_by(values, k, 1);
     if threshold <= T::zero() {
-        return; // fewer than k are positive, and the rest are 0 already
+        return; // fewer than k are not 0, and the rest are 0 already
     }
     let reached = vectorize(
         #[inline(always)]
         || {
             let reached = count_from(values, threshold);
             for value in &mut *values {
-                *value = if *value < threshold {
+                *value = if value.abs() < threshold {
                     T::zero()
                 } else {
                     *value
@@ -93,7 +93,7 @@ pub(crate) fn keep_top_k<T: Real>(values: &mut [T], k: usize) {
             reached
         },
     );
-    let equal = values.iter_mut().rev().filter(|v| **v == threshold);
+    let equal = values.iter_mut().rev().filter(|v| v.abs() == threshold);
     for value in equal.take(reached - k) {
         *value = T::zero();
     }
@@ -112,6 +112,19 @@ mod tests {
         let mut few = [0.0, 0.25, 0.0_f64];
         keep_top_k(&mut few, 2);
         assert_eq!(few, [0.0, 0.25, 0.0]);
+    }
+
+    #[test]
+    fn the_largest_magnitudes_keep_their_signs_and_the_first_of_equals_wins() {
+        let mut values = [0.5, -2.0, 0.0, 1.0, -1.0, 1.0_f64];
+        keep_top_k(&mut values, 2);
+        assert_eq!(values, [0.0, -2.0, 0.0, 1.0, 0.0, 0.0]);
+        let mut few = [0.0, -0.25, 0.0_f32];
+        keep_top_k(&mut few, 2);
+        assert_eq!(few, [0.0, -0.25, 0.0]);
+        let mut nan = [1.0, f64::NAN, -3.0, 2.0];
+        keep_top_k(&mut nan, 1);
+        assert!(nan[1].is_nan());
     }
 
     #[test]

@@ -11,7 +11,7 @@ use super::{
     AdjustableK, Buffers, Chooses, Elementwise, Own, PerSample, State, Traits, Units, check_count,
 };
 use crate::linalg::{Scratch, activate_column};
-use crate::sparse::KthLargest;
+use crate::sparse::keep_top_k;
 use crate::{Activation, Error, Real};
 
 /// k
@@ -58,41 +58,6 @@ impl<T: Real> PerSample<T> for AbsTopK {
 
     fn activate(&self, bias: &[T], z: &mut [T]) {
         activate_column(z, bias, |z| z);
-        keep_top_k_magnitudes(z, self.0);
-    }
-}
-
-/// Sets all but the `k` largest magnitudes to 0. Of equal ones the first win, and a NaN stays.
-fn keep_top_k_magnitudes<T: Real>(values: &mut [T], k: usize) {
-    let KthLargest {
-        threshold,
-        mut ties,
-    } = KthLargest::of_magnitudes(values, k);
-    for value in values {
-        let equal = value.abs() == threshold;
-        if value.abs() < threshold || (equal && ties == 0) {
-            *value = T::zero();
-        } else if equal {
-            ties -= 1;
-        }
-    }
-}
-
-#[cfg(test)]
-#[allow(clippy::float_cmp)] // values are selected, not computed
-mod tests {
-    use super::keep_top_k_magnitudes;
-
-    #[test]
-    fn the_largest_magnitudes_keep_their_signs_and_the_first_of_equals_wins() {
-        let mut values = [0.5, -2.0, 0.0, 1.0, -1.0, 1.0_f64];
-        keep_top_k_magnitudes(&mut values, 2);
-        assert_eq!(values, [0.0, -2.0, 0.0, 1.0, 0.0, 0.0]);
-        let mut few = [0.0, -0.25, 0.0_f32];
-        keep_top_k_magnitudes(&mut few, 2);
-        assert_eq!(few, [0.0, -0.25, 0.0]);
-        let mut nan = [1.0, f64::NAN, -3.0, 2.0];
-        keep_top_k_magnitudes(&mut nan, 1);
-        assert!(nan[1].is_nan());
+        keep_top_k(z, self.0);
     }
 }
