@@ -22,7 +22,7 @@ mod top_k_of_sample;
 mod unit_gradients;
 
 pub(crate) use active::ActiveUnits;
-pub(crate) use compact::compact_pairs;
+pub(crate) use compact::compact_nonzero;
 pub(crate) use csc::Csc;
 pub(crate) use kth_largest::{KthLargest, keep_top_k};
 pub(crate) use top_k_of_batch::{Cutoffs, keep_top_k_of_batch, keep_top_k_of_units};

@@ -46,7 +46,7 @@ pub(super) fn compact<T: Real>(
 }
 
 /// Runs [`compact`] into `positions` and `values`, up to their length.
-pub(crate) fn compact_pairs<T: Real>(
+pub(super) fn compact_pairs<T: Real>(
     entries: &[T],
     counts: impl Fn(T) -> bool,
     positions: &mut [u32],
@@ -57,6 +57,22 @@ pub(crate) fn compact_pairs<T: Real>(
             (*to, *out) = (index(position), entry);
         }
     })
+}
+
+/// Runs [`compact_pairs`] for the entries that are not 0, for which there must be room.
+///
+/// A NaN or an infinity is returned alone: there may be any number of them.
+pub(crate) fn compact_nonzero<T: Real>(
+    entries: &[T],
+    positions: &mut [u32],
+    values: &mut [T],
+) -> usize {
+    if let Some(position) = entries.iter().position(|entry| !entry.is_finite()) {
+        positions[0] = index(position);
+        values[0] = entries[position];
+        return 1;
+    }
+    compact_pairs(entries, |entry| entry != T::zero(), positions, values)
 }
 
 #[cfg(test)]

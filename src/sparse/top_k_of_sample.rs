@@ -1,7 +1,7 @@
 //! The k largest entries of a sample. A bound rules out almost all other entries in one pass.
 
 use super::active::index;
-use super::compact::compact_pairs;
+use super::compact::compact_nonzero;
 use super::kth_largest::{above_zero, keep_top_k, reached_by};
 use crate::Real;
 use crate::linalg::vectorize;
@@ -154,13 +154,8 @@ fn select_from_few<T: Real>(
             *z = T::zero();
         }
     }
-    if let Some(position) = z.iter().position(|z| !z.is_finite()) {
-        positions[0] = index(position);
-        values[0] = z[position];
-        return 1;
-    }
     keep_top_k(z, k);
-    compact_pairs(z, |z| z > T::zero(), positions, values)
+    compact_nonzero(z, positions, values)
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use super::{ActiveGradient, Arriving, Block, Buffers, Own, OwnMut, State, Traits};
 use crate::linalg::{Scratch, add_column, vectorize};
-use crate::sparse::{ActiveUnits, UnitOperands, compact_pairs};
+use crate::sparse::{ActiveUnits, UnitOperands, compact_nonzero};
 use crate::{Activation, Error, Real};
 
 /// The number of active units k, and the constructor of the same activation with another k.
@@ -133,7 +133,7 @@ pub(crate) trait PerSample<T: Real>: Sync {
     /// Leaves `z` undefined.
     fn pick(&self, bias: &[T], z: &mut [T], units: &mut [u32], values: &mut [T]) -> usize {
         self.activate(bias, z);
-        compact_pairs(z, |h| h != T::zero(), units, values)
+        compact_nonzero(z, units, values)
     }
 }
 

@@ -3,10 +3,11 @@
 
 #![allow(clippy::float_cmp)] // what is exact
 
+use crate::common::variants::ACTIVATIONS;
 use sparse_autoencoder::nalgebra::DMatrix;
 use sparse_autoencoder::{
     Activation, Adam, AnomalyDetector, Error, KlDivergence, L1, Penalty, Proportion, Real, Samples,
-    Scaler, Scaling, SparseAutoencoder, SquaredDeviation, TargetL0, Threshold, Trainer,
+    Scaler, Scaling, SparseAutoencoder, SquaredDeviation, TargetL0, Threshold, Trainer, Workspace,
     geometric_median, penalty,
 };
 
@@ -317,5 +318,33 @@ fn a_transposed_table_is_recognized() {
             message == "rows of the samples: expected 3, got 40 (a column is a sample: transpose?)",
             "{message}"
         );
+    }
+}
+
+/// Pre-activations of ∞ − ∞, with few and with many units: a loss that is not finite, and no panic.
+#[test]
+fn pre_activations_that_are_no_numbers_show_in_the_loss() {
+    let x = DMatrix::from_fn(4, 6, |i, j| if (i + j) % 2 == 0 { 1e10 } else { -1e10 });
+    for &activation in ACTIVATIONS {
+        for units in [3, 48] {
+            let mut model = SparseAutoencoder::<f64>::builder()
+                .layers([4, units])
+                .hidden_activation(activation)
+                .output_activation(Activation::Identity)
+                .penalty(())
+                .build()
+                .unwrap();
+            let theta: Vec<f64> = model.parameters().as_slice().to_vec();
+            let huge = |k: usize| if k % 3 == 0 { 1e300 } else { -1e300 };
+            let theta: Vec<f64> = (0..theta.len()).map(huge).collect();
+            model.set_theta(&theta).unwrap();
+            let mut gradient = vec![0.0; theta.len()];
+            let loss = model.loss_and_gradient(&x, &mut gradient, &mut Workspace::new());
+            assert!(!loss.unwrap().total().is_finite(), "{activation:?}");
+            let hidden = model.encode_sparse(&x);
+            let refused = matches!(hidden, Err(Error::NonFinite { .. }));
+            let bounded = activation.range().is_some();
+            assert!(refused || bounded, "{activation:?}: {hidden:?}");
+        }
     }
 }
