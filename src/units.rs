@@ -28,6 +28,7 @@ use self::abs_top_k::AbsTopK;
 use self::batch_top_k::BatchTopK;
 use self::elementwise::Selected;
 use self::gated::Gated;
+use self::interface::Selecting;
 use self::jump_relu::JumpRelu;
 use self::top_k::TopK;
 use self::winner_take_all::WinnerTakeAll;
@@ -163,9 +164,9 @@ impl Activation {
             Self::Relu => f(&Elementwise::Relu),
             Self::Identity => f(&Elementwise::Identity),
             Self::SaturatingLinear => f(&Elementwise::SaturatingLinear),
-            Self::TopK(k) => f(&TopK::Number(k)),
-            Self::TopProportion(p) => f(&TopK::Proportion(p)),
-            Self::AbsTopK(k) => f(&AbsTopK(k)),
+            Self::TopK(k) => f(&Selecting(TopK::Number(k))),
+            Self::TopProportion(p) => f(&Selecting(TopK::Proportion(p))),
+            Self::AbsTopK(k) => f(&Selecting(AbsTopK(k))),
             Self::WinnerTakeAll(p) => f(&WinnerTakeAll(p)),
             Self::BatchTopK(k) => f(&BatchTopK(k)),
             Self::JumpRelu => f(&JumpRelu),

@@ -1,6 +1,6 @@
 //! The trait of hidden units: all that the objective, the model, and training know of them.
 
-use super::{ActiveGradient, Arriving, Block, Buffers, Own, OwnMut, State, Traits};
+use super::{ActiveGradient, Arriving, Block, Buffers, Chooses, Own, OwnMut, State, Traits};
 use crate::linalg::{Scratch, add_column, vectorize};
 use crate::sparse::{ActiveUnits, UnitOperands, compact_nonzero};
 use crate::{Activation, Error, Real};
@@ -120,8 +120,19 @@ pub(crate) trait Units<T: Real>: Sync {
     }
 }
 
-/// A selection within each sample, the same in training and inference.
+/// A selection within each sample, in training as in inference.
 pub(crate) trait PerSample<T: Real>: Sync {
+    /// Returns what [`Units::traits`] returns.
+    fn traits(&self) -> Traits {
+        Traits::selecting(Chooses::PerSample)
+    }
+
+    /// Does what [`Units::check`] does.
+    fn check(&self, units: usize) -> Result<(), Error>;
+
+    /// Returns what [`Units::k`] returns.
+    fn k(&self) -> Option<AdjustableK>;
+
     /// Returns the largest number of active units of a sample, for a layer of `units` units.
     fn kept(&self, units: usize) -> usize;
 
@@ -137,25 +148,53 @@ pub(crate) trait PerSample<T: Real>: Sync {
     }
 }
 
-impl<T: Real> dyn PerSample<T> + '_ {
-    /// Turns `Wᵀ X` into `H`.
-    ///
-    /// Writes the sums over the samples and then the number of active units to `sums`, unless it is empty.
-    pub(super) fn activate_all(
-        &self,
-        bias: &[T],
-        z: &mut [T],
-        sums: &mut [T],
-        scratch: &mut Scratch<T>,
-    ) {
-        scratch.run(z, bias.len(), sums, |_, panel, sums| {
-            for column in panel.chunks_exact_mut(bias.len()) {
-                self.activate(bias, column);
-                vectorize(
-                    #[inline(always)]
-                    || add_column(column, sums),
-                );
-            }
-        });
+/// The units of a selection within each sample.
+pub(super) struct Selecting<S>(pub(super) S);
+
+impl<T: Real, S: PerSample<T>> Units<T> for Selecting<S> {
+    fn traits(&self) -> Traits {
+        self.0.traits()
     }
+
+    fn check(&self, units: usize) -> Result<(), Error> {
+        self.0.check(units)
+    }
+
+    fn k(&self) -> Option<AdjustableK> {
+        self.0.k()
+    }
+
+    fn per_sample(&self) -> Option<&dyn PerSample<T>> {
+        Some(&self.0)
+    }
+
+    fn forward(&self, own: &Own<'_, T>, z: &mut [T], buffers: Buffers<'_, T>) {
+        let sums = &mut buffers.sums[..=own.bias.len()];
+        activate(&self.0, own.bias, z, sums, buffers.scratch);
+    }
+
+    fn infer(&self, own: &Own<'_, T>, z: &mut [T], _state: &mut State, scratch: &mut Scratch<T>) {
+        activate(&self.0, own.bias, z, &mut [], scratch);
+    }
+}
+
+/// Turns `Wᵀ X` into `H`.
+///
+/// Writes the sums over the samples and then the number of active units to `sums`, unless it is empty.
+fn activate<T: Real>(
+    selection: &impl PerSample<T>,
+    bias: &[T],
+    z: &mut [T],
+    sums: &mut [T],
+    scratch: &mut Scratch<T>,
+) {
+    scratch.run(z, bias.len(), sums, |_, panel, sums| {
+        for column in panel.chunks_exact_mut(bias.len()) {
+            selection.activate(bias, column);
+            vectorize(
+                #[inline(always)]
+                || add_column(column, sums),
+            );
+        }
+    });
 }

@@ -8,11 +8,8 @@
 //! Evaluating Sparse Autoencoders*.
 
 use super::elementwise::{Function, Relu};
-use super::{
-    AdjustableK, Buffers, Chooses, Own, PerSample, State, Traits, Units, check_count,
-    check_proportion, proportion_of,
-};
-use crate::linalg::{Scratch, activate_column};
+use super::{AdjustableK, PerSample, check_count, check_proportion, proportion_of};
+use crate::linalg::activate_column;
 use crate::sparse::{keep_top_k, top_k};
 use crate::{Activation, Error, Real};
 
@@ -33,11 +30,7 @@ impl TopK {
     }
 }
 
-impl<T: Real> Units<T> for TopK {
-    fn traits(&self) -> Traits {
-        Traits::selecting(Chooses::PerSample)
-    }
-
+impl<T: Real> PerSample<T> for TopK {
     fn check(&self, units: usize) -> Result<(), Error> {
         match *self {
             Self::Number(k) => check_count(k, units, "k of TopK"),
@@ -52,23 +45,6 @@ impl<T: Real> Units<T> for TopK {
         }
     }
 
-    fn per_sample(&self) -> Option<&dyn PerSample<T>> {
-        Some(self)
-    }
-
-    fn forward(&self, own: &Own<'_, T>, z: &mut [T], buffers: Buffers<'_, T>) {
-        let (selection, sums): (&dyn PerSample<T>, _) =
-            (self, &mut buffers.sums[..=own.bias.len()]);
-        selection.activate_all(own.bias, z, sums, buffers.scratch);
-    }
-
-    fn infer(&self, own: &Own<'_, T>, z: &mut [T], _state: &mut State, scratch: &mut Scratch<T>) {
-        let selection: &dyn PerSample<T> = self;
-        selection.activate_all(own.bias, z, &mut [], scratch);
-    }
-}
-
-impl<T: Real> PerSample<T> for TopK {
     fn kept(&self, units: usize) -> usize {
         self.of(units)
     }
