@@ -5,7 +5,7 @@ use std::ops::Range;
 use nalgebra::{DMatrixView, DMatrixViewMut};
 
 use crate::Real;
-use crate::units::{Block, Own, OwnMut};
+use crate::units::{ActiveGradient, Block, Own, OwnMut};
 
 /// The places of the parameters of one layer in θ.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,20 +52,28 @@ impl Blocks {
     }
 
     /// Views the same to write to.
-    pub(crate) fn own_mut<'a, T: Real>(&self, theta: &'a mut [T]) -> OwnMut<'a, T> {
-        let [first, second] = &self.own; // in this order, after the bias
-        let (before, rest) =
-            theta.split_at_mut(first.start.max(self.encoder_bias.end).min(theta.len()));
-        let (of_first, of_second) = rest.split_at_mut(first.len().min(rest.len()));
-        let skipped = second.start.saturating_sub(first.end);
-        OwnMut {
-            bias: &mut before[self.encoder_bias.clone()],
-            blocks: [
-                of_first,
-                of_second
-                    .get_mut(skipped..skipped + second.len())
-                    .unwrap_or_default(),
-            ],
+    pub(crate) fn own_mut<'a, T>(&self, theta: &'a mut [T]) -> OwnMut<'a, T> {
+        let ranges = [
+            self.encoder_bias.clone(),
+            self.own[0].clone(),
+            self.own[1].clone(),
+        ];
+        let [bias, blocks @ ..] = views_mut(theta, ranges);
+        OwnMut { bias, blocks }
+    }
+
+    /// Views the gradients that a backward pass over active units writes.
+    pub(crate) fn active_gradient<'a, T>(&self, gradient: &'a mut [T]) -> ActiveGradient<'a, T> {
+        let ranges = [
+            self.decoder_weights.clone(),
+            self.encoder_bias.clone(),
+            self.own[0].clone(),
+            self.own[1].clone(),
+        ];
+        let [decoder, bias, blocks @ ..] = views_mut(gradient, ranges);
+        ActiveGradient {
+            decoder,
+            own: OwnMut { bias, blocks },
         }
     }
 
@@ -81,4 +89,13 @@ impl Blocks {
     ) -> DMatrixViewMut<'a, T> {
         DMatrixViewMut::from_slice(&mut theta[block.clone()], self.below, self.above)
     }
+}
+
+/// Views disjoint ranges. Those beyond the end of `values` are empty.
+fn views_mut<T, const N: usize>(values: &mut [T], ranges: [Range<usize>; N]) -> [&mut [T]; N] {
+    let len = values.len();
+    let ranges = ranges.map(|range| if range.end <= len { range } else { 0..0 });
+    values
+        .get_disjoint_mut(ranges)
+        .unwrap_or_else(|_| std::array::from_fn(|_| Default::default()))
 }

@@ -22,7 +22,7 @@ use crate::Real;
 use crate::linalg::{Scratch, Write};
 use crate::objective::Workspace;
 use crate::sparse::{ActiveUnits, Csc, UnitOperands};
-use crate::units::{ActiveGradient, Buffers, OwnMut};
+use crate::units::Buffers;
 use crate::validate::even_chunk;
 
 /// The sparse path is taken if at most one unit in `SPARSE` is active.
@@ -190,7 +190,7 @@ impl<T: Real> Pass<'_, T> {
             scratch: &mut ws.scratch,
         };
         let (own, per_frequency, active) = (self.own(0), &ws.per_frequency[..n], &mut ws.active);
-        let own_gradient = self.active_gradient(gradient);
+        let own_gradient = blocks.active_gradient(gradient);
         self.with_units(0, |units| {
             units.backward_active(
                 &own,
@@ -210,28 +210,5 @@ impl<T: Real> Pass<'_, T> {
         active.input_gradient(input, of_w, write, &ws.scratch);
         self.backpropagate_norms(0, gradient, ws);
         penalized.loss
-    }
-
-    /// Views the gradients of D, b, and the blocks of the units.
-    ///
-    /// θ is W, b, D, c, and the blocks. D is W if the weights are tied.
-    fn active_gradient<'g>(&self, gradient: &'g mut [T]) -> ActiveGradient<'g, T> {
-        let blocks = &self.layout.blocks()[0];
-        let learned = &mut gradient[..self.layout.learned()];
-        let (of_layer, of_blocks) = learned.split_at_mut(blocks.decoder_bias.end);
-        let (of_w, rest) = of_layer.split_at_mut(blocks.encoder_weights.end);
-        let (bias, rest) = rest.split_at_mut(blocks.above);
-        let first = blocks.own[0].len().min(of_blocks.len());
-        ActiveGradient {
-            decoder: if self.layout.is_tied() {
-                of_w
-            } else {
-                &mut rest[..blocks.decoder_weights.len()]
-            },
-            own: OwnMut {
-                bias,
-                blocks: of_blocks.split_at_mut(first).into(),
-            },
-        }
     }
 }
