@@ -47,19 +47,19 @@ impl<T: Real> SparseAutoencoder<T> {
     /// Returns the weight β of the penalty.
     #[must_use]
     pub fn penalty_weight(&self) -> T {
-        self.objective.penalty_weight
+        T::of(self.objective.penalty_weight)
     }
 
     /// Returns the sparsity target ρ.
     #[must_use]
     pub fn sparsity_target(&self) -> T {
-        self.objective.sparsity_target
+        T::of(self.objective.sparsity_target)
     }
 
     /// Returns the weight decay λ.
     #[must_use]
     pub fn weight_decay(&self) -> T {
-        self.objective.weight_decay
+        T::of(self.objective.weight_decay)
     }
 
     /// Returns whether the decoder's bias is subtracted from the samples before the encoder.
@@ -84,6 +84,6 @@ impl<T: Real> SparseAutoencoder<T> {
     /// Returns the bandwidth ε of the pseudo-derivative of thresholds.
     #[must_use]
     pub fn bandwidth(&self) -> T {
-        self.objective.bandwidth
+        T::of(self.objective.bandwidth)
     }
 }

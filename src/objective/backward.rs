@@ -11,7 +11,7 @@ use crate::units::{Arriving, Buffers, Function, with_function};
 impl<T: Real> Pass<'_, T> {
     /// Returns `λ/2 Σ‖W‖²`, and adds `λ W` to the gradient, if given.
     pub(super) fn decay(&self, gradient: Option<&mut [T]>, ws: &Workspace<T>) -> T {
-        let (lambda, weights) = (self.objective.weight_decay, self.layout.weights());
+        let (lambda, weights) = (T::of(self.objective.weight_decay), self.layout.weights());
         linalg::decay(lambda, weights, self.theta, gradient, &ws.scratch)
     }
 

@@ -19,14 +19,6 @@ pub(crate) struct Objective<T> {
     pub(crate) settings: Settings,
     /// Ω, which the settings describe.
     pub(crate) penalty: Arc<dyn Penalty<T>>,
-    /// β, rounded to the scalar of the model, as are the others.
-    pub(crate) penalty_weight: T,
-    /// ρ
-    pub(crate) sparsity_target: T,
-    /// λ
-    pub(crate) weight_decay: T,
-    /// ε
-    pub(crate) bandwidth: T,
 }
 
 impl<T> Deref for Objective<T> {
@@ -46,20 +38,13 @@ impl<T> DerefMut for Objective<T> {
 impl<T: Real> Objective<T> {
     /// Takes checked settings and the penalty that they describe.
     pub(crate) fn new(settings: Settings, penalty: Arc<dyn Penalty<T>>) -> Self {
-        Self {
-            penalty,
-            penalty_weight: T::of(settings.penalty_weight),
-            sparsity_target: T::of(settings.sparsity_target),
-            weight_decay: T::of(settings.weight_decay),
-            bandwidth: T::of(settings.bandwidth),
-            settings,
-        }
+        Self { settings, penalty }
     }
 
     /// Returns the values of the changing settings with which the model was built.
     pub(crate) fn now(&self) -> Now<T> {
         Now {
-            penalty_weight: self.penalty_weight,
+            penalty_weight: T::of(self.penalty_weight),
             k: self.encoder.last().and_then(Activation::k),
         }
     }
@@ -147,7 +132,7 @@ impl<T: Real> Pass<'_, T> {
 
     /// Returns the parameters of the units of layer `l`.
     pub(super) fn own(&self, l: usize) -> Own<'_, T> {
-        self.layout.blocks()[l].own(self.theta, self.objective.bandwidth)
+        self.layout.blocks()[l].own(self.theta, T::of(self.objective.bandwidth))
     }
 
     /// Returns g of level `l`.

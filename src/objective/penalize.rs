@@ -55,7 +55,10 @@ impl<T: Real> Pass<'_, T> {
         per_frequency: &mut [T],
         per_activation: &mut Aligned<T>,
     ) -> Penalized<T> {
-        let (beta, rho) = (self.now.penalty_weight, self.objective.sparsity_target);
+        let (beta, rho) = (
+            self.now.penalty_weight,
+            T::of(self.objective.sparsity_target),
+        );
         let hidden = HiddenBatch::new(activations, means, rho, self.activation(l));
         let units = hidden.units();
         let len = activations.len();

@@ -81,12 +81,16 @@ impl<T: Real> Stepper<'_, T> {
         target: DMatrixView<'_, T>,
         at: Place,
     ) -> Result<Taken<Loss<T>>, Error> {
-        let settings = engine.settings.clone();
         let shares = self.processes.shares(target.ncols())?;
         let samples = shares.map_or(target.ncols(), |shares| shares.samples());
         let objective = self.model.objective();
-        let now = now(&settings, at.fraction, objective, &self.state.controller);
-        let noisy = self.corrupt(&settings, target, &mut engine.rng);
+        let now = now(
+            &engine.settings,
+            at.fraction,
+            objective,
+            &self.state.controller,
+        );
+        let noisy = self.corrupt(&engine.settings, target, &mut engine.rng);
         let input = noisy.as_ref().map_or(target, |noisy| {
             DMatrixView::from_slice(&noisy[..target.len()], target.nrows(), target.ncols())
         });
@@ -98,10 +102,11 @@ impl<T: Real> Stepper<'_, T> {
         let step = self.minimize(engine, batch, now, at.epoch);
         self.state.noisy = noisy.unwrap_or_default();
         let (loss, converged) = step?;
-        self.count_idle(&settings, samples, shares, now);
+        let settings = &engine.settings;
+        self.count_idle(settings, samples, shares, now);
         self.move_thresholds();
-        self.normalize_decoder(&settings);
-        self.follow_set_point(&settings, now);
+        self.normalize_decoder(settings);
+        self.follow_set_point(settings, now);
         Ok(Taken {
             loss,
             converged,

@@ -1,8 +1,5 @@
 //! The trainer and its setters.
 
-use rand::SeedableRng;
-use rand::rngs::Xoshiro256PlusPlus;
-
 use super::checkpoint::Checkpoints;
 use super::distributed::Processes;
 use super::engine::Engine;
@@ -127,7 +124,7 @@ impl<T: Real, S> Trainer<T, S> {
     /// Sets the seed of shuffling, validation split, and corruption.
     pub fn seed(mut self, seed: u64) -> Self {
         self.engine.settings.seed = seed;
-        self.engine.rng = Xoshiro256PlusPlus::seed_from_u64(seed);
+        self.engine.rng = self.engine.seeded();
         self
     }
 
@@ -283,7 +280,7 @@ impl<T: Real> Trainer<T> {
     pub fn reset(&mut self) {
         self.engine.prepared = None;
         self.engine.steps = 0;
-        self.engine.rng = Xoshiro256PlusPlus::seed_from_u64(self.engine.settings.seed);
+        self.engine.rng = self.engine.seeded();
         self.own.agreed = false;
         self.own.paused = None;
         self.own.state.reset();

@@ -23,12 +23,8 @@ pub(in crate::training) fn fingerprint<T: Real>(
         let numbers = numbers.iter().map(|number| number.to_f64().to_bits());
         numbers.for_each(|bits| bits.hash(&mut hasher));
     };
-    let objective = model.objective();
-    let objective = (
-        model.settings().without_start(),
-        &objective.penalty,
-        objective.penalty_weight,
-    );
+    let penalty = &model.objective().penalty;
+    let objective = (model.settings().without_start(), penalty);
     tell(format!("{objective:?}"), model.parameters().as_slice());
     let settings = Settings {
         batch_size: None,

@@ -136,7 +136,7 @@ impl SetPoint {
             "in (0, 1]",
             gain,
         )?;
-        let weight = objective.penalty_weight.to_f64();
+        let weight = objective.penalty_weight;
         require(
             positive(weight),
             "penalty_weight under a set point",
