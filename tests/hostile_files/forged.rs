@@ -66,6 +66,19 @@ fn forged(file: &[u8], dtype: &str, factor: usize) -> Vec<u8> {
     safetensors(&header.to_string(), 0)
 }
 
+/// Refuses a file of this type of numbers, before room is made for what it claims.
+fn assert_refused_in_little_room(numbers: &str, read: impl FnOnce() -> Result<(), Error>) {
+    let (result, most) = measured(read);
+    let refused = matches!(
+        result,
+        Err(Error::Malformed { .. } | Error::Unsupported { .. })
+    );
+    assert!(
+        refused && most < ALLOWANCE,
+        "{numbers}: {result:?}, {most} bytes"
+    );
+}
+
 #[test]
 fn tensors_of_any_type_without_bytes_are_refused_before_room_is_made() {
     let model = SparseAutoencoder::<f32>::builder()
@@ -89,27 +102,11 @@ fn tensors_of_any_type_without_bytes_are_refused_before_room_is_made() {
     for dtype in DTYPES {
         for factor in [1, 1 << 10, 1 << 20] {
             let path = Scratch::new("forged", &forged(&own, dtype, factor));
-            let (result, most) = measured(|| files::load::<f64>(&path.0).map(drop));
-            let refused = matches!(
-                result,
-                Err(Error::Malformed { .. } | Error::Unsupported { .. })
-            );
-            assert!(
-                refused && most < ALLOWANCE,
-                "{dtype}: {result:?}, {most} bytes"
-            );
-            let (result, most) = measured(|| {
+            assert_refused_in_little_room(dtype, || files::load::<f64>(&path.0).map(drop));
+            assert_refused_in_little_room(dtype, || {
                 let mut file = TensorFile::open(&path.0)?;
                 file.samples::<f64>("layers.0.encoder_weights").map(drop)
             });
-            let refused = matches!(
-                result,
-                Err(Error::Malformed { .. } | Error::Unsupported { .. })
-            );
-            assert!(
-                refused && most < ALLOWANCE,
-                "{dtype}: {result:?}, {most} bytes"
-            );
 
             let sizes = [("\"d_in\": ", 8), ("\"d_sae\": ", 16)];
             let larger = sizes.iter().fold(text.clone(), |text, (key, size)| {
@@ -117,15 +114,7 @@ fn tensors_of_any_type_without_bytes_are_refused_before_room_is_made() {
             });
             fs::write(&config, larger).unwrap();
             fs::write(&weights, forged(&lens, dtype, factor)).unwrap();
-            let (result, most) = measured(|| sae_lens::load::<f64>(&folder).map(drop));
-            let refused = matches!(
-                result,
-                Err(Error::Malformed { .. } | Error::Unsupported { .. })
-            );
-            assert!(
-                refused && most < ALLOWANCE,
-                "{dtype}: {result:?}, {most} bytes"
-            );
+            assert_refused_in_little_room(dtype, || sae_lens::load::<f64>(&folder).map(drop));
         }
     }
     fs::remove_dir_all(&folder).unwrap();
@@ -139,26 +128,11 @@ fn tensors_of_any_type_without_bytes_are_refused_before_room_is_made() {
                 "forged",
                 &file_bytes::zip(&[("w.npy", &array)], deflated, 0),
             );
-            let (result, most) =
-                measured(|| TensorFile::open(&path.0)?.samples::<f64>("w").map(drop));
-            let refused = matches!(
-                result,
-                Err(Error::Malformed { .. } | Error::Unsupported { .. })
-            );
-            assert!(
-                refused && most < ALLOWANCE,
-                "{kind}: {result:?}, {most} bytes"
-            );
+            assert_refused_in_little_room(kind, || {
+                TensorFile::open(&path.0)?.samples::<f64>("w").map(drop)
+            });
             fs::write(&path.0, &array).unwrap();
-            let (result, most) = measured(|| read_samples(&path.0));
-            let refused = matches!(
-                result,
-                Err(Error::Malformed { .. } | Error::Unsupported { .. })
-            );
-            assert!(
-                refused && most < ALLOWANCE,
-                "{kind}: {result:?}, {most} bytes"
-            );
+            assert_refused_in_little_room(kind, || read_samples(&path.0));
         }
     }
 }
