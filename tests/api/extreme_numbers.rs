@@ -335,7 +335,7 @@ fn pre_activations_that_are_no_numbers_show_in_the_loss() {
                 .build()
                 .unwrap();
             let theta: Vec<f64> = model.parameters().as_slice().to_vec();
-            let huge = |k: usize| if k % 3 == 0 { 1e300 } else { -1e300 };
+            let huge = |k: usize| if k.is_multiple_of(3) { 1e300 } else { -1e300 };
             let theta: Vec<f64> = (0..theta.len()).map(huge).collect();
             model.set_theta(&theta).unwrap();
             let mut gradient = vec![0.0; theta.len()];
