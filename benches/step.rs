@@ -32,7 +32,7 @@ fn models() -> [(&'static str, SparseAutoencoderBuilder<f32>); 3] {
     let linear = builder
         .clone()
         .output_activation(Activation::Identity)
-        .initialization(Initialization::TransposedDecoder);
+        .initialization(Initialization::TransposedDecoder { norm: 1.0 });
     [
         ("sigmoid_kl", builder.penalty(KlDivergence)),
         (
@@ -140,7 +140,7 @@ fn units(criterion: &mut Criterion) {
         let linear = SparseAutoencoder::builder()
             .layers([input_size, hidden])
             .output_activation(Activation::Identity)
-            .initialization(Initialization::TransposedDecoder)
+            .initialization(Initialization::TransposedDecoder { norm: 1.0 })
             .penalty_weight(0.01)
             .seed(1);
         let of = |activation| linear.clone().hidden_activation(activation);

@@ -125,7 +125,7 @@
 //!     .layers([d, 8 * d])
 //!     .hidden_activation(Activation::BatchTopK(4))
 //!     .output_activation(Activation::Identity)
-//!     .initialization(Initialization::TransposedDecoder)
+//!     .initialization(Initialization::TransposedDecoder { norm: 1.0 })
 //!     .pre_encoder_bias(true)
 //!     .matryoshka([d, 3 * d])
 //!     .build()?;

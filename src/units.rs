@@ -143,7 +143,7 @@ pub enum Activation {
     ///     .layers([16, 64])
     ///     .hidden_activation(Activation::Gated)
     ///     .output_activation(Activation::Identity)
-    ///     .initialization(Initialization::TransposedDecoder)
+    ///     .initialization(Initialization::TransposedDecoder { norm: 1.0 })
     ///     .penalty(L1)
     ///     .penalty_weight(0.4)
     ///     .build()?;

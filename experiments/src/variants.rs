@@ -55,7 +55,7 @@ impl Variant {
         let builder = SparseAutoencoder::builder()
             .layers([setting.input_size, setting.hidden])
             .output_activation(Activation::Identity)
-            .initialization(Initialization::TransposedDecoder)
+            .initialization(Initialization::TransposedDecoder { norm: 1.0 })
             .pre_encoder_bias(true)
             .seed(setting.seed);
         match self {

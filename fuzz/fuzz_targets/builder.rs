@@ -103,7 +103,7 @@ fn run(settings: &Settings) -> Result<SparseAutoencoder<f32>, Error> {
         builder = builder.reconstruction(ReconstructionLoss::BinaryCrossEntropy);
     }
     if settings.transposed {
-        builder = builder.initialization(Initialization::TransposedDecoder);
+        builder = builder.initialization(Initialization::TransposedDecoder { norm: 1.0 });
     }
     if !settings.matryoshka.is_empty() {
         builder = builder.matryoshka(

@@ -32,7 +32,7 @@ use crate::{Activation, Real};
 /// | [`tied`](Self::tied) | `false` | | the decoder shares the encoder's weights |
 /// | [`pre_encoder_bias`](Self::pre_encoder_bias) | `false` | `Identity` output | the encoder sees x − c |
 /// | [`bandwidth`](Self::bandwidth) | 0.05 | > 0 | ε of the pseudo-derivative of `JumpRelu`'s thresholds |
-/// | [`initialization`](Self::initialization) | `Glorot` | | distribution of the initial weights |
+/// | [`initialization`](Self::initialization) | by the activations | | distribution of the initial weights |
 /// | [`seed`](Self::seed) | 0 | | seed of the initial weights |
 /// | [`parameters`](Self::parameters) | none | | initial parameters, instead of random ones |
 /// | [`settings`](Self::settings) | | | all settings at once |
@@ -243,9 +243,9 @@ impl<T: Real> SparseAutoencoderBuilder<T> {
         self
     }
 
-    /// Sets the distribution of the initial weights.
+    /// Sets the distribution of the initial weights. [`Initialization`] names the default.
     pub fn initialization(mut self, initialization: Initialization) -> Self {
-        self.settings.initialization = initialization;
+        self.settings.initialization = Some(initialization);
         self
     }
 
@@ -298,7 +298,9 @@ impl<T: Real> SparseAutoencoderBuilder<T> {
         let settings = &self.settings;
         let Some(parameters) = &self.parameters else {
             let layout = Layout::new(&settings.layers, settings.tied)?;
-            let theta = settings.initialization.draw(&layout, settings.seed)?;
+            let mut complete = settings.clone();
+            complete.complete(&layout)?;
+            let theta = complete.initialization().draw(&layout, settings.seed)?;
             return Parameters::from_aligned(layout, theta);
         };
         if !settings.layers.is_empty() {

@@ -11,23 +11,28 @@ use crate::model::Layout;
 
 /// The distribution of the initial weights. Biases start at 0.
 ///
+/// A builder without one chooses by the activations: [`TransposedDecoder`](Self::TransposedDecoder) for one
+/// hidden layer of unbounded units that can be 0 under an [`Identity`](crate::Activation::Identity) output,
+/// with norm 0.1 if they select a number of active units, such as [`TopK`](crate::Activation::TopK), and 1
+/// otherwise; [`Glorot`](Self::Glorot) for all other models.
+///
 /// Numbers are drawn in `f64` from a seeded, portable generator and then converted. Models in `f32`
 /// and `f64` start from the same numbers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum Initialization {
     /// Uniform in `[−r, r]`, `r = √6 / √(below + above + 1)`: CS294A's form of Glorot & Bengio
-    /// (2010). For sigmoid and tanh.
-    #[default]
+    /// (2010). For sigmoid and tanh, and for deep models.
     Glorot,
-    /// Normal with variance `2 / inputs` of the layer (He et al. 2015). For ReLU.
-    He,
-    /// Random directions of norm 1, one per unit, in the decoder, and the same in the encoder: each unit
-    /// detects what it contributes (Gao et al. 2024). For overcomplete ReLU and TopK models, where far
-    /// fewer units die.
-    TransposedDecoder,
+    /// Random directions of one norm, one per unit, in the decoder, and the same in the encoder: each unit
+    /// detects what it contributes (Gao et al. 2024). Far fewer units die. A small norm lets selecting units
+    /// learn faster (Conerly et al. 2024, *Update on how we train SAEs*, use 0.1).
+    TransposedDecoder {
+        /// The Euclidean norm of each column, > 0.
+        norm: f64,
+    },
 }
 
 impl Initialization {
@@ -48,30 +53,26 @@ impl Initialization {
         let mut theta = theta.unwrap_or_default();
         for blocks in layout.blocks() {
             let fan = (f64::of_count(blocks.below), f64::of_count(blocks.above));
-            let mut fill = |weights: &mut [T], inputs: f64| match self {
+            let mut fill = |weights: &mut [T]| match self {
                 Self::Glorot => {
                     let r = (6.0 / (fan.0 + fan.1 + 1.0)).sqrt();
                     weights.fill_with(|| T::of(r * (2.0 * rng.random::<f64>() - 1.0)));
                 }
-                Self::He => {
-                    let deviation = (2.0 / inputs).sqrt();
-                    weights.fill_with(|| T::of(deviation * rng.sample::<f64, _>(StandardNormal)));
-                }
-                Self::TransposedDecoder => {
+                Self::TransposedDecoder { norm } => {
                     for unit in weights.chunks_exact_mut(blocks.below) {
                         unit.fill_with(|| T::of(rng.sample(StandardNormal)));
-                        let norm = unit.iter().map(|w| w.to_f64().powi(2)).sum::<f64>().sqrt();
-                        let per_norm = if norm > 0.0 { 1.0 / norm } else { 1.0 };
-                        unit.iter_mut().for_each(|w| *w *= T::of(per_norm));
+                        let drawn = unit.iter().map(|w| w.to_f64().powi(2)).sum::<f64>().sqrt();
+                        let factor = if drawn > 0.0 { norm / drawn } else { norm };
+                        unit.iter_mut().for_each(|w| *w *= T::of(factor));
                     }
                 }
             };
-            fill(&mut theta[blocks.encoder_weights.clone()], fan.0);
+            fill(&mut theta[blocks.encoder_weights.clone()]);
             if !layout.is_tied() {
-                if self == Self::TransposedDecoder {
+                if matches!(self, Self::TransposedDecoder { .. }) {
                     theta.copy_within(blocks.encoder_weights.clone(), blocks.decoder_weights.start);
                 } else {
-                    fill(&mut theta[blocks.decoder_weights.clone()], fan.1);
+                    fill(&mut theta[blocks.decoder_weights.clone()]);
                 }
             }
         }

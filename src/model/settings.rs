@@ -32,7 +32,7 @@ use crate::{Activation, Real};
 /// | `matryoshka` | `[]` | [`matryoshka`](crate::SparseAutoencoderBuilder::matryoshka) |
 /// | `pre_encoder_bias` | `false` | [`pre_encoder_bias`](crate::SparseAutoencoderBuilder::pre_encoder_bias) |
 /// | `bandwidth` | 0.05 | [`bandwidth`](crate::SparseAutoencoderBuilder::bandwidth) |
-/// | `initialization` | `"glorot"` | [`initialization`](crate::SparseAutoencoderBuilder::initialization) |
+/// | `initialization` | by the activations | [`initialization`](crate::SparseAutoencoderBuilder::initialization) |
 /// | `seed` | 0 | [`seed`](crate::SparseAutoencoderBuilder::seed) |
 ///
 /// The keys `hidden_activation` and `output_activation` are accepted, too. Values are in snake case, with
@@ -123,7 +123,9 @@ pub struct Settings {
     pub(crate) pre_encoder_bias: bool,
     /// ε of the pseudo-derivative of thresholds
     pub(crate) bandwidth: f64,
-    pub(crate) initialization: Initialization,
+    /// `None` for the one that suits the activations
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
+    pub(crate) initialization: Option<Initialization>,
     pub(crate) seed: u64,
 }
 
@@ -144,7 +146,7 @@ impl Default for Settings {
             matryoshka: Vec::new(),
             pre_encoder_bias: false,
             bandwidth: 0.05,
-            initialization: Initialization::default(),
+            initialization: None,
             seed: 0,
         }
     }
@@ -176,6 +178,25 @@ impl Settings {
             }
         });
         Ok(())
+    }
+
+    /// Returns the initialization of a model with these [complete](Self::complete) settings.
+    pub(crate) fn initialization(&self) -> Initialization {
+        let suited = match self.encoder[..] {
+            [f] if f.traits().vanishes && f.range().is_none() => {
+                let fixed = f.traits().chooses.fixes_number();
+                let norm = if fixed { 0.1 } else { 1.0 };
+                Initialization::TransposedDecoder { norm }
+            }
+            _ => Initialization::Glorot,
+        };
+        let linear = self.decoder[0] == Activation::Identity;
+        let suited = if linear {
+            suited
+        } else {
+            Initialization::Glorot
+        };
+        self.initialization.unwrap_or(suited)
     }
 
     /// Checks these [complete](Self::complete) settings and returns the objective of a model.
@@ -218,6 +239,14 @@ impl Settings {
         let above_0 = |x: f64| x > 0.0 && x.is_finite();
         let width = &mut self.bandwidth;
         number("bandwidth", width, "finite and above 0", above_0)?;
+        if let Some(Initialization::TransposedDecoder { norm }) = &mut self.initialization {
+            number(
+                "norm of TransposedDecoder",
+                norm,
+                "finite and above 0",
+                above_0,
+            )?;
+        }
         let between = |x: f64| x > 0.0 && x < 1.0;
         let target = &mut self.sparsity_target;
         number("sparsity_target", target, "in (0, 1)", between)
@@ -345,7 +374,7 @@ impl Settings {
     /// Returns the settings without those that only affect the initial parameters.
     pub(crate) fn without_start(&self) -> Self {
         Self {
-            initialization: Initialization::default(),
+            initialization: None,
             seed: 0,
             ..self.clone()
         }

@@ -261,8 +261,8 @@ impl<T: Real> Evaluation<'_, T> {
             ..
         } = &mut *self.state;
         if let (Some(of_dead), Some(auxiliary)) = (self.auxiliary_loss, auxiliary) {
-            let (dead, input) = (&idle.dead, self.batch.input);
-            loss.auxiliary += auxiliary.add(of_dead, dead, pass, input, gradient, workspace);
+            let (dead, samples) = (&idle.dead, &self.batch);
+            loss.auxiliary += auxiliary.add(of_dead, dead, pass, samples, gradient, workspace);
         }
     }
 }

@@ -15,6 +15,13 @@ pub(crate) enum Chooses {
     Alone,
 }
 
+impl Chooses {
+    /// Whether the units select a number of active units that is set.
+    pub(crate) fn fixes_number(self) -> bool {
+        matches!(self, Self::PerSample | Self::OverBatch)
+    }
+}
+
 /// What the builder, the trainer, and the applications ask of units.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Traits {

@@ -71,7 +71,6 @@ fn values_can_be_sent_shared_cloned_and_shown() {
     comparable::<SparseHidden<f64>>();
 
     default::<Activation>();
-    default::<Initialization>();
     default::<ReconstructionLoss>();
     default::<SparseAutoencoderBuilder<f32>>();
     default::<SparseHidden<f32>>();

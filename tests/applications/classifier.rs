@@ -4,8 +4,8 @@
 
 use sparse_autoencoder::nalgebra::DMatrix;
 use sparse_autoencoder::{
-    Activation, Adam, ClassifierTrainer, ClassifierWorkspace, Error, Initialization, Lbfgs,
-    Schedule, Sgd, SoftmaxClassifier, SparseAutoencoder, Stack, StopReason, Trainer,
+    Activation, Adam, ClassifierTrainer, ClassifierWorkspace, Error, Lbfgs, Schedule, Sgd,
+    SoftmaxClassifier, SparseAutoencoder, Stack, StopReason, Trainer,
 };
 use std::ops::ControlFlow;
 
@@ -341,7 +341,6 @@ fn pretrained_and_fine_tuned_layers_beat_softmax_on_pixels() {
 fn weights_go_out_as_matrices() {
     let sae = SparseAutoencoder::<f64>::builder()
         .layers([4, 3])
-        .initialization(Initialization::He)
         .build()
         .unwrap();
     let deep = SoftmaxClassifier::new(3, 2).unwrap();

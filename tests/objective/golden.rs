@@ -260,9 +260,9 @@ fn check_auxiliary<T: Real>(tolerance: f64) {
         .build()
         .unwrap();
     let samples = matrix::<T, 3>(&TOPK_X).transpose();
-    let weight = 0.5;
+    let alpha = 0.5;
     let mut trainer =
-        Trainer::new(Sgd::new(1.0).unwrap()).dead_units(DeadUnits::after(3).auxiliary(2, weight));
+        Trainer::new(Sgd::new(1.0).unwrap()).dead_units(DeadUnits::after(3).auxiliary(2, alpha));
     // Three times the first sample, in which unit 0 is active: the others are dead then.
     let first = samples.select_columns(&[0; 3]);
     let loss = trainer.partial_fit(&mut start.clone(), &first).unwrap();
@@ -272,6 +272,14 @@ fn check_auxiliary<T: Real>(tolerance: f64) {
         0.0,
         0.0,
     );
+
+    // The share of the residual's variance.
+    let variance = |of: &DMatrix<T>| -> f64 {
+        let rows = of.row_iter();
+        rows.map(|row| row.variance().to_f64()).sum()
+    };
+    let residual = &samples - start.reconstruct(&samples).unwrap();
+    let weight = alpha * variance(&samples) / variance(&residual);
 
     let mut model = start.clone();
     let loss = trainer.partial_fit(&mut model, &samples).unwrap();

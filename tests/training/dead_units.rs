@@ -26,7 +26,7 @@ fn builder(hidden: Activation) -> SparseAutoencoderBuilder<f64> {
         .layers([INPUT, UNITS])
         .hidden_activation(hidden)
         .output_activation(Activation::Identity)
-        .initialization(Initialization::TransposedDecoder)
+        .initialization(Initialization::TransposedDecoder { norm: 1.0 })
         .penalty(())
         .seed(4)
 }
@@ -57,7 +57,13 @@ fn auxiliary(
         }
         sum += 0.5 * (e_hat - e).norm_squared();
     }
-    WEIGHT * sum / x.ncols() as f64
+    let share = variance(x) / variance(residual);
+    WEIGHT * share * sum / x.ncols() as f64
+}
+
+/// The mean squared distance from the mean sample.
+fn variance(samples: &DMatrix<f64>) -> f64 {
+    samples.row_iter().map(|row| row.variance()).sum()
 }
 
 #[test]

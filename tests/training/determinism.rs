@@ -112,8 +112,7 @@ fn each_use_of_the_seed_of_a_trainer_changes_the_result() {
 fn models_of_both_scalars_start_equal_up_to_rounding() {
     for initialization in [
         Initialization::Glorot,
-        Initialization::He,
-        Initialization::TransposedDecoder,
+        Initialization::TransposedDecoder { norm: 1.0 },
     ] {
         for tied in [false, true] {
             fn start<T: Real>(initialization: Initialization, tied: bool) -> Parameters<T> {
@@ -316,7 +315,7 @@ fn the_number_of_threads_changes_no_bit_of_any_activation() {
             .penalty(())
             .output_activation(Activation::Identity)
             .pre_encoder_bias(hidden.kept(500).is_none())
-            .initialization(Initialization::TransposedDecoder);
+            .initialization(Initialization::TransposedDecoder { norm: 1.0 });
         let trainer = || adam().epochs(2).batch_size(300).unit_norm_decoder(true);
         assert_same_for_any_number_of_threads(&builder, &trainer, &x);
     }

@@ -143,7 +143,7 @@ fn l1_and_proportion_are_sparser_than_kl_at_the_same_fidelity() {
     let relu = |penalty: Arc<dyn Penalty<f32>>| {
         let model = builder()
             .hidden_activation(Activation::Relu)
-            .initialization(Initialization::TransposedDecoder)
+            .initialization(Initialization::TransposedDecoder { norm: 1.0 })
             .penalty(penalty)
             .penalty_weight(0.1)
             .weight_decay(1e-3);
@@ -205,7 +205,7 @@ fn top_k_beats_as_many_principal_components() {
 
         let model = builder()
             .hidden_activation(Activation::TopK(k))
-            .initialization(Initialization::TransposedDecoder);
+            .initialization(Initialization::TransposedDecoder { norm: 1.0 });
         let (_, found) = learn(&model, adam(5e-3, 200));
         println!("{k} principal components: {dense:.3}");
         assert!(found.explained_variance > at_least, "{found:?}");
@@ -278,7 +278,7 @@ fn a_planted_dictionary_is_recovered() {
     let model = SparseAutoencoder::<f32>::builder()
         .layers([16, 64])
         .output_activation(Activation::Identity)
-        .initialization(Initialization::TransposedDecoder)
+        .initialization(Initialization::TransposedDecoder { norm: 1.0 })
         .seed(2);
     assert!(planted.recovered_by(&model.build().unwrap()) < 0.65); // 0.575
     let top_k = model.clone().hidden_activation(Activation::TopK(3));
@@ -307,7 +307,7 @@ fn gated_units_find_a_planted_dictionary_and_shrink_nothing() {
             .layers([16, 64])
             .hidden_activation(activation)
             .output_activation(Activation::Identity)
-            .initialization(Initialization::TransposedDecoder)
+            .initialization(Initialization::TransposedDecoder { norm: 1.0 })
             .penalty(L1)
             .penalty_weight(0.4)
             .seed(2)

@@ -72,7 +72,7 @@ fn models() -> Vec<(&'static str, SparseAutoencoder<f64>)> {
             linear()
                 .hidden_activation(Activation::TopK(2))
                 .pre_encoder_bias(true)
-                .initialization(Initialization::TransposedDecoder)
+                .initialization(Initialization::TransposedDecoder { norm: 1.0 })
                 .penalty(()),
         ),
         (

@@ -17,7 +17,7 @@ fn model(layers: &[usize], tied: bool) -> SparseAutoencoder<f64> {
         .tied(tied)
         .hidden_activation(Activation::Relu)
         .output_activation(Activation::Identity)
-        .initialization(Initialization::TransposedDecoder)
+        .initialization(Initialization::TransposedDecoder { norm: 1.0 })
         .penalty(L1)
         .penalty_weight(0.05)
         .seed(2)

@@ -208,7 +208,7 @@ fn autoencoder(
         .layers([input_size, settings.hidden])
         .hidden_activation(Activation::WinnerTakeAll(settings.lifetime_sparsity))
         .output_activation(Activation::Identity)
-        .initialization(Initialization::TransposedDecoder)
+        .initialization(Initialization::TransposedDecoder { norm: 1.0 })
         .seed(seed)
         .build()
 }

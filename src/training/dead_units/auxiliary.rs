@@ -3,12 +3,14 @@
 //! ```text
 //! E = X − X̂                              a constant
 //! Ê = D_𝒟 TopK(W_𝒟ᵀ X̃ + b_𝒟)             of the dead units 𝒟
-//! A = α/m Σᵢ ½‖êᵢ − eᵢ‖²
+//! A = α Var(X)/Var(E) 1/m Σᵢ ½‖êᵢ − eᵢ‖²
+//! Var(X) = 1/m Σᵢ ‖xᵢ − x̄‖²              of the batch; both variances are constants
 //! ```
 //!
-//! Gao et al. (2024), *Scaling and Evaluating Sparse Autoencoders*, section 2.4. The dead units form
-//! an autoencoder from the samples to the residual, without a decoder bias. The ordinary passes
-//! compute its loss and gradient.
+//! Gao et al. (2024), *Scaling and Evaluating Sparse Autoencoders*, section 2.4 and its code: each loss
+//! is divided by the variance of what it reconstructs. The reconstruction loss here is not, so A is
+//! multiplied by Var(X). The dead units form an autoencoder from the samples to the residual, without a
+//! decoder bias. The ordinary passes compute its loss and gradient.
 
 use std::sync::Arc;
 
@@ -31,6 +33,8 @@ pub(in crate::training) struct Auxiliary<T> {
     gradient: Aligned<T>,
     residual: Aligned<T>,
     workspace: Workspace<T>,
+    /// Σ(x − c) and Σe of each entry, then Σ‖x − c‖² and Σ‖e‖²
+    moments: Vec<T>,
 }
 
 impl<T: Real> Auxiliary<T> {
@@ -51,6 +55,7 @@ impl<T: Real> Auxiliary<T> {
             gradient: Aligned::new(),
             residual: Aligned::new(),
             workspace: Workspace::new(),
+            moments: Vec::new(),
         })
     }
 
@@ -62,36 +67,35 @@ impl<T: Real> Auxiliary<T> {
     /// Returns A and adds its gradient to `gradient`.
     ///
     /// In each sample, the `kept` largest units of `dead` are active. `workspace` comes from the pass over
-    /// `input`.
+    /// `samples`.
     pub(in crate::training) fn add(
         &mut self,
-        (weight, kept): (T, usize),
+        (alpha, kept): (T, usize),
         dead: &[usize],
         pass: &Pass<'_, T>,
-        input: DMatrixView<'_, T>,
+        samples: &Batch<'_, T>,
         gradient: &mut [T],
         workspace: &Workspace<T>,
     ) -> T {
         if dead.is_empty() {
             return T::zero();
         }
-        let (input_size, m) = (self.layout.input_size(), input.ncols());
+        let (input_size, m) = (self.layout.input_size(), samples.input.ncols());
         self.layout.resize_hidden(dead.len());
         self.objective.encoder[0] = Activation::TopK(kept.min(dead.len()));
         self.gather(dead, pass);
 
-        let minus_m = -T::of_count(m);
-        self.residual.grow(input_size * m);
-        let delta = &workspace.reconstruction[0];
-        for (e, &delta) in self.residual[..input_size * m].iter_mut().zip(delta.iter()) {
-            *e = minus_m * delta;
+        self.workspace.scratch.limit_as(&workspace.scratch);
+        let weight = alpha * self.take_residual(pass, samples, &workspace.reconstruction[0]);
+        if !weight.is_finite() {
+            return T::zero(); // no residual, or variances out of range
         }
         let columns = |entries| DMatrixView::from_slice(entries, input_size, m);
         let batch = Batch {
             input: if pass.objective.pre_encoder_bias {
                 columns(workspace.centered())
             } else {
-                input
+                samples.input
             },
             target: columns(&self.residual[..input_size * m]),
             shares: None,
@@ -102,10 +106,53 @@ impl<T: Real> Auxiliary<T> {
             &self.theta,
             self.objective.now(),
         );
-        self.workspace.scratch.limit_as(&workspace.scratch);
         let loss = of_dead.evaluate(batch, Some(&mut self.gradient), &mut self.workspace);
         self.scatter(weight, dead, pass, gradient);
         weight * loss.reconstruction
+    }
+
+    /// Copies `E = −m Δ(R₀)` and returns `Var(X)/Var(E)` over the samples of all processes.
+    fn take_residual(&mut self, pass: &Pass<'_, T>, samples: &Batch<'_, T>, delta: &[T]) -> T {
+        let (rows, m) = (self.layout.input_size(), samples.target.ncols());
+        let minus_m = -T::of_count(m);
+        // Deviations from the bias, which is near the mean, keep the digits of the variance.
+        let c = &pass.theta[pass.layout.blocks()[0].decoder_bias.clone()];
+        self.moments.resize(2 * rows + 2, T::zero());
+        self.residual.grow(rows * m);
+        let residual = &mut self.residual[..rows * m];
+        let scratch = &mut self.workspace.scratch;
+        scratch.take_threads();
+        scratch.run(
+            residual,
+            rows,
+            &mut self.moments,
+            |first, panel, moments| {
+                let (sums, squares) = moments.split_at_mut(2 * rows);
+                let (of_x, of_e) = sums.split_at_mut(rows);
+                for (i, e) in panel.chunks_exact_mut(rows).enumerate() {
+                    let x = samples.target.column(first + i);
+                    let delta = &delta[(first + i) * rows..][..rows];
+                    for (((e, &delta), (&x, &c)), (of_x, of_e)) in (e.iter_mut().zip(delta))
+                        .zip(x.iter().zip(c))
+                        .zip(of_x.iter_mut().zip(&mut *of_e))
+                    {
+                        *e = minus_m * delta;
+                        *of_x += x - c;
+                        *of_e += *e;
+                        squares[0] += (x - c) * (x - c);
+                        squares[1] += *e * *e;
+                    }
+                }
+            },
+        );
+        linalg::divide_by(&mut self.moments, T::of_count(m));
+        if let Some(shares) = &samples.shares {
+            shares.average(&mut self.moments);
+        }
+        let (means, squares) = self.moments.split_at(2 * rows);
+        let (of_x, of_e) = means.split_at(rows);
+        let variance = |mean: &[T], square: T| square - T::dot(mean, mean);
+        variance(of_x, squares[0]) / variance(of_e, squares[1])
     }
 
     /// Copies `W_𝒟`, `b_𝒟`, and `D_𝒟` out of the model. The decoder bias is 0.

@@ -3,7 +3,6 @@
 use crate::Real;
 use crate::error::{Error, require};
 use crate::objective::{Now, Objective};
-use crate::units::Chooses;
 
 /// A sparsity to reach by adjusting the penalty weight.
 ///
@@ -154,9 +153,7 @@ impl SetPoint {
             return incompatible("an innermost layer without a penalty");
         }
         match self.measure {
-            _ if matches!(chooses, Chooses::PerSample | Chooses::OverBatch) => {
-                incompatible("a fixed number of active units")
-            }
+            _ if chooses.fixes_number() => incompatible("a fixed number of active units"),
             Measure::ActiveUnits if !f.traits().vanishes => {
                 incompatible("units that are never exactly 0")
             }

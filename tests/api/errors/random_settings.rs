@@ -81,8 +81,7 @@ fn any_model(rng: &mut Rng) -> Model {
     };
     let initializations = [
         Initialization::Glorot,
-        Initialization::He,
-        Initialization::TransposedDecoder,
+        Initialization::TransposedDecoder { norm: 1.0 },
     ];
     Model {
         layers,

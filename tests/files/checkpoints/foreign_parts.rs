@@ -138,7 +138,7 @@ fn settings_and_reports_are_the_same_after_json() {
     there_and_back(&Corruption::Masking { fraction: 0.3 });
     there_and_back(&DeadUnits::after(9).auxiliary(2, 0.1));
     there_and_back(&SetPoint::mean_activation(0.1));
-    there_and_back(&Initialization::TransposedDecoder);
+    there_and_back(&Initialization::TransposedDecoder { norm: 1.0 });
     there_and_back(&Every::Steps(5));
     let trainer: Trainer<f32> = Trainer::new(Adam::new(0.01).unwrap())
         .batch_size(7)

@@ -84,7 +84,7 @@ fn every_setting_of_a_trainer_goes_on_from_every_batch() {
                 .hidden_activation(Activation::BatchTopK(1))
                 .penalty(())
                 .layers([INPUT, 30])
-                .initialization(Initialization::TransposedDecoder),
+                .initialization(Initialization::TransposedDecoder { norm: 1.0 }),
             |t| {
                 t.anneal_k(3, 0.5)
                     .dead_units(DeadUnits::after(20).auxiliary(2, 0.1))

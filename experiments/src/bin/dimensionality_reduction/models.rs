@@ -62,7 +62,6 @@ pub(crate) fn deep(
         .layers(sizes)
         .hidden_activations(activations)
         .penalty(())
-        .initialization(Initialization::He)
         .seed(seed)
         .build()?;
     trainer(settings, settings.epochs, seed)?
@@ -87,7 +86,6 @@ pub(crate) fn pretrained(
             .hidden_activation(at(l + 1 == depth, Activation::Identity))
             .output_activation(at(l == 0, Activation::Sigmoid))
             .penalty(())
-            .initialization(Initialization::He)
             .seed(seed)
             .build()
     });
@@ -116,7 +114,7 @@ pub(crate) fn sparse(
         .layers([samples.nrows(), settings.many])
         .hidden_activation(Activation::TopK(settings.active))
         .output_activation(Activation::Identity)
-        .initialization(Initialization::TransposedDecoder)
+        .initialization(Initialization::TransposedDecoder { norm: 1.0 })
         .seed(seed);
     let random = builder.build()?;
     let weights = random.parameters().layers().next().ok_or("no layer")?;
