@@ -217,6 +217,7 @@ mod objective;
 pub mod optimizer;
 pub mod penalty;
 mod real;
+pub mod recipe;
 mod sparse;
 pub mod training;
 mod units;
@@ -239,6 +240,7 @@ pub use objective::{Loss, ReconstructionLoss, Workspace};
 pub use optimizer::{Adam, Lbfgs, Optimizer, Schedule, Sgd};
 pub use penalty::{KlDivergence, L0, L1, Penalty, Proportion, SquaredDeviation, TargetL0};
 pub use real::Real;
+pub use recipe::Recipe;
 #[cfg(feature = "files")]
 pub use training::Every;
 pub use training::{

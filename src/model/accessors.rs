@@ -84,6 +84,6 @@ impl<T: Real> SparseAutoencoder<T> {
     /// Returns the bandwidth ε of the pseudo-derivative of thresholds.
     #[must_use]
     pub fn bandwidth(&self) -> T {
-        T::of(self.objective.bandwidth)
+        T::of(self.objective.bandwidth())
     }
 }

@@ -31,7 +31,7 @@ use crate::{Activation, Real};
 /// | [`matryoshka`](Self::matryoshka) | none | ascending, one hidden layer | groups of units that reconstruct by themselves |
 /// | [`tied`](Self::tied) | `false` | | the decoder shares the encoder's weights |
 /// | [`pre_encoder_bias`](Self::pre_encoder_bias) | `false` | `Identity` output | the encoder sees x − c |
-/// | [`bandwidth`](Self::bandwidth) | 0.05 | > 0 | ε of the pseudo-derivative of `JumpRelu`'s thresholds |
+/// | [`bandwidth`](Self::bandwidth) | 0.05, or as calibrated | > 0 | ε of the pseudo-derivative of `JumpRelu`'s thresholds |
 /// | [`initialization`](Self::initialization) | by the activations | | distribution of the initial weights |
 /// | [`seed`](Self::seed) | 0 | | seed of the initial weights |
 /// | [`parameters`](Self::parameters) | none | | initial parameters, instead of random ones |
@@ -237,9 +237,11 @@ impl<T: Real> SparseAutoencoderBuilder<T> {
     /// Sets the bandwidth ε of the pseudo-derivative of [`Activation::JumpRelu`]'s thresholds:
     /// pre-activations within ε/2 of a threshold move it.
     ///
-    /// Choose it by the scale of the pre-activations. Other activations ignore it.
+    /// It belongs to the scale of the pre-activations.
+    /// [`calibrate_thresholds`](SparseAutoencoder::calibrate_thresholds) finds one if none is set. Other
+    /// activations ignore it.
     pub fn bandwidth(mut self, bandwidth: f64) -> Self {
-        self.settings.bandwidth = bandwidth;
+        self.settings.bandwidth = Some(bandwidth);
         self
     }
 

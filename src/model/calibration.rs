@@ -5,10 +5,61 @@ use nalgebra::DMatrixView;
 use super::{HIDDEN, SparseAutoencoder};
 use crate::error::{Error, require};
 use crate::linalg::Threads;
+use crate::penalty::Description;
 use crate::validate::check_batch;
-use crate::{Activation, Real};
+use crate::{Activation, Real, geometric_median};
 
 impl<T: Real> SparseAutoencoder<T> {
+    /// Starts at the data: sets the decoder's bias to the geometric median of the samples, input × samples,
+    /// and [calibrates](Self::calibrate_thresholds) thresholds to the sparsity target of
+    /// [`TargetL0`](crate::TargetL0), if that is the penalty.
+    ///
+    /// Call it before the first step. With a [pre-encoder
+    /// bias](crate::SparseAutoencoderBuilder::pre_encoder_bias), units then see deviations from the median,
+    /// and far fewer of them die. Some thousand samples are enough.
+    ///
+    /// ```
+    /// use sparse_autoencoder::nalgebra::DMatrix;
+    /// use sparse_autoencoder::{Activation, SparseAutoencoder};
+    ///
+    /// let samples = DMatrix::from_fn(16, 500, |i, j| 5.0 + ((i * 31 + j * 17) as f32).sin());
+    /// let mut sae = SparseAutoencoder::builder()
+    ///     .layers([16, 64])
+    ///     .hidden_activation(Activation::TopK(4))
+    ///     .output_activation(Activation::Identity)
+    ///     .pre_encoder_bias(true)
+    ///     .build()?;
+    /// sae.start_at(&samples)?;
+    /// # Ok::<(), sparse_autoencoder::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::UnsupportedActivation`] if the output is not [`Activation::Identity`], and the errors of
+    /// [`geometric_median`] and [`calibrate_thresholds`](Self::calibrate_thresholds). The model is then
+    /// unchanged.
+    pub fn start_at<'a>(&mut self, samples: impl Into<DMatrixView<'a, T>>) -> Result<(), Error> {
+        let samples = samples.into();
+        let output = self.output_activation();
+        if output != Activation::Identity {
+            return Err(Error::UnsupportedActivation {
+                what: "start_at",
+                activation: output,
+                requirement: "the bias is a sample only for an Identity output",
+            });
+        }
+        self.check_samples(samples, Threads::at_most(1))?;
+        let mut started = self.clone();
+        started.set_decoder_bias(&geometric_median(samples)?)?;
+        let settings = self.settings();
+        if settings.penalty == Some(Description::TargetL0) {
+            let active = settings.sparsity_target * f64::of_count(self.layout().hidden_size());
+            started.calibrate_thresholds(samples, active)?;
+        }
+        *self = started;
+        Ok(())
+    }
+
     /// Sets all thresholds of the innermost [`JumpRelu`](Activation::JumpRelu) layer to one value, at which
     /// `active_units` units of a sample are active on average. Returns that threshold.
     ///
@@ -16,6 +67,9 @@ impl<T: Real> SparseAutoencoder<T> {
     /// pre-activations within the [bandwidth](crate::SparseAutoencoderBuilder::bandwidth) move them. Start them
     /// near the intended number of active units, after [setting the bias](Self::set_decoder_bias). In a trained
     /// model, the call trades error for sparsity.
+    ///
+    /// Also chooses the bandwidth, unless the builder has set one: the distance from the threshold of half as many
+    /// active units to that of one and a half times as many.
     ///
     /// The threshold is a quantile of the positive pre-activations, so some thousand samples are enough. Equal
     /// pre-activations are all active or all inactive; ties leave fewer units active.
@@ -80,13 +134,13 @@ impl<T: Real> SparseAutoencoder<T> {
             "at most the mean number of positive pre-activations",
             active_units,
         )?;
-        let threshold = if kept == positive.len() {
-            T::zero()
-        } else {
-            *positive
-                .select_nth_unstable_by(kept, |a, b| b.to_f64().total_cmp(&a.to_f64()))
-                .1
-        };
+        let threshold = threshold_of(&mut positive, kept);
+        if self.objective.bandwidth.is_none() {
+            let [upper, lower] =
+                [kept.div_ceil(2), kept + kept / 2].map(|kept| threshold_of(&mut positive, kept));
+            let width = (upper - lower).to_f64();
+            self.objective.bandwidth = Some(width).filter(|&width| width > 0.0);
+        }
         self.innermost_thresholds().fill(threshold);
         Ok(threshold)
     }
@@ -128,4 +182,13 @@ impl<T: Real> SparseAutoencoder<T> {
         let place = layout.blocks()[layout.depth() - 1].own[0].clone();
         &mut theta[place]
     }
+}
+
+/// Returns the largest value that is not among the `kept` largest ones, or 0.
+fn threshold_of<T: Real>(positive: &mut [T], kept: usize) -> T {
+    if kept >= positive.len() {
+        return T::zero();
+    }
+    let descending = |a: &T, b: &T| b.to_f64().total_cmp(&a.to_f64());
+    *positive.select_nth_unstable_by(kept, descending).1
 }

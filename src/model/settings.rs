@@ -31,7 +31,7 @@ use crate::{Activation, Real};
 /// | `norm_weighted` | `false` | [`norm_weighted`](crate::SparseAutoencoderBuilder::norm_weighted) |
 /// | `matryoshka` | `[]` | [`matryoshka`](crate::SparseAutoencoderBuilder::matryoshka) |
 /// | `pre_encoder_bias` | `false` | [`pre_encoder_bias`](crate::SparseAutoencoderBuilder::pre_encoder_bias) |
-/// | `bandwidth` | 0.05 | [`bandwidth`](crate::SparseAutoencoderBuilder::bandwidth) |
+/// | `bandwidth` | 0.05, or as calibrated | [`bandwidth`](crate::SparseAutoencoderBuilder::bandwidth) |
 /// | `initialization` | by the activations | [`initialization`](crate::SparseAutoencoderBuilder::initialization) |
 /// | `seed` | 0 | [`seed`](crate::SparseAutoencoderBuilder::seed) |
 ///
@@ -121,8 +121,9 @@ pub struct Settings {
     pub(crate) matryoshka: Vec<usize>,
     /// Whether the encoder sees `X̃ − c₀ 1ᵀ`
     pub(crate) pre_encoder_bias: bool,
-    /// ε of the pseudo-derivative of thresholds
-    pub(crate) bandwidth: f64,
+    /// ε of the pseudo-derivative of thresholds; `None` for the default, which calibration replaces
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
+    pub(crate) bandwidth: Option<f64>,
     /// `None` for the one that suits the activations
     #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
     pub(crate) initialization: Option<Initialization>,
@@ -145,7 +146,7 @@ impl Default for Settings {
             norm_weighted: false,
             matryoshka: Vec::new(),
             pre_encoder_bias: false,
-            bandwidth: 0.05,
+            bandwidth: None,
             initialization: None,
             seed: 0,
         }
@@ -178,6 +179,11 @@ impl Settings {
             }
         });
         Ok(())
+    }
+
+    /// Returns the bandwidth ε of the thresholds.
+    pub(crate) fn bandwidth(&self) -> f64 {
+        self.bandwidth.unwrap_or(0.05)
     }
 
     /// Returns the initialization of a model with these [complete](Self::complete) settings.
@@ -237,8 +243,9 @@ impl Settings {
         let decay = &mut self.weight_decay;
         number("weight_decay", decay, requirement, at_least_0)?;
         let above_0 = |x: f64| x > 0.0 && x.is_finite();
-        let width = &mut self.bandwidth;
-        number("bandwidth", width, "finite and above 0", above_0)?;
+        if let Some(width) = &mut self.bandwidth {
+            number("bandwidth", width, "finite and above 0", above_0)?;
+        }
         if let Some(Initialization::TransposedDecoder { norm }) = &mut self.initialization {
             number(
                 "norm of TransposedDecoder",

@@ -132,7 +132,7 @@ impl<T: Real> Pass<'_, T> {
 
     /// Returns the parameters of the units of layer `l`.
     pub(super) fn own(&self, l: usize) -> Own<'_, T> {
-        self.layout.blocks()[l].own(self.theta, T::of(self.objective.bandwidth))
+        self.layout.blocks()[l].own(self.theta, T::of(self.objective.bandwidth()))
     }
 
     /// Returns g of level `l`.

@@ -1,0 +1,324 @@
+//! Recipes: every setting of a modern sparse autoencoder, from its width and its number of active units.
+
+use nalgebra::DMatrixView;
+
+use crate::error::{Error, require};
+use crate::model::SparseAutoencoderBuilder;
+use crate::{
+    Activation, Adam, DeadUnits, Initialization, L1, Real, Report, Samples, Scaler, Scaling,
+    Schedule, SetPoint, SparseAutoencoder, TargetL0, Trainer,
+};
+
+/// The family of a sparse autoencoder: how it selects its active units.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
+#[non_exhaustive]
+pub enum Variant {
+    /// [`Activation::Relu`] under [`L1`], whose weight a [`SetPoint`] finds (Bricken et al. 2023, *Towards
+    /// Monosemanticity*).
+    L1,
+    /// [`Activation::Gated`], with the penalty of `L1` on the gates (Rajamanoharan et al. 2024, *Improving
+    /// Dictionary Learning with Gated Sparse Autoencoders*).
+    Gated,
+    /// [`Activation::TopK`] (Gao et al. 2024, *Scaling and Evaluating Sparse Autoencoders*).
+    TopK,
+    /// [`Activation::BatchTopK`] (Bussmann et al. 2024, *BatchTopK Sparse Autoencoders*).
+    BatchTopK,
+    /// [`Activation::JumpRelu`] under [`TargetL0`] (Rajamanoharan et al. 2024, *Jumping Ahead*).
+    JumpRelu,
+    /// `BatchTopK` whose first 1/32, 1/8, and 1/2 of the units also reconstruct alone (Bussmann et al. 2025,
+    /// *Learning Multi-Level Features with Matryoshka Sparse Autoencoders*).
+    Matryoshka,
+}
+
+/// A recipe: every setting of a modern sparse autoencoder, from its variant, its width, and its number of
+/// active units.
+///
+/// | what | choice |
+/// |---|---|
+/// | scaling | mean norm √d for d entries, folded into the trained model |
+/// | start | decoder bias at the geometric median; columns of norm 0.1 (`JumpRelu`: 1), the encoder the decoder's transpose |
+/// | thresholds | of `JumpRelu`: calibrated, with their bandwidth |
+/// | optimizer | Adam, β₂ = 0.99, rate linear to 0 after a warm-up of 2 % of the steps |
+/// | gradient | clipped to norm 1 |
+/// | decoder columns | norm 1 for `L1`, `Gated`, and `JumpRelu`; free for the others |
+/// | dead units | auxiliary loss with d/2 units and weight 1/32 |
+///
+/// [`fit`](Self::fit) does everything for samples in memory or in files. For streams, [`begin`](Self::begin)
+/// returns the parts that `fit` uses. To change a choice, take the [builder](Self::builder) and the
+/// [trainer](Self::trainer), and call their setters.
+///
+/// ```
+/// use sparse_autoencoder::nalgebra::DMatrix;
+/// use sparse_autoencoder::recipe::{Recipe, Variant};
+///
+/// let samples = DMatrix::<f32>::from_fn(16, 800, |i, j| f32::from([j % 16, j / 3 % 16].contains(&i)));
+/// let fitted = Recipe::new(Variant::BatchTopK, 32, 2).samples(80_000).fit(&samples)?;
+/// assert!(fitted.report.warnings.is_empty());
+/// assert_eq!(fitted.model.encode(&samples)?.nrows(), 32); // the model takes unscaled samples
+/// # Ok::<(), sparse_autoencoder::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(deny_unknown_fields))]
+#[non_exhaustive]
+pub struct Recipe {
+    /// How units are selected.
+    pub variant: Variant,
+    /// The number of hidden units, ≥ 1. Usually 2 to 32 times the entries of a sample.
+    pub hidden_size: usize,
+    /// The mean number of active units in a sample, ≥ 1 and at most `hidden_size`.
+    pub active_units: usize,
+    /// The number of samples to train on, counted again in each epoch, ≥ 1.
+    #[cfg_attr(feature = "serde", serde(default = "default::samples"))]
+    pub samples: usize,
+    /// The number of samples of a step, ≥ 1.
+    #[cfg_attr(feature = "serde", serde(default = "default::batch_size"))]
+    pub batch_size: usize,
+    /// The largest learning rate of Adam, > 0.
+    #[cfg_attr(feature = "serde", serde(default = "default::learning_rate"))]
+    pub learning_rate: f64,
+    /// The seed of weights and batches.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub seed: u64,
+}
+
+mod default {
+    pub(super) const fn samples() -> usize {
+        1_000_000
+    }
+
+    pub(super) const fn batch_size() -> usize {
+        512
+    }
+
+    pub(super) const fn learning_rate() -> f64 {
+        3e-3
+    }
+}
+
+/// A training that a recipe has begun: see [`Recipe::begin`].
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Begun<T: Real> {
+    /// The scaler of the samples.
+    pub scaler: Scaler<T>,
+    /// The model at its start. It takes scaled samples.
+    pub model: SparseAutoencoder<T>,
+    /// The trainer, for `partial_fit` with scaled batches or for `fit`.
+    pub trainer: Trainer<T>,
+}
+
+/// The result of [`Recipe::fit`].
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Fitted<T: Real> {
+    /// The trained model. It takes unscaled samples.
+    pub model: SparseAutoencoder<T>,
+    /// The report of the fit. Its losses are those of scaled samples.
+    pub report: Report<T>,
+}
+
+/// The largest number of samples that a fit starts from.
+const FIRST: usize = 4096;
+
+impl Recipe {
+    /// Creates the recipe of a variant, for training on a million samples in batches of 512.
+    #[must_use]
+    pub const fn new(variant: Variant, hidden_size: usize, active_units: usize) -> Self {
+        Self {
+            variant,
+            hidden_size,
+            active_units,
+            samples: default::samples(),
+            batch_size: default::batch_size(),
+            learning_rate: default::learning_rate(),
+            seed: 0,
+        }
+    }
+
+    /// Sets the number of samples to train on, counted again in each epoch, ≥ 1. The default is a million.
+    #[must_use]
+    pub const fn samples(mut self, samples: usize) -> Self {
+        self.samples = samples;
+        self
+    }
+
+    /// Sets the number of samples of a step, ≥ 1. The default is 512.
+    #[must_use]
+    pub const fn batch_size(mut self, samples: usize) -> Self {
+        self.batch_size = samples;
+        self
+    }
+
+    /// Sets the largest learning rate of Adam, > 0. The default is 3e-3.
+    #[must_use]
+    pub const fn learning_rate(mut self, rate: f64) -> Self {
+        self.learning_rate = rate;
+        self
+    }
+
+    /// Sets the seed of weights and batches.
+    #[must_use]
+    pub const fn seed(mut self, seed: u64) -> Self {
+        self.seed = seed;
+        self
+    }
+
+    /// Returns the scaling of samples with `input_size` entries: to a mean norm of `√input_size`.
+    pub fn scaling(&self, input_size: usize) -> Scaling {
+        Scaling::mean_norm(f64::of_count(input_size).sqrt())
+    }
+
+    /// Returns the builder of the model, for samples with `input_size` entries.
+    pub fn builder<T: Real>(&self, input_size: usize) -> SparseAutoencoderBuilder<T> {
+        let (n, k) = (self.hidden_size, self.active_units);
+        // Thresholds belong to a scale of the pre-activations, which then has to stay.
+        let norm = if self.variant == Variant::JumpRelu {
+            1.0
+        } else {
+            0.1
+        };
+        let builder = SparseAutoencoder::builder()
+            .layers([input_size, n])
+            .output_activation(Activation::Identity)
+            .initialization(Initialization::TransposedDecoder { norm })
+            .pre_encoder_bias(true)
+            .seed(self.seed);
+        match self.variant {
+            Variant::L1 => builder
+                .hidden_activation(Activation::Relu)
+                .penalty(L1)
+                .penalty_weight(0.3),
+            Variant::Gated => builder
+                .hidden_activation(Activation::Gated)
+                .penalty(L1)
+                .penalty_weight(0.3),
+            Variant::TopK => builder.hidden_activation(Activation::TopK(k)),
+            Variant::BatchTopK => builder.hidden_activation(Activation::BatchTopK(k)),
+            Variant::JumpRelu => builder
+                .hidden_activation(Activation::JumpRelu)
+                .penalty(TargetL0)
+                .sparsity_target(f64::of_count(k) / f64::of_count(n.max(1)))
+                .penalty_weight(1000.0),
+            Variant::Matryoshka => builder
+                .hidden_activation(Activation::BatchTopK(k))
+                .matryoshka(groups(n)),
+        }
+    }
+
+    /// Returns the trainer of models with `input_size` entries.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidParameter`] for a learning rate that is not finite and above 0, and for a number of 0.
+    pub fn trainer<T: Real>(&self, input_size: usize) -> Result<Trainer<T>, Error> {
+        for (name, value) in [
+            ("hidden_size of a recipe", self.hidden_size),
+            ("active_units of a recipe", self.active_units),
+            ("samples of a recipe", self.samples),
+            ("batch_size of a recipe", self.batch_size),
+        ] {
+            require(value >= 1, name, "at least 1", f64::of_count(value))?;
+        }
+        let steps = self.samples.div_ceil(self.batch_size);
+        let idle = (self.samples / 100).max(10 * self.batch_size);
+        let dead_units = DeadUnits::after(idle).auxiliary((input_size / 2).max(1), 1.0 / 32.0);
+        let by_selection = matches!(
+            self.variant,
+            Variant::TopK | Variant::BatchTopK | Variant::Matryoshka
+        );
+        let trainer = Trainer::new(Adam::new(self.learning_rate)?.betas(0.9, 0.99)?)
+            .steps(steps)
+            .batch_size(self.batch_size)
+            .seed(self.seed)
+            .schedule(Schedule::linear(0.0).warm_up(0.02))
+            .clip_gradient(1.0)
+            .unit_norm_decoder(!by_selection)
+            .dead_units(dead_units);
+        Ok(match self.variant {
+            Variant::L1 | Variant::Gated => {
+                // The weight has to reach its value early in the training, without overshooting.
+                let gain = (30.0 / f64::of_count(steps)).clamp(1e-3, 0.1);
+                let set_point = SetPoint::active_units(f64::of_count(self.active_units));
+                trainer.set_point(set_point.gain(gain))
+            }
+            _ => trainer,
+        })
+    }
+
+    /// Fits the scaler to the first samples of a stream, and starts a model and a trainer there. Some
+    /// thousand samples are enough.
+    ///
+    /// Call [`Trainer::partial_fit`] with scaled batches for as many steps as
+    /// [`samples`](Self::samples) has batches, then [`fold`](SparseAutoencoder::fold).
+    ///
+    /// ```
+    /// use sparse_autoencoder::nalgebra::DMatrix;
+    /// use sparse_autoencoder::recipe::{Recipe, Variant};
+    ///
+    /// let batch = |step: usize| DMatrix::from_fn(8, 64, |i, j| ((i * 7 + (j + step) * 11) % 13) as f32);
+    /// let recipe = Recipe::new(Variant::JumpRelu, 32, 3).samples(64 * 50).batch_size(64);
+    /// let mut training = recipe.begin(&batch(0))?;
+    /// for step in 0..50 {
+    ///     let scaled = training.scaler.apply(&batch(step))?;
+    ///     training.trainer.partial_fit(&mut training.model, &scaled)?;
+    /// }
+    /// training.model.fold(&training.scaler)?;
+    /// # Ok::<(), sparse_autoencoder::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of [`trainer`](Self::trainer), [`Scaling::fit`], [`build`](SparseAutoencoderBuilder::build), and
+    /// [`start_at`](SparseAutoencoder::start_at).
+    pub fn begin<'a, T: Real>(
+        &self,
+        first: impl Into<DMatrixView<'a, T>>,
+    ) -> Result<Begun<T>, Error> {
+        let first = first.into();
+        let input_size = first.nrows();
+        let trainer = self.trainer(input_size)?;
+        let scaler = self.scaling(input_size).fit(first)?;
+        let mut model = self.builder(input_size).build()?;
+        model.start_at(&scaler.apply(first)?)?;
+        Ok(Begun {
+            scaler,
+            model,
+            trainer,
+        })
+    }
+
+    /// Trains a model on samples, in memory or read as they are needed, and folds the scaling into it.
+    ///
+    /// The number of epochs is [`samples`](Self::samples) divided by their count, rounded up.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`begin`](Self::begin), [`Trainer::fit`], and [`fold`](SparseAutoencoder::fold).
+    pub fn fit<T: Real>(&self, samples: &(impl Samples<T> + ?Sized)) -> Result<Fitted<T>, Error> {
+        let count = samples.count();
+        let every = count.div_ceil(FIRST).max(1);
+        let chosen: Vec<usize> = (0..count).step_by(every).collect();
+        let mut first = nalgebra::DMatrix::zeros(samples.entries(), chosen.len());
+        samples.read(&chosen, first.as_mut_slice())?;
+        let Begun {
+            scaler,
+            mut model,
+            trainer,
+        } = self.begin(&first)?;
+        let mut trainer = trainer.epochs(self.samples.div_ceil(count));
+        let report = trainer.fit(&mut model, &scaler.apply_on_read(samples)?)?;
+        model.fold(&scaler)?;
+        Ok(Fitted { model, report })
+    }
+}
+
+/// The first 1/32, 1/8, and 1/2 of `n` units, without groups that would be empty.
+fn groups(n: usize) -> Vec<usize> {
+    let mut groups: Vec<usize> = [32, 8, 2].iter().map(|part| n / part).collect();
+    groups.retain(|&size| size > 0);
+    groups.dedup();
+    groups
+}
