@@ -2,7 +2,8 @@
 //!
 //! `epochs` is the loop. A learner takes the steps: `autoencoder` for autoencoders, another one for
 //! classifiers. The `step` of an autoencoder is a sequence of stages, each in a file of its own:
-//! sparsity control, dead units, distributed training. A [`Trainer`] holds the [`Settings`].
+//! sparsity control, dead units, distributed training. A [`Trainer`] holds the [`Settings`]. `measured` and
+//! `baseline` are what a [`Report`] and its [`Warning`]s are made from.
 
 // In this order, the documentation lists the methods of a trainer.
 mod fitting;
@@ -12,11 +13,13 @@ mod checkpoint;
 mod trainer;
 
 mod autoencoder;
+mod baseline;
 mod begin;
 mod dead_units;
 mod distributed;
 pub(crate) mod engine;
 pub(crate) mod epochs;
+mod measured;
 pub(crate) mod progress;
 mod reading;
 mod report;

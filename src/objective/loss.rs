@@ -46,15 +46,6 @@ pub struct Loss<T> {
 }
 
 impl<T: Real> Loss<T> {
-    pub(crate) fn zero() -> Self {
-        Self {
-            reconstruction: T::zero(),
-            weight_decay: T::zero(),
-            sparsity: T::zero(),
-            auxiliary: T::zero(),
-        }
-    }
-
     /// Returns J, the sum of the terms.
     #[must_use]
     pub fn total(&self) -> T {

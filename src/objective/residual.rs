@@ -10,7 +10,8 @@ use crate::units::{Function, with_function};
 impl<T: Real> Pass<'_, T> {
     /// Returns `Σᵢ ℓ(x̂ᵢ, xᵢ)`, and turns the product `D₀ R₁` at this place of the buffer of `R₀` into `Δ(R₀)`.
     ///
-    /// Leaves `Δ(R₀) 1` in `ws.sums`. [Matryoshka groups](super::matryoshka) have a place each.
+    /// Leaves `Δ(R₀) 1` in `ws.sums`. [Matryoshka groups](super::matryoshka) have a place each; the first
+    /// is that of all units.
     pub(super) fn compare(
         &self,
         target: DMatrixView<'_, T>,
@@ -37,7 +38,11 @@ impl<T: Real> Pass<'_, T> {
             }
         }
         let losses = &ws.sums[self.layout.input_size()..2 * self.layout.input_size()];
-        losses.iter().map(|loss| loss.to_f64()).sum()
+        let loss = losses.iter().map(|loss| loss.to_f64()).sum();
+        if place == 0 {
+            ws.full = T::of(loss / f64::of_count(target.ncols()));
+        }
+        loss
     }
 
     /// `R₀ ← Δ(R₀)`, where `(ℓ, Δ) = term(z, x)` entry by entry.

@@ -57,7 +57,8 @@ impl<T: Real> Pass<'_, T> {
         }
     }
 
-    /// Collects the active units of `input` in `ws.active`, for some samples at a time.
+    /// Collects the active units of `input` in `ws.active`, for some samples at a time, and their mean
+    /// number.
     pub(super) fn select(&self, input: DMatrixView<'_, T>, ws: &mut Workspace<T>) {
         let (n, m) = (self.layout.hidden_size(), input.ncols());
         let bias = self.own(0).bias;
@@ -77,6 +78,7 @@ impl<T: Real> Pass<'_, T> {
                 };
                 ws.active.fill(z, n, first, &ws.scratch, pick);
             }
+            ws.mean_active[0] = T::of_count(ws.active.total(m)) / T::of_count(m);
         });
     }
 

@@ -34,6 +34,8 @@ pub struct Workspace<T> {
     pub(crate) mean: Vec<Aligned<T>>,
     /// The mean number of active units of `H_{l+1}` at index `l`.
     pub(crate) mean_active: Aligned<T>,
+    /// `1/m Σᵢ ℓ(x̂ᵢ, xᵢ)` of all units: the last Matryoshka prefix.
+    pub(crate) full: T,
     /// The channel of `β ∂Ω` per unit.
     pub(crate) per_unit: Aligned<T>,
     /// The channel of `β ∂Ω` per frequency.
@@ -85,6 +87,7 @@ impl<T: Real> Workspace<T> {
             delta: Vec::new(),
             mean: Vec::new(),
             mean_active: Aligned::new(),
+            full: T::zero(),
             per_unit: Aligned::new(),
             per_frequency: Aligned::new(),
             norms: Aligned::new(),

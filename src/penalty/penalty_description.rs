@@ -63,6 +63,16 @@ impl Description {
         }
     }
 
+    /// Returns whether [`TargetL0`] is a part of the penalty.
+    pub(crate) fn has_target_l0(&self) -> bool {
+        match self {
+            Self::TargetL0 => true,
+            Self::Sum(a, b) => a.has_target_l0() || b.has_target_l0(),
+            Self::Scaled(factor, inner) => *factor > 0.0 && inner.has_target_l0(),
+            _ => false,
+        }
+    }
+
     /// Refuses factors outside their range.
     pub(crate) fn check<T: Real>(&self) -> Result<(), Error> {
         match self {

@@ -173,6 +173,11 @@ impl<T: Real> ActiveUnits<T> {
         }
     }
 
+    /// Returns the number of active units of the first `count` samples together.
+    pub(crate) fn total(&self, count: usize) -> usize {
+        self.lens[..count].iter().map(|&len| len as usize).sum()
+    }
+
     /// Returns the place of a sample's active units.
     fn active(&self, i: usize) -> Range<usize> {
         let start = i * self.stride;

@@ -4,17 +4,19 @@ use std::ops::ControlFlow;
 
 use nalgebra::{DMatrix, DMatrixView};
 
+use super::baseline::Baseline;
 use super::checkpoint::Checkpoints;
 use super::dead_units::resample;
 use super::distributed::average;
 use super::engine::Engine;
 use super::epochs::{Learner, Place, Taken};
+use super::measured::Measured;
 use super::progress::Progress;
 use super::step::Stepper;
 use super::{Epoch, Settings, reading};
 use crate::error::Error;
 use crate::linalg::Aligned;
-use crate::objective::{Batch, Loss, Pass};
+use crate::objective::{Batch, Pass};
 use crate::{Real, Samples};
 
 /// The fit of an autoencoder.
@@ -27,18 +29,19 @@ pub(super) struct Fit<'a, T: Real, O> {
     /// A buffer for the samples of a batch.
     pub(super) batch: &'a mut Aligned<T>,
     pub(super) held_out: Option<DMatrix<T>>,
+    pub(super) baseline: Option<Baseline>,
     pub(super) observer: O,
 }
 
 impl<T: Real, O: FnMut(&Epoch<'_, T>) -> ControlFlow<()>> Learner<T> for Fit<'_, T, O> {
-    type Loss = Loss<T>;
+    type Loss = Measured<T>;
 
     fn step(
         &mut self,
         engine: &mut Engine<T>,
         chosen: &[usize],
         at: Place,
-    ) -> Result<Taken<Loss<T>>, Error> {
+    ) -> Result<Taken<Measured<T>>, Error> {
         let whole = self.samples.in_memory();
         if let Some(samples) = whole.filter(|_| chosen.len() == self.samples.count()) {
             return self.stepper.step(engine, samples, at);
@@ -54,7 +57,7 @@ impl<T: Real, O: FnMut(&Epoch<'_, T>) -> ControlFlow<()>> Learner<T> for Fit<'_,
         self.stepper.step(engine, batch, at)
     }
 
-    fn validate(&mut self) -> Result<Option<Loss<T>>, Error> {
+    fn validate(&mut self) -> Result<Option<Measured<T>>, Error> {
         let Some(samples) = &self.held_out else {
             return Ok(None);
         };
@@ -69,19 +72,20 @@ impl<T: Real, O: FnMut(&Epoch<'_, T>) -> ControlFlow<()>> Learner<T> for Fit<'_,
         let now = state.controller.apply(objective.now());
         let theta = model.parameters().as_slice();
         let pass = Pass::training(objective, model.layout(), theta, now);
-        let mut loss = pass.evaluate(batch, None, &mut state.workspace);
+        let loss = pass.evaluate(batch, None, &mut state.workspace);
+        let mut measured = Measured::new(loss, model.layout(), &state.workspace);
         if let Some(shares) = &batch.shares {
-            average(shares, &mut loss, None);
+            average(shares, &mut measured, None);
         }
-        Ok(Some(loss))
+        Ok(Some(measured))
     }
 
     fn observe(
         &mut self,
         settings: &Settings,
         number: usize,
-        loss: Loss<T>,
-        validation: Option<Loss<T>>,
+        measured: Measured<T>,
+        validation: Option<Measured<T>>,
     ) -> Result<bool, Error> {
         let Stepper {
             model,
@@ -89,10 +93,14 @@ impl<T: Real, O: FnMut(&Epoch<'_, T>) -> ControlFlow<()>> Learner<T> for Fit<'_,
             processes,
         } = &mut self.stepper;
         let counted = settings.dead_units.is_some();
+        let explained = |of: Measured<T>| self.baseline?.explained_variance(of.full);
         let epoch = Epoch {
             number,
-            loss,
-            validation,
+            loss: measured.loss,
+            validation: validation.map(|of| of.loss),
+            l0: measured.l0_of(model),
+            explained_variance: explained(measured),
+            validation_explained_variance: validation.and_then(explained),
             dead_units: counted.then(|| state.idle.see_epoch()),
             set_point: state.controller.state(),
             model,
@@ -137,7 +145,7 @@ impl<T: Real, O: FnMut(&Epoch<'_, T>) -> ControlFlow<()>> Learner<T> for Fit<'_,
     fn keep(
         &mut self,
         engine: &Engine<T>,
-        progress: &Progress<T, Loss<T>>,
+        progress: &Progress<T, Measured<T>>,
         last: bool,
     ) -> Result<(), Error> {
         if !self.kept {

@@ -3,11 +3,11 @@
 use nalgebra::{DMatrix, DMatrixView};
 
 use super::distributed::fingerprint;
+use super::measured::Measured;
 use super::progress::Progress;
 use super::{Trainer, reading};
 use crate::error::Error;
 use crate::linalg::reserve;
-use crate::objective::Loss;
 use crate::{Real, Samples, SparseAutoencoder};
 
 impl<T: Real> Trainer<T> {
@@ -18,7 +18,7 @@ impl<T: Real> Trainer<T> {
         &mut self,
         model: &SparseAutoencoder<T>,
         samples: &dyn Samples<T>,
-    ) -> Result<(Progress<T, Loss<T>>, Option<DMatrix<T>>), Error> {
+    ) -> Result<(Progress<T, Measured<T>>, Option<DMatrix<T>>), Error> {
         self.check(model)?;
         self.check_samples(model, samples)?;
         let mut rng = self.engine.seeded();

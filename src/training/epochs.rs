@@ -8,7 +8,6 @@ use super::progress::Progress;
 use super::{Settings, StopReason};
 use crate::Real;
 use crate::error::Error;
-use crate::objective::Loss;
 
 /// A loss whose terms are averaged over batches.
 pub(crate) trait Terms<T: Real>: Copy + Send {
@@ -19,25 +18,6 @@ pub(crate) trait Terms<T: Real>: Copy + Send {
 
     /// Returns each term plus `share` times that of `other`.
     fn plus(self, other: Self, share: T) -> Self;
-}
-
-impl<T: Real> Terms<T> for Loss<T> {
-    fn zero() -> Self {
-        Self::zero()
-    }
-
-    fn total(&self) -> T {
-        self.total()
-    }
-
-    fn plus(self, other: Self, share: T) -> Self {
-        Self {
-            reconstruction: self.reconstruction + share * other.reconstruction,
-            weight_decay: self.weight_decay + share * other.weight_decay,
-            sparsity: self.sparsity + share * other.sparsity,
-            auxiliary: self.auxiliary + share * other.auxiliary,
-        }
-    }
 }
 
 /// A position in the training.

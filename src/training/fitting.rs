@@ -5,7 +5,9 @@ use std::ops::ControlFlow;
 use nalgebra::DMatrixView;
 
 use super::autoencoder::Fit;
+use super::baseline::Baseline;
 use super::epochs::{self, Place};
+use super::measured::{BATCHES, Measured};
 use super::step::Stepper;
 use super::{Epoch, Report, Trainer};
 use crate::error::Error;
@@ -73,7 +75,9 @@ impl<T: Real> Trainer<T> {
         let (begun, held_out) = self.begin_together(begun, model, |(begun, _)| begun.batches)?;
         let Self { engine, own } = self;
         let mut progress = own.paused.take().unwrap_or(begun);
-        progress.samples = own.processes.samples_of_all(progress.order.len())?;
+        let shares = own.processes.shares(progress.order.len())?;
+        progress.samples = shares.map_or(progress.order.len(), |shares| shares.samples());
+        let baseline = Baseline::of(model, samples, shares);
         progress.reserve(&engine.settings);
         let mut fit = Fit {
             kept: own.processes.anywhere(own.checkpoints.is_set())?,
@@ -86,6 +90,7 @@ impl<T: Real> Trainer<T> {
             samples,
             batch: &mut own.batch,
             held_out,
+            baseline,
             observer,
         };
         let stop = match epochs::run(engine, &mut fit, &mut progress) {
@@ -95,17 +100,39 @@ impl<T: Real> Trainer<T> {
                 return Err(error);
             }
         };
+        let (history, validation) = (&progress.history, &progress.validation);
+        let losses = |of: &[Measured<T>]| of.iter().map(|epoch| epoch.loss).collect();
+        let explained = |of: &[Measured<T>]| {
+            let explained = |epoch: &Measured<T>| baseline?.explained_variance(epoch.full);
+            of.iter()
+                .map(explained)
+                .collect::<Option<_>>()
+                .unwrap_or_default()
+        };
+        let l0 = history.iter().map(|epoch| epoch.l0_of(model));
         let mut report = Report {
             stop,
             epochs: progress.epochs,
             best_epoch: progress.best_epoch,
-            history: progress.history,
-            validation: progress.validation,
+            history: losses(history),
+            validation: losses(validation),
+            l0: l0.collect::<Option<_>>().unwrap_or_default(),
+            explained_variance: explained(history),
+            validation_explained_variance: explained(validation),
             dead_units: std::mem::take(&mut own.state.idle.history),
             set_point: own.state.controller.state(),
             warnings: Vec::new(),
         };
-        report.warnings = self.warnings(model, samples, &report);
+        // Long epochs begin with a model far from that at the end.
+        let recent = own
+            .state
+            .recent
+            .filter(|_| progress.best_epoch == progress.epochs && progress.batches > BATCHES);
+        let best = progress.best_epoch.checked_sub(1);
+        let best = best.and_then(|epoch| progress.history.get(epoch).copied());
+        if let Some(last) = recent.or(best) {
+            report.warnings = self.warnings_of_fit(model, &report, &last, baseline);
+        }
         Ok(report)
     }
 
@@ -150,6 +177,6 @@ impl<T: Real> Trainer<T> {
             processes: &own.processes,
         };
         let taken = stepper.step(engine, batch, Place { epoch: 1, fraction })?;
-        Ok(taken.loss)
+        Ok(taken.loss.loss)
     }
 }

@@ -14,6 +14,17 @@ pub struct Epoch<'a, T> {
     pub loss: Loss<T>,
     /// The loss on the samples held out, after the epoch and without corruption.
     pub validation: Option<Loss<T>>,
+    /// The mean number of active units per sample (L0) of the innermost layer, in the batches of the epoch.
+    /// `None` for units that are never exactly 0. A gated unit is active while its gate is open.
+    pub l0: Option<f64>,
+    /// The explained variance in the batches of the epoch: 1 − reconstruction loss / loss of the mean sample.
+    ///
+    /// At most 1, and about 0 for a model no better than the mean. Of Matryoshka groups it is that of all
+    /// units. The variance is that of up to 2²⁰ entries of the samples. `None` for cross-entropy, and if the
+    /// samples have no variance or cannot be read twice.
+    pub explained_variance: Option<f64>,
+    /// The explained variance of the samples held out.
+    pub validation_explained_variance: Option<f64>,
     /// The number of dead units, if [`Trainer::dead_units`](crate::Trainer::dead_units) is set.
     pub dead_units: Option<usize>,
     /// The state of the controller, if [`Trainer::set_point`](crate::Trainer::set_point) is set.
@@ -40,6 +51,22 @@ pub enum StopReason {
 }
 
 /// The report of a training.
+///
+/// ```
+/// use sparse_autoencoder::nalgebra::DMatrix;
+/// use sparse_autoencoder::{Activation, Adam, SparseAutoencoder, Trainer};
+///
+/// let samples = DMatrix::from_fn(6, 200, |i, j| ((i * 7 + j * j) % 11) as f64 / 11.0);
+/// let mut sae = SparseAutoencoder::builder()
+///     .layers([6, 48])
+///     .hidden_activation(Activation::TopK(3))
+///     .output_activation(Activation::Identity)
+///     .build()?;
+/// let report = Trainer::new(Adam::new(1e-2)?).epochs(40).fit(&mut sae, &samples)?;
+/// assert!(report.l0[39] <= 3.0 && report.explained_variance[39] > 0.5);
+/// assert!(report.warnings.is_empty());
+/// # Ok::<(), sparse_autoencoder::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
@@ -54,13 +81,23 @@ pub struct Report<T> {
     pub history: Vec<Loss<T>>,
     /// The loss on the samples held out, after each epoch. Empty without a validation split.
     pub validation: Vec<Loss<T>>,
+    /// The mean number of active units (L0) in each epoch: see [`Epoch::l0`]. Empty for units that are never
+    /// exactly 0.
+    #[cfg_attr(feature = "serde", serde(default = "Vec::new"))]
+    pub l0: Vec<f64>,
+    /// The explained variance in each epoch: see [`Epoch::explained_variance`]. Empty if it is unknown.
+    #[cfg_attr(feature = "serde", serde(default = "Vec::new"))]
+    pub explained_variance: Vec<f64>,
+    /// The explained variance of the samples held out, after each epoch.
+    #[cfg_attr(feature = "serde", serde(default = "Vec::new"))]
+    pub validation_explained_variance: Vec<f64>,
     /// The number of dead units after each epoch. Empty unless
     /// [`Trainer::dead_units`](crate::Trainer::dead_units) is set.
     pub dead_units: Vec<usize>,
     /// The state of the controller, if [`Trainer::set_point`](crate::Trainer::set_point) is set.
     pub set_point: Option<SetPointState<T>>,
     /// Reasons why the model may be useless although training succeeded. To find them, the fit reads some
-    /// samples again. Empty for [several processes](crate::AllReduce).
+    /// samples twice.
     #[cfg_attr(feature = "serde", serde(default = "Vec::new"))]
     pub warnings: Vec<Warning>,
 }

@@ -7,7 +7,8 @@ use super::all_reduce::Shares;
 use super::dead_units::{Auxiliary, Idle};
 use super::distributed::{Processes, average};
 use super::engine::Engine;
-use super::epochs::{Place, Taken};
+use super::epochs::{Place, Taken, Terms};
+use super::measured::{Measured, SHARE};
 use super::sparsity::{Controller, now};
 use super::{Settings, unit_norm};
 use crate::error::Error;
@@ -23,6 +24,8 @@ pub(super) struct State<T> {
     /// The samples of a batch with noise.
     noisy: Aligned<T>,
     pub(super) controller: Controller<T>,
+    /// Means over the last batches. `None` before the first step.
+    pub(super) recent: Option<Measured<T>>,
     pub(super) idle: Idle,
     auxiliary: Option<Auxiliary<T>>,
     /// Which units were active in the batches of several processes.
@@ -35,6 +38,7 @@ impl<T: Real> Default for State<T> {
             workspace: Workspace::new(),
             noisy: Aligned::new(),
             controller: Controller::default(),
+            recent: None,
             idle: Idle::default(),
             auxiliary: None,
             activity: Vec::new(),
@@ -47,6 +51,13 @@ impl<T: Real> State<T> {
     pub(super) fn reset(&mut self) {
         self.idle = Idle::default();
         self.controller = Controller::default();
+        self.recent = None;
+    }
+
+    /// Adds a batch to the means over the last ones.
+    fn see(&mut self, batch: Measured<T>) {
+        let (before, share) = (self.recent.unwrap_or(batch), T::of(SHARE));
+        self.recent = Some(before.plus(before, -share).plus(batch, share));
     }
 
     /// Makes room for a model of this layout, and keeps the counts of dead units if they fit.
@@ -80,7 +91,7 @@ impl<T: Real> Stepper<'_, T> {
         engine: &mut Engine<T>,
         target: DMatrixView<'_, T>,
         at: Place,
-    ) -> Result<Taken<Loss<T>>, Error> {
+    ) -> Result<Taken<Measured<T>>, Error> {
         let shares = self.processes.shares(target.ncols())?;
         let samples = shares.map_or(target.ncols(), |shares| shares.samples());
         let objective = self.model.objective();
@@ -107,6 +118,7 @@ impl<T: Real> Stepper<'_, T> {
         self.move_thresholds();
         self.normalize_decoder(settings);
         self.follow_set_point(settings, now);
+        self.state.see(loss);
         Ok(Taken {
             loss,
             converged,
@@ -142,7 +154,7 @@ impl<T: Real> Stepper<'_, T> {
         batch: Batch<'_, T>,
         now: Now<T>,
         epoch: usize,
-    ) -> Result<(Loss<T>, bool), Error> {
+    ) -> Result<(Measured<T>, bool), Error> {
         let (objective, parameters) = self.model.objective_and_parameters();
         let (layout, theta) = parameters.layout_and_theta_mut();
         let dead = engine.settings.dead_units;
@@ -236,20 +248,21 @@ struct Evaluation<'a, T: Real> {
 
 impl<T: Real> Evaluation<'_, T> {
     /// Returns the loss, and writes its gradient.
-    fn evaluate(&mut self, pass: &Pass<'_, T>, mut gradient: Option<&mut [T]>) -> Loss<T> {
+    fn evaluate(&mut self, pass: &Pass<'_, T>, mut gradient: Option<&mut [T]>) -> Measured<T> {
         let workspace = &mut self.state.workspace;
-        let mut loss = pass.evaluate(self.batch, gradient.as_deref_mut(), workspace);
+        let loss = pass.evaluate(self.batch, gradient.as_deref_mut(), workspace);
+        let mut measured = Measured::new(loss, pass.layout, workspace);
         if let Some(gradient) = gradient.as_deref_mut() {
-            self.add_auxiliary(pass, &mut loss, gradient);
+            self.add_auxiliary(pass, &mut measured.loss, gradient);
         }
         if let Some(shares) = &self.batch.shares {
-            average(shares, &mut loss, gradient.as_deref_mut());
+            average(shares, &mut measured, gradient.as_deref_mut());
         }
         if let Some(gradient) = gradient.filter(|_| self.unit_norm) {
             let scratch = &mut self.state.workspace.scratch;
             unit_norm::project(pass.layout, pass.theta, gradient, scratch);
         }
-        loss
+        measured
     }
 
     /// Adds the auxiliary loss of dead units, and its gradient.

@@ -3,11 +3,11 @@
 use super::checkpoint::Checkpoints;
 use super::distributed::Processes;
 use super::engine::Engine;
+use super::measured::Measured;
 use super::progress::Progress;
 use super::step::State;
 use super::{AllReduce, DeadUnits, SetPoint, SetPointState, Settings};
 use crate::linalg::Aligned;
-use crate::objective::Loss;
 use crate::optimizer::Optimizer;
 use crate::{Corruption, Real, Schedule};
 
@@ -81,7 +81,7 @@ pub struct Autoencoders<T> {
     /// Whether all processes are known to take the same steps.
     pub(super) agreed: bool,
     /// A fit that stopped between two steps. The next fit continues it.
-    pub(super) paused: Option<Progress<T, Loss<T>>>,
+    pub(super) paused: Option<Progress<T, Measured<T>>>,
 }
 
 impl<T: Real> Default for Autoencoders<T> {

@@ -2,12 +2,31 @@
 
 use std::fmt;
 
+use super::baseline::{Baseline, range_of};
+use super::measured::Measured;
 use super::{Report, Trainer};
-use crate::objective::ReconstructionLoss;
-use crate::{Error, Real, Samples, SparseAutoencoder};
+use crate::{Activation, Real, SparseAutoencoder};
 
 /// A reason why a trained model may be useless although training reported no error. The text names the
 /// remedy.
+///
+/// ```
+/// use sparse_autoencoder::nalgebra::DMatrix;
+/// use sparse_autoencoder::{Activation, Adam, SparseAutoencoder, Trainer, Warning};
+///
+/// let samples = DMatrix::from_fn(6, 120, |i, j| 50.0 * ((i + j) % 6) as f64);
+/// let mut sae = SparseAutoencoder::builder()
+///     .layers([6, 9])
+///     .output_activation(Activation::Sigmoid) // in (0, 1)
+///     .build()?;
+/// let report = Trainer::new(Adam::new(1e-2)?).epochs(5).fit(&mut sae, &samples)?;
+/// for warning in &report.warnings {
+///     eprintln!("{warning}");
+/// }
+/// let outside = |of: &Warning| matches!(of, Warning::OutsideOutputRange { high: 250.0, .. });
+/// assert!(report.warnings.iter().any(outside));
+/// # Ok::<(), sparse_autoencoder::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
@@ -16,85 +35,184 @@ pub enum Warning {
     /// The reconstruction loss is at least 99 % of that of the mean sample: the model has collapsed, or
     /// has learned nothing yet.
     NoBetterThanMean {
-        /// The [reconstruction term](crate::Loss::reconstruction) of the loss, in the epoch whose
-        /// parameters the model has.
+        /// The [reconstruction term](crate::Loss::reconstruction) of the loss at the end.
         loss: f64,
         /// The same term for a model that reconstructs every sample as the mean.
         loss_of_mean: f64,
+    },
+    /// Most samples have no active unit in the innermost layer, and more than 90 % of the reconstruction loss
+    /// of the mean sample is left.
+    NoUnitActive {
+        /// The mean number of active units per sample, below 0.5.
+        l0: f64,
+    },
+    /// The sparsity is more than 10 % away from that of a [set point](crate::Trainer::set_point) or of a
+    /// [`TargetL0`](crate::TargetL0) penalty.
+    TargetNotReached {
+        /// The sparsity at the end: the mean number of active units, or the mean activation.
+        measured: f64,
+        /// The sparsity to reach. For [`TargetL0`](crate::TargetL0), ρ times the number of units.
+        target: f64,
+    },
+    /// The output cannot reach many entries of the samples: with the nearest values that it has, they alone
+    /// cost more than 1 % of the loss of the mean sample.
+    OutsideOutputRange {
+        /// The smallest entry of the samples. Of several processes, each reports its own.
+        low: f64,
+        /// The largest entry.
+        high: f64,
+        /// The activation of the output.
+        output: Activation,
+    },
+    /// More than 10 % of the units of the innermost layer are [dead](crate::DeadUnits), if dead units are
+    /// counted.
+    DeadUnits {
+        /// The number of dead units at the end.
+        dead: usize,
+        /// The number of units.
+        of: usize,
     },
 }
 
 impl fmt::Display for Warning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self::NoBetterThanMean { loss, loss_of_mean } = self;
-        write!(
-            f,
-            "the reconstruction loss is {loss:.4}, no better than the {loss_of_mean:.4} of the mean \
-             sample: scale the samples into the range of the output activation (see Scaling), lower \
-             the learning rate or the penalty weight, or train for more epochs"
-        )
+        match self {
+            Self::NoBetterThanMean { loss, loss_of_mean } => write!(
+                f,
+                "the reconstruction loss is {loss:.4}, no better than the {loss_of_mean:.4} of the mean \
+                 sample: scale the samples into the range of the output activation (see Scaling), lower \
+                 the learning rate or the penalty weight, or train for more epochs"
+            ),
+            Self::NoUnitActive { l0 } => write!(
+                f,
+                "only {l0:.2} units are active per sample: lower the penalty weight, the learning rate, \
+                 or the thresholds (see calibrate_thresholds), or start the pre-encoder bias at the data"
+            ),
+            Self::TargetNotReached { measured, target } => write!(
+                f,
+                "the sparsity is {measured:.4}, and its target {target:.4}: train for more steps, raise \
+                 the penalty weight, or, with JumpReLU, start with calibrate_thresholds and set a bandwidth \
+                 of the scale of the pre-activations"
+            ),
+            Self::OutsideOutputRange { low, high, output } => {
+                let (least, most) = range_of(*output);
+                write!(
+                    f,
+                    "the samples go from {low:.4} to {high:.4}, and the output, {output:?}, only from \
+                     {least} to {most}: scale the samples (see Scaling::to_range_of), or use the output \
+                     Activation::Identity"
+                )
+            }
+            Self::DeadUnits { dead, of } => write!(
+                f,
+                "{dead} of {of} units are dead: start the pre-encoder bias at the data, train dead units \
+                 (see DeadUnits::auxiliary), lower the learning rate, or use fewer units"
+            ),
+        }
     }
 }
 
-/// The maximum number of entries to read, which takes about a millisecond.
-const ENTRIES: usize = 1 << 20;
-/// The number of samples read together.
-const TOGETHER: usize = 64;
+/// The relative distance from a target that gives a warning, and the share of dead units.
+const TOLERATED: f64 = 0.1;
 
 impl<T: Real> Trainer<T> {
-    /// Returns the warnings of a fit by a single process. Empty if the source cannot be read again.
-    pub(super) fn warnings(
+    /// Returns the warnings of the steps so far that need no samples: a target not reached, no active
+    /// units, and dead units.
+    ///
+    /// Use it after steps by [`partial_fit`](Self::partial_fit). The [`Report`] of a
+    /// [`fit`](Self::fit) has all its [warnings](Report::warnings).
+    #[must_use]
+    pub fn warnings(&self, model: &SparseAutoencoder<T>) -> Vec<Warning> {
+        let dead = self.own.state.idle.dead.len();
+        let recent = self.own.state.recent.as_ref();
+        recent.map_or(Vec::new(), |last| {
+            self.find_warnings(model, last, dead, None)
+        })
+    }
+
+    /// Returns the warnings of a fit, whose model has the figures `last`.
+    pub(super) fn warnings_of_fit(
         &self,
         model: &SparseAutoencoder<T>,
-        samples: &dyn Samples<T>,
         report: &Report<T>,
+        last: &Measured<T>,
+        baseline: Option<Baseline>,
     ) -> Vec<Warning> {
-        let last = report.best_epoch.checked_sub(1);
-        let last = last.and_then(|epoch| report.history.get(epoch));
-        let (Some(last), None) = (last, self.own.processes.all()) else {
-            return Vec::new();
+        let dead = report.best_epoch.checked_sub(1);
+        let dead = dead.and_then(|epoch| report.dead_units.get(epoch));
+        self.find_warnings(model, last, dead.copied().unwrap_or(0), baseline)
+    }
+
+    fn find_warnings(
+        &self,
+        model: &SparseAutoencoder<T>,
+        last: &Measured<T>,
+        dead: usize,
+        baseline: Option<Baseline>,
+    ) -> Vec<Warning> {
+        let of_mean = baseline.and_then(|baseline| no_better(model, last, baseline, 0.99));
+        let no_unit = no_unit_active(model, last, baseline);
+        let target = self.target(model, last);
+        let outside = baseline.and_then(|baseline| outside(model, baseline));
+        let of = model.layout().hidden_size();
+        let too_many = f64::of_count(dead) > TOLERATED * f64::of_count(of);
+        let dead = too_many.then_some(Warning::DeadUnits { dead, of });
+        let found = [of_mean, no_unit, target, outside, dead];
+        found.into_iter().flatten().collect()
+    }
+
+    /// Returns a warning if the sparsity is not that of the set point or of [`TargetL0`](crate::TargetL0).
+    fn target(&self, model: &SparseAutoencoder<T>, last: &Measured<T>) -> Option<Warning> {
+        let (objective, layout) = (model.objective(), model.layout());
+        let (measured, target) = if let Some(set_point) = &self.engine.settings.set_point {
+            (self.own.state.controller.measured?, set_point.wanted())
+        } else {
+            let weight = objective.now().penalty_weight;
+            let penalized = objective.penalizes(layout.depth() - 1, weight);
+            if !penalized || !objective.penalty.description().has_target_l0() {
+                return None;
+            }
+            let target = objective.sparsity_target * f64::of_count(layout.hidden_size());
+            (last.l0_of(model)?, target)
         };
-        let Ok(each) = loss_of_mean(samples, model.reconstruction()) else {
-            return Vec::new();
-        };
-        // The loss sums over the Matryoshka prefixes.
-        let loss_of_mean = each * f64::of_count(model.matryoshka().len() + 1);
-        let loss = last.reconstruction.to_f64();
-        let warns = loss_of_mean > 0.0 && loss > 0.99 * loss_of_mean;
-        let warning = Warning::NoBetterThanMean { loss, loss_of_mean };
-        warns.then_some(warning).into_iter().collect()
+        let missed = (measured - target).abs() > TOLERATED * target;
+        missed.then_some(Warning::TargetNotReached { measured, target })
     }
 }
 
-/// Returns `1/m Σᵢ ℓ(x̄, xᵢ)`, of evenly spaced samples if there are many.
-fn loss_of_mean<T: Real>(samples: &dyn Samples<T>, loss: ReconstructionLoss) -> Result<f64, Error> {
-    let (input_size, count) = (samples.entries(), samples.count());
-    let step = count.div_ceil((ENTRIES / input_size).max(1));
-    let chosen: Vec<usize> = (0..count).step_by(step).collect();
-    let mut first = vec![T::zero(); input_size];
-    samples.read(&chosen[..1], &mut first)?;
-    // Differences from the first sample keep the digits where the mean is far from 0.
-    let mut sums = vec![[0.0; 2]; input_size];
-    let mut batch = vec![T::zero(); input_size * chosen.len().min(TOGETHER)];
-    for chosen in chosen.chunks(TOGETHER) {
-        let batch = &mut batch[..input_size * chosen.len()];
-        samples.read(chosen, batch)?;
-        for sample in batch.chunks_exact(input_size) {
-            for ((sums, x), first) in sums.iter_mut().zip(sample).zip(&first) {
-                let difference = x.to_f64() - first.to_f64();
-                sums[0] += difference;
-                sums[1] += difference * difference;
-            }
-        }
-    }
-    let m = f64::of_count(chosen.len());
-    let of_entry = |([sum, squares], first): (&[f64; 2], &T)| match loss {
-        ReconstructionLoss::SquaredError => 0.5 * (squares - sum * (sum / m)) / m,
-        ReconstructionLoss::BinaryCrossEntropy => {
-            let mean = first.to_f64() + sum / m;
-            let term = |p: f64| if p > 0.0 { -p * p.ln() } else { 0.0 };
-            term(mean) + term(1.0 - mean)
-        }
+/// Returns a warning if the reconstruction loss is above this share of that of the mean sample.
+fn no_better<T: Real>(
+    model: &SparseAutoencoder<T>,
+    last: &Measured<T>,
+    baseline: Baseline,
+    share: f64,
+) -> Option<Warning> {
+    // The loss sums over the Matryoshka prefixes.
+    let loss_of_mean = baseline.loss_of_mean * f64::of_count(model.matryoshka().len() + 1);
+    let loss = last.loss.reconstruction.to_f64();
+    let warns = loss_of_mean > 0.0 && loss > share * loss_of_mean;
+    warns.then_some(Warning::NoBetterThanMean { loss, loss_of_mean })
+}
+
+/// Returns a warning if most samples have no active unit, unless the model reconstructs them nevertheless:
+/// many may be 0.
+fn no_unit_active<T: Real>(
+    model: &SparseAutoencoder<T>,
+    last: &Measured<T>,
+    baseline: Option<Baseline>,
+) -> Option<Warning> {
+    let l0 = last.l0_of(model).filter(|&l0| l0 < 0.5)?;
+    let warns = match baseline {
+        Some(baseline) => no_better(model, last, baseline, 0.9).is_some(),
+        None => l0 < 0.05,
     };
-    Ok(sums.iter().zip(&first).map(of_entry).sum())
+    warns.then_some(Warning::NoUnitActive { l0 })
+}
+
+/// Returns a warning if the output cannot reach the samples.
+fn outside<T: Real>(model: &SparseAutoencoder<T>, baseline: Baseline) -> Option<Warning> {
+    let Baseline { low, high, .. } = baseline;
+    let output = model.objective().decoder[0];
+    let warns = baseline.unreachable > 0.01 * baseline.loss_of_mean;
+    warns.then_some(Warning::OutsideOutputRange { low, high, output })
 }

@@ -2,11 +2,13 @@
 
 #![allow(clippy::float_cmp)] // what is copied
 
+use crate::common::variants::ACTIVATIONS;
 use sparse_autoencoder::metrics::ReconstructionMetrics;
 use sparse_autoencoder::nalgebra::DMatrix;
+use sparse_autoencoder::penalty::Scaled;
 use sparse_autoencoder::{
-    Activation, Adam, L1, ReconstructionLoss, Report, SparseAutoencoder, SparseAutoencoderBuilder,
-    Trainer, Warning,
+    Activation, Adam, DeadUnits, L1, ReconstructionLoss, Report, SetPoint, SparseAutoencoder,
+    SparseAutoencoderBuilder, TargetL0, Trainer, Warning,
 };
 
 fn samples() -> DMatrix<f64> {
@@ -41,6 +43,14 @@ fn fit(
         .add(samples, &model.reconstruct(samples).unwrap())
         .unwrap();
     (report, metrics.explained_variance().unwrap())
+}
+
+/// The loss at the end and that of the mean sample, if the report warns of them.
+fn no_better(report: &Report<f64>) -> Option<[f64; 2]> {
+    report.warnings.iter().find_map(|warning| match *warning {
+        Warning::NoBetterThanMean { loss, loss_of_mean } => Some([loss, loss_of_mean]),
+        _ => None,
+    })
 }
 
 #[test]
@@ -97,9 +107,8 @@ fn a_model_worse_than_the_mean_says_so() {
     for (name, builder, rate, samples) in cases {
         let (report, explained) = fit(&builder, rate, 60, &samples);
         assert!(explained < 0.05, "{name}: {explained}");
-        let [Warning::NoBetterThanMean { loss, loss_of_mean }] = report.warnings[..] else {
-            panic!("{name}: {:?} at {explained}", report.warnings);
-        };
+        let [loss, loss_of_mean] = no_better(&report)
+            .unwrap_or_else(|| panic!("{name}: {:?} at {explained}", report.warnings));
         assert_eq!(
             loss,
             report.history.last().unwrap().reconstruction,
@@ -118,12 +127,228 @@ fn a_model_worse_than_the_mean_says_so() {
 fn the_loss_of_the_mean_is_half_the_variance() {
     let samples = samples();
     let (report, _) = fit(&linear().penalty_weight(100.0), 1e-2, 3, &samples);
-    let [Warning::NoBetterThanMean { loss_of_mean, .. }] = report.warnings[..] else {
-        panic!("{:?}", report.warnings);
-    };
+    let [_, loss_of_mean] = no_better(&report).unwrap();
     let variance = samples.column_variance().sum();
     assert!(
         (loss_of_mean - 0.5 * variance).abs() < 1e-12 * variance,
         "{loss_of_mean} {variance}"
     );
+}
+
+/// Reports what training with these settings warns of.
+fn warnings_of(
+    builder: &SparseAutoencoderBuilder<f64>,
+    trainer: impl Fn(Trainer<f64>) -> Trainer<f64>,
+    samples: &DMatrix<f64>,
+) -> Vec<Warning> {
+    let trainer_of = Trainer::new(Adam::new(1e-2).unwrap())
+        .epochs(100)
+        .batch_size(50);
+    let mut model = builder.build().unwrap();
+    let report = trainer(trainer_of).fit(&mut model, samples).unwrap();
+    report.warnings
+}
+
+#[track_caller]
+fn assert_says(warning: &Warning, words: &[&str]) {
+    let text = warning.to_string();
+    for word in words {
+        assert!(text.contains(word), "{word}: {text}");
+    }
+}
+
+#[test]
+fn no_activation_warns_of_a_model_that_learned() {
+    for &hidden in ACTIVATIONS {
+        for output in [Activation::Identity, Activation::Sigmoid] {
+            let builder = linear()
+                .layers([6, 24])
+                .hidden_activation(hidden)
+                .output_activation(output)
+                .penalty(())
+                .bandwidth(0.5);
+            let samples = match output {
+                Activation::Identity => samples(),
+                _ => samples().map(|x| 0.2 * x + 0.5),
+            };
+            let warnings = warnings_of(&builder, |trainer| trainer, &samples);
+            assert_eq!(warnings, [], "{hidden:?} {output:?}");
+        }
+    }
+}
+
+#[test]
+fn a_set_point_out_of_reach_says_so() {
+    let few = |wanted, epochs| {
+        let trainer = |trainer: Trainer<f64>| {
+            let set_point = SetPoint::active_units(wanted).gain(0.1);
+            trainer.set_point(set_point).epochs(epochs)
+        };
+        warnings_of(&linear().layers([6, 24]), trainer, &samples())
+    };
+    assert_eq!(few(4.0, 400), []);
+    let [warning] = few(4.0, 3)[..] else {
+        panic!("{:?}", few(4.0, 3));
+    };
+    let Warning::TargetNotReached { measured, target } = warning else {
+        panic!("{warning:?}");
+    };
+    assert!(
+        target == 4.0 && (measured - target).abs() > 0.4,
+        "{measured}"
+    );
+    assert_says(&warning, &["target 4.0", "more steps", "penalty weight"]);
+
+    let means = |trainer: Trainer<f64>| {
+        let set_point = SetPoint::mean_activation(1e-3);
+        trainer.set_point(set_point).epochs(3)
+    };
+    let warnings = warnings_of(&linear(), means, &samples());
+    let missed = |warning: &Warning| {
+        matches!(warning, Warning::TargetNotReached { measured, target }
+            if *measured > *target && *target == 1e-3)
+    };
+    assert!(warnings.iter().any(missed), "{warnings:?}");
+}
+
+#[test]
+fn a_target_that_thresholds_do_not_reach_says_so() {
+    let builder = |weight: f64, bandwidth| {
+        linear()
+            .layers([6, 24])
+            .hidden_activation(Activation::JumpRelu)
+            .penalty((L1, Scaled::new(weight, TargetL0)))
+            .penalty_weight(1e-3)
+            .sparsity_target(4.0 / 24.0)
+            .bandwidth(bandwidth)
+    };
+    let at =
+        |weight, bandwidth| warnings_of(&builder(weight, bandwidth), |t| t.epochs(400), &samples());
+    assert_eq!(at(1000.0, 1.0), []);
+    assert_eq!(at(0.0, 1e-6), []); // no target
+    let [warning] = at(1.0, 1e-6)[..] else {
+        panic!("{:?}", at(1.0, 1e-6));
+    };
+    let Warning::TargetNotReached { measured, target } = warning else {
+        panic!("{warning:?}");
+    };
+    assert!(
+        (target - 4.0).abs() < 1e-12 && measured > 4.4,
+        "{measured} {target}"
+    );
+    assert_says(&warning, &["4.0000", "bandwidth", "calibrate_thresholds"]);
+}
+
+#[test]
+fn a_model_without_active_units_says_so() {
+    let strong = linear().penalty_weight(100.0);
+    let warnings = warnings_of(&strong, |trainer| trainer, &samples());
+    let silent = |warning: &Warning| matches!(warning, Warning::NoUnitActive { l0 } if *l0 < 0.01);
+    let warning = warnings.iter().find(|warning| silent(warning)).unwrap();
+    assert_says(warning, &["0.00 units", "penalty weight"]);
+
+    // Most samples are 0, and need none.
+    let rare = DMatrix::from_fn(6, 400, |i, j| {
+        let event = j % 5 == 0 && i == (j / 5) % 6;
+        f64::from(u8::from(event))
+    });
+    let mut model = linear().penalty_weight(0.02).build().unwrap();
+    let mut trainer = Trainer::new(Adam::new(1e-2).unwrap())
+        .epochs(600)
+        .batch_size(50);
+    let report = trainer.fit(&mut model, &rare).unwrap();
+    let l0 = report.l0[report.epochs - 1];
+    assert!(l0 < 0.5, "{l0}");
+    assert_eq!(report.warnings, [], "{l0}");
+}
+
+#[test]
+fn samples_outside_the_range_of_the_output_say_so() {
+    let by = |output, samples: &DMatrix<f64>| {
+        let builder = SparseAutoencoder::builder()
+            .layers([6, 12])
+            .penalty(())
+            .output_activation(output);
+        let warnings = warnings_of(&builder, |trainer| trainer, samples);
+        let outside = |warning: &Warning| matches!(warning, Warning::OutsideOutputRange { .. });
+        warnings.into_iter().find(outside)
+    };
+    let (low, high) = (samples().min(), samples().max());
+    for (output, range) in [
+        (Activation::Sigmoid, "from 0 to 1"),
+        (Activation::SaturatingLinear, "from 0 to 1"),
+        (Activation::Tanh, "from -1 to 1"),
+        (Activation::Relu, "from 0 to inf"),
+    ] {
+        let warning = by(output, &samples()).unwrap();
+        assert_eq!(warning, Warning::OutsideOutputRange { low, high, output });
+        assert_says(&warning, &[range, "to_range_of"]);
+    }
+    assert_eq!(by(Activation::Identity, &samples()), None);
+    // Values at the ends and a few beyond do no harm.
+    let mut scaled = samples().map(|x| (x - low) / (high - low));
+    assert_eq!(by(Activation::Sigmoid, &scaled), None);
+    scaled[0] = 1.2;
+    assert_eq!(by(Activation::Sigmoid, &scaled), None);
+}
+
+#[test]
+fn dead_units_say_so() {
+    let counted = |trainer: Trainer<f64>| trainer.dead_units(DeadUnits::after(400)).epochs(10);
+    let dead = |builder: &SparseAutoencoderBuilder<f64>| {
+        warnings_of(builder, counted, &samples().map(|x| x + 20.0))
+    };
+    let builder = |hidden| {
+        linear()
+            .layers([6, 60])
+            .hidden_activation(hidden)
+            .penalty(())
+    };
+    let warnings = dead(&builder(Activation::TopK(2)));
+    let found = warnings.iter().find_map(|warning| match warning {
+        Warning::DeadUnits { dead, of: 60 } => Some((*dead, warning)),
+        _ => None,
+    });
+    let (number, warning) = found.unwrap();
+    assert!(number > 6 && number < 60, "{number}");
+    assert_says(
+        warning,
+        &[&number.to_string(), "of 60", "DeadUnits::auxiliary"],
+    );
+}
+
+#[test]
+fn a_stream_warns_too() {
+    let builder = linear().penalty_weight(100.0);
+    let mut model = builder.build().unwrap();
+    let mut trainer = Trainer::new(Adam::new(1e-2).unwrap()).dead_units(DeadUnits::after(500));
+    assert_eq!(trainer.warnings(&model), []);
+    for _ in 0..200 {
+        trainer.partial_fit(&mut model, &samples()).unwrap();
+    }
+    let warnings = trainer.warnings(&model);
+    let [
+        Warning::NoUnitActive { l0 },
+        Warning::DeadUnits { dead: 12, of: 12 },
+    ] = warnings[..]
+    else {
+        panic!("{warnings:?}");
+    };
+    assert!(l0 < 0.01, "{l0}");
+    trainer.reset();
+    assert_eq!(trainer.warnings(&model), []);
+}
+
+#[test]
+fn a_long_epoch_warns_of_its_end() {
+    // The mean over the epoch is far from 4.
+    let short = samples();
+    let long = DMatrix::from_fn(6, 20_000, |i, j| short[(i, j % 200)]);
+    let mut model = linear().layers([6, 24]).build().unwrap();
+    let mut trainer = Trainer::new(Adam::new(1e-2).unwrap())
+        .epochs(1)
+        .batch_size(20)
+        .set_point(SetPoint::active_units(4.0).gain(0.1));
+    let report = trainer.fit(&mut model, &long).unwrap();
+    assert_eq!(report.warnings, [], "{:?}", report.l0);
 }

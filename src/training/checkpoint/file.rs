@@ -8,9 +8,9 @@ use serde_json::{Value, json};
 use super::counters::OF_CONTROLLER;
 use crate::error::{Error, require};
 use crate::files::checkpoint_file::{Numbers, Tensor, write as write_file};
-use crate::objective::Loss;
 use crate::optimizer::{Entry, Optimizer, State as OptimizerState};
 use crate::training::engine::Engine;
+use crate::training::measured::{Measured, TERMS};
 use crate::training::progress::Progress;
 use crate::training::step::State;
 use crate::training::{Settings, StopReason, Trainer};
@@ -155,7 +155,7 @@ impl Checkpoints {
         engine: &Engine<T>,
         state: &State<T>,
         model: &SparseAutoencoder<T>,
-        progress: &Progress<T, Loss<T>>,
+        progress: &Progress<T, Measured<T>>,
         last: bool,
     ) -> Result<(), Error> {
         let Some((path, every)) = &self.0 else {
@@ -195,9 +195,10 @@ impl<'a, T: Real> Tensors<'a, T> {
         self.push(name, &[values.len()], Numbers::Scalars(values));
     }
 
-    fn losses(&mut self, name: &str, losses: &[Loss<T>]) {
-        let values = terms(losses).into();
-        self.push(name, &[losses.len(), 4], Numbers::Scalars(values));
+    fn measured(&mut self, name: &str, measured: &[Measured<T>]) {
+        let values: Vec<T> = measured.iter().flat_map(Measured::terms).collect();
+        let numbers = Numbers::Scalars(values.into());
+        self.push(name, &[measured.len(), TERMS], numbers);
     }
 
     fn optimizer(&mut self, state: &'a OptimizerState<'_, T>) {
@@ -215,16 +216,19 @@ impl<'a, T: Real> Tensors<'a, T> {
             let numbers = Numbers::Doubles(controller.to_vec());
             self.push("set_point", &[OF_CONTROLLER], numbers);
         }
+        if let Some(recent) = state.recent {
+            self.measured("recent", &[recent]);
+        }
         if state.idle.units() == units {
             self.counts("idle", &state.idle.samples);
         }
     }
 
-    fn progress(&mut self, progress: &'a Progress<T, Loss<T>>, dead_units: &'a [usize]) {
+    fn progress(&mut self, progress: &'a Progress<T, Measured<T>>, dead_units: &'a [usize]) {
         self.counts("order", &progress.order);
-        self.scalars("mean", terms(&[progress.mean]));
-        self.losses("history", &progress.history);
-        self.losses("validation", &progress.validation);
+        self.measured("mean", &[progress.mean]);
+        self.measured("history", &progress.history);
+        self.measured("validation", &progress.validation);
         self.counts("dead_units", dead_units);
         if let Some(loss) = progress.best.loss {
             self.push("best.loss", &[], Numbers::Scalars(vec![loss].into()));
@@ -237,7 +241,7 @@ fn write<T: Real>(
     engine: &Engine<T>,
     state: &State<T>,
     model: &SparseAutoencoder<T>,
-    progress: Option<&Progress<T, Loss<T>>>,
+    progress: Option<&Progress<T, Measured<T>>>,
     path: &Path,
 ) -> Result<(), Error> {
     let optimizer = engine.optimizer.state()?;
@@ -293,17 +297,4 @@ pub(super) fn describe_optimizer<T: Real>(state: &OptimizerState<'_, T>) -> Valu
     let mut described = json!(state.settings);
     described["name"] = json!(state.optimizer);
     described
-}
-
-/// Returns the terms of all losses, one loss after the other.
-fn terms<T: Real>(losses: &[Loss<T>]) -> Vec<T> {
-    let terms = |loss: &Loss<T>| {
-        [
-            loss.reconstruction,
-            loss.weight_decay,
-            loss.sparsity,
-            loss.auxiliary,
-        ]
-    };
-    losses.iter().flat_map(terms).collect()
 }

@@ -1,8 +1,8 @@
 //! The checkpoints of a crate without the feature `files`: none.
 
-use crate::objective::Loss;
 use crate::optimizer::Optimizer;
 use crate::training::engine::Engine;
+use crate::training::measured::Measured;
 use crate::training::progress::Progress;
 use crate::training::step::State;
 use crate::{Error, Real, SparseAutoencoder};
@@ -25,7 +25,7 @@ impl Checkpoints {
         _: &Engine<T>,
         _: &State<T>,
         _: &SparseAutoencoder<T>,
-        _: &Progress<T, Loss<T>>,
+        _: &Progress<T, Measured<T>>,
         _last: bool,
     ) -> Result<(), Error> {
         Ok(())

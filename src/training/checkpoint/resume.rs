@@ -12,9 +12,10 @@ use crate::error::Error;
 use crate::files::checkpoint_file::Checkpoint;
 use crate::files::json::Object;
 use crate::files::own::describe;
-use crate::objective::Loss;
 use crate::optimizer::{Entry, State};
 use crate::training::dead_units::Idle;
+use crate::training::epochs::Terms;
+use crate::training::measured::{Measured, TERMS};
 use crate::training::progress::{Best, Progress};
 use crate::training::sparsity::Controller;
 use crate::training::{Settings, StopReason, Trainer};
@@ -63,6 +64,10 @@ impl<T: Real> Trainer<T> {
         let theta = file.theta(model.layout())?;
         let settings = &self.engine.settings;
         let controller = read_controller(&mut file)?;
+        let recent = match file.has("recent") {
+            true => read_measured(&mut file, "recent", 1)?.pop(),
+            false => None,
+        };
         let mut idle = match &settings.dead_units {
             Some(dead_units) if file.has("idle") => {
                 let samples = file.counts("idle", &[model.layout().hidden_size()])?;
@@ -93,6 +98,7 @@ impl<T: Real> Trainer<T> {
         self.engine.prepared = prepared.then_some(theta.len());
         (self.engine.steps, self.engine.rng) = (steps, rng);
         (self.own.state.controller, self.own.state.idle) = (controller, idle);
+        self.own.state.recent = recent;
         (self.own.paused, self.own.agreed) = (paused, false);
         Ok(())
     }
@@ -119,7 +125,7 @@ fn read_progress<T: Real>(
     fit: &Object,
     file: &mut Checkpoint,
     parameters: usize,
-) -> Result<Progress<T, Loss<T>>, Error> {
+) -> Result<Progress<T, Measured<T>>, Error> {
     let count = |key| fit.required(key, fit.count(key)?);
     let [samples, batches, done, epochs, best_epoch] =
         ["samples", "batches", "done", "epochs", "best_epoch"].map(count);
@@ -129,8 +135,8 @@ fn read_progress<T: Real>(
         return Err(file.malformed("a position beyond the end"));
     }
     let validated = settings.validation_split > 0.0;
-    let history = losses(&file.scalars("history", &[epochs, 4])?);
-    let validation = [if validated { epochs } else { 0 }, 4];
+    let history = read_measured(file, "history", epochs)?;
+    let validation = read_measured(file, "validation", if validated { epochs } else { 0 })?;
     let mut best = Best::default();
     if file.has("best.loss") {
         best.epoch = best_epoch;
@@ -141,10 +147,10 @@ fn read_progress<T: Real>(
         }
     }
     let order = file.counts("order", &[samples?])?;
-    let mean = losses(&file.scalars("mean", &[4])?);
+    let mean = read_measured(file, "mean", 1)?;
     Ok(Progress {
         done,
-        mean: mean.first().copied().unwrap_or(Loss::zero()),
+        mean: mean.first().copied().unwrap_or(Measured::zero()),
         converged: fit.required("converged", fit.flag("converged")?)?,
         end: match fit.text("end")? {
             None => None,
@@ -156,7 +162,7 @@ fn read_progress<T: Real>(
         epochs,
         best_epoch,
         history,
-        validation: losses(&file.scalars("validation", &validation)?),
+        validation,
         ..Progress::new(parameters, order, batches)
     })
 }
@@ -243,12 +249,29 @@ fn compare(file: &Checkpoint, of: &str, saved: &Object, given: &Value) -> Result
     Ok(())
 }
 
-fn losses<T: Real>(terms: &[T]) -> Vec<Loss<T>> {
-    let loss = |&[reconstruction, weight_decay, sparsity, auxiliary]: &[T; 4]| Loss {
-        reconstruction,
-        weight_decay,
-        sparsity,
-        auxiliary,
+/// The terms that an early checkpoint has of each loss. It lacks those measured beside the loss.
+const EARLY_TERMS: usize = 4;
+
+/// Reads what was measured `count` times. Numbers that an early checkpoint lacks are NaN.
+fn read_measured<T: Real>(
+    file: &mut Checkpoint,
+    name: &str,
+    count: usize,
+) -> Result<Vec<Measured<T>>, Error> {
+    let mut shapes = file.under(name).into_iter();
+    let is_early = |shape: &[usize]| shape.last() == Some(&EARLY_TERMS);
+    if !shapes.any(|(rest, shape)| rest.is_empty() && is_early(&shape)) {
+        let terms: Vec<T> = file.scalars(name, &[count, TERMS])?;
+        let measured = terms.as_chunks().0.iter().copied();
+        return Ok(measured.map(Measured::from_terms).collect());
+    }
+    let early = if name == "mean" {
+        file.scalars(name, &[EARLY_TERMS])?
+    } else {
+        file.scalars(name, &[count, EARLY_TERMS])?
     };
-    terms.as_chunks().0.iter().map(loss).collect()
+    let unknown = T::of(f64::NAN);
+    let measured = |&[a, b, c, d]: &[T; EARLY_TERMS]| [a, b, c, d, unknown, unknown];
+    let early = early.as_chunks().0.iter().map(measured);
+    Ok(early.map(Measured::from_terms).collect())
 }

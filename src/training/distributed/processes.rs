@@ -2,8 +2,9 @@
 
 use super::all_reduce::{AllReduce, Shares, agree};
 use crate::error::Error;
-use crate::objective::{Loss, Objective};
+use crate::objective::Objective;
 use crate::training::Settings;
+use crate::training::measured::Measured;
 use crate::units::Chooses;
 use crate::{Activation, Real};
 
@@ -115,33 +116,17 @@ impl<T: Real> Processes<T> {
     pub(in crate::training) fn shares(&self, own: usize) -> Result<Option<Shares<'_, T>>, Error> {
         self.all().map(|all| Shares::new(all, own)).transpose()
     }
-
-    /// Returns the number of samples of all processes, given the number `own` of this one.
-    pub(in crate::training) fn samples_of_all(&self, own: usize) -> Result<usize, Error> {
-        let shares = self.shares(own)?;
-        Ok(shares.map_or(own, |shares| shares.samples()))
-    }
 }
 
-/// Averages a loss and its gradient over the samples of all processes.
+/// Averages what was measured, and the gradient, over the samples of all processes.
 pub(in crate::training) fn average<T: Real>(
     shares: &Shares<'_, T>,
-    loss: &mut Loss<T>,
+    measured: &mut Measured<T>,
     gradient: Option<&mut [T]>,
 ) {
-    let mut terms = [
-        loss.reconstruction,
-        loss.weight_decay,
-        loss.sparsity,
-        loss.auxiliary,
-    ];
+    let mut terms = measured.terms();
     shares.average(&mut terms);
-    [
-        loss.reconstruction,
-        loss.weight_decay,
-        loss.sparsity,
-        loss.auxiliary,
-    ] = terms;
+    *measured = Measured::from_terms(terms);
     if let Some(gradient) = gradient {
         shares.average(gradient);
     }

@@ -3,6 +3,7 @@
 use crate::Real;
 use crate::error::{Error, require};
 use crate::objective::{Now, Objective};
+use crate::training::measured::SHARE;
 
 /// A sparsity to reach by adjusting the penalty weight.
 ///
@@ -164,6 +165,11 @@ impl SetPoint {
         }
     }
 
+    /// Returns the sparsity to reach.
+    pub(in crate::training) fn wanted(&self) -> f64 {
+        self.wanted
+    }
+
     pub(in crate::training) fn measures_active_units(&self) -> bool {
         self.measure == Measure::ActiveUnits
     }
@@ -191,8 +197,6 @@ impl<T> Default for Controller<T> {
     }
 }
 
-/// The weight of a new measurement in the mean.
-const SHARE: f64 = 0.05;
 /// The relative decrease of the distance that counts as an effect.
 const EFFECT: f64 = 0.02;
 /// The largest change of ln β without an effect: a factor of 10,000.

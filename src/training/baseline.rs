@@ -1,0 +1,161 @@
+//! What the samples say before a fit: the loss of their mean, and whether the output can reach them.
+
+use super::all_reduce::Shares;
+use crate::objective::ReconstructionLoss;
+use crate::{Activation, Error, Real, Samples, SparseAutoencoder};
+
+/// The maximum number of entries to read, which takes about two milliseconds.
+const ENTRIES: usize = 1 << 20;
+/// The number of samples read together.
+const TOGETHER: usize = 64;
+
+/// Figures of the samples of a fit, from evenly spaced ones if there are many.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Baseline {
+    /// The loss of a model that reconstructs every sample as the mean: `1/m Σᵢ ℓ(x̄, xᵢ)`.
+    pub(super) loss_of_mean: f64,
+    /// Whether this is half the variance.
+    squared: bool,
+    /// The loss from entries outside the range of the output: `1/m Σᵢ ½‖xᵢ − x̂ᵢ‖²`, with the nearest
+    /// `x̂ᵢ` in the range.
+    pub(super) unreachable: f64,
+    /// The smallest and the largest entry, of this process. Infinite if the output is unbounded.
+    pub(super) low: f64,
+    pub(super) high: f64,
+}
+
+impl Baseline {
+    /// Reads samples. Returns `None` if the source of any process cannot be read, or holds values that are
+    /// not finite.
+    pub(super) fn of<T: Real>(
+        model: &SparseAutoencoder<T>,
+        samples: &dyn Samples<T>,
+        shares: Option<Shares<'_, T>>,
+    ) -> Option<Self> {
+        let output = model.objective().decoder[0];
+        // A process that cannot read still takes part in the sums.
+        let own = Moments::read(samples, range_of(output));
+        let own = own.unwrap_or_else(|_| Moments::unknown(samples.entries()));
+        let mut mean = own.mean.clone();
+        if let Some(shares) = shares {
+            let mut of_all: Vec<T> = mean.iter().map(|&mean| T::of(mean)).collect();
+            shares.average(&mut of_all);
+            mean = of_all.iter().map(|mean| mean.to_f64()).collect();
+        }
+        let squared = model.reconstruction() == ReconstructionLoss::SquaredError;
+        let mut losses = [own.loss_of(&mean, model.reconstruction()), own.unreachable];
+        if let Some(shares) = shares {
+            let mut of_all = losses.map(T::of);
+            shares.average(&mut of_all);
+            losses = of_all.map(|loss| loss.to_f64());
+        }
+        let [loss_of_mean, unreachable] = losses;
+        let Moments { low, high, .. } = own;
+        let baseline = Self {
+            loss_of_mean,
+            squared,
+            unreachable,
+            low,
+            high,
+        };
+        Some(baseline).filter(|_| losses.iter().all(|loss| loss.is_finite()))
+    }
+
+    /// Returns the explained variance of reconstructions with this loss. `None` for cross-entropy, and for
+    /// samples without variance.
+    pub(super) fn explained_variance<T: Real>(&self, loss: T) -> Option<f64> {
+        let explained = 1.0 - loss.to_f64() / self.loss_of_mean;
+        Some(explained).filter(|explained| self.squared && explained.is_finite())
+    }
+}
+
+/// Returns the smallest and the largest output of an activation.
+pub(super) fn range_of(output: Activation) -> (f64, f64) {
+    let least = if output.is_non_negative() {
+        0.0
+    } else {
+        f64::NEG_INFINITY
+    };
+    output.range().unwrap_or((least, f64::INFINITY))
+}
+
+/// The means and the deviations of the samples of this process.
+struct Moments {
+    /// x̄
+    mean: Vec<f64>,
+    /// The variance of each entry.
+    variance: Vec<f64>,
+    low: f64,
+    high: f64,
+    unreachable: f64,
+}
+
+impl Moments {
+    fn unknown(entries: usize) -> Self {
+        Self {
+            mean: vec![f64::NAN; entries],
+            variance: vec![f64::NAN; entries],
+            low: f64::INFINITY,
+            high: f64::NEG_INFINITY,
+            unreachable: 0.0,
+        }
+    }
+
+    fn read<T: Real>(samples: &dyn Samples<T>, range: (f64, f64)) -> Result<Self, Error> {
+        let (input_size, count) = (samples.entries(), samples.count());
+        let step = count.div_ceil((ENTRIES / input_size).max(1));
+        let chosen: Vec<usize> = (0..count).step_by(step).collect();
+        // Differences from the first sample keep the digits where the mean is far from 0.
+        let mut first = Vec::new();
+        let mut sums = vec![[0.0; 2]; input_size];
+        let mut moments = Self::unknown(0);
+        let mut batch = vec![T::zero(); input_size * chosen.len().min(TOGETHER)];
+        for chosen in chosen.chunks(TOGETHER) {
+            let batch = &mut batch[..input_size * chosen.len()];
+            samples.read(chosen, batch)?;
+            if first.is_empty() {
+                first.extend_from_slice(&batch[..input_size]);
+            }
+            for sample in batch.chunks_exact(input_size) {
+                for ((sums, x), first) in sums.iter_mut().zip(sample).zip(&first) {
+                    let difference = x.to_f64() - first.to_f64();
+                    sums[0] += difference;
+                    sums[1] += difference * difference;
+                }
+            }
+            if range != (f64::NEG_INFINITY, f64::INFINITY) {
+                batch.iter().for_each(|x| moments.see(x.to_f64(), range));
+            }
+        }
+        let m = f64::of_count(chosen.len());
+        moments.unreachable *= 0.5 / m;
+        for ([sum, squares], first) in sums.into_iter().zip(first) {
+            moments.mean.push(first.to_f64() + sum / m);
+            moments.variance.push((squares - sum * (sum / m)) / m);
+        }
+        Ok(moments)
+    }
+
+    fn see(&mut self, x: f64, (least, most): (f64, f64)) {
+        self.low = self.low.min(x);
+        self.high = self.high.max(x);
+        let outside = x - x.clamp(least, most);
+        self.unreachable += outside * outside;
+    }
+
+    /// Returns `1/m Σᵢ ℓ(x̂, xᵢ)` for the constant `x̂`. A cross-entropy is that of all processes, whose
+    /// mean `x̂` must be.
+    fn loss_of(&self, constant: &[f64], loss: ReconstructionLoss) -> f64 {
+        let entries = self.mean.iter().zip(&self.variance).zip(constant);
+        let of_entry = |((&mean, variance), &constant): ((&f64, &f64), &f64)| match loss {
+            ReconstructionLoss::SquaredError => {
+                0.5 * (variance + (mean - constant) * (mean - constant))
+            }
+            ReconstructionLoss::BinaryCrossEntropy => {
+                let term = |p: f64| if p > 0.0 { -p * p.ln() } else { 0.0 };
+                term(constant) + term(1.0 - constant)
+            }
+        };
+        entries.map(of_entry).sum()
+    }
+}

@@ -1,0 +1,87 @@
+//! What a step or a validation measures.
+
+use super::epochs::Terms;
+use crate::model::Layout;
+use crate::objective::{Loss, Workspace};
+use crate::{Real, SparseAutoencoder};
+
+/// The loss, and figures that come with its computation.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Measured<T> {
+    pub(crate) loss: Loss<T>,
+    /// The reconstruction loss of all units: that of the last Matryoshka prefix.
+    pub(crate) full: T,
+    /// L0: the mean number of active units of the innermost layer.
+    pub(crate) l0: T,
+}
+
+/// The number of terms of [`Measured`].
+pub(super) const TERMS: usize = 6;
+
+/// The number of batches in a running mean, about.
+pub(super) const BATCHES: usize = 20;
+
+/// The weight of a new measurement in it.
+pub(super) const SHARE: f64 = 0.05;
+
+impl<T: Real> Measured<T> {
+    /// Returns `loss` with what its pass has left in the workspace.
+    pub(super) fn new(loss: Loss<T>, layout: &Layout, workspace: &Workspace<T>) -> Self {
+        Self {
+            loss,
+            full: workspace.full,
+            l0: workspace.mean_active[layout.depth() - 1],
+        }
+    }
+
+    /// Returns L0, if the innermost units of the model can be exactly 0.
+    pub(super) fn l0_of(&self, model: &SparseAutoencoder<T>) -> Option<f64> {
+        let l0 = Some(self.l0.to_f64()).filter(|l0| l0.is_finite());
+        let innermost = model.objective().encoder.last();
+        l0.filter(|_| innermost.is_some_and(|f| f.traits().vanishes))
+    }
+
+    pub(super) fn terms(&self) -> [T; TERMS] {
+        [
+            self.loss.reconstruction,
+            self.loss.weight_decay,
+            self.loss.sparsity,
+            self.loss.auxiliary,
+            self.full,
+            self.l0,
+        ]
+    }
+
+    pub(super) fn from_terms(
+        [reconstruction, weight_decay, sparsity, auxiliary, full, l0]: [T; TERMS],
+    ) -> Self {
+        Self {
+            loss: Loss {
+                reconstruction,
+                weight_decay,
+                sparsity,
+                auxiliary,
+            },
+            full,
+            l0,
+        }
+    }
+}
+
+impl<T: Real> Terms<T> for Measured<T> {
+    fn zero() -> Self {
+        Self::from_terms([T::zero(); TERMS])
+    }
+
+    fn total(&self) -> T {
+        self.loss.total()
+    }
+
+    fn plus(self, other: Self, share: T) -> Self {
+        let (mut terms, other) = (self.terms(), other.terms());
+        for (term, other) in terms.iter_mut().zip(other) {
+            *term += share * other;
+        }
+        Self::from_terms(terms)
+    }
+}

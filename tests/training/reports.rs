@@ -1,0 +1,246 @@
+//! The active units and the explained variance that a fit reports.
+
+#![allow(clippy::float_cmp)] // what is copied
+
+use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::all_reduce::together;
+use crate::common::variants::{INPUT, Variant, samples, variants};
+use sparse_autoencoder::metrics::{ReconstructionMetrics, SparsityMetrics};
+use sparse_autoencoder::nalgebra::{DMatrix, RowDVector};
+use sparse_autoencoder::{
+    Activation, Adam, Error, ReconstructionLoss, Report, Samples, SparseAutoencoder,
+    SparseAutoencoderBuilder, Trainer,
+};
+
+#[track_caller]
+fn assert_close(actual: f64, expected: f64, what: &str) {
+    let error = (actual - expected).abs();
+    assert!(
+        error < 1e-9 * expected.abs().max(1.0),
+        "{what}: {actual} {expected}"
+    );
+}
+
+fn explained(x: &DMatrix<f64>, x_hat: &DMatrix<f64>) -> f64 {
+    let mut metrics = ReconstructionMetrics::new(x.nrows());
+    metrics.add(x, x_hat).unwrap();
+    metrics.explained_variance().unwrap()
+}
+
+/// The mean number of units that training keeps of a batch, which inference does not.
+fn kept_over_batch(variant: &Variant, model: &SparseAutoencoder<f64>, x: &DMatrix<f64>) -> f64 {
+    let (mut input, layers) = (x.clone(), model.parameters().layers().count());
+    let m = x.ncols();
+    for (index, layer) in model.parameters().layers().enumerate() {
+        if index == 0 && variant.pre_encoder_bias {
+            for mut column in input.column_iter_mut() {
+                column -= layer.decoder_bias;
+            }
+        }
+        let mut z = layer.encoder_weights.tr_mul(&input);
+        for mut column in z.column_iter_mut() {
+            column += layer.encoder_bias;
+        }
+        let positive = |row: &RowDVector<f64>| row.iter().filter(|&&z| z > 0.0).count();
+        let rows: Vec<RowDVector<f64>> = z.row_iter().map(|row| row.into_owned()).collect();
+        let kept = match variant.hidden {
+            Activation::BatchTopK(k) => rows.iter().map(positive).sum::<usize>().min(k * m),
+            Activation::WinnerTakeAll(p) => {
+                let most = (p * m as f64 - 1e-9).ceil() as usize;
+                rows.iter().map(|row| positive(row).min(most)).sum()
+            }
+            _ => unreachable!(),
+        };
+        if index + 1 == layers {
+            return kept as f64 / m as f64;
+        }
+        assert!(layers == 1, "a deep model keeps other units above");
+        input = z;
+    }
+    unreachable!()
+}
+
+#[test]
+fn the_first_epoch_of_one_batch_has_the_metrics_of_the_model_before_it() {
+    let x = samples::<f64>(40);
+    let mut with_l0 = 0;
+    for variant in variants() {
+        let mut model = variant.model::<f64>();
+        let before = model.clone();
+        let mut trainer = Trainer::new(Adam::new(1e-3).unwrap()).epochs(1);
+        let report = trainer.fit(&mut model, &x).unwrap();
+        let what = format!("{variant:?}");
+
+        let over_batch = matches!(
+            variant.hidden,
+            Activation::BatchTopK(_) | Activation::WinnerTakeAll(_)
+        );
+        let expected = match variant.hidden {
+            Activation::Sigmoid | Activation::Tanh | Activation::Identity => None,
+            _ if over_batch && model.layout().depth() > 1 => continue,
+            _ if over_batch => Some(kept_over_batch(&variant, &before, &x)),
+            _ => {
+                let mut metrics = SparsityMetrics::new(model.layout().hidden_size());
+                metrics.add(&before.encode(&x).unwrap()).unwrap();
+                metrics.l0()
+            }
+        };
+        assert_eq!(report.l0.len(), usize::from(expected.is_some()), "{what}");
+        if let Some(expected) = expected {
+            assert_close(report.l0[0], expected, &what);
+            with_l0 += 1;
+        }
+        let expected = if over_batch {
+            // Of all units, whatever the groups.
+            let whole = variant.builder::<f64>().matryoshka([]).build().unwrap();
+            assert_eq!(whole.parameters(), before.parameters());
+            let variance = x.column_variance().sum();
+            1.0 - 2.0 * whole.loss(&x).unwrap().reconstruction / variance
+        } else {
+            explained(&x, &before.reconstruct(&x).unwrap())
+        };
+        assert_close(report.explained_variance[0], expected, &what);
+        assert!(report.validation_explained_variance.is_empty());
+    }
+    assert!(with_l0 > 500, "{with_l0}");
+}
+
+fn top_k() -> SparseAutoencoderBuilder<f64> {
+    SparseAutoencoder::builder()
+        .layers([INPUT, 40])
+        .hidden_activation(Activation::TopK(2))
+        .output_activation(Activation::Identity)
+        .penalty(())
+}
+
+fn trainer() -> Trainer<f64> {
+    Trainer::new(Adam::new(1e-2).unwrap())
+        .epochs(4)
+        .batch_size(9)
+}
+
+#[test]
+fn a_report_has_what_the_observer_saw() {
+    let x = samples::<f64>(50);
+    let half_variance = 0.5 * x.column_variance().sum();
+    let mut model = top_k().build().unwrap();
+    let mut seen = Vec::new();
+    let report = trainer()
+        .validation_split(0.2)
+        .fit_with(&mut model, &x, |epoch| {
+            let of = |loss: f64| 1.0 - loss / half_variance;
+            let explained = epoch.explained_variance.unwrap();
+            assert_close(explained, of(epoch.loss.reconstruction), "training");
+            let validation = epoch.validation.unwrap().reconstruction;
+            let held_out = epoch.validation_explained_variance.unwrap();
+            assert_close(held_out, of(validation), "validation");
+            seen.push([epoch.l0.unwrap(), explained, held_out]);
+            ControlFlow::Continue(())
+        });
+    let report = report.unwrap();
+    let column = |of: usize| Vec::from_iter(seen.iter().map(|epoch| epoch[of]));
+    assert_eq!(report.l0, column(0));
+    assert_eq!(report.explained_variance, column(1));
+    assert_eq!(report.validation_explained_variance, column(2));
+    assert!(report.l0.iter().all(|&l0| l0 > 1.0 && l0 <= 2.0));
+}
+
+/// Samples whose first read fails.
+struct Late(DMatrix<f64>, AtomicBool);
+
+impl Samples<f64> for Late {
+    fn count(&self) -> usize {
+        self.0.ncols()
+    }
+
+    fn entries(&self) -> usize {
+        self.0.nrows()
+    }
+
+    fn read(&self, indices: &[usize], batch: &mut [f64]) -> Result<(), Error> {
+        if self.1.swap(false, Ordering::Relaxed) {
+            return Err(std::io::Error::other("not yet"))?;
+        }
+        self.0.read(indices, batch)
+    }
+}
+
+#[test]
+fn what_is_unknown_is_left_out() {
+    let x = samples::<f64>(50);
+    let fit = |builder: &SparseAutoencoderBuilder<f64>, x: &dyn Samples<f64>| -> Report<f64> {
+        trainer().fit(&mut builder.build().unwrap(), x).unwrap()
+    };
+    let known = fit(&top_k(), &x);
+    assert_eq!([known.l0.len(), known.explained_variance.len()], [4, 4]);
+    // Nothing else changes when the samples cannot be read before the first step.
+    let late = fit(&top_k(), &Late(x.clone(), AtomicBool::new(true)));
+    assert!(late.explained_variance.is_empty());
+    assert_eq!((late.history, late.l0), (known.history, known.l0));
+
+    let sigmoid = SparseAutoencoder::builder().layers([INPUT, 9]).penalty(());
+    let report = fit(&sigmoid, &x);
+    assert_eq!([report.l0.len(), report.explained_variance.len()], [0, 4]);
+    let entropy = sigmoid.reconstruction(ReconstructionLoss::BinaryCrossEntropy);
+    assert!(fit(&entropy, &x).explained_variance.is_empty());
+    let constant = DMatrix::from_element(INPUT, 50, 0.5);
+    let report = fit(&top_k(), &constant);
+    assert_eq!([report.l0.len(), report.explained_variance.len()], [4, 0]);
+}
+
+#[test]
+fn the_mean_of_many_samples_is_that_of_evenly_spaced_ones() {
+    // Every fifth sample differs, and 2²⁰ entries are fewer than a third of them all.
+    let x = DMatrix::from_fn(INPUT, 650_000, |i, j| {
+        (i as f32 + 1.0) * ((j % 5) as f32 - 2.0) + 100.0
+    });
+    let mut model = SparseAutoencoder::<f32>::builder()
+        .layers([INPUT, 2])
+        .hidden_activation(Activation::Relu)
+        .output_activation(Activation::Identity)
+        .penalty(())
+        .build()
+        .unwrap();
+    let mut trainer = Trainer::new(Adam::new(1e-2).unwrap())
+        .epochs(1)
+        .batch_size(50_000);
+    let report = trainer.fit(&mut model, &x).unwrap();
+    let variance = 2.0 * f64::from((1..=INPUT).map(|i| i * i).sum::<usize>() as u32);
+    let expected = 1.0 - 2.0 * f64::from(report.history[0].reconstruction) / variance;
+    let error = (report.explained_variance[0] / expected - 1.0).abs();
+    assert!(error < 1e-4, "{:?} {expected}", report.explained_variance);
+}
+
+#[test]
+fn several_processes_report_what_one_does() {
+    let x = samples::<f64>(60);
+    let relu = top_k()
+        .hidden_activation(Activation::Relu)
+        .layers([INPUT, 9]);
+    for builder in [top_k(), relu, top_k().matryoshka([10])] {
+        let fit = |trainer: Trainer<f64>, x: DMatrix<f64>| {
+            let mut model = builder.build().unwrap();
+            trainer.batch_size(60).fit(&mut model, x).unwrap()
+        };
+        let alone = fit(trainer(), x.clone());
+        let reports = together(3, |process| {
+            let own = x.columns([0, 10, 30][process.rank], [10, 20, 30][process.rank]);
+            fit(trainer().all_reduce(process), own.into_owned())
+        });
+        for report in &reports {
+            assert_eq!(report, &reports[0]);
+            let pairs = [
+                (&report.l0, &alone.l0),
+                (&report.explained_variance, &alone.explained_variance),
+            ];
+            for (together, alone) in pairs {
+                assert_eq!(together.len(), 4);
+                for (&together, &alone) in together.iter().zip(alone) {
+                    assert_close(together, alone, "processes");
+                }
+            }
+        }
+    }
+}
