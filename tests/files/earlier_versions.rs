@@ -159,6 +159,8 @@ fn a_fit_goes_on_from_a_checkpoint_of_version_1() {
         resumed("fit.checkpoint", model.clone(), trainer(7), 6);
     let report = trainer_of_then.fit(&mut model_of_then, samples()).unwrap();
     assert_eq!(report.history.len(), 4);
+    // That version did not measure them.
+    assert!(report.l0.is_empty() && report.explained_variance.is_empty());
     assert_eq!(trainer_of_then.steps_taken(), 16);
 
     let mut model = model.build().unwrap();

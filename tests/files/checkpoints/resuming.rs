@@ -59,7 +59,7 @@ fn every_setting_of_a_trainer_goes_on_from_every_batch() {
         standard_deviation: 0.1,
     };
     type Setting = fn(Trainer<f32>) -> Trainer<f32>;
-    let settings: [(&str, SparseAutoencoderBuilder<f32>, Setting); 10] = [
+    let settings: [(&str, SparseAutoencoderBuilder<f32>, Setting); 11] = [
         ("nothing", relu(), |t| t),
         ("schedule", relu(), |t| {
             t.schedule(Schedule::cosine(0.1).warm_up(0.2))
@@ -90,6 +90,10 @@ fn every_setting_of_a_trainer_goes_on_from_every_batch() {
                     .dead_units(DeadUnits::after(20).auxiliary(2, 0.1))
             },
         ),
+        // Its warnings come from the last batches, not from the epoch.
+        ("long epoch", relu().penalty_weight(50.0), |t| {
+            t.batch_size(1).epochs(1)
+        }),
         ("noise", relu(), |t| t),
     ];
     for (name, model, trainer) in settings {
@@ -108,6 +112,10 @@ fn every_setting_of_a_trainer_goes_on_from_every_batch() {
         };
         if name == "best epoch" {
             assert_eq!(program.straight().2.best_epoch, 1);
+        }
+        if name == "long epoch" {
+            let (_, trainer, report) = program.straight();
+            assert!(trainer.steps_taken() > 20 && !report.warnings.is_empty());
         }
         program.check(&scratch, 1..=STEPS);
     }
