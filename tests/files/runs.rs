@@ -51,7 +51,7 @@ fn a_run_written_by_hand_gives_the_bits_of_the_builders() {
             "penalty_weight": 0.3,
             "sparsity_target": 0.1,
             "weight_decay": 1e-3,
-            "initialization": "transposed_decoder",
+            "initialization": { "transposed_decoder": { "norm": 1.0 } },
             "seed": 4
         },
         "optimizer": { "adam": { "learning_rate": 0.01, "beta2": 0.99 } },
