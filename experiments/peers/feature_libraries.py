@@ -1,0 +1,175 @@
+"""One training run of each library that equal_training.py compares.
+
+All take the same samples, the same batches in the same order, Adam, and the same schedule of the
+learning rate. Everything else is what the library documents:
+
+- SAELens: `SAETrainer` over its training classes, with their defaults. The L1 coefficients rise over 5 %
+  of the steps. JumpReLU has the settings that the documentation names after Anthropic (tanh penalty,
+  bandwidth 2, pre-activation loss); its default settings reach no L0 below 100 in so few steps. Scores come from
+  the inference model that it saves.
+- dictionary_learning: `update` of its trainers, step by step, as `trainSAE` calls it. Defaults, except
+  lengths that count steps or samples: warm-up, dead units, and the averaging of the threshold, whose
+  rate is that of SAELens.
+
+A unit is dead after `dead_after` steps without an activation, in every library.
+"""
+
+import json
+import os
+import subprocess
+import tempfile
+import time
+
+import numpy as np
+
+MATRYOSHKA = (32, 8, 2)  # the prefixes are these parts of the width
+
+
+def batches(setting):
+    import torch
+
+    samples = np.load(setting["training"], mmap_mode="r")
+    order = np.fromfile(setting["batches"], dtype="<u4").reshape(-1, setting["batch"])
+    for indices in order[: setting["steps"]]:
+        yield torch.from_numpy(samples[indices])
+
+
+def sae_lens(setting):
+    """Returns `encode`, `decode`, and the decoder, units × inputs."""
+    import sae_lens as sl
+    import torch
+    from sae_lens.config import SAETrainerConfig
+    from sae_lens.training.sae_trainer import SAETrainer
+
+    steps, width, knob = setting["steps"], setting["width"], setting["knob"]
+    shared = {"d_in": setting["inputs"], "d_sae": width}
+    rise = max(1, steps // 20)
+    torch.manual_seed(setting["seed"])
+    match setting["variant"]:
+        case "l1":
+            sae = sl.StandardTrainingSAE(
+                sl.StandardTrainingSAEConfig(**shared, l1_coefficient=knob, l1_warm_up_steps=rise)
+            )
+        case "gated":
+            sae = sl.GatedTrainingSAE(
+                sl.GatedTrainingSAEConfig(**shared, l1_coefficient=knob, l1_warm_up_steps=rise)
+            )
+        case "topk":
+            sae = sl.TopKTrainingSAE(sl.TopKTrainingSAEConfig(**shared, k=knob))
+        case "batchtopk":
+            sae = sl.BatchTopKTrainingSAE(sl.BatchTopKTrainingSAEConfig(**shared, k=knob))
+        case "matryoshka":
+            widths = [width // part for part in MATRYOSHKA] + [width]
+            sae = sl.MatryoshkaBatchTopKTrainingSAE(
+                sl.MatryoshkaBatchTopKTrainingSAEConfig(**shared, k=knob, matryoshka_widths=widths)
+            )
+        case "jumprelu":
+            mode = {
+                "jumprelu_sparsity_loss_mode": "tanh",
+                "jumprelu_bandwidth": 2.0,
+                "jumprelu_init_threshold": 0.1,
+                "pre_act_loss_coefficient": 3e-6,
+            }
+            sae = sl.JumpReLUTrainingSAE(
+                sl.JumpReLUTrainingSAEConfig(**shared, l0_coefficient=knob, l0_warm_up_steps=rise, **mode)
+            )
+    trainer = SAETrainer(
+        SAETrainerConfig(
+            total_training_samples=steps * setting["batch"],
+            train_batch_size_samples=setting["batch"],
+            lr=setting["rate"],
+            lr_end=setting["rate"] / 10,  # unused by "constant"
+            lr_warm_up_steps=setting["warm_up"],
+            lr_decay_steps=steps - setting["warm_up"],
+            dead_feature_window=setting["dead_after"],
+        ),
+        sae,
+        batches(setting),
+    )
+    trainer.fit()
+    with tempfile.TemporaryDirectory() as folder:
+        sae.save_inference_model(folder)
+        sae = sl.SAE.load_from_disk(folder)
+    return sae.encode, sae.decode, sae.W_dec.detach().numpy()
+
+
+def dictionary_learning(setting):
+    """Returns `encode`, `decode`, and the decoder, units × inputs."""
+    from dictionary_learning.trainers.batch_top_k import BatchTopKTrainer
+    from dictionary_learning.trainers.matryoshka_batch_top_k import MatryoshkaBatchTopKTrainer
+    from dictionary_learning.trainers.top_k import TopKTrainer
+
+    steps, warm_up = setting["steps"], setting["warm_up"]
+    trainer, extra = {
+        "topk": (TopKTrainer, {}),
+        "batchtopk": (BatchTopKTrainer, {}),
+        "matryoshka": (MatryoshkaBatchTopKTrainer, {"group_fractions": [1 / 32, 3 / 32, 3 / 8, 1 / 2]}),
+    }[setting["variant"]]
+    trainer = trainer(
+        steps=steps,
+        activation_dim=setting["inputs"],
+        dict_size=setting["width"],
+        k=setting["knob"],
+        layer=0,
+        lm_name="",
+        lr=setting["rate"],
+        warmup_steps=warm_up,
+        decay_start=warm_up + 1,
+        threshold_beta=0.99,
+        threshold_start_step=steps // 10,
+        seed=setting["seed"],
+        device="cpu",
+        **extra,
+    )
+    trainer.dead_feature_threshold = setting["dead_after"] * setting["batch"]
+    for step, batch in enumerate(batches(setting)):
+        trainer.update(step, batch)
+    model = trainer.ae
+    decoder = model.W_dec if hasattr(model, "W_dec") else model.decoder.weight.T
+    return model.encode, model.decode, decoder.detach().numpy()
+
+
+def scores(encode, decode, samples, reconstruct=True):
+    """Returns L0, FVU = Σ‖e‖² / Σ‖x − x̄‖², and the percentage of units without an activation."""
+    import torch
+
+    error, active, fired = 0.0, 0, None
+    with torch.no_grad():
+        for start in range(0, len(samples), 1000):
+            chunk = torch.from_numpy(np.array(samples[start : start + 1000]))
+            hidden = encode(chunk)
+            on = hidden != 0
+            active += int(on.sum())
+            fired = on.any(0) if fired is None else fired | on.any(0)
+            if reconstruct:
+                error += float((decode(hidden) - chunk).double().pow(2).sum())
+    fvu = error / deviation(samples) if reconstruct else None
+    return active / len(samples), fvu, 100 * float((~fired).double().mean())
+
+
+def deviation(samples):
+    """Returns Σ‖x − x̄‖²."""
+    mean = samples.mean(axis=0, dtype=np.float64)
+    return float(sum(((part - mean) ** 2).sum() for part in np.array_split(samples, 10)))
+
+
+def run(setting, binary):
+    """Trains and returns L0, FVU, the dead units in percent, and the seconds of the training."""
+    if setting["library"] == "ours":
+        environment = os.environ | {"RAYON_NUM_THREADS": "1"}
+        text = json.dumps(setting)
+        done = subprocess.run([binary, text], env=environment, capture_output=True, text=True)
+        if done.returncode != 0:
+            raise RuntimeError(done.stderr)
+        return json.loads(done.stdout.splitlines()[-1])
+    start, used = time.perf_counter(), time.process_time()
+    encode, decode, decoder = globals()[setting["library"]](setting)
+    seconds, used = time.perf_counter() - start, time.process_time() - used
+    evaluated = np.load(setting["evaluated"], mmap_mode="r")[setting["evaluated_from"] :]
+    l0, fvu, _ = scores(encode, decode, evaluated)
+    result = {"l0": l0, "fvu": fvu, "seconds": seconds, "processor_seconds": used}
+    if setting.get("decoder"):
+        np.save(setting["decoder"], decoder.astype(np.float16))
+        training = np.load(setting["training"], mmap_mode="r")
+        result["dead"] = scores(encode, decode, training, reconstruct=False)[2]
+    return result

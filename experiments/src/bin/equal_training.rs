@@ -1,0 +1,276 @@
+//! Trains the variants of sparse autoencoders as `experiments/peers/equal_training.py` asks, which compares
+//! them with other libraries on the same batches.
+//!
+//! ```text
+//! cargo run --release -p experiments --bin equal_training            # patches of photographs
+//! cargo run --release -p experiments --bin equal_training -- JSON    # one run, see `Request`
+//! ```
+//!
+//! Without an argument, all variants train on patches of photographs, at three numbers of active units. Writes
+//! `out/equal_training.svg`: FVU over the number of active units.
+//!
+//! Test samples are encoded one by one; BatchTopK uses its threshold. FVU is Σ‖e‖² / Σ‖x − x̄‖². A unit is
+//! dead if no training sample activates it.
+
+use std::error::Error;
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use experiments::chart::curves::{Axis, Curve, Panel, Place};
+use experiments::report::Summary;
+use experiments::variants::{Learner, Scores, Setting, Variant};
+use experiments::{chart, photographs, variants};
+use rand::SeedableRng;
+use rand::rngs::Xoshiro256PlusPlus;
+use rand::seq::SliceRandom;
+use serde::{Deserialize, Serialize};
+use sparse_autoencoder::nalgebra::DMatrix;
+use sparse_autoencoder::{DeadUnits, NpyFile, Samples};
+
+/// What to train, on what, and what to write.
+#[derive(Debug, Deserialize)]
+struct Request {
+    #[serde(flatten)]
+    shape: Shape,
+    /// NumPy files of samples × inputs.
+    training: PathBuf,
+    evaluated: PathBuf,
+    /// The first sample of `evaluated` that counts.
+    evaluated_from: usize,
+    /// Indices of training samples, batch after batch, as little-endian `u32`.
+    batches: PathBuf,
+    /// Where to write the decoder, units × inputs, as a NumPy file.
+    decoder: Option<PathBuf>,
+}
+
+/// The settings of a model and its training.
+#[derive(Debug, Clone, Deserialize)]
+struct Shape {
+    /// `l1`, `gated`, `topk`, `batchtopk`, `jumprelu`, `matryoshka`, or `frozen`: TopK with the random decoder
+    /// that it starts with.
+    variant: String,
+    inputs: usize,
+    width: usize,
+    /// The target for the number of active units.
+    #[serde(rename = "knob")]
+    active: usize,
+    steps: usize,
+    batch: usize,
+    rate: f64,
+    /// The number of steps without an activation after which a unit counts as dead.
+    dead_after: usize,
+    seed: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct Answer {
+    l0: f64,
+    fvu: f64,
+    /// Dead units in percent, if a decoder was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dead: Option<f64>,
+    seconds: f64,
+}
+
+const VARIANTS: [(&str, Variant); 7] = [
+    ("l1", Variant::L1),
+    ("gated", Variant::Gated),
+    ("topk", Variant::TopK),
+    ("batchtopk", Variant::BatchTopK),
+    ("jumprelu", Variant::JumpRelu),
+    ("matryoshka", Variant::Matryoshka),
+    ("frozen", Variant::TopK),
+];
+
+/// Creates the model and its trainer.
+fn learner(shape: &Shape, training: &DMatrix<f32>) -> Result<Learner, Box<dyn Error>> {
+    let named = VARIANTS.iter().find(|(name, _)| *name == shape.variant);
+    let &(_, variant) = named.ok_or_else(|| format!("no variant {}", shape.variant))?;
+    let setting = Setting {
+        input_size: shape.inputs,
+        hidden: shape.width,
+        active: shape.active,
+        steps: shape.steps,
+        learning_rate: shape.rate,
+        bandwidth: 1.0,
+        dead_units: Some(
+            DeadUnits::after(shape.dead_after * shape.batch)
+                .auxiliary(shape.inputs / 2, 1.0 / 32.0),
+        ),
+        seed: shape.seed,
+    };
+    let first = training.columns(0, training.ncols().min(2000));
+    Learner::new(variant, setting, first)
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    match std::env::args().nth(1) {
+        Some(request) => answer(&serde_json::from_str(&request)?),
+        None => patches(),
+    }
+}
+
+/// Trains on files and prints a line of JSON.
+fn answer(request: &Request) -> Result<(), Box<dyn Error>> {
+    let training = NpyFile::<f32>::open(&request.training)?.to_matrix()?;
+    let bytes = std::fs::read(&request.batches)?;
+    let (indices, _) = bytes.as_chunks::<4>();
+    let indices = indices
+        .iter()
+        .map(|&index| u32::from_le_bytes(index) as usize);
+    let indices = indices.collect::<Vec<_>>();
+
+    let (learner, seconds) = train(
+        &request.shape,
+        &training,
+        indices.chunks(request.shape.batch),
+    )?;
+
+    let evaluated = NpyFile::<f32>::open(&request.evaluated)?.to_matrix()?;
+    let from = request.evaluated_from;
+    let evaluated = evaluated.columns(from, evaluated.ncols() - from);
+    let scores = Scores::of(&learner.model, &evaluated.into_owned())?;
+    let mut dead = None;
+    if let Some(path) = &request.decoder {
+        let layer = learner.model.parameters().layer(0).ok_or("no layer")?;
+        write_columns(path, &layer.decoder_weights.into_owned())?;
+        dead = Some(Scores::of(&learner.model, &training)?.dead);
+    }
+    let answer = Answer {
+        l0: scores.l0,
+        fvu: scores.fvu,
+        dead,
+        seconds,
+    };
+    println!("{}", serde_json::to_string(&answer)?);
+    Ok(())
+}
+
+/// Trains on batches of these samples. Returns the model and the seconds.
+fn train<'a>(
+    shape: &Shape,
+    training: &DMatrix<f32>,
+    batches: impl Iterator<Item = &'a [usize]>,
+) -> Result<(Learner, f64), Box<dyn Error>> {
+    let start = Instant::now();
+    let mut learner = learner(shape, training)?;
+    let frozen = (shape.variant == "frozen").then(|| random_decoder(&learner));
+    let decoder = shape.width * (shape.inputs + 1);
+    let decoder = decoder..decoder + shape.width * shape.inputs;
+    let mut batch = DMatrix::zeros(shape.inputs, shape.batch);
+    for indices in batches.take(shape.steps) {
+        for (mut sample, &index) in batch.column_iter_mut().zip(indices) {
+            sample.copy_from(&training.column(index));
+        }
+        learner.step(batch.as_view())?;
+        if let Some(frozen) = &frozen {
+            let mut theta = learner.model.parameters().as_slice().to_vec();
+            theta[decoder.clone()].copy_from_slice(frozen.as_slice());
+            learner.model.set_theta(&theta)?;
+        }
+    }
+    Ok((learner, start.elapsed().as_secs_f64()))
+}
+
+/// Returns the initial decoder with columns of norm 1.
+fn random_decoder(learner: &Learner) -> DMatrix<f32> {
+    let layer = learner.model.parameters().layer(0);
+    let mut decoder =
+        layer.map_or_else(DMatrix::default, |layer| layer.decoder_weights.into_owned());
+    for mut column in decoder.column_iter_mut() {
+        column.normalize_mut();
+    }
+    decoder
+}
+
+/// Writes columns as the rows of a NumPy file.
+fn write_columns(path: &Path, matrix: &DMatrix<f32>) -> Result<(), Box<dyn Error>> {
+    let (rows, columns) = matrix.shape();
+    let header =
+        format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({columns}, {rows}), }}");
+    let mut file = BufWriter::new(std::fs::File::create(path)?);
+    file.write_all(b"\x93NUMPY\x01\x00")?;
+    // The header ends with a line feed, at a multiple of 64 bytes.
+    let length = (10 + header.len() + 1).next_multiple_of(64) - 10;
+    file.write_all(&u16::try_from(length)?.to_le_bytes())?;
+    writeln!(file, "{header:<width$}", width = length - 1)?;
+    for value in matrix.as_slice() {
+        file.write_all(&value.to_le_bytes())?;
+    }
+    Ok(file.flush()?)
+}
+
+/// Compares all variants on patches of 8 × 8 pixels of photographs, each minus its mean.
+fn patches() -> Result<(), Box<dyn Error>> {
+    const SEED: u64 = 1;
+    const BATCH: usize = 512;
+    const ACTIVE: [usize; 3] = [4, 8, 16];
+    let steps = match std::env::var_os("EXAMPLE_SHORT") {
+        Some(_) => 50,
+        None => 1000,
+    };
+    let photographs = photographs::load()?;
+    let draw = |count, seed| -> Result<DMatrix<f32>, Box<dyn Error>> {
+        let mut patches = photographs::patches(&photographs, 8, count, seed)?;
+        for mut patch in patches.column_iter_mut() {
+            let mean = patch.mean();
+            patch.add_scalar_mut(-mean);
+        }
+        Ok(patches)
+    };
+    let (mut training, mut test) = (draw(8000, 1)?, draw(2000, 2)?);
+    let scale = variants::scale_to_unit_entries(&training)?;
+    training *= scale;
+    test *= scale;
+
+    let mut rng = Xoshiro256PlusPlus::seed_from_u64(SEED);
+    let mut order = (0..training.ncols()).collect::<Vec<_>>();
+    let mut indices = Vec::new();
+    while indices.len() < steps * BATCH {
+        order.shuffle(&mut rng);
+        indices.extend_from_slice(&order[..order.len() / BATCH * BATCH]);
+    }
+
+    let quantities = [("L0", 1), ("FVU", 4), ("dead in %", 1), ("seconds", 0)];
+    let mut table = Summary::new("target of active units", &quantities);
+    let mut curves = Vec::new();
+    for (name, variant) in VARIANTS {
+        let label = match name {
+            "frozen" => "TopK, frozen decoder",
+            _ => variant.name(),
+        };
+        let mut points = Vec::new();
+        for active in ACTIVE {
+            let shape = Shape {
+                variant: name.into(),
+                inputs: training.nrows(),
+                width: 4 * training.nrows(),
+                active,
+                steps,
+                batch: BATCH,
+                rate: 3e-3,
+                dead_after: steps / 20,
+                seed: SEED,
+            };
+            let (learner, seconds) = train(&shape, &training, indices.chunks(BATCH))?;
+            let scores = Scores::of(&learner.model, &test)?;
+            let dead = Scores::of(&learner.model, &training)?.dead;
+            let name = format!("{label}, {active}");
+            table.add(&name, [scores.l0, scores.fvu, dead, seconds]);
+            points.push((scores.l0, scores.fvu));
+        }
+        curves.push(Curve::new(label, points));
+    }
+    println!("{steps} steps on patches of photographs\n{table}");
+    chart::curves::panels(
+        Path::new("out/equal_training.svg"),
+        "Reconstruction by a few active units",
+        Axis::logarithmic("active units, L0"),
+        &[Panel {
+            axis: Axis::linear("FVU"),
+            curves,
+            names: Place::UpperRight,
+        }],
+    )
+}
