@@ -281,6 +281,25 @@ def log_fvu_at(l0, runs):
     return value, near or bool(below and above)
 
 
+def baselines(options):
+    """Adds principal components and random directions."""
+    runs = Runs(options.folder / "equal_training.jsonl")
+    for data, shape in DATA.items():
+        files = [options.folder / f"{data}_{part}.npy" for part in ("training", "test")]
+        for active in shape["active"]:
+            for name in ("principal components", "random directions"):
+                run = {"library": "baseline", "variant": name, "data": data, "part": "test"}
+                run |= {"steps": 0, "rate": 0.0, "knob": active, "seed": 0, "l0": active}
+                if runs.find(run) or not files[0].exists():
+                    continue
+                training, test = (np.load(file) for file in files)
+                if name == "principal components":
+                    fvu = feature_libraries.principal_components(training, test, active)
+                else:
+                    fvu = feature_libraries.random_directions(training, test, active, shape["width"])
+                runs.add(run | {"fvu": fvu})
+
+
 def chain(library, variant, data, options):
     import torch
 
@@ -298,6 +317,8 @@ def run_all(options):
         and options.only_variant in (None, variant)
         and (Path(options.folder) / f"{data}_training.npy").exists()
     ]
+    if options.only is None:
+        baselines(options)
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(options.workers, mp_context=spawn) as pool:
         futures = {pool.submit(chain, *names, options): names for names in chains}

@@ -173,3 +173,30 @@ def run(setting, binary):
         training = np.load(setting["training"], mmap_mode="r")
         result["dead"] = scores(encode, decode, training, reconstruct=False)[2]
     return result
+
+
+def principal_components(training, test, active):
+    """Returns FVU of the reconstruction by as many principal components as there are active units."""
+    mean = training.mean(axis=0, dtype=np.float64)
+    values, vectors = np.linalg.eigh(np.cov(training.T.astype(np.float64)))
+    components = vectors[:, np.argsort(values)[-active:]]
+    centered = test - mean
+    error = ((centered - centered @ components @ components.T) ** 2).sum()
+    return float(error / deviation(test))
+
+
+def random_directions(training, test, active, width):
+    """Returns FVU of the reconstruction by the random directions with the largest products with the sample
+    minus the mean, with the amplitudes of least squares."""
+    rng = np.random.default_rng(0)
+    directions = rng.normal(size=(width, training.shape[1]))
+    directions /= np.linalg.norm(directions, axis=1, keepdims=True)
+    centered = test - training.mean(axis=0, dtype=np.float64)
+    products = centered @ directions.T
+    gram = directions @ directions.T
+    chosen = np.argpartition(-products, active, axis=1)[:, :active]
+    right = np.take_along_axis(products, chosen, axis=1)
+    amplitudes = np.linalg.solve(gram[chosen[:, :, None], chosen[:, None, :]], right[:, :, None])[:, :, 0]
+    # With least squares, the error is orthogonal to the reconstruction.
+    error = (centered**2).sum() - (amplitudes * right).sum()
+    return float(error / deviation(test))

@@ -78,7 +78,7 @@ def report(folder):
     runs = Runs(folder / "equal_training.jsonl").read()
     groups = defaultdict(list)
     for run in runs:
-        if run["part"] == "test":
+        if run["part"] == "test" and run["library"] != "baseline":
             groups[run["data"], run["steps"], run["library"], run["variant"]].append(run)
     budgets = sorted({(data, steps) for data, steps, _, _ in groups})
     ratios = defaultdict(lambda: defaultdict(list))
@@ -105,7 +105,7 @@ def report(folder):
                 print("| " + " | ".join(row) + " |")
             for run in runs:
                 if run["library"] == "baseline" and run["data"] == data and run["knob"] == l0:
-                    print(f"| {run['variant']} | {run['fvu']:.4f} |" + " |" * (len(columns) - 1))
+                    print(f"| {run['variant']} | {run['fvu']:.4f} | " + "| " * (len(columns) - 1))
     print("\n| geometric mean of FVU, ours / SAELens | all | " + " | ".join(f"{d}, {s}" for d, s in budgets) + " |")
     print("|" + "---|" * (2 + len(budgets)))
     for variant, of in ratios.items():
