@@ -19,6 +19,7 @@ import os
 import subprocess
 import tempfile
 import time
+from importlib import metadata
 
 import numpy as np
 
@@ -167,7 +168,8 @@ def run(setting, binary):
     seconds, used = time.perf_counter() - start, time.process_time() - used
     evaluated = np.load(setting["evaluated"], mmap_mode="r")[setting["evaluated_from"] :]
     l0, fvu, _ = scores(encode, decode, evaluated)
-    result = {"l0": l0, "fvu": fvu, "seconds": seconds, "processor_seconds": used}
+    version = metadata.version(setting["library"].replace("_", "-"))
+    result = {"version": version, "l0": l0, "fvu": fvu, "seconds": seconds, "processor_seconds": used}
     if setting.get("decoder"):
         np.save(setting["decoder"], decoder.astype(np.float16))
         training = np.load(setting["training"], mmap_mode="r")
