@@ -223,6 +223,8 @@ class Chain:
                 if knob in own:
                     knob = self.beyond(knob, aim * l0, own)
                 own[knob] = self.train(part, steps, rate, knob, seed)
+                if not finite(own[knob]["fvu"]):
+                    return list(own.values())
         return list(own.values())
 
     def tune(self):
@@ -258,11 +260,15 @@ def log_l0(run):
     return math.log(max(run["l0"], 1e-2))
 
 
+def finite(fvu):
+    return fvu is not None and math.isfinite(fvu)
+
+
 def log_fvu_at(l0, runs):
     """Returns log FVU at this L0 and whether runs bracket it, with 2 % of tolerance."""
     points = {}
     for run in runs:
-        if run["fvu"] is not None and math.isfinite(run["fvu"]):
+        if finite(run["fvu"]):
             points[log_l0(run)] = math.log(run["fvu"])
     aim = math.log(l0)
     below = sorted(point for point in points.items() if point[0] <= aim)
