@@ -34,6 +34,16 @@ impl Pca {
         }
     }
 
+    /// Returns μ.
+    pub fn mean(&self) -> &DVector<f32> {
+        &self.mean
+    }
+
+    /// Returns V.
+    pub fn components(&self) -> &DMatrix<f32> {
+        &self.components
+    }
+
     /// Returns the first `count` components of each sample, count × samples.
     pub fn encode(&self, samples: &DMatrix<f32>, count: usize) -> DMatrix<f32> {
         let mut centered = samples.clone();

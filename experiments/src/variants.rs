@@ -103,7 +103,7 @@ pub struct Setting {
 #[derive(Debug)]
 pub struct Learner {
     pub model: SparseAutoencoder<f32>,
-    trainer: Trainer<f32>,
+    pub trainer: Trainer<f32>,
 }
 
 impl Learner {

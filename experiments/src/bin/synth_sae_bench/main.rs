@@ -1,0 +1,147 @@
+//! Measures whether sparse autoencoders find the features of SynthSAEBench-16k
+//! ([`experiments::synth_sae_bench`]).
+//!
+//! ```text
+//! cargo run --release -p experiments --bin synth_sae_bench -- VARIANT SAMPLES [OPTION...] --out FILE.jsonl
+//! ```
+//!
+//! Trains a variant on so many fresh samples and appends a line of JSON with all figures at each of ten
+//! evaluations. The variants are l1, gated, topk, batchtopk, jumprelu, and matryoshka; the baselines
+//! random_decoder, random_directions, and pca. The options and their defaults:
+//!
+//! | option | | |
+//! |---|---|---|
+//! | `--l0` | 25 | active units of a sample |
+//! | `--lr` | 3e-4 | learning rate of Adam |
+//! | `--seed` | 1 | of the initial weights and of the stream of samples; the world is always the same |
+//! | `--width` | 4096 | hidden units |
+//! | `--batch` | 1024 | samples a step |
+//! | `--threads` | all | |
+//! | `--evaluate`, `--glance` | 100000, 20000 | samples of the last evaluation, and of those before |
+//! | `--points` | 10 | evaluations |
+//! | `--every` | 300 | seconds between two checkpoints |
+//! | `--checkpoints`, `--cache` | target/synth_sae_bench | folders of checkpoints and models, and of the features |
+//! | `--world` | | a file with another world |
+//!
+//! The same command continues an interrupted run from its last checkpoint, with the same result. Other
+//! commands:
+//!
+//! ```text
+//! synth_sae_bench agreement MODEL MODEL...       MCC of the decoders of each pair
+//! synth_sae_bench cost                           time of the sampler
+//! synth_sae_bench samples COUNT FOLDER --world FILE     samples for peers/synth_sae_bench_sampler.py
+//! ```
+
+mod method;
+mod options;
+mod run;
+mod sampler;
+
+use std::error::Error;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use experiments::synth_sae_bench::hierarchy::Forest;
+use experiments::synth_sae_bench::{Recipe, SYNTH_SAE_BENCH_16K, World};
+use rayon::ThreadPoolBuilder;
+use sparse_autoencoder::files;
+use sparse_autoencoder::metrics::DictionaryMetrics;
+
+use method::Method;
+use options::{Options, value};
+
+/// The seed of the world.
+const WORLD: u64 = 42;
+
+/// A world for the shortest of runs.
+const SMALL: Recipe = Recipe {
+    input_size: 32,
+    features: 256,
+    forest: Forest {
+        roots: 8,
+        branching: 2,
+        depth: 2,
+    },
+    ..SYNTH_SAE_BENCH_16K
+};
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let arguments = std::env::args().skip(1).collect::<Vec<_>>();
+    let (options, others) = Options::parse(&arguments)?;
+    if std::env::var_os("EXAMPLE_SHORT").is_some() {
+        return short();
+    }
+    let pool = ThreadPoolBuilder::new().num_threads(options.threads);
+    pool.build_global()?;
+    match &others.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["agreement", models @ ..] if models.len() > 1 => agreement(models),
+        ["cost"] => {
+            sampler::cost(&world(&options)?);
+            Ok(())
+        }
+        ["samples", count, folder] => {
+            sampler::write(&world(&options)?, value("COUNT", count)?, Path::new(folder))
+        }
+        [name, samples] => {
+            let method = Method::of(name)?;
+            run::run(
+                method,
+                value("SAMPLES", samples)?,
+                &options,
+                &world(&options)?,
+            )
+        }
+        _ => Err("usage: VARIANT SAMPLES [OPTION...]".into()),
+    }
+}
+
+fn world(options: &Options) -> Result<World, Box<dyn Error>> {
+    let start = Instant::now();
+    let world = match &options.world {
+        Some(path) => World::load(path),
+        None => World::new(&SYNTH_SAE_BENCH_16K, WORLD, Some(&options.cache)),
+    };
+    eprintln!("the world took {:.1} s", start.elapsed().as_secs_f64());
+    world
+}
+
+/// Prints the mean correlation coefficient of the decoders of each pair of models.
+fn agreement(paths: &[&str]) -> Result<(), Box<dyn Error>> {
+    let load = |path: &&str| files::load::<f32>(Path::new(path)).map(|loaded| loaded.model);
+    let models = paths.iter().map(load).collect::<Result<Vec<_>, _>>()?;
+    for (first, one) in models.iter().enumerate() {
+        for (second, other) in models.iter().enumerate().skip(first + 1) {
+            let (one, other) = (one.parameters().layer(0), other.parameters().layer(0));
+            let (one, other) = (one.ok_or("no layer")?, other.ok_or("no layer")?);
+            let metrics = DictionaryMetrics::new(one.decoder_weights, other.decoder_weights)?;
+            let mcc = metrics.mean_correlation_coefficient();
+            println!("{} {}: {mcc:.4}", paths[first], paths[second]);
+        }
+    }
+    Ok(())
+}
+
+/// Runs all methods for a moment, in a small world.
+fn short() -> Result<(), Box<dyn Error>> {
+    let world = World::new(&SMALL, WORLD, None)?;
+    let folder = PathBuf::from("out/synth_sae_bench_short");
+    if folder.exists() {
+        fs::remove_dir_all(&folder)?;
+    }
+    let options = Options {
+        l0: 8,
+        lr: 3e-3,
+        width: 64,
+        batch: 256,
+        evaluate: 5000,
+        glance: 2000,
+        points: 2,
+        checkpoints: folder,
+        ..Options::default()
+    };
+    for (_, method) in Method::ALL {
+        run::run(method, 100 * options.batch, &options, &world)?;
+    }
+    Ok(())
+}

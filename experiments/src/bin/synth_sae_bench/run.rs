@@ -1,0 +1,222 @@
+//! A run: training on fresh samples, with checkpoints and evaluations.
+
+use std::error::Error;
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use experiments::synth_sae_bench::{Batch, Scores, World};
+use experiments::variants::{Learner, ratio};
+use sparse_autoencoder::{SparseAutoencoder, files};
+
+use crate::method::Method;
+use crate::options::Options;
+
+/// The stream of all evaluations. Training streams are named by small seeds.
+const EVALUATION: u64 = u64::MAX;
+
+/// What a run is about, and its measurements so far.
+struct Run<'a> {
+    method: Method,
+    options: &'a Options,
+    world: &'a World,
+    /// Samples to learn from.
+    samples: usize,
+    training: Duration,
+    sampling: Duration,
+}
+
+/// Trains a method on so many samples and evaluates it, unless that is done already.
+pub fn run(
+    method: Method,
+    samples: usize,
+    options: &Options,
+    world: &World,
+) -> Result<(), Box<dyn Error>> {
+    let mut run = Run {
+        method,
+        options,
+        world,
+        samples,
+        training: Duration::ZERO,
+        sampling: Duration::ZERO,
+    };
+    let finished = run.file("safetensors");
+    if finished.exists() {
+        eprintln!("{} exists: this run is complete", finished.display());
+        return Ok(());
+    }
+    fs::create_dir_all(&options.checkpoints)?;
+    let model = if method.learns() {
+        run.train()?
+    } else {
+        let model = method.model(options, world)?;
+        run.evaluate(&model, 0, options.evaluate)?;
+        model
+    };
+    files::save(&model, &finished)?;
+    let checkpoint = run.file("checkpoint");
+    if checkpoint.exists() {
+        fs::remove_file(checkpoint)?;
+        fs::remove_file(run.file("seconds"))?;
+    }
+    Ok(())
+}
+
+impl Run<'_> {
+    /// Returns the path of a file of this run.
+    fn file(&self, extension: &str) -> PathBuf {
+        let Options {
+            l0,
+            lr,
+            seed,
+            width,
+            batch,
+            ..
+        } = self.options;
+        let (name, samples) = (self.method.name(), self.samples);
+        let features = self.world.features.ncols();
+        self.options.checkpoints.join(format!(
+            "{name}-{features}-{samples}-l0_{l0}-lr_{lr}-seed_{seed}-width_{width}-batch_{batch}.{extension}"
+        ))
+    }
+
+    fn train(&mut self) -> Result<SparseAutoencoder<f32>, Box<dyn Error>> {
+        let Options { batch, seed, .. } = *self.options;
+        let steps = self.samples / batch;
+        let mut samples = Batch::new(self.world.input_size(), batch);
+        self.world.draw(seed, 0, &mut samples);
+        let mut learner = self
+            .method
+            .learner(self.options, steps, samples.samples.as_view())?;
+        if self.file("checkpoint").exists() {
+            self.resume(&mut learner)?;
+        }
+        let frozen = (self.method == Method::RandomDecoder).then(|| Decoder::of(&learner.model));
+
+        let begun = Instant::now();
+        let mut saved = Instant::now();
+        let first = usize::try_from(learner.trainer.steps_taken())?;
+        for step in first..steps {
+            let start = Instant::now();
+            self.world.draw(seed, (step * batch) as u64, &mut samples);
+            self.sampling += start.elapsed();
+            let start = Instant::now();
+            learner.step(samples.samples.as_view())?;
+            if let Some(frozen) = &frozen {
+                frozen.restore(&mut learner.model)?;
+            }
+            self.training += start.elapsed();
+
+            let done = step + 1;
+            if done == first + 100 || done.is_multiple_of(1000) {
+                let per_step = begun.elapsed().as_secs_f64() / ratio(done - first, 1);
+                let left = per_step * ratio(steps - done, 1);
+                eprintln!("  step {done} of {steps}, {per_step:.4} s a step, {left:.0} s to go");
+            }
+            if done < steps && done.is_multiple_of(steps.div_ceil(self.options.points.max(1))) {
+                self.evaluate(&learner.model, done, self.options.glance)?;
+            }
+            if saved.elapsed().as_secs() >= self.options.every {
+                self.save(&learner)?;
+                saved = Instant::now();
+            }
+        }
+        self.save(&learner)?;
+        self.evaluate(&learner.model, steps, self.options.evaluate)?;
+        Ok(learner.model)
+    }
+
+    fn save(&self, learner: &Learner) -> Result<(), Box<dyn Error>> {
+        learner
+            .trainer
+            .save(&learner.model, self.file("checkpoint"))?;
+        let seconds = [self.training, self.sampling].map(|time| time.as_secs_f64().to_string());
+        fs::write(self.file("seconds"), seconds.join(" "))?;
+        Ok(())
+    }
+
+    fn resume(&mut self, learner: &mut Learner) -> Result<(), Box<dyn Error>> {
+        learner
+            .trainer
+            .resume(&mut learner.model, self.file("checkpoint"))?;
+        let seconds = fs::read_to_string(self.file("seconds"))?;
+        let mut seconds = seconds.split(' ').map(str::parse);
+        for time in [&mut self.training, &mut self.sampling] {
+            *time = Duration::from_secs_f64(seconds.next().ok_or("a time is missing")??);
+        }
+        eprintln!("  continues after step {}", learner.trainer.steps_taken());
+        Ok(())
+    }
+
+    /// Evaluates the model after so many steps, and appends a line to the file of results.
+    fn evaluate(
+        &self,
+        model: &SparseAutoencoder<f32>,
+        step: usize,
+        samples: usize,
+    ) -> Result<(), Box<dyn Error>> {
+        let start = Instant::now();
+        let scores = Scores::of(model, self.world, EVALUATION, samples)?;
+        let took = start.elapsed().as_secs_f64();
+        let name = self.method.name();
+        eprintln!("{name} after {step} steps: {scores} ({took:.1} s)");
+        let Options {
+            l0,
+            lr,
+            seed,
+            width,
+            batch,
+            ..
+        } = *self.options;
+        let numbers = [
+            ("features", ratio(self.world.features.ncols(), 1)),
+            ("samples", ratio(self.samples, 1)),
+            ("target_l0", ratio(l0, 1)),
+            ("lr", lr),
+            ("width", ratio(width, 1)),
+            ("batch", ratio(batch, 1)),
+            ("samples_seen", ratio(step * batch, 1)),
+            ("training_seconds", self.training.as_secs_f64()),
+            ("sampling_seconds", self.sampling.as_secs_f64()),
+        ];
+        let last = step == self.samples / batch || !self.method.learns();
+        let mut line = format!(r#"{{"variant": "{name}", "final": {last}, "seed": {seed}"#);
+        for (name, number) in numbers.into_iter().chain(scores.named()) {
+            line += &format!(r#", "{name}": {number}"#);
+        }
+        line += "}\n";
+        match &self.options.out {
+            Some(path) => {
+                let mut file = OpenOptions::new().create(true).append(true).open(path)?;
+                file.write_all(line.as_bytes())?;
+            }
+            None => print!("{line}"),
+        }
+        Ok(())
+    }
+}
+
+/// The weights of a decoder, which lie in θ after the weights and the biases of the encoder.
+struct Decoder {
+    start: usize,
+    weights: Vec<f32>,
+}
+
+impl Decoder {
+    fn of(model: &SparseAutoencoder<f32>) -> Self {
+        let weights = model.layout().input_size() * model.layout().hidden_size();
+        let start = weights + model.layout().hidden_size();
+        Self {
+            start,
+            weights: model.parameters().as_slice()[start..start + weights].to_vec(),
+        }
+    }
+
+    fn restore(&self, model: &mut SparseAutoencoder<f32>) -> Result<(), Box<dyn Error>> {
+        let mut theta = model.parameters().as_slice().to_vec();
+        theta[self.start..][..self.weights.len()].copy_from_slice(&self.weights);
+        Ok(model.set_theta(&theta)?)
+    }
+}

@@ -1,0 +1,63 @@
+//! The sampler alone: its cost, and samples to compare with those of another implementation.
+
+use std::error::Error;
+use std::fs;
+use std::path::Path;
+use std::time::Instant;
+
+use experiments::synth_sae_bench::{Batch, World, features};
+use experiments::variants::ratio;
+
+/// Samples that are written with their entries.
+const WHOLE: usize = 1000;
+
+/// Prints the time for 1,024 samples.
+pub fn cost(world: &World) {
+    let mut batch = Batch::new(world.input_size(), 1024);
+    world.draw(0, 0, &mut batch);
+    let mut seconds = Vec::new();
+    let mut active = 0;
+    for repetition in 1..=50_u64 {
+        let start = Instant::now();
+        world.draw(0, repetition * 1024, &mut batch);
+        seconds.push(start.elapsed().as_secs_f64());
+        active += batch.active.iter().map(Vec::len).sum::<usize>();
+    }
+    seconds.sort_by(f64::total_cmp);
+    println!(
+        "1,024 samples take {:.2} ms (median; fastest {:.2} ms); {:.2} active features; mean largest cosine {:.4}",
+        1e3 * seconds[25],
+        1e3 * seconds[0],
+        ratio(active, 50 * 1024),
+        features::superposition(&world.features)
+    );
+}
+
+/// Writes samples into a folder, as little-endian numbers: `counts.u32`, the number of active features of
+/// each; `features.u32` and `magnitudes.f32`, all of these; `samples.f32`, the first 1,000 samples.
+pub fn write(world: &World, samples: usize, folder: &Path) -> Result<(), Box<dyn Error>> {
+    fs::create_dir_all(folder)?;
+    let (mut counts, mut features, mut magnitudes) = (Vec::new(), Vec::new(), Vec::new());
+    for first in (0..samples).step_by(1024) {
+        let mut batch = Batch::new(world.input_size(), 1024.min(samples - first));
+        world.draw(0, first as u64, &mut batch);
+        for active in &batch.active {
+            counts.extend(u32::try_from(active.len())?.to_le_bytes());
+            features.extend(active.iter().flat_map(|(feature, _)| feature.to_le_bytes()));
+            magnitudes.extend(
+                active
+                    .iter()
+                    .flat_map(|(_, magnitude)| magnitude.to_le_bytes()),
+            );
+        }
+        if first == 0 {
+            let whole = batch.samples.columns(0, WHOLE.min(batch.active.len()));
+            let bytes = whole.iter().flat_map(|entry| entry.to_le_bytes());
+            fs::write(folder.join("samples.f32"), bytes.collect::<Vec<_>>())?;
+        }
+    }
+    fs::write(folder.join("counts.u32"), counts)?;
+    fs::write(folder.join("features.u32"), features)?;
+    fs::write(folder.join("magnitudes.f32"), magnitudes)?;
+    Ok(())
+}

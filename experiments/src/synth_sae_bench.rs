@@ -1,0 +1,38 @@
+//! SynthSAEBench-16k (Chanin & Garriga-Alonso 2026, *SynthSAEBench: Evaluating Sparse Autoencoders on
+//! Scalable Realistic Synthetic Data*): samples that are sums of known features, and how well a model
+//! finds these.
+//!
+//! ```text
+//! x = Σ_f a_f d_f + b
+//! ```
+//!
+//! | | | |
+//! |---|---|---|
+//! | [`features`] | d | 16,384 directions in 768 dimensions, made more orthogonal |
+//! | [`firing`] | a_f > 0 | frequencies by Zipf's law, correlated by a Gaussian copula of rank 25 |
+//! | [`hierarchy`] | | 128 trees: a child only with its parent, and without its siblings |
+//! | [`magnitudes`] | a_f | normal; a child's is scaled by `a_parent / μ_parent` |
+//! | [`world`] | x | samples, each drawn from its number in a stream |
+//! | [`evaluation`] | | the published metrics |
+//!
+//! This is the distribution of the paper and of the benchmark's version 2. Version 1 was published with
+//! children that are not scaled by their parents.
+//!
+//! The published models are trained on samples as they are, by batches of 1,024, with Adam at a constant
+//! rate of 3e-4, for 200 million samples and 4,096 units. `BatchTopK` has AuxK with weight 1 and half the
+//! input size of units; a unit is dead after 1,000 steps; decoder columns start at norm 0.1 and are free.
+//! Matryoshka prefixes are 128, 512, and 2,048 units. ReLU + L1 and `JumpReLU` (tanh penalty, bandwidth 2)
+//! adjust their penalty weight to reach L0.
+//! Samples and products were rounded to `bf16`. Those models select their units over batches of 1,024
+//! samples in the evaluation, too; ours use the threshold learned in training.
+
+pub mod evaluation;
+pub mod features;
+pub mod firing;
+pub mod hierarchy;
+pub mod magnitudes;
+mod normal;
+pub mod world;
+
+pub use evaluation::Scores;
+pub use world::{Batch, Recipe, SYNTH_SAE_BENCH_16K, World};

@@ -1,0 +1,288 @@
+//! A world of features, and its samples.
+
+use std::error::Error;
+use std::path::Path;
+
+use rand::rngs::Xoshiro256PlusPlus;
+use rand::{Rng, RngExt, SeedableRng};
+use rand_distr::StandardNormal;
+use rayon::prelude::*;
+use sparse_autoencoder::files::TensorFile;
+use sparse_autoencoder::nalgebra::{DMatrix, DVector};
+
+use super::features;
+use super::firing::{self, Firing};
+use super::hierarchy::Forest;
+use super::magnitudes::Magnitudes;
+
+/// Samples per product with Z.
+const CHUNK: usize = 32;
+
+/// The numbers that define a distribution of worlds.
+#[derive(Debug, Clone, Copy)]
+pub struct Recipe {
+    pub input_size: usize,
+    pub features: usize,
+    pub forest: Forest,
+    /// The marginal probabilities of the rarest and of the most frequent feature.
+    pub probabilities: (f64, f64),
+    /// The rank of Λ, and the standard deviation of its entries.
+    pub rank: usize,
+    pub correlation: f64,
+    /// The norm of the bias.
+    pub bias: f32,
+}
+
+/// The published benchmark, in its version 2.
+pub const SYNTH_SAE_BENCH_16K: Recipe = Recipe {
+    input_size: 768,
+    features: 16_384,
+    forest: Forest {
+        roots: 128,
+        branching: 4,
+        depth: 3,
+    },
+    probabilities: (5e-4, 0.4),
+    rank: 25,
+    correlation: 0.1,
+    bias: 0.5,
+};
+
+/// Features, and the distribution of their activations.
+#[derive(Debug, Clone)]
+pub struct World {
+    /// input size × features, of norm 1
+    pub features: DMatrix<f32>,
+    pub bias: DVector<f32>,
+    pub forest: Forest,
+    pub magnitudes: Magnitudes,
+    firing: Firing,
+}
+
+/// Samples with the active features of each.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Batch {
+    /// input size × samples
+    pub samples: DMatrix<f32>,
+    /// The active features of each sample, every feature with its magnitude, above 0.
+    pub active: Vec<Vec<(u32, f32)>>,
+}
+
+impl Batch {
+    pub fn new(input_size: usize, samples: usize) -> Self {
+        Self {
+            samples: DMatrix::zeros(input_size, samples),
+            active: vec![Vec::new(); samples],
+        }
+    }
+
+    /// Fills features × samples with the magnitudes.
+    pub fn activations_into(&self, activations: &mut DMatrix<f32>) {
+        activations.fill(0.0);
+        for (active, mut column) in self.active.iter().zip(activations.column_iter_mut()) {
+            for &(feature, magnitude) in active {
+                column[feature as usize] = magnitude;
+            }
+        }
+    }
+}
+
+impl World {
+    /// Draws a world. Takes the features from the folder `cache` if it has them, and else leaves them there.
+    pub fn new(recipe: &Recipe, seed: u64, cache: Option<&Path>) -> Result<Self, Box<dyn Error>> {
+        let Recipe {
+            input_size,
+            features: count,
+            forest,
+            ..
+        } = *recipe;
+        let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
+        let factors = firing::factors(count, recipe.rank, recipe.correlation, &mut rng);
+        let magnitudes = Magnitudes::new(count, &mut rng);
+        let mut normal = |_, _| rng.sample::<f32, _>(StandardNormal);
+        let bias = DMatrix::from_fn(input_size, 1, &mut normal)
+            .column(0)
+            .normalize();
+        let drawn = DMatrix::from_fn(input_size, count, &mut normal);
+
+        let file = cache.map(|c| c.join(format!("features-{count}-{input_size}-{seed}.f32")));
+        let cached = file
+            .as_ref()
+            .and_then(|f| features::read(f, input_size, count));
+        let features = cached.map_or_else(
+            || {
+                let mut features = drawn;
+                features::make_orthogonal(&mut features);
+                let write = |file| features::write(file, &features);
+                file.as_deref().map_or(Ok(()), write).map(|()| features)
+            },
+            Ok,
+        )?;
+        let marginal = firing::zipf(count, recipe.probabilities);
+        let probabilities = forest.compensated(&marginal);
+        Ok(Self {
+            features,
+            bias: bias * recipe.bias,
+            forest,
+            magnitudes,
+            firing: Firing::new(&factors, &probabilities, 0..forest.roots, forest.len()),
+        })
+    }
+
+    /// Reads a world from an `npz` archive or a safetensors file with the arrays `features` (features ×
+    /// input size), `bias`, `factors` (features × rank), `probabilities` (of firing by itself), `means`,
+    /// `deviations`, and `forest` (roots, branching, and depth).
+    pub fn load(path: &Path) -> Result<Self, Box<dyn Error>> {
+        let mut file = TensorFile::open(path)?;
+        let features = file.samples("features")?;
+        let factors = file.samples::<f64>("factors")?.transpose();
+        let mut vector = |name| -> Result<Vec<f64>, Box<dyn Error>> {
+            Ok(file.samples::<f64>(name)?.iter().copied().collect())
+        };
+        let [probabilities, means, deviations] = [
+            vector("probabilities")?,
+            vector("means")?,
+            vector("deviations")?,
+        ];
+        let bias = vector("bias")?;
+        let forest = vector("forest")?;
+        let lengths = [
+            factors.nrows(),
+            probabilities.len(),
+            means.len(),
+            deviations.len(),
+        ];
+        let &[roots, branching, depth] = &forest[..] else {
+            return Err("forest must have three entries".into());
+        };
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // small counts
+        let forest = Forest {
+            roots: roots as usize,
+            branching: branching as usize,
+            depth: depth as u32,
+        };
+        if lengths != [features.ncols(); 4] || bias.len() != features.nrows() {
+            return Err("arrays of a world differ in length".into());
+        }
+        if forest.len() > features.ncols() {
+            return Err("a world has more features in trees than features".into());
+        }
+        #[allow(clippy::cast_possible_truncation)]
+        let single = |values: Vec<f64>| values.into_iter().map(|v| v as f32).collect::<Vec<_>>();
+        Ok(Self {
+            features,
+            bias: DVector::from_vec(single(bias)),
+            forest,
+            magnitudes: Magnitudes {
+                means: single(means),
+                deviations: single(deviations),
+            },
+            firing: Firing::new(&factors, &probabilities, 0..forest.roots, forest.len()),
+        })
+    }
+
+    pub fn input_size(&self) -> usize {
+        self.features.nrows()
+    }
+
+    /// Fills `batch` with the samples `first..` of a stream.
+    ///
+    /// Every sample has random numbers of its own, so that it depends on its number and the stream alone.
+    pub fn draw(&self, stream: u64, first: u64, batch: &mut Batch) {
+        let Batch { samples, active } = batch;
+        let of_chunk = self.input_size() * CHUNK;
+        let samples = samples.as_mut_slice().par_chunks_mut(of_chunk);
+        let chunks = (active.par_chunks_mut(CHUNK).zip(samples)).enumerate();
+        let start = || {
+            let common = DMatrix::zeros(self.firing.width(), CHUNK);
+            (common, DMatrix::zeros(self.firing.evaluated(), CHUNK))
+        };
+        chunks.for_each_init(start, |(common, z), (chunk, (active, samples))| {
+            let first = first + (chunk * CHUNK) as u64;
+            let mut generators = (first..).take(active.len()).map(|n| of_sample(stream, n));
+            let mut rngs = generators.by_ref().collect::<Vec<_>>();
+            for (mut common, rng) in common.column_iter_mut().zip(&mut rngs) {
+                self.firing.draw_common(common.as_mut_slice(), rng);
+            }
+            self.firing.evaluate(common, z.as_view_mut());
+            let rows = samples.chunks_exact_mut(self.input_size()).zip(active);
+            let columns = common.column_iter().zip(z.column_iter()).zip(&mut rngs);
+            for ((sample, active), ((common, z), rng)) in rows.zip(columns) {
+                self.activate(z.as_slice(), common.as_slice(), active, rng);
+                sample.copy_from_slice(self.bias.as_slice());
+                for &(feature, magnitude) in &*active {
+                    let direction = self.features.column(feature as usize);
+                    for (x, d) in sample.iter_mut().zip(&direction) {
+                        *x += magnitude * d;
+                    }
+                }
+            }
+        });
+    }
+
+    /// Draws the active features of a sample: roots and free features by themselves, children below
+    /// active parents.
+    #[allow(clippy::cast_possible_truncation)] // numbers of features
+    fn activate(
+        &self,
+        z: &[f32],
+        common: &[f32],
+        active: &mut Vec<(u32, f32)>,
+        rng: &mut Xoshiro256PlusPlus,
+    ) {
+        active.clear();
+        let (of_roots, of_free) = z.split_at(self.forest.roots);
+        for (root, &z) in of_roots.iter().enumerate() {
+            if self.firing.fires(z, rng) {
+                active.push((root as u32, 0.0));
+            }
+        }
+        self.firing.thin(of_free, rng, |place| {
+            active.push(((self.forest.len() + place) as u32, 0.0));
+        });
+        for (feature, magnitude) in &mut *active {
+            *magnitude = self.magnitudes.draw(*feature as usize, rng);
+        }
+        active.retain(|(_, magnitude)| *magnitude > 0.0);
+        let mut next = 0;
+        while let Some(&(parent, magnitude)) = active.get(next) {
+            next += 1;
+            if let Some((child, own)) = self.child(parent as usize, common, rng) {
+                // In units of the parent's mean.
+                let scale = magnitude / self.magnitudes.means[parent as usize];
+                active.push((child as u32, own * scale));
+            }
+        }
+    }
+
+    /// Draws which child of an active feature is active: one of those that fire, all with the same
+    /// probability.
+    fn child(&self, parent: usize, common: &[f32], rng: &mut impl Rng) -> Option<(usize, f32)> {
+        let mut kept = None;
+        let mut fired = 0;
+        for child in self.forest.children(parent) {
+            if !self.firing.fires(self.firing.z(child, common), rng) {
+                continue;
+            }
+            let magnitude = self.magnitudes.draw(child, rng);
+            if magnitude > 0.0 {
+                fired += 1;
+                if rng.random_range(0..fired) == 0 {
+                    kept = Some((child, magnitude));
+                }
+            }
+        }
+        kept
+    }
+}
+
+/// Returns the random numbers of a sample of a stream.
+fn of_sample(stream: u64, number: u64) -> Xoshiro256PlusPlus {
+    // The finalizer of SplitMix64.
+    let mix = |mut x: u64| {
+        x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        x ^ (x >> 31)
+    };
+    Xoshiro256PlusPlus::seed_from_u64(mix(number ^ mix(stream.wrapping_add(1))))
+}
