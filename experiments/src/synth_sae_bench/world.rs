@@ -185,6 +185,10 @@ impl World {
         self.features.nrows()
     }
 
+    fn direction(&self, feature: usize) -> &[f32] {
+        &self.features.as_slice()[feature * self.input_size()..][..self.input_size()]
+    }
+
     /// Fills `batch` with the samples `first..` of a stream.
     ///
     /// Every sample has random numbers of its own, so that it depends on its number and the stream alone.
@@ -211,8 +215,8 @@ impl World {
                 self.activate(z.as_slice(), common.as_slice(), active, rng);
                 sample.copy_from_slice(self.bias.as_slice());
                 for &(feature, magnitude) in &*active {
-                    let direction = self.features.column(feature as usize);
-                    for (x, d) in sample.iter_mut().zip(&direction) {
+                    let direction = self.direction(feature as usize);
+                    for (x, d) in sample.iter_mut().zip(direction) {
                         *x += magnitude * d;
                     }
                 }

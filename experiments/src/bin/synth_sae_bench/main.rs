@@ -28,7 +28,8 @@
 //!
 //! ```text
 //! synth_sae_bench agreement MODEL MODEL...       MCC of the decoders of each pair
-//! synth_sae_bench cost                           time of the sampler
+//! synth_sae_bench cost SAMPLES                   time of the sampler
+//! synth_sae_bench cosines                        how far features are from orthogonal
 //! synth_sae_bench samples COUNT FOLDER --world FILE     samples for peers/synth_sae_bench_sampler.py
 //! ```
 
@@ -43,7 +44,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use experiments::synth_sae_bench::hierarchy::Forest;
-use experiments::synth_sae_bench::{Recipe, SYNTH_SAE_BENCH_16K, World};
+use experiments::synth_sae_bench::{Recipe, SYNTH_SAE_BENCH_16K, World, features};
 use rayon::ThreadPoolBuilder;
 use sparse_autoencoder::files;
 use sparse_autoencoder::metrics::DictionaryMetrics;
@@ -76,8 +77,13 @@ fn main() -> Result<(), Box<dyn Error>> {
     pool.build_global()?;
     match &others.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["agreement", models @ ..] if models.len() > 1 => agreement(models),
-        ["cost"] => {
-            sampler::cost(&world(&options)?);
+        ["cost", samples] => {
+            sampler::cost(&world(&options)?, value("SAMPLES", samples)?);
+            Ok(())
+        }
+        ["cosines"] => {
+            let mean = features::superposition(&world(&options)?.features);
+            println!("the largest |cosine| of a feature is {mean:.4} on average");
             Ok(())
         }
         ["samples", count, folder] => {

@@ -5,31 +5,28 @@ use std::fs;
 use std::path::Path;
 use std::time::Instant;
 
-use experiments::synth_sae_bench::{Batch, World, features};
+use experiments::synth_sae_bench::{Batch, World};
 use experiments::variants::ratio;
 
 /// Samples that are written with their entries.
 const WHOLE: usize = 1000;
 
-/// Prints the time for 1,024 samples.
-pub fn cost(world: &World) {
+/// Prints the time that samples take, and how many features are active.
+pub fn cost(world: &World, samples: usize) {
     let mut batch = Batch::new(world.input_size(), 1024);
-    world.draw(0, 0, &mut batch);
-    let mut seconds = Vec::new();
-    let mut active = 0;
-    for repetition in 1..=50_u64 {
+    let (mut seconds, mut active) = (Vec::new(), 0);
+    for first in (0..samples).step_by(1024) {
         let start = Instant::now();
-        world.draw(0, repetition * 1024, &mut batch);
-        seconds.push(start.elapsed().as_secs_f64());
+        world.draw(0, first as u64, &mut batch);
+        seconds.push(1e3 * start.elapsed().as_secs_f64());
         active += batch.active.iter().map(Vec::len).sum::<usize>();
     }
     seconds.sort_by(f64::total_cmp);
     println!(
-        "1,024 samples take {:.2} ms (median; fastest {:.2} ms); {:.2} active features; mean largest cosine {:.4}",
-        1e3 * seconds[25],
-        1e3 * seconds[0],
-        ratio(active, 50 * 1024),
-        features::superposition(&world.features)
+        "1,024 samples take {:.2} ms (median; fastest {:.2} ms), with {:.2} active features each",
+        seconds[seconds.len() / 2],
+        seconds[0],
+        ratio(active, 1024 * seconds.len()),
     );
 }
 
