@@ -7,7 +7,6 @@ use rand::rngs::Xoshiro256PlusPlus;
 use rand::{Rng, RngExt, SeedableRng};
 use rand_distr::StandardNormal;
 use rayon::prelude::*;
-use sparse_autoencoder::files::TensorFile;
 use sparse_autoencoder::nalgebra::{DMatrix, DVector};
 
 use super::features;
@@ -56,6 +55,9 @@ pub struct World {
     pub bias: DVector<f32>,
     pub forest: Forest,
     pub magnitudes: Magnitudes,
+    /// Λ, features × rank, and the probability with which each feature fires by itself.
+    pub factors: DMatrix<f64>,
+    pub probabilities: Vec<f64>,
     firing: Firing,
 }
 
@@ -126,59 +128,33 @@ impl World {
             forest,
             magnitudes,
             firing: Firing::new(&factors, &probabilities, 0..forest.roots, forest.len()),
+            factors,
+            probabilities,
         })
     }
 
-    /// Reads a world from an `npz` archive or a safetensors file with the arrays `features` (features ×
-    /// input size), `bias`, `factors` (features × rank), `probabilities` (of firing by itself), `means`,
-    /// `deviations`, and `forest` (roots, branching, and depth).
-    pub fn load(path: &Path) -> Result<Self, Box<dyn Error>> {
-        let mut file = TensorFile::open(path)?;
-        let features = file.samples("features")?;
-        let factors = file.samples::<f64>("factors")?.transpose();
-        let mut vector = |name| -> Result<Vec<f64>, Box<dyn Error>> {
-            Ok(file.samples::<f64>(name)?.iter().copied().collect())
-        };
-        let [probabilities, means, deviations] = [
-            vector("probabilities")?,
-            vector("means")?,
-            vector("deviations")?,
-        ];
-        let bias = vector("bias")?;
-        let forest = vector("forest")?;
-        let lengths = [
-            factors.nrows(),
-            probabilities.len(),
-            means.len(),
-            deviations.len(),
-        ];
-        let &[roots, branching, depth] = &forest[..] else {
-            return Err("forest must have three entries".into());
-        };
-        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // small counts
-        let forest = Forest {
-            roots: roots as usize,
-            branching: branching as usize,
-            depth: depth as u32,
-        };
-        if lengths != [features.ncols(); 4] || bias.len() != features.nrows() {
-            return Err("arrays of a world differ in length".into());
+    /// Writes the world into a folder as files of little-endian numbers, the rows of features one after the
+    /// other: `features.f32`, `bias.f32`, `factors.f32`, `probabilities.f32` (of firing by itself),
+    /// `means.f32`, and `deviations.f32`.
+    #[allow(clippy::cast_possible_truncation)]
+    pub fn export(&self, folder: &Path) -> Result<(), Box<dyn Error>> {
+        let column = |values: &[f32]| DMatrix::from_column_slice(values.len(), 1, values);
+        let probabilities = self.probabilities.iter().map(|&p| p as f32);
+        let probabilities = probabilities.collect::<Vec<_>>();
+        for (name, matrix) in [
+            ("features", &self.features),
+            ("bias", &column(self.bias.as_slice())),
+            (
+                "factors",
+                &self.factors.transpose().map(|entry| entry as f32),
+            ),
+            ("probabilities", &column(&probabilities)),
+            ("means", &column(&self.magnitudes.means)),
+            ("deviations", &column(&self.magnitudes.deviations)),
+        ] {
+            features::write(&folder.join(format!("{name}.f32")), matrix)?;
         }
-        if forest.len() > features.ncols() {
-            return Err("a world has more features in trees than features".into());
-        }
-        #[allow(clippy::cast_possible_truncation)]
-        let single = |values: Vec<f64>| values.into_iter().map(|v| v as f32).collect::<Vec<_>>();
-        Ok(Self {
-            features,
-            bias: DVector::from_vec(single(bias)),
-            forest,
-            magnitudes: Magnitudes {
-                means: single(means),
-                deviations: single(deviations),
-            },
-            firing: Firing::new(&factors, &probabilities, 0..forest.roots, forest.len()),
-        })
+        Ok(())
     }
 
     pub fn input_size(&self) -> usize {

@@ -21,7 +21,6 @@
 //! | `--points` | 10 | evaluations |
 //! | `--every` | 300 | seconds between two checkpoints |
 //! | `--checkpoints`, `--cache` | target/synth_sae_bench | folders of checkpoints and models, and of the features |
-//! | `--world` | | a file with another world |
 //!
 //! The same command continues an interrupted run from its last checkpoint, with the same result. Other
 //! commands:
@@ -30,7 +29,7 @@
 //! synth_sae_bench agreement MODEL MODEL...       MCC of the decoders of each pair
 //! synth_sae_bench cost SAMPLES                   time of the sampler
 //! synth_sae_bench cosines                        how far features are from orthogonal
-//! synth_sae_bench samples COUNT FOLDER --world FILE     samples for peers/synth_sae_bench_sampler.py
+//! synth_sae_bench samples COUNT FOLDER           the world and samples, for peers/synth_sae_bench_*.py
 //! ```
 
 mod method;
@@ -104,10 +103,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 fn world(options: &Options) -> Result<World, Box<dyn Error>> {
     let start = Instant::now();
-    let world = match &options.world {
-        Some(path) => World::load(path),
-        None => World::new(&SYNTH_SAE_BENCH_16K, WORLD, Some(&options.cache)),
-    };
+    let world = World::new(&SYNTH_SAE_BENCH_16K, WORLD, Some(&options.cache));
     eprintln!("the world took {:.1} s", start.elapsed().as_secs_f64());
     world
 }

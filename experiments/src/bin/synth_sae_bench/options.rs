@@ -27,8 +27,6 @@ pub struct Options {
     pub checkpoints: PathBuf,
     /// The folder that keeps the features of the world.
     pub cache: PathBuf,
-    /// A file with another world.
-    pub world: Option<PathBuf>,
     pub out: Option<PathBuf>,
 }
 
@@ -47,7 +45,6 @@ impl Default for Options {
             every: 300,
             checkpoints: "target/synth_sae_bench".into(),
             cache: "target/synth_sae_bench".into(),
-            world: None,
             out: None,
         }
     }
@@ -77,7 +74,6 @@ impl Options {
                 "every" => options.every = value(name, text)?,
                 "checkpoints" => options.checkpoints = text.into(),
                 "cache" => options.cache = text.into(),
-                "world" => options.world = Some(text.into()),
                 "out" => options.out = Some(text.into()),
                 _ => return Err(format!("unknown option --{name}").into()),
             }

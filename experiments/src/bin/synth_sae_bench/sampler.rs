@@ -30,10 +30,10 @@ pub fn cost(world: &World, samples: usize) {
     );
 }
 
-/// Writes samples into a folder, as little-endian numbers: `counts.u32`, the number of active features of
+/// Writes the world and samples into a folder, the samples as little-endian numbers: `counts.u32`, the number of active features of
 /// each; `features.u32` and `magnitudes.f32`, all of these; `samples.f32`, the first 1,000 samples.
 pub fn write(world: &World, samples: usize, folder: &Path) -> Result<(), Box<dyn Error>> {
-    fs::create_dir_all(folder)?;
+    world.export(folder)?;
     let (mut counts, mut features, mut magnitudes) = (Vec::new(), Vec::new(), Vec::new());
     for first in (0..samples).step_by(1024) {
         let mut batch = Batch::new(world.input_size(), 1024.min(samples - first));
