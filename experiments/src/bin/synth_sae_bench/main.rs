@@ -27,11 +27,14 @@
 //!
 //! ```text
 //! synth_sae_bench agreement MODEL MODEL...       MCC of the decoders of each pair
+//! synth_sae_bench chart FILE...                  F1 and MCC over the training: out/synth_sae_bench.svg
 //! synth_sae_bench cost SAMPLES                   time of the sampler
 //! synth_sae_bench cosines                        how far features are from orthogonal
+//! synth_sae_bench stream FIRST [OPTION...]       batches for training, as numbers on standard output
 //! synth_sae_bench samples COUNT FOLDER           the world and samples, for peers/synth_sae_bench_*.py
 //! ```
 
+mod chart;
 mod method;
 mod options;
 mod run;
@@ -53,6 +56,8 @@ use options::{Options, value};
 
 /// The seed of the world.
 const WORLD: u64 = 42;
+
+const CHART: &str = "out/synth_sae_bench.svg";
 
 /// A world for the shortest of runs.
 const SMALL: Recipe = Recipe {
@@ -76,6 +81,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     pool.build_global()?;
     match &others.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["agreement", models @ ..] if models.len() > 1 => agreement(models),
+        ["chart", files @ ..] if !files.is_empty() => chart::draw(files, Path::new(CHART)),
         ["cost", samples] => {
             sampler::cost(&world(&options)?, value("SAMPLES", samples)?);
             Ok(())
@@ -85,6 +91,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             println!("the largest |cosine| of a feature is {mean:.4} on average");
             Ok(())
         }
+        ["stream", first] => sampler::stream(&world(&options)?, &options, value("FIRST", first)?),
         ["samples", count, folder] => {
             sampler::write(&world(&options)?, value("COUNT", count)?, Path::new(folder))
         }
@@ -131,19 +138,21 @@ fn short() -> Result<(), Box<dyn Error>> {
     if folder.exists() {
         fs::remove_dir_all(&folder)?;
     }
+    let lines = folder.join("lines.jsonl");
     let options = Options {
-        l0: 8,
+        l0: 6,
         lr: 3e-3,
         width: 64,
         batch: 256,
         evaluate: 5000,
         glance: 2000,
-        points: 2,
+        points: 4,
+        out: Some(lines.clone()),
         checkpoints: folder,
         ..Options::default()
     };
     for (_, method) in Method::ALL {
-        run::run(method, 100 * options.batch, &options, &world)?;
+        run::run(method, 200 * options.batch, &options, &world)?;
     }
-    Ok(())
+    chart::draw(&[&lines.to_string_lossy()], Path::new(CHART))
 }

@@ -2,11 +2,14 @@
 
 use std::error::Error;
 use std::fs;
+use std::io::{ErrorKind, Write};
 use std::path::Path;
 use std::time::Instant;
 
 use experiments::synth_sae_bench::{Batch, World};
 use experiments::variants::ratio;
+
+use crate::options::Options;
 
 /// Samples that are written with their entries.
 const WHOLE: usize = 1000;
@@ -28,6 +31,22 @@ pub fn cost(world: &World, samples: usize) {
         seconds[0],
         ratio(active, 1024 * seconds.len()),
     );
+}
+
+/// Writes the batches of a run from sample `first` on to standard output, as little-endian numbers, until
+/// nobody reads them.
+pub fn stream(world: &World, options: &Options, first: u64) -> Result<(), Box<dyn Error>> {
+    let mut out = std::io::stdout().lock();
+    let mut batch = Batch::new(world.input_size(), options.batch);
+    for first in (first..).step_by(options.batch) {
+        world.draw(options.seed, first, &mut batch);
+        let bytes = batch.samples.iter().flat_map(|entry| entry.to_le_bytes());
+        match out.write_all(&bytes.collect::<Vec<_>>()) {
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => break,
+            written => written?,
+        }
+    }
+    Ok(())
 }
 
 /// Writes the world and samples into a folder, the samples as little-endian numbers: `counts.u32`, the number of active features of
