@@ -162,7 +162,7 @@ def main():
             moments = [(m.powers[power] / m.count)[often] for m in (a, b)]
             squares = [(m.powers[2 * power + 1] / m.count)[often] for m in (a, b)]
             variances = [
-                (square - moment**2) / m.count[often]
+                (square - moment**2) / (m.count[often] - 1)
                 for m, moment, square in zip((a, b), moments, squares)
             ]
             z = (moments[0] - moments[1]) / np.sqrt(sum(variances))
