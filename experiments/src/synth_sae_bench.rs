@@ -23,8 +23,8 @@
 //! input size of units; a unit is dead after 1,000 steps; decoder columns start at norm 0.1 and are free.
 //! Matryoshka prefixes are 128, 512, and 2,048 units. ReLU + L1 and `JumpReLU` (tanh penalty, bandwidth 2)
 //! adjust their penalty weight to reach L0.
-//! Samples and products were rounded to `bf16`. Those models select their units over batches of 1,024
-//! samples in the evaluation, too; ours use the threshold learned in training.
+//! Samples and products were rounded to `bf16`. In the published evaluation, `BatchTopK` and Matryoshka
+//! select units over batches of 1,024 samples, as in training.
 
 pub mod evaluation;
 pub mod features;
@@ -34,5 +34,5 @@ pub mod magnitudes;
 mod normal;
 pub mod world;
 
-pub use evaluation::Scores;
+pub use evaluation::{Scores, Selection};
 pub use world::{Batch, Recipe, SYNTH_SAE_BENCH_16K, World};

@@ -1,7 +1,9 @@
 //! Tests of the samples of SynthSAEBench and of their evaluation, in small worlds.
 
 use experiments::synth_sae_bench::hierarchy::Forest;
-use experiments::synth_sae_bench::{Batch, Recipe, SYNTH_SAE_BENCH_16K, Scores, World, features};
+use experiments::synth_sae_bench::{
+    Batch, Recipe, SYNTH_SAE_BENCH_16K, Scores, Selection, World, features,
+};
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::{RngExt, SeedableRng};
 use rand_distr::StandardNormal;
@@ -281,7 +283,7 @@ fn the_evaluation_recognizes_the_truth() {
         )
         .build()
         .unwrap();
-    let scores = Scores::of(&model, &world, 0, 3000).unwrap();
+    let scores = Scores::of(&model, Selection::Inference, &world, 0, 3000).unwrap();
     let batch = {
         let mut batch = Batch::new(160, 3000);
         world.draw(0, 0, &mut batch);
@@ -318,4 +320,11 @@ fn the_evaluation_recognizes_the_truth() {
         .sum::<f32>();
     let error = (&batch.samples - &reconstruction).norm_squared();
     assert!((scores.explained_variance - f64::from(1.0 - error / spread)).abs() < 1e-4);
+
+    // Of the last batch, too, which has fewer samples.
+    for k in [1, 2] {
+        let selection = Selection::Batch(k);
+        let scores = Scores::of(&model, selection, &world, 0, 3000).unwrap();
+        assert!((scores.l0 - k as f64).abs() < 1e-12, "{}", scores.l0);
+    }
 }

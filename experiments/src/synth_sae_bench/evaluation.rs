@@ -3,15 +3,25 @@
 use std::error::Error;
 use std::fmt;
 
-use sparse_autoencoder::SparseAutoencoder;
 use sparse_autoencoder::metrics::{DictionaryMetrics, ReconstructionMetrics, SparsityMetrics};
-use sparse_autoencoder::nalgebra::DMatrix;
+use sparse_autoencoder::nalgebra::{DMatrix, DVector};
+use sparse_autoencoder::{SparseAutoencoder, SparseHidden};
 
 use super::world::{Batch, World};
 use crate::variants::ratio;
 
 /// Samples in memory at a time.
 const CHUNK: usize = 1024;
+
+/// How units are selected in an evaluation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Selection {
+    /// As in inference. `BatchTopK` has learned a threshold.
+    Inference,
+    /// The k largest per sample, on average over 1,024 samples, as in the training of `BatchTopK`. The
+    /// published figures of `BatchTopK` are those of this selection.
+    Batch(usize),
+}
 
 /// The published metrics of a model on fresh samples.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -37,10 +47,15 @@ impl Scores {
     /// Evaluates `model` on the first `samples` samples of a stream of `world`.
     pub fn of(
         model: &SparseAutoencoder<f32>,
+        selection: Selection,
         world: &World,
         stream: u64,
         samples: usize,
     ) -> Result<Self, Box<dyn Error>> {
+        let open = match selection {
+            Selection::Inference => None,
+            Selection::Batch(k) => Some((without_thresholds(model)?, k)),
+        };
         let layer = model.parameters().layer(0).ok_or("no layer")?;
         let units = model.layout().hidden_size();
         let mut dictionary = DictionaryMetrics::new(&world.features, layer.decoder_weights)?;
@@ -55,7 +70,10 @@ impl Scores {
             activations.resize_mut(world.features.ncols(), batch.active.len(), 0.0);
             batch.activations_into(&mut activations);
 
-            let hidden = model.encode_sparse(&batch.samples)?;
+            let hidden = match &open {
+                None => model.encode_sparse(&batch.samples)?,
+                Some((open, k)) => largest(open.encode_sparse(&batch.samples)?, *k)?,
+            };
             dictionary.add_sparse(&activations, &hidden)?;
             sparsity.add_sparse(&hidden)?;
             let output = model.decode_sparse(&hidden)?;
@@ -97,6 +115,45 @@ impl Scores {
             ("f1", self.f1),
         ]
     }
+}
+
+/// Returns the model with thresholds of 0.
+fn without_thresholds(
+    model: &SparseAutoencoder<f32>,
+) -> Result<SparseAutoencoder<f32>, Box<dyn Error>> {
+    const NAME: &str = "thresholds";
+    let layer = model.parameters().layer(0).ok_or("no layer")?;
+    let thresholds = layer.block(NAME).ok_or("the units have no thresholds")?;
+    let zeros = DVector::zeros(thresholds.len());
+    let builder = SparseAutoencoder::builder().settings(model.settings().clone());
+    let parameters = model.parameters().clone().with_block(0, NAME, &zeros)?;
+    Ok(builder.parameters(parameters).build()?)
+}
+
+/// Keeps the `k` largest values per sample, on average.
+fn largest(hidden: SparseHidden<f32>, k: usize) -> Result<SparseHidden<f32>, Box<dyn Error>> {
+    let kept = k * hidden.samples();
+    if hidden.active() <= kept {
+        return Ok(hidden);
+    }
+    let mut values = hidden.values().to_vec();
+    let (_, &mut cut, _) = values.select_nth_unstable_by(kept, |a, b| b.total_cmp(a));
+    let (mut offsets, mut units, mut values) = (vec![0], Vec::new(), Vec::new());
+    for (of_sample, activations) in hidden.iter() {
+        for (&unit, &activation) in of_sample.iter().zip(activations) {
+            if activation > cut {
+                units.push(unit);
+                values.push(activation);
+            }
+        }
+        offsets.push(units.len());
+    }
+    Ok(SparseHidden::from_parts(
+        hidden.shape().0,
+        offsets,
+        units,
+        values,
+    )?)
 }
 
 impl fmt::Display for Scores {

@@ -6,8 +6,8 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use experiments::synth_sae_bench::{Batch, Scores, World};
-use experiments::variants::{Learner, ratio};
+use experiments::synth_sae_bench::{Batch, Scores, Selection, World};
+use experiments::variants::{Learner, Variant, ratio};
 use sparse_autoencoder::{SparseAutoencoder, files};
 
 use crate::method::Method;
@@ -150,18 +150,43 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Evaluates the model after so many steps, and appends a line to the file of results.
+    /// Evaluates the model after so many steps. The last evaluation of variants that select over a batch is
+    /// also that of the published figures.
     fn evaluate(
         &self,
         model: &SparseAutoencoder<f32>,
         step: usize,
         samples: usize,
     ) -> Result<(), Box<dyn Error>> {
-        let start = Instant::now();
-        let scores = Scores::of(model, self.world, EVALUATION, samples)?;
-        let took = start.elapsed().as_secs_f64();
-        let name = self.method.name();
-        eprintln!("{name} after {step} steps: {scores} ({took:.1} s)");
+        let last = step == self.samples / self.options.batch || !self.method.learns();
+        let (inference, batch) = (Selection::Inference, Selection::Batch(self.options.l0));
+        let selections = match self.method {
+            Method::Variant(Variant::BatchTopK | Variant::Matryoshka) | Method::RandomDecoder
+                if last =>
+            {
+                vec![batch, inference]
+            }
+            _ => vec![inference],
+        };
+        for selection in selections {
+            let start = Instant::now();
+            let scores = Scores::of(model, selection, self.world, EVALUATION, samples)?;
+            let took = start.elapsed().as_secs_f64();
+            let name = self.method.name();
+            eprintln!("{name} after {step} steps: {scores} ({took:.1} s, {selection:?})");
+            self.write(step, last, selection, &scores)?;
+        }
+        Ok(())
+    }
+
+    /// Appends a line to the file of results.
+    fn write(
+        &self,
+        step: usize,
+        last: bool,
+        selection: Selection,
+        scores: &Scores,
+    ) -> Result<(), Box<dyn Error>> {
         let Options {
             l0,
             lr,
@@ -181,8 +206,14 @@ impl Run<'_> {
             ("training_seconds", self.training.as_secs_f64()),
             ("sampling_seconds", self.sampling.as_secs_f64()),
         ];
-        let last = step == self.samples / batch || !self.method.learns();
-        let mut line = format!(r#"{{"variant": "{name}", "final": {last}, "seed": {seed}"#);
+        let name = self.method.name();
+        let selection = match selection {
+            Selection::Inference => "inference",
+            Selection::Batch(_) => "batch",
+        };
+        let mut line = format!(
+            r#"{{"variant": "{name}", "final": {last}, "selection": "{selection}", "seed": {seed}"#
+        );
         for (name, number) in numbers.into_iter().chain(scores.named()) {
             line += &format!(r#", "{name}": {number}"#);
         }
