@@ -325,6 +325,11 @@ fn the_evaluation_recognizes_the_truth() {
     for k in [1, 2] {
         let selection = Selection::Batch(k);
         let scores = Scores::of(&model, selection, &world, 0, 3000).unwrap();
-        assert!((scores.l0 - k as f64).abs() < 1e-12, "{}", scores.l0);
+        // The two equal units may tie in each of the three batches.
+        let missing = k as f64 - scores.l0;
+        assert!(
+            (-1e-12..=3.0 / 3000.0 + 1e-12).contains(&missing),
+            "{missing}"
+        );
     }
 }
