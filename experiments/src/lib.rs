@@ -14,5 +14,4 @@ pub mod picture;
 pub mod probe;
 pub mod report;
 pub mod synth_sae_bench;
-pub mod synthetic;
 pub mod variants;

@@ -7,10 +7,7 @@ use experiments::chart::{self, Map};
 use experiments::neighbors::{self, Neighbors};
 use experiments::pca::Pca;
 use experiments::picture::{Contrast, Layout, Picture};
-use experiments::synthetic::{Batch, Recipe, World};
 use experiments::{digits, photographs, report};
-use rand::SeedableRng;
-use rand::rngs::Xoshiro256PlusPlus;
 use sparse_autoencoder::nalgebra::DMatrix;
 
 fn output(name: &str) -> PathBuf {
@@ -332,79 +329,4 @@ fn a_map_has_every_point_and_its_class() {
     for text in ["a map", "one axis", "another"] {
         assert_eq!(svg.matches(text).count(), 2, "{text}");
     }
-}
-
-const RECIPE: Recipe = Recipe {
-    input_size: 16,
-    features: 40,
-    roots: 4,
-    branching: 3,
-    depth: 2,
-    probabilities: (0.05, 0.6),
-    rank: 5,
-    correlation: 0.2,
-};
-
-fn draw(recipe: &Recipe, samples: usize) -> (World, Batch) {
-    let world = World::new(recipe, 1);
-    let mut batch = world.batch(samples);
-    world.draw(&mut batch, &mut Xoshiro256PlusPlus::seed_from_u64(2));
-    (world, batch)
-}
-
-#[test]
-fn synthetic_samples_are_made_of_features_in_families() {
-    let (world, batch) = draw(&RECIPE, 2000);
-    for feature in world.features.column_iter() {
-        assert_relative_eq!(feature.norm(), 1.0, epsilon = 1e-5);
-    }
-    let made = &world.features * &batch.activations;
-    let rest = &batch.samples - made;
-    let bias = rest.column(0);
-    assert_relative_eq!(bias.norm(), 0.5, epsilon = 1e-4);
-    for other in rest.column_iter() {
-        assert_relative_eq!((other - bias).norm(), 0.0, epsilon = 1e-4);
-    }
-    // Trees of three children each, breadth first.
-    let mut children_seen = 0;
-    for activations in batch.activations.column_iter() {
-        let mut with_child = [false; 40];
-        for child in (4..40).filter(|&child| activations[child] > 0.0) {
-            let parent = (child - 4) / 3;
-            assert!(activations[parent] > 0.0);
-            assert!(!with_child[parent], "siblings exclude each other");
-            with_child[parent] = true;
-            children_seen += 1;
-        }
-    }
-    assert!(children_seen > 1000);
-}
-
-#[test]
-fn synthetic_features_have_the_frequencies_of_zipf() {
-    const SAMPLES: usize = 40_000;
-    let recipe = Recipe { depth: 0, ..RECIPE };
-    let (_, batch) = draw(&recipe, SAMPLES);
-    let last = 40_f64.powf(-0.5);
-    for (rank, activations) in (1..).zip(batch.activations.row_iter()) {
-        let active = activations.iter().filter(|a| **a > 0.0).count();
-        let frequency = active as f64 / SAMPLES as f64;
-        let expected = 0.05 + 0.55 * (f64::from(rank).powf(-0.5) - last) / (1.0 - last);
-        // Five standard deviations; and no magnitude is so small that it might be below 0 often.
-        let deviation = (expected * (1.0 - expected) / SAMPLES as f64).sqrt();
-        assert!(
-            (frequency - expected).abs() < 5.0 * deviation + 0.002,
-            "{rank}: {frequency}, not {expected}"
-        );
-    }
-    // Features of a large common factor appear together, or avoid each other.
-    let active = batch.activations.map(|a| f64::from(u8::from(a > 0.0)));
-    let correlation = |f: usize, g: usize| {
-        let (f, g) = (active.row(f), active.row(g));
-        let (mean_f, mean_g) = (f.mean(), g.mean());
-        let covariance = f.dot(&g) / SAMPLES as f64 - mean_f * mean_g;
-        covariance / (mean_f * (1.0 - mean_f) * mean_g * (1.0 - mean_g)).sqrt()
-    };
-    let largest = (1..10).map(|g| correlation(0, g).abs()).fold(0.0, f64::max);
-    assert!(largest > 0.05, "{largest}");
 }
