@@ -163,6 +163,11 @@ impl<T: Real> SparseAutoencoder<T> {
         &self.objective
     }
 
+    /// Sets ε of the thresholds; `None` for the default.
+    pub(crate) fn set_bandwidth(&mut self, bandwidth: Option<f64>) {
+        self.objective.bandwidth = bandwidth;
+    }
+
     /// Borrows the objective, and the parameters to be trained.
     pub(crate) fn objective_and_parameters(&mut self) -> (&Objective<T>, &mut Parameters<T>) {
         (&self.objective, &mut self.parameters)

@@ -235,9 +235,5 @@ pub(super) fn read_theta<T: Real, R: Read + Seek>(
 
 /// Returns the settings of a model that affect its training, by name.
 pub(crate) fn describe<T: Real>(model: &SparseAutoencoder<T>) -> Value {
-    let bandwidth = Some(model.bandwidth().to_f64());
-    json!(Settings {
-        bandwidth,
-        ..model.settings().without_start()
-    })
+    json!(model.settings().without_start())
 }

@@ -139,7 +139,7 @@ impl<T: Real> SparseAutoencoder<T> {
             let [upper, lower] =
                 [kept.div_ceil(2), kept + kept / 2].map(|kept| threshold_of(&mut positive, kept));
             let width = (upper - lower).to_f64();
-            self.objective.bandwidth = Some(width).filter(|&width| width > 0.0);
+            self.set_bandwidth(Some(width).filter(|&width| width > 0.0));
         }
         self.innermost_thresholds().fill(threshold);
         Ok(threshold)

@@ -92,6 +92,7 @@ impl Variant {
         };
         SparseAutoencoder::builder()
             .layers(self.shape.layers())
+            .initialization(sparse_autoencoder::Initialization::Glorot)
             .matryoshka(prefixes)
             .hidden_activation(self.hidden)
             .output_activation(self.output)

@@ -7,8 +7,9 @@
 use sparse_autoencoder::nalgebra::{DMatrix, DVector};
 use sparse_autoencoder::penalty::Scaled;
 use sparse_autoencoder::{
-    Activation, L1, Loss, Penalty, Proportion, ReconstructionLoss, SparseAutoencoder,
-    SparseAutoencoderBuilder, SquaredDeviation, Workspace, gradient_check, penalty,
+    Activation, Initialization, L1, Loss, Penalty, Proportion, ReconstructionLoss,
+    SparseAutoencoder, SparseAutoencoderBuilder, SquaredDeviation, Workspace, gradient_check,
+    penalty,
 };
 
 const TOLERANCE: f64 = 1e-7;
@@ -37,6 +38,7 @@ fn penalty(kind: usize) -> Box<dyn Penalty<f64>> {
 
 fn builder(layers: [usize; 2]) -> SparseAutoencoderBuilder<f64> {
     SparseAutoencoder::builder()
+        .initialization(Initialization::Glorot)
         .layers(layers)
         .hidden_activation(Activation::Gated)
         .output_activation(Activation::Identity)

@@ -7,8 +7,8 @@
 use sparse_autoencoder::nalgebra::{DMatrix, DVector};
 use sparse_autoencoder::penalty::Scaled;
 use sparse_autoencoder::{
-    Activation, L0, L1, Layer, Parameters, Penalty, Proportion, SparseAutoencoder, TargetL0,
-    Workspace, gradient_check,
+    Activation, Initialization, L0, L1, Layer, Parameters, Penalty, Proportion, SparseAutoencoder,
+    TargetL0, Workspace, gradient_check,
 };
 
 const TOLERANCE: f64 = 1e-7;
@@ -64,6 +64,7 @@ fn model(
     low: f64,
 ) -> SparseAutoencoder<f64> {
     let mut model = SparseAutoencoder::builder()
+        .initialization(Initialization::Glorot)
         .layers(layers)
         .hidden_activation(Activation::JumpRelu)
         .output_activation(Activation::Identity)

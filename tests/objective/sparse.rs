@@ -4,8 +4,8 @@
 use crate::common::variants::{ACTIVATIONS, blocks};
 use sparse_autoencoder::nalgebra::DMatrix;
 use sparse_autoencoder::{
-    Activation, L1, Penalty, Proportion, ReconstructionLoss, SparseAutoencoder, SquaredDeviation,
-    Workspace, gradient_check,
+    Activation, Initialization, L1, Penalty, Proportion, ReconstructionLoss, SparseAutoencoder,
+    SquaredDeviation, Workspace, gradient_check,
 };
 
 const TOLERANCE: f64 = 1e-7;
@@ -32,6 +32,7 @@ fn model(
         _ => Activation::Identity,
     };
     let mut model = SparseAutoencoder::builder()
+        .initialization(Initialization::Glorot)
         .layers([input_size, units])
         .hidden_activation(hidden)
         .output_activation(output)

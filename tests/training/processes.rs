@@ -37,6 +37,7 @@ fn share(samples: &DMatrix<f64>, rank: usize, count: usize) -> DMatrix<f64> {
 fn models() -> Vec<(&'static str, SparseAutoencoder<f64>)> {
     let builder = || {
         SparseAutoencoder::builder()
+            .initialization(Initialization::Glorot)
             .layers([INPUT, 9])
             .weight_decay(1e-2)
             .seed(3)

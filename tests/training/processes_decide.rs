@@ -11,8 +11,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use sparse_autoencoder::nalgebra::DMatrix;
 use sparse_autoencoder::optimizer::Optimizer;
 use sparse_autoencoder::{
-    Activation, Adam, DeadUnits, Error, KlDivergence, L1, Lbfgs, Report, Samples, Schedule,
-    SetPoint, Sgd, SparseAutoencoder, SquaredDeviation, TargetL0, Trainer,
+    Activation, Adam, DeadUnits, Error, Initialization, KlDivergence, L1, Lbfgs, Report, Samples,
+    Schedule, SetPoint, Sgd, SparseAutoencoder, SquaredDeviation, TargetL0, Trainer,
 };
 
 use super::all_reduce::{Process, try_together};
@@ -189,6 +189,7 @@ impl Run {
                 .hidden_activation(activation)
                 .output_activation(Activation::Identity)
                 .bandwidth(0.5)
+                .initialization(Initialization::Glorot)
         };
         match self.model {
             0 => builder

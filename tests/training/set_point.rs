@@ -8,8 +8,8 @@ use rand::{RngExt, SeedableRng};
 use rand_distr::StandardNormal;
 use sparse_autoencoder::nalgebra::DMatrix;
 use sparse_autoencoder::{
-    Activation, Adam, Error, KlDivergence, L0, L1, Lbfgs, Penalty, SetPoint, SetPointState,
-    SparseAutoencoder, SparseAutoencoderBuilder, Trainer,
+    Activation, Adam, Error, Initialization, KlDivergence, L0, L1, Lbfgs, Penalty, SetPoint,
+    SetPointState, SparseAutoencoder, SparseAutoencoderBuilder, Trainer,
 };
 
 /// Sums of a few of 48 directions in 16 dimensions.
@@ -29,6 +29,7 @@ fn builder(
     weight: f64,
 ) -> SparseAutoencoderBuilder<f64> {
     SparseAutoencoder::builder()
+        .initialization(Initialization::Glorot)
         .layers([16, 64])
         .hidden_activation(hidden)
         .output_activation(Activation::Identity)

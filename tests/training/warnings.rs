@@ -7,8 +7,8 @@ use sparse_autoencoder::metrics::ReconstructionMetrics;
 use sparse_autoencoder::nalgebra::DMatrix;
 use sparse_autoencoder::penalty::Scaled;
 use sparse_autoencoder::{
-    Activation, Adam, DeadUnits, L1, ReconstructionLoss, Report, SetPoint, SparseAutoencoder,
-    SparseAutoencoderBuilder, TargetL0, Trainer, Warning,
+    Activation, Adam, DeadUnits, Initialization, L1, ReconstructionLoss, Report, SetPoint,
+    SparseAutoencoder, SparseAutoencoderBuilder, TargetL0, Trainer, Warning,
 };
 
 fn samples() -> DMatrix<f64> {
@@ -19,6 +19,7 @@ fn samples() -> DMatrix<f64> {
 
 fn linear() -> SparseAutoencoderBuilder<f64> {
     SparseAutoencoder::builder()
+        .initialization(Initialization::Glorot)
         .layers([6, 12])
         .hidden_activation(Activation::Relu)
         .output_activation(Activation::Identity)

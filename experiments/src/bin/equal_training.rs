@@ -19,14 +19,15 @@ use std::time::Instant;
 
 use experiments::chart::curves::{Axis, Curve, Panel, Place};
 use experiments::report::Summary;
-use experiments::variants::{Learner, Scores, Setting, Variant};
+use experiments::variants::{FrozenDecoder, Scores, VARIANTS};
 use experiments::{chart, photographs, variants};
 use rand::SeedableRng;
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::seq::SliceRandom;
 use serde::{Deserialize, Serialize};
 use sparse_autoencoder::nalgebra::DMatrix;
-use sparse_autoencoder::{DeadUnits, NpyFile, Samples};
+use sparse_autoencoder::recipe::{Begun, Recipe, Variant};
+use sparse_autoencoder::{NpyFile, Samples, SparseAutoencoder};
 
 /// What to train, on what, and what to write.
 #[derive(Debug, Deserialize)]
@@ -58,8 +59,6 @@ struct Shape {
     steps: usize,
     batch: usize,
     rate: f64,
-    /// The number of steps without an activation after which a unit counts as dead.
-    dead_after: usize,
     seed: u64,
 }
 
@@ -73,35 +72,24 @@ struct Answer {
     seconds: f64,
 }
 
-const VARIANTS: [(&str, Variant); 7] = [
-    ("l1", Variant::L1),
-    ("gated", Variant::Gated),
-    ("topk", Variant::TopK),
-    ("batchtopk", Variant::BatchTopK),
-    ("jumprelu", Variant::JumpRelu),
-    ("matryoshka", Variant::Matryoshka),
-    ("frozen", Variant::TopK),
-];
+/// TopK with the random decoder that it starts with.
+const FROZEN: &str = "frozen";
 
-/// Creates the model and its trainer.
-fn learner(shape: &Shape, training: &DMatrix<f32>) -> Result<Learner, Box<dyn Error>> {
-    let named = VARIANTS.iter().find(|(name, _)| *name == shape.variant);
-    let &(_, variant) = named.ok_or_else(|| format!("no variant {}", shape.variant))?;
-    let setting = Setting {
-        input_size: shape.inputs,
-        hidden: shape.width,
-        active: shape.active,
-        steps: shape.steps,
-        learning_rate: shape.rate,
-        bandwidth: 1.0,
-        dead_units: Some(
-            DeadUnits::after(shape.dead_after * shape.batch)
-                .auxiliary(shape.inputs / 2, 1.0 / 32.0),
-        ),
-        seed: shape.seed,
+/// Returns the recipe of a run. Only the learning rate is not the recipe's own choice.
+fn recipe(shape: &Shape) -> Result<Recipe, Box<dyn Error>> {
+    let variant = match &*shape.variant {
+        FROZEN => Variant::TopK,
+        name => {
+            variants::named(name)
+                .ok_or_else(|| format!("no variant {name}"))?
+                .1
+        }
     };
-    let first = training.columns(0, training.ncols().min(2000));
-    Learner::new(variant, setting, first)
+    Ok(Recipe::new(variant, shape.width, shape.active)
+        .samples(shape.steps * shape.batch)
+        .batch_size(shape.batch)
+        .learning_rate(shape.rate)
+        .seed(shape.seed))
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -121,7 +109,7 @@ fn answer(request: &Request) -> Result<(), Box<dyn Error>> {
         .map(|&index| u32::from_le_bytes(index) as usize);
     let indices = indices.collect::<Vec<_>>();
 
-    let (learner, seconds) = train(
+    let (model, seconds) = train(
         &request.shape,
         &training,
         indices.chunks(request.shape.batch),
@@ -130,12 +118,12 @@ fn answer(request: &Request) -> Result<(), Box<dyn Error>> {
     let evaluated = NpyFile::<f32>::open(&request.evaluated)?.to_matrix()?;
     let from = request.evaluated_from;
     let evaluated = evaluated.columns(from, evaluated.ncols() - from);
-    let scores = Scores::of(&learner.model, &evaluated.into_owned())?;
+    let scores = Scores::of(&model, &evaluated.into_owned())?;
     let mut dead = None;
     if let Some(path) = &request.decoder {
-        let layer = learner.model.parameters().layer(0).ok_or("no layer")?;
+        let layer = model.parameters().layer(0).ok_or("no layer")?;
         write_columns(path, &layer.decoder_weights.into_owned())?;
-        dead = Some(Scores::of(&learner.model, &training)?.dead);
+        dead = Some(Scores::of(&model, &training)?.dead);
     }
     let answer = Answer {
         l0: scores.l0,
@@ -147,41 +135,36 @@ fn answer(request: &Request) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Trains on batches of these samples. Returns the model and the seconds.
+/// Trains on batches of these samples. Returns the model, which takes unscaled samples, and the seconds.
 fn train<'a>(
     shape: &Shape,
     training: &DMatrix<f32>,
     batches: impl Iterator<Item = &'a [usize]>,
-) -> Result<(Learner, f64), Box<dyn Error>> {
+) -> Result<(SparseAutoencoder<f32>, f64), Box<dyn Error>> {
     let start = Instant::now();
-    let mut learner = learner(shape, training)?;
-    let frozen = (shape.variant == "frozen").then(|| random_decoder(&learner));
-    let decoder = shape.width * (shape.inputs + 1);
-    let decoder = decoder..decoder + shape.width * shape.inputs;
+    let first = training.columns(0, training.ncols().min(2000));
+    let Begun {
+        scaler,
+        mut model,
+        mut trainer,
+        ..
+    } = recipe(shape)?.begin(first)?;
+    let frozen = match &*shape.variant {
+        FROZEN => Some(FrozenDecoder::of(&mut model)?),
+        _ => None,
+    };
     let mut batch = DMatrix::zeros(shape.inputs, shape.batch);
     for indices in batches.take(shape.steps) {
         for (mut sample, &index) in batch.column_iter_mut().zip(indices) {
             sample.copy_from(&training.column(index));
         }
-        learner.step(batch.as_view())?;
+        trainer.partial_fit(&mut model, &scaler.apply(&batch)?)?;
         if let Some(frozen) = &frozen {
-            let mut theta = learner.model.parameters().as_slice().to_vec();
-            theta[decoder.clone()].copy_from_slice(frozen.as_slice());
-            learner.model.set_theta(&theta)?;
+            frozen.restore(&mut model)?;
         }
     }
-    Ok((learner, start.elapsed().as_secs_f64()))
-}
-
-/// Returns the initial decoder with columns of norm 1.
-fn random_decoder(learner: &Learner) -> DMatrix<f32> {
-    let layer = learner.model.parameters().layer(0);
-    let mut decoder =
-        layer.map_or_else(DMatrix::default, |layer| layer.decoder_weights.into_owned());
-    for mut column in decoder.column_iter_mut() {
-        column.normalize_mut();
-    }
-    decoder
+    model.fold(&scaler)?;
+    Ok((model, start.elapsed().as_secs_f64()))
 }
 
 /// Writes columns as the rows of a NumPy file.
@@ -219,10 +202,7 @@ fn patches() -> Result<(), Box<dyn Error>> {
         }
         Ok(patches)
     };
-    let (mut training, mut test) = (draw(8000, 1)?, draw(2000, 2)?);
-    let scale = variants::scale_to_unit_entries(&training)?;
-    training *= scale;
-    test *= scale;
+    let (training, test) = (draw(8000, 1)?, draw(2000, 2)?);
 
     let mut rng = Xoshiro256PlusPlus::seed_from_u64(SEED);
     let mut order = (0..training.ncols()).collect::<Vec<_>>();
@@ -235,11 +215,8 @@ fn patches() -> Result<(), Box<dyn Error>> {
     let quantities = [("L0", 1), ("FVU", 4), ("dead in %", 1), ("seconds", 0)];
     let mut table = Summary::new("target of active units", &quantities);
     let mut curves = Vec::new();
-    for (name, variant) in VARIANTS {
-        let label = match name {
-            "frozen" => "TopK, frozen decoder",
-            _ => variant.name(),
-        };
+    let names = VARIANTS.iter().map(|&(name, label, _)| (name, label));
+    for (name, label) in names.chain([(FROZEN, "TopK, frozen decoder")]) {
         let mut points = Vec::new();
         for active in ACTIVE {
             let shape = Shape {
@@ -250,12 +227,11 @@ fn patches() -> Result<(), Box<dyn Error>> {
                 steps,
                 batch: BATCH,
                 rate: 3e-3,
-                dead_after: steps / 20,
                 seed: SEED,
             };
-            let (learner, seconds) = train(&shape, &training, indices.chunks(BATCH))?;
-            let scores = Scores::of(&learner.model, &test)?;
-            let dead = Scores::of(&learner.model, &training)?.dead;
+            let (model, seconds) = train(&shape, &training, indices.chunks(BATCH))?;
+            let scores = Scores::of(&model, &test)?;
+            let dead = Scores::of(&model, &training)?.dead;
             let name = format!("{label}, {active}");
             table.add(&name, [scores.l0, scores.fvu, dead, seconds]);
             points.push((scores.l0, scores.fvu));

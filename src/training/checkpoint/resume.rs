@@ -21,6 +21,9 @@ use crate::training::sparsity::Controller;
 use crate::training::{Settings, StopReason, Trainer};
 use crate::{Real, SparseAutoencoder};
 
+/// The setting that calibration finds, which a model that is built as at the start may lack.
+const BANDWIDTH: &str = "bandwidth";
+
 impl<T: Real> Trainer<T> {
     /// Restores a model and this trainer, both built as at the start, from a checkpoint.
     ///
@@ -95,6 +98,9 @@ impl<T: Real> Trainer<T> {
         }
         let (_, parameters) = model.objective_and_parameters();
         parameters.theta_mut().copy_from_slice(&theta);
+        if let Some(saved) = file.model.get(BANDWIDTH) {
+            model.set_bandwidth(saved.as_f64());
+        }
         self.engine.prepared = prepared.then_some(theta.len());
         (self.engine.steps, self.engine.rng) = (steps, rng);
         (self.own.state.controller, self.own.state.idle) = (controller, idle);
@@ -114,6 +120,9 @@ impl<T: Real> Trainer<T> {
         let mut model = describe(model);
         if let Some(weight) = weight_of_early_controller(file)? {
             model["penalty_weight"] = json!(weight);
+        }
+        if let (None, Some(saved)) = (model.get(BANDWIDTH), file.model.get(BANDWIDTH)) {
+            model[BANDWIDTH] = saved.clone(); // which the model takes over
         }
         compare(file, "model.", &file.model, &model)
     }

@@ -4,11 +4,9 @@ use std::error::Error;
 
 use experiments::pca::Pca;
 use experiments::synth_sae_bench::{Batch, World};
-use experiments::variants::{Learner, Setting, Variant};
-use sparse_autoencoder::nalgebra::{DMatrixView, DVector};
-use sparse_autoencoder::{
-    Activation, DeadUnits, Initialization, Layer, Parameters, SparseAutoencoder,
-};
+use sparse_autoencoder::nalgebra::{DMatrix, DVector};
+use sparse_autoencoder::recipe::{Begun, Recipe, Variant};
+use sparse_autoencoder::{Activation, Initialization, Layer, Parameters, SparseAutoencoder};
 
 use crate::options::Options;
 
@@ -56,30 +54,23 @@ impl Method {
         matches!(self, Self::Variant(_) | Self::RandomDecoder)
     }
 
-    /// Makes the model and the trainer of a method that learns.
-    pub fn learner(
+    /// Starts the training of a method that learns.
+    pub fn begin(
         self,
         options: &Options,
         steps: usize,
-        first: DMatrixView<'_, f32>,
-    ) -> Result<Learner, Box<dyn Error>> {
+        first: &DMatrix<f32>,
+    ) -> Result<Begun<f32>, Box<dyn Error>> {
         let variant = match self {
             Self::Variant(variant) => variant,
             _ => Variant::BatchTopK,
         };
-        let input_size = first.nrows();
-        let setting = Setting {
-            input_size,
-            hidden: options.width,
-            active: options.l0,
-            steps,
-            learning_rate: options.lr,
-            bandwidth: 0.5,
-            // A unit is dead after 1,000 steps without activity, as in the published training.
-            dead_units: Some(DeadUnits::after(1000 * options.batch).auxiliary(input_size / 2, 1.0)),
-            seed: options.seed,
-        };
-        Learner::new(variant, setting, first)
+        let recipe = Recipe::new(variant, options.width, options.l0)
+            .samples(steps * options.batch)
+            .batch_size(options.batch)
+            .learning_rate(options.lr)
+            .seed(options.seed);
+        Ok(recipe.begin(first)?)
     }
 
     /// Makes the model of a method that does not learn.
@@ -110,7 +101,7 @@ impl Method {
         let builder = builder
             .layers([world.input_size(), options.width])
             .hidden_activation(Activation::TopK(options.l0))
-            .initialization(Initialization::TransposedDecoder)
+            .initialization(Initialization::TransposedDecoder { norm: 1.0 })
             .seed(options.seed);
         let mut model = builder.build()?;
         model.set_decoder_bias(&batch.samples.column_mean())?;

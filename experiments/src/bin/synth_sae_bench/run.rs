@@ -7,7 +7,8 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use experiments::synth_sae_bench::{Batch, Scores, Selection, World};
-use experiments::variants::{Learner, Variant, ratio};
+use experiments::variants::{FrozenDecoder, ratio};
+use sparse_autoencoder::recipe::{Begun, Variant};
 use sparse_autoencoder::{SparseAutoencoder, files};
 
 use crate::method::Method;
@@ -87,66 +88,66 @@ impl Run<'_> {
         let steps = self.samples / batch;
         let mut samples = Batch::new(self.world.input_size(), batch);
         self.world.draw(seed, 0, &mut samples);
-        let mut learner = self
-            .method
-            .learner(self.options, steps, samples.samples.as_view())?;
+        let mut begun = self.method.begin(self.options, steps, &samples.samples)?;
+        let frozen = match self.method {
+            Method::RandomDecoder => Some(FrozenDecoder::of(&mut begun.model)?),
+            _ => None,
+        };
         if self.file("checkpoint").exists() {
-            self.resume(&mut learner)?;
+            self.resume(&mut begun)?;
         }
-        let frozen = (self.method == Method::RandomDecoder).then(|| Decoder::of(&learner.model));
 
-        let begun = Instant::now();
+        let from = Instant::now();
         let mut saved = Instant::now();
-        let first = usize::try_from(learner.trainer.steps_taken())?;
+        let first = usize::try_from(begun.trainer.steps_taken())?;
         for step in first..steps {
             let start = Instant::now();
             self.world.draw(seed, (step * batch) as u64, &mut samples);
             self.sampling += start.elapsed();
             let start = Instant::now();
-            learner.step(samples.samples.as_view())?;
+            let scaled = begun.scaler.apply(&samples.samples)?;
+            begun.trainer.partial_fit(&mut begun.model, &scaled)?;
             if let Some(frozen) = &frozen {
-                frozen.restore(&mut learner.model)?;
+                frozen.restore(&mut begun.model)?;
             }
             self.training += start.elapsed();
 
             let done = step + 1;
             if done == first + 100 || done.is_multiple_of(1000) {
-                let per_step = begun.elapsed().as_secs_f64() / ratio(done - first, 1);
+                let per_step = from.elapsed().as_secs_f64() / ratio(done - first, 1);
                 let left = per_step * ratio(steps - done, 1);
                 eprintln!("  step {done} of {steps}, {per_step:.4} s a step, {left:.0} s to go");
             }
             if done < steps && done.is_multiple_of(steps.div_ceil(self.options.points.max(1))) {
-                self.evaluate(&learner.model, done, self.options.glance)?;
+                self.evaluate(&folded(&begun)?, done, self.options.glance)?;
             }
             if saved.elapsed().as_secs() >= self.options.every {
-                self.save(&learner)?;
+                self.save(&begun)?;
                 saved = Instant::now();
             }
         }
-        self.save(&learner)?;
-        self.evaluate(&learner.model, steps, self.options.evaluate)?;
-        Ok(learner.model)
+        self.save(&begun)?;
+        let model = folded(&begun)?;
+        self.evaluate(&model, steps, self.options.evaluate)?;
+        Ok(model)
     }
 
-    fn save(&self, learner: &Learner) -> Result<(), Box<dyn Error>> {
-        learner
-            .trainer
-            .save(&learner.model, self.file("checkpoint"))?;
+    fn save(&self, begun: &Begun<f32>) -> Result<(), Box<dyn Error>> {
+        begun.trainer.save(&begun.model, self.file("checkpoint"))?;
         let seconds = [self.training, self.sampling].map(|time| time.as_secs_f64().to_string());
         fs::write(self.file("seconds"), seconds.join(" "))?;
         Ok(())
     }
 
-    fn resume(&mut self, learner: &mut Learner) -> Result<(), Box<dyn Error>> {
-        learner
-            .trainer
-            .resume(&mut learner.model, self.file("checkpoint"))?;
+    fn resume(&mut self, begun: &mut Begun<f32>) -> Result<(), Box<dyn Error>> {
+        let checkpoint = self.file("checkpoint");
+        begun.trainer.resume(&mut begun.model, checkpoint)?;
         let seconds = fs::read_to_string(self.file("seconds"))?;
         let mut seconds = seconds.split(' ').map(str::parse);
         for time in [&mut self.training, &mut self.sampling] {
             *time = Duration::from_secs_f64(seconds.next().ok_or("a time is missing")??);
         }
-        eprintln!("  continues after step {}", learner.trainer.steps_taken());
+        eprintln!("  continues after step {}", begun.trainer.steps_taken());
         Ok(())
     }
 
@@ -229,25 +230,9 @@ impl Run<'_> {
     }
 }
 
-/// The weights of a decoder, which lie in θ after the weights and the biases of the encoder.
-struct Decoder {
-    start: usize,
-    weights: Vec<f32>,
-}
-
-impl Decoder {
-    fn of(model: &SparseAutoencoder<f32>) -> Self {
-        let weights = model.layout().input_size() * model.layout().hidden_size();
-        let start = weights + model.layout().hidden_size();
-        Self {
-            start,
-            weights: model.parameters().as_slice()[start..start + weights].to_vec(),
-        }
-    }
-
-    fn restore(&self, model: &mut SparseAutoencoder<f32>) -> Result<(), Box<dyn Error>> {
-        let mut theta = model.parameters().as_slice().to_vec();
-        theta[self.start..][..self.weights.len()].copy_from_slice(&self.weights);
-        Ok(model.set_theta(&theta)?)
-    }
+/// Returns the model as it takes unscaled samples.
+fn folded(begun: &Begun<f32>) -> Result<SparseAutoencoder<f32>, Box<dyn Error>> {
+    let mut model = begun.model.clone();
+    model.fold(&begun.scaler)?;
+    Ok(model)
 }
