@@ -212,7 +212,7 @@ impl Recipe {
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidParameter`] for a learning rate that is not finite and above 0, and for a number of 0.
+    /// [`Error::InvalidParameter`] for a field outside its range.
     pub fn trainer<T: Real>(&self, input_size: usize) -> Result<Trainer<T>, Error> {
         for (name, value) in [
             ("hidden_size of a recipe", self.hidden_size),
@@ -222,6 +222,12 @@ impl Recipe {
         ] {
             require(value >= 1, name, "at least 1", f64::of_count(value))?;
         }
+        require(
+            self.active_units <= self.hidden_size,
+            "active_units of a recipe",
+            "at most its hidden_size",
+            f64::of_count(self.active_units),
+        )?;
         let steps = self.samples.div_ceil(self.batch_size);
         let idle = (self.samples / 100).max(10 * self.batch_size);
         let dead_units = DeadUnits::after(idle).auxiliary((input_size / 2).max(1), 1.0 / 32.0);

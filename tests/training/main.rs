@@ -13,6 +13,7 @@ mod optimizers;
 mod processes;
 mod processes_decide;
 mod processes_differ;
+mod recipe;
 mod reports;
 mod set_point;
 mod sources;
