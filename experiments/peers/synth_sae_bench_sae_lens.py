@@ -137,6 +137,9 @@ def main():
     settings = ("variant", "samples", "l0", "lr", "decay", "warm_up", "seed", "width")
     name = "-".join(str(getattr(options, setting)) for setting in settings)
     checkpoint = Path(options.checkpoints) / f"sae_lens-{name}"
+    if (checkpoint / "done").exists():
+        print(f"{checkpoint} is complete")
+        return
     seconds = 0.0
     if checkpoint.exists():
         sae.load_state_dict(torch.load(checkpoint / "sae.pt"))
@@ -162,6 +165,7 @@ def main():
     line = {
         "variant": f"sae_lens_{options.variant}",
         "final": True,
+        "selection": "batch",
         "seed": options.seed,
         "samples": options.samples,
         "target_l0": options.l0,
@@ -174,6 +178,7 @@ def main():
     }
     with open(options.out, "a") as file:
         file.write(json.dumps(line) + "\n")
+    (checkpoint / "done").touch()
     print(line)
 
 
