@@ -18,11 +18,17 @@
 //! This is the distribution of the paper and of the benchmark's version 2. Version 1 was published with
 //! children that are not scaled by their parents.
 //!
-//! The published models are trained on samples as they are, by batches of 1,024, with Adam at a constant
-//! rate of 3e-4, for 200 million samples and 4,096 units. `BatchTopK` has AuxK with weight 1 and half the
-//! input size of units; a unit is dead after 1,000 steps; decoder columns start at norm 0.1 and are free.
-//! Matryoshka prefixes are 128, 512, and 2,048 units. ReLU + L1 and `JumpReLU` (tanh penalty, bandwidth 2)
-//! adjust their penalty weight to reach L0.
+//! The published training does not scale the samples, except for `JumpReLU`. All models have 4,096 units
+//! and see 200 million samples in batches of 1,024. Adam has a constant rate of 3e-4 in the released
+//! configuration; the paper describes a linear decay over the last third.
+//!
+//! | variant | published settings |
+//! |---|---|
+//! | `BatchTopK` | AuxK of weight 1 with 384 units, dead after 1,000 steps; free decoder columns that start at norm 0.1 |
+//! | Matryoshka | prefixes of 128, 512, and 2,048 units, each with an AuxK of its own |
+//! | ReLU + L1 | the weight grows over a third of the steps, and then follows L0 |
+//! | `JumpReLU` | tanh penalty whose weight follows L0, bandwidth 2, thresholds from 0.5, AuxK of weight 1 |
+//!
 //! Samples and products were rounded to `bf16`. In the published evaluation, `BatchTopK` and Matryoshka
 //! select units over batches of 1,024 samples, as in training.
 

@@ -47,7 +47,7 @@ fn naive(world: &World, rng: &mut Xoshiro256PlusPlus) -> Vec<f32> {
         let own = (1.0 - factor.norm_squared()).sqrt() * normal();
         let quantile = factor.transpose().dot(&epsilon) + own;
         let magnitude = world.magnitudes.deviations[feature] * normal() as f32;
-        // P(quantile > t) = p, where the distribution function of `quantile` is that of `upper_tail`.
+        // `quantile` is standard normal, and above the threshold where its upper tail is below p.
         if upper_tail(quantile) < world.probabilities[feature] {
             *a = (world.magnitudes.means[feature] + magnitude).max(0.0);
         }

@@ -19,7 +19,7 @@ pub enum Selection {
     /// As in inference. `BatchTopK` has learned a threshold.
     Inference,
     /// The k largest per sample, on average over 1,024 samples, as in the training of `BatchTopK`. The
-    /// published figures of `BatchTopK` are those of this selection.
+    /// published figures of `BatchTopK` use this selection.
     Batch(usize),
 }
 

@@ -65,8 +65,8 @@ pub fn factors(
 }
 
 impl Firing {
-    /// Prepares the copula with these Λ, features × rank, and p. The features `always` and those from `free`
-    /// on are evaluated for every sample.
+    /// Prepares the copula with these Λ, features × rank, and p. The features `always` and `free..` are
+    /// evaluated for every sample.
     #[allow(clippy::cast_possible_truncation)] // to f32
     pub fn new(
         factors: &DMatrix<f64>,
@@ -128,8 +128,8 @@ impl Firing {
     /// Draws which of many features fire, most with a small probability, and calls `fire` with their places
     /// in `z`.
     ///
-    /// Exact thinning: a Poisson process runs along the features, in each with an event with probability
-    /// `q ≥ Φ(z)`, which fires with probability `Φ(z)/q`. The bound q is that of the block's largest z.
+    /// Exact thinning: a Poisson process runs along the features. Each feature has an event with probability
+    /// q, which fires with probability `Φ(z)/q`. All features of a block share the bound `q ≥ Φ(z)`.
     pub fn thin(&self, z: &[f32], rng: &mut impl Rng, mut fire: impl FnMut(usize)) {
         let mut left: f64 = rng.sample(Exp1); // to the next event
         for (block, z) in (0..).step_by(BLOCK).zip(z.chunks(BLOCK)) {

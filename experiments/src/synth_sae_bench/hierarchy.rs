@@ -2,8 +2,8 @@
 
 use std::ops::Range;
 
-/// A forest of equal trees. Features are numbered breadth first over all trees: the roots, their
-/// children, the children of these. Features after the last tree are free.
+/// A forest of equal trees. Features are numbered breadth first over all trees: roots, children,
+/// grandchildren. Features after the last tree are free.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Forest {
     pub roots: usize,
@@ -44,15 +44,15 @@ impl Forest {
         is_child.then(|| (feature - self.roots) / self.branching)
     }
 
-    /// Returns the probabilities with which features must fire by themselves so that about the
-    /// `marginal` ones are left:
+    /// Returns the probability with which each feature fires by itself, so that about its `marginal`
+    /// probability is left:
     ///
     /// ```text
     /// p_f / p_parent · (1 + Σ p_sibling / p_parent)     at most 1
     /// ```
     ///
-    /// The first factor makes up for inactive parents, the second for the expected number of siblings
-    /// that compete.
+    /// The first factor compensates for inactive parents, the second for the expected number of competing
+    /// siblings.
     pub fn compensated(&self, marginal: &[f64]) -> Vec<f64> {
         let mut own = marginal.to_vec();
         for (parent, &of_parent) in marginal.iter().enumerate().take(self.parents()) {

@@ -12,7 +12,7 @@ use experiments::report::mean_and_deviation;
 use crate::method::Method;
 use crate::options::value;
 
-/// The values of each method and number of samples, with those of the same number from other seeds.
+/// The value of each seed, for each method and number of samples.
 type Values = BTreeMap<(usize, u64), BTreeMap<u64, f64>>;
 
 /// Draws F1 and MCC over the samples seen. The last line counts where a run was continued.

@@ -5,8 +5,8 @@
 //! cargo run --release -p experiments --bin synth_sae_bench -- VARIANT SAMPLES [OPTION...] --out FILE.jsonl
 //! ```
 //!
-//! Trains a variant on so many fresh samples and appends a line of JSON with all figures at each of ten
-//! evaluations. The variants are l1, gated, topk, batchtopk, jumprelu, and matryoshka; the baselines
+//! Trains a variant on fresh samples. Appends a line of JSON with all figures at each of ten evaluations.
+//! The variants are l1, gated, topk, batchtopk, jumprelu, and matryoshka. The baselines are
 //! random_decoder, random_directions, and pca. The options and their defaults:
 //!
 //! | option | | |

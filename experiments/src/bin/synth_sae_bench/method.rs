@@ -10,7 +10,7 @@ use sparse_autoencoder::{Activation, Initialization, Layer, Parameters, SparseAu
 
 use crate::options::Options;
 
-/// The baselines are those of arXiv 2602.14111.
+/// A variant, or a baseline after arXiv 2602.14111.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Method {
     Variant(Variant),
@@ -18,7 +18,7 @@ pub enum Method {
     RandomDecoder,
     /// TopK with random directions in encoder and decoder, not trained.
     RandomDirections,
-    /// Principal components, of which each sample has those with the largest coefficients.
+    /// Principal components; each sample keeps the components with the largest coefficients.
     Pca,
 }
 

@@ -28,7 +28,7 @@ struct Run<'a> {
     sampling: Duration,
 }
 
-/// Trains a method on so many samples and evaluates it, unless that is done already.
+/// Trains a method on this many samples and evaluates it, unless a finished model exists.
 pub fn run(
     method: Method,
     samples: usize,
@@ -151,8 +151,8 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Evaluates the model after so many steps. The last evaluation of variants that select over a batch is
-    /// also that of the published figures.
+    /// Evaluates the model after this many steps. The last evaluation also uses the published selection
+    /// for variants that select over a batch.
     fn evaluate(
         &self,
         model: &SparseAutoencoder<f32>,

@@ -1,4 +1,4 @@
-//! The sampler alone: its cost, and samples to compare with those of another implementation.
+//! The sampler alone: its cost, and samples to compare with another implementation.
 
 use std::error::Error;
 use std::fs;
@@ -49,8 +49,10 @@ pub fn stream(world: &World, options: &Options, first: u64) -> Result<(), Box<dy
     Ok(())
 }
 
-/// Writes the world and samples into a folder, the samples as little-endian numbers: `counts.u32`, the number of active features of
-/// each; `features.u32` and `magnitudes.f32`, all of these; `samples.f32`, the first 1,000 samples.
+/// Writes the world and samples into a folder, as files of little-endian numbers.
+///
+/// `counts.u32` has the number of active features of each sample, `features.u32` and `magnitudes.f32` list
+/// them, and `samples.f32` has the first 1,000 samples.
 pub fn write(world: &World, samples: usize, folder: &Path) -> Result<(), Box<dyn Error>> {
     world.export(folder)?;
     let (mut counts, mut features, mut magnitudes) = (Vec::new(), Vec::new(), Vec::new());
