@@ -105,49 +105,27 @@
 //! # Features of a network's activations
 //!
 //! Interpretability trains wide sparse autoencoders on the activations of language models, and calls a
-//! hidden unit a *latent* or a *feature*. This is the usual recipe:
-//!
-//! 1. Scale the activations to a mean norm of √d, and start the bias at their median.
-//! 2. Start the encoder as the transpose of the decoder, and keep the decoder's columns at norm 1.
-//! 3. Let units compete over the batch, in nested groups ([`matryoshka`](SparseAutoencoderBuilder::matryoshka)).
-//! 4. Let [`DeadUnits`] learn from the residual of the others.
+//! hidden unit a *latent* or a *feature*. A [`Recipe`] has every setting of a published variant, from its
+//! width and its number of active units:
 //!
 //! ```
 //! use sparse_autoencoder::nalgebra::DMatrix;
-//! use sparse_autoencoder::*;
+//! use sparse_autoencoder::recipe::{Recipe, Variant};
 //!
-//! let d = 16; // entries of an activation
-//! let activations = DMatrix::<f32>::from_fn(d, 600, |i, j| ((i * 7 + j * j) % 13) as f32 - 4.0);
-//!
-//! let scaler = Scaling::mean_norm((d as f64).sqrt()).fit(&activations)?;
-//! let samples = scaler.apply(&activations)?;
-//! let mut sae = SparseAutoencoder::builder()
-//!     .layers([d, 8 * d])
-//!     .hidden_activation(Activation::BatchTopK(4))
-//!     .output_activation(Activation::Identity)
-//!     .initialization(Initialization::TransposedDecoder { norm: 1.0 })
-//!     .pre_encoder_bias(true)
-//!     .matryoshka([d, 3 * d])
-//!     .build()?;
-//! sae.set_decoder_bias(&geometric_median(&samples)?)?;
-//! let report = Trainer::new(Adam::new(1e-3)?)
-//!     .epochs(10)
-//!     .batch_size(100)
-//!     .schedule(Schedule::linear(0.0).warm_up(0.1))
-//!     .unit_norm_decoder(true)
-//!     .dead_units(DeadUnits::after(1_200).auxiliary(d / 2, 1.0 / 32.0))
-//!     .fit(&mut sae, &samples)?;
-//! sae.fold(&scaler)?; // from here on, the model takes unscaled activations
-//!
-//! let hidden = sae.encode_sparse(&activations)?;
-//! println!("{} of {} units dead", report.dead_units[9], 8 * d);
+//! let activations = DMatrix::<f32>::from_fn(16, 600, |i, j| ((i * 7 + j * j) % 13) as f32 - 4.0);
+//! let recipe = Recipe::new(Variant::BatchTopK, 64, 4).samples(60_000);
+//! let fitted = recipe.fit(&activations)?;
+//! for warning in &fitted.report.warnings {
+//!     println!("{warning}"); // dead units, a missed sparsity, …
+//! }
+//! let hidden = fitted.model.encode_sparse(&activations)?;
 //! println!("{} active units in a sample", hidden.values().len() / 600);
+//! # assert!(fitted.report.explained_variance.last().unwrap() > &0.9);
 //! # Ok::<(), sparse_autoencoder::Error>(())
 //! ```
 //!
-//! [`JumpRelu`](Activation::JumpRelu) with [`L0`], and [`Gated`](Activation::Gated) with [`L1`], need a penalty
-//! weight: a [`SetPoint`] finds it from the number of active units. Start thresholds near that number by
-//! [`calibrate_thresholds`](SparseAutoencoder::calibrate_thresholds).
+//! `fit` reads files as well, and [`Recipe::begin`] serves streams. To change a choice, take the recipe's
+//! [builder](Recipe::builder) and [trainer](Recipe::trainer).
 //! [`UnitStatistics`](metrics::UnitStatistics) lists the samples that activate each unit most.
 //!
 //! # Your own training loop

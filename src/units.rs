@@ -136,14 +136,13 @@ pub enum Activation {
     /// - The model must have one hidden layer.
     ///
     /// ```
-    /// use sparse_autoencoder::{Activation, Initialization, L1, SparseAutoencoder};
+    /// use sparse_autoencoder::{Activation, L1, SparseAutoencoder};
     ///
     /// // With a trainer's `unit_norm_decoder(true)`, as in the paper.
     /// let sae = SparseAutoencoder::<f32>::builder()
     ///     .layers([16, 64])
     ///     .hidden_activation(Activation::Gated)
     ///     .output_activation(Activation::Identity)
-    ///     .initialization(Initialization::TransposedDecoder { norm: 1.0 })
     ///     .penalty(L1)
     ///     .penalty_weight(0.4)
     ///     .build()?;

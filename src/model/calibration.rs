@@ -77,14 +77,13 @@ impl<T: Real> SparseAutoencoder<T> {
     /// ```
     /// use sparse_autoencoder::metrics::SparsityMetrics;
     /// use sparse_autoencoder::nalgebra::DMatrix;
-    /// use sparse_autoencoder::{Activation, Initialization, SparseAutoencoder, TargetL0};
+    /// use sparse_autoencoder::{Activation, SparseAutoencoder, TargetL0};
     ///
     /// let samples = DMatrix::from_fn(16, 500, |i, j| ((i * 31 + j * 17) as f32).sin());
     /// let mut sae = SparseAutoencoder::builder()
     ///     .layers([16, 64])
     ///     .hidden_activation(Activation::JumpRelu)
     ///     .output_activation(Activation::Identity)
-    ///     .initialization(Initialization::TransposedDecoder)
     ///     .penalty(TargetL0)
     ///     .sparsity_target(5.0 / 64.0)
     ///     .build()?;
