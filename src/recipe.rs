@@ -40,7 +40,7 @@ pub enum Variant {
 /// | scaling | mean norm √d for d entries, folded into the trained model |
 /// | start | decoder bias at the geometric median; columns of norm 0.1 (`JumpRelu`: 1), the encoder the decoder's transpose |
 /// | thresholds | of `JumpRelu`: calibrated, with their bandwidth |
-/// | optimizer | Adam, β₂ = 0.99, rate linear to 0 after a warm-up of 2 % of the steps |
+/// | optimizer | Adam, β₂ = 0.99, rate `0.1/√n` for n units, linear to 0 after a warm-up of 2 % of the steps |
 /// | gradient | clipped to norm 1 |
 /// | decoder columns | norm 1 for `L1`, `Gated`, and `JumpRelu`; free for the others |
 /// | dead units | auxiliary loss with d/2 units and weight 1/32 |
@@ -76,9 +76,9 @@ pub struct Recipe {
     /// The number of samples of a step, ≥ 1.
     #[cfg_attr(feature = "serde", serde(default = "default::batch_size"))]
     pub batch_size: usize,
-    /// The largest learning rate of Adam, > 0.
-    #[cfg_attr(feature = "serde", serde(default = "default::learning_rate"))]
-    pub learning_rate: f64,
+    /// The largest learning rate of Adam, > 0. Unset: `0.1/√n` for n hidden units.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub learning_rate: Option<f64>,
     /// The seed of weights and batches.
     #[cfg_attr(feature = "serde", serde(default))]
     pub seed: u64,
@@ -91,10 +91,6 @@ mod default {
 
     pub(super) const fn batch_size() -> usize {
         512
-    }
-
-    pub(super) const fn learning_rate() -> f64 {
-        3e-3
     }
 }
 
@@ -133,7 +129,7 @@ impl Recipe {
             active_units,
             samples: default::samples(),
             batch_size: default::batch_size(),
-            learning_rate: default::learning_rate(),
+            learning_rate: None,
             seed: 0,
         }
     }
@@ -152,10 +148,10 @@ impl Recipe {
         self
     }
 
-    /// Sets the largest learning rate of Adam, > 0. The default is 3e-3.
+    /// Sets the largest learning rate of Adam, > 0. The default is `0.1/√n` for n hidden units: 3e-3 for 1,024.
     #[must_use]
     pub const fn learning_rate(mut self, rate: f64) -> Self {
-        self.learning_rate = rate;
+        self.learning_rate = Some(rate);
         self
     }
 
@@ -235,7 +231,10 @@ impl Recipe {
             self.variant,
             Variant::TopK | Variant::BatchTopK | Variant::Matryoshka
         );
-        let trainer = Trainer::new(Adam::new(self.learning_rate)?.betas(0.9, 0.99)?)
+        // The best rate falls as 1/√n (Gao et al. 2024).
+        let rate = self.learning_rate;
+        let rate = rate.unwrap_or_else(|| 0.1 / f64::of_count(self.hidden_size).sqrt());
+        let trainer = Trainer::new(Adam::new(rate)?.betas(0.9, 0.99)?)
             .steps(steps)
             .batch_size(self.batch_size)
             .seed(self.seed)

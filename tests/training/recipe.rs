@@ -78,7 +78,10 @@ fn a_stream_learns_what_the_parts_of_the_recipe_say() {
         by_hand.start_at(&scaler.apply(&digits).unwrap()).unwrap();
         assert_eq!(by_hand.parameters(), model.parameters(), "{variant:?}");
         assert_eq!(by_hand.bandwidth(), model.bandwidth(), "{variant:?}");
-        let adam = Adam::new(3e-3).unwrap().betas(0.9, 0.99).unwrap();
+        let adam = Adam::new(0.1 / 32_f64.sqrt())
+            .unwrap()
+            .betas(0.9, 0.99)
+            .unwrap();
         let settings = recipe.trainer::<f32>(64).unwrap().settings().clone();
         let mut of_settings = Trainer::with_settings(adam, settings);
         for batch in batches() {
