@@ -3,7 +3,7 @@
     pip install -r experiments/peers/requirements-features.txt
     cargo build --release -p experiments --bin equal_training
     python experiments/peers/equal_training.py prepare FOLDER --minilm ACTIVATIONS
-    python experiments/peers/equal_training.py run FOLDER [--workers 2] [--only LIBRARY] [--only-variant V]
+    python experiments/peers/equal_training.py run FOLDER [--workers 2] [--only LIBRARY] [--only-variant V] [--only-data D]
     python experiments/peers/equal_training.py report FOLDER
 
 FOLDER is a working folder: data, batches, and decoders. ACTIVATIONS holds `layer3_train_20000x384_f16.npy`
@@ -318,6 +318,7 @@ def run_all(options):
         (library, variant, data)
         for library, variants in LIBRARIES.items()
         for data in DATA
+        if options.only_data in (None, data)
         for variant in variants
         if options.only in (None, library)
         and options.only_variant in (None, variant)
@@ -343,6 +344,7 @@ def arguments():
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--only", choices=LIBRARIES)
     parser.add_argument("--only-variant", choices=VARIANTS + ("frozen",))
+    parser.add_argument("--only-data", choices=DATA)
     parser.add_argument("--budget", choices=BUDGETS)
     parser.add_argument("--steps", type=int, nargs=2, default=list(BUDGETS.values()), metavar=tuple(BUDGETS))
     parser.add_argument("--tries", type=int, default=6, help="runs to reach one L0, at most")
