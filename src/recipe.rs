@@ -68,7 +68,8 @@ pub struct Recipe {
     pub variant: Variant,
     /// The number of hidden units, ≥ 1. Usually 2 to 32 times the entries of a sample.
     pub hidden_size: usize,
-    /// The mean number of active units in a sample, ≥ 1 and at most `hidden_size`.
+    /// The mean number of active units in a sample, ≥ 1 and at most `hidden_size`. For `JumpRelu`, at most the
+    /// mean number of positive pre-activations at the start, which is about half of the units.
     pub active_units: usize,
     /// The number of samples to train on, counted again in each epoch, ≥ 1.
     #[cfg_attr(feature = "serde", serde(default = "default::samples"))]
@@ -77,7 +78,10 @@ pub struct Recipe {
     #[cfg_attr(feature = "serde", serde(default = "default::batch_size"))]
     pub batch_size: usize,
     /// The largest learning rate of Adam, > 0. Unset: `0.1/√n` for n hidden units.
-    #[cfg_attr(feature = "serde", serde(default))]
+    #[cfg_attr(
+        feature = "serde",
+        serde(default, skip_serializing_if = "Option::is_none")
+    )]
     pub learning_rate: Option<f64>,
     /// The seed of weights and batches.
     #[cfg_attr(feature = "serde", serde(default))]
@@ -218,14 +222,15 @@ impl Recipe {
         ] {
             require(value >= 1, name, "at least 1", f64::of_count(value))?;
         }
-        require(
-            self.active_units <= self.hidden_size,
-            "active_units of a recipe",
-            "at most its hidden_size",
-            f64::of_count(self.active_units),
-        )?;
+        // A share of 1 is no sparsity target.
+        let (most, requirement) = match self.variant {
+            Variant::JumpRelu => (self.hidden_size - 1, "below its hidden_size for JumpRelu"),
+            _ => (self.hidden_size, "at most its hidden_size"),
+        };
+        let (name, active) = ("active_units of a recipe", self.active_units);
+        require(active <= most, name, requirement, f64::of_count(active))?;
         let steps = self.samples.div_ceil(self.batch_size);
-        let idle = (self.samples / 100).max(10 * self.batch_size);
+        let idle = (self.samples / 100).max(self.batch_size.saturating_mul(10));
         let dead_units = DeadUnits::after(idle).auxiliary((input_size / 2).max(1), 1.0 / 32.0);
         let by_selection = matches!(
             self.variant,

@@ -52,7 +52,8 @@ impl<T: Real> SparseAutoencoder<T> {
         let mut started = self.clone();
         started.set_decoder_bias(&geometric_median(samples)?)?;
         let settings = self.settings();
-        if settings.penalty == Some(Description::TargetL0) {
+        let by_threshold = settings.encoder.last().is_some_and(|f| f.traits().threshold);
+        if by_threshold && settings.penalty == Some(Description::TargetL0) {
             let active = settings.sparsity_target * f64::of_count(self.layout().hidden_size());
             started.calibrate_thresholds(samples, active)?;
         }

@@ -24,6 +24,9 @@ use crate::objective::{Batch, Objective, Pass};
 use crate::penalty::Description;
 use crate::{Activation, Error, Real, linalg};
 
+/// The relative error of a sum of squares, in units of the machine precision: numbers below are rounding.
+const ROUNDING: f64 = 256.0;
+
 /// The autoencoder of the dead units.
 #[derive(Debug)]
 pub(in crate::training) struct Auxiliary<T> {
@@ -87,8 +90,8 @@ impl<T: Real> Auxiliary<T> {
 
         self.workspace.scratch.limit_as(&workspace.scratch);
         let weight = alpha * self.take_residual(pass, samples, &workspace.reconstruction[0]);
-        if !weight.is_finite() {
-            return T::zero(); // no residual, or variances out of range
+        if weight <= T::zero() {
+            return T::zero();
         }
         let columns = |entries| DMatrixView::from_slice(entries, input_size, m);
         let batch = Batch {
@@ -111,7 +114,8 @@ impl<T: Real> Auxiliary<T> {
         weight * loss.reconstruction
     }
 
-    /// Copies `E = −m Δ(R₀)` and returns `Var(X)/Var(E)` over the samples of all processes.
+    /// Copies `E = −m Δ(R₀)` and returns `Var(X)/Var(E)` over the samples of all processes, or 0 if one of
+    /// them is only rounding: for a single or constant sample, and without a residual.
     fn take_residual(&mut self, pass: &Pass<'_, T>, samples: &Batch<'_, T>, delta: &[T]) -> T {
         let (rows, m) = (self.layout.input_size(), samples.target.ncols());
         let minus_m = -T::of_count(m);
@@ -132,6 +136,7 @@ impl<T: Real> Auxiliary<T> {
                 for (i, e) in panel.chunks_exact_mut(rows).enumerate() {
                     let x = samples.target.column(first + i);
                     let delta = &delta[(first + i) * rows..][..rows];
+                    let mut of_sample = [T::zero(); 2];
                     for (((e, &delta), (&x, &c)), (of_x, of_e)) in (e.iter_mut().zip(delta))
                         .zip(x.iter().zip(c))
                         .zip(of_x.iter_mut().zip(&mut *of_e))
@@ -139,9 +144,11 @@ impl<T: Real> Auxiliary<T> {
                         *e = minus_m * delta;
                         *of_x += x - c;
                         *of_e += *e;
-                        squares[0] += (x - c) * (x - c);
-                        squares[1] += *e * *e;
+                        of_sample[0] += (x - c) * (x - c);
+                        of_sample[1] += *e * *e;
                     }
+                    squares[0] += of_sample[0];
+                    squares[1] += of_sample[1];
                 }
             },
         );
@@ -151,8 +158,21 @@ impl<T: Real> Auxiliary<T> {
         }
         let (means, squares) = self.moments.split_at(2 * rows);
         let (of_x, of_e) = means.split_at(rows);
-        let variance = |mean: &[T], square: T| square - T::dot(mean, mean);
-        variance(of_x, squares[0]) / variance(of_e, squares[1])
+        let rounding = T::of(ROUNDING) * T::default_epsilon();
+        let variance = |mean: &[T], square: T| {
+            let variance = square - T::dot(mean, mean);
+            if variance > rounding * square {
+                variance
+            } else {
+                T::zero()
+            }
+        };
+        let (of_x, of_e) = (variance(of_x, squares[0]), variance(of_e, squares[1]));
+        if of_e > rounding * rounding * of_x {
+            of_x / of_e
+        } else {
+            T::zero()
+        }
     }
 
     /// Copies `W_𝒟`, `b_𝒟`, and `D_𝒟` out of the model. The decoder bias is 0.
