@@ -52,7 +52,10 @@ impl<T: Real> SparseAutoencoder<T> {
         let mut started = self.clone();
         started.set_decoder_bias(&geometric_median(samples)?)?;
         let settings = self.settings();
-        let by_threshold = settings.encoder.last().is_some_and(|f| f.traits().threshold);
+        let by_threshold = settings
+            .encoder
+            .last()
+            .is_some_and(|f| f.traits().threshold);
         if by_threshold && settings.penalty == Some(Description::TargetL0) {
             let active = settings.sparsity_target * f64::of_count(self.layout().hidden_size());
             started.calibrate_thresholds(samples, active)?;
@@ -69,8 +72,9 @@ impl<T: Real> SparseAutoencoder<T> {
     /// near the intended number of active units, after [setting the bias](Self::set_decoder_bias). In a trained
     /// model, the call trades error for sparsity.
     ///
-    /// Also chooses the bandwidth, unless the builder has set one: the distance from the threshold of half as many
-    /// active units to that of one and a half times as many.
+    /// Also chooses the bandwidth, unless the builder or an earlier call has set one: the distance between the
+    /// thresholds at which half as many and one and a half times as many units are active. If ties make that
+    /// distance 0, the default stays.
     ///
     /// The threshold is a quantile of the positive pre-activations, so some thousand samples are enough. Equal
     /// pre-activations are all active or all inactive; ties leave fewer units active.

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use sparse_autoencoder::nalgebra::DMatrix;
 use sparse_autoencoder::optimizer::{self, Optimizer};
 use sparse_autoencoder::penalty::{Description, HiddenBatch, HiddenGradient, Scaled};
+use sparse_autoencoder::recipe::{Recipe, Variant};
 use sparse_autoencoder::{
     Activation, Adam, Corruption, DeadUnits, Error, Initialization, KlDivergence, L1, Lbfgs,
     Penalty, Real, ReconstructionLoss, Scaling, Schedule, SetPoint, Settings, Sgd,
@@ -266,6 +267,62 @@ fn every_part_of_a_run_refuses_unknown_keys() {
     let penalty = (KlDivergence, Scaled::new(0.1, L1));
     let model = SparseAutoencoder::<f32>::builder().layers([3, 4]);
     assert_refuses_unknown_keys(model.penalty(penalty).build().unwrap().settings());
+    assert_refuses_unknown_keys(&Recipe::new(Variant::L1, 4, 2));
+}
+
+#[test]
+fn a_recipe_is_the_same_after_json_and_has_defaults() {
+    let names = [
+        "l1",
+        "gated",
+        "top_k",
+        "batch_top_k",
+        "jump_relu",
+        "matryoshka",
+    ];
+    for (variant, name) in [
+        Variant::L1,
+        Variant::Gated,
+        Variant::TopK,
+        Variant::BatchTopK,
+        Variant::JumpRelu,
+        Variant::Matryoshka,
+    ]
+    .into_iter()
+    .zip(names)
+    {
+        let few = json!({ "variant": name, "hidden_size": 16, "active_units": 3 });
+        let plain = Recipe::new(variant, 16, 3);
+        assert_eq!(
+            serde_json::from_value::<Recipe>(few.clone()).unwrap(),
+            plain
+        );
+        // Formats without a null, such as TOML, can hold what is not set.
+        let written = json!(plain);
+        assert!(
+            written
+                .as_object()
+                .unwrap()
+                .values()
+                .all(|value| !value.is_null())
+        );
+        let set = plain
+            .clone()
+            .samples(70)
+            .batch_size(9)
+            .learning_rate(0.01)
+            .seed(4);
+        for recipe in [plain, set] {
+            let again: Recipe = serde_json::from_value(json!(recipe)).unwrap();
+            assert_eq!(again, recipe);
+        }
+        for key in ["variant", "hidden_size", "active_units"] {
+            let mut less = few.clone();
+            less.as_object_mut().unwrap().remove(key);
+            let error = serde_json::from_value::<Recipe>(less).unwrap_err();
+            assert!(error.to_string().contains(key), "{error}");
+        }
+    }
 }
 
 #[test]

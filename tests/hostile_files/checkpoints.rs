@@ -97,6 +97,8 @@ fn a_position_that_cannot_be_is_refused() {
         (r#"\"converged\":false"#, r#"\"converged\":0"#),
         (r#""checkpoint":"1""#, r#""checkpoint":"2""#),
         (r#"optimizer.first_moment"#, r#"optimizer.firstmoment"#),
+        (r#"\"seed\":0"#, r#"\"seed\":0,\"bandwidth\":-1.0"#),
+        (r#"\"seed\":0"#, r#"\"seed\":0,\"bandwidth\":1e99"#),
     ] {
         let error = go_on(&with(&file, old, new)).expect_err(new);
         let typed = matches!(

@@ -3,7 +3,10 @@
 #![allow(clippy::float_cmp)] // thresholds are pre-activations, bit for bit
 
 use sparse_autoencoder::nalgebra::{DMatrix, DVector};
-use sparse_autoencoder::{Activation, Error, Real, SparseAutoencoder, SparseAutoencoderBuilder};
+use sparse_autoencoder::{
+    Activation, Error, Real, SparseAutoencoder, SparseAutoencoderBuilder, TargetL0,
+    geometric_median,
+};
 
 fn samples<T: Real>(input_size: usize, count: usize) -> DMatrix<T> {
     DMatrix::from_fn(input_size, count, |i, j| {
@@ -157,4 +160,65 @@ fn only_the_innermost_layer_is_calibrated() {
         .block("thresholds")
         .unwrap();
     assert_eq!(kept, outer);
+}
+
+#[test]
+fn a_bandwidth_that_is_not_set_is_the_distance_of_two_thresholds() {
+    let x = samples::<f64>(6, 1500);
+    let build = |bandwidth: Option<f64>| {
+        let builder = builder::<f64>(&[6, 20]);
+        bandwidth.map_or(builder.clone(), |width| builder.bandwidth(width))
+    };
+    let threshold = |wanted| {
+        let mut model = build(None).build().unwrap();
+        model.calibrate_thresholds(&x, wanted).unwrap()
+    };
+    let mut model = build(None).build().unwrap();
+    assert_eq!(model.bandwidth(), 0.05);
+    for wanted in [20.0, f64::NAN] {
+        model.calibrate_thresholds(&x, wanted).unwrap_err();
+        assert_eq!(model.settings(), build(None).build().unwrap().settings());
+    }
+    model.calibrate_thresholds(&x, 2.0).unwrap();
+    let expected = threshold(1.0) - threshold(3.0);
+    assert!(expected > 0.0 && expected != 0.05);
+    assert_eq!(model.bandwidth(), expected);
+    // It is now that of the model, and of its clones.
+    model.clone().calibrate_thresholds(&x, 4.0).unwrap();
+    assert_eq!(model.clone().bandwidth(), expected);
+
+    let mut set = build(Some(0.3)).build().unwrap();
+    set.calibrate_thresholds(&x, 2.0).unwrap();
+    assert_eq!(set.bandwidth(), 0.3);
+    assert_eq!(thresholds(&set), thresholds(&model));
+
+    // No distance: all samples are equal, and so are the pre-activations of each unit.
+    let mut one = build(None).layers([6, 1]).build().unwrap();
+    let x = DMatrix::from_fn(6, 8, |i, _| [1.0, -1.0][i % 2]);
+    let x = if active(&one, &x) > 0 { x } else { -x };
+    one.calibrate_thresholds(&x, 0.25).unwrap();
+    assert_eq!(one.bandwidth(), 0.05);
+}
+
+#[test]
+fn a_start_at_the_data_calibrates_thresholds_only_where_there_are_some() {
+    let x = samples::<f64>(6, 300);
+    let build = |hidden, weight| {
+        let builder = builder::<f64>(&[6, 20]).hidden_activation(hidden);
+        let builder = builder.penalty(TargetL0).penalty_weight(weight);
+        builder.sparsity_target(0.1).build().unwrap()
+    };
+    let mut model = build(Activation::JumpRelu, 1.0);
+    model.start_at(&x).unwrap();
+    assert_eq!(active(&model, &x), 600);
+    // A penalty without effect is never refused.
+    let mut model = build(Activation::Relu, 0.0);
+    model.start_at(&x).unwrap();
+    let bias = model
+        .parameters()
+        .layer(0)
+        .unwrap()
+        .decoder_bias
+        .into_owned();
+    assert_eq!(bias, geometric_median(&x).unwrap());
 }

@@ -159,6 +159,73 @@ fn the_auxiliary_loss_is_its_formula_and_its_gradient_that_of_a_constant_residua
     );
 }
 
+/// Takes a step with these samples, after one that leaves most units dead, with and without an auxiliary
+/// loss. Returns whether there was a residual to learn.
+fn learns(start: &SparseAutoencoder<f64>, first: &DMatrix<f64>, x: &DMatrix<f64>) -> bool {
+    let step = |weight| {
+        let mut trained = start.clone();
+        let mut trainer = Trainer::new(Sgd::new(1.0).unwrap())
+            .dead_units(DeadUnits::after(first.ncols()).auxiliary(20, weight));
+        // A step of rate 1 on dead units only; the others stay.
+        trainer.partial_fit(&mut trained, first).unwrap();
+        trained.set_theta(start.parameters().as_slice()).unwrap();
+        let loss = trainer.partial_fit(&mut trained, x).unwrap();
+        (loss, trained)
+    };
+    let ((loss, with), (without_loss, without)) = (step(WEIGHT), step(0.0));
+    let learned = with.parameters() != without.parameters();
+    assert_eq!(learned, loss != without_loss);
+    assert!(loss.auxiliary.is_finite() && loss.auxiliary >= without_loss.auxiliary);
+    learned
+}
+
+#[test]
+fn no_unit_learns_from_rounding() {
+    let (first, mut checked) = (samples(2), 0);
+    for &hidden in ACTIVATIONS {
+        for (tied, centered) in [(false, false), (true, false), (false, true)] {
+            let builder = builder(hidden).tied(tied).pre_encoder_bias(centered);
+            let start = builder.build().unwrap();
+            let mut trainer = Trainer::new(Sgd::new(1.0).unwrap())
+                .dead_units(DeadUnits::after(2).auxiliary(1, 0.1));
+            if trainer.partial_fit(&mut start.clone(), &first).is_err() {
+                continue;
+            }
+            checked += 1;
+            let name = format!("{hidden:?} {tied} {centered}");
+            let x = samples(40).columns(20, 20).into_owned();
+            assert!(learns(&start, &first, &x), "{name}");
+            for column in 0..20 {
+                // A single sample has no variance, and so have equal ones.
+                let one = x.columns(column, 1).into_owned();
+                assert!(!learns(&start, &first, &one), "{name}");
+                let equal = DMatrix::from_fn(INPUT, 7, |i, _| one[i]);
+                assert!(!learns(&start, &first, &equal), "{name}");
+            }
+        }
+    }
+    assert!(checked >= 3 * 7, "{checked}");
+
+    // The first units reconstruct everything, up to rounding. The others look the same way, but lose.
+    let mut start = builder(Activation::TopK(INPUT)).build().unwrap();
+    let mut theta = start.parameters().as_slice().to_vec();
+    let (encoder, decoder) = (0, INPUT * UNITS + UNITS);
+    for j in 0..UNITS {
+        let size = if j < 2 * INPUT { 3.0 } else { 1e-3 };
+        for i in 0..INPUT {
+            let sign = if j / INPUT % 2 == 0 { size } else { -size };
+            let here = if j % INPUT == i { sign } else { 0.0 };
+            theta[encoder + j * INPUT + i] = here;
+            theta[decoder + j * INPUT + i] = here / 9.0;
+        }
+    }
+    start.set_theta(&theta).unwrap();
+    let x = samples(40);
+    let residual = &x - start.reconstruct(&x).unwrap();
+    assert!(residual.amax() > 0.0 && residual.amax() < 1e-15);
+    assert!(!learns(&start, &x, &x));
+}
+
 #[test]
 fn units_die_after_so_many_samples_and_live_again() {
     let x = samples(40);

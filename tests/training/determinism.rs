@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use crate::common::variants::ACTIVATIONS;
+use crate::common::variants::{ACTIVATIONS, outputs};
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use sparse_autoencoder::nalgebra::DMatrix;
 use sparse_autoencoder::{
@@ -128,6 +128,62 @@ fn models_of_both_scalars_start_equal_up_to_rounding() {
                 // One rounding, and a second of a norm.
                 let error = (f64::from(s) - d).abs();
                 assert!(error <= 2.0 * f64::from(f32::EPSILON) * d.abs(), "{s} {d}");
+            }
+        }
+    }
+}
+
+/// Returns the initialization that suits a layer under this output, as documented.
+fn suited(hidden: Activation, output: Activation) -> Initialization {
+    use Activation::{
+        AbsTopK, BatchTopK, Gated, Identity, JumpRelu, Relu, TopK, TopProportion, WinnerTakeAll,
+    };
+    match (hidden, output) {
+        (TopK(_) | AbsTopK(_) | TopProportion(_) | BatchTopK(_) | WinnerTakeAll(_), Identity) => {
+            Initialization::TransposedDecoder { norm: 0.1 }
+        }
+        (Relu | JumpRelu | Gated, Identity) => Initialization::TransposedDecoder { norm: 1.0 },
+        _ => Initialization::Glorot,
+    }
+}
+
+#[test]
+fn the_activations_choose_an_initialization_that_is_not_set() {
+    for &hidden in ACTIVATIONS {
+        for output in outputs() {
+            for (layers, tied) in [(&[5, 9][..], false), (&[5, 9], true), (&[5, 9, 40], false)] {
+                let builder = SparseAutoencoder::<f64>::builder()
+                    .layers(layers)
+                    .hidden_activation(hidden)
+                    .output_activation(output)
+                    .penalty(())
+                    .tied(tied)
+                    .seed(5);
+                let deep = layers.len() > 2;
+                let Ok(model) = builder.clone().build() else {
+                    assert!(deep, "{hidden:?} {output:?}");
+                    continue;
+                };
+                let start = |initialization| {
+                    let model = builder.clone().initialization(initialization).build();
+                    theta(&model.unwrap())
+                };
+                let suited = if deep {
+                    Initialization::Glorot
+                } else {
+                    suited(hidden, output)
+                };
+                assert_eq!(theta(&model), start(suited), "{hidden:?} {output:?}");
+                // A setting wins.
+                let norm = 0.7;
+                let set = start(Initialization::TransposedDecoder { norm });
+                assert_ne!(set, theta(&model));
+                assert_ne!(start(Initialization::Glorot), set);
+                let columns = model.parameters().layer(0).unwrap().decoder_weights;
+                if let Initialization::TransposedDecoder { norm } = suited {
+                    let off = |norm_of: f64| (norm_of - norm).abs() > 1e-12;
+                    assert!(!columns.column_iter().any(|column| off(column.norm())));
+                }
             }
         }
     }

@@ -189,6 +189,61 @@ fn the_steps_of_every_variant_are_those_of_one_process() {
     }
 }
 
+/// The auxiliary loss of dead units, whose weight depends on the samples of all processes.
+#[test]
+fn dead_units_learn_as_in_one_process() {
+    let (first, x) = (
+        variants::samples(6),
+        variants::samples(18).columns(6, 12).into_owned(),
+    );
+    let (mut learned, mut refused) = (0, 0);
+    for variant in variants::variants() {
+        let name = format!("{variant:?}");
+        let start = variant.model();
+        let trainer = |weight| {
+            let dead = DeadUnits::after(6).auxiliary(3, weight);
+            Trainer::new(Sgd::new(0.1).unwrap()).dead_units(dead)
+        };
+        let alone = |weight| {
+            let (mut model, mut trainer) = (start.clone(), trainer(weight));
+            trainer.partial_fit(&mut model, &first)?;
+            let loss = trainer.partial_fit(&mut model, &x)?;
+            Ok::<_, Error>((loss, model))
+        };
+        let Ok((loss, one)) = alone(0.5) else {
+            refused += 1;
+            continue;
+        };
+        for count in [2, 3] {
+            let results = together(count, |process| {
+                let [first, x] = [&first, &x].map(|x| share(x, process.rank, count));
+                let (mut model, trainer) = (start.clone(), trainer(0.5));
+                let mut trainer = trainer.all_reduce(process);
+                trainer.partial_fit(&mut model, &first)?;
+                let loss = trainer.partial_fit(&mut model, &x)?;
+                Ok::<_, Error>((loss, model))
+            });
+            for result in results {
+                let over_batch = matches!(
+                    variant.hidden,
+                    Activation::WinnerTakeAll(_) | Activation::BatchTopK(_)
+                );
+                match result {
+                    Ok((own, model)) if !over_batch => {
+                        assert_close(&name, &model, &one, TOLERANCE);
+                        let difference = (own.auxiliary - loss.auxiliary).abs();
+                        assert!(difference <= TOLERANCE, "{name}: {own:?} {loss:?}");
+                    }
+                    Err(Error::Incompatible { .. }) if over_batch => {}
+                    other => panic!("{name}: {other:?}"),
+                }
+            }
+        }
+        learned += usize::from(loss.auxiliary > alone(0.0).unwrap().0.auxiliary);
+    }
+    assert!(learned > 50 && refused > 50, "{learned} {refused}");
+}
+
 /// 400 iterations amplify differences of rounding; at the optimum they vanish again.
 #[test]
 fn a_line_search_decides_the_same_everywhere() {

@@ -153,6 +153,20 @@ fn numbers_out_of_range_are_refused_by_name() {
             matches!(more, Err(Error::InvalidParameter { .. })),
             "{variant:?}: {more:?}"
         );
+        // All units, and one: a mean number of active units for all but JumpRelu, which has a target.
+        for recipe in [Recipe::new(variant, 4, 4), Recipe::new(variant, 1, 1)] {
+            let all = recipe.samples(100).batch_size(usize::MAX).fit(&digits);
+            match all {
+                Ok(_) => assert_ne!(variant, Variant::JumpRelu),
+                Err(Error::InvalidParameter { name, .. }) => {
+                    assert_eq!(
+                        (variant, name),
+                        (Variant::JumpRelu, "active_units of a recipe")
+                    );
+                }
+                other => panic!("{variant:?}: {other:?}"),
+            }
+        }
         let nothing = Recipe::new(variant, 4, 2).fit(&digits.columns(0, 0).into_owned());
         assert!(
             matches!(nothing, Err(Error::EmptyBatch { .. })),

@@ -32,7 +32,8 @@ impl<T: Real> Trainer<T> {
     /// interruption.
     ///
     /// The settings of model, trainer, and optimizer must match the checkpoint, except
-    /// [`threads`](Self::threads) and [`checkpoint`](Self::checkpoint). Without schedule and annealing,
+    /// [`threads`](Self::threads) and [`checkpoint`](Self::checkpoint). A model without a bandwidth takes over
+    /// the one of the checkpoint, which [calibration](SparseAutoencoder::calibrate_thresholds) may have found. Without schedule and annealing,
     /// [`epochs`](Self::epochs) may differ, so that a finished fit can run for more epochs. A penalty of
     /// your own is compared by its `Debug` text, samples by their number only.
     ///
@@ -122,6 +123,10 @@ impl<T: Real> Trainer<T> {
             model["penalty_weight"] = json!(weight);
         }
         if let (None, Some(saved)) = (model.get(BANDWIDTH), file.model.get(BANDWIDTH)) {
+            let width = saved.as_f64().map_or(0.0, |width| T::of(width).to_f64());
+            if !(width > 0.0 && width.is_finite()) {
+                return Err(file.malformed("bandwidth must be finite and above 0"));
+            }
             model[BANDWIDTH] = saved.clone(); // which the model takes over
         }
         compare(file, "model.", &file.model, &model)

@@ -237,3 +237,56 @@ fn a_checkpoint_is_a_model_file_too() {
     assert_eq!(loaded.model.parameters(), model.parameters());
     assert_eq!(fs::read_dir(&scratch.0).unwrap().count(), 1, "no drafts");
 }
+
+/// Calibrates a model whose bandwidth is not set, and steps on from a checkpoint.
+#[test]
+fn a_model_without_a_bandwidth_takes_over_that_of_the_checkpoint() {
+    let scratch = Scratch::new("bandwidth");
+    let x = samples::<f64>();
+    let builder = || {
+        let builder = SparseAutoencoder::<f64>::builder().layers([INPUT, HIDDEN]);
+        let builder = builder.output_activation(Activation::Identity);
+        let builder = builder.hidden_activation(Activation::JumpRelu);
+        builder.penalty(TargetL0).sparsity_target(0.25)
+    };
+    let trainer = || Trainer::new(Adam::new(0.01).unwrap());
+    let (mut model, mut before) = (builder().build().unwrap(), trainer());
+    model.start_at(&x).unwrap();
+    before.partial_fit(&mut model, &x).unwrap();
+    let width = model.bandwidth().to_bits();
+    assert_ne!(width, 0.05_f64.to_bits());
+
+    files::save(&model, scratch.file()).unwrap();
+    let loaded = files::load::<f64>(scratch.file()).unwrap().model;
+    assert_eq!(loaded.bandwidth().to_bits(), width);
+    assert_eq!(loaded.settings(), model.settings());
+
+    before.save(&model, scratch.file()).unwrap();
+    let loaded = files::load::<f64>(scratch.file()).unwrap().model;
+    assert_eq!(loaded.bandwidth().to_bits(), width);
+    before.partial_fit(&mut model, &x).unwrap();
+    let again = builder().bandwidth(f64::from_bits(width));
+    for builder in [builder(), again] {
+        let (mut resumed, mut after) = (builder.build().unwrap(), trainer());
+        after.resume(&mut resumed, scratch.file()).unwrap();
+        assert_eq!(resumed.bandwidth().to_bits(), width);
+        after.partial_fit(&mut resumed, &x).unwrap();
+        assert_eq!(bits(&resumed), bits(&model));
+    }
+
+    // Another bandwidth is another setting, in both directions.
+    let refused = |bandwidth: f64| {
+        let mut other = builder().bandwidth(bandwidth).build().unwrap();
+        let start = bits(&other);
+        let error = trainer().resume(&mut other, scratch.file()).unwrap_err();
+        assert_eq!((bits(&other), other.bandwidth()), (start, bandwidth));
+        assert!(
+            matches!(&error, Error::OtherSetting { setting, .. } if setting == "model.bandwidth"),
+            "{error}"
+        );
+    };
+    refused(0.3);
+    let start = builder().build().unwrap();
+    trainer().save(&start, scratch.file()).unwrap();
+    refused(0.05);
+}
