@@ -105,7 +105,7 @@
 //! # Features of a network's activations
 //!
 //! Interpretability trains wide sparse autoencoders on the activations of language models, and calls a
-//! hidden unit a *latent* or a *feature*. A [`Recipe`] has every setting of a published variant, from its
+//! hidden unit a *latent* or a *feature*. A [`Recipe`] sets everything for a published variant, given its
 //! width and its number of active units:
 //!
 //! ```

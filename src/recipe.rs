@@ -1,4 +1,4 @@
-//! Recipes: every setting of a modern sparse autoencoder, from its width and its number of active units.
+//! Recipes: all settings of a modern sparse autoencoder, from its width and its number of active units.
 
 use nalgebra::DMatrixView;
 
@@ -32,22 +32,22 @@ pub enum Variant {
     Matryoshka,
 }
 
-/// A recipe: every setting of a modern sparse autoencoder, from its variant, its width, and its number of
-/// active units.
+/// All settings of a modern sparse autoencoder, from its variant, its width, and its number of active units.
 ///
 /// | what | choice |
 /// |---|---|
 /// | scaling | mean norm √d for d entries, folded into the trained model |
-/// | start | decoder bias at the geometric median; columns of norm 0.1 (`JumpRelu`: 1), the encoder the decoder's transpose |
-/// | thresholds | of `JumpRelu`: calibrated, with their bandwidth |
-/// | optimizer | Adam, β₂ = 0.99, rate `0.1/√n` for n units, linear to 0 after a warm-up of 2 % of the steps |
+/// | start | decoder bias at the geometric median; columns of norm 0.1 (`JumpRelu`: 1); encoder = transposed decoder |
+/// | thresholds of `JumpRelu` | calibrated, and their bandwidth |
+/// | optimizer | Adam, β₂ = 0.99, learning rate `0.1/√n` for n units |
+/// | schedule | warm-up over 2 % of the steps, then linear to 0 |
 /// | gradient | clipped to norm 1 |
 /// | decoder columns | norm 1 for `L1`, `Gated`, and `JumpRelu`; free for the others |
 /// | dead units | auxiliary loss with d/2 units and weight 1/32 |
 ///
-/// [`fit`](Self::fit) does everything for samples in memory or in files. For streams, [`begin`](Self::begin)
-/// returns the parts that `fit` uses. To change a choice, take the [builder](Self::builder) and the
-/// [trainer](Self::trainer), and call their setters.
+/// [`fit`](Self::fit) trains on samples in memory or in files. For streams, [`begin`](Self::begin) returns the
+/// scaler, the model, and the trainer. To change a choice, call the setters of the [builder](Self::builder)
+/// and the [trainer](Self::trainer).
 ///
 /// ```
 /// use sparse_autoencoder::nalgebra::DMatrix;
@@ -68,8 +68,8 @@ pub struct Recipe {
     pub variant: Variant,
     /// The number of hidden units, ≥ 1. Usually 2 to 32 times the entries of a sample.
     pub hidden_size: usize,
-    /// The mean number of active units in a sample, ≥ 1 and at most `hidden_size`. For `JumpRelu`, at most the
-    /// mean number of positive pre-activations at the start, which is about half of the units.
+    /// The mean number of active units per sample, from 1 to `hidden_size`. `JumpRelu` needs as many positive
+    /// pre-activations at the start, which are about half of the units.
     pub active_units: usize,
     /// The number of samples to train on, counted again in each epoch, ≥ 1.
     #[cfg_attr(feature = "serde", serde(default = "default::samples"))]
@@ -98,13 +98,13 @@ mod default {
     }
 }
 
-/// A training that a recipe has begun: see [`Recipe::begin`].
+/// The parts of a training before its first step: see [`Recipe::begin`].
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Begun<T: Real> {
     /// The scaler of the samples.
     pub scaler: Scaler<T>,
-    /// The model at its start. It takes scaled samples.
+    /// The untrained model. It takes scaled samples.
     pub model: SparseAutoencoder<T>,
     /// The trainer, for `partial_fit` with scaled batches or for `fit`.
     pub trainer: Trainer<T>,
@@ -258,11 +258,11 @@ impl Recipe {
         })
     }
 
-    /// Fits the scaler to the first samples of a stream, and starts a model and a trainer there. Some
-    /// thousand samples are enough.
+    /// Fits the scaler to the first samples of a stream, [starts](SparseAutoencoder::start_at) a model there,
+    /// and creates its trainer. A few thousand samples are enough.
     ///
-    /// Call [`Trainer::partial_fit`] with scaled batches for as many steps as
-    /// [`samples`](Self::samples) has batches, then [`fold`](SparseAutoencoder::fold).
+    /// Then call [`Trainer::partial_fit`] with one scaled batch per step, for [`samples`](Self::samples) /
+    /// [`batch_size`](Self::batch_size) steps, and [`fold`](SparseAutoencoder::fold) the scaler.
     ///
     /// ```
     /// use sparse_autoencoder::nalgebra::DMatrix;
@@ -300,9 +300,9 @@ impl Recipe {
         })
     }
 
-    /// Trains a model on samples, in memory or read as they are needed, and folds the scaling into it.
+    /// Trains a model on samples in memory or in a file, and folds the scaling into it.
     ///
-    /// The number of epochs is [`samples`](Self::samples) divided by their count, rounded up.
+    /// The number of epochs is [`Recipe::samples`] divided by the number of `samples`, rounded up.
     ///
     /// # Errors
     ///

@@ -3,7 +3,7 @@
 //! `epochs` is the loop. A learner takes the steps: `autoencoder` for autoencoders, another one for
 //! classifiers. The `step` of an autoencoder is a sequence of stages, each in a file of its own:
 //! sparsity control, dead units, distributed training. A [`Trainer`] holds the [`Settings`]. `measured` and
-//! `baseline` are what a [`Report`] and its [`Warning`]s are made from.
+//! `baseline` have the figures of a [`Report`] and its [`Warning`]s.
 
 // In this order, the documentation lists the methods of a trainer.
 mod fitting;

@@ -237,7 +237,7 @@ impl<T: Real> SparseAutoencoderBuilder<T> {
     /// Sets the bandwidth ε of the pseudo-derivative of [`Activation::JumpRelu`]'s thresholds:
     /// pre-activations within ε/2 of a threshold move it.
     ///
-    /// It belongs to the scale of the pre-activations.
+    /// Choose it by the scale of the pre-activations.
     /// [`calibrate_thresholds`](SparseAutoencoder::calibrate_thresholds) finds one if none is set. Other
     /// activations ignore it.
     pub fn bandwidth(mut self, bandwidth: f64) -> Self {

@@ -10,13 +10,14 @@ use crate::validate::check_batch;
 use crate::{Activation, Real, geometric_median};
 
 impl<T: Real> SparseAutoencoder<T> {
-    /// Starts at the data: sets the decoder's bias to the geometric median of the samples, input × samples,
-    /// and [calibrates](Self::calibrate_thresholds) thresholds to the sparsity target of
-    /// [`TargetL0`](crate::TargetL0), if that is the penalty.
+    /// Sets the decoder's bias to the geometric median of the samples, input × samples.
+    ///
+    /// Also [calibrates](Self::calibrate_thresholds) the thresholds of [`JumpRelu`](Activation::JumpRelu) units
+    /// to the sparsity target, if the penalty is [`TargetL0`](crate::TargetL0).
     ///
     /// Call it before the first step. With a [pre-encoder
     /// bias](crate::SparseAutoencoderBuilder::pre_encoder_bias), units then see deviations from the median,
-    /// and far fewer of them die. Some thousand samples are enough.
+    /// and far fewer of them die. A few thousand samples are enough.
     ///
     /// ```
     /// use sparse_autoencoder::nalgebra::DMatrix;
@@ -45,7 +46,7 @@ impl<T: Real> SparseAutoencoder<T> {
             return Err(Error::UnsupportedActivation {
                 what: "start_at",
                 activation: output,
-                requirement: "the bias is a sample only for an Identity output",
+                requirement: "its bias is a sample only if it is Identity",
             });
         }
         self.check_samples(samples, Threads::at_most(1))?;
@@ -72,11 +73,11 @@ impl<T: Real> SparseAutoencoder<T> {
     /// near the intended number of active units, after [setting the bias](Self::set_decoder_bias). In a trained
     /// model, the call trades error for sparsity.
     ///
-    /// Also chooses the bandwidth, unless the builder or an earlier call has set one: the distance between the
-    /// thresholds at which half as many and one and a half times as many units are active. If ties make that
-    /// distance 0, the default stays.
+    /// Also chooses the bandwidth, unless the builder or an earlier call has set one. It becomes the distance
+    /// between two thresholds: those at which `active_units / 2` and `3 active_units / 2` units are active. If
+    /// ties make that distance 0, the default stays.
     ///
-    /// The threshold is a quantile of the positive pre-activations, so some thousand samples are enough. Equal
+    /// The threshold is a quantile of the positive pre-activations, so a few thousand samples are enough. Equal
     /// pre-activations are all active or all inactive; ties leave fewer units active.
     ///
     /// ```

@@ -11,10 +11,13 @@ use crate::model::Layout;
 
 /// The distribution of the initial weights. Biases start at 0.
 ///
-/// A builder without one chooses by the activations: [`TransposedDecoder`](Self::TransposedDecoder) for one
-/// hidden layer of unbounded units that can be 0 under an [`Identity`](crate::Activation::Identity) output,
-/// with norm 0.1 if they select a number of active units, such as [`TopK`](crate::Activation::TopK), and 1
-/// otherwise; [`Glorot`](Self::Glorot) for all other models.
+/// If none is set, the activations choose:
+///
+/// | hidden activations | default |
+/// |---|---|
+/// | [`TopK`](crate::Activation::TopK), `AbsTopK`, `TopProportion`, `BatchTopK`, `WinnerTakeAll` | `TransposedDecoder` with norm 0.1 |
+/// | [`Relu`](crate::Activation::Relu), `JumpRelu`, `Gated` | `TransposedDecoder` with norm 1 |
+/// | all others, several hidden layers, or an output other than [`Identity`](crate::Activation::Identity) | `Glorot` |
 ///
 /// Numbers are drawn in `f64` from a seeded, portable generator and then converted. Models in `f32`
 /// and `f64` start from the same numbers.
@@ -26,9 +29,9 @@ pub enum Initialization {
     /// Uniform in `[−r, r]`, `r = √6 / √(below + above + 1)`: CS294A's form of Glorot & Bengio
     /// (2010). For sigmoid and tanh, and for deep models.
     Glorot,
-    /// Random directions of one norm, one per unit, in the decoder, and the same in the encoder: each unit
-    /// detects what it contributes (Gao et al. 2024). Far fewer units die. A small norm lets selecting units
-    /// learn faster (Conerly et al. 2024, *Update on how we train SAEs*, use 0.1).
+    /// Random directions of equal norm as decoder columns, and the same columns in the encoder: each unit
+    /// detects what it contributes. Far fewer units die (Gao et al. 2024). Units that select learn faster
+    /// from a small norm (Conerly et al. 2024, *Update on how we train SAEs*, use 0.1).
     TransposedDecoder {
         /// The Euclidean norm of each column, > 0.
         norm: f64,

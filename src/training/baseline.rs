@@ -1,4 +1,4 @@
-//! What the samples say before a fit: the loss of their mean, and whether the output can reach them.
+//! Figures of the samples before a fit: the loss of their mean, and whether the output can reach them.
 
 use super::all_reduce::Shares;
 use crate::objective::ReconstructionLoss;
@@ -14,7 +14,7 @@ const TOGETHER: usize = 64;
 pub(super) struct Baseline {
     /// The loss of a model that reconstructs every sample as the mean: `1/m Σᵢ ℓ(x̄, xᵢ)`.
     pub(super) loss_of_mean: f64,
-    /// Whether this is half the variance.
+    /// Whether `loss_of_mean` is half the variance.
     squared: bool,
     /// The loss from entries outside the range of the output: `1/m Σᵢ ½‖xᵢ − x̂ᵢ‖²`, with the nearest
     /// `x̂ᵢ` in the range.
@@ -143,8 +143,8 @@ impl Moments {
         self.unreachable += outside * outside;
     }
 
-    /// Returns `1/m Σᵢ ℓ(x̂, xᵢ)` for the constant `x̂`. A cross-entropy is that of all processes, whose
-    /// mean `x̂` must be.
+    /// Returns `1/m Σᵢ ℓ(x̂, xᵢ)` for the constant `x̂`. For cross-entropy, returns that of all processes, and
+    /// `x̂` must be their mean.
     fn loss_of(&self, constant: &[f64], loss: ReconstructionLoss) -> f64 {
         let entries = self.mean.iter().zip(&self.variance).zip(constant);
         let of_entry = |((&mean, variance), &constant): ((&f64, &f64), &f64)| match loss {

@@ -66,15 +66,15 @@ impl DeadUnits {
     /// A = α Var(X)/Var(E) 1/m Σᵢ ½‖êᵢ − eᵢ‖²,     Ê = D_𝒟 TopK(W_𝒟ᵀ X + b_𝒟)
     /// ```
     ///
-    /// `E = X − X̂` is the residual, through which no gradient flows; 𝒟 are the dead units. `Var` is the
-    /// mean squared distance from the mean of the batch, over all processes, and a constant. `TopK`
-    /// keeps the `units` largest positive pre-activations of each sample, or all if there are fewer.
-    /// `Ê` excludes the decoder bias. This is the `AuxK` loss of Gao et al. 2024, *Scaling and Evaluating
+    /// `E = X − X̂` is the residual, and 𝒟 are the dead units. `Var` is the mean squared distance from the mean
+    /// of the batch, over all processes. No gradient flows through `E` and `Var`. `TopK` keeps the `units`
+    /// largest positive pre-activations of each sample, or all if there are fewer. `Ê` excludes the decoder
+    /// bias. A batch without variance, such as a single sample, has no such loss. This is the `AuxK` loss of Gao et al. 2024, *Scaling and Evaluating
     /// Sparse Autoencoders*.
     ///
     /// `units` must be at least 1; the paper uses about half the input size. `weight` α must be at least
-    /// 0; the paper uses 1/32. The ratio of the variances makes α a share, as in the paper, whose losses
-    /// are each divided by the variance of what they reconstruct. [`Loss::auxiliary`] reports A.
+    /// 0; the paper uses 1/32, and divides each loss by the variance of what it reconstructs. The ratio of
+    /// the variances gives α the same meaning here. [`Loss::auxiliary`] reports A.
     ///
     /// The model needs one hidden layer of units that can be 0, an [`Activation::Identity`] output,
     /// and [`ReconstructionLoss::SquaredError`].

@@ -5,7 +5,7 @@ use crate::model::Layout;
 use crate::objective::{Loss, Workspace};
 use crate::{Real, SparseAutoencoder};
 
-/// The loss, and figures that come with its computation.
+/// The loss, and figures that its computation yields.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Measured<T> {
     pub(crate) loss: Loss<T>,
@@ -18,14 +18,14 @@ pub(crate) struct Measured<T> {
 /// The number of terms of [`Measured`].
 pub(super) const TERMS: usize = 6;
 
-/// The number of batches in a running mean, about.
+/// The approximate number of batches in a running mean.
 pub(super) const BATCHES: usize = 20;
 
 /// The weight of a new measurement in it.
 pub(super) const SHARE: f64 = 0.05;
 
 impl<T: Real> Measured<T> {
-    /// Returns `loss` with what its pass has left in the workspace.
+    /// Returns `loss` with the figures that its pass left in the workspace.
     pub(super) fn new(loss: Loss<T>, layout: &Layout, workspace: &Workspace<T>) -> Self {
         Self {
             loss,

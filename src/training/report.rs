@@ -19,8 +19,8 @@ pub struct Epoch<'a, T> {
     pub l0: Option<f64>,
     /// The explained variance in the batches of the epoch: 1 − reconstruction loss / loss of the mean sample.
     ///
-    /// At most 1, and about 0 for a model no better than the mean. Of Matryoshka groups it is that of all
-    /// units. The variance is that of up to 2²⁰ entries of the samples. `None` for cross-entropy, and if the
+    /// At most 1, and about 0 for a model no better than the mean. Matryoshka models reconstruct with all
+    /// units. The variance comes from up to 2²⁰ entries of the samples. `None` for cross-entropy, and if the
     /// samples have no variance or cannot be read twice.
     pub explained_variance: Option<f64>,
     /// The explained variance of the samples held out.

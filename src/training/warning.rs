@@ -40,13 +40,13 @@ pub enum Warning {
         /// The same term for a model that reconstructs every sample as the mean.
         loss_of_mean: f64,
     },
-    /// Most samples have no active unit in the innermost layer, and more than 90 % of the reconstruction loss
-    /// of the mean sample is left.
+    /// Most samples have no active unit in the innermost layer, and the reconstruction loss is above 90 % of
+    /// that of the mean sample.
     NoUnitActive {
         /// The mean number of active units per sample, below 0.5.
         l0: f64,
     },
-    /// The sparsity is more than 10 % away from that of a [set point](crate::Trainer::set_point) or of a
+    /// The sparsity is more than 10 % away from the target of a [set point](crate::Trainer::set_point) or of a
     /// [`TargetL0`](crate::TargetL0) penalty.
     TargetNotReached {
         /// The sparsity at the end: the mean number of active units, or the mean activation.
@@ -54,8 +54,8 @@ pub enum Warning {
         /// The sparsity to reach. For [`TargetL0`](crate::TargetL0), ρ times the number of units.
         target: f64,
     },
-    /// The output cannot reach many entries of the samples: with the nearest values that it has, they alone
-    /// cost more than 1 % of the loss of the mean sample.
+    /// The output cannot reach many entries of the samples: their distances from its range alone cost more
+    /// than 1 % of the loss of the mean sample.
     OutsideOutputRange {
         /// The smallest entry of the samples. Of several processes, each reports its own.
         low: f64,
@@ -98,7 +98,7 @@ impl fmt::Display for Warning {
                 let (least, most) = range_of(*output);
                 write!(
                     f,
-                    "the samples go from {low:.4} to {high:.4}, and the output, {output:?}, only from \
+                    "the samples range from {low:.4} to {high:.4}, but the output {output:?} only from \
                      {least} to {most}: scale the samples (see Scaling::to_range_of), or use the output \
                      Activation::Identity"
                 )

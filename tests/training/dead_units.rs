@@ -213,7 +213,11 @@ fn no_unit_learns_from_rounding() {
     for j in 0..UNITS {
         let size = if j < 2 * INPUT { 3.0 } else { 1e-3 };
         for i in 0..INPUT {
-            let sign = if j / INPUT % 2 == 0 { size } else { -size };
+            let sign = if (j / INPUT).is_multiple_of(2) {
+                size
+            } else {
+                -size
+            };
             let here = if j % INPUT == i { sign } else { 0.0 };
             theta[encoder + j * INPUT + i] = here;
             theta[decoder + j * INPUT + i] = here / 9.0;

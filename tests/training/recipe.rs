@@ -79,7 +79,7 @@ fn a_stream_learns_what_the_parts_of_the_recipe_say() {
         let mut by_hand = recipe.builder(64).build().unwrap();
         by_hand.start_at(&scaler.apply(&digits).unwrap()).unwrap();
         assert_eq!(by_hand.parameters(), model.parameters(), "{variant:?}");
-        assert_eq!(by_hand.bandwidth(), model.bandwidth(), "{variant:?}");
+        assert_eq!(by_hand.settings(), model.settings(), "{variant:?}");
         let adam = Adam::new(0.1 / 32_f64.sqrt())
             .unwrap()
             .betas(0.9, 0.99)

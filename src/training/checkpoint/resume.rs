@@ -21,7 +21,7 @@ use crate::training::sparsity::Controller;
 use crate::training::{Settings, StopReason, Trainer};
 use crate::{Real, SparseAutoencoder};
 
-/// The setting that calibration finds, which a model that is built as at the start may lack.
+/// The setting that calibration finds. A freshly built model may lack it.
 const BANDWIDTH: &str = "bandwidth";
 
 impl<T: Real> Trainer<T> {
@@ -32,10 +32,12 @@ impl<T: Real> Trainer<T> {
     /// interruption.
     ///
     /// The settings of model, trainer, and optimizer must match the checkpoint, except
-    /// [`threads`](Self::threads) and [`checkpoint`](Self::checkpoint). A model without a bandwidth takes over
-    /// the one of the checkpoint, which [calibration](SparseAutoencoder::calibrate_thresholds) may have found. Without schedule and annealing,
+    /// [`threads`](Self::threads) and [`checkpoint`](Self::checkpoint). Without schedule and annealing,
     /// [`epochs`](Self::epochs) may differ, so that a finished fit can run for more epochs. A penalty of
     /// your own is compared by its `Debug` text, samples by their number only.
+    ///
+    /// A model whose [bandwidth](crate::SparseAutoencoderBuilder::bandwidth) is not set takes it from the
+    /// checkpoint. [Calibration](SparseAutoencoder::calibrate_thresholds) may have found it.
     ///
     /// The observer sees only the remaining epochs. The report covers all of them.
     ///

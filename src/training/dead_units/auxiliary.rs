@@ -24,7 +24,7 @@ use crate::objective::{Batch, Objective, Pass};
 use crate::penalty::Description;
 use crate::{Activation, Error, Real, linalg};
 
-/// The relative error of a sum of squares, in units of the machine precision: numbers below are rounding.
+/// The relative error of a sum of squares, in multiples of the machine epsilon. Smaller variances are rounding.
 const ROUNDING: f64 = 256.0;
 
 /// The autoencoder of the dead units.
@@ -114,8 +114,10 @@ impl<T: Real> Auxiliary<T> {
         weight * loss.reconstruction
     }
 
-    /// Copies `E = −m Δ(R₀)` and returns `Var(X)/Var(E)` over the samples of all processes, or 0 if one of
-    /// them is only rounding: for a single or constant sample, and without a residual.
+    /// Copies `E = −m Δ(R₀)` and returns `Var(X)/Var(E)` over the samples of all processes.
+    ///
+    /// Returns 0 if either variance is mere rounding: for a single sample, equal samples, or a perfect
+    /// reconstruction.
     fn take_residual(&mut self, pass: &Pass<'_, T>, samples: &Batch<'_, T>, delta: &[T]) -> T {
         let (rows, m) = (self.layout.input_size(), samples.target.ncols());
         let minus_m = -T::of_count(m);
@@ -193,7 +195,7 @@ impl<T: Real> Auxiliary<T> {
         }
     }
 
-    /// Adds α times the gradient to that of the model.
+    /// Adds `weight` times the gradient to that of the model.
     fn scatter(&self, weight: T, dead: &[usize], pass: &Pass<'_, T>, gradient: &mut [T]) {
         let (from, to) = (&self.layout.blocks()[0], &pass.layout.blocks()[0]);
         let rows = from.below;
