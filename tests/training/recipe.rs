@@ -201,3 +201,26 @@ fn a_bias_starts_at_the_data_only_where_a_bias_is_a_sample() {
         (&start, &before)
     );
 }
+
+#[test]
+fn k_falls_from_where_the_recipe_says_and_only_variants_with_a_k_accept_it() {
+    let digits = digits::split(1000).1.0;
+    for variant in VARIANTS {
+        let recipe = Recipe::new(variant, 32, 4)
+            .samples(40_000)
+            .batch_size(50)
+            .anneal_from(16);
+        let selects = [Variant::TopK, Variant::BatchTopK, Variant::Matryoshka].contains(&variant);
+        match recipe.fit(&digits) {
+            Ok(fitted) => {
+                assert!(selects, "{variant:?}");
+                let (first, last) = (fitted.report.l0[0], fitted.report.l0[39]);
+                assert!(
+                    first > 12.0 && (last - 4.0).abs() < 0.1,
+                    "{variant:?}: {first} {last}"
+                );
+            }
+            Err(error) => assert!(!selects, "{variant:?}: {error}"),
+        }
+    }
+}
