@@ -23,7 +23,7 @@ use crate::{
 /// | optimizer | Adam, β₂ = 0.99, learning rate `0.1/√n` for n units |
 /// | schedule | warm-up over 2 % of the steps, then linear to 0 |
 /// | gradient | clipped to norm 1 |
-/// | decoder columns | norm 1 for `L1`, `Gated`, and `JumpRelu`; free for the others |
+/// | decoder columns | norm 1 for `Gated` and `JumpRelu`; free for the others, and part of the penalty of `L1` |
 /// | dead units | auxiliary loss with d/2 units and weight 1/32 |
 /// | k | constant, see [`anneal_from`](Self::anneal_from) |
 ///
@@ -190,7 +190,8 @@ impl Recipe {
             Variant::L1 => builder
                 .hidden_activation(Activation::Relu)
                 .penalty(L1)
-                .penalty_weight(0.3),
+                .penalty_weight(0.3)
+                .norm_weighted(true),
             Variant::Gated => builder
                 .hidden_activation(Activation::Gated)
                 .penalty(L1)
@@ -232,10 +233,7 @@ impl Recipe {
         let steps = self.samples.div_ceil(self.batch_size);
         let idle = (self.samples / 100).max(self.batch_size.saturating_mul(10));
         let dead_units = DeadUnits::after(idle).auxiliary((input_size / 2).max(1), 1.0 / 32.0);
-        let by_selection = matches!(
-            self.variant,
-            Variant::TopK | Variant::BatchTopK | Variant::Matryoshka
-        );
+        let by_norm = matches!(self.variant, Variant::Gated | Variant::JumpRelu);
         // The best rate falls as 1/√n (Gao et al. 2024).
         let rate = self.learning_rate;
         let rate = rate.unwrap_or_else(|| 0.1 / f64::of_count(self.hidden_size).sqrt());
@@ -245,7 +243,7 @@ impl Recipe {
             .seed(self.seed)
             .schedule(Schedule::linear(0.0).warm_up(0.02))
             .clip_gradient(1.0)
-            .unit_norm_decoder(!by_selection)
+            .unit_norm_decoder(by_norm)
             .dead_units(dead_units);
         let trainer = match self.anneal_from {
             Some(k) => trainer.anneal_k(k, 0.6),
