@@ -7,6 +7,7 @@ pub use variant::Variant;
 use nalgebra::DMatrixView;
 
 use crate::error::{Error, require};
+use crate::linalg::reserve;
 use crate::model::SparseAutoencoderBuilder;
 use crate::{
     Activation, Adam, DeadUnits, Initialization, L1, Real, Report, Samples, Scaler, Scaling,
@@ -313,7 +314,7 @@ impl Recipe {
         let count = samples.count();
         let every = count.div_ceil(FIRST).max(1);
         let chosen: Vec<usize> = (0..count).step_by(every).collect();
-        let mut first = nalgebra::DMatrix::zeros(samples.entries(), chosen.len());
+        let mut first = reserve::matrix(samples.entries(), chosen.len(), "first samples")?;
         samples.read(&chosen, first.as_mut_slice())?;
         let Begun {
             scaler,

@@ -15,6 +15,8 @@ const VARIANTS: [Variant; 6] = [
     Variant::JumpRelu,
     Variant::Matryoshka,
 ];
+/// The variants that select a number of units.
+const SELECTING: [Variant; 3] = [Variant::TopK, Variant::BatchTopK, Variant::Matryoshka];
 const UNITS: usize = 128;
 const ACTIVE: usize = 8;
 
@@ -53,7 +55,7 @@ fn recipes_reach_their_number_of_active_units_and_lose_no_unit() {
         // 0.006 to 0.02; unseen 0 to 0.11, and 0.09 for JumpRelu
         assert!(off(l0) < 0.05 && off(unseen_l0) < 0.13, "{found}");
         assert!(explained > 0.84 && unseen_explained > 0.8, "{found}");
-        let selects = [Variant::TopK, Variant::BatchTopK, Variant::Matryoshka].contains(&variant);
+        let selects = SELECTING.contains(&variant);
         assert!(dead <= if selects { 0 } else { UNITS / 32 }, "{found}");
         assert_eq!(fitted.report.warnings, [], "{found}");
     }
@@ -210,7 +212,7 @@ fn k_falls_from_where_the_recipe_says_and_only_variants_with_a_k_accept_it() {
             .samples(40_000)
             .batch_size(50)
             .anneal_from(16);
-        let selects = [Variant::TopK, Variant::BatchTopK, Variant::Matryoshka].contains(&variant);
+        let selects = SELECTING.contains(&variant);
         match recipe.fit(&digits) {
             Ok(fitted) => {
                 assert!(selects, "{variant:?}");
