@@ -5,5 +5,6 @@
 pub(crate) mod cases;
 pub(crate) mod digits;
 pub(crate) mod file_bytes;
+pub(crate) mod recipes;
 pub(crate) mod scratch;
 pub(crate) mod variants;

@@ -13,6 +13,8 @@ use sparse_autoencoder::{
     SparseAutoencoder, SparseAutoencoderBuilder, Trainer, training,
 };
 
+use crate::common::recipes::RECIPES;
+
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Run {
@@ -272,25 +274,7 @@ fn every_part_of_a_run_refuses_unknown_keys() {
 
 #[test]
 fn a_recipe_is_the_same_after_json_and_has_defaults() {
-    let names = [
-        "l1",
-        "gated",
-        "top_k",
-        "batch_top_k",
-        "jump_relu",
-        "matryoshka",
-    ];
-    for (variant, name) in [
-        Variant::L1,
-        Variant::Gated,
-        Variant::TopK,
-        Variant::BatchTopK,
-        Variant::JumpRelu,
-        Variant::Matryoshka,
-    ]
-    .into_iter()
-    .zip(names)
-    {
+    for (name, variant) in RECIPES {
         let few = json!({ "variant": name, "hidden_size": 16, "active_units": 3 });
         let plain = Recipe::new(variant, 16, 3);
         assert_eq!(

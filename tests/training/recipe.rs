@@ -6,15 +6,8 @@ use sparse_autoencoder::recipe::{Begun, Recipe, Variant};
 use sparse_autoencoder::{Activation, Adam, Error, SparseAutoencoder, Trainer};
 
 use crate::common::digits;
+use crate::common::recipes::RECIPES;
 
-const VARIANTS: [Variant; 6] = [
-    Variant::L1,
-    Variant::Gated,
-    Variant::TopK,
-    Variant::BatchTopK,
-    Variant::JumpRelu,
-    Variant::Matryoshka,
-];
 /// The variants that select a number of units.
 const SELECTING: [Variant; 3] = [Variant::TopK, Variant::BatchTopK, Variant::Matryoshka];
 const UNITS: usize = 128;
@@ -39,7 +32,7 @@ fn judge(model: &SparseAutoencoder<f32>, samples: &DMatrix<f32>) -> (f64, f64, u
 #[test]
 fn recipes_reach_their_number_of_active_units_and_lose_no_unit() {
     let ((digits, _), (unseen, _)) = digits::split(300);
-    for variant in VARIANTS {
+    for (_, variant) in RECIPES {
         let recipe = Recipe::new(variant, UNITS, ACTIVE)
             .samples(60_000)
             .batch_size(32);
@@ -66,7 +59,7 @@ fn a_stream_learns_what_the_parts_of_the_recipe_say() {
     let ((digits, _), _) = digits::split(300);
     let batches = || digits.as_slice().chunks_exact(64 * 100);
     let batches = || batches().map(|batch| DMatrix::from_column_slice(64, 100, batch));
-    for variant in VARIANTS {
+    for (_, variant) in RECIPES {
         let recipe = Recipe::new(variant, 32, 4)
             .samples(1400)
             .batch_size(100)
@@ -149,7 +142,7 @@ fn numbers_out_of_range_are_refused_by_name() {
             other => panic!("{name}: {other:?}"),
         }
     }
-    for variant in VARIANTS {
+    for (_, variant) in RECIPES {
         let more = Recipe::new(variant, 4, 5).samples(1000).fit(&digits);
         assert!(
             matches!(more, Err(Error::InvalidParameter { .. })),
@@ -207,7 +200,7 @@ fn a_bias_starts_at_the_data_only_where_a_bias_is_a_sample() {
 #[test]
 fn k_falls_from_where_the_recipe_says_and_only_variants_with_a_k_accept_it() {
     let digits = digits::split(1000).1.0;
-    for variant in VARIANTS {
+    for (_, variant) in RECIPES {
         let recipe = Recipe::new(variant, 32, 4)
             .samples(40_000)
             .batch_size(50)
