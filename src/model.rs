@@ -27,6 +27,7 @@ mod settings;
 mod sparse_hidden;
 
 pub use builder::SparseAutoencoderBuilder;
+pub(crate) use calibration::Calibration;
 pub use convention::Convention;
 pub use initialization::Initialization;
 pub use layer::{Layer, LayerView};
@@ -163,9 +164,9 @@ impl<T: Real> SparseAutoencoder<T> {
         &self.objective
     }
 
-    /// Sets ε of the thresholds; `None` for the default.
-    pub(crate) fn set_bandwidth(&mut self, bandwidth: Option<f64>) {
-        self.objective.bandwidth = bandwidth;
+    /// Sets ε of the thresholds, unless the builder has; `None` for the default.
+    pub(crate) fn calibrate_bandwidth(&mut self, bandwidth: Option<f64>) {
+        self.objective.calibrate_bandwidth(bandwidth);
     }
 
     /// Borrows the objective, and the parameters to be trained.

@@ -19,12 +19,12 @@ use crate::{
 /// | what | choice |
 /// |---|---|
 /// | scaling | mean norm √d for d entries, folded into the trained model |
-/// | start | decoder bias at the geometric median; columns of norm 0.1 (`JumpRelu`: 1); encoder = transposed decoder |
-/// | thresholds of `JumpRelu` | calibrated, and their bandwidth |
+/// | start | decoder bias at the geometric median; columns of norm 0.1; encoder = transposed decoder |
+/// | thresholds of `JumpRelu` | a quantile of the batch for 10 % of the steps, with their bandwidth; then they learn |
 /// | optimizer | Adam, β₂ = 0.99, learning rate `0.1/√n` for n units |
 /// | schedule | warm-up over 2 % of the steps, then linear to 0 |
 /// | gradient | clipped to norm 1 |
-/// | decoder columns | norm 1 for `Gated` and `JumpRelu`; free for the others, and part of the penalty of `L1` |
+/// | decoder columns | norm 1 for `Gated`; free for the others, and part of the penalty of `L1` |
 /// | dead units | auxiliary loss with d/2 units and weight 1/32 |
 /// | k | constant, see [`anneal_from`](Self::anneal_from) |
 ///
@@ -66,8 +66,8 @@ pub struct Recipe {
         serde(default, skip_serializing_if = "Option::is_none")
     )]
     pub learning_rate: Option<f64>,
-    /// The k of the first step, which falls to `active_units` over 60 % of the steps. Only for variants that
-    /// select a number of units.
+    /// The k of the first step, which falls to `active_units` over 60 % of the steps. Not for `L1` and `Gated`,
+    /// which have no k.
     #[cfg_attr(
         feature = "serde",
         serde(default, skip_serializing_if = "Option::is_none")
@@ -153,7 +153,7 @@ impl Recipe {
     /// Sets the k of the first step, which falls to `active_units` over 60 % of the steps. The default is none.
     ///
     /// Four times `active_units` finds more of the true features of synthetic data, and loses fewer units. Short
-    /// training then reconstructs a little less. A fit refuses variants that do not select a number of units.
+    /// training then reconstructs a little less. A fit of `L1` or `Gated` refuses it.
     #[must_use]
     pub const fn anneal_from(mut self, k: usize) -> Self {
         self.anneal_from = Some(k);
@@ -175,16 +175,10 @@ impl Recipe {
     /// Returns the builder of the model, for samples with `input_size` entries.
     pub fn builder<T: Real>(&self, input_size: usize) -> SparseAutoencoderBuilder<T> {
         let (n, k) = (self.hidden_size, self.active_units);
-        // Thresholds belong to a scale of the pre-activations, which then has to stay.
-        let norm = if self.variant == Variant::JumpRelu {
-            1.0
-        } else {
-            0.1
-        };
         let builder = SparseAutoencoder::builder()
             .layers([input_size, n])
             .output_activation(Activation::Identity)
-            .initialization(Initialization::TransposedDecoder { norm })
+            .initialization(Initialization::TransposedDecoder { norm: 0.1 })
             .pre_encoder_bias(true)
             .seed(self.seed);
         match self.variant {
@@ -234,7 +228,6 @@ impl Recipe {
         let steps = self.samples.div_ceil(self.batch_size);
         let idle = (self.samples / 100).max(self.batch_size.saturating_mul(10));
         let dead_units = DeadUnits::after(idle).auxiliary((input_size / 2).max(1), 1.0 / 32.0);
-        let by_norm = matches!(self.variant, Variant::Gated | Variant::JumpRelu);
         // The best rate falls as 1/√n (Gao et al. 2024).
         let rate = self.learning_rate;
         let rate = rate.unwrap_or_else(|| 0.1 / f64::of_count(self.hidden_size).sqrt());
@@ -244,11 +237,13 @@ impl Recipe {
             .seed(self.seed)
             .schedule(Schedule::linear(0.0).warm_up(0.02))
             .clip_gradient(1.0)
-            .unit_norm_decoder(by_norm)
+            .unit_norm_decoder(self.variant == Variant::Gated)
             .dead_units(dead_units);
-        let trainer = match self.anneal_from {
-            Some(k) => trainer.anneal_k(k, 0.6),
-            None => trainer,
+        let trainer = match (self.anneal_from, self.variant) {
+            (Some(k), _) => trainer.anneal_k(k, 0.6),
+            // Thresholds learn too slowly to follow the pre-activations, which grow early.
+            (None, Variant::JumpRelu) => trainer.anneal_k(self.active_units, 0.1),
+            (None, _) => trainer,
         };
         Ok(match self.variant {
             Variant::L1 | Variant::Gated => {

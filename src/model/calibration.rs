@@ -1,11 +1,11 @@
 //! Calibration of thresholds to a number of active units.
 
-use nalgebra::DMatrixView;
+use nalgebra::{DMatrix, DMatrixView};
 
 use super::{HIDDEN, SparseAutoencoder};
 use crate::error::{Error, require};
 use crate::linalg::Threads;
-use crate::penalty::Description;
+use crate::objective::Workspace;
 use crate::validate::check_batch;
 use crate::{Activation, Real, geometric_median};
 
@@ -53,11 +53,7 @@ impl<T: Real> SparseAutoencoder<T> {
         let mut started = self.clone();
         started.set_decoder_bias(&geometric_median(samples)?)?;
         let settings = self.settings();
-        let by_threshold = settings
-            .encoder
-            .last()
-            .is_some_and(|f| f.traits().threshold);
-        if by_threshold && settings.penalty == Some(Description::TargetL0) {
+        if settings.targets_l0() {
             let active = settings.sparsity_target * f64::of_count(self.layout().hidden_size());
             started.calibrate_thresholds(samples, active)?;
         }
@@ -73,9 +69,9 @@ impl<T: Real> SparseAutoencoder<T> {
     /// near the intended number of active units, after [setting the bias](Self::set_decoder_bias). In a trained
     /// model, the call trades error for sparsity.
     ///
-    /// Also chooses the bandwidth, unless the builder or an earlier call has set one. It becomes the distance
+    /// Also chooses the bandwidth, unless the builder has set one. It becomes the distance
     /// between two thresholds: those at which `active_units / 2` and `3 active_units / 2` units are active. If
-    /// ties make that distance 0, the default stays.
+    /// ties make that distance 0, it becomes the default.
     ///
     /// The threshold is a quantile of the positive pre-activations, so a few thousand samples are enough. Equal
     /// pre-activations are all active or all inactive; ties leave fewer units active.
@@ -131,23 +127,25 @@ impl<T: Real> SparseAutoencoder<T> {
         }
         self.check_samples(samples, Threads::at_most(1))?;
         let kept = self.count_active(active_units, samples.ncols())?;
-        let mut positive = self.encode_without_thresholds(samples)?;
-        positive.retain(|&z| z > T::zero());
+        let mut hidden = DMatrix::zeros(self.layout().hidden_size(), samples.ncols());
+        let mut workspace = Workspace::new();
+        let positive = self.positive_pre_activations(samples, &mut hidden, &mut workspace)?;
         require(
             kept <= positive.len(),
             "active_units",
             "at most the mean number of positive pre-activations",
             active_units,
         )?;
-        let threshold = threshold_of(&mut positive, kept);
-        if self.objective.bandwidth.is_none() {
-            let [upper, lower] =
-                [kept.div_ceil(2), kept + kept / 2].map(|kept| threshold_of(&mut positive, kept));
-            let width = (upper - lower).to_f64();
-            self.set_bandwidth(Some(width).filter(|&width| width > 0.0));
-        }
-        self.innermost_thresholds().fill(threshold);
-        Ok(threshold)
+        let calibration = Calibration::of(positive, kept);
+        self.calibrate(calibration);
+        Ok(calibration.threshold)
+    }
+
+    /// Sets the thresholds, and the bandwidth unless the builder has.
+    pub(crate) fn calibrate(&mut self, found: Calibration<T>) {
+        let bandwidth = Some(found.bandwidth.to_f64()).filter(|&bandwidth| bandwidth > 0.0);
+        self.calibrate_bandwidth(bandwidth);
+        self.innermost_thresholds().fill(found.threshold);
     }
 
     /// Returns the number of active units of `samples` samples together.
@@ -171,21 +169,52 @@ impl<T: Real> SparseAutoencoder<T> {
         Ok(kept)
     }
 
-    /// Returns the innermost activations with thresholds of 0. The thresholds do not change.
-    fn encode_without_thresholds(&mut self, samples: DMatrixView<'_, T>) -> Result<Vec<T>, Error> {
+    /// Returns the positive pre-activations of the innermost layer, in the room of `hidden`.
+    pub(crate) fn positive_pre_activations<'a>(
+        &mut self,
+        samples: DMatrixView<'_, T>,
+        hidden: &'a mut DMatrix<T>,
+        workspace: &mut Workspace<T>,
+    ) -> Result<&'a mut [T], Error> {
         let before = self.innermost_thresholds().to_vec();
         self.innermost_thresholds().fill(T::zero());
-        let hidden = self.encode(samples);
+        let encoded = self.encode_into(samples, hidden, workspace);
         self.innermost_thresholds().copy_from_slice(&before);
-        let hidden = hidden?;
+        encoded?;
         check_batch(hidden.as_view(), hidden.nrows(), HIDDEN)?;
-        Ok(Vec::from(hidden.data))
+        let hidden = hidden.as_mut_slice();
+        let mut count = 0;
+        for i in 0..hidden.len() {
+            hidden[count] = hidden[i];
+            count += usize::from(hidden[i] > T::zero());
+        }
+        Ok(&mut hidden[..count])
     }
 
     fn innermost_thresholds(&mut self) -> &mut [T] {
         let (layout, theta) = self.parameters.layout_and_theta_mut();
         let place = layout.blocks()[layout.depth() - 1].own[0].clone();
         &mut theta[place]
+    }
+}
+
+/// What calibration finds.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Calibration<T> {
+    pub(crate) threshold: T,
+    /// 0 if ties allow none.
+    pub(crate) bandwidth: T,
+}
+
+impl<T: Real> Calibration<T> {
+    /// Returns the threshold above which `kept` of these pre-activations are, and a bandwidth for it.
+    pub(crate) fn of(positive: &mut [T], kept: usize) -> Self {
+        let [lower, threshold, upper] =
+            [kept + kept / 2, kept, kept.div_ceil(2)].map(|kept| threshold_of(positive, kept));
+        Self {
+            threshold,
+            bandwidth: upper - lower,
+        }
     }
 }
 

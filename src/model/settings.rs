@@ -186,6 +186,13 @@ impl Settings {
         self.bandwidth.unwrap_or(0.05)
     }
 
+    /// Returns whether the innermost units have thresholds, which learn to reach the sparsity target.
+    pub(crate) fn targets_l0(&self) -> bool {
+        let innermost = self.encoder.last();
+        let by_threshold = innermost.is_some_and(|f| f.traits().threshold);
+        by_threshold && self.penalty == Some(Description::TargetL0)
+    }
+
     /// Returns the initialization of a model with these [complete](Self::complete) settings.
     pub(crate) fn initialization(&self) -> Initialization {
         let suited = match self.encoder[..] {

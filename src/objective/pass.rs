@@ -19,6 +19,8 @@ pub(crate) struct Objective<T> {
     pub(crate) settings: Settings,
     /// Ω, which the settings describe.
     pub(crate) penalty: Arc<dyn Penalty<T>>,
+    /// Whether the bandwidth in the settings is one that calibration has found.
+    bandwidth_is_calibrated: bool,
 }
 
 impl<T> Deref for Objective<T> {
@@ -38,7 +40,24 @@ impl<T> DerefMut for Objective<T> {
 impl<T: Real> Objective<T> {
     /// Takes checked settings and the penalty that they describe.
     pub(crate) fn new(settings: Settings, penalty: Arc<dyn Penalty<T>>) -> Self {
-        Self { settings, penalty }
+        Self {
+            settings,
+            penalty,
+            bandwidth_is_calibrated: false,
+        }
+    }
+
+    /// Returns whether calibration may choose the bandwidth, because the builder has not.
+    pub(crate) fn bandwidth_is_open(&self) -> bool {
+        self.bandwidth.is_none() || self.bandwidth_is_calibrated
+    }
+
+    /// Sets ε of the thresholds if it is open; `None` for the default.
+    pub(crate) fn calibrate_bandwidth(&mut self, bandwidth: Option<f64>) {
+        if self.bandwidth_is_open() {
+            self.bandwidth = bandwidth;
+            self.bandwidth_is_calibrated = bandwidth.is_some();
+        }
     }
 
     /// Returns the values of the changing settings with which the model was built.

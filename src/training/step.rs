@@ -1,6 +1,6 @@
 //! One step of an autoencoder.
 
-use nalgebra::DMatrixView;
+use nalgebra::{DMatrix, DMatrixView};
 use rand::rngs::Xoshiro256PlusPlus;
 
 use super::all_reduce::Shares;
@@ -13,9 +13,12 @@ use super::sparsity::{Controller, now};
 use super::{Settings, unit_norm};
 use crate::error::Error;
 use crate::linalg::{self, Aligned};
-use crate::model::Layout;
+use crate::model::{Calibration, Layout};
 use crate::objective::{Batch, Loss, Now, Pass, Workspace, after_step};
 use crate::{Real, SparseAutoencoder};
+
+/// The largest number of samples of a batch from which thresholds are set.
+const QUANTILE: usize = 1024;
 
 /// The state between steps, apart from the model and the optimizer.
 #[derive(Debug)]
@@ -28,6 +31,8 @@ pub(super) struct State<T> {
     pub(super) recent: Option<Measured<T>>,
     pub(super) idle: Idle,
     auxiliary: Option<Auxiliary<T>>,
+    /// Those of a batch, from which thresholds are set.
+    pre_activations: DMatrix<T>,
     /// Which units were active in the batches of several processes.
     activity: Vec<T>,
 }
@@ -41,6 +46,7 @@ impl<T: Real> Default for State<T> {
             recent: None,
             idle: Idle::default(),
             auxiliary: None,
+            pre_activations: DMatrix::zeros(0, 0),
             activity: Vec::new(),
         }
     }
@@ -110,6 +116,7 @@ impl<T: Real> Stepper<'_, T> {
             target,
             shares,
         };
+        self.set_thresholds(&engine.settings, batch, at);
         let step = self.minimize(engine, batch, now, at.epoch);
         self.state.noisy = noisy.unwrap_or_default();
         let (loss, converged) = step?;
@@ -145,6 +152,49 @@ impl<T: Real> Stepper<'_, T> {
         let threads = scratch.take_threads();
         threads.enter(|| corruption.corrupt(noisy, rng, scratch));
         Some(buffer)
+    }
+
+    /// Sets the thresholds to a quantile of the batch, while k falls.
+    fn set_thresholds(&mut self, settings: &Settings, batch: Batch<'_, T>, at: Place) {
+        let (objective, layout) = (self.model.objective(), self.model.layout());
+        let target = |fraction| settings.threshold_target(fraction, objective, layout);
+        let Some(active) = at.fraction.and_then(target) else {
+            return;
+        };
+        let units = layout.hidden_size();
+        let samples = batch.input.columns(0, batch.input.ncols().min(QUANTILE));
+        let State {
+            workspace,
+            pre_activations,
+            ..
+        } = &mut *self.state;
+        if pre_activations.shape() != (units, samples.ncols()) {
+            *pre_activations = DMatrix::zeros(units, samples.ncols());
+        }
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+        // at most all activations
+        let kept = (active * f64::of_count(samples.ncols())).round() as usize;
+        let model = &mut *self.model;
+        let positive = model.positive_pre_activations(samples, pre_activations, workspace);
+        // Without a threshold, the loss of the step is not finite either.
+        let none = [T::of(f64::NAN); 2];
+        let mut found = positive.map_or(none, |positive| {
+            let Calibration {
+                threshold,
+                bandwidth,
+            } = Calibration::of(positive, kept);
+            [threshold, bandwidth]
+        });
+        if let Some(shares) = batch.shares {
+            shares.average(&mut found);
+        }
+        let [threshold, bandwidth] = found;
+        if threshold.is_finite() && bandwidth.is_finite() {
+            model.calibrate(Calibration {
+                threshold,
+                bandwidth,
+            });
+        }
     }
 
     /// Takes a step of the optimizer. Returns the loss, and whether the optimizer has converged.

@@ -218,9 +218,14 @@ impl<T: Real> Trainer<T> {
     /// Lowers k linearly from `from` to the k of the model over this fraction of the steps, in (0, 1], so
     /// that more units learn.
     ///
-    /// Makhzani & Frey 2013, *k-Sparse Autoencoders*, use half of the steps. The innermost activation must
-    /// be [`Activation::TopK`](crate::Activation::TopK) or
-    /// [`Activation::BatchTopK`](crate::Activation::BatchTopK). `from` must be at least its k.
+    /// Makhzani & Frey 2013, *k-Sparse Autoencoders*, use half of the steps. `from` must be at least the k of
+    /// the innermost activation, [`TopK`](crate::Activation::TopK),
+    /// [`AbsTopK`](crate::Activation::AbsTopK), or [`BatchTopK`](crate::Activation::BatchTopK).
+    ///
+    /// With [`JumpRelu`](crate::Activation::JumpRelu) and [`TargetL0`](crate::TargetL0), k is the number of
+    /// active units at the sparsity target. While it falls, each step starts by
+    /// [calibrating](crate::SparseAutoencoder::calibrate_thresholds) the thresholds to it, on up to 1024
+    /// samples of the batch. Afterwards, they learn. `from` may be k itself.
     pub fn anneal_k(mut self, from: usize, fraction: f64) -> Self {
         self.engine.settings.anneal_k = Some((from, fraction));
         self

@@ -2,7 +2,8 @@
 
 use sparse_autoencoder::nalgebra::DMatrix;
 use sparse_autoencoder::{
-    Activation, Error, L1, Lbfgs, Sgd, SparseAutoencoder, SparseAutoencoderBuilder, Trainer,
+    Activation, Adam, Error, L1, Lbfgs, Sgd, SparseAutoencoder, SparseAutoencoderBuilder, TargetL0,
+    Trainer,
 };
 
 fn samples() -> DMatrix<f64> {
@@ -77,6 +78,53 @@ fn a_fit_that_anneals_is_the_loop_that_one_would_write() {
     }
 }
 
+/// While k falls, thresholds and bandwidth are those of a calibration before each step. Then they learn.
+#[test]
+fn thresholds_follow_a_falling_k() {
+    let x = samples();
+    let model = || {
+        let mut builder = builder(Activation::JumpRelu).penalty(TargetL0);
+        builder = builder.sparsity_target(0.1);
+        builder.build().unwrap()
+    };
+    let (mut annealed, mut by_hand) = (model(), model());
+    let adam = || Trainer::new(Adam::new(0.01).unwrap());
+    let mut by_fit = adam().epochs(10).anneal_k(8, 0.5);
+    by_fit.fit(&mut annealed, &x).unwrap();
+    let mut steps = adam();
+    let mut bandwidths = Vec::new();
+    for step in 0..10 {
+        if step < 5 {
+            let k = 2.0 + 6.0 * (1.0 - step as f64 / 5.0);
+            by_hand.calibrate_thresholds(&x, k).unwrap();
+        }
+        bandwidths.push(by_hand.bandwidth().to_bits());
+        steps.partial_fit(&mut by_hand, &x).unwrap();
+    }
+    assert_eq!(annealed.parameters(), by_hand.parameters());
+    assert_eq!(
+        annealed.bandwidth().to_bits(),
+        by_hand.bandwidth().to_bits()
+    );
+    assert_ne!(bandwidths[0], bandwidths[4]);
+    assert_eq!(bandwidths[4], bandwidths[9]);
+    let thresholds = |sae: &SparseAutoencoder<f64>| {
+        let layer = sae.parameters().layer(0).unwrap();
+        layer.block("thresholds").unwrap().into_owned()
+    };
+    let learned = thresholds(&annealed);
+    assert!(learned.iter().any(|&t| (t - learned[0]).abs() > 1e-3));
+
+    // The builder's bandwidth stays.
+    let mut fixed = builder(Activation::JumpRelu)
+        .penalty(TargetL0)
+        .bandwidth(0.3);
+    fixed = fixed.sparsity_target(0.1);
+    let mut fixed = fixed.build().unwrap();
+    by_fit.fit(&mut fixed, &x).unwrap();
+    assert_eq!(fixed.bandwidth().to_bits(), 0.3_f64.to_bits());
+}
+
 #[test]
 fn what_cannot_be_annealed_is_refused() {
     let x = samples();
@@ -121,6 +169,7 @@ fn what_cannot_be_annealed_is_refused() {
     }
     for (trainer, hidden) in [
         (trainer().anneal_k(8, 0.5), relu),
+        (trainer().anneal_k(8, 0.5), Activation::JumpRelu), // under L1
         (trainer().anneal_k(8, 0.5), Activation::TopProportion(0.1)),
         (Trainer::new(Lbfgs::new()).sparsity_warm_up(0.5), relu),
     ] {

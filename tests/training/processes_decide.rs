@@ -245,7 +245,7 @@ impl Run {
         if self.set_point {
             trainer = trainer.set_point(SetPoint::active_units(2.0).gain(0.3));
         }
-        if self.anneal && self.model == 1 {
+        if self.anneal && matches!(self.model, 1 | 3) {
             trainer = trainer.anneal_k(5, 0.6);
         } else if self.anneal && !self.set_point {
             trainer = trainer.sparsity_warm_up(0.7);

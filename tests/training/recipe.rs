@@ -205,17 +205,17 @@ fn k_falls_from_where_the_recipe_says_and_only_variants_with_a_k_accept_it() {
             .samples(40_000)
             .batch_size(50)
             .anneal_from(16);
-        let selects = SELECTING.contains(&variant);
+        let has_k = !matches!(variant, Variant::L1 | Variant::Gated);
         match recipe.fit(&digits) {
             Ok(fitted) => {
-                assert!(selects, "{variant:?}");
+                assert!(has_k, "{variant:?}");
                 let (first, last) = (fitted.report.l0[0], fitted.report.l0[39]);
                 assert!(
-                    first > 12.0 && (last - 4.0).abs() < 0.1,
+                    first > 12.0 && (last - 4.0).abs() < 0.2,
                     "{variant:?}: {first} {last}"
                 );
             }
-            Err(error) => assert!(!selects, "{variant:?}: {error}"),
+            Err(error) => assert!(!has_k, "{variant:?}: {error}"),
         }
     }
 }

@@ -36,8 +36,8 @@ impl<T: Real> Trainer<T> {
     /// [`epochs`](Self::epochs) may differ, so that a finished fit can run for more epochs. A penalty of
     /// your own is compared by its `Debug` text, samples by their number only.
     ///
-    /// A model whose [bandwidth](crate::SparseAutoencoderBuilder::bandwidth) is not set takes it from the
-    /// checkpoint. [Calibration](SparseAutoencoder::calibrate_thresholds) may have found it.
+    /// A model whose builder has set no [bandwidth](crate::SparseAutoencoderBuilder::bandwidth) takes the one of
+    /// the checkpoint, which [calibration](SparseAutoencoder::calibrate_thresholds) may have found.
     ///
     /// The observer sees only the remaining epochs. The report covers all of them.
     ///
@@ -102,7 +102,7 @@ impl<T: Real> Trainer<T> {
         let (_, parameters) = model.objective_and_parameters();
         parameters.theta_mut().copy_from_slice(&theta);
         if let Some(saved) = file.model.get(BANDWIDTH) {
-            model.set_bandwidth(saved.as_f64());
+            model.calibrate_bandwidth(saved.as_f64());
         }
         self.engine.prepared = prepared.then_some(theta.len());
         (self.engine.steps, self.engine.rng) = (steps, rng);
@@ -120,11 +120,12 @@ impl<T: Real> Trainer<T> {
         compare(file, "", &part("settings")?, &given)?;
         let saved = part("optimizer")?;
         compare(file, "optimizer.", &saved, &describe_optimizer(&state))?;
+        let open = model.objective().bandwidth_is_open();
         let mut model = describe(model);
         if let Some(weight) = weight_of_early_controller(file)? {
             model["penalty_weight"] = json!(weight);
         }
-        if let (None, Some(saved)) = (model.get(BANDWIDTH), file.model.get(BANDWIDTH)) {
+        if let (true, Some(saved)) = (open, file.model.get(BANDWIDTH)) {
             let width = saved.as_f64().map_or(0.0, |width| T::of(width).to_f64());
             if !(width > 0.0 && width.is_finite()) {
                 return Err(file.malformed("bandwidth must be finite and above 0"));

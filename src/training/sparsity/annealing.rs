@@ -28,33 +28,61 @@ impl Settings {
             return Ok(());
         };
         fraction("fraction of anneal_k", of_steps)?;
-        let Some(k) = objective.now().k else {
+        let Some(k) = target(objective, layout) else {
             return Err(Error::Incompatible {
                 what: "annealing of k",
-                other: "an innermost activation without a k",
+                other: "an innermost activation without a k, or JumpRelu without TargetL0",
             });
         };
+        let from = f64::of_count(from);
         require(
-            (k..=layout.hidden_size()).contains(&from),
+            (k..=f64::of_count(layout.hidden_size())).contains(&from),
             "first k of anneal_k",
             "at least the k of the model and at most the number of units",
-            f64::of_count(from),
+            from,
         )
+    }
+
+    /// Returns the number of active units at which thresholds have to be set before a step, while k falls.
+    pub(in crate::training) fn threshold_target<T: Real>(
+        &self,
+        fraction: f64,
+        objective: &Objective<T>,
+        layout: &Layout,
+    ) -> Option<f64> {
+        let (_, of_steps) = self.anneal_k?;
+        let falls = objective.now().k.is_none() && fraction < of_steps;
+        falls.then(|| self.k_at(fraction, target(objective, layout)?))?
+    }
+
+    /// Returns the k of a step that ends at `k`.
+    fn k_at(&self, fraction: f64, k: f64) -> Option<f64> {
+        let (from, of_steps) = self.anneal_k?;
+        let left = 1.0 - (fraction / of_steps).min(1.0);
+        Some(k + (f64::of_count(from) - k) * left)
     }
 
     /// Returns the values of a step after this `fraction` of the training, for a model built with `built`.
     pub(super) fn anneal<T: Real>(&self, fraction: f64, built: Now<T>) -> Now<T> {
         let mut now = built;
-        let done = |of_steps: f64| (fraction / of_steps).min(1.0);
         if let Some(of_steps) = self.sparsity_warm_up {
-            now.penalty_weight = T::of(done(of_steps)) * built.penalty_weight;
+            now.penalty_weight = T::of((fraction / of_steps).min(1.0)) * built.penalty_weight;
         }
-        if let (Some((from, of_steps)), Some(k)) = (self.anneal_k, built.k) {
-            let excess = f64::of_count(from - k) * (1.0 - done(of_steps));
-            #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // in 0..=from − k
-            let excess = excess.round() as usize;
-            now.k = Some(k + excess);
-        }
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // in k..=from
+        let rounded = |k: f64| k.round() as usize;
+        let falling = |k| self.k_at(fraction, f64::of_count(k)).map(rounded);
+        now.k = built.k.map(|k| falling(k).unwrap_or(k));
         now
     }
+}
+
+/// Returns the number of active units at the end of a training, if k can be annealed.
+fn target<T: Real>(objective: &Objective<T>, layout: &Layout) -> Option<f64> {
+    if let Some(k) = objective.now().k {
+        return Some(f64::of_count(k));
+    }
+    let units = f64::of_count(layout.hidden_size());
+    objective
+        .targets_l0()
+        .then_some(objective.sparsity_target * units)
 }
