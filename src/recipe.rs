@@ -18,9 +18,10 @@ use crate::{
 ///
 /// | what | choice |
 /// |---|---|
-/// | scaling | mean norm √d for d entries, folded into the trained model |
-/// | start | decoder bias at the geometric median; columns of norm 0.1; encoder = transposed decoder |
-/// | thresholds of `JumpRelu` | a quantile of the batch for 10 % of the steps, with their bandwidth; then they learn |
+/// | scaling | geometric median 0, mean distance √d from it for d entries; folded into the trained model |
+/// | … of `L1`, `Gated` | mean norm √d; pre-encoder bias, which starts at the geometric median and learns |
+/// | start | columns of norm 0.1; encoder = transposed decoder |
+/// | thresholds of `JumpRelu` | a quantile of the batch for half of the steps, with their bandwidth; then they learn |
 /// | optimizer | Adam, β₂ = 0.99, learning rate `0.1/√n` for n units |
 /// | schedule | warm-up over 2 % of the steps, then linear to 0 |
 /// | gradient | clipped to norm 1 |
@@ -167,9 +168,14 @@ impl Recipe {
         self
     }
 
-    /// Returns the scaling of samples with `input_size` entries: to a mean norm of `√input_size`.
+    /// Returns the scaling of samples with `input_size` entries, to a norm of `√input_size`.
     pub fn scaling(&self, input_size: usize) -> Scaling {
-        Scaling::mean_norm(f64::of_count(input_size).sqrt())
+        let norm = f64::of_count(input_size).sqrt();
+        if self.variant.has_k() {
+            Scaling::mean_distance(norm)
+        } else {
+            Scaling::mean_norm(norm)
+        }
     }
 
     /// Returns the builder of the model, for samples with `input_size` entries.
@@ -179,7 +185,7 @@ impl Recipe {
             .layers([input_size, n])
             .output_activation(Activation::Identity)
             .initialization(Initialization::TransposedDecoder { norm: 0.1 })
-            .pre_encoder_bias(true)
+            .pre_encoder_bias(!self.variant.has_k())
             .seed(self.seed);
         match self.variant {
             Variant::L1 => builder
@@ -242,18 +248,16 @@ impl Recipe {
         let trainer = match (self.anneal_from, self.variant) {
             (Some(k), _) => trainer.anneal_k(k, 0.6),
             // Thresholds learn too slowly to follow the pre-activations, which grow early.
-            (None, Variant::JumpRelu) => trainer.anneal_k(self.active_units, 0.1),
+            (None, Variant::JumpRelu) => trainer.anneal_k(self.active_units, 0.5),
             (None, _) => trainer,
         };
-        Ok(match self.variant {
-            Variant::L1 | Variant::Gated => {
-                // The weight has to reach its value early in the training, without overshooting.
-                let gain = (30.0 / f64::of_count(steps)).clamp(1e-3, 0.1);
-                let set_point = SetPoint::active_units(f64::of_count(self.active_units));
-                trainer.set_point(set_point.gain(gain))
-            }
-            _ => trainer,
-        })
+        if self.variant.has_k() {
+            return Ok(trainer);
+        }
+        // The weight has to reach its value early in the training, without overshooting.
+        let gain = (30.0 / f64::of_count(steps)).clamp(1e-3, 0.1);
+        let set_point = SetPoint::active_units(f64::of_count(self.active_units));
+        Ok(trainer.set_point(set_point.gain(gain)))
     }
 
     /// Fits the scaler to the first samples of a stream, [starts](SparseAutoencoder::start_at) a model there,

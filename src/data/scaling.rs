@@ -11,7 +11,7 @@ use nalgebra::DMatrixView;
 use crate::error::{Error, require};
 use crate::linalg::wide::{Wide, scale_of, shift};
 use crate::validate::check_batch;
-use crate::{Activation, Real};
+use crate::{Activation, Real, geometric_median};
 
 /// A rule for scaling the features of samples, from which [`fit`](Self::fit) learns a [`Scaler`].
 ///
@@ -21,11 +21,12 @@ use crate::{Activation, Real};
 /// standard        c = mean    f = 1 / σ, σ² = 1/n Σ (x − c)²     o = 0
 /// min-max         c = min     f = (high − low) / (max − min)     o = low
 /// mean norm       c = 0       f = norm / (1/n Σ ‖x‖)             o = 0
+/// mean distance   c = median  f = distance / (1/n Σ ‖x − c‖)     o = 0
 /// identity        c = 0       f = 1                              o = 0
 /// ```
 ///
-/// The mean norm is one factor for all features; the other rules are learned per feature. σ divides by
-/// n, as in scikit-learn's `StandardScaler`. Min-max maps the samples of the fit into `[low, high]`
+/// Mean norm and mean distance have one factor for all features; the other rules are learned per feature. The
+/// median is the [geometric one](crate::geometric_median). σ divides by n, as in scikit-learn's `StandardScaler`. Min-max maps the samples of the fit into `[low, high]`
 /// exactly; other samples may fall outside.
 ///
 /// # Constant features
@@ -72,6 +73,7 @@ enum Target {
     Standard,
     Range { low: f64, high: f64 },
     MeanNorm(f64),
+    MeanDistance(f64),
 }
 
 impl Scaling {
@@ -106,6 +108,15 @@ impl Scaling {
     /// finite and above 0; [`fit`](Self::fit) checks it. Samples of zeros count as constant features.
     pub const fn mean_norm(norm: f64) -> Self {
         Self::new(Target::MeanNorm(norm))
+    }
+
+    /// Moves the geometric median to 0, and scales all features by one factor, so that samples have the mean
+    /// distance `distance` from it.
+    ///
+    /// Like [`mean_norm`](Self::mean_norm), but for models that see deviations without a [pre-encoder
+    /// bias](crate::SparseAutoencoderBuilder::pre_encoder_bias). The distance must be finite and above 0.
+    pub const fn mean_distance(distance: f64) -> Self {
+        Self::new(Target::MeanDistance(distance))
     }
 
     /// Scales every feature to the range of an output activation, shrunk at both ends by `margin` times
@@ -173,9 +184,10 @@ impl Scaling {
             Target::Range { low, high } => {
                 self.learn_range(samples, [T::of(low), T::of(high)], &mut scaler)?;
             }
-            Target::MeanNorm(norm) => {
-                let factor = self.learn_norm(samples, norm)?;
-                scaler.factors.fill(factor);
+            Target::MeanNorm(norm) => self.learn_norm(samples, norm, &mut scaler)?,
+            Target::MeanDistance(distance) => {
+                scaler.centers = geometric_median(samples)?.as_slice().to_vec();
+                self.learn_norm(samples, distance, &mut scaler)?;
             }
         }
         Ok(scaler)
@@ -183,12 +195,15 @@ impl Scaling {
 
     /// Refuses a range or norm that is invalid in the scalar type `T`.
     pub(crate) fn check<T: Real>(&self) -> Result<(), Error> {
-        if let Target::MeanNorm(norm) = self.target {
+        let above_0 = |name, norm| {
             let accepted = is_factor(T::of(norm));
-            return require(accepted, "mean norm", "finite and above 0", norm);
-        }
-        let Target::Range { low, high } = self.target else {
-            return Ok(());
+            require(accepted, name, "finite and above 0", norm)
+        };
+        let (low, high) = match self.target {
+            Target::Identity | Target::Standard => return Ok(()),
+            Target::MeanNorm(norm) => return above_0("mean norm", norm),
+            Target::MeanDistance(distance) => return above_0("mean distance", distance),
+            Target::Range { low, high } => (low, high),
         };
         let name = "low end of the scaling";
         require(T::of(low).is_finite(), name, "finite", low)?;
@@ -269,20 +284,27 @@ impl Scaling {
         Ok(())
     }
 
-    /// Returns the factor that gives the samples the mean norm `norm`.
-    fn learn_norm<T: Real>(&self, samples: DMatrixView<'_, T>, norm: f64) -> Result<T, Error> {
+    /// Learns the factor that gives the samples the mean distance `norm` from the center.
+    fn learn_norm<T: Real>(
+        &self,
+        samples: DMatrixView<'_, T>,
+        norm: f64,
+        scaler: &mut Scaler<T>,
+    ) -> Result<(), Error> {
         let mut sum = Wide::default();
         for sample in samples.column_iter() {
-            let entries = sample.iter().map(|x| (x.to_f64(), 0.0));
+            let entries = sample.iter().zip(&scaler.centers);
+            let entries = entries.map(|(x, c)| (x.to_f64(), c.to_f64()));
             sum.add(Wide::squared_distance(entries).sqrt());
         }
         let mean = sum.over(f64::of_count(samples.ncols()));
         let factor = T::of(Wide::of(norm).per(mean).to_f64());
         if !mean.is_positive() || factor.to_f64() == f64::INFINITY {
-            return self.constant(0, T::zero()).map(|_| T::one());
+            return self.constant(0, samples[0]).map(|_| ());
         }
         if is_exact(factor) {
-            return Ok(factor);
+            scaler.factors.fill(factor);
+            return Ok(());
         }
         Err(too_wide(0, samples[0]))
     }

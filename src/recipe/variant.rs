@@ -25,3 +25,10 @@ pub enum Variant {
     /// *Learning Multi-Level Features with Matryoshka Sparse Autoencoders*).
     Matryoshka,
 }
+
+impl Variant {
+    /// Whether the number of active units is set. The others reach it by a penalty on the size of activations.
+    pub(super) fn has_k(self) -> bool {
+        !matches!(self, Self::L1 | Self::Gated)
+    }
+}

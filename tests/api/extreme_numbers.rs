@@ -94,6 +94,12 @@ fn standard_scaling_takes_squares_that_overflow_or_vanish() {
                 );
             }
         }
+        let three = row::<f64>(&[-size, 0.0, size]);
+        let scaler = Scaling::mean_distance(2.0).fit(&three).unwrap();
+        let scaled = scaler.apply(&three).unwrap();
+        for (scaled, expected) in scaled.iter().zip([-3.0, 0.0, 3.0]) {
+            assert!((scaled - expected).abs() < 1e-12, "{size:e}: {scaled}");
+        }
     }
     scales_or_says_why::<f32>(&[-1.5e38, 1.5e38], Scaling::standard(), |_| unreachable!());
     scales_or_says_why::<f64>(&[-8e307, 8e307], Scaling::standard(), |_| unreachable!());

@@ -17,11 +17,12 @@ fn samples() -> DMatrix<f64> {
     samples
 }
 
-fn scalers(x: &DMatrix<f64>) -> [Scaler<f64>; 5] {
+fn scalers(x: &DMatrix<f64>) -> [Scaler<f64>; 6] {
     [
         Scaling::standard().fit(x).unwrap(),
         Scaling::min_max(0.1, 0.9).fit(x).unwrap(),
         Scaling::mean_norm((INPUT as f64).sqrt()).fit(x).unwrap(),
+        Scaling::mean_distance(3.0).fit(x).unwrap(),
         Scaler::new(
             &[1.0, -2.0, 30.0, 4.0, 0.0],
             &[0.1, 2.0, 0.3, 0.04, 0.5],

@@ -1,6 +1,7 @@
 //! Scalers of features.
 
 use super::*;
+use sparse_autoencoder::geometric_median;
 
 fn round_trip<T: Real>(scaling: Scaling) {
     let samples = random::<T>(5, 60, 3).map(|x| T::of(30.0) * x - T::of(4.0));
@@ -24,6 +25,8 @@ fn inverting_gives_the_samples_back() {
         Scaling::standard(),
         Scaling::min_max(0.0, 1.0),
         Scaling::to_range_of(Activation::Tanh, 0.1).unwrap(),
+        Scaling::mean_norm(2.0),
+        Scaling::mean_distance(2.0),
     ] {
         round_trip::<f32>(scaling);
         round_trip::<f64>(scaling);
@@ -66,6 +69,30 @@ fn a_mean_norm_is_reached_by_one_factor() {
     assert_relative_eq!(scaler.factors()[0], 1e-300, max_relative = 1e-15);
     let error = Scaling::mean_norm(1e-20).fit(&wide).unwrap_err();
     assert!(matches!(error, Error::OutOfRange { .. }));
+}
+
+#[test]
+fn a_mean_distance_is_reached_from_the_geometric_median() {
+    let samples = random::<f64>(6, 50, 2).map(|x| 30.0 * x - 4.0);
+    let scaler = Scaling::mean_distance(2.5).fit(&samples).unwrap();
+    let scaled = scaler.apply(&samples).unwrap();
+    let norms = scaled.column_iter().map(|x| x.norm());
+    assert_relative_eq!(norms.sum::<f64>() / 50.0, 2.5, max_relative = 1e-12);
+    let median = geometric_median(&scaled).unwrap();
+    assert!(median.norm() < 1e-5, "{median}");
+    let far = samples.map(|x| x + 1e4);
+    let of_far = Scaling::mean_distance(2.5).fit(&far).unwrap();
+    let moved = (of_far.apply(&far).unwrap() - &scaled).amax();
+    assert!(moved < 1e-5, "{moved:e}");
+
+    let error = Scaling::mean_distance(0.0).fit(&samples).unwrap_err();
+    assert_eq!(name_of(&error), "mean distance");
+    let same = DMatrix::<f64>::from_element(2, 3, 7.0);
+    let error = Scaling::mean_distance(1.0).fit(&same).unwrap_err();
+    assert!(matches!(error, Error::ConstantFeature { value: 7.0, .. }));
+    let kept = Scaling::mean_distance(1.0).keep_constant_features();
+    let kept = kept.fit(&same).unwrap().apply(&same).unwrap();
+    assert_eq!(kept, DMatrix::zeros(2, 3));
 }
 
 #[test]
