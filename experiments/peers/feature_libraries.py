@@ -5,8 +5,7 @@ learning rate. Everything else is what the library documents:
 
 - SAELens: `SAETrainer` over its training classes, with their defaults. The L1 coefficients rise over 5 %
   of the steps. JumpReLU has the settings that the documentation names after Anthropic (tanh penalty,
-  bandwidth 2, pre-activation loss); its default settings reach no L0 below 100 in so few steps. Scores come from
-  the inference model that it saves.
+  bandwidth 2, pre-activation loss). Scores come from the inference model that it saves.
 - dictionary_learning: `update` of its trainers, step by step, as `trainSAE` calls it. Defaults, except
   lengths that count steps or samples: warm-up, dead units, and the averaging of the threshold, whose
   rate is that of SAELens.
