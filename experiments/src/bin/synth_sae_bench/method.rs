@@ -70,6 +70,10 @@ impl Method {
             .batch_size(options.batch)
             .learning_rate(options.lr)
             .seed(options.seed);
+        let recipe = match options.anneal_from {
+            Some(k) => recipe.anneal_from(k),
+            None => recipe,
+        };
         Ok(recipe.begin(first)?)
     }
 

@@ -10,6 +10,8 @@ pub struct Options {
     /// The mean number of active units.
     pub l0: usize,
     pub lr: f64,
+    /// The k of the first step; `None` for a constant k.
+    pub anneal_from: Option<usize>,
     /// The seed of the initial weights and of the stream of samples.
     pub seed: u64,
     pub width: usize,
@@ -35,6 +37,7 @@ impl Default for Options {
         Self {
             l0: 25,
             lr: 3e-4,
+            anneal_from: None,
             seed: 1,
             width: 4096,
             batch: 1024,
@@ -64,6 +67,7 @@ impl Options {
             match name {
                 "l0" => options.l0 = value(name, text)?,
                 "lr" => options.lr = value(name, text)?,
+                "anneal-from" => options.anneal_from = Some(value(name, text)?),
                 "seed" => options.seed = value(name, text)?,
                 "width" => options.width = value(name, text)?,
                 "batch" => options.batch = value(name, text)?,

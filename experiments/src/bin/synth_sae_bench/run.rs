@@ -71,15 +71,17 @@ impl Run<'_> {
         let Options {
             l0,
             lr,
+            anneal_from,
             seed,
             width,
             batch,
             ..
         } = self.options;
+        let from = anneal_from.map_or(String::new(), |k| format!("-from_{k}"));
         let (name, samples) = (self.method.name(), self.samples);
         let features = self.world.features.ncols();
         self.options.checkpoints.join(format!(
-            "{name}-{features}-{samples}-l0_{l0}-lr_{lr}-seed_{seed}-width_{width}-batch_{batch}.{extension}"
+            "{name}-{features}-{samples}-l0_{l0}{from}-lr_{lr}-seed_{seed}-width_{width}-batch_{batch}.{extension}"
         ))
     }
 
@@ -191,6 +193,7 @@ impl Run<'_> {
         let Options {
             l0,
             lr,
+            anneal_from,
             seed,
             width,
             batch,
@@ -200,6 +203,7 @@ impl Run<'_> {
             ("features", ratio(self.world.features.ncols(), 1)),
             ("samples", ratio(self.samples, 1)),
             ("target_l0", ratio(l0, 1)),
+            ("anneal_from", ratio(anneal_from.unwrap_or(l0), 1)),
             ("lr", lr),
             ("width", ratio(width, 1)),
             ("batch", ratio(batch, 1)),
