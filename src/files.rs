@@ -1,19 +1,47 @@
-//! Reads and writes models of this crate and published sparse autoencoders.
+//! Saves and loads models, detectors, stacks, classifiers, and scalers, and reads and writes published sparse
+//! autoencoders.
 //!
 //! ```
-//! use sparse_autoencoder::{SparseAutoencoder, files};
+//! use sparse_autoencoder::nalgebra::DMatrix;
+//! use sparse_autoencoder::{AnomalyDetector, Scaling, SparseAutoencoder, Threshold, files};
 //! # let folder = std::env::temp_dir().join(format!("sparse-autoencoder-doc-{}", std::process::id()));
 //! # std::fs::create_dir_all(&folder).unwrap();
 //!
 //! let sae = SparseAutoencoder::<f32>::builder().layers([8, 12]).build()?;
 //! let path = folder.join("model.safetensors");
 //! files::save(&sae, &path)?;
-//! let again = files::load::<f32>(&path)?;
+//! let again = files::load::<SparseAutoencoder<f32>>(&path)?;
 //! assert!(again.notes.is_empty());
 //! assert_eq!(again.model.parameters(), sae.parameters());
+//!
+//! // A detector in one file, with its model, its scaler, its calibration scores, and its threshold.
+//! let normal = DMatrix::from_fn(8, 60, |i, j| ((i * 31 + j * 17) % 23) as f32);
+//! let scaler = Scaling::standard().fit(&normal)?;
+//! let rule = Threshold::FalseAlarmRate(0.1);
+//! let detector = AnomalyDetector::calibrate(&sae, &scaler, &normal, rule)?;
+//! let path = folder.join("detector.safetensors");
+//! files::save(&detector, &path)?;
+//! let again: AnomalyDetector<f32> = files::load(&path)?.model;
+//! assert_eq!(again.p_values(&normal)?, detector.p_values(&normal)?);
 //! # std::fs::remove_dir_all(&folder).unwrap();
 //! # Ok::<(), sparse_autoencoder::Error>(())
 //! ```
+//!
+//! # Files of this crate
+//!
+//! [`save`] writes one safetensors file, and [`load`] reads it, for every [`Stored`] type. Numbers are kept bit for
+//! bit, and so are all results:
+//!
+//! | type | in the file |
+//! |---|---|
+//! | [`SparseAutoencoder`](crate::SparseAutoencoder) | settings, parameters |
+//! | [`AnomalyDetector`](crate::AnomalyDetector) | the model, the scaler, the calibration scores, the rule of the threshold |
+//! | [`Stack`](crate::Stack) | settings and parameters of each autoencoder |
+//! | [`SoftmaxClassifier`](crate::SoftmaxClassifier) | activations and parameters of all layers, the weight decay |
+//! | [`Scaler`](crate::Scaler) | centers, factors, offsets |
+//!
+//! A file of another kind is an [`Error::Malformed`] that names its kind and how to load it. A later version of the
+//! format is an [`Error::Unsupported`]. A checkpoint of a [`Trainer`](crate::Trainer) loads as a model.
 //!
 //! # Published sparse autoencoders
 //!
@@ -84,22 +112,22 @@ use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
 pub use convert::{Number, convert};
-pub use own::{load, save};
+pub use own::{Stored, load, save};
 pub use published::{dictionary_learning, gemma_scope, llama_scope, sae_lens, sparsify};
 pub use tensor_file::TensorFile;
 
 use atomic::Draft;
 
+use crate::Error;
 use crate::data::file_kind::FileKind;
 use crate::error::{io_error, malformed, unsupported};
-use crate::{Error, SparseAutoencoder};
 
-/// A model loaded from a file.
+/// What a file held: a [`SparseAutoencoder`](crate::SparseAutoencoder), or another [`Stored`] type.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
-pub struct Loaded<T> {
-    /// The model.
-    pub model: SparseAutoencoder<T>,
+pub struct Loaded<M> {
+    /// The model, detector, stack, classifier, or scaler.
+    pub model: M,
     /// Differences from the file, and what the caller has to do about them. Often empty.
     pub notes: Vec<Note>,
 }

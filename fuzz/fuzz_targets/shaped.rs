@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
 use sparse_autoencoder::files::{self, TensorFile, gemma_scope};
-use sparse_autoencoder::{IdxFile, NpyFile, Samples};
+use sparse_autoencoder::{IdxFile, NpyFile, Samples, SparseAutoencoder};
 
 /// The maximum size of one allocation in bytes.
 static MOST: AtomicUsize = AtomicUsize::new(usize::MAX);
@@ -257,7 +257,7 @@ fn read_all(file: &[u8], inflated: usize) {
             }
         }
     }
-    let _ = files::load::<f64>(&path);
+    let _ = files::load::<SparseAutoencoder<f64>>(&path);
     let _ = gemma_scope::load::<f64>(&path);
     let arrays = NpyFile::<f64>::open(&path).and_then(|file| file.to_matrix());
     let images = IdxFile::<f64>::open(&path).and_then(|file| file.to_matrix());

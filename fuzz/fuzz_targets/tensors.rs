@@ -19,7 +19,7 @@ fuzz_target!(|bytes: &[u8]| {
         }
     }
     let models = [
-        files::load::<f32>(&path),
+        files::load::<SparseAutoencoder<f32>>(&path),
         gemma_scope::load::<f32>(&path),
         dictionary_learning::load_as::<f32>(&path, Dictionary::AutoEncoder),
         dictionary_learning::load_as::<f32>(&path, Dictionary::BatchTopKSae),

@@ -163,15 +163,26 @@ impl<T: Real> AnomalyDetector<T> {
         calibration_scores: &[T],
         threshold: Threshold,
     ) -> Result<Self, Error> {
-        check_scaler(model, scaler)?;
-        threshold.check(calibration_scores.len())?;
+        let (model, scaler) = (model.clone(), scaler.clone());
+        Self::from_parts(model, scaler, calibration_scores.to_vec(), threshold)
+    }
+
+    /// [`from_scores`](Self::from_scores) without copies.
+    pub(crate) fn from_parts(
+        model: SparseAutoencoder<T>,
+        scaler: Scaler<T>,
+        calibration_scores: Vec<T>,
+        rule: Threshold,
+    ) -> Result<Self, Error> {
+        check_scaler(&model, &scaler)?;
+        rule.check(calibration_scores.len())?;
         let calibration_scores = sorted(calibration_scores)?;
         Ok(Self {
-            model: model.clone(),
-            scaler: scaler.clone(),
-            threshold: threshold.of(&calibration_scores),
+            model,
+            scaler,
+            threshold: rule.of(&calibration_scores),
             calibration_scores,
-            rule: threshold,
+            rule,
         })
     }
 
@@ -188,7 +199,7 @@ impl<T: Real> AnomalyDetector<T> {
         check_rows(calibration, self.scaler.features(), SAMPLES[1])?;
         self.rule.check(calibration.ncols())?;
         let scores = self.scores(calibration)?;
-        self.calibration_scores = sorted(scores.as_slice())?;
+        self.calibration_scores = sorted(scores.as_slice().to_vec())?;
         self.threshold = self.rule.of(&self.calibration_scores);
         Ok(())
     }
@@ -369,11 +380,10 @@ fn unless_nan<T: Real>(error: T) -> T {
     }
 }
 
-fn sorted<T: Real>(scores: &[T]) -> Result<Vec<T>, Error> {
-    check_finite("calibration scores", scores)?;
-    let mut sorted = scores.to_vec();
-    sorted.sort_by(|a, b| a.to_f64().total_cmp(&b.to_f64()));
-    Ok(sorted)
+fn sorted<T: Real>(mut scores: Vec<T>) -> Result<Vec<T>, Error> {
+    check_finite("calibration scores", &scores)?;
+    scores.sort_unstable_by(|a, b| a.to_f64().total_cmp(&b.to_f64()));
+    Ok(scores)
 }
 
 fn check_scaler<T: Real>(model: &SparseAutoencoder<T>, scaler: &Scaler<T>) -> Result<(), Error> {

@@ -74,7 +74,10 @@ pub(crate) fn write<T: Real>(
     training: &Value,
     tensors: &[Tensor<'_, T>],
 ) -> Result<(), Error> {
-    let parts = own::parts(model);
+    let own::Contents {
+        texts: mut metadata,
+        tensors: parts,
+    } = own::contents(model);
     let scalar = Element::of::<T>();
     let directory = parts
         .iter()
@@ -89,9 +92,8 @@ pub(crate) fn write<T: Real>(
             )
         }))
         .chain([(CHECKSUM, "U32", 4, &[][..])]);
-    let mut metadata = own::metadata(model).to_vec();
-    metadata.push(("checkpoint", VERSION.to_owned()));
-    metadata.push(("training", training.to_string()));
+    metadata.push(("checkpoint".to_owned(), VERSION.to_owned()));
+    metadata.push(("training".to_owned(), training.to_string()));
     let header = header(&metadata, directory);
     if header.len() as u64 > MOST_HEADER {
         let reason =
@@ -136,7 +138,8 @@ impl Checkpoint {
             let reason = format!("version {version} of a checkpoint, this crate reads {VERSION}");
             return Err(unsupported(path, reason));
         }
-        let model = Object::of(path, &own::settings(&tensors)?.without_start());
+        own::check_kind(&tensors, own::MODEL)?;
+        let model = Object::of(path, &own::settings(&tensors, "")?.without_start());
         let training = Object::parse(path, training.as_bytes())?;
         Ok(Self {
             tensors,
@@ -147,7 +150,7 @@ impl Checkpoint {
 
     /// Refuses parameters of another layout, without reading them.
     pub(crate) fn check_layout(&self, layout: &Layout) -> Result<(), Error> {
-        own::check_shapes(&self.tensors, layout)
+        own::check_shapes(&self.tensors, "", layout)
     }
 
     /// Reads every byte and compares the checksum.
@@ -165,7 +168,7 @@ impl Checkpoint {
 
     /// Reads θ of a model with this layout.
     pub(crate) fn theta<T: Real>(&mut self, layout: &Layout) -> Result<Aligned<T>, Error> {
-        own::read_theta(&mut self.tensors, layout)
+        own::read_theta(&mut self.tensors, "", layout)
     }
 
     pub(crate) fn has(&self, name: &str) -> bool {

@@ -39,7 +39,7 @@ const CHUNK: usize = 1 << 13;
 /// let sae = SparseAutoencoder::<f32>::builder().layers([64, 96]).build()?;
 /// files::save(&sae, &path)?;
 /// files::convert(&path, &path, files::Number::BF16)?;
-/// let half = files::load::<f32>(&path)?.model;
+/// let half = files::load::<SparseAutoencoder<f32>>(&path)?.model;
 /// let theta = |sae: &SparseAutoencoder<f32>| sae.parameters().as_slice().to_vec();
 /// assert!(theta(&half).iter().zip(theta(&sae)).all(|(a, b)| (a - b).abs() <= b.abs() / 256.0));
 /// # std::fs::remove_file(&path).unwrap();
@@ -69,11 +69,7 @@ pub fn convert(
     // In the order of the file.
     let mut entries: Vec<_> = tensors.entries.clone().into_iter().collect();
     entries.sort_by_key(|(_, entry)| entry.place.offset);
-    let metadata: Vec<(&str, String)> = tensors
-        .metadata
-        .iter()
-        .map(|(key, text)| (key.as_str(), text.clone()))
-        .collect();
+    let metadata: Vec<_> = tensors.metadata.clone().into_iter().collect();
     let listed = entries.iter().map(|(name, entry)| {
         let element = entry.element.map(|from| from.or_float(to));
         let known = element.map(|element| (element.name(), element.size()));

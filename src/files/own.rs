@@ -1,89 +1,113 @@
-//! Files of this crate's own models.
+//! Files of this crate's own models, and of what is built on them.
 //!
-//! A model is one safetensors file. Its metadata have `format: sparse-autoencoder`, `version: 2`, and
-//! `model`, the [`Settings`] as JSON. Its tensors are the parameters, `layers.0.encoder_weights`, …: a row
-//! of weights belongs to a hidden unit. The crate reads the files of all earlier versions, and refuses a
-//! later version of the *format*.
+//! Each is one safetensors file. Its metadata have `format: sparse-autoencoder`, `version: 2`, and the
+//! `kind`. Texts in JSON and tensors depend on the kind:
+//!
+//! | kind | texts | tensors |
+//! |---|---|---|
+//! | `model` | `model` | `layers.0.encoder_weights`, … |
+//! | `anomaly_detector` | `model`, `threshold` | those of a model, those of a scaler, `calibration_scores` |
+//! | `stack` | `autoencoders`, their number; `autoencoders.0.model`, … | `autoencoders.0.layers.0.encoder_weights`, … |
+//! | `classifier` | `classifier` | `layers.0.weights`, `layers.0.bias`, … |
+//! | `scaler` | | `scaler.centers`, `scaler.factors`, `scaler.offsets` |
+//!
+//! A row of weights belongs to a hidden unit. Files of models may lack the kind. The crate reads the files of
+//! all earlier versions, and refuses a later version of the *format*.
 
-use std::io::{Read, Seek};
-use std::ops::Range;
+mod classifier;
+mod detector;
+mod model;
+mod scaler;
+mod stack;
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::BufReader;
 use std::path::Path;
 
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde::de::DeserializeOwned;
 
 use super::atomic::Draft;
-use super::json::{Object, short};
 use super::safetensors::{Part, write};
-use super::tensors::{Rows, Tensors};
+use super::tensors::Tensors;
 use super::{Loaded, Note, malformed, unsupported};
-use crate::linalg::Aligned;
-use crate::model::{Layout, Parameters, Settings};
-use crate::penalty::Description;
-use crate::{Error, Real, SparseAutoencoder};
+use crate::{AnomalyDetector, Error, Real, Scaler, SoftmaxClassifier, SparseAutoencoder, Stack};
+
+pub(crate) use model::describe;
+pub(super) use model::{check_shapes, read_theta, settings};
 
 const FORMAT: &str = "sparse-autoencoder";
 const VERSION: &str = "2";
+/// Versions of models. The other kinds began with the last one.
 const READABLE: [&str; 2] = ["1", VERSION];
 
-/// Saves a model: its settings, and its parameters bit for bit.
+pub(super) const MODEL: &str = "model";
+const DETECTOR: &str = "anomaly_detector";
+const STACK: &str = "stack";
+const CLASSIFIER: &str = "classifier";
+const SCALER: &str = "scaler";
+
+/// The kinds of files: the key, its name in messages, and the type to load.
+const KINDS: [(&str, &str, &str); 5] = [
+    (MODEL, "a model", "SparseAutoencoder"),
+    (DETECTOR, "an anomaly detector", "AnomalyDetector"),
+    (STACK, "a stack", "Stack"),
+    (CLASSIFIER, "a classifier", "SoftmaxClassifier"),
+    (SCALER, "a scaler", "Scaler"),
+];
+
+/// A type that [`save`] writes to a file and [`load`] reads: see the [table](crate::files#files-of-this-crate).
+///
+/// The trait is sealed.
+pub trait Stored: Kind {}
+
+impl<T: Real> Stored for SparseAutoencoder<T> {}
+impl<T: Real> Stored for AnomalyDetector<T> {}
+impl<T: Real> Stored for Stack<T> {}
+impl<T: Real> Stored for SoftmaxClassifier<T> {}
+impl<T: Real> Stored for Scaler<T> {}
+
+/// How a kind of file is written and read.
+pub trait Kind: Sized {
+    /// The scalar type.
+    type Scalar: Real;
+    /// The kind in the metadata.
+    const KIND: &'static str;
+
+    /// Returns the texts and tensors of the file, without the common metadata.
+    fn contents(&self) -> Contents<'_, Self::Scalar>;
+
+    /// Reads a file of this kind and of a known version.
+    fn read(file: &mut Reading) -> Result<Self, Error>;
+}
+
+/// A file being read.
+#[derive(Debug)]
+pub struct Reading {
+    pub(super) tensors: Tensors<BufReader<File>>,
+    notes: Vec<Note>,
+}
+
+/// The contents of a file.
+#[derive(Debug)]
+pub struct Contents<'a, T: Real> {
+    pub(super) texts: Vec<(String, String)>,
+    pub(super) tensors: Vec<Part<'a, T>>,
+}
+
+/// Saves a model, an anomaly detector, a stack, a classifier, or a scaler, bit for bit.
 ///
 /// A penalty of your own is saved as its `Debug` text, and cannot be loaded again.
 ///
 /// # Errors
 ///
 /// [`Error::Io`] if the file cannot be written; an existing file then stays unchanged.
-pub fn save<T: Real>(model: &SparseAutoencoder<T>, path: impl AsRef<Path>) -> Result<(), Error> {
-    Draft::write(path.as_ref(), |out| {
-        write(out, &metadata(model), &parts(model))
-    })?
-    .commit()
+pub fn save<S: Stored>(stored: &S, path: impl AsRef<Path>) -> Result<(), Error> {
+    let Contents { texts, tensors } = contents(stored);
+    Draft::write(path.as_ref(), |out| write(out, &texts, &tensors))?.commit()
 }
 
-/// Returns the metadata of a model in the header of a file.
-pub(super) fn metadata<T: Real>(model: &SparseAutoencoder<T>) -> [(&'static str, String); 3] {
-    [
-        ("format", FORMAT.to_owned()),
-        ("version", VERSION.to_owned()),
-        ("model", json!(model.settings()).to_string()),
-    ]
-}
-
-/// Returns the tensors of a model.
-pub(super) fn parts<T: Real>(model: &SparseAutoencoder<T>) -> Vec<Part<'_, T>> {
-    let theta = model.parameters().as_slice();
-    blocks(model.layout())
-        .into_iter()
-        .map(|(name, shape, range)| Part::new(&name, &shape, &theta[range]))
-        .collect()
-}
-
-/// Returns the tensors of a layout: name, shape, and range in θ.
-fn blocks(layout: &Layout) -> Vec<(String, Vec<usize>, Range<usize>)> {
-    let mut tensors = Vec::new();
-    for (index, blocks) in layout.blocks().iter().enumerate() {
-        let mut tensor = |name, shape: &[usize], range: &Range<usize>| {
-            tensors.push((
-                format!("layers.{index}.{name}"),
-                shape.to_vec(),
-                range.clone(),
-            ));
-        };
-        let (below, above) = (blocks.below, blocks.above);
-        tensor("encoder_weights", &[above, below], &blocks.encoder_weights);
-        tensor("encoder_bias", &[above], &blocks.encoder_bias);
-        if !layout.is_tied() {
-            tensor("decoder_weights", &[above, below], &blocks.decoder_weights);
-        }
-        tensor("decoder_bias", &[below], &blocks.decoder_bias);
-        for (block, range) in blocks.names.iter().zip(&blocks.own) {
-            tensor(block.name, &[range.len()], range);
-        }
-    }
-    tensors
-}
-
-/// Loads a model that [`save`] has written, in the same scalar type or another.
+/// Loads what [`save`] has written, in the same scalar type or another.
 ///
 /// ```
 /// use sparse_autoencoder::{Activation, L1, SparseAutoencoder, files};
@@ -97,7 +121,7 @@ fn blocks(layout: &Layout) -> Vec<(String, Vec<usize>, Range<usize>)> {
 ///     .build()?;
 /// files::save(&sae, &path)?;
 ///
-/// let wider = files::load::<f64>(&path)?.model;
+/// let wider = files::load::<SparseAutoencoder<f64>>(&path)?.model;
 /// assert_eq!(wider.hidden_activations(), [Activation::Relu]);
 /// assert_eq!(format!("{:?}", wider.penalty()), "L1");
 /// # std::fs::remove_file(&path).unwrap();
@@ -106,48 +130,40 @@ fn blocks(layout: &Layout) -> Vec<(String, Vec<usize>, Range<usize>)> {
 ///
 /// # Errors
 ///
-/// [`Error::Io`] if the file cannot be read, [`Error::Malformed`] if it is another file or damaged,
-/// [`Error::Unsupported`] for a later version, and the errors of
+/// [`Error::Io`] if the file cannot be read, [`Error::Malformed`] if it is another file, of another kind, or
+/// damaged, [`Error::Unsupported`] for a later version, and the errors of
 /// [`build`](crate::SparseAutoencoderBuilder::build).
-pub fn load<T: Real>(path: impl AsRef<Path>) -> Result<Loaded<T>, Error> {
-    read(Tensors::open(path.as_ref())?)
+pub fn load<S: Stored>(path: impl AsRef<Path>) -> Result<Loaded<S>, Error> {
+    let tensors = Tensors::open(path.as_ref())?;
+    check_kind(&tensors, S::KIND)?;
+    let mut file = Reading {
+        tensors,
+        notes: Vec::new(),
+    };
+    let model = S::read(&mut file)?;
+    // A checkpoint is a model with more tensors.
+    if S::KIND != MODEL {
+        refuse_others(&file.tensors, &model)?;
+    }
+    let notes = file.notes;
+    Ok(Loaded { model, notes })
 }
 
-pub(super) fn read<T: Real, R: Read + Seek>(mut tensors: Tensors<R>) -> Result<Loaded<T>, Error> {
-    let mut settings = settings(&tensors)?;
-    if settings.layers.len() > tensors.entries.len() {
-        let (layers, file_tensors) = (settings.layers.len(), tensors.entries.len());
-        let reason = format!("{layers} layers in {file_tensors} tensors");
-        return Err(malformed(&tensors.path, reason));
-    }
-    let mut notes = Vec::new();
-    if let Some(penalty) = settings.penalty.take_if(|penalty| !penalty.is_known()) {
-        settings.penalty = Some(Description::None);
-        notes.push(Note::UnknownPenalty {
-            description: match penalty {
-                Description::Custom(debug) => debug,
-                combined => format!("{combined:?}"),
-            },
-        });
-    }
-    let layout = Layout::new(&settings.layers, settings.tied)?;
-    settings.complete(&layout)?;
-    let objective = settings.objective(None)?;
-    let layout = layout.for_activations(&objective.encoder)?;
-    let theta = read_theta(&mut tensors, &layout)?;
-    let parameters = Parameters::from_aligned(layout, theta)?;
-    Ok(Loaded {
-        model: SparseAutoencoder::from_parts(parameters, objective),
-        notes,
-    })
+/// Returns all contents of a file.
+pub(super) fn contents<S: Kind>(stored: &S) -> Contents<'_, S::Scalar> {
+    let mut contents = stored.contents();
+    let common = [("format", FORMAT), ("version", VERSION), ("kind", S::KIND)];
+    let common = common.map(|(key, text)| (key.to_owned(), text.to_owned()));
+    contents.texts.extend(common);
+    contents
 }
 
-/// Returns the settings in the header of a file. An unknown penalty becomes a custom one.
-pub(super) fn settings<R>(tensors: &Tensors<R>) -> Result<Settings, Error> {
+/// Refuses files of other programs, of other versions, and of other kinds.
+pub(super) fn check_kind<R>(tensors: &Tensors<R>, expected: &str) -> Result<(), Error> {
     let path = &tensors.path;
     let metadata = |key: &str| tensors.metadata.get(key).map(String::as_str);
     if metadata("format") != Some(FORMAT) {
-        let reason = "not a model of this crate; published models have loaders of their own";
+        let reason = "not a file of this crate; published models have loaders of their own";
         return Err(malformed(path, reason));
     }
     let version = metadata("version").unwrap_or("none");
@@ -155,85 +171,71 @@ pub(super) fn settings<R>(tensors: &Tensors<R>) -> Result<Settings, Error> {
         let reason = format!("version {version} of the format, this crate reads up to {VERSION}");
         return Err(unsupported(path, reason));
     }
-    let text = metadata("model").unwrap_or_default();
-    let mut object = Object::parse(path, text.as_bytes())?;
-    let refused = match serde_json::from_str(text) {
-        Ok(settings) => {
-            check_keys(&object)?;
-            return Ok(settings);
-        }
-        Err(error) => error,
+    let kind = metadata("kind").unwrap_or(MODEL);
+    let named = |key: &str| KINDS.iter().find(|(known, ..)| *known == key);
+    let Some((_, name, to_load)) = named(kind) else {
+        let reason = format!("the kind {kind} of files is not known to this version of the crate");
+        return Err(unsupported(path, reason));
     };
-    let is_first = version == READABLE[0];
-    if is_first {
-        upgrade(&mut object)?;
+    if kind != expected {
+        let expected = named(expected).map_or(expected, |(_, name, _)| name);
+        let reason = format!(
+            "expected {expected}, but this is {name}: load it by files::load::<{to_load}<T>>"
+        );
+        return Err(malformed(path, reason));
     }
-    let penalty = object.get("penalty").cloned().unwrap_or_default();
-    let is_known = Option::<Description>::deserialize(&penalty).is_ok();
-    if !is_known {
-        let custom = Description::Custom(short(&penalty));
-        object.insert("penalty", json!(custom));
+    if kind != MODEL && version != VERSION {
+        let reason = format!(
+            "version {version} of the format, this crate reads {name} from version {VERSION} on"
+        );
+        return Err(unsupported(path, reason));
     }
-    let settings = object.read_settings()?;
-    if is_first || !is_known {
-        check_keys(&object)?;
-        return Ok(settings);
-    }
-    Err(malformed(path, refused.to_string())) // of keys that occur twice
+    Ok(())
 }
 
-/// Refuses settings that leave one out. Version 1 had no initialization settings.
-fn check_keys(object: &Object) -> Result<(), Error> {
-    let all = json!(Settings::default());
-    let mut keys = all.as_object().into_iter().flat_map(|all| all.keys());
-    keys.try_for_each(|key| match key.as_str() {
-        "initialization" | "seed" => Ok(()),
-        key => object.required(key, object.get(key)).map(drop),
+/// Refuses tensors that are no part of what has been loaded.
+fn refuse_others<R, S: Kind>(tensors: &Tensors<R>, loaded: &S) -> Result<(), Error> {
+    let parts = loaded.contents().tensors;
+    let known: BTreeSet<&str> = parts.iter().map(|part| &*part.name).collect();
+    let mut names = tensors.entries.keys();
+    match names.find(|name| !known.contains(name.as_str())) {
+        None => Ok(()),
+        Some(name) => {
+            let reason = format!("the tensor {name} is no part of this kind of file");
+            Err(malformed(&tensors.path, reason))
+        }
+    }
+}
+
+/// Reads a text in JSON.
+fn described<D: DeserializeOwned>(file: &Reading, key: &str) -> Result<D, Error> {
+    let path = &file.tensors.path;
+    let Some(text) = file.tensors.metadata.get(key) else {
+        return Err(malformed(path, format!("{key} is missing")));
+    };
+    serde_json::from_str(text).map_err(|error| {
+        let error = error.to_string();
+        // A later version may know this name.
+        let is_new = error.starts_with("unknown ");
+        let refuse = if is_new { unsupported } else { malformed };
+        refuse(path, format!("{key}: {error}"))
     })
 }
 
-/// Converts settings of version 1, which had a flag for each layer instead of `penalized_layers`.
-fn upgrade(object: &mut Object) -> Result<(), Error> {
-    let flags = object.required("penalized", object.list("penalized")?)?;
-    let flags: Option<Vec<bool>> = flags.iter().map(Value::as_bool).collect();
-    let Some(flags) = flags else {
-        let reason = "penalized must be a list of true and false";
-        return Err(malformed(object.path(), reason));
-    };
-    object.remove("penalized");
-    if flags.contains(&false) {
-        let layers = (0..flags.len()).filter(|&l| flags[l]);
-        object.insert("penalized_layers", json!(layers.collect::<Vec<_>>()));
+/// Reads a tensor of one dimension and any length.
+fn vector<T: Real>(file: &mut Reading, name: &str) -> Result<Vec<T>, Error> {
+    let tensors = &mut file.tensors;
+    match *tensors.shape(name)? {
+        [length] => tensors.vector(name, length),
+        ref shape => {
+            let reason = format!("{name} must have one dimension, has the shape {shape:?}");
+            Err(malformed(&tensors.path, reason))
+        }
     }
-    Ok(())
 }
 
-/// Refuses tensors with another layout.
-pub(super) fn check_shapes<R: Read + Seek>(
-    tensors: &Tensors<R>,
-    layout: &Layout,
-) -> Result<(), Error> {
-    for (name, shape, _) in blocks(layout) {
-        tensors.check_shape(&name, &shape)?;
-    }
-    Ok(())
-}
-
-/// Reads θ of a model with this layout.
-pub(super) fn read_theta<T: Real, R: Read + Seek>(
-    tensors: &mut Tensors<R>,
-    layout: &Layout,
-) -> Result<Aligned<T>, Error> {
-    // Checks all shapes first, because the allocation must not exceed the numbers in the file.
-    check_shapes(tensors, layout)?;
-    let mut theta = tensors.room::<T>(layout.len())?;
-    for (name, _, range) in blocks(layout) {
-        tensors.read_into(&name, Rows::Contiguous, &mut theta[range])?;
-    }
-    Ok(theta)
-}
-
-/// Returns the settings of a model that affect its training, by name.
-pub(crate) fn describe<T: Real>(model: &SparseAutoencoder<T>) -> Value {
-    json!(model.settings().without_start())
+/// Converts the error of a constructor to one of the file.
+fn invalid(file: &Reading) -> impl Fn(Error) -> Error {
+    let path = &file.tensors.path;
+    move |error| malformed(path, error.to_string())
 }

@@ -140,7 +140,7 @@ impl Published<'_> {
         tensors: &mut Tensors<R>,
         config: &Config,
         mut notes: Vec<Note>,
-    ) -> Result<Loaded<T>, Error> {
+    ) -> Result<Loaded<SparseAutoencoder<T>>, Error> {
         let sizes = self.encoder_weights.sizes(tensors)?;
         for (claim, size) in [(self.input_size, sizes.0), (self.hidden, sizes.1)] {
             if let Some((key, claimed)) = claim.filter(|&(_, claimed)| claimed != size) {

@@ -264,7 +264,7 @@ impl<'a, T: Clone> Part<'a, T> {
 /// Writes a file with these tensors in this order.
 pub(super) fn write<T: Real>(
     out: &mut impl Write,
-    metadata: &[(&str, String)],
+    metadata: &[(String, String)],
     parts: &[Part<'_, T>],
 ) -> io::Result<()> {
     let element = Element::of::<T>();
@@ -284,14 +284,14 @@ pub(super) fn write<T: Real>(
 /// Returns the length of the header, followed by the header. A tensor is a name, a type, the size of a
 /// number, and a shape.
 pub(super) fn header<'a>(
-    metadata: &[(&str, String)],
+    metadata: &[(String, String)],
     tensors: impl IntoIterator<Item = (&'a str, &'a str, usize, &'a [usize])>,
 ) -> Vec<u8> {
     let mut header = Map::new();
     if !metadata.is_empty() {
         let texts: Map<String, Value> = metadata
             .iter()
-            .map(|(key, text)| ((*key).to_owned(), json!(text)))
+            .map(|(key, text)| (key.clone(), json!(text)))
             .collect();
         header.insert("__metadata__".to_owned(), Value::Object(texts));
     }

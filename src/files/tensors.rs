@@ -116,6 +116,11 @@ impl<R: Read + Seek> Tensors<R> {
     pub(super) fn room<T: Real>(&mut self, len: usize) -> Result<Aligned<T>, Error> {
         let names: Vec<_> = self.entries.keys().cloned().collect();
         names.iter().try_for_each(|name| self.confirm(name))?;
+        self.allocate(len)
+    }
+
+    /// Allocates room for `len` numbers of tensors that are not deflated, as in `safetensors` files.
+    pub(super) fn allocate<T: Real>(&self, len: usize) -> Result<Aligned<T>, Error> {
         Aligned::try_zeros(len)
             .ok_or_else(|| io_error(&self.path, &no_room(Some(len), size_of::<T>())))
     }

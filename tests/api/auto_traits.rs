@@ -182,6 +182,6 @@ fn what_comes_from_files_can_be_sent_and_shared() {
     small_value::<Dictionary>();
     value::<Description>();
     value::<Note>();
-    shared::<Loaded<f32>>();
+    shared::<Loaded<SparseAutoencoder<f32>>>();
     shared::<TensorFile>();
 }

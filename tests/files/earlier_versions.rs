@@ -37,7 +37,7 @@ fn settings<T: Real>(model: &SparseAutoencoder<T>) -> impl PartialEq + Debug + u
 }
 
 fn assert_loads<T: Real>(name: &str, model: &SparseAutoencoder<T>) {
-    let loaded = files::load::<T>(file(name)).unwrap();
+    let loaded = files::load::<SparseAutoencoder<T>>(file(name)).unwrap();
     assert_eq!(loaded.notes, [], "{name}");
     assert_eq!(loaded.model.parameters(), model.parameters(), "{name}");
     assert_eq!(settings(&loaded.model), settings(model), "{name}");
@@ -110,7 +110,8 @@ fn a_deep_model_of_version_1_keeps_the_activations_of_its_decoder() {
 
 #[test]
 fn a_penalty_of_another_crate_in_version_1_is_noted() {
-    let loaded = files::load::<f64>(file("another_penalty.safetensors")).unwrap();
+    let loaded =
+        files::load::<SparseAutoencoder<f64>>(file("another_penalty.safetensors")).unwrap();
     let [Note::UnknownPenalty { description }] = loaded.notes.as_slice() else {
         panic!("{:?}", loaded.notes);
     };
@@ -129,7 +130,9 @@ fn resumed(
     let mut model = builder.build().unwrap();
     trainer.resume(&mut model, file(name)).unwrap();
     assert_eq!(trainer.steps_taken(), steps, "{name}");
-    let as_model = files::load::<f32>(file(name)).unwrap().model;
+    let as_model = files::load::<SparseAutoencoder<f32>>(file(name))
+        .unwrap()
+        .model;
     assert_eq!(as_model.parameters(), model.parameters(), "{name}");
     (model, trainer)
 }

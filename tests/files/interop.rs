@@ -83,8 +83,8 @@ pub(crate) fn assert_as_original<T: Real>(what: &str, model: &SparseAutoencoder<
 fn each_case(
     project: &str,
     cases: usize,
-    single: impl Fn(&Path) -> Result<Loaded<f32>, Error>,
-    double: impl Fn(&Path) -> Result<Loaded<f64>, Error>,
+    single: impl Fn(&Path) -> Result<Loaded<SparseAutoencoder<f32>>, Error>,
+    double: impl Fn(&Path) -> Result<Loaded<SparseAutoencoder<f64>>, Error>,
 ) {
     let mut seen = 0;
     for entry in fs::read_dir(fixtures(project)).unwrap() {

@@ -8,14 +8,17 @@ use serde_json::{Map, Value, json};
 use sparse_autoencoder::files::{
     Loaded, Note, TensorFile, dictionary_learning, gemma_scope, llama_scope, sae_lens, sparsify,
 };
-use sparse_autoencoder::{Activation, Error};
+use sparse_autoencoder::{Activation, Error, SparseAutoencoder};
 
 use crate::common::scratch::Scratch;
 use crate::edited::edit;
 use crate::interop::{assert_as_original, assert_close, copy, malformed, unsupported};
 
 /// A project's folder of cases, and its loader.
-pub(crate) type Project = (&'static str, fn(&Path) -> Result<Loaded<f64>, Error>);
+pub(crate) type Project = (
+    &'static str,
+    fn(&Path) -> Result<Loaded<SparseAutoencoder<f64>>, Error>,
+);
 
 pub(crate) const PROJECTS: [Project; 6] = [
     ("fixtures/sae_lens", |path| sae_lens::load(path)),
@@ -186,7 +189,7 @@ fn llama_scope_gives_what_the_formulas_give() {
 }
 
 /// Loads a case with keys set, removed where the value is `null`.
-fn with(project: &str, case: &str, keys: &Value) -> Result<Loaded<f64>, Error> {
+fn with(project: &str, case: &str, keys: &Value) -> Result<Loaded<SparseAutoencoder<f64>>, Error> {
     let (folder, load) = PROJECTS
         .into_iter()
         .find(|(name, _)| *name == project)

@@ -311,7 +311,10 @@ fn long_headers_are_read() {
     let path = scratch.0.join("deep");
     files::save(&model, &path).unwrap();
     assert_eq!(
-        files::load::<f32>(&path).unwrap().model.parameters(),
+        files::load::<SparseAutoencoder<f32>>(&path)
+            .unwrap()
+            .model
+            .parameters(),
         model.parameters()
     );
 }
@@ -327,7 +330,7 @@ fn two_tensors_of_one_name_are_refused() {
 type Read = fn(&Path) -> Result<(), Error>;
 const READERS: [(&str, Read); 6] = [
     ("a safetensors or npz file", |path| {
-        files::load::<f32>(path).map(drop)
+        files::load::<SparseAutoencoder<f32>>(path).map(drop)
     }),
     ("a safetensors or npz file", |path| {
         TensorFile::open(path).map(drop)

@@ -51,7 +51,7 @@ fn assert_same<T: Real>(a: &SparseAutoencoder<T>, b: &SparseAutoencoder<T>) {
 
 fn round_trip<T: Real>(model: &SparseAutoencoder<T>, path: &Path) {
     files::save(model, path).unwrap();
-    let loaded = files::load::<T>(path).unwrap();
+    let loaded = files::load::<SparseAutoencoder<T>>(path).unwrap();
     assert_eq!(loaded.notes, []);
     assert_same(model, &loaded.model);
     assert_eq!(model.settings(), loaded.model.settings());
@@ -152,7 +152,7 @@ fn every_variant_gives_the_same_bits_when_it_is_loaded() {
         let path = scratch.file();
         let model = variant.trained::<f64>(&x);
         files::save(&model, &path).unwrap();
-        let loaded = files::load::<f64>(&path).unwrap();
+        let loaded = files::load::<SparseAutoencoder<f64>>(&path).unwrap();
         assert_eq!(loaded.notes, [], "{variant:?}");
         let loaded = loaded.model;
         assert_same(&model, &loaded);
@@ -183,7 +183,7 @@ fn the_scalars_convert() {
     let path = scratch.file();
     let single = builder::<f32>().penalty_weight(0.1).build().unwrap();
     files::save(&single, &path).unwrap();
-    let double = files::load::<f64>(&path).unwrap().model;
+    let double = files::load::<SparseAutoencoder<f64>>(&path).unwrap().model;
     let widened: Vec<f64> = single
         .parameters()
         .as_slice()
@@ -196,7 +196,10 @@ fn the_scalars_convert() {
         f64::from(0.1_f32).to_bits()
     );
     files::save(&double, &path).unwrap();
-    assert_same(&files::load::<f32>(&path).unwrap().model, &single);
+    assert_same(
+        &files::load::<SparseAutoencoder<f32>>(&path).unwrap().model,
+        &single,
+    );
 }
 
 /// A penalty that no file knows.
@@ -220,7 +223,7 @@ fn a_penalty_of_another_crate_is_noted() {
     assert!(sum.penalty::<f64>().is_none());
 
     files::save(&model, &path).unwrap();
-    let loaded = files::load::<f64>(&path).unwrap();
+    let loaded = files::load::<SparseAutoencoder<f64>>(&path).unwrap();
     assert_eq!(loaded.model.penalty().description(), Description::None);
     assert_eq!(loaded.model.encode(&samples()), model.encode(&samples()));
     let [Note::UnknownPenalty { description }] = loaded.notes.as_slice() else {
@@ -239,7 +242,10 @@ fn a_file_that_cannot_be_written_leaves_the_old_one() {
     files::save(&builder::<f32>().seed(4).build().unwrap(), &path).unwrap();
     // Replaced in one step, with nothing left beside it.
     assert_ne!(
-        files::load::<f32>(&path).unwrap().model.parameters(),
+        files::load::<SparseAutoencoder<f32>>(&path)
+            .unwrap()
+            .model
+            .parameters(),
         model.parameters()
     );
     assert_eq!(fs::read_dir(&scratch.0).unwrap().count(), 1);
@@ -258,13 +264,13 @@ fn a_file_that_cannot_be_written_leaves_the_old_one() {
     ));
     assert_eq!(fs::read_dir(&scratch.0).unwrap().count(), 2);
     assert!(matches!(
-        files::load::<f32>(&nowhere),
+        files::load::<SparseAutoencoder<f32>>(&nowhere),
         Err(Error::Io { .. })
     ));
 }
 
 /// The file of a model, with one text replaced by another of the same length.
-fn forged(old: &str, new: &str) -> Result<files::Loaded<f64>, Error> {
+fn forged(old: &str, new: &str) -> Result<files::Loaded<SparseAutoencoder<f64>>, Error> {
     assert_eq!(old.len(), new.len());
     let scratch = Scratch::new(&format!(
         "forged-{}",

@@ -124,7 +124,7 @@ fn names_as_long_as_names_can_be() {
         for length in [1, 200, 245, 250, 255] {
             let path = scratch.0.join("n".repeat(length));
             save(&path).unwrap_or_else(|error| panic!("{what}, {length}: {error}"));
-            files::load::<f32>(&path).unwrap();
+            files::load::<SparseAutoencoder<f32>>(&path).unwrap();
         }
     }
 }

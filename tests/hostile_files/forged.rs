@@ -102,7 +102,9 @@ fn tensors_of_any_type_without_bytes_are_refused_before_room_is_made() {
     for dtype in DTYPES {
         for factor in [1, 1 << 10, 1 << 20] {
             let path = Scratch::new("forged", &forged(&own, dtype, factor));
-            assert_refused_in_little_room(dtype, || files::load::<f64>(&path.0).map(drop));
+            assert_refused_in_little_room(dtype, || {
+                files::load::<SparseAutoencoder<f64>>(&path.0).map(drop)
+            });
             assert_refused_in_little_room(dtype, || {
                 let mut file = TensorFile::open(&path.0)?;
                 file.samples::<f64>("layers.0.encoder_weights").map(drop)

@@ -140,7 +140,10 @@ fn a_model_is_never_held_twice() {
         assert!(most < ALLOWANCE, "{what}: {most} bytes");
     }
     for (what, (result, most)) in [
-        ("load", measured(|| files::load::<f32>(&own.0))),
+        (
+            "load",
+            measured(|| files::load::<SparseAutoencoder<f32>>(&own.0)),
+        ),
         ("sae_lens::load", measured(|| sae_lens::load::<f32>(&lens))),
     ] {
         assert_eq!(result.unwrap().model.parameters(), model.parameters());

@@ -85,7 +85,7 @@ impl Drop for Scratch {
 
 /// Reads everything that there is in a file, as a model and as tensors.
 fn read_all(path: &Path) -> Result<(), Error> {
-    let model = files::load::<f64>(path).map(|_| ());
+    let model = files::load::<SparseAutoencoder<f64>>(path).map(|_| ());
     let scope = gemma_scope::load::<f64>(path).map(|_| ());
     let tensors = TensorFile::open(path).and_then(|mut file| {
         let names: Vec<String> = file.names().map(str::to_owned).collect();

@@ -83,7 +83,7 @@ impl<T: Real> SoftmaxClassifier<T> {
     }
 
     /// Creates a classifier of zeros with dense layers of sizes (below, above) and an activation each.
-    pub(super) fn from_sizes(sizes: &[(usize, usize, Activation)]) -> Result<Self, Error> {
+    pub(crate) fn from_sizes(sizes: &[(usize, usize, Activation)]) -> Result<Self, Error> {
         let (mut layers, mut len) = (Vec::new(), Some(0_usize));
         for &(below, above, activation) in sizes {
             let start = len.unwrap_or(0);

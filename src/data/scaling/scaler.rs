@@ -42,25 +42,34 @@ impl<T: Real> Scaler<T> {
     /// [`Error::DimensionMismatch`] if the slices differ in length, [`Error::InvalidParameter`]
     /// unless all numbers are finite and the factors are above 0.
     pub fn new(centers: &[T], factors: &[T], offsets: &[T]) -> Result<Self, Error> {
-        for (what, slice) in [
-            ("factors of the scaler", factors),
-            ("offsets of the scaler", offsets),
+        Self::from_vectors(centers.to_vec(), factors.to_vec(), offsets.to_vec())
+    }
+
+    /// [`new`](Self::new) without copies.
+    pub(crate) fn from_vectors(
+        centers: Vec<T>,
+        factors: Vec<T>,
+        offsets: Vec<T>,
+    ) -> Result<Self, Error> {
+        for (what, values) in [
+            ("factors of the scaler", &factors),
+            ("offsets of the scaler", &offsets),
         ] {
-            check_len(what, centers.len(), slice.len())?;
+            check_len(what, centers.len(), values.len())?;
         }
-        for (name, slice) in [("centers", centers), ("offsets", offsets)] {
-            for value in slice {
+        for (name, values) in [("centers", &centers), ("offsets", &offsets)] {
+            for value in values {
                 require(value.is_finite(), name, "finite", value.to_f64())?;
             }
         }
-        for &factor in factors {
+        for &factor in &factors {
             let requirement = "finite and above 0";
             require(is_factor(factor), "factors", requirement, factor.to_f64())?;
         }
         Ok(Self {
-            centers: centers.to_vec(),
-            factors: factors.to_vec(),
-            offsets: offsets.to_vec(),
+            centers,
+            factors,
+            offsets,
         })
     }
 

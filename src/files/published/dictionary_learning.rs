@@ -108,7 +108,7 @@ impl Dictionary {
 ///
 /// As [`load_as`]; also [`Error::Io`] without `config.json`, and [`Error::Unsupported`] for a class that
 /// is not a [`Dictionary`].
-pub fn load<T: Real>(path: impl AsRef<Path>) -> Result<Loaded<T>, Error> {
+pub fn load<T: Real>(path: impl AsRef<Path>) -> Result<Loaded<SparseAutoencoder<T>>, Error> {
     let path = weights(path.as_ref());
     let config = Config::read(&path.with_file_name(CONFIG), Project::DictionaryLearning)?;
     let trainer = config.required("trainer", config.object("trainer")?)?;
@@ -132,7 +132,7 @@ pub fn load<T: Real>(path: impl AsRef<Path>) -> Result<Loaded<T>, Error> {
 pub fn load_as<T: Real>(
     path: impl AsRef<Path>,
     dictionary: Dictionary,
-) -> Result<Loaded<T>, Error> {
+) -> Result<Loaded<SparseAutoencoder<T>>, Error> {
     let path = weights(path.as_ref());
     let config = Config::absent(&path.with_file_name(CONFIG), Project::DictionaryLearning);
     load_with(&path, dictionary, &config, &config)
@@ -143,7 +143,7 @@ fn load_with<T: Real>(
     dictionary: Dictionary,
     config: &Config,
     trainer: &Config,
-) -> Result<Loaded<T>, Error> {
+) -> Result<Loaded<SparseAutoencoder<T>>, Error> {
     let pickled = path.with_extension("pt");
     if !path.exists() && pickled.exists() {
         return Err(pickle(&pickled));

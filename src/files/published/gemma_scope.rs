@@ -34,7 +34,7 @@ use crate::{Activation, Error, Real, SparseAutoencoder};
 ///
 /// [`Error::Io`] if a file cannot be read, [`Error::Malformed`] if it is damaged or has another layout,
 /// [`Error::Unsupported`] for skip connections and architectures other than `jump_relu`.
-pub fn load<T: Real>(path: impl AsRef<Path>) -> Result<Loaded<T>, Error> {
+pub fn load<T: Real>(path: impl AsRef<Path>) -> Result<Loaded<SparseAutoencoder<T>>, Error> {
     let mut path = path.as_ref().to_owned();
     if path.is_dir() {
         let first = path.join("params.npz");

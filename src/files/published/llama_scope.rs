@@ -71,7 +71,7 @@ const THRESHOLD: &str = "jump_relu_threshold";
 /// [`Error::Io`] if a file cannot be read, [`Error::Malformed`] if it is damaged or has another layout.
 /// [`Error::Unsupported`] for gated linear encoders, transcoders, normalization per sample or batch, and
 /// activations other than `jumprelu`, `relu`, and `topk`.
-pub fn load<T: Real>(folder: impl AsRef<Path>) -> Result<Loaded<T>, Error> {
+pub fn load<T: Real>(folder: impl AsRef<Path>) -> Result<Loaded<SparseAutoencoder<T>>, Error> {
     let folder = folder.as_ref();
     let first = folder.join(CONFIG);
     let later = folder.join(LATER_CONFIG);

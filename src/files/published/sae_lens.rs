@@ -45,7 +45,7 @@ const BIAS: &str = "b_enc";
 /// [`Error::Io`] if a file cannot be read, [`Error::Malformed`] if it is damaged or has another layout.
 /// [`Error::Unsupported`] for other architectures, and for normalization per sample (`layer_norm`,
 /// `constant_norm_rescale`).
-pub fn load<T: Real>(folder: impl AsRef<Path>) -> Result<Loaded<T>, Error> {
+pub fn load<T: Real>(folder: impl AsRef<Path>) -> Result<Loaded<SparseAutoencoder<T>>, Error> {
     let folder = folder.as_ref();
     let config = Config::read(&folder.join(CONFIG), Project::SaeLens)?;
     let mut tensors = Tensors::open(&folder.join(WEIGHTS))?;

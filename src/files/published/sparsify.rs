@@ -33,7 +33,7 @@ const WEIGHTS: &str = "sae.safetensors";
 /// [`Error::Io`] if a file cannot be read, [`Error::Malformed`] if it is damaged or has another layout.
 /// [`Error::Unsupported`] for skip connections, signed activations of older versions, and activations
 /// other than `topk`.
-pub fn load<T: Real>(folder: impl AsRef<Path>) -> Result<Loaded<T>, Error> {
+pub fn load<T: Real>(folder: impl AsRef<Path>) -> Result<Loaded<SparseAutoencoder<T>>, Error> {
     let folder = folder.as_ref();
     let config = Config::read(&folder.join(CONFIG), Project::Sparsify)?;
     let mut tensors = Tensors::open(&folder.join(WEIGHTS))?;

@@ -232,7 +232,7 @@ fn a_checkpoint_is_a_model_file_too() {
         .checkpoint(scratch.file(), Every::Epochs(1))
         .fit(&mut model, samples())
         .unwrap();
-    let loaded = files::load::<f32>(scratch.file()).unwrap();
+    let loaded = files::load::<SparseAutoencoder<f32>>(scratch.file()).unwrap();
     assert_eq!(loaded.notes, []);
     assert_eq!(loaded.model.parameters(), model.parameters());
     assert_eq!(fs::read_dir(&scratch.0).unwrap().count(), 1, "no drafts");
@@ -257,12 +257,16 @@ fn a_model_without_a_bandwidth_takes_over_that_of_the_checkpoint() {
     assert_ne!(width, 0.05_f64.to_bits());
 
     files::save(&model, scratch.file()).unwrap();
-    let loaded = files::load::<f64>(scratch.file()).unwrap().model;
+    let loaded = files::load::<SparseAutoencoder<f64>>(scratch.file())
+        .unwrap()
+        .model;
     assert_eq!(loaded.bandwidth().to_bits(), width);
     assert_eq!(loaded.settings(), model.settings());
 
     before.save(&model, scratch.file()).unwrap();
-    let loaded = files::load::<f64>(scratch.file()).unwrap().model;
+    let loaded = files::load::<SparseAutoencoder<f64>>(scratch.file())
+        .unwrap()
+        .model;
     assert_eq!(loaded.bandwidth().to_bits(), width);
     before.partial_fit(&mut model, &x).unwrap();
     let again = builder().bandwidth(f64::from_bits(width));

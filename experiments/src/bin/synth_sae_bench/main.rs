@@ -49,6 +49,7 @@ use std::time::Instant;
 use experiments::synth_sae_bench::hierarchy::Forest;
 use experiments::synth_sae_bench::{Recipe, SYNTH_SAE_BENCH_16K, World, features};
 use rayon::ThreadPoolBuilder;
+use sparse_autoencoder::SparseAutoencoder;
 use sparse_autoencoder::files;
 use sparse_autoencoder::metrics::DictionaryMetrics;
 
@@ -118,7 +119,9 @@ fn world(options: &Options) -> Result<World, Box<dyn Error>> {
 
 /// Prints the mean correlation coefficient of the decoders of each pair of models.
 fn agreement(paths: &[&str]) -> Result<(), Box<dyn Error>> {
-    let load = |path: &&str| files::load::<f32>(Path::new(path)).map(|loaded| loaded.model);
+    let load = |path: &&str| {
+        files::load::<SparseAutoencoder<f32>>(Path::new(path)).map(|loaded| loaded.model)
+    };
     let models = paths.iter().map(load).collect::<Result<Vec<_>, _>>()?;
     for (first, one) in models.iter().enumerate() {
         for (second, other) in models.iter().enumerate().skip(first + 1) {

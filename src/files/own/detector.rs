@@ -1,0 +1,33 @@
+//! Anomaly detectors: a model, a scaler, the calibration scores, and the rule of the threshold.
+
+use serde_json::json;
+
+use super::{Contents, DETECTOR, Kind, Part, Reading, described, invalid, model, scaler, vector};
+use crate::{AnomalyDetector, Error, Real};
+
+const THRESHOLD: &str = "threshold";
+const SCORES: &str = "calibration_scores";
+
+impl<T: Real> Kind for AnomalyDetector<T> {
+    type Scalar = T;
+    const KIND: &'static str = DETECTOR;
+
+    fn contents(&self) -> Contents<'_, T> {
+        let mut contents = self.model().contents();
+        let rule = json!(self.rule()).to_string();
+        contents.texts.push((THRESHOLD.to_owned(), rule));
+        contents.tensors.extend(scaler::parts(self.scaler()));
+        let scores = self.calibration_scores();
+        let scores = Part::new(SCORES, &[scores.len()], scores);
+        contents.tensors.push(scores);
+        contents
+    }
+
+    fn read(file: &mut Reading) -> Result<Self, Error> {
+        let rule = described(file, THRESHOLD)?;
+        let model = model::read(file, "")?;
+        let scaler = scaler::read(file)?;
+        let scores = vector(file, SCORES)?;
+        Self::from_parts(model, scaler, scores, rule).map_err(invalid(file))
+    }
+}

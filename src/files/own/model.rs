@@ -1,0 +1,196 @@
+//! Models: the text `model`, which is the [`Settings`], and the parameters. A prefix tells several models of a
+//! file apart.
+
+use std::io::{Read, Seek};
+use std::ops::Range;
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{Contents, Kind, MODEL, Note, Part, READABLE, Reading, Tensors, malformed};
+use crate::files::json::{Object, short};
+use crate::files::tensors::Rows;
+use crate::linalg::Aligned;
+use crate::model::{Layout, Parameters, Settings};
+use crate::penalty::Description;
+use crate::{Error, Real, SparseAutoencoder};
+
+impl<T: Real> Kind for SparseAutoencoder<T> {
+    type Scalar = T;
+    const KIND: &'static str = MODEL;
+
+    fn contents(&self) -> Contents<'_, T> {
+        Contents {
+            texts: vec![text("", self)],
+            tensors: parts("", self),
+        }
+    }
+
+    fn read(file: &mut Reading) -> Result<Self, Error> {
+        read(file, "")
+    }
+}
+
+/// Returns the text of a model.
+pub(super) fn text<T: Real>(prefix: &str, model: &SparseAutoencoder<T>) -> (String, String) {
+    let settings = json!(model.settings()).to_string();
+    (format!("{prefix}model"), settings)
+}
+
+/// Returns the tensors of a model.
+pub(super) fn parts<'a, T: Real>(
+    prefix: &str,
+    model: &'a SparseAutoencoder<T>,
+) -> Vec<Part<'a, T>> {
+    let theta = model.parameters().as_slice();
+    blocks(prefix, model.layout())
+        .into_iter()
+        .map(|(name, shape, range)| Part::new(&name, &shape, &theta[range]))
+        .collect()
+}
+
+/// Returns the tensors of a layout: name, shape, and range in θ.
+fn blocks(prefix: &str, layout: &Layout) -> Vec<(String, Vec<usize>, Range<usize>)> {
+    let mut tensors = Vec::new();
+    for (index, blocks) in layout.blocks().iter().enumerate() {
+        let mut tensor = |name, shape: &[usize], range: &Range<usize>| {
+            tensors.push((
+                format!("{prefix}layers.{index}.{name}"),
+                shape.to_vec(),
+                range.clone(),
+            ));
+        };
+        let (below, above) = (blocks.below, blocks.above);
+        tensor("encoder_weights", &[above, below], &blocks.encoder_weights);
+        tensor("encoder_bias", &[above], &blocks.encoder_bias);
+        if !layout.is_tied() {
+            tensor("decoder_weights", &[above, below], &blocks.decoder_weights);
+        }
+        tensor("decoder_bias", &[below], &blocks.decoder_bias);
+        for (block, range) in blocks.names.iter().zip(&blocks.own) {
+            tensor(block.name, &[range.len()], range);
+        }
+    }
+    tensors
+}
+
+/// Reads a model. Notes an unknown penalty.
+pub(super) fn read<T: Real>(
+    file: &mut Reading,
+    prefix: &str,
+) -> Result<SparseAutoencoder<T>, Error> {
+    let tensors = &mut file.tensors;
+    let mut settings = settings(tensors, prefix)?;
+    if settings.layers.len() > tensors.entries.len() {
+        let (layers, file_tensors) = (settings.layers.len(), tensors.entries.len());
+        let reason = format!("{layers} layers in {file_tensors} tensors");
+        return Err(malformed(&tensors.path, reason));
+    }
+    if let Some(penalty) = settings.penalty.take_if(|penalty| !penalty.is_known()) {
+        settings.penalty = Some(Description::None);
+        file.notes.push(Note::UnknownPenalty {
+            description: match penalty {
+                Description::Custom(debug) => debug,
+                combined => format!("{combined:?}"),
+            },
+        });
+    }
+    let layout = Layout::new(&settings.layers, settings.tied)?;
+    settings.complete(&layout)?;
+    let objective = settings.objective(None)?;
+    let layout = layout.for_activations(&objective.encoder)?;
+    let theta = read_theta(tensors, prefix, &layout)?;
+    let parameters = Parameters::from_aligned(layout, theta)?;
+    Ok(SparseAutoencoder::from_parts(parameters, objective))
+}
+
+/// Returns the settings of a model. An unknown penalty becomes a custom one.
+pub(in crate::files) fn settings<R>(tensors: &Tensors<R>, prefix: &str) -> Result<Settings, Error> {
+    let path = &tensors.path;
+    let key = format!("{prefix}model");
+    let Some(text) = tensors.metadata.get(&key) else {
+        return Err(malformed(path, format!("{key} is missing")));
+    };
+    let mut object = Object::parse(path, text.as_bytes())?;
+    let refused = match serde_json::from_str(text) {
+        Ok(settings) => {
+            check_keys(&object)?;
+            return Ok(settings);
+        }
+        Err(error) => error,
+    };
+    let is_first = tensors.metadata.get("version").map(String::as_str) == Some(READABLE[0]);
+    if is_first {
+        upgrade(&mut object)?;
+    }
+    let penalty = object.get("penalty").cloned().unwrap_or_default();
+    let is_known = Option::<Description>::deserialize(&penalty).is_ok();
+    if !is_known {
+        let custom = Description::Custom(short(&penalty));
+        object.insert("penalty", json!(custom));
+    }
+    let settings = object.read_settings()?;
+    if is_first || !is_known {
+        check_keys(&object)?;
+        return Ok(settings);
+    }
+    Err(malformed(path, refused.to_string())) // of keys that occur twice
+}
+
+/// Refuses settings that leave one out. Version 1 had no initialization settings.
+fn check_keys(object: &Object) -> Result<(), Error> {
+    let all = json!(Settings::default());
+    let mut keys = all.as_object().into_iter().flat_map(|all| all.keys());
+    keys.try_for_each(|key| match key.as_str() {
+        "initialization" | "seed" => Ok(()),
+        key => object.required(key, object.get(key)).map(drop),
+    })
+}
+
+/// Converts settings of version 1, which had a flag for each layer instead of `penalized_layers`.
+fn upgrade(object: &mut Object) -> Result<(), Error> {
+    let flags = object.required("penalized", object.list("penalized")?)?;
+    let flags: Option<Vec<bool>> = flags.iter().map(Value::as_bool).collect();
+    let Some(flags) = flags else {
+        let reason = "penalized must be a list of true and false";
+        return Err(malformed(object.path(), reason));
+    };
+    object.remove("penalized");
+    if flags.contains(&false) {
+        let layers = (0..flags.len()).filter(|&l| flags[l]);
+        object.insert("penalized_layers", json!(layers.collect::<Vec<_>>()));
+    }
+    Ok(())
+}
+
+/// Refuses tensors with another layout.
+pub(in crate::files) fn check_shapes<R: Read + Seek>(
+    tensors: &Tensors<R>,
+    prefix: &str,
+    layout: &Layout,
+) -> Result<(), Error> {
+    for (name, shape, _) in blocks(prefix, layout) {
+        tensors.check_shape(&name, &shape)?;
+    }
+    Ok(())
+}
+
+/// Reads θ of a model with this layout.
+pub(in crate::files) fn read_theta<T: Real, R: Read + Seek>(
+    tensors: &mut Tensors<R>,
+    prefix: &str,
+    layout: &Layout,
+) -> Result<Aligned<T>, Error> {
+    // Checks all shapes first, because the allocation must not exceed the numbers in the file.
+    check_shapes(tensors, prefix, layout)?;
+    let mut theta = tensors.allocate::<T>(layout.len())?;
+    for (name, _, range) in blocks(prefix, layout) {
+        tensors.read_into(&name, Rows::Contiguous, &mut theta[range])?;
+    }
+    Ok(theta)
+}
+
+/// Returns the settings of a model that affect its training, by name.
+pub(crate) fn describe<T: Real>(model: &SparseAutoencoder<T>) -> Value {
+    json!(model.settings().without_start())
+}
