@@ -10,7 +10,7 @@ pub(crate) mod anomaly;
 pub(crate) mod classifier;
 pub(crate) mod stack;
 
-pub use anomaly::{AnomalyDetector, AnomalyDetectorBuilder, Threshold};
+pub use anomaly::{AnomalyDetector, AnomalyDetectorBuilder, AnomalyDetectorSettings, Threshold};
 pub use classifier::{
     ClassifierEpoch, ClassifierLoss, ClassifierReport, ClassifierTrainer, ClassifierWorkspace,
     Classifiers, DenseView, SoftmaxClassifier,

@@ -161,8 +161,9 @@
 //! # Cargo features
 //!
 //! - `rayon` (default): several threads for large products and passes, with the same bits.
-//! - `files`: the module `files`, which saves and loads models and checkpoints, and reads and writes the files of
-//!   SAELens, sparsify, Gemma Scope, Llama Scope, and dictionary_learning.
+//! - `files`: the module `files`, which saves and loads models, detectors, stacks, classifiers, scalers, and
+//!   checkpoints, and reads and writes the files of SAELens, sparsify, Gemma Scope, Llama Scope, and
+//!   dictionary_learning.
 //! - `serde`: derives `Serialize` and `Deserialize` for settings and reports. A TOML or JSON file can then describe
 //!   a run.
 //! - `nalgebra-sparse`: conversions between [`SparseHidden`] and the `CscMatrix` of `nalgebra_sparse`.
@@ -202,8 +203,9 @@ mod units;
 mod validate;
 
 pub use applications::{
-    AnomalyDetector, AnomalyDetectorBuilder, ClassifierEpoch, ClassifierLoss, ClassifierReport,
-    ClassifierTrainer, ClassifierWorkspace, DenseView, SoftmaxClassifier, Stack, Threshold,
+    AnomalyDetector, AnomalyDetectorBuilder, AnomalyDetectorSettings, ClassifierEpoch,
+    ClassifierLoss, ClassifierReport, ClassifierTrainer, ClassifierWorkspace, DenseView,
+    SoftmaxClassifier, Stack, Threshold,
 };
 pub use data::{
     Batches, Chunk, Corruption, IdxFile, NpyFile, Samples, ScaledSamples, Scaler, Scaling, Shards,

@@ -3,7 +3,7 @@
 mod detector_builder;
 mod threshold;
 
-pub use detector_builder::AnomalyDetectorBuilder;
+pub use detector_builder::{AnomalyDetectorBuilder, AnomalyDetectorSettings};
 pub use threshold::Threshold;
 
 use nalgebra::{DMatrix, DMatrixView, DVector};
@@ -74,6 +74,11 @@ use crate::{Real, Scaler, SparseAutoencoder, Workspace};
 ///
 /// The guarantee is per sample. To bound the share of false alarms among all alarms, apply the
 /// Benjamini-Hochberg procedure to the p-values.
+///
+/// # Files
+///
+/// The module `files` (feature `files`) saves a detector in one file, with everything that scores samples. A
+/// loaded detector gives the same bits.
 ///
 /// # Threads
 ///

@@ -100,8 +100,14 @@ impl<T: Real> Default for Autoencoders<T> {
 impl<T: Real, S: Default> Trainer<T, S> {
     /// Creates a trainer with this optimizer.
     pub fn new(optimizer: impl Optimizer<T> + 'static) -> Self {
+        Self::with_settings(optimizer, Settings::default())
+    }
+
+    /// Creates a trainer with these settings, such as those of a file. Fitting a classifier refuses settings that
+    /// only autoencoders have.
+    pub fn with_settings(optimizer: impl Optimizer<T> + 'static, settings: Settings) -> Self {
         Self {
-            engine: Engine::new(Box::new(optimizer), Settings::default()),
+            engine: Engine::new(Box::new(optimizer), settings),
             own: S::default(),
         }
     }
@@ -178,14 +184,6 @@ impl<T: Real, S> Trainer<T, S> {
 }
 
 impl<T: Real> Trainer<T> {
-    /// Creates a trainer of autoencoders with these settings.
-    pub fn with_settings(optimizer: impl Optimizer<T> + 'static, settings: Settings) -> Self {
-        Self {
-            engine: Engine::new(Box::new(optimizer), settings),
-            own: Autoencoders::default(),
-        }
-    }
-
     /// Sets the number of steps that [`partial_fit`](Self::partial_fit) will take, ≥ 1.
     ///
     /// The [schedule](Self::schedule), the [rise of the penalty](Self::sparsity_warm_up), and the [fall

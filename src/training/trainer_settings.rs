@@ -110,21 +110,27 @@ impl Settings {
     /// Refuses what changes the objective between steps: a full-batch optimizer compares losses and
     /// gradients of several steps.
     fn check_constant(&self) -> Result<(), Error> {
-        let changing = [
+        let clips = ("a clipped gradient", self.clip_gradient.is_some());
+        let changing = self.of_autoencoders().into_iter().chain([clips]);
+        refuse_set(changing, "a full-batch optimizer")
+    }
+
+    /// Refuses settings that only autoencoders have.
+    pub(crate) fn check_for_classifiers(&self) -> Result<(), Error> {
+        let steps = ("a number of steps", self.steps.is_some());
+        let others = self.of_autoencoders().into_iter().chain([steps]);
+        refuse_set(others, "a classifier")
+    }
+
+    /// Returns the settings that change what an autoencoder learns from step to step, and whether they are set.
+    fn of_autoencoders(&self) -> [(&'static str, bool); 5] {
+        [
             ("corruption", self.corruption.is_some()),
-            ("a clipped gradient", self.clip_gradient.is_some()),
             ("a unit-norm decoder", self.unit_norm_decoder),
             ("annealing", self.anneals()),
             ("a set point", self.set_point.is_some()),
             ("dead units", self.dead_units.is_some()),
-        ];
-        match changing.into_iter().find(|&(_, is_set)| is_set) {
-            None => Ok(()),
-            Some((what, _)) => Err(Error::Incompatible {
-                what,
-                other: "a full-batch optimizer",
-            }),
-        }
+        ]
     }
 
     /// Returns the maximum number of samples per step, given `samples` in all.
@@ -141,5 +147,16 @@ impl Settings {
             (true, _) => Ok(samples),
             (false, size) => Ok(size.unwrap_or(BATCH).min(samples)),
         }
+    }
+}
+
+/// Refuses settings that are set.
+fn refuse_set(
+    settings: impl IntoIterator<Item = (&'static str, bool)>,
+    other: &'static str,
+) -> Result<(), Error> {
+    match settings.into_iter().find(|&(_, is_set)| is_set) {
+        None => Ok(()),
+        Some((what, _)) => Err(Error::Incompatible { what, other }),
     }
 }

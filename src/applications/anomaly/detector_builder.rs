@@ -12,7 +12,45 @@ use crate::error::{Error, require};
 use crate::validate::{check_batch, check_rows};
 use crate::{Epoch, Real, Scaler, Scaling, SparseAutoencoder, Trainer};
 
-/// Settings of an [`AnomalyDetector`], checked by [`fit`](Self::fit).
+/// The settings of an [`AnomalyDetectorBuilder`], as one value that a file can hold.
+///
+/// Each field has a setter of the same name on the builder, which documents it.
+/// [`AnomalyDetectorBuilder::fit`] checks their ranges.
+///
+/// ```
+/// use sparse_autoencoder::{AnomalyDetectorSettings, Threshold};
+///
+/// let mut settings = AnomalyDetectorSettings::default();
+/// assert_eq!(settings.threshold, Threshold::FalseAlarmRate(0.05));
+/// settings.calibration_split = 0.5;
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(default, deny_unknown_fields))]
+#[non_exhaustive]
+pub struct AnomalyDetectorSettings {
+    /// The scaling of the input.
+    pub scaling: Scaling,
+    /// The rule for the threshold.
+    pub threshold: Threshold,
+    /// The fraction of the samples held out for calibration, in [0, 1).
+    pub calibration_split: f64,
+    /// The seed for choosing the calibration samples.
+    pub seed: u64,
+}
+
+impl Default for AnomalyDetectorSettings {
+    fn default() -> Self {
+        Self {
+            scaling: Scaling::standard(),
+            threshold: Threshold::FalseAlarmRate(0.05),
+            calibration_split: 0.25,
+            seed: 0,
+        }
+    }
+}
+
+/// Fits an [`AnomalyDetector`]. [`fit`](Self::fit) checks the settings.
 ///
 /// | setter | default | range | meaning |
 /// |---|---|---|---|
@@ -20,6 +58,8 @@ use crate::{Epoch, Real, Scaler, Scaling, SparseAutoencoder, Trainer};
 /// | [`threshold`](Self::threshold) | `FalseAlarmRate(0.05)` | (0, 1) | rule for the score above which a sample is an anomaly |
 /// | [`calibration_split`](Self::calibration_split) | 0.25 | [0, 1) | fraction of the samples held out for calibration |
 /// | [`seed`](Self::seed) | 0 | | seed for choosing the calibration samples |
+///
+/// [`settings`](Self::settings) sets all at once.
 ///
 /// ```
 /// use sparse_autoencoder::nalgebra::DMatrix;
@@ -39,32 +79,32 @@ use crate::{Epoch, Real, Scaler, Scaling, SparseAutoencoder, Trainer};
 #[must_use]
 pub struct AnomalyDetectorBuilder<'m, T> {
     model: &'m mut SparseAutoencoder<T>,
-    scaling: Scaling,
-    threshold: Threshold,
-    calibration_split: f64,
-    seed: u64,
+    settings: AnomalyDetectorSettings,
 }
 
 impl<'m, T: Real> AnomalyDetectorBuilder<'m, T> {
     pub(super) fn new(model: &'m mut SparseAutoencoder<T>) -> Self {
         Self {
             model,
-            scaling: Scaling::standard(),
-            threshold: Threshold::FalseAlarmRate(0.05),
-            calibration_split: 0.25,
-            seed: 0,
+            settings: AnomalyDetectorSettings::default(),
         }
+    }
+
+    /// Sets all settings.
+    pub fn settings(mut self, settings: AnomalyDetectorSettings) -> Self {
+        self.settings = settings;
+        self
     }
 
     /// Sets the scaling of the input, learned from the training samples and applied by every method.
     pub fn scaling(mut self, scaling: Scaling) -> Self {
-        self.scaling = scaling;
+        self.settings.scaling = scaling;
         self
     }
 
     /// Sets the rule for the threshold. [`AnomalyDetector::set_threshold`] can change it later.
     pub fn threshold(mut self, rule: Threshold) -> Self {
-        self.threshold = rule;
+        self.settings.threshold = rule;
         self
     }
 
@@ -73,13 +113,13 @@ impl<'m, T: Real> AnomalyDetectorBuilder<'m, T> {
     /// Neither the scaling nor the model sees these samples, so that p-values and false-alarm rates
     /// hold. With 0 the detector calibrates on the training samples, as PyOD does, without a guarantee.
     pub fn calibration_split(mut self, fraction: f64) -> Self {
-        self.calibration_split = fraction;
+        self.settings.calibration_split = fraction;
         self
     }
 
     /// Sets the seed for choosing the calibration samples.
     pub fn seed(mut self, seed: u64) -> Self {
-        self.seed = seed;
+        self.settings.seed = seed;
         self
     }
 
@@ -126,7 +166,7 @@ impl<'m, T: Real> AnomalyDetectorBuilder<'m, T> {
         } else {
             samples.select_columns(&held_out)
         };
-        AnomalyDetector::calibrate(self.model, &scaler, &calibration, self.threshold)
+        AnomalyDetector::calibrate(self.model, &scaler, &calibration, self.settings.threshold)
     }
 
     /// Returns copies of the training samples, the indices of the held-out samples, and the scaling.
@@ -136,7 +176,7 @@ impl<'m, T: Real> AnomalyDetectorBuilder<'m, T> {
         samples: DMatrixView<'_, T>,
     ) -> Result<(DMatrix<T>, Vec<usize>, Scaler<T>), Error> {
         check_rows(samples, self.model.layout().input_size(), SAMPLES[1])?;
-        let split = self.calibration_split;
+        let split = self.settings.calibration_split;
         require(
             (0.0..1.0).contains(&split),
             "calibration_split",
@@ -146,7 +186,7 @@ impl<'m, T: Real> AnomalyDetectorBuilder<'m, T> {
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // in 0..=ncols
         let held_out = (split * f64::of_count(samples.ncols())).round() as usize;
         let calibrates_on_training = split <= 0.0;
-        self.threshold.check(if calibrates_on_training {
+        self.settings.threshold.check(if calibrates_on_training {
             samples.ncols()
         } else {
             held_out
@@ -162,11 +202,11 @@ impl<'m, T: Real> AnomalyDetectorBuilder<'m, T> {
 
         let mut order: Vec<usize> = (0..samples.ncols()).collect();
         if !calibrates_on_training {
-            order.shuffle(&mut Xoshiro256PlusPlus::seed_from_u64(self.seed));
+            order.shuffle(&mut Xoshiro256PlusPlus::seed_from_u64(self.settings.seed));
         }
         let training = samples.select_columns(&order[held_out..]);
         order.truncate(held_out);
-        let scaler = self.scaling.fit(&training)?;
+        let scaler = self.settings.scaling.fit(&training)?;
         Ok((training, order, scaler))
     }
 }

@@ -75,6 +75,7 @@ pub(super) fn fit<T: Real>(
     observer: impl FnMut(&ClassifierEpoch<'_, T>) -> ControlFlow<()>,
 ) -> Result<ClassifierReport<T>, Error> {
     engine.check()?;
+    engine.settings.check_for_classifiers()?;
     model.check_training(samples, labels)?;
     let mut rng = engine.seeded();
     let (order, chosen) = engine.split(samples.ncols(), &mut rng)?;

@@ -14,7 +14,8 @@ use crate::{Real, Samples};
 /// ```
 ///
 /// `c` are the [centers](Self::centers), `f` the [factors](Self::factors), and `o` the
-/// [offsets](Self::offsets), one per feature. [`new`](Self::new) restores a scaler from stored values.
+/// [offsets](Self::offsets), one per feature. [`new`](Self::new) restores a scaler from stored values, and the
+/// feature `serde` from the keys `centers`, `factors`, and `offsets`, with the same checks.
 ///
 /// ```
 /// use sparse_autoencoder::{Scaler, Scaling, nalgebra::DMatrix};
@@ -28,6 +29,12 @@ use crate::{Real, Samples};
 /// # Ok::<(), sparse_autoencoder::Error>(())
 /// ```
 #[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(try_from = "Unchecked<T>"),
+    serde(bound(deserialize = "T: Real + serde::Deserialize<'de>"))
+)]
 pub struct Scaler<T> {
     pub(super) centers: Vec<T>,
     pub(super) factors: Vec<T>,
@@ -188,6 +195,30 @@ impl<T: Real> Scaler<T> {
                 *x = change(*x, center, factor, offset);
             }
         }
+    }
+}
+
+/// A scaler as a file holds it.
+#[cfg(feature = "serde")]
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Unchecked<T> {
+    centers: Vec<T>,
+    factors: Vec<T>,
+    offsets: Vec<T>,
+}
+
+#[cfg(feature = "serde")]
+impl<T: Real> TryFrom<Unchecked<T>> for Scaler<T> {
+    type Error = Error;
+
+    fn try_from(unchecked: Unchecked<T>) -> Result<Self, Error> {
+        let Unchecked {
+            centers,
+            factors,
+            offsets,
+        } = unchecked;
+        Self::from_vectors(centers, factors, offsets)
     }
 }
 
