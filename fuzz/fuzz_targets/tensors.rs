@@ -1,11 +1,13 @@
-//! Reads arbitrary bytes as tensors and as models: safetensors, npz, npy.
+//! Reads arbitrary bytes as tensors and as models, detectors, stacks, classifiers, and scalers: safetensors, npz,
+//! npy.
 
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use sparse_autoencoder::SparseAutoencoder;
 use sparse_autoencoder::files::dictionary_learning::{self, Dictionary};
 use sparse_autoencoder::files::{self, TensorFile, gemma_scope};
+use sparse_autoencoder::nalgebra::DMatrix;
+use sparse_autoencoder::{AnomalyDetector, Scaler, SoftmaxClassifier, SparseAutoencoder, Stack};
 
 fuzz_target!(|bytes: &[u8]| {
     let path = std::env::temp_dir().join(format!("fuzz-tensors-{}", std::process::id()));
@@ -27,7 +29,29 @@ fuzz_target!(|bytes: &[u8]| {
     for loaded in models.into_iter().flatten() {
         works(&loaded.model);
     }
+    if let Ok(loaded) = files::load::<AnomalyDetector<f32>>(&path) {
+        let detector = loaded.model;
+        works(detector.model());
+        assert!(detector.threshold().is_finite());
+        let p_values = detector.p_values(&zeros(detector.scaler().features()));
+        assert!(p_values.unwrap().iter().all(|&p| p > 0.0 && p <= 1.0));
+    }
+    if let Ok(loaded) = files::load::<Stack<f32>>(&path) {
+        loaded.model.layers().iter().for_each(works);
+    }
+    if let Ok(loaded) = files::load::<SoftmaxClassifier<f32>>(&path) {
+        let classifier = loaded.model;
+        classifier.predict(&zeros(classifier.features())).unwrap();
+    }
+    if let Ok(loaded) = files::load::<Scaler<f32>>(&path) {
+        let scaled = loaded.model.apply(&zeros(loaded.model.features()));
+        assert!(scaled.unwrap().iter().all(|value| value.is_finite()));
+    }
 });
+
+fn zeros(features: usize) -> DMatrix<f32> {
+    DMatrix::zeros(features, 2)
+}
 
 /// Checks that a loaded model is finite and reconstructs samples.
 fn works(model: &SparseAutoencoder<f32>) {
@@ -38,6 +62,7 @@ fn works(model: &SparseAutoencoder<f32>) {
             .iter()
             .all(|value| value.is_finite())
     );
-    let samples = sparse_autoencoder::nalgebra::DMatrix::zeros(model.layout().input_size(), 2);
-    model.reconstruct(&samples).unwrap();
+    model
+        .reconstruct(&zeros(model.layout().input_size()))
+        .unwrap();
 }

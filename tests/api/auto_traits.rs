@@ -15,10 +15,11 @@ use sparse_autoencoder::nalgebra::DMatrix;
 use sparse_autoencoder::optimizer::Step;
 use sparse_autoencoder::penalty::{HiddenBatch, HiddenGradient, Scaled};
 use sparse_autoencoder::{
-    Activation, Adam, Batches, Corruption, Epoch, Error, IdxFile, Initialization, KlDivergence, L1,
-    Layer, LayerView, Layout, Lbfgs, Loss, NpyFile, Optimizer, Parameters, Penalty, Proportion,
-    ReconstructionLoss, Report, Samples, Schedule, Sgd, ShuffleBuffer, SparseAutoencoder,
-    SparseAutoencoderBuilder, SparseHidden, SquaredDeviation, StopReason, Trainer, Workspace,
+    Activation, Adam, AnomalyDetector, AnomalyDetectorSettings, Batches, Corruption, Epoch, Error,
+    IdxFile, Initialization, KlDivergence, L1, Layer, LayerView, Layout, Lbfgs, Loss, NpyFile,
+    Optimizer, Parameters, Penalty, Proportion, ReconstructionLoss, Report, Samples, Schedule, Sgd,
+    ShuffleBuffer, SparseAutoencoder, SparseAutoencoderBuilder, SparseHidden, SquaredDeviation,
+    StopReason, Trainer, Workspace,
 };
 
 fn shared<T: Send + Sync + Unpin + Debug>() {}
@@ -30,6 +31,7 @@ fn default<T: Default>() {}
 #[test]
 fn values_can_be_sent_shared_cloned_and_shown() {
     small_value::<Activation>();
+    small_value::<AnomalyDetectorSettings>();
     small_value::<Corruption>();
     small_value::<FeatureMatch>();
     small_value::<Initialization>();
@@ -183,5 +185,6 @@ fn what_comes_from_files_can_be_sent_and_shared() {
     value::<Description>();
     value::<Note>();
     shared::<Loaded<SparseAutoencoder<f32>>>();
+    shared::<Loaded<AnomalyDetector<f64>>>();
     shared::<TensorFile>();
 }

@@ -7,4 +7,6 @@ pub(crate) mod digits;
 pub(crate) mod file_bytes;
 pub(crate) mod recipes;
 pub(crate) mod scratch;
+#[cfg(feature = "files")]
+pub(crate) mod stored;
 pub(crate) mod variants;

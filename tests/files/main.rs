@@ -15,3 +15,4 @@ mod readers;
 mod runs;
 mod saved_models;
 mod saving;
+mod stored_kinds;

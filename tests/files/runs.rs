@@ -8,9 +8,10 @@ use sparse_autoencoder::optimizer::{self, Optimizer};
 use sparse_autoencoder::penalty::{Description, HiddenBatch, HiddenGradient, Scaled};
 use sparse_autoencoder::recipe::{Recipe, Variant};
 use sparse_autoencoder::{
-    Activation, Adam, Corruption, DeadUnits, Error, Initialization, KlDivergence, L1, Lbfgs,
-    Penalty, Real, ReconstructionLoss, Scaling, Schedule, SetPoint, Settings, Sgd,
-    SparseAutoencoder, SparseAutoencoderBuilder, Trainer, training,
+    Activation, Adam, AnomalyDetector, AnomalyDetectorSettings, ClassifierTrainer, Corruption,
+    DeadUnits, Error, Initialization, KlDivergence, L1, Lbfgs, Penalty, Real, ReconstructionLoss,
+    Scaler, Scaling, Schedule, SetPoint, Settings, Sgd, SoftmaxClassifier, SparseAutoencoder,
+    SparseAutoencoderBuilder, Threshold, Trainer, training,
 };
 
 use crate::common::recipes::RECIPES;
@@ -270,6 +271,8 @@ fn every_part_of_a_run_refuses_unknown_keys() {
     let model = SparseAutoencoder::<f32>::builder().layers([3, 4]);
     assert_refuses_unknown_keys(model.penalty(penalty).build().unwrap().settings());
     assert_refuses_unknown_keys(&Recipe::new(Variant::L1, 4, 2));
+    assert_refuses_unknown_keys(&AnomalyDetectorSettings::default());
+    assert_refuses_unknown_keys(&Scaling::standard().fit(&samples()).unwrap());
 }
 
 #[test]
@@ -307,6 +310,157 @@ fn a_recipe_is_the_same_after_json_and_has_defaults() {
             assert!(error.to_string().contains(key), "{error}");
         }
     }
+}
+
+#[test]
+fn a_scaler_is_the_same_after_json_and_checked() {
+    fn is_same<T: Real + Serialize + DeserializeOwned>(scaler: &Scaler<T>) {
+        let text = serde_json::to_string(scaler).unwrap();
+        let again: Scaler<T> = serde_json::from_str(&text).unwrap();
+        let bits = |scaler: &Scaler<T>| {
+            let values = [scaler.centers(), scaler.factors(), scaler.offsets()].concat();
+            let bits = values.iter().map(|x| x.to_f64().to_bits());
+            bits.collect::<Vec<_>>()
+        };
+        assert_eq!(bits(&again), bits(scaler), "{text}");
+    }
+    for scaling in [
+        Scaling::identity(),
+        Scaling::standard(),
+        Scaling::min_max(-0.1, 0.7),
+        Scaling::mean_norm(3.0),
+        Scaling::mean_distance(0.3),
+    ] {
+        is_same(&scaling.fit(&samples()).unwrap());
+        is_same(&scaling.fit(&samples().cast::<f64>()).unwrap());
+    }
+    // By way of a value, which holds numbers beyond `f32`.
+    let parse = |text: &str| {
+        let value: Value = serde_json::from_str(text).unwrap();
+        serde_json::from_value::<Scaler<f32>>(value).map_err(|error| error.to_string())
+    };
+    parse(r#"{"centers": [1], "factors": [2], "offsets": [3]}"#).unwrap();
+    for (text, says) in [
+        (
+            r#"{"centers": [1], "factors": [2], "offsets": []}"#,
+            "offsets of the scaler: expected 1, got 0",
+        ),
+        (
+            r#"{"centers": [1], "factors": [0], "offsets": [3]}"#,
+            "factors must be finite and above 0, got 0",
+        ),
+        (
+            r#"{"centers": [1], "factors": [1e-99], "offsets": [3]}"#,
+            "factors must be finite and above 0, got 0",
+        ),
+        (
+            r#"{"centers": [1e99], "factors": [2], "offsets": [3]}"#,
+            "centers must be finite",
+        ),
+        (r#"{"centers": [1], "factors": [2]}"#, "missing field"),
+    ] {
+        let error = parse(text).unwrap_err();
+        assert!(error.contains(says), "{error}");
+    }
+}
+
+#[test]
+fn the_settings_of_a_detector_are_the_same_after_json_and_have_defaults() {
+    let defaults: AnomalyDetectorSettings = serde_json::from_value(json!({})).unwrap();
+    assert_eq!(defaults, AnomalyDetectorSettings::default());
+    let text = r#"{
+        "scaling": { "target": "standard" },
+        "threshold": { "contamination": 0.1 },
+        "calibration_split": 0.5,
+        "seed": 3
+    }"#;
+    let settings: AnomalyDetectorSettings = serde_json::from_str(text).unwrap();
+    let again = serde_json::from_value(json!(settings));
+    assert_eq!(again.ok(), Some(settings));
+
+    let fitted = |by_file: bool| {
+        let builder = SparseAutoencoder::builder().layers([6, 4]);
+        let mut model = builder.build().unwrap();
+        let builder = AnomalyDetector::builder(&mut model);
+        let builder = if by_file {
+            builder.settings(settings)
+        } else {
+            builder
+                .scaling(Scaling::standard())
+                .threshold(Threshold::Contamination(0.1))
+                .calibration_split(0.5)
+                .seed(3)
+        };
+        let mut trainer = Trainer::new(Adam::new(1e-2).unwrap()).epochs(2);
+        builder.fit(&mut trainer, &samples()).unwrap()
+    };
+    let [by_file, by_setters] = [fitted(true), fitted(false)];
+    assert_eq!(by_file.scaler(), by_setters.scaler());
+    assert_eq!(by_file.rule(), by_setters.rule());
+    assert_eq!(by_file.calibration_scores().len(), 20);
+    assert_eq!(
+        by_file.calibration_scores(),
+        by_setters.calibration_scores()
+    );
+
+    // Ranges are checked by a fit.
+    let mut model = SparseAutoencoder::builder().layers([6, 4]).build().unwrap();
+    let outside = json!({ "threshold": { "quantile": 1.5 } });
+    let outside: AnomalyDetectorSettings = serde_json::from_value(outside).unwrap();
+    let refused = AnomalyDetector::builder(&mut model)
+        .settings(outside)
+        .fit(&mut Trainer::new(Adam::new(1e-2).unwrap()), &samples());
+    assert!(
+        matches!(refused, Err(Error::InvalidParameter { .. })),
+        "{refused:?}"
+    );
+}
+
+#[test]
+fn a_trainer_of_classifiers_is_built_from_a_file_and_refuses_what_only_autoencoders_have() {
+    let labels: Vec<usize> = (0..40).map(|j| j % 2).collect();
+    let fit = |mut trainer: ClassifierTrainer<f32>| {
+        let mut classifier = SoftmaxClassifier::new(6, 2).unwrap();
+        classifier.fit(&mut trainer, &samples(), &labels)?;
+        Ok(classifier.theta().to_vec())
+    };
+    let adam = || Adam::new(1e-2).unwrap();
+    let by_file = |settings: Value| {
+        let settings: training::Settings = serde_json::from_value(settings).unwrap();
+        fit(ClassifierTrainer::with_settings(adam(), settings))
+    };
+    let settings = json!({ "epochs": 3, "batch_size": 7, "seed": 4, "clip_gradient": 0.1 });
+    let by_setters = ClassifierTrainer::new(adam())
+        .epochs(3)
+        .batch_size(7)
+        .seed(4)
+        .clip_gradient(0.1);
+    assert_eq!(by_file(settings).unwrap(), fit(by_setters).unwrap());
+
+    let autoencoders = Trainer::<f32>::new(adam())
+        .steps(3)
+        .unit_norm_decoder(true)
+        .sparsity_warm_up(0.1)
+        .anneal_k(9, 0.5)
+        .set_point(SetPoint::active_units(2.0))
+        .dead_units(DeadUnits::after(3))
+        .corruption(Corruption::Masking { fraction: 0.1 });
+    let all = json!(autoencoders.settings());
+    let common = json!(ClassifierTrainer::<f32>::new(adam()).settings());
+    let mut refused = 0;
+    for (key, value) in all.as_object().unwrap() {
+        if *value == common[key] {
+            continue;
+        }
+        let error = by_file(json!({ (key.as_str()): value })).expect_err(key);
+        assert!(
+            matches!(error, Error::Incompatible { .. }),
+            "{key}: {error}"
+        );
+        assert!(error.to_string().ends_with("with a classifier"), "{error}");
+        refused += 1;
+    }
+    assert_eq!(refused, 7);
 }
 
 #[test]

@@ -5,7 +5,9 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
-use sparse_autoencoder::files::{self, Number, dictionary_learning, gemma_scope, llama_scope};
+use sparse_autoencoder::files::{
+    self, Number, TensorFile, dictionary_learning, gemma_scope, llama_scope,
+};
 use sparse_autoencoder::files::{sae_lens, sparsify};
 use sparse_autoencoder::nalgebra::DMatrix;
 use sparse_autoencoder::{
@@ -13,6 +15,7 @@ use sparse_autoencoder::{
 };
 
 use crate::common::scratch::Scratch;
+use crate::common::stored::{KINDS, OfFile};
 
 fn builder() -> SparseAutoencoderBuilder<f32> {
     SparseAutoencoder::builder()
@@ -32,29 +35,30 @@ fn samples() -> DMatrix<f32> {
     DMatrix::from_fn(3, 10, |i, j| ((i + 2 * j) % 5) as f32 / 4.0)
 }
 
-type Save = fn(&Path) -> Result<(), Error>;
-
 /// Every way to write one file of any name.
-const TO_FILES: [(&str, Save); 4] = [
-    ("a model", |path| files::save(&builder().build()?, path)),
-    ("a trainer", |path| {
-        trainer().save(&builder().build()?, path)
-    }),
-    ("checkpoints", |path| {
-        let mut trainer = trainer().checkpoint(path, Every::Steps(1));
-        trainer.fit(&mut builder().build()?, samples()).map(|_| ())
-    }),
-    ("a conversion", |path| {
-        let source = path.with_file_name("source");
-        files::save(&builder().build()?, &source)?;
-        let done = files::convert(&source, path, Number::F64);
-        fs::remove_file(source).unwrap();
-        done.map(|_| ())
-    }),
-];
+fn to_files() -> impl Iterator<Item = (&'static str, OfFile)> {
+    let kinds = KINDS.into_iter().map(|(name, save, _)| (name, save));
+    let others: [(&str, OfFile); 3] = [
+        ("a trainer", |path| {
+            trainer().save(&builder().build()?, path)
+        }),
+        ("checkpoints", |path| {
+            let mut trainer = trainer().checkpoint(path, Every::Steps(1));
+            trainer.fit(&mut builder().build()?, samples()).map(|_| ())
+        }),
+        ("a conversion", |path| {
+            let source = path.with_file_name("source");
+            files::save(&builder().build()?, &source)?;
+            let done = files::convert(&source, path, Number::F64);
+            fs::remove_file(source).unwrap();
+            done.map(|_| ())
+        }),
+    ];
+    kinds.chain(others)
+}
 
 /// Every way to write the files of a folder.
-const TO_FOLDERS: [(&str, Save); 6] = [
+const TO_FOLDERS: [(&str, OfFile); 6] = [
     ("SAELens", |folder| {
         sae_lens::save(&builder().build()?, folder)
     }),
@@ -91,7 +95,7 @@ fn files(folder: &Path) -> Vec<PathBuf> {
 
 /// Runs `test` with every file that is written, in a folder of its own: how to write it, and its path.
 fn for_every_file(name: &str, test: impl Fn(&str, &dyn Fn() -> Result<(), Error>, &Path)) {
-    for (index, (what, save)) in TO_FILES.into_iter().enumerate() {
+    for (index, (what, save)) in to_files().enumerate() {
         let scratch = Scratch::new(&format!("{name}-file-{index}"));
         let path = scratch.file();
         test(what, &|| save(&path), &path);
@@ -119,12 +123,15 @@ fn nothing_but_the_file_is_left() {
 
 #[test]
 fn names_as_long_as_names_can_be() {
-    for (index, (what, save)) in TO_FILES.into_iter().enumerate() {
+    for (index, (what, save)) in to_files().enumerate() {
         let scratch = Scratch::new(&format!("long-{index}"));
         for length in [1, 200, 245, 250, 255] {
             let path = scratch.0.join("n".repeat(length));
             save(&path).unwrap_or_else(|error| panic!("{what}, {length}: {error}"));
-            files::load::<SparseAutoencoder<f32>>(&path).unwrap();
+            assert!(
+                TensorFile::open(&path).unwrap().names().count() > 0,
+                "{what}"
+            );
         }
     }
 }

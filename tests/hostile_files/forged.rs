@@ -4,8 +4,8 @@ use super::*;
 use common::cases::{Rng, check, list, one_of};
 use common::file_bytes;
 use rand::RngExt;
-use sparse_autoencoder::files::{self, TensorFile, sae_lens};
-use sparse_autoencoder::{Error, IdxFile, SparseAutoencoder};
+use sparse_autoencoder::files::{TensorFile, sae_lens};
+use sparse_autoencoder::{Error, IdxFile};
 use std::fs;
 
 /// The names of all types that safetensors has, and of one that it has not.
@@ -47,14 +47,21 @@ fn forged(file: &[u8], dtype: &str, factor: usize) -> Vec<u8> {
     let mut header: serde_json::Value = serde_json::from_slice(&file[8..8 + length]).unwrap();
     for (name, tensor) in header.as_object_mut().unwrap() {
         if name == "__metadata__" {
-            let Some(model) = tensor["model"].as_str() else {
-                continue;
-            };
-            let mut model: serde_json::Value = serde_json::from_str(model).unwrap();
-            for size in model["layers"].as_array_mut().unwrap() {
-                *size = (size.as_u64().unwrap() * factor as u64).into();
+            for (_, text) in tensor.as_object_mut().unwrap() {
+                let parsed = serde_json::from_str(text.as_str().unwrap());
+                let Ok(mut described @ serde_json::Value::Object(_)) = parsed else {
+                    continue;
+                };
+                for key in ["layers", "sizes"] {
+                    let sizes = described
+                        .get_mut(key)
+                        .and_then(|sizes| sizes.as_array_mut());
+                    for size in sizes.into_iter().flatten() {
+                        *size = (size.as_u64().unwrap() * factor as u64).into();
+                    }
+                }
+                *text = described.to_string().into();
             }
-            tensor["model"] = model.to_string().into();
         } else {
             for size in tensor["shape"].as_array_mut().unwrap() {
                 *size = (size.as_u64().unwrap() * factor as u64).into();
@@ -81,13 +88,7 @@ fn assert_refused_in_little_room(numbers: &str, read: impl FnOnce() -> Result<()
 
 #[test]
 fn tensors_of_any_type_without_bytes_are_refused_before_room_is_made() {
-    let model = SparseAutoencoder::<f32>::builder()
-        .layers([6, 9])
-        .build()
-        .unwrap();
-    let own = Scratch::new("own", b"");
-    files::save(&model, &own.0).unwrap();
-    let own = fs::read(&own.0).unwrap();
+    let own = of_this_crate();
     let folder =
         std::env::temp_dir().join(format!("sparse-autoencoder-forged-{}", std::process::id()));
     copy(&fixture("sae_lens/standard"), &folder);
@@ -101,14 +102,17 @@ fn tensors_of_any_type_without_bytes_are_refused_before_room_is_made() {
     );
     for dtype in DTYPES {
         for factor in [1, 1 << 10, 1 << 20] {
-            let path = Scratch::new("forged", &forged(&own, dtype, factor));
-            assert_refused_in_little_room(dtype, || {
-                files::load::<SparseAutoencoder<f64>>(&path.0).map(drop)
-            });
-            assert_refused_in_little_room(dtype, || {
-                let mut file = TensorFile::open(&path.0)?;
-                file.samples::<f64>("layers.0.encoder_weights").map(drop)
-            });
+            for (file, (_, _, load)) in own.iter().zip(common::stored::KINDS) {
+                let path = Scratch::new("forged", &forged(file, dtype, factor));
+                assert_refused_in_little_room(dtype, || load(&path.0));
+                assert_refused_in_little_room(dtype, || {
+                    let mut file = TensorFile::open(&path.0)?;
+                    let names: Vec<String> = file.names().map(str::to_owned).collect();
+                    names
+                        .iter()
+                        .try_for_each(|name| file.samples::<f64>(name).map(drop))
+                });
+            }
 
             let sizes = [("\"d_in\": ", 8), ("\"d_sae\": ", 16)];
             let larger = sizes.iter().fold(text.clone(), |text, (key, size)| {

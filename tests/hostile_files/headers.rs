@@ -1,9 +1,12 @@
 //! Headers and contents that lie.
 
 use super::*;
-use sparse_autoencoder::files::{self, TensorFile, sae_lens};
-use sparse_autoencoder::{Activation, Error, SparseAutoencoder};
-use std::fs;
+use sparse_autoencoder::files::{self, Stored, TensorFile, sae_lens};
+use sparse_autoencoder::{
+    Activation, AnomalyDetector, Error, Scaler, SoftmaxClassifier, SparseAutoencoder, Stack,
+    Threshold,
+};
+use std::{fs, slice};
 
 #[test]
 fn headers_that_lie_are_refused() {
@@ -120,6 +123,16 @@ fn an_archive_that_would_fill_the_memory_is_refused() {
     assert_malformed("bomb", &archive, "more than 1032 times its size");
 }
 
+fn is_never_held_twice<S: Stored>(stored: &S, bytes: usize) {
+    let scratch = Scratch::new("held", b"");
+    let (saved, most) = measured(|| files::save(stored, &scratch.0));
+    saved.unwrap();
+    assert!(most < ALLOWANCE, "{most} bytes to save");
+    let (loaded, most) = measured(|| files::load::<S>(&scratch.0));
+    assert!(loaded.unwrap().notes.is_empty());
+    assert!(most < bytes + ALLOWANCE, "{most} bytes of {bytes} to load");
+}
+
 #[test]
 fn a_model_is_never_held_twice() {
     let model = SparseAutoencoder::<f32>::builder()
@@ -132,6 +145,16 @@ fn a_model_is_never_held_twice() {
     let bytes = 4 * model.layout().len();
     let own = Scratch::new("streamed", b"");
     let lens = std::env::temp_dir().join(format!("sparse-autoencoder-lens-{}", std::process::id()));
+    // A detector, a stack, and a classifier hold as many numbers, and some more.
+    let scaler = Scaler::new(&[0.0; 512], &[1.0; 512], &[0.0; 512]).unwrap();
+    let rule = Threshold::Quantile(0.5);
+    let detector = AnomalyDetector::from_scores(&model, &scaler, &[1.0, 2.0], rule).unwrap();
+    is_never_held_twice(&detector, bytes);
+    let head = SoftmaxClassifier::new(2048, 2).unwrap();
+    is_never_held_twice(&head.on_top_of(slice::from_ref(&model)).unwrap(), bytes);
+    is_never_held_twice(&Stack::new(vec![model.clone()]).unwrap(), bytes);
+    let ones = vec![1.0_f32; 1 << 20];
+    is_never_held_twice(&Scaler::new(&ones, &ones, &ones).unwrap(), 12 << 20);
     for (what, (result, most)) in [
         ("save", measured(|| files::save(&model, &own.0))),
         ("sae_lens::save", measured(|| sae_lens::save(&model, &lens))),

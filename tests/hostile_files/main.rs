@@ -14,6 +14,7 @@ mod headers;
 
 use common::cases::{Rng, check, list, one_of};
 use common::file_bytes;
+use common::stored::KINDS;
 use rand::RngExt;
 use sparse_autoencoder::files::{self, TensorFile, gemma_scope, sae_lens};
 use sparse_autoencoder::{Activation, Error, IdxFile, NpyFile, Samples, SparseAutoencoder};
@@ -83,9 +84,16 @@ impl Drop for Scratch {
     }
 }
 
-/// Reads everything that there is in a file, as a model and as tensors.
+/// Loads and uses whatever kind of file of this crate it is.
+fn load_any(path: &Path) -> Result<(), Error> {
+    let [first, others @ ..] = KINDS;
+    let others = others.into_iter();
+    others.fold(first.2(path), |loaded, (_, _, load)| loaded.or(load(path)))
+}
+
+/// Reads everything that there is in a file, as one of this crate and as tensors.
 fn read_all(path: &Path) -> Result<(), Error> {
-    let model = files::load::<SparseAutoencoder<f64>>(path).map(|_| ());
+    let model = load_any(path);
     let scope = gemma_scope::load::<f64>(path).map(|_| ());
     let tensors = TensorFile::open(path).and_then(|mut file| {
         let names: Vec<String> = file.names().map(str::to_owned).collect();
@@ -120,6 +128,17 @@ fn fixture(path: &str) -> PathBuf {
         .join(path)
 }
 
+/// A valid file of each kind of this crate.
+fn of_this_crate() -> Vec<Vec<u8>> {
+    let scratch = Scratch::new("kind", b"");
+    let kinds = KINDS.into_iter().map(|(name, save, load)| {
+        save(&scratch.0).unwrap();
+        assert_eq!(load(&scratch.0), Ok(()), "{name}");
+        fs::read(&scratch.0).unwrap()
+    });
+    kinds.collect()
+}
+
 /// Valid files of every container.
 fn valid() -> Vec<Vec<u8>> {
     let model = SparseAutoencoder::<f32>::builder()
@@ -140,13 +159,14 @@ fn valid() -> Vec<Vec<u8>> {
     sae_lens::save(&lens, &folder).unwrap();
     let weights = fs::read(folder.join("sae_weights.safetensors")).unwrap();
     fs::remove_dir_all(&folder).unwrap();
-    let files = vec![
+    let mut files = of_this_crate();
+    files.extend([
         fs::read(&own.0).unwrap(),
         weights,
         fs::read(fixture("gemma_scope/stored/params.npz")).unwrap(),
         fs::read(fixture("gemma_scope/deflated/params.npz")).unwrap(),
         fs::read(fixture("gemma_scope/second/params.safetensors")).unwrap(),
-    ];
+    ]);
     for (index, file) in files.iter().enumerate() {
         let scratch = Scratch::new("valid", file);
         let read = TensorFile::open(&scratch.0);

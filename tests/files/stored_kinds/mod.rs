@@ -1,0 +1,336 @@
+//! Detectors, stacks, classifiers, and scalers: what is loaded gives the bits of what was saved, and a file that
+//! holds something else is refused by name.
+
+mod refusals;
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::thread;
+
+use serde_json::{Value, json};
+use sparse_autoencoder::files::{self, Note, Stored};
+use sparse_autoencoder::nalgebra::DMatrix;
+use sparse_autoencoder::penalty::{Description, HiddenBatch, HiddenGradient};
+use sparse_autoencoder::{
+    Activation, Adam, AnomalyDetector, Error, L1, Penalty, Real, Scaler, Scaling,
+    SoftmaxClassifier, SparseAutoencoder, Stack, Threshold, Trainer,
+};
+
+use crate::common::scratch::Scratch;
+use crate::common::stored::{self, head, load, moved};
+use crate::common::variants::{ACTIVATIONS, INPUT, Variant, for_each_in_threads, samples};
+
+const RULES: [Threshold; 3] = [
+    Threshold::Quantile(1.0 / 3.0),
+    Threshold::Contamination(0.07),
+    Threshold::FalseAlarmRate(0.11),
+];
+
+fn saved_and_loaded<S: Stored>(saved: &S, path: &Path) -> S {
+    files::save(saved, path).unwrap();
+    let loaded = files::load::<S>(path).unwrap();
+    assert_eq!(loaded.notes, []);
+    loaded.model
+}
+
+fn bits<T: Real>(numbers: &[T]) -> Vec<u64> {
+    let bits = numbers.iter().map(|x| x.to_f64().to_bits());
+    bits.collect()
+}
+
+fn assert_same_model<T: Real>(a: &SparseAutoencoder<T>, b: &SparseAutoencoder<T>) {
+    assert_eq!(a.settings(), b.settings());
+    let [a, b] = [a, b].map(|model| bits(model.parameters().as_slice()));
+    assert_eq!(a, b);
+}
+
+fn assert_same_scaler<T: Real>(a: &Scaler<T>, b: &Scaler<T>) {
+    assert_eq!(bits(a.centers()), bits(b.centers()));
+    assert_eq!(bits(a.factors()), bits(b.factors()));
+    assert_eq!(bits(a.offsets()), bits(b.offsets()));
+}
+
+/// Everything of a detector that can be seen.
+fn assert_same_detector<T: Real>(a: &AnomalyDetector<T>, b: &AnomalyDetector<T>) {
+    assert_same_model(a.model(), b.model());
+    assert_same_scaler(a.scaler(), b.scaler());
+    assert_eq!(a.rule(), b.rule());
+    assert_eq!(bits(&[a.threshold()]), bits(&[b.threshold()]));
+    assert_eq!(bits(a.calibration_scores()), bits(b.calibration_scores()));
+    let x = samples(11) * T::of(1.5);
+    let [scores, again] = [a, b].map(|detector| bits(detector.scores(&x).unwrap().as_slice()));
+    assert_eq!(scores, again);
+    let [p, again] = [a, b].map(|detector| bits(detector.p_values(&x).unwrap().as_slice()));
+    assert_eq!(p, again);
+    assert_eq!(a.is_anomaly(&x), b.is_anomaly(&x));
+    assert_eq!(a.contributions(&x), b.contributions(&x));
+    assert_eq!(a.reconstruct(&x), b.reconstruct(&x));
+}
+
+fn assert_same_stack<T: Real>(a: &Stack<T>, b: &Stack<T>) {
+    assert_eq!(a.layers().len(), b.layers().len());
+    for (a, b) in a.layers().iter().zip(b.layers()) {
+        assert_same_model(a, b);
+    }
+    let x = samples(11);
+    let [hidden, again] = [a, b].map(|stack| bits(stack.encode(&x).unwrap().as_slice()));
+    assert_eq!(hidden, again);
+}
+
+fn assert_same_classifier<T: Real>(a: &SoftmaxClassifier<T>, b: &SoftmaxClassifier<T>) {
+    assert_eq!(a, b);
+    assert_eq!(bits(a.theta()), bits(b.theta()));
+    let x = samples(11);
+    let [p, again] = [a, b].map(|model| bits(model.probabilities(&x).unwrap().as_slice()));
+    assert_eq!(p, again);
+    assert_eq!(a.predict(&x), b.predict(&x));
+    assert_eq!(a.loss(&x, &[0; 11]), b.loss(&x, &[0; 11]));
+}
+
+fn keeps_a_detector_a_stack_and_a_classifier<T: Real>(
+    variant: &Variant,
+    rule: Threshold,
+    path: &Path,
+) {
+    let x = samples::<T>(20);
+    let model = variant.trained(&x);
+    let scaler = Scaling::standard().fit(&x).unwrap();
+    let detector = AnomalyDetector::calibrate(&model, &scaler, &x, rule).unwrap();
+    assert_same_detector(&detector, &saved_and_loaded(&detector, path));
+
+    let inner = SparseAutoencoder::builder().layers([model.layout().hidden_size(), 3]);
+    let mut inner = inner.tied(true).build().unwrap();
+    moved(&mut inner);
+    let stack = Stack::new(vec![model, inner]).unwrap();
+    assert_same_stack(&stack, &saved_and_loaded(&stack, path));
+
+    let head = head(3).with_weight_decay(0.1).unwrap();
+    match head.on_top_of(stack.layers()) {
+        Ok(deep) => assert_same_classifier(&deep, &saved_and_loaded(&deep, path)),
+        Err(error) => assert!(matches!(error, Error::Incompatible { .. }), "{error}"),
+    }
+}
+
+#[test]
+fn every_variant_gives_the_same_bits_in_every_kind() {
+    for_each_in_threads(|thread, index, variant| {
+        let scratch = Scratch::new(&format!("kinds-{thread}"));
+        let rule = RULES[index % RULES.len()];
+        keeps_a_detector_a_stack_and_a_classifier::<f32>(variant, rule, &scratch.file());
+        keeps_a_detector_a_stack_and_a_classifier::<f64>(variant, rule, &scratch.file());
+    });
+}
+
+fn keeps_scalers<T: Real>(path: &Path) {
+    let mut x = samples::<T>(20);
+    x.row_mut(2).fill(T::of(0.1));
+    let mut scalers = vec![Scaler::new(&[], &[], &[]).unwrap()];
+    for scaling in [
+        Scaling::identity(),
+        Scaling::standard().keep_constant_features(),
+        Scaling::min_max(-0.3, 1.0 / 3.0).keep_constant_features(),
+        Scaling::mean_norm(3.0),
+        Scaling::mean_distance(2.0),
+    ] {
+        scalers.push(scaling.fit(&x).unwrap());
+    }
+    let extremes = [T::of(-0.0), T::max_value().unwrap(), T::from_subset(&1e-37)];
+    scalers.push(Scaler::new(&extremes, &[T::from_subset(&1e-37); 3], &extremes).unwrap());
+    for scaler in scalers {
+        assert_same_scaler(&scaler, &saved_and_loaded(&scaler, path));
+    }
+}
+
+#[test]
+fn every_scaling_keeps_its_bits() {
+    let scratch = Scratch::new("scalers");
+    keeps_scalers::<f32>(&scratch.file());
+    keeps_scalers::<f64>(&scratch.file());
+}
+
+#[test]
+fn a_classifier_without_hidden_layers_and_a_stack_of_one_are_kept() {
+    let scratch = Scratch::new("shallow");
+    let regression = head::<f64>(INPUT);
+    assert_same_classifier(&regression, &saved_and_loaded(&regression, &scratch.file()));
+    let stack = Stack::new(vec![stored::model::<f32>()]).unwrap();
+    assert_same_stack(&stack, &saved_and_loaded(&stack, &scratch.file()));
+}
+
+#[test]
+fn the_scalars_convert() {
+    let scratch = Scratch::new("convert");
+    let path = scratch.file();
+    let widened = |values: &[f32]| values.iter().map(|&x| x.into()).collect::<Vec<f64>>();
+    let single = stored::detector::<f32>();
+    files::save(&single, &path).unwrap();
+    let double: AnomalyDetector<f64> = load(&path).unwrap();
+    let scores = widened(single.calibration_scores());
+    assert_eq!(double.calibration_scores(), scores);
+    assert_eq!(
+        double.scaler().factors(),
+        widened(single.scaler().factors())
+    );
+    let theta = widened(single.model().parameters().as_slice());
+    assert_eq!(double.model().parameters().as_slice(), theta);
+    files::save(&double, &path).unwrap();
+    assert_same_detector(&single, &load(&path).unwrap());
+
+    let single = stored::classifier::<f32>();
+    files::save(&single, &path).unwrap();
+    let double: SoftmaxClassifier<f64> = load(&path).unwrap();
+    assert_eq!(double.theta(), widened(single.theta()));
+    files::save(&double, &path).unwrap();
+    assert_same_classifier(&single, &load(&path).unwrap());
+}
+
+/// Where another process finds a detector.
+const PATH: &str = "SPARSE_AUTOENCODER_DETECTOR_TO_SERVE";
+
+/// Bits of p-values of several batches, each in a thread of its own.
+fn served(detector: &AnomalyDetector<f32>) -> Vec<Vec<u64>> {
+    thread::scope(|scope| {
+        let serve = |batch: usize| {
+            let x = samples::<f32>(40 + batch) * (1.0 + batch as f32 / 10.0);
+            let scores = detector.scores(&x).unwrap();
+            let p_values = detector.p_values(&x).unwrap();
+            [bits(scores.as_slice()), bits(p_values.as_slice())].concat()
+        };
+        let threads: Vec<_> = (0..8)
+            .map(|batch| scope.spawn(move || serve(batch)))
+            .collect();
+        threads.into_iter().map(|t| t.join().unwrap()).collect()
+    })
+}
+
+/// Not a test of its own: what the next one runs in another process.
+#[test]
+fn server() {
+    if let Some(path) = std::env::var_os(PATH) {
+        let bits = json!(served(&load(Path::new(&path)).unwrap())).to_string();
+        fs::write(Path::new(&path).with_extension("json"), bits).unwrap();
+    }
+}
+
+#[test]
+fn a_detector_of_one_process_is_served_by_eight_threads_of_another() {
+    let scratch = Scratch::new("served");
+    let path = scratch.file();
+    let mut model = SparseAutoencoder::builder()
+        .layers([INPUT, 9])
+        .output_activation(Activation::Identity)
+        .penalty(())
+        .build()
+        .unwrap();
+    let mut trainer = Trainer::new(Adam::new(1e-2).unwrap()).epochs(5);
+    let builder = AnomalyDetector::builder(&mut model);
+    let detector = builder.fit(&mut trainer, &samples::<f32>(200)).unwrap();
+    // Saved in one thread, and loaded in others.
+    thread::scope(|scope| {
+        let saved = scope.spawn(|| files::save(&detector, &path)).join();
+        saved.unwrap().unwrap();
+        scope.spawn(|| assert_same_detector(&detector, &load(&path).unwrap()));
+    });
+    let process = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "stored_kinds::server", "--test-threads", "1"])
+        .env(PATH, &path)
+        .output()
+        .unwrap();
+    assert!(process.status.success(), "{process:?}");
+    let there = fs::read_to_string(path.with_extension("json")).unwrap();
+    let there: Vec<Vec<u64>> = serde_json::from_str(&there).unwrap();
+    assert_eq!(there, served(&detector));
+}
+
+/// A penalty that no file knows.
+#[derive(Debug)]
+struct Odd(#[allow(dead_code)] f64); // read by `Debug`
+
+impl<T: Real> Penalty<T> for Odd {
+    fn accumulate(&self, _: &HiddenBatch<'_, T>, _: T, _: &mut HiddenGradient<'_, T>) -> T {
+        T::one()
+    }
+}
+
+#[test]
+fn a_penalty_of_another_crate_is_noted_for_each_autoencoder() {
+    let scratch = Scratch::new("odd");
+    let path = scratch.file();
+    let odd = |layers: [usize; 2], weight| {
+        let builder = SparseAutoencoder::<f64>::builder().layers(layers);
+        builder.penalty((L1, Odd(weight))).build().unwrap()
+    };
+    let stack = Stack::new(vec![
+        odd([INPUT, 4], 0.25),
+        stored::stack().into_layers().remove(1),
+    ]);
+    let mut autoencoders = stack.unwrap().into_layers();
+    autoencoders.push(odd([2, 2], 0.75));
+    let stack = Stack::new(autoencoders).unwrap();
+    files::save(&stack, &path).unwrap();
+    let loaded = files::load::<Stack<f64>>(&path).unwrap();
+    let described = |note: &Note| match note {
+        Note::UnknownPenalty { description } => description.clone(),
+        note => panic!("{note}"),
+    };
+    let described: Vec<String> = loaded.notes.iter().map(described).collect();
+    assert_eq!(described.len(), 2);
+    assert!(described[0].contains("Odd(0.25)"), "{described:?}");
+    assert!(described[1].contains("Odd(0.75)"), "{described:?}");
+    let penalties = loaded.model.layers().iter();
+    let penalties = penalties.map(|model| model.penalty().description());
+    let none = Description::None;
+    let kept = Description::KlDivergence;
+    assert!(penalties.eq([none.clone(), kept, none]));
+    let x = samples(9);
+    assert_eq!(loaded.model.encode(&x), stack.encode(&x));
+
+    let rule = Threshold::Quantile(0.5);
+    let model = odd([INPUT, 4], 0.5);
+    let detector = AnomalyDetector::calibrate(&model, &stored::scaler(), &x, rule).unwrap();
+    files::save(&detector, &path).unwrap();
+    let loaded = files::load::<AnomalyDetector<f64>>(&path).unwrap();
+    assert!(matches!(&loaded.notes[..], [Note::UnknownPenalty { .. }]));
+    assert_eq!(loaded.model.scores(&x), detector.scores(&x));
+    assert_eq!(loaded.model.p_values(&x), detector.p_values(&x));
+}
+
+#[test]
+fn every_activation_without_parameters_of_its_own_is_kept_in_a_classifier() {
+    let scratch = Scratch::new("activations");
+    let mut kept = 0;
+    for &activation in ACTIVATIONS {
+        let below = SparseAutoencoder::<f32>::builder()
+            .layers([INPUT, 6])
+            .hidden_activation(activation)
+            .penalty(())
+            .build()
+            .unwrap();
+        let Ok(deep) = head(6).on_top_of(&[below]) else {
+            continue;
+        };
+        let loaded = saved_and_loaded(&deep, &scratch.file());
+        assert_same_classifier(&deep, &loaded);
+        assert_eq!(loaded.layers().next().unwrap().activation, activation);
+        kept += 1;
+    }
+    assert!(kept >= 8, "{kept}");
+}
+
+#[test]
+fn a_loaded_detector_can_be_changed_as_the_saved_one() {
+    let scratch = Scratch::new("changed-rule");
+    let mut detector = stored::detector::<f64>();
+    let mut loaded = saved_and_loaded(&detector, &scratch.file());
+    for rule in RULES {
+        detector.set_threshold(rule).unwrap();
+        loaded.set_threshold(rule).unwrap();
+        assert_same_detector(&detector, &loaded);
+        assert_same_detector(&detector, &saved_and_loaded(&loaded, &scratch.file()));
+    }
+    let others: DMatrix<f64> = samples(30) * 0.9;
+    detector.recalibrate(&others).unwrap();
+    loaded.recalibrate(&others).unwrap();
+    assert_same_detector(&detector, &loaded);
+}
