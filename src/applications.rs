@@ -12,7 +12,7 @@ pub(crate) mod stack;
 
 pub use anomaly::{AnomalyDetector, AnomalyDetectorBuilder, AnomalyDetectorSettings, Threshold};
 pub use classifier::{
-    ClassifierEpoch, ClassifierLoss, ClassifierReport, ClassifierTrainer, ClassifierWorkspace,
-    Classifiers, DenseView, SoftmaxClassifier,
+    ClassifierEpoch, ClassifierEvent, ClassifierLoss, ClassifierReport, ClassifierStep,
+    ClassifierTrainer, ClassifierWorkspace, Classifiers, DenseView, SoftmaxClassifier,
 };
 pub use stack::Stack;

@@ -143,6 +143,14 @@ pub enum Error {
         /// The message of the source, for people.
         message: String,
     },
+    /// A log could not be written.
+    #[error("the log could not be written: {message}")]
+    Unwritable {
+        /// The kind of the writer's error, for programs.
+        kind: io::ErrorKind,
+        /// The message of the writer, for people.
+        message: String,
+    },
     /// A file violates its format: it is damaged, cut off, or forged.
     #[error("{} is malformed: {reason}", path.display())]
     Malformed {

@@ -204,7 +204,8 @@ mod validate;
 
 pub use applications::{
     AnomalyDetector, AnomalyDetectorBuilder, AnomalyDetectorSettings, ClassifierEpoch,
-    ClassifierLoss, ClassifierReport, ClassifierTrainer, ClassifierWorkspace, DenseView,
+    ClassifierEvent, ClassifierLoss, ClassifierReport, ClassifierStep, ClassifierTrainer,
+    ClassifierWorkspace, DenseView,
     SoftmaxClassifier, Stack, Threshold,
 };
 pub use data::{
@@ -224,7 +225,8 @@ pub use recipe::Recipe;
 #[cfg(feature = "files")]
 pub use training::Every;
 pub use training::{
-    AllReduce, DeadUnits, Epoch, Report, SetPoint, SetPointState, StopReason, Trainer, Warning,
+    AllReduce, DeadUnits, Epoch, Event, LogWriter, Report, SetPoint, SetPointState, Step,
+    StopReason, Trainer, Warning,
 };
 pub use units::Activation;
 

@@ -93,6 +93,12 @@ pub trait Optimizer<T: Real>: fmt::Debug + Send {
         })
     }
 
+    /// Returns the learning rate of the next step, with the factor of a schedule, for reports. The default is
+    /// `None`, for a method without a learning rate.
+    fn learning_rate(&self) -> Option<f64> {
+        None
+    }
+
     /// Clears the state of the given parameters, whose values have been replaced.
     ///
     /// The default does nothing, which is correct for a method without state.
@@ -153,6 +159,10 @@ impl<T: Real, O: Optimizer<T> + ?Sized> Optimizer<T> for Box<O> {
 
     fn scale_learning_rate(&mut self, factor: T) -> Result<(), Error> {
         (**self).scale_learning_rate(factor)
+    }
+
+    fn learning_rate(&self) -> Option<f64> {
+        (**self).learning_rate()
     }
 
     fn forget(&mut self, parameters: Range<usize>) {

@@ -2,8 +2,9 @@
 //!
 //! `epochs` is the loop. A learner takes the steps: `autoencoder` for autoencoders, another one for
 //! classifiers. The `step` of an autoencoder is a sequence of stages, each in a file of its own:
-//! sparsity control, dead units, distributed training. A [`Trainer`] holds the [`Settings`]. `measured` and
-//! `baseline` have the figures of a [`Report`] and its [`Warning`]s.
+//! sparsity control, dead units, distributed training. A [`Trainer`] holds the [`Settings`]. An `observer`
+//! sees steps and epochs, and a `log_writer` writes them. `measured` and `baseline` have the figures of a [`Report`]
+//! and its [`Warning`]s.
 
 // In this order, the documentation lists the methods of a trainer.
 mod fitting;
@@ -19,7 +20,9 @@ mod dead_units;
 mod distributed;
 pub(crate) mod engine;
 pub(crate) mod epochs;
+pub(crate) mod log_writer;
 mod measured;
+pub(crate) mod observer;
 pub(crate) mod progress;
 mod reading;
 mod report;
@@ -34,6 +37,8 @@ pub use checkpoint::Every;
 pub use dead_units::DeadUnits;
 pub(crate) use distributed::all_reduce;
 pub use distributed::all_reduce::AllReduce;
+pub use log_writer::{LogRow, LogWriter};
+pub use observer::{Event, Step, Verdict};
 pub use report::{Epoch, Report, StopReason};
 pub use sparsity::{SetPoint, SetPointState};
 pub use trainer::{Autoencoders, Trainer};

@@ -7,17 +7,18 @@ mod deep;
 mod label_checks;
 mod network;
 
-use std::ops::ControlFlow;
-
 use nalgebra::{DMatrix, DMatrixView, DVectorView};
 
-pub use self::classifier_report::{ClassifierEpoch, ClassifierLoss, ClassifierReport};
+pub use self::classifier_report::{
+    ClassifierEpoch, ClassifierEvent, ClassifierLoss, ClassifierReport, ClassifierStep,
+};
 pub use self::classifier_trainer::{ClassifierTrainer, Classifiers};
 pub use self::classifier_workspace::ClassifierWorkspace;
 pub use self::network::DenseView;
 pub(crate) use self::network::{Dense, Network};
 use crate::error::{Error, require};
 use crate::linalg::{Aligned, Packed};
+use crate::training::Verdict;
 use crate::validate::{check_batch, check_finite, check_len, check_rows, even_chunk};
 use crate::{Activation, Real};
 
@@ -115,10 +116,11 @@ impl<T: Real> SoftmaxClassifier<T> {
         samples: impl Into<DMatrixView<'a, T>>,
         labels: &[usize],
     ) -> Result<ClassifierReport<T>, Error> {
-        self.fit_with(trainer, samples, labels, |_| ControlFlow::Continue(()))
+        self.fit_with(trainer, samples, labels, |_| ())
     }
 
-    /// Runs [`fit`](Self::fit) with an observer, which sees every epoch and may stop the training.
+    /// Runs [`fit`](Self::fit) with an observer, which sees every [epoch](ClassifierEpoch) and may stop the
+    /// training by its [`Verdict`].
     ///
     /// # Errors
     ///
@@ -129,16 +131,44 @@ impl<T: Real> SoftmaxClassifier<T> {
     /// - [`Error::InvalidParameter`] or [`Error::Incompatible`] for settings of the trainer, as in
     ///   [`Trainer::fit_with`](crate::Trainer::fit_with).
     ///
-    /// [`Error::Diverged`] if a loss or its gradient is not finite. The classifier then has its last
-    /// finite parameters, or with [`patience`](crate::Trainer::patience) those of the best epoch.
-    pub fn fit_with<'a>(
+    /// These leave the last finite parameters, or with [`patience`](crate::Trainer::patience) those of the
+    /// best epoch:
+    ///
+    /// - [`Error::Diverged`] if a loss or its gradient is not finite.
+    /// - Errors that the observer returns.
+    pub fn fit_with<'a, V: Verdict>(
         &mut self,
         trainer: &mut ClassifierTrainer<T>,
         samples: impl Into<DMatrixView<'a, T>>,
         labels: &[usize],
-        observer: impl FnMut(&ClassifierEpoch<'_, T>) -> ControlFlow<()>,
+        mut observer: impl FnMut(&ClassifierEpoch<'_, T>) -> V,
     ) -> Result<ClassifierReport<T>, Error> {
-        classifier_trainer::fit(self, &mut trainer.engine, samples.into(), labels, observer)
+        let see = |event: &ClassifierEvent<'_, T>| match event {
+            ClassifierEvent::Step(_) => ().verdict(),
+            ClassifierEvent::Epoch(epoch) => observer(epoch).verdict(),
+        };
+        let engine = &mut trainer.engine;
+        classifier_trainer::fit(self, engine, samples.into(), labels, false, see)
+    }
+
+    /// Runs [`fit`](Self::fit) with an observer, which sees every [step](ClassifierStep) and every
+    /// [epoch](ClassifierEpoch), and may stop the training after each by its [`Verdict`].
+    ///
+    /// A stop is that of [`Trainer::fit_with_steps`](crate::Trainer::fit_with_steps).
+    ///
+    /// # Errors
+    ///
+    /// As [`fit_with`](Self::fit_with).
+    pub fn fit_with_steps<'a, V: Verdict>(
+        &mut self,
+        trainer: &mut ClassifierTrainer<T>,
+        samples: impl Into<DMatrixView<'a, T>>,
+        labels: &[usize],
+        mut observer: impl FnMut(&ClassifierEvent<'_, T>) -> V,
+    ) -> Result<ClassifierReport<T>, Error> {
+        let see = |event: &ClassifierEvent<'_, T>| observer(event).verdict();
+        let engine = &mut trainer.engine;
+        classifier_trainer::fit(self, engine, samples.into(), labels, true, see)
     }
 
     /// Returns the most probable class of each sample. Ties go to the lower class.

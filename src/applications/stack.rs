@@ -1,6 +1,5 @@
 //! Greedy layer-wise training of several autoencoders.
 
-use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use nalgebra::{DMatrix, DMatrixView};
@@ -10,6 +9,7 @@ use crate::model::Settings;
 use crate::model::layer_activations::LayerActivations;
 use crate::model::{Layer, Parameters};
 use crate::penalty::Penalty;
+use crate::training::Verdict;
 use crate::validate::check_len;
 use crate::{Activation, Epoch, Real, Report, SparseAutoencoder, Trainer};
 
@@ -97,7 +97,7 @@ impl<T: Real> Stack<T> {
         trainer: &mut Trainer<T>,
         samples: impl Into<DMatrixView<'a, T>>,
     ) -> Result<Vec<Report<T>>, Error> {
-        self.fit_with(trainer, samples, |_, _| ControlFlow::Continue(()))
+        self.fit_with(trainer, samples, |_, _| ())
     }
 
     /// Runs [`fit`](Self::fit) with an observer of the layer, counted from 0, and the epoch.
@@ -107,11 +107,11 @@ impl<T: Real> Stack<T> {
     /// # Errors
     ///
     /// As [`fit`](Self::fit).
-    pub fn fit_with<'a>(
+    pub fn fit_with<'a, V: Verdict>(
         &mut self,
         trainer: &mut Trainer<T>,
         samples: impl Into<DMatrixView<'a, T>>,
-        mut observer: impl FnMut(usize, &Epoch<'_, T>) -> ControlFlow<()>,
+        mut observer: impl FnMut(usize, &Epoch<'_, T>) -> V,
     ) -> Result<Vec<Report<T>>, Error> {
         let samples = samples.into();
         let last = self.layers.len() - 1;
@@ -142,7 +142,7 @@ impl<T: Real> Stack<T> {
         trainer: &mut Trainer<T>,
         samples: impl Into<DMatrixView<'a, T>>,
     ) -> Result<Report<T>, Error> {
-        self.fit_layer_with(index, trainer, samples, |_| ControlFlow::Continue(()))
+        self.fit_layer_with(index, trainer, samples, |_| ())
     }
 
     /// Runs [`fit_layer`](Self::fit_layer) with an observer, which may stop the training.
@@ -151,12 +151,12 @@ impl<T: Real> Stack<T> {
     ///
     /// [`Error::InvalidParameter`] for an index beyond the innermost, and those of
     /// [`Trainer::fit_with`].
-    pub fn fit_layer_with<'a>(
+    pub fn fit_layer_with<'a, V: Verdict>(
         &mut self,
         index: usize,
         trainer: &mut Trainer<T>,
         samples: impl Into<DMatrixView<'a, T>>,
-        observer: impl FnMut(&Epoch<'_, T>) -> ControlFlow<()>,
+        observer: impl FnMut(&Epoch<'_, T>) -> V,
     ) -> Result<Report<T>, Error> {
         let samples = samples.into();
         let place = index.min(self.layers.len());

@@ -200,6 +200,10 @@ impl<T: Real> Optimizer<T> for Adam<T> {
         self.learning_rate.scale(factor.to_f64())
     }
 
+    fn learning_rate(&self) -> Option<f64> {
+        Some(self.learning_rate.current())
+    }
+
     fn forget(&mut self, parameters: Range<usize>) {
         for moment in [&mut self.first_moment, &mut self.second_moment] {
             if let Some(moment) = moment.get_mut(parameters.clone()) {

@@ -150,6 +150,10 @@ impl<T: Real> Optimizer<T> for Sgd<T> {
         self.learning_rate.scale(factor.to_f64())
     }
 
+    fn learning_rate(&self) -> Option<f64> {
+        Some(self.learning_rate.current())
+    }
+
     fn forget(&mut self, parameters: Range<usize>) {
         if let Some(velocity) = self.velocity.get_mut(parameters) {
             velocity.fill(T::zero());

@@ -7,13 +7,14 @@ use nalgebra::{DMatrix, DMatrixView};
 use super::baseline::Baseline;
 use super::checkpoint::Checkpoints;
 use super::dead_units::resample;
-use super::distributed::average;
+use super::distributed::{Processes, average};
 use super::engine::Engine;
 use super::epochs::{Learner, Place, Taken};
 use super::measured::Measured;
+use super::observer::{Event, Step};
 use super::progress::Progress;
 use super::step::Stepper;
-use super::{Epoch, Settings, reading};
+use super::{Epoch, reading};
 use crate::error::Error;
 use crate::linalg::Aligned;
 use crate::objective::{Batch, Pass};
@@ -31,9 +32,36 @@ pub(super) struct Fit<'a, T: Real, O> {
     pub(super) held_out: Option<DMatrix<T>>,
     pub(super) baseline: Option<Baseline>,
     pub(super) observer: O,
+    /// Whether the observer of any process sees steps.
+    pub(super) steps_observed: bool,
 }
 
-impl<T: Real, O: FnMut(&Epoch<'_, T>) -> ControlFlow<()>> Learner<T> for Fit<'_, T, O> {
+impl<T: Real, O> Fit<'_, T, O> {
+    /// Returns the number of dead units, if they are counted.
+    fn dead_units(&self, engine: &Engine<T>) -> Option<usize> {
+        let counted = engine.settings.dead_units.is_some();
+        counted.then_some(self.stepper.state.idle.dead.len())
+    }
+
+    fn explained_variance(&self, of: Measured<T>) -> Option<f64> {
+        self.baseline?.explained_variance(of.full)
+    }
+}
+
+/// Passes `event` to the observer. Returns whether that of any process stops the fit, or the error of any.
+fn observe<T: Real>(
+    mut observer: impl FnMut(&Event<'_, T>) -> Result<ControlFlow<()>, Error>,
+    processes: &Processes<T>,
+    event: &Event<'_, T>,
+) -> Result<bool, Error> {
+    let verdict = processes.or_give_up(observer(event))?;
+    processes.anywhere(verdict.is_break())
+}
+
+impl<T: Real, O> Learner<T> for Fit<'_, T, O>
+where
+    O: FnMut(&Event<'_, T>) -> Result<ControlFlow<()>, Error>,
+{
     type Loss = Measured<T>;
 
     fn step(
@@ -80,33 +108,72 @@ impl<T: Real, O: FnMut(&Epoch<'_, T>) -> ControlFlow<()>> Learner<T> for Fit<'_,
         Ok(Some(measured))
     }
 
-    fn observe(
+    fn observe_step(
         &mut self,
-        settings: &Settings,
-        number: usize,
+        engine: &Engine<T>,
+        progress: &Progress<T, Measured<T>>,
         measured: Measured<T>,
+    ) -> Result<bool, Error> {
+        if !self.steps_observed {
+            return Ok(false);
+        }
+        let explained_variance = self.explained_variance(measured);
+        let dead_units = self.dead_units(engine);
+        let Stepper {
+            model,
+            state,
+            processes,
+        } = &self.stepper;
+        let step = Event::Step(Step {
+            number: engine.steps,
+            of: progress.steps_of(engine.settings.epochs),
+            epoch: progress.epochs + 1,
+            samples: progress.seen,
+            loss: measured.loss,
+            l0: measured.l0_of(model),
+            explained_variance,
+            dead_units,
+            learning_rate: engine.optimizer.learning_rate(),
+            penalty_weight: state.penalty_weight,
+            set_point: state.controller.state(),
+            model,
+        });
+        observe(&mut self.observer, processes, &step)
+    }
+
+    fn observe_epoch(
+        &mut self,
+        engine: &Engine<T>,
+        progress: &Progress<T, Measured<T>>,
         validation: Option<Measured<T>>,
     ) -> Result<bool, Error> {
+        let measured = progress.mean;
+        let explained_variance = self.explained_variance(measured);
+        let validation_explained_variance = validation.and_then(|of| self.explained_variance(of));
+        let dead_units = self.dead_units(engine);
         let Stepper {
             model,
             state,
             processes,
         } = &mut self.stepper;
-        let counted = settings.dead_units.is_some();
-        let explained = |of: Measured<T>| self.baseline?.explained_variance(of.full);
-        let epoch = Epoch {
-            number,
+        state.idle.history.extend(dead_units);
+        let epoch = Event::Epoch(Epoch {
+            number: progress.epochs + 1,
+            of: engine.settings.epochs,
+            steps: engine.steps,
+            samples: progress.seen,
             loss: measured.loss,
             validation: validation.map(|of| of.loss),
             l0: measured.l0_of(model),
-            explained_variance: explained(measured),
-            validation_explained_variance: validation.and_then(explained),
-            dead_units: counted.then(|| state.idle.see_epoch()),
+            explained_variance,
+            validation_explained_variance,
+            dead_units,
+            learning_rate: engine.optimizer.learning_rate(),
+            penalty_weight: state.penalty_weight,
             set_point: state.controller.state(),
             model,
-        };
-        let stopped = (self.observer)(&epoch).is_break();
-        processes.anywhere(stopped)
+        });
+        observe(&mut self.observer, processes, &epoch)
     }
 
     fn theta(&self) -> &[T] {

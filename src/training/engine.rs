@@ -22,7 +22,7 @@ pub(crate) struct Engine<T> {
     /// The number of parameters that the optimizer is prepared for.
     pub(super) prepared: Option<usize>,
     /// Steps since then.
-    pub(super) steps: u64,
+    pub(crate) steps: u64,
 }
 
 impl<T: Real> Engine<T> {

@@ -3,9 +3,9 @@
 //! The loop knows epochs, batches, the schedule, validation, patience, and when to stop. A
 //! [`Learner`] knows the model and the samples, and takes the steps.
 
+use super::StopReason;
 use super::engine::Engine;
 use super::progress::Progress;
-use super::{Settings, StopReason};
 use crate::Real;
 use crate::error::Error;
 
@@ -54,12 +54,20 @@ pub(crate) trait Learner<T: Real> {
     /// Returns the loss on the samples held out, if there are any.
     fn validate(&mut self) -> Result<Option<Self::Loss>, Error>;
 
-    /// Passes an epoch to the observer. Returns whether the training stops here.
-    fn observe(
+    /// Passes a step with this loss to the observer, if it sees steps. Returns whether the training stops
+    /// here.
+    fn observe_step(
         &mut self,
-        settings: &Settings,
-        epoch: usize,
+        engine: &Engine<T>,
+        progress: &Progress<T, Self::Loss>,
         loss: Self::Loss,
+    ) -> Result<bool, Error>;
+
+    /// Passes an epoch to the observer. Returns whether the training stops here.
+    fn observe_epoch(
+        &mut self,
+        engine: &Engine<T>,
+        progress: &Progress<T, Self::Loss>,
         validation: Option<Self::Loss>,
     ) -> Result<bool, Error>;
 
@@ -124,20 +132,25 @@ fn run_to_last<T: Real, L: Learner<T>>(
             learner.begin_epoch(engine, epoch, &progress.order)?;
             progress.begin_epoch(&mut engine.rng);
         }
+        let mut stopped = false;
         while progress.done < progress.batches {
             let fraction = progress.fraction(epochs);
             learner.or_give_up(engine.follow_schedule(fraction))?;
             let fraction = Some(fraction);
             let taken = learner.step(engine, progress.batch(), Place { epoch, fraction })?;
             progress.see_batch(taken);
+            stopped = learner.observe_step(engine, progress, taken.loss)?;
             if progress.done < progress.batches {
-                keep(engine, learner, progress, false)?;
+                keep(engine, learner, progress, stopped)?;
+                if stopped {
+                    return Ok(StopReason::Observer);
+                }
             }
         }
         let validation = finite(epoch, learner.validate()?)?;
-        let stopped = learner.observe(&engine.settings, epoch, progress.mean, validation);
+        let seen = learner.observe_epoch(engine, progress, validation);
         progress.see_epoch(validation, learner.theta(), engine.settings.patience);
-        stop = if stopped? {
+        stop = if seen? || stopped {
             StopReason::Observer
         } else {
             progress.stop()

@@ -1,13 +1,12 @@
 //! Fits of autoencoders, and single steps on a stream of batches.
 
-use std::ops::ControlFlow;
-
 use nalgebra::DMatrixView;
 
 use super::autoencoder::Fit;
 use super::baseline::Baseline;
 use super::epochs::{self, Place};
 use super::measured::{BATCHES, Measured};
+use super::observer::{Event, Observer, Verdict};
 use super::step::Stepper;
 use super::{Epoch, Report, Trainer};
 use crate::error::Error;
@@ -29,12 +28,14 @@ impl<T: Real> Trainer<T> {
         model: &mut SparseAutoencoder<T>,
         samples: impl Samples<T>,
     ) -> Result<Report<T>, Error> {
-        self.fit_with(model, samples, |_| ControlFlow::Continue(()))
+        self.fit_with(model, samples, |_| ())
     }
 
-    /// Runs [`fit`](Self::fit) with an observer, which sees every [`Epoch`] and may stop the training.
+    /// Runs [`fit`](Self::fit) with an observer, which sees every [`Epoch`] and may stop the training by its
+    /// [`Verdict`].
     ///
-    /// Use it for progress bars, stopping rules of your own, cancellation, and snapshots.
+    /// Use it for progress bars, logs, stopping rules of your own, cancellation, and snapshots. To see every
+    /// step, use [`fit_with_steps`](Self::fit_with_steps).
     ///
     /// # Errors
     ///
@@ -50,26 +51,73 @@ impl<T: Real> Trainer<T> {
     ///
     /// - [`Error::Diverged`] if a loss or its gradient is not finite.
     /// - I/O errors, and invalid samples found while reading them.
+    /// - Errors that the observer returns.
     /// - [`Error::Incompatible`] if another of [several processes](Self::all_reduce) fails, or differs
     ///   from this one.
     ///
     /// If a checkpoint cannot be written, [`Error::Io`] leaves the parameters of the last step.
-    pub fn fit_with(
+    pub fn fit_with<V: Verdict>(
         &mut self,
         model: &mut SparseAutoencoder<T>,
         samples: impl Samples<T>,
-        mut observer: impl FnMut(&Epoch<'_, T>) -> ControlFlow<()>,
+        mut observer: impl FnMut(&Epoch<'_, T>) -> V,
     ) -> Result<Report<T>, Error> {
-        self.fit_observed(model, &samples, &mut observer)
+        let see = &mut |event: &Event<'_, T>| match event {
+            Event::Step(_) => ().verdict(), // of another process
+            Event::Epoch(epoch) => observer(epoch).verdict(),
+        };
+        self.fit_observed(model, &samples, false, see)
     }
 
-    /// Implements [`fit_with`](Self::fit_with). Compiled once for all samples and observers.
+    /// Runs [`fit`](Self::fit) with an observer, which sees every [`Step`](super::Step) and every [`Epoch`],
+    /// and may stop the training after each by its [`Verdict`].
+    ///
+    /// A stop after step `s` leaves the model and the optimizer exactly as a fit of `s` steps does, or with
+    /// [`patience`](Self::patience) the parameters of the best epoch. The [`Report`] covers the completed
+    /// epochs. A [checkpoint](Self#method.checkpoint) holds the position within the epoch, from which the next
+    /// run resumes. After the last step of an epoch, a stop takes effect at the end of the epoch.
+    ///
+    /// ```
+    /// use std::ops::ControlFlow;
+    /// use sparse_autoencoder::{Adam, Event, SparseAutoencoder, Trainer, nalgebra::DMatrix};
+    ///
+    /// let samples = DMatrix::from_fn(6, 120, |i, j| ((i + j) % 6) as f64 / 5.0);
+    /// let mut sae = SparseAutoencoder::builder().layers([6, 9]).build()?;
+    /// let mut trainer = Trainer::new(Adam::new(1e-2)?).epochs(20).batch_size(40);
+    /// let report = trainer.fit_with_steps(&mut sae, &samples, |event| {
+    ///     if let Event::Step(step) = event {
+    ///         println!("step {} of {}: {}", step.number, step.of, step.loss.total());
+    ///         if step.number == 10 {
+    ///             return ControlFlow::Break(());
+    ///         }
+    ///     }
+    ///     ControlFlow::Continue(())
+    /// })?;
+    /// assert_eq!((report.steps, report.epochs), (10, 3)); // three steps make an epoch
+    /// # Ok::<(), sparse_autoencoder::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`fit_with`](Self::fit_with).
+    pub fn fit_with_steps<V: Verdict>(
+        &mut self,
+        model: &mut SparseAutoencoder<T>,
+        samples: impl Samples<T>,
+        mut observer: impl FnMut(&Event<'_, T>) -> V,
+    ) -> Result<Report<T>, Error> {
+        let see = &mut |event: &Event<'_, T>| observer(event).verdict();
+        self.fit_observed(model, &samples, true, see)
+    }
+
+    /// Implements the fits with an observer. Compiled once for all samples and observers.
     #[inline(never)]
     pub(crate) fn fit_observed(
         &mut self,
         model: &mut SparseAutoencoder<T>,
         samples: &dyn Samples<T>,
-        observer: &mut dyn FnMut(&Epoch<'_, T>) -> ControlFlow<()>,
+        sees_steps: bool,
+        observer: &mut Observer<'_, T>,
     ) -> Result<Report<T>, Error> {
         let begun = self.begin(model, samples);
         let (begun, held_out) = self.begin_together(begun, model, |(begun, _)| begun.batches)?;
@@ -77,10 +125,14 @@ impl<T: Real> Trainer<T> {
         let mut progress = own.paused.take().unwrap_or(begun);
         let shares = own.processes.shares(progress.order.len())?;
         progress.samples = shares.map_or(progress.order.len(), |shares| shares.samples());
+        let done = own.processes.shares(progress.own_seen())?;
+        let done = done.map_or(progress.own_seen(), |shares| shares.samples());
+        progress.seen = progress.epochs as u64 * progress.samples as u64 + done as u64;
         let baseline = Baseline::of(model, samples, shares);
         progress.reserve(&engine.settings);
         let mut fit = Fit {
             kept: own.processes.anywhere(own.checkpoints.is_set())?,
+            steps_observed: own.processes.anywhere(sees_steps)?,
             stepper: Stepper {
                 model,
                 state: &mut own.state,
@@ -113,6 +165,7 @@ impl<T: Real> Trainer<T> {
         let mut report = Report {
             stop,
             epochs: progress.epochs,
+            steps: engine.steps,
             best_epoch: progress.best_epoch,
             history: losses(history),
             validation: losses(validation),
@@ -124,10 +177,9 @@ impl<T: Real> Trainer<T> {
             warnings: Vec::new(),
         };
         // Long epochs begin with a model far from that at the end.
-        let recent = own
-            .state
-            .recent
-            .filter(|_| progress.best_epoch == progress.epochs && progress.batches > BATCHES);
+        let is_long = progress.batches > BATCHES || progress.epochs == 0;
+        let recent = own.state.recent;
+        let recent = recent.filter(|_| progress.ends_at_last_step() && is_long);
         let best = progress.best_epoch.checked_sub(1);
         let best = best.and_then(|epoch| progress.history.get(epoch).copied());
         if let Some(last) = recent.or(best) {

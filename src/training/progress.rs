@@ -16,11 +16,13 @@ pub(crate) struct Progress<T, L> {
     pub(super) order: Vec<usize>,
     /// The number of training samples of all processes.
     pub(super) samples: usize,
+    /// The number of samples in all steps so far, of all processes.
+    pub(crate) seen: u64,
     /// The number of batches of an epoch, and of those that are done.
     pub(super) batches: usize,
-    pub(super) done: usize,
+    pub(crate) done: usize,
     /// The mean loss of the completed batches, and whether the optimizer has converged.
-    pub(super) mean: L,
+    pub(crate) mean: L,
     pub(super) converged: bool,
     /// The reason why the fit is complete, whatever the number of epochs.
     pub(super) end: Option<StopReason>,
@@ -40,6 +42,7 @@ impl<T: Real, L: Terms<T>> Progress<T, L> {
         Self {
             parameters,
             samples: order.len(),
+            seen: 0,
             order,
             batches,
             done: 0,
@@ -127,6 +130,16 @@ impl<T: Real, L: Terms<T>> Progress<T, L> {
         &self.order[b * n / self.batches..(b + 1) * n / self.batches]
     }
 
+    /// Returns the number of samples of this process in the completed batches of the epoch.
+    pub(super) fn own_seen(&self) -> usize {
+        self.done * self.order.len() / self.batches
+    }
+
+    /// Returns the number of steps of `epochs` epochs.
+    pub(crate) fn steps_of(&self, epochs: usize) -> u64 {
+        (epochs as u64).saturating_mul(self.batches as u64)
+    }
+
     /// Returns the fraction of all steps before the next batch.
     pub(super) fn fraction(&self, epochs: usize) -> f64 {
         // In f64, because a program whose observer stops the fit may set a huge number of epochs.
@@ -140,6 +153,7 @@ impl<T: Real, L: Terms<T>> Progress<T, L> {
         self.mean = self.mean.plus(step.loss, share);
         self.converged |= step.converged;
         self.done += 1;
+        self.seen += step.samples as u64;
     }
 
     /// Records an epoch, after which the model has the parameters `theta`.
@@ -163,6 +177,11 @@ impl<T: Real, L: Terms<T>> Progress<T, L> {
                 self.end = self.end.or(Some(StopReason::NoImprovement));
             }
         }
+    }
+
+    /// Whether the model has the parameters of the last step at the end.
+    pub(super) fn ends_at_last_step(&self) -> bool {
+        self.best.loss.is_none() || (self.done == 0 && self.best_epoch == self.epochs)
     }
 
     /// Returns the reason to stop here, apart from the observer.

@@ -10,6 +10,12 @@ use crate::objective::Loss;
 pub struct Epoch<'a, T> {
     /// Counted from 1.
     pub number: usize,
+    /// The number of epochs of the fit. A fit that stops early runs fewer.
+    pub of: usize,
+    /// The number of steps of the fit so far.
+    pub steps: u64,
+    /// The number of samples in all steps so far, over all processes. Each epoch counts a sample once.
+    pub samples: u64,
     /// The mean loss over the batches of the epoch, each before its step.
     pub loss: Loss<T>,
     /// The loss on the samples held out, after the epoch and without corruption.
@@ -27,6 +33,10 @@ pub struct Epoch<'a, T> {
     pub validation_explained_variance: Option<f64>,
     /// The number of dead units, if [`Trainer::dead_units`](crate::Trainer::dead_units) is set.
     pub dead_units: Option<usize>,
+    /// The learning rate of the last step: see [`Step::learning_rate`](super::Step::learning_rate).
+    pub learning_rate: Option<f64>,
+    /// The penalty weight β of the last step: see [`Step::penalty_weight`](super::Step::penalty_weight).
+    pub penalty_weight: T,
     /// The state of the controller, if [`Trainer::set_point`](crate::Trainer::set_point) is set.
     pub set_point: Option<SetPointState<T>>,
     /// The model after the epoch.
@@ -73,9 +83,13 @@ pub enum StopReason {
 pub struct Report<T> {
     /// Why training stopped.
     pub stop: StopReason,
-    /// The number of epochs.
+    /// The number of completed epochs.
     pub epochs: usize,
-    /// The epoch, counted from 1, whose parameters the model has.
+    /// The number of steps. A fit stopped within an epoch has taken more than those of its epochs.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub steps: u64,
+    /// The epoch, counted from 1, whose parameters the model has. Without [patience](crate::Trainer::patience),
+    /// a fit stopped within an epoch has also learned in the steps after it.
     pub best_epoch: usize,
     /// The loss of each epoch.
     pub history: Vec<Loss<T>>,

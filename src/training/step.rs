@@ -27,6 +27,8 @@ pub(super) struct State<T> {
     /// The samples of a batch with noise.
     noisy: Aligned<T>,
     pub(super) controller: Controller<T>,
+    /// β of the last step.
+    pub(super) penalty_weight: T,
     /// Means over the last batches. `None` before the first step.
     pub(super) recent: Option<Measured<T>>,
     pub(super) idle: Idle,
@@ -43,6 +45,7 @@ impl<T: Real> Default for State<T> {
             workspace: Workspace::new(),
             noisy: Aligned::new(),
             controller: Controller::default(),
+            penalty_weight: T::zero(),
             recent: None,
             idle: Idle::default(),
             auxiliary: None,
@@ -120,6 +123,7 @@ impl<T: Real> Stepper<'_, T> {
         let step = self.minimize(engine, batch, now, at.epoch);
         self.state.noisy = noisy.unwrap_or_default();
         let (loss, converged) = step?;
+        self.state.penalty_weight = now.penalty_weight;
         let settings = &engine.settings;
         self.count_idle(settings, samples, shares, now);
         self.move_thresholds();

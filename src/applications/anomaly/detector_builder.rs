@@ -1,7 +1,5 @@
 //! Fitting and calibrating a detector in one call.
 
-use std::ops::ControlFlow;
-
 use nalgebra::{DMatrix, DMatrixView};
 use rand::SeedableRng;
 use rand::rngs::Xoshiro256PlusPlus;
@@ -9,6 +7,7 @@ use rand::seq::SliceRandom;
 
 use super::{AnomalyDetector, SAMPLES, Threshold};
 use crate::error::{Error, require};
+use crate::training::Verdict;
 use crate::validate::{check_batch, check_rows};
 use crate::{Epoch, Real, Scaler, Scaling, SparseAutoencoder, Trainer};
 
@@ -135,7 +134,7 @@ impl<'m, T: Real> AnomalyDetectorBuilder<'m, T> {
         trainer: &mut Trainer<T>,
         samples: impl Into<DMatrixView<'a, T>>,
     ) -> Result<AnomalyDetector<T>, Error> {
-        self.fit_with(trainer, samples, |_| ControlFlow::Continue(()))
+        self.fit_with(trainer, samples, |_| ())
     }
 
     /// Runs [`fit`](Self::fit) with an observer of the training, as in [`Trainer::fit_with`].
@@ -151,11 +150,11 @@ impl<'m, T: Real> AnomalyDetectorBuilder<'m, T> {
     /// | those of [`Scaling::fit`] | such as [`Error::ConstantFeature`] |
     ///
     /// Errors of the training are those of [`Trainer::fit_with`].
-    pub fn fit_with<'a>(
+    pub fn fit_with<'a, V: Verdict>(
         self,
         trainer: &mut Trainer<T>,
         samples: impl Into<DMatrixView<'a, T>>,
-        observer: impl FnMut(&Epoch<'_, T>) -> ControlFlow<()>,
+        observer: impl FnMut(&Epoch<'_, T>) -> V,
     ) -> Result<AnomalyDetector<T>, Error> {
         let samples = samples.into();
         let (training, held_out, scaler) = trainer.or_refuse_to_fit(self.split(samples))?;

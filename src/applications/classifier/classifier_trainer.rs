@@ -5,12 +5,13 @@ use std::ops::ControlFlow;
 use nalgebra::DMatrixView;
 
 use super::{
-    ClassifierEpoch, ClassifierLoss, ClassifierReport, ClassifierWorkspace, SoftmaxClassifier,
+    ClassifierEpoch, ClassifierEvent, ClassifierLoss, ClassifierReport, ClassifierStep,
+    ClassifierWorkspace, SoftmaxClassifier,
 };
+use crate::training::Trainer;
 use crate::training::engine::Engine;
 use crate::training::epochs::{self, Learner, Place, Taken, Terms};
 use crate::training::progress::Progress;
-use crate::training::{Settings, Trainer};
 use crate::{Error, Real};
 
 /// Fits classifiers: a [`Trainer`] with the settings that apply to them.
@@ -72,7 +73,8 @@ pub(super) fn fit<T: Real>(
     engine: &mut Engine<T>,
     samples: DMatrixView<'_, T>,
     labels: &[usize],
-    observer: impl FnMut(&ClassifierEpoch<'_, T>) -> ControlFlow<()>,
+    sees_steps: bool,
+    observer: impl FnMut(&ClassifierEvent<'_, T>) -> Result<ControlFlow<()>, Error>,
 ) -> Result<ClassifierReport<T>, Error> {
     engine.check()?;
     engine.settings.check_for_classifiers()?;
@@ -101,12 +103,14 @@ pub(super) fn fit<T: Real>(
         labels,
         batch: Labeled::default(),
         held_out,
+        sees_steps,
         observer,
     };
     let stop = epochs::run(engine, &mut fit, &mut progress)?;
     Ok(ClassifierReport {
         stop,
         epochs: progress.epochs,
+        steps: engine.steps,
         best_epoch: progress.best_epoch,
         history: progress.history,
         validation: progress.validation,
@@ -153,10 +157,14 @@ struct Fit<'a, T: Real, O> {
     labels: &'a [usize],
     batch: Labeled<T>,
     held_out: Labeled<T>,
+    sees_steps: bool,
     observer: O,
 }
 
-impl<T: Real, O: FnMut(&ClassifierEpoch<'_, T>) -> ControlFlow<()>> Learner<T> for Fit<'_, T, O> {
+impl<T: Real, O> Learner<T> for Fit<'_, T, O>
+where
+    O: FnMut(&ClassifierEvent<'_, T>) -> Result<ControlFlow<()>, Error>,
+{
     type Loss = ClassifierLoss<T>;
 
     fn step(
@@ -198,20 +206,44 @@ impl<T: Real, O: FnMut(&ClassifierEpoch<'_, T>) -> ControlFlow<()>> Learner<T> f
         Ok(Some(loss))
     }
 
-    fn observe(
+    fn observe_step(
         &mut self,
-        _: &Settings,
-        number: usize,
+        engine: &Engine<T>,
+        progress: &Progress<T, ClassifierLoss<T>>,
         loss: ClassifierLoss<T>,
+    ) -> Result<bool, Error> {
+        if !self.sees_steps {
+            return Ok(false);
+        }
+        let step = ClassifierEvent::Step(ClassifierStep {
+            number: engine.steps,
+            of: progress.steps_of(engine.settings.epochs),
+            epoch: progress.epochs + 1,
+            samples: progress.seen,
+            loss,
+            learning_rate: engine.optimizer.learning_rate(),
+            model: self.model,
+        });
+        Ok((self.observer)(&step)?.is_break())
+    }
+
+    fn observe_epoch(
+        &mut self,
+        engine: &Engine<T>,
+        progress: &Progress<T, ClassifierLoss<T>>,
         validation: Option<ClassifierLoss<T>>,
     ) -> Result<bool, Error> {
-        let epoch = ClassifierEpoch {
-            number,
-            loss,
+        let epoch = ClassifierEvent::Epoch(ClassifierEpoch {
+            number: progress.epochs + 1,
+            of: engine.settings.epochs,
+            steps: engine.steps,
+            samples: progress.seen,
+            loss: progress.mean,
             validation,
+            learning_rate: engine.optimizer.learning_rate(),
             model: self.model,
-        };
-        Ok((self.observer)(&epoch).is_break())
+        });
+        Ok((self.observer)(&epoch)?.is_break())
     }
 
     fn theta(&self) -> &[T] {

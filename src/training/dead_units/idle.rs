@@ -60,12 +60,6 @@ impl Idle {
         }
     }
 
-    /// Records and returns the number of dead units after an epoch.
-    pub(in crate::training) fn see_epoch(&mut self) -> usize {
-        self.history.push(self.dead.len());
-        self.dead.len()
-    }
-
     /// Counts the dead units from 0 again.
     pub(in crate::training) fn revive(&mut self) {
         for j in self.dead.drain(..) {
