@@ -205,8 +205,7 @@ mod validate;
 pub use applications::{
     AnomalyDetector, AnomalyDetectorBuilder, AnomalyDetectorSettings, ClassifierEpoch,
     ClassifierEvent, ClassifierLoss, ClassifierReport, ClassifierStep, ClassifierTrainer,
-    ClassifierWorkspace, DenseView,
-    SoftmaxClassifier, Stack, Threshold,
+    ClassifierWorkspace, DenseView, SoftmaxClassifier, Stack, Threshold,
 };
 pub use data::{
     Batches, Chunk, Corruption, IdxFile, NpyFile, Samples, ScaledSamples, Scaler, Scaling, Shards,

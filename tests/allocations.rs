@@ -11,7 +11,6 @@ mod common;
 use std::alloc::{GlobalAlloc, System};
 use std::backtrace::Backtrace;
 use std::cell::Cell;
-use std::ops::ControlFlow;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use common::variants::ACTIVATIONS;
@@ -19,9 +18,10 @@ use sparse_autoencoder::metrics::{SparsityMetrics, UnitStatistics};
 use sparse_autoencoder::nalgebra::{DMatrix, DVector};
 use sparse_autoencoder::penalty::Scaled;
 use sparse_autoencoder::{
-    Activation, Adam, Corruption, DeadUnits, KlDivergence, L1, Lbfgs, NpyFile, Optimizer, Penalty,
-    Proportion, Real, ReconstructionLoss, Samples, Schedule, Sgd, SparseAutoencoder,
-    SparseAutoencoderBuilder, SparseHidden, SquaredDeviation, TargetL0, Trainer, Workspace,
+    Activation, Adam, Corruption, DeadUnits, Event, KlDivergence, L1, Lbfgs, LogWriter, NpyFile,
+    Optimizer, Penalty, Proportion, Real, ReconstructionLoss, Samples, Schedule, Sgd,
+    SparseAutoencoder, SparseAutoencoderBuilder, SparseHidden, SquaredDeviation, TargetL0, Trainer,
+    Workspace,
 };
 
 thread_local! {
@@ -470,11 +470,18 @@ fn epochs_over_a_file_do_not_allocate() {
     }
 }
 
+/// Neither do the steps, nor the logs of what an observer sees.
 fn assert_epochs_do_not_allocate(name: &str, mut trainer: Trainer<f32>, x: impl Samples<f32>) {
+    let mut csv = LogWriter::csv(std::io::sink());
+    let mut json = LogWriter::json_lines(std::io::sink());
     let builder = SparseAutoencoder::builder().layers([x.entries(), 12]);
     let mut model = builder.build().unwrap();
     let (mut own, mut epochs) = (Vec::new(), 0);
-    let fit = trainer.fit_with(&mut model, x, |epoch| {
+    let fit = trainer.fit_with_steps(&mut model, x, |event| {
+        json.write(event)?;
+        let Event::Epoch(epoch) = event else {
+            return csv.write(event);
+        };
         COUNTED.set(false);
         // From the end of the second epoch to the end of the last.
         if let Some(stacks) = stacks().take() {
@@ -483,7 +490,7 @@ fn assert_epochs_do_not_allocate(name: &str, mut trainer: Trainer<f32>, x: impl 
         epochs = epoch.number;
         COUNTED.set((2..7).contains(&epochs));
         *stacks() = COUNTED.get().then(Vec::new);
-        ControlFlow::Continue(())
+        Ok(())
     });
     COUNTED.set(false);
     assert_eq!(fit.unwrap().epochs, 7, "{name}");

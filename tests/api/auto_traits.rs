@@ -15,11 +15,11 @@ use sparse_autoencoder::nalgebra::DMatrix;
 use sparse_autoencoder::optimizer::Step;
 use sparse_autoencoder::penalty::{HiddenBatch, HiddenGradient, Scaled};
 use sparse_autoencoder::{
-    Activation, Adam, AnomalyDetector, AnomalyDetectorSettings, Batches, Corruption, Epoch, Error,
-    IdxFile, Initialization, KlDivergence, L1, Layer, LayerView, Layout, Lbfgs, Loss, NpyFile,
-    Optimizer, Parameters, Penalty, Proportion, ReconstructionLoss, Report, Samples, Schedule, Sgd,
-    ShuffleBuffer, SparseAutoencoder, SparseAutoencoderBuilder, SparseHidden, SquaredDeviation,
-    StopReason, Trainer, Workspace,
+    Activation, Adam, AnomalyDetector, AnomalyDetectorSettings, Batches, ClassifierEvent,
+    Corruption, Epoch, Error, Event, IdxFile, Initialization, KlDivergence, L1, Layer, LayerView,
+    Layout, Lbfgs, Loss, NpyFile, Optimizer, Parameters, Penalty, Proportion, ReconstructionLoss,
+    Report, Samples, Schedule, Sgd, ShuffleBuffer, SparseAutoencoder, SparseAutoencoderBuilder,
+    SparseHidden, SquaredDeviation, StopReason, Trainer, Workspace,
 };
 
 fn shared<T: Send + Sync + Unpin + Debug>() {}
@@ -99,6 +99,8 @@ fn trainers_can_be_sent() {
 #[test]
 fn what_is_lent_can_be_shared() {
     shared::<Epoch<'_, f32>>();
+    shared::<Event<'_, f32>>();
+    shared::<ClassifierEvent<'_, f32>>();
     shared::<HiddenBatch<'_, f32>>();
     shared::<HiddenGradient<'_, f64>>();
     shared::<LayerView<'_, f64>>();

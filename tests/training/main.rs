@@ -9,6 +9,8 @@ mod dead_units;
 mod determinism;
 mod extreme_data;
 mod learning;
+mod log_writer;
+mod observers;
 mod optimizers;
 mod processes;
 mod processes_decide;

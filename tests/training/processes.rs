@@ -5,11 +5,12 @@
 //! differences: 1e-12 has three digits to spare, and a term that is forgotten or counted twice is off by
 //! 1e-3 and more.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use sparse_autoencoder::nalgebra::{DMatrix, DVector};
 use sparse_autoencoder::{
-    Activation, Adam, DeadUnits, Error, Initialization, KlDivergence, L1, Lbfgs, Proportion,
+    Activation, Adam, DeadUnits, Error, Event, Initialization, KlDivergence, L1, Lbfgs, Proportion,
     Report, SetPoint, Sgd, SparseAutoencoder, SquaredDeviation, StopReason, TargetL0, Trainer,
 };
 
@@ -323,6 +324,37 @@ fn an_observer_stops_all() {
         report.unwrap().epochs
     });
     assert_eq!(epochs, [4; 3]);
+}
+
+#[test]
+fn an_observer_of_steps_stops_all_within_an_epoch() {
+    let samples = samples();
+    for stop in [2, 6, 7] {
+        let results = together(3, |process| {
+            let (_, mut model) = models().swap_remove(0);
+            let rank = process.rank;
+            let own = share(&samples, rank, 3);
+            let mut trainer = Trainer::new(Adam::new(0.01).unwrap())
+                .batch_size([2, 5, 7][rank]) // three batches of each
+                .all_reduce(process);
+            // The first process sees epochs, the second stops, the third sees steps.
+            let report = match rank {
+                0 => trainer.fit(&mut model, &own),
+                _ => trainer.fit_with_steps(&mut model, &own, |event| match event {
+                    Event::Step(step) if rank == 1 && step.number == stop => ControlFlow::Break(()),
+                    _ => ControlFlow::Continue(()),
+                }),
+            };
+            (report.unwrap(), model.parameters().clone())
+        });
+        assert_eq!(results[0].0.stop, StopReason::Observer);
+        assert_eq!(
+            (results[0].0.steps, results[0].0.epochs),
+            (stop, stop as usize / 3)
+        );
+        assert_eq!(results[0], results[1]);
+        assert_eq!(results[0], results[2]);
+    }
 }
 
 #[test]

@@ -11,8 +11,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use sparse_autoencoder::nalgebra::DMatrix;
 use sparse_autoencoder::optimizer::Optimizer;
 use sparse_autoencoder::{
-    Activation, Adam, DeadUnits, Error, Initialization, KlDivergence, L1, Lbfgs, Report, Samples,
-    Schedule, SetPoint, Sgd, SparseAutoencoder, SquaredDeviation, TargetL0, Trainer,
+    Activation, Adam, DeadUnits, Error, Event, Initialization, KlDivergence, L1, Lbfgs, Report,
+    Samples, Schedule, SetPoint, Sgd, SparseAutoencoder, SquaredDeviation, TargetL0, Trainer,
 };
 
 use super::all_reduce::{Process, try_together};
@@ -84,6 +84,10 @@ enum Fault {
     },
     /// In memory, so it is found at once.
     Nan,
+    /// Of the observer at its first event after so many steps.
+    Observer {
+        after: u64,
+    },
     /// A folder that is not there.
     #[cfg_attr(not(feature = "files"), allow(dead_code))]
     Checkpoint {
@@ -104,6 +108,8 @@ struct Run {
     samples: Vec<usize>,
     /// The epoch in which the observer of each process says stop.
     stops: Vec<usize>,
+    /// The step after which it does, of the processes that see steps.
+    steps: Vec<Option<u64>>,
     faulty: usize,
     fault: Fault,
     streams: bool,
@@ -157,7 +163,7 @@ impl Run {
             },
             _ => Fault::None,
         };
-        Self {
+        let mut run = Self {
             name,
             model,
             optimizer,
@@ -165,6 +171,7 @@ impl Run {
             batch_size: if full { 100 } else { batch_size },
             samples,
             stops,
+            steps: vec![None; processes],
             faulty: r.below(processes),
             fault,
             streams,
@@ -176,7 +183,27 @@ impl Run {
             schedule: !full && r.one_in(3),
             clip: !full && r.one_in(3),
             unit_norm: !full && r.one_in(4),
+        };
+        if r.one_in(2) {
+            for (steps, stop) in run.steps.iter_mut().zip(&mut run.stops) {
+                if r.one_in(2) {
+                    *stop = usize::MAX;
+                    *steps = Some(1 + r.below(3 * EPOCHS * batches) as u64);
+                }
+            }
         }
+        if matches!(run.fault, Fault::None) && r.one_in(4) {
+            run.fault = Fault::Observer {
+                after: 1 + r.below(EPOCHS * batches) as u64,
+            };
+        }
+        run
+    }
+
+    /// The number of batches in an epoch.
+    fn batches(&self) -> usize {
+        let held_out = (self.validation * self.samples[0] as f64).round() as usize;
+        (self.samples[0] - held_out).div_ceil(self.batch_size)
     }
 
     fn model(&self) -> SparseAutoencoder<f64> {
@@ -267,7 +294,7 @@ impl Run {
             match self.fault {
                 Fault::Read { after, nan } => stream = (after, nan),
                 Fault::Nan => samples[(2, 3)] = f64::NAN,
-                Fault::None | Fault::Checkpoint { .. } => {}
+                Fault::None | Fault::Observer { .. } | Fault::Checkpoint { .. } => {}
             }
         }
         Stream {
@@ -291,18 +318,34 @@ impl Run {
         }
         let mut endings = Vec::new();
         for _ in 0..2 {
-            let observer = |epoch: &sparse_autoencoder::Epoch<'_, f64>| {
-                if epoch.number == self.stops[rank] {
+            let verdict = |steps: u64, stops: bool| {
+                let failed = matches!(self.fault, Fault::Observer { after } if steps >= after);
+                if failed && rank == self.faulty {
+                    return Err(std::io::Error::other("the log is gone").into());
+                }
+                Ok::<_, Error>(if stops {
                     ControlFlow::Break(())
                 } else {
                     ControlFlow::Continue(())
-                }
+                })
+            };
+            let by_epoch = |epoch: &sparse_autoencoder::Epoch<'_, f64>| {
+                verdict(epoch.steps, epoch.number == self.stops[rank])
+            };
+            let by_step = |event: &Event<'_, f64>| match event {
+                Event::Step(step) => verdict(step.number, Some(step.number) == self.steps[rank]),
+                _ => verdict(0, false),
             };
             let stream = self.samples(rank);
-            let report = if self.streams {
-                trainer.fit_with(&mut model, &stream, observer)
+            let samples: &dyn Samples<f64> = if self.streams {
+                &stream
             } else {
-                trainer.fit_with(&mut model, &stream.samples, observer)
+                &stream.samples
+            };
+            let report = if self.steps[rank].is_some() {
+                trainer.fit_with_steps(&mut model, samples, by_step)
+            } else {
+                trainer.fit_with(&mut model, samples, by_epoch)
             };
             let parameters = model.parameters().as_slice();
             endings.push(Ending {
@@ -355,6 +398,7 @@ struct Ending {
 #[test]
 fn all_processes_end_alike() {
     let (mut ends, mut errors, mut failures) = ([0; 4], [0; 2], Vec::new());
+    let (mut within, mut observers) = (0, 0); // epochs, and errors of observers
     for name in 0..400 {
         let run = Run::random(name);
         let results = try_together(run.samples.len(), |process| run.train(&process));
@@ -364,8 +408,15 @@ fn all_processes_end_alike() {
         };
         for (attempt, first) in results[0].iter().enumerate() {
             match &first.report {
-                Ok(report) => ends[report.stop as usize] += 1,
-                Err(_) => errors[attempt] += 1,
+                Ok(report) => {
+                    ends[report.stop as usize] += 1;
+                    let batches = run.batches();
+                    within += usize::from(report.steps as usize > report.epochs * batches);
+                }
+                Err(_) => {
+                    errors[attempt] += 1;
+                    observers += usize::from(matches!(run.fault, Fault::Observer { .. }));
+                }
             }
         }
         let alike = results.iter().all(|result| {
@@ -394,4 +445,5 @@ fn all_processes_end_alike() {
     // All ways to end are among them.
     assert!(ends.iter().all(|&count| count >= 5), "{ends:?} {errors:?}");
     assert!(errors[0] >= 30, "{ends:?} {errors:?}");
+    assert!(within >= 20 && observers >= 20, "{within} {observers}");
 }

@@ -10,12 +10,13 @@ use sparse_autoencoder::nalgebra::DMatrix;
 use sparse_autoencoder::optimizer::{Objective, State, Step};
 use sparse_autoencoder::penalty::{HiddenBatch, HiddenGradient, Scaled};
 use sparse_autoencoder::{
-    Activation, Adam, Error, Every, KlDivergence, L0, L1, Lbfgs, Optimizer, Penalty, Proportion,
-    Real, Report, Sgd, SparseAutoencoder, SparseAutoencoderBuilder, SquaredDeviation, TargetL0,
-    Trainer,
+    Activation, Adam, Error, Event, Every, KlDivergence, L0, L1, Lbfgs, Optimizer, Penalty,
+    Proportion, Real, Report, Sgd, SparseAutoencoder, SparseAutoencoderBuilder, SquaredDeviation,
+    StopReason, TargetL0, Trainer,
 };
 use std::fs;
-use std::ops::Range;
+use std::ops::{ControlFlow, Range};
+use std::path::Path;
 
 const INPUT: usize = 5;
 const HIDDEN: usize = 8;
@@ -105,19 +106,42 @@ impl<T: Real> Program<'_, T> {
         (model, trainer, report)
     }
 
-    /// Interrupts it after each of these steps, and compares what comes of it then.
+    /// Stops it by an observer after `boundary` steps, and writes a checkpoint only then.
+    fn stop(&self, path: &Path, boundary: u64) {
+        let (mut model, trainer) = self.start(u64::MAX);
+        let mut trainer = trainer.checkpoint(path, Every::Steps(1 << 40));
+        let report = trainer.fit_with_steps(&mut model, samples(), |event| match event {
+            Event::Step(step) if step.number == boundary => ControlFlow::Break(()),
+            _ => ControlFlow::Continue(()),
+        });
+        let report = report.unwrap();
+        assert_eq!(report.steps, trainer.steps_taken());
+        if report.steps == boundary {
+            assert_eq!(report.stop, StopReason::Observer);
+        }
+    }
+
+    /// Interrupts it after each of these steps, by an error and by an observer, and compares what comes of it
+    /// then.
     fn check(&self, scratch: &Scratch, boundaries: impl IntoIterator<Item = u64>) {
         let (expected, mut other, expected_report) = self.straight();
-        for boundary in boundaries {
-            let at = format!("{} after step {boundary}", self.name);
+        let boundaries = boundaries
+            .into_iter()
+            .flat_map(|at| [(at, false), (at, true)]);
+        for (boundary, by_observer) in boundaries {
+            let at = format!("{} after step {boundary}, {by_observer}", self.name);
             let path = scratch.file();
             let _ = fs::remove_file(&path);
-            let (mut model, trainer) = self.start(boundary);
-            let result = trainer
-                .checkpoint(&path, Every::Steps(boundary))
-                .fit(&mut model, samples());
-            if boundary < other.steps_taken() {
-                assert!(matches!(result, Err(Error::Diverged { .. })), "{at}");
+            if by_observer {
+                self.stop(&path, boundary);
+            } else {
+                let (mut model, trainer) = self.start(boundary);
+                let result = trainer
+                    .checkpoint(&path, Every::Steps(boundary))
+                    .fit(&mut model, samples());
+                if boundary < other.steps_taken() {
+                    assert!(matches!(result, Err(Error::Diverged { .. })), "{at}");
+                }
             }
 
             let (mut model, mut trainer) = self.start(u64::MAX);
