@@ -38,6 +38,7 @@
 //! | **your own loop** | compute the loss and its gradient | [Your own training loop](#your-own-training-loop) |
 //! | **a choice to make** | choose units, a penalty, its weight, a learning rate | [`guide`] |
 //! | | come from MATLAB, Keras, PyTorch, or SAELens | [the guide's last section](guide#from-other-systems), [`Convention`] |
+//! | **a long fit** | show its progress, log it, stop it | [`Trainer::fit_with_steps`], [`LogWriter`] |
 //! | **much data** | train on files and streams | [`Samples`], [`NpyFile`], [`IdxFile`], [`Shards`], [`ShuffleBuffer`] |
 //!
 //! The main types: a [`SparseAutoencoderBuilder`] makes a [`SparseAutoencoder`]; a [`Trainer`] fits it with
@@ -155,7 +156,7 @@
 //! ```
 //!
 //! Often less is enough: [`Trainer::partial_fit`] takes one step on a batch of yours, [`Trainer::fit_with`] calls
-//! you after each [`Epoch`], and an [`Optimizer`] of your own plugs into a trainer. [`gradient_check`] compares
+//! you after each [`Epoch`], [`Trainer::fit_with_steps`] after each [`Step`] too, and an [`Optimizer`] of your own plugs into a trainer. [`gradient_check`] compares
 //! gradients with central differences.
 //!
 //! # Cargo features

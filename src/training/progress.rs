@@ -20,7 +20,7 @@ pub(crate) struct Progress<T, L> {
     pub(crate) seen: u64,
     /// The number of batches of an epoch, and of those that are done.
     pub(super) batches: usize,
-    pub(crate) done: usize,
+    pub(super) done: usize,
     /// The mean loss of the completed batches, and whether the optimizer has converged.
     pub(crate) mean: L,
     pub(super) converged: bool,

@@ -260,10 +260,10 @@ impl<T: Real> Trainer<T> {
     /// mean over the samples of all processes. Each process holds out a validation split of its own
     /// samples.
     ///
-    /// All processes end together. An observer that stops the training stops it everywhere. An error in
-    /// one process, such as an unreadable sample, ends the training in all. The others return
-    /// [`Error::Incompatible`](crate::Error). If models, settings, or positions differ, the fit fails
-    /// before the first step.
+    /// All processes end together. An observer that stops the training stops it everywhere, also within
+    /// an epoch. An error in one process ends the training in all, such as an unreadable sample or an error
+    /// that an observer returns. The others return [`Error::Incompatible`](crate::Error). If models, settings,
+    /// or positions differ, the fit fails before the first step.
     ///
     /// Refused for activations that select over a batch, because each process has only its own batch, and
     /// for resampling of dead units.

@@ -2,6 +2,7 @@
 
 mod anomaly;
 mod classifier;
+mod classifier_observers;
 #[path = "../common/mod.rs"]
 mod common;
 mod stack;

@@ -188,7 +188,7 @@ impl Run {
             for (steps, stop) in run.steps.iter_mut().zip(&mut run.stops) {
                 if r.one_in(2) {
                     *stop = usize::MAX;
-                    *steps = Some(1 + r.below(3 * EPOCHS * batches) as u64);
+                    *steps = Some(1 + r.below(EPOCHS * batches) as u64);
                 }
             }
         }

@@ -39,7 +39,7 @@ impl<T: Real> Trainer<T> {
     /// A model whose builder has set no [bandwidth](crate::SparseAutoencoderBuilder::bandwidth) takes the one of
     /// the checkpoint, which [calibration](SparseAutoencoder::calibrate_thresholds) may have found.
     ///
-    /// The observer sees only the remaining epochs. The report covers all of them.
+    /// The observer sees only the remaining steps and epochs. The report covers all of them.
     ///
     /// # Errors
     ///

@@ -21,7 +21,7 @@ use crate::training::measured::SHARE;
 /// behind. Start with a small weight above 0.
 ///
 /// The model keeps the weight that it was built with. [`SetPointState::penalty_weight`] is the weight
-/// reached. Each [`Epoch`](crate::Epoch), the [`Report`](crate::Report), and
+/// reached. Each [`Step`](crate::Step) and [`Epoch`](crate::Epoch), the [`Report`](crate::Report), and
 /// [`Trainer::set_point_state`](crate::Trainer::set_point_state) have it. To train with it from the
 /// start, build the next model with it:
 ///

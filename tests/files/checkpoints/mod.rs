@@ -10,9 +10,9 @@ use sparse_autoencoder::nalgebra::DMatrix;
 use sparse_autoencoder::optimizer::{Objective, State, Step};
 use sparse_autoencoder::penalty::{HiddenBatch, HiddenGradient, Scaled};
 use sparse_autoencoder::{
-    Activation, Adam, Error, Event, Every, KlDivergence, L0, L1, Lbfgs, Optimizer, Penalty,
-    Proportion, Real, Report, Sgd, SparseAutoencoder, SparseAutoencoderBuilder, SquaredDeviation,
-    StopReason, TargetL0, Trainer,
+    Activation, Adam, Error, Event, Every, KlDivergence, L0, L1, Lbfgs, LogWriter, Optimizer,
+    Penalty, Proportion, Real, Report, Sgd, SparseAutoencoder, SparseAutoencoderBuilder,
+    SquaredDeviation, StopReason, TargetL0, Trainer,
 };
 use std::fs;
 use std::ops::{ControlFlow, Range};
@@ -106,6 +106,17 @@ impl<T: Real> Program<'_, T> {
         (model, trainer, report)
     }
 
+    /// Fits, and logs what an observer sees.
+    fn logged(
+        &self,
+        model: &mut SparseAutoencoder<T>,
+        trainer: &mut Trainer<T>,
+    ) -> (Report<T>, String) {
+        let mut log = LogWriter::json_lines(Vec::new());
+        let fit = trainer.fit_with_steps(model, samples(), |event| log.write(event));
+        (fit.unwrap(), String::from_utf8(log.into_inner()).unwrap())
+    }
+
     /// Stops it by an observer after `boundary` steps, and writes a checkpoint only then.
     fn stop(&self, path: &Path, boundary: u64) {
         let (mut model, trainer) = self.start(u64::MAX);
@@ -125,6 +136,10 @@ impl<T: Real> Program<'_, T> {
     /// then.
     fn check(&self, scratch: &Scratch, boundaries: impl IntoIterator<Item = u64>) {
         let (expected, mut other, expected_report) = self.straight();
+        let (_, log) = self.logged(
+            &mut self.model.build().unwrap(),
+            &mut self.start(u64::MAX).1,
+        );
         let boundaries = boundaries
             .into_iter()
             .flat_map(|at| [(at, false), (at, true)]);
@@ -151,8 +166,11 @@ impl<T: Real> Program<'_, T> {
                 boundary.min(other.steps_taken()),
                 "{at}"
             );
-            let report = trainer.fit(&mut model, samples()).unwrap();
+            let (report, rest) = self.logged(&mut model, &mut trainer);
             assert_eq!(report, expected_report, "{at}");
+            assert!(log.ends_with(&rest), "{at}: {rest}");
+            let left = rest.matches("\"kind\":\"step\"").count() as u64;
+            assert_eq!(left, report.steps.saturating_sub(boundary), "{at}");
             assert_eq!(bits(&model), bits(&expected), "{at}");
             assert_eq!(trainer.set_point_state(), other.set_point_state(), "{at}");
             assert_eq!(trainer.steps_taken(), other.steps_taken(), "{at}");
