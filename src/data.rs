@@ -6,19 +6,21 @@
 //! [`Corruption`] adds noise to the input, and [`geometric_median`] locates the center of a dataset.
 
 mod batches;
-mod byte_source;
+pub(crate) mod byte_source;
 mod corruption;
 pub(crate) mod dtype;
 pub(crate) mod file_kind;
 mod geometric_median;
 mod idx_file;
+pub(crate) mod in_order;
 pub(crate) mod npy_file;
 pub(crate) mod regular_file;
-mod samples;
+pub(crate) mod samples;
 mod scaling;
 mod shards;
 mod shuffle_buffer;
-mod stored_array;
+pub(crate) mod stored_array;
+mod subset;
 
 pub use batches::Batches;
 pub use corruption::Corruption;
@@ -29,3 +31,4 @@ pub use samples::Samples;
 pub use scaling::{ScaledSamples, Scaler, Scaling};
 pub use shards::Shards;
 pub use shuffle_buffer::{Chunk, ShuffleBuffer};
+pub use subset::Subset;

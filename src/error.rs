@@ -182,6 +182,16 @@ pub enum Error {
     },
 }
 
+impl Error {
+    /// Replaces the column of a sample, counted within a batch, by its index.
+    pub(crate) fn at_sample(mut self, index: impl Fn(usize) -> usize) -> Self {
+        if let Self::NonFinite { column, .. } | Self::OutOfRange { column, .. } = &mut self {
+            *column = index(*column);
+        }
+        self
+    }
+}
+
 /// Converts the errors of your own [samples](crate::Samples) to [`Error::Unreadable`].
 impl From<io::Error> for Error {
     fn from(error: io::Error) -> Self {

@@ -210,12 +210,12 @@ pub use applications::{
 };
 pub use data::{
     Batches, Chunk, Corruption, IdxFile, NpyFile, Samples, ScaledSamples, Scaler, Scaling, Shards,
-    ShuffleBuffer, geometric_median,
+    ShuffleBuffer, Subset, geometric_median,
 };
 pub use error::Error;
 pub use model::{
-    Convention, Initialization, Layer, LayerView, Layout, Parameters, Settings, SparseAutoencoder,
-    SparseAutoencoderBuilder, SparseHidden,
+    Convention, EncodedSamples, Initialization, Layer, LayerView, Layout, Parameters, Settings,
+    SparseAutoencoder, SparseAutoencoderBuilder, SparseHidden,
 };
 pub use objective::{Loss, ReconstructionLoss, Workspace};
 pub use optimizer::{Adam, Lbfgs, Optimizer, Schedule, Sgd};

@@ -5,6 +5,8 @@ mod inference;
 
 mod sparse_inference;
 
+mod encoded_samples;
+
 mod evaluation;
 
 mod calibration;
@@ -29,6 +31,7 @@ mod sparse_hidden;
 pub use builder::SparseAutoencoderBuilder;
 pub(crate) use calibration::Calibration;
 pub use convention::Convention;
+pub use encoded_samples::EncodedSamples;
 pub use initialization::Initialization;
 pub use layer::{Layer, LayerView};
 pub use layout::Layout;

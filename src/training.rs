@@ -24,7 +24,7 @@ pub(crate) mod log_writer;
 mod measured;
 pub(crate) mod observer;
 pub(crate) mod progress;
-mod reading;
+pub(crate) mod reading;
 mod report;
 mod sparsity;
 mod step;

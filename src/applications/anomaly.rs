@@ -8,9 +8,11 @@ pub use threshold::Threshold;
 
 use nalgebra::{DMatrix, DMatrixView, DVector};
 
+use crate::data::in_order::InOrder;
 use crate::error::Error;
-use crate::validate::{check_batch, check_finite, check_len, check_rows};
-use crate::{Real, Scaler, SparseAutoencoder, Workspace};
+use crate::linalg::reserve;
+use crate::validate::{check_finite, check_len};
+use crate::{Real, Samples, Scaler, SparseAutoencoder, Workspace};
 
 /// Detects samples that a model, fitted to normal samples, cannot reconstruct.
 ///
@@ -132,8 +134,9 @@ impl<T: Real> AnomalyDetector<T> {
 
     /// Calibrates a detector for a model already fitted to samples scaled by `scaler`.
     ///
-    /// The calibration samples, input × samples and not scaled, should be normal samples that the model
-    /// has not seen. If they contain anomalies, use [`Threshold::Contamination`].
+    /// The calibration samples, input × samples in memory or any other [`Samples`], are not scaled. They
+    /// should be normal samples that the model has not seen. If they contain anomalies, use
+    /// [`Threshold::Contamination`]. Memory holds one score per sample.
     ///
     /// # Errors
     ///
@@ -143,17 +146,17 @@ impl<T: Real> AnomalyDetector<T> {
     /// | [`Error::InvalidParameter`] | a threshold rule outside (0, 1) |
     /// | [`Error::DimensionMismatch`] | model, scaler, and samples differ in size |
     /// | [`Error::NonFinite`] | NaN or infinities |
-    pub fn calibrate<'a>(
+    /// | those of [`Samples::read`] | samples that cannot be read |
+    pub fn calibrate(
         model: &SparseAutoencoder<T>,
         scaler: &Scaler<T>,
-        calibration: impl Into<DMatrixView<'a, T>>,
+        calibration: impl Samples<T>,
         threshold: Threshold,
     ) -> Result<Self, Error> {
-        let calibration = calibration.into();
         check_scaler(model, scaler)?;
-        check_rows(calibration, scaler.features(), SAMPLES[1])?;
-        threshold.check(calibration.ncols())?;
-        let scores = scores(model, scaler, calibration)?;
+        check_len(SAMPLES[1], scaler.features(), calibration.entries())?;
+        threshold.check(calibration.count())?;
+        let scores = scores(model, scaler, &calibration)?;
         Self::from_scores(model, scaler, scores.as_slice(), threshold)
     }
 
@@ -196,13 +199,9 @@ impl<T: Real> AnomalyDetector<T> {
     /// # Errors
     ///
     /// As [`calibrate`](Self::calibrate); the detector is then unchanged.
-    pub fn recalibrate<'a>(
-        &mut self,
-        calibration: impl Into<DMatrixView<'a, T>>,
-    ) -> Result<(), Error> {
-        let calibration = calibration.into();
-        check_rows(calibration, self.scaler.features(), SAMPLES[1])?;
-        self.rule.check(calibration.ncols())?;
+    pub fn recalibrate(&mut self, calibration: impl Samples<T>) -> Result<(), Error> {
+        check_len(SAMPLES[1], self.scaler.features(), calibration.entries())?;
+        self.rule.check(calibration.count())?;
         let scores = self.scores(calibration)?;
         self.calibration_scores = sorted(scores.as_slice().to_vec())?;
         self.threshold = self.rule.of(&self.calibration_scores);
@@ -212,12 +211,13 @@ impl<T: Real> AnomalyDetector<T> {
     /// Returns the score of each sample: the squared error of its reconstruction, in scaled units.
     ///
     /// It is the square of PyOD's `decision_function`. A sample whose error overflows scores infinity.
+    /// Samples, input × samples in memory or any other [`Samples`], are read by batches.
     ///
     /// # Errors
     ///
-    /// As [`SparseAutoencoder::encode`].
-    pub fn scores<'a>(&self, samples: impl Into<DMatrixView<'a, T>>) -> Result<DVector<T>, Error> {
-        scores(&self.model, &self.scaler, samples.into())
+    /// As [`SparseAutoencoder::encode`], and those of [`Samples::read`].
+    pub fn scores(&self, samples: impl Samples<T>) -> Result<DVector<T>, Error> {
+        scores(&self.model, &self.scaler, &samples)
     }
 
     /// Returns whether each sample scores above the [`threshold`](Self::threshold).
@@ -225,10 +225,7 @@ impl<T: Real> AnomalyDetector<T> {
     /// # Errors
     ///
     /// As [`scores`](Self::scores).
-    pub fn is_anomaly<'a>(
-        &self,
-        samples: impl Into<DMatrixView<'a, T>>,
-    ) -> Result<Vec<bool>, Error> {
+    pub fn is_anomaly(&self, samples: impl Samples<T>) -> Result<Vec<bool>, Error> {
         let scores = self.scores(samples)?;
         Ok(scores.iter().map(|&score| score > self.threshold).collect())
     }
@@ -245,10 +242,7 @@ impl<T: Real> AnomalyDetector<T> {
     /// # Errors
     ///
     /// As [`scores`](Self::scores).
-    pub fn p_values<'a>(
-        &self,
-        samples: impl Into<DMatrixView<'a, T>>,
-    ) -> Result<DVector<f64>, Error> {
+    pub fn p_values(&self, samples: impl Samples<T>) -> Result<DVector<f64>, Error> {
         let sorted = &self.calibration_scores;
         let p_value = |score: T| {
             let as_high = sorted.len() - sorted.partition_point(|&calibration| calibration < score);
@@ -352,28 +346,27 @@ impl<T: Real> AnomalyDetector<T> {
 fn scores<T: Real>(
     model: &SparseAutoencoder<T>,
     scaler: &Scaler<T>,
-    samples: DMatrixView<'_, T>,
+    samples: &dyn Samples<T>,
 ) -> Result<DVector<T>, Error> {
     let features = scaler.features();
-    check_batch(samples, features, SAMPLES)?;
-    let mut scores = DVector::zeros(samples.ncols());
+    let mut passes = InOrder::by(CHUNK, samples, features, SAMPLES)?;
+    let mut scores = reserve::filled(T::zero(), passes.count(), "number of samples")?;
     let mut workspace = Workspace::new();
     let mut scaled = Vec::new();
     let mut errors = DVector::zeros(0);
-    for (chunk, scores) in scores.as_mut_slice().chunks_mut(CHUNK).enumerate() {
+    passes.each(|first, batch| {
         scaled.clear();
-        for sample in samples.columns(chunk * CHUNK, scores.len()).column_iter() {
-            scaled.extend_from_slice(sample.as_slice());
-        }
+        scaled.extend(batch.iter());
         scaler.apply_in_place(&mut scaled);
-        let view = DMatrixView::from_slice(&scaled, features, scores.len());
-        errors.resize_vertically_mut(scores.len(), T::zero());
+        let view = DMatrixView::from_slice(&scaled, features, batch.ncols());
+        errors.resize_vertically_mut(batch.ncols(), T::zero());
         model.reconstruction_errors_into(view, &mut errors, &mut workspace)?;
-        for (score, &error) in scores.iter_mut().zip(errors.iter()) {
+        for (score, &error) in scores[first..].iter_mut().zip(errors.iter()) {
             *score = unless_nan(error);
         }
-    }
-    Ok(scores)
+        Ok(())
+    })?;
+    Ok(DVector::from_vec(scores))
 }
 
 /// Returns the error, or infinity instead of NaN, which would compare as below every threshold.

@@ -20,7 +20,7 @@ use crate::error::{Error, require};
 use crate::linalg::{Aligned, Packed};
 use crate::training::Verdict;
 use crate::validate::{check_batch, check_finite, check_len, check_rows, even_chunk};
-use crate::{Activation, Real};
+use crate::{Activation, Real, Samples};
 
 /// A softmax classifier: softmax regression, or a deep classifier with hidden layers below.
 ///
@@ -102,7 +102,11 @@ impl<T: Real> SoftmaxClassifier<T> {
         Ok(self)
     }
 
-    /// Fits all layers to `samples`, features × samples, and their labels.
+    /// Fits all layers to [`Samples`] and their labels: a matrix or a view, features × samples, a file, or a
+    /// source of your own.
+    ///
+    /// The same samples give the same bits, wherever they are stored. For samples outside memory, a fit holds
+    /// only one batch and the samples held out.
     ///
     /// [`Lbfgs`](crate::Lbfgs) takes full batches, other optimizers mini-batches of the trainer's batch
     /// size.
@@ -110,10 +114,10 @@ impl<T: Real> SoftmaxClassifier<T> {
     /// # Errors
     ///
     /// As [`fit_with`](Self::fit_with).
-    pub fn fit<'a>(
+    pub fn fit(
         &mut self,
         trainer: &mut ClassifierTrainer<T>,
-        samples: impl Into<DMatrixView<'a, T>>,
+        samples: impl Samples<T>,
         labels: &[usize],
     ) -> Result<ClassifierReport<T>, Error> {
         self.fit_with(trainer, samples, labels, |_| ())
@@ -126,7 +130,7 @@ impl<T: Real> SoftmaxClassifier<T> {
     ///
     /// These leave the classifier unchanged:
     ///
-    /// - As [`loss`](Self::loss).
+    /// - As [`loss`](Self::loss), for samples in memory and for those held out.
     /// - [`Error::EmptyClass`] for a class without a sample, also where all of its samples are held out.
     /// - [`Error::InvalidParameter`] or [`Error::Incompatible`] for settings of the trainer, as in
     ///   [`Trainer::fit_with`](crate::Trainer::fit_with).
@@ -135,11 +139,12 @@ impl<T: Real> SoftmaxClassifier<T> {
     /// best epoch:
     ///
     /// - [`Error::Diverged`] if a loss or its gradient is not finite.
+    /// - I/O errors, and invalid samples found while reading them.
     /// - Errors that the observer returns.
-    pub fn fit_with<'a, V: Verdict>(
+    pub fn fit_with<V: Verdict>(
         &mut self,
         trainer: &mut ClassifierTrainer<T>,
-        samples: impl Into<DMatrixView<'a, T>>,
+        samples: impl Samples<T>,
         labels: &[usize],
         mut observer: impl FnMut(&ClassifierEpoch<'_, T>) -> V,
     ) -> Result<ClassifierReport<T>, Error> {
@@ -148,7 +153,7 @@ impl<T: Real> SoftmaxClassifier<T> {
             ClassifierEvent::Epoch(epoch) => observer(epoch).verdict(),
         };
         let engine = &mut trainer.engine;
-        classifier_trainer::fit(self, engine, samples.into(), labels, false, see)
+        classifier_trainer::fit(self, engine, &samples, labels, false, see)
     }
 
     /// Runs [`fit`](Self::fit) with an observer, which sees every [step](ClassifierStep) and every
@@ -159,16 +164,16 @@ impl<T: Real> SoftmaxClassifier<T> {
     /// # Errors
     ///
     /// As [`fit_with`](Self::fit_with).
-    pub fn fit_with_steps<'a, V: Verdict>(
+    pub fn fit_with_steps<V: Verdict>(
         &mut self,
         trainer: &mut ClassifierTrainer<T>,
-        samples: impl Into<DMatrixView<'a, T>>,
+        samples: impl Samples<T>,
         labels: &[usize],
         mut observer: impl FnMut(&ClassifierEvent<'_, T>) -> V,
     ) -> Result<ClassifierReport<T>, Error> {
         let see = |event: &ClassifierEvent<'_, T>| observer(event).verdict();
         let engine = &mut trainer.engine;
-        classifier_trainer::fit(self, engine, samples.into(), labels, true, see)
+        classifier_trainer::fit(self, engine, &samples, labels, true, see)
     }
 
     /// Returns the most probable class of each sample. Ties go to the lower class.

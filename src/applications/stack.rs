@@ -5,13 +5,14 @@ use std::sync::Arc;
 use nalgebra::{DMatrix, DMatrixView};
 
 use crate::error::{Error, require};
+use crate::model::EncodedSamples;
 use crate::model::Settings;
 use crate::model::layer_activations::LayerActivations;
 use crate::model::{Layer, Parameters};
 use crate::penalty::Penalty;
 use crate::training::Verdict;
 use crate::validate::check_len;
-use crate::{Activation, Epoch, Real, Report, SparseAutoencoder, Trainer};
+use crate::{Activation, Epoch, Real, Report, Samples, SparseAutoencoder, Trainer};
 
 /// Autoencoders in series: each is fitted to the hidden activations of the one below.
 ///
@@ -85,17 +86,21 @@ impl<T: Real> Stack<T> {
 
     /// Fits the autoencoders one after the other with the same trainer, and returns a report for each.
     ///
-    /// The outermost is fitted to the samples, input × samples, and each other one to the hidden
-    /// activations of the one below. All start from their current parameters. To use different
-    /// trainers, call [`fit_layer`](Self::fit_layer) for each layer.
+    /// The outermost is fitted to the samples, and each other one to the hidden activations of the one below.
+    /// All start from their current parameters. To use different trainers, call
+    /// [`fit_layer`](Self::fit_layer) for each layer.
+    ///
+    /// Samples may be a matrix or a view, input × samples, or any other [`Samples`], with the same bits. For
+    /// samples in memory, the hidden activations of one layer at a time are in memory, too. Those of other
+    /// samples are computed when they are read, in every epoch.
     ///
     /// # Errors
     ///
     /// As [`Trainer::fit_with`]. Layers below a failed one stay fitted.
-    pub fn fit<'a>(
+    pub fn fit(
         &mut self,
         trainer: &mut Trainer<T>,
-        samples: impl Into<DMatrixView<'a, T>>,
+        samples: impl Samples<T>,
     ) -> Result<Vec<Report<T>>, Error> {
         self.fit_with(trainer, samples, |_, _| ())
     }
@@ -107,22 +112,29 @@ impl<T: Real> Stack<T> {
     /// # Errors
     ///
     /// As [`fit`](Self::fit).
-    pub fn fit_with<'a, V: Verdict>(
+    pub fn fit_with<V: Verdict>(
         &mut self,
         trainer: &mut Trainer<T>,
-        samples: impl Into<DMatrixView<'a, T>>,
+        samples: impl Samples<T>,
         mut observer: impl FnMut(usize, &Epoch<'_, T>) -> V,
     ) -> Result<Vec<Report<T>>, Error> {
-        let samples = samples.into();
         let last = self.layers.len() - 1;
         if last > 0 {
             trainer.or_refuse_to_fit(trainer.check_for_several())?;
         }
         let mut reports = Vec::with_capacity(self.layers.len());
         let mut hidden: Option<DMatrix<T>> = None;
-        for (index, layer) in self.layers.iter_mut().enumerate() {
-            let input = hidden.as_ref().map_or(samples, |hidden| hidden.as_view());
-            reports.push(trainer.fit_with(layer, input, |epoch| observer(index, epoch))?);
+        for index in 0..self.layers.len() {
+            let (below, above) = self.layers.split_at_mut(index);
+            let layer = &mut above[0];
+            let observer = |epoch: &Epoch<'_, T>| observer(index, epoch);
+            let Some(whole) = samples.in_memory() else {
+                let input = EncodedSamples::of(below, &samples);
+                reports.push(trainer.fit_with(layer, input, observer)?);
+                continue;
+            };
+            let input = hidden.as_ref().map_or(whole, |hidden| hidden.as_view());
+            reports.push(trainer.fit_with(layer, input, observer)?);
             if index < last {
                 hidden = Some(trainer.or_refuse_to_fit(layer.encode(input))?);
             }
@@ -136,11 +148,11 @@ impl<T: Real> Stack<T> {
     /// # Errors
     ///
     /// As [`fit_layer_with`](Self::fit_layer_with).
-    pub fn fit_layer<'a>(
+    pub fn fit_layer(
         &mut self,
         index: usize,
         trainer: &mut Trainer<T>,
-        samples: impl Into<DMatrixView<'a, T>>,
+        samples: impl Samples<T>,
     ) -> Result<Report<T>, Error> {
         self.fit_layer_with(index, trainer, samples, |_| ())
     }
@@ -151,14 +163,13 @@ impl<T: Real> Stack<T> {
     ///
     /// [`Error::InvalidParameter`] for an index beyond the innermost, and those of
     /// [`Trainer::fit_with`].
-    pub fn fit_layer_with<'a, V: Verdict>(
+    pub fn fit_layer_with<V: Verdict>(
         &mut self,
         index: usize,
         trainer: &mut Trainer<T>,
-        samples: impl Into<DMatrixView<'a, T>>,
+        samples: impl Samples<T>,
         observer: impl FnMut(&Epoch<'_, T>) -> V,
     ) -> Result<Report<T>, Error> {
-        let samples = samples.into();
         let place = index.min(self.layers.len());
         let (below, above) = self.layers.split_at_mut(place);
         let Some(layer) = above.first_mut() else {
@@ -171,8 +182,26 @@ impl<T: Real> Stack<T> {
         if below.is_empty() {
             return trainer.fit_with(layer, samples, observer);
         }
-        let hidden = trainer.or_refuse_to_fit(encode_through(below, samples))?;
+        let Some(whole) = samples.in_memory() else {
+            return trainer.fit_with(layer, EncodedSamples::of(below, samples), observer);
+        };
+        let hidden = trainer.or_refuse_to_fit(encode_through(below, whole))?;
         trainer.fit_with(layer, &hidden, observer)
+    }
+
+    /// Encodes the samples of any source on reading, with the bits of [`encode`](Self::encode).
+    ///
+    /// Use it to fit a classifier to the hidden activations of a file. A batch of them is computed whenever it
+    /// is read.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::DimensionMismatch`] if the samples have another number of entries than the input.
+    pub fn encode_on_read<S: Samples<T>>(
+        &self,
+        samples: S,
+    ) -> Result<EncodedSamples<'_, T, S>, Error> {
+        EncodedSamples::checked(&self.layers, samples)
     }
 
     /// Returns the hidden activations of the innermost layer, units × samples.

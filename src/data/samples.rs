@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use nalgebra::{Const, DMatrix, DMatrixView, DMatrixViewMut, DVector, Dyn, OMatrix, SMatrix};
 
+use super::Subset;
 use super::batches::{Batches, gather};
 use crate::Real;
 use crate::error::Error;
@@ -16,6 +17,8 @@ use crate::error::Error;
 /// | [`NpyFile`](crate::NpyFile), [`IdxFile`](crate::IdxFile) | those of a file, read when needed |
 /// | [`Shards`](crate::Shards) | those of several sources, one source after another |
 /// | [`ScaledSamples`](crate::ScaledSamples) | those of another source, scaled on reading |
+/// | [`Subset`](crate::Subset) | some of another source |
+/// | [`EncodedSamples`](crate::EncodedSamples) | hidden activations of those of another source, computed on reading |
 /// | references, `Box`, `Arc` | those of the source behind them |
 ///
 /// Implement the trait for a source of your own: a folder of files, a database, computed samples, or,
@@ -102,6 +105,31 @@ pub trait Samples<T: Real>: Sync {
         Batches::new(self, size)
     }
 
+    /// Returns the samples with these indices, in this order. An index may come several times.
+    ///
+    /// The samples are not copied; memory holds their indices. [`Subset::new`] also takes a source by value.
+    ///
+    /// ```
+    /// use sparse_autoencoder::{Samples, Scaling, nalgebra::DMatrix};
+    ///
+    /// let samples = DMatrix::from_fn(8, 300, |i, j| ((31 * i + 7 * j) % 256) as f32); // or an NpyFile
+    /// let every_third: Vec<usize> = (0..300).step_by(3).collect();
+    /// let subset = samples.subset(every_third)?;
+    /// assert_eq!(subset.count(), 100);
+    /// let scaler = Scaling::standard().fit(&subset)?;
+    /// # Ok::<(), sparse_autoencoder::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidParameter`] for an index that is not below the number of samples.
+    fn subset(&self, indices: impl Into<Vec<usize>>) -> Result<Subset<&Self>, Error>
+    where
+        Self: Sized,
+    {
+        Subset::new(self, indices)
+    }
+
     /// Reads all samples into memory, entries × samples.
     ///
     /// # Errors
@@ -116,7 +144,7 @@ pub trait Samples<T: Real>: Sync {
 }
 
 /// Refuses a batch of another size than the chosen samples, and an index beyond `count`.
-pub(super) fn check_read<T>(
+pub(crate) fn check_read<T>(
     (entries, count): (usize, usize),
     indices: &[usize],
     batch: &[T],

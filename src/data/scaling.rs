@@ -6,11 +6,11 @@ mod scaler;
 pub use scaled_samples::ScaledSamples;
 pub use scaler::Scaler;
 
-use nalgebra::DMatrixView;
-
+use super::Samples;
+use super::in_order::InOrder;
 use crate::error::{Error, require};
+use crate::linalg::reserve;
 use crate::linalg::wide::{Wide, scale_of, shift};
-use crate::validate::check_batch;
 use crate::{Activation, Real, geometric_median};
 
 /// A rule for scaling the features of samples, from which [`fit`](Self::fit) learns a [`Scaler`].
@@ -155,7 +155,17 @@ impl Scaling {
         self
     }
 
-    /// Learns the scaling from samples, features × samples.
+    /// Learns the scaling from any [`Samples`]: a matrix or a view, features × samples, a file, or a source
+    /// of your own.
+    ///
+    /// The same samples give the same bits, wherever they are stored. Samples outside memory are read in
+    /// passes, by batches:
+    ///
+    /// | scaling | passes | memory |
+    /// |---|---|---|
+    /// | identity, min-max, mean norm | 1 | a batch |
+    /// | standard | 2 | a batch |
+    /// | mean distance | those of the [geometric median](crate::geometric_median), and 1 | as there |
     ///
     /// # Errors
     ///
@@ -165,29 +175,31 @@ impl Scaling {
     /// | [`Error::ConstantFeature`] | a constant feature, or one whose factor overflows `T` |
     /// | [`Error::OutOfRange`] | a feature whose spread overflows or whose factor underflows `T` |
     /// | [`Error::InvalidParameter`] | an invalid range or norm |
-    pub fn fit<'a, T: Real>(
-        &self,
-        samples: impl Into<DMatrixView<'a, T>>,
-    ) -> Result<Scaler<T>, Error> {
-        let samples = samples.into();
-        let features = samples.nrows();
+    /// | those of [`Samples::read`] | samples that cannot be read |
+    pub fn fit<T: Real>(&self, samples: impl Samples<T>) -> Result<Scaler<T>, Error> {
+        self.fit_to(&samples)
+    }
+
+    fn fit_to<T: Real>(&self, samples: &dyn Samples<T>) -> Result<Scaler<T>, Error> {
+        let features = samples.entries();
         self.check::<T>()?;
-        check_batch(samples, features, SAMPLES)?;
+        let mut passes = InOrder::new(samples, features, SAMPLES)?;
+        let filled = |value| reserve::filled(value, features, "features");
         let mut scaler = Scaler {
-            centers: vec![T::zero(); features],
-            factors: vec![T::one(); features],
-            offsets: vec![T::zero(); features],
+            centers: filled(T::zero())?,
+            factors: filled(T::one())?,
+            offsets: filled(T::zero())?,
         };
         match self.target {
-            Target::Identity => {}
-            Target::Standard => self.learn_moments(samples, &mut scaler)?,
+            Target::Identity => passes.each(|_, _| Ok(()))?,
+            Target::Standard => self.learn_moments(&mut passes, &mut scaler)?,
             Target::Range { low, high } => {
-                self.learn_range(samples, [T::of(low), T::of(high)], &mut scaler)?;
+                self.learn_range(&mut passes, [T::of(low), T::of(high)], &mut scaler)?;
             }
-            Target::MeanNorm(norm) => self.learn_norm(samples, norm, &mut scaler)?,
+            Target::MeanNorm(norm) => self.learn_norm(&mut passes, norm, &mut scaler)?,
             Target::MeanDistance(distance) => {
                 scaler.centers = geometric_median(samples)?.as_slice().to_vec();
-                self.learn_norm(samples, distance, &mut scaler)?;
+                self.learn_norm(&mut passes, distance, &mut scaler)?;
             }
         }
         Ok(scaler)
@@ -218,12 +230,12 @@ impl Scaling {
 
     fn learn_moments<T: Real>(
         &self,
-        samples: DMatrixView<'_, T>,
+        passes: &mut InOrder<'_, T>,
         scaler: &mut Scaler<T>,
     ) -> Result<(), Error> {
-        let ranges = ranges(samples)?;
-        let mut means = vec![0.0; samples.nrows()];
-        let mut squares = vec![0.0; samples.nrows()];
+        let ranges = ranges(passes)?;
+        let mut means = vec![0.0; ranges.len()];
+        let mut squares = vec![0.0; ranges.len()];
         // Scaled by powers of two, so that squares neither overflow nor underflow.
         let scales: Vec<_> = ranges
             .iter()
@@ -231,19 +243,22 @@ impl Scaling {
             .collect();
         // Welford's update, relative to the smallest value. Σx² − n·mean² would lose all digits for
         // data far from 0.
-        for (index, sample) in samples.column_iter().enumerate() {
-            let share = 1.0 / f64::of_count(index + 1);
-            let moments = means.iter_mut().zip(&mut squares).zip(&ranges).zip(&scales);
-            for ((((mean, square), (least, _)), &scale), x) in moments.zip(sample.iter()) {
-                let x = shift(x.to_f64() - least.to_f64(), -scale);
-                let before = x - *mean;
-                *mean += share * before;
-                *square += before * (x - *mean);
+        passes.each(|first, batch| {
+            for (index, sample) in batch.column_iter().enumerate() {
+                let share = 1.0 / f64::of_count(first + index + 1);
+                let moments = means.iter_mut().zip(&mut squares).zip(&ranges).zip(&scales);
+                for ((((mean, square), (least, _)), &scale), x) in moments.zip(sample.iter()) {
+                    let x = shift(x.to_f64() - least.to_f64(), -scale);
+                    let before = x - *mean;
+                    *mean += share * before;
+                    *square += before * (x - *mean);
+                }
             }
-        }
+            Ok(())
+        })?;
         for (feature, (&mean, &square)) in means.iter().zip(&squares).enumerate() {
             let ((least, most), scale) = (ranges[feature], scales[feature]);
-            let deviation = shift((square / f64::of_count(samples.ncols())).sqrt(), scale);
+            let deviation = shift((square / f64::of_count(passes.count())).sqrt(), scale);
             let factor = T::of(1.0 / deviation);
             if factor.to_f64() == f64::INFINITY {
                 scaler.centers[feature] = self.constant(feature, least)?;
@@ -259,11 +274,11 @@ impl Scaling {
 
     fn learn_range<T: Real>(
         &self,
-        samples: DMatrixView<'_, T>,
+        passes: &mut InOrder<'_, T>,
         [low, high]: [T; 2],
         scaler: &mut Scaler<T>,
     ) -> Result<(), Error> {
-        for (feature, (least, most)) in ranges(samples)?.into_iter().enumerate() {
+        for (feature, (least, most)) in ranges(passes)?.into_iter().enumerate() {
             let mut factor = (high - low) / (most - least);
             // Rounding may move the largest sample just past the end of the range, where a
             // reconstruction loss may refuse it. Each iteration takes the next smaller factor.
@@ -287,26 +302,31 @@ impl Scaling {
     /// Learns the factor that gives the samples the mean distance `norm` from the center.
     fn learn_norm<T: Real>(
         &self,
-        samples: DMatrixView<'_, T>,
+        passes: &mut InOrder<'_, T>,
         norm: f64,
         scaler: &mut Scaler<T>,
     ) -> Result<(), Error> {
-        let mut sum = Wide::default();
-        for sample in samples.column_iter() {
-            let entries = sample.iter().zip(&scaler.centers);
-            let entries = entries.map(|(x, c)| (x.to_f64(), c.to_f64()));
-            sum.add(Wide::squared_distance(entries).sqrt());
-        }
-        let mean = sum.over(f64::of_count(samples.ncols()));
+        let (mut sum, mut first) = (Wide::default(), None);
+        passes.each(|_, batch| {
+            first = first.or(batch.get(0).copied());
+            for sample in batch.column_iter() {
+                let entries = sample.iter().zip(&scaler.centers);
+                let entries = entries.map(|(x, c)| (x.to_f64(), c.to_f64()));
+                sum.add(Wide::squared_distance(entries).sqrt());
+            }
+            Ok(())
+        })?;
+        let first = first.unwrap_or(T::zero());
+        let mean = sum.over(f64::of_count(passes.count()));
         let factor = T::of(Wide::of(norm).per(mean).to_f64());
         if !mean.is_positive() || factor.to_f64() == f64::INFINITY {
-            return self.constant(0, samples[0]).map(|_| ());
+            return self.constant(0, first).map(|_| ());
         }
         if is_exact(factor) {
             scaler.factors.fill(factor);
             return Ok(());
         }
-        Err(too_wide(0, samples[0]))
+        Err(too_wide(0, first))
     }
 
     /// Returns the center of a constant feature, or an error if such features are refused.
@@ -334,14 +354,20 @@ fn is_exact<T: Real>(factor: T) -> bool {
 }
 
 /// Returns the smallest and the largest value of each feature.
-fn ranges<T: Real>(samples: DMatrixView<'_, T>) -> Result<Vec<(T, T)>, Error> {
-    let mut ranges: Vec<_> = samples.column(0).iter().map(|&x| (x, x)).collect();
-    for sample in samples.column_iter() {
-        for ((least, most), &x) in ranges.iter_mut().zip(sample.iter()) {
-            *least = if x < *least { x } else { *least };
-            *most = if x > *most { x } else { *most };
+fn ranges<T: Real>(passes: &mut InOrder<'_, T>) -> Result<Vec<(T, T)>, Error> {
+    let mut ranges: Vec<(T, T)> = Vec::new();
+    passes.each(|first, batch| {
+        if first == 0 {
+            ranges = batch.column(0).iter().map(|&x| (x, x)).collect();
         }
-    }
+        for sample in batch.column_iter() {
+            for ((least, most), &x) in ranges.iter_mut().zip(sample.iter()) {
+                *least = if x < *least { x } else { *least };
+                *most = if x > *most { x } else { *most };
+            }
+        }
+        Ok(())
+    })?;
     let wide = |&(least, most): &(T, T)| !(most - least).is_finite();
     match ranges.iter().position(wide) {
         Some(feature) => Err(too_wide(feature, ranges[feature].1)),

@@ -9,10 +9,8 @@ use crate::{Real, Samples, SparseAutoencoder};
 /// Entries below which waking a second thread costs more than it saves.
 const PARALLEL_FROM: usize = 1 << 14;
 
-/// Reads the chosen samples into `batch`.
-///
-/// Samples outside memory are checked here, and read by several threads, because the operating system
-/// takes most of the time.
+/// Reads the chosen samples into `batch`, and checks those outside memory as [samples of
+/// training](SparseAutoencoder::check_training_samples).
 pub(super) fn read<T: Real>(
     model: &SparseAutoencoder<T>,
     samples: &dyn Samples<T>,
@@ -20,40 +18,52 @@ pub(super) fn read<T: Real>(
     batch: &mut [T],
     threads: Threads,
 ) -> Result<(), Error> {
+    let check = |samples: DMatrixView<'_, T>| model.check_training_samples(samples);
+    read_checked(samples, chosen, batch, threads, &check)
+}
+
+/// Reads the chosen samples into `batch`.
+///
+/// Samples outside memory are checked by `check`, and read by several threads, because the operating system
+/// takes most of the time.
+pub(crate) fn read_checked<T: Real>(
+    samples: &dyn Samples<T>,
+    chosen: &[usize],
+    batch: &mut [T],
+    threads: Threads,
+    check: &Check<'_, T>,
+) -> Result<(), Error> {
     if samples.in_memory().is_some() {
         return samples.read(chosen, batch); // checked before
     }
     if threads.count() < 2 || batch.len() < PARALLEL_FROM {
-        return read_part(model, samples, chosen, batch, 0);
+        return read_part(samples, chosen, batch, check, 0);
     }
     let depth = threads.count().next_power_of_two().ilog2();
-    threads.enter(|| read_part(model, samples, chosen, batch, depth))
+    threads.enter(|| read_part(samples, chosen, batch, check, depth))
 }
 
+type Check<'a, T> = dyn Fn(DMatrixView<'_, T>) -> Result<(), Error> + Sync + 'a;
+
 fn read_part<T: Real>(
-    model: &SparseAutoencoder<T>,
     samples: &dyn Samples<T>,
     chosen: &[usize],
     batch: &mut [T],
+    check: &Check<'_, T>,
     depth: u32,
 ) -> Result<(), Error> {
-    let input_size = model.layout().input_size();
+    let entries = samples.entries();
     if depth > 0 && chosen.len() > 1 {
         let (one, other) = chosen.split_at(chosen.len() / 2);
-        let (first, second) = batch.split_at_mut(one.len() * input_size);
+        let (first, second) = batch.split_at_mut(one.len() * entries);
         let (mut of_first, mut of_second) = (Ok(()), Ok(()));
         join(
-            || of_first = read_part(model, samples, one, first, depth - 1),
-            || of_second = read_part(model, samples, other, second, depth - 1),
+            || of_first = read_part(samples, one, first, check, depth - 1),
+            || of_second = read_part(samples, other, second, check, depth - 1),
         );
         return of_first.and(of_second);
     }
     samples.read(chosen, batch)?;
-    let view = DMatrixView::from_slice(batch, input_size, chosen.len());
-    model.check_training_samples(view).map_err(|mut error| {
-        if let Error::NonFinite { column, .. } | Error::OutOfRange { column, .. } = &mut error {
-            *column = chosen[*column]; // the index among all samples
-        }
-        error
-    })
+    let batch = DMatrixView::from_slice(batch, entries, chosen.len());
+    check(batch).map_err(|error| error.at_sample(|column| chosen[column]))
 }

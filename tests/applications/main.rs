@@ -1,6 +1,7 @@
 //! Anomaly detectors, stacks, and classifiers.
 
 mod anomaly;
+mod any_source;
 mod classifier;
 mod classifier_observers;
 #[path = "../common/mod.rs"]

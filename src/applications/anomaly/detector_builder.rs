@@ -1,15 +1,16 @@
 //! Fitting and calibrating a detector in one call.
 
-use nalgebra::{DMatrix, DMatrixView};
 use rand::SeedableRng;
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::seq::SliceRandom;
 
 use super::{AnomalyDetector, SAMPLES, Threshold};
+use crate::data::in_order::InOrder;
 use crate::error::{Error, require};
+use crate::linalg::reserve;
 use crate::training::Verdict;
-use crate::validate::{check_batch, check_rows};
-use crate::{Epoch, Real, Scaler, Scaling, SparseAutoencoder, Trainer};
+use crate::validate::check_len;
+use crate::{Epoch, Real, Samples, Scaler, Scaling, SparseAutoencoder, Subset, Trainer};
 
 /// The settings of an [`AnomalyDetectorBuilder`], as one value that a file can hold.
 ///
@@ -122,17 +123,20 @@ impl<'m, T: Real> AnomalyDetectorBuilder<'m, T> {
         self
     }
 
-    /// Learns the scaling, fits the model, and calibrates a detector from samples, input × samples.
+    /// Learns the scaling, fits the model, and calibrates a detector from [`Samples`]: a matrix or a view,
+    /// input × samples, a file, or a source of your own.
     ///
-    /// The detector holds a copy of the fitted model.
+    /// The detector holds a copy of the fitted model. The same samples give the same bits, wherever they are
+    /// stored. Of samples in memory, a fit copies those that the model is trained on. Other samples are checked
+    /// in a pass of its own, scaled on reading, and not copied.
     ///
     /// # Errors
     ///
     /// As [`fit_with`](Self::fit_with).
-    pub fn fit<'a>(
+    pub fn fit(
         self,
         trainer: &mut Trainer<T>,
-        samples: impl Into<DMatrixView<'a, T>>,
+        samples: impl Samples<T>,
     ) -> Result<AnomalyDetector<T>, Error> {
         self.fit_with(trainer, samples, |_| ())
     }
@@ -148,33 +152,43 @@ impl<'m, T: Real> AnomalyDetectorBuilder<'m, T> {
     /// | [`Error::InvalidParameter`] | a setting outside its range |
     /// | [`Error::TooFewSamples`] | fewer than two samples held out, too few for the false-alarm rate, or none left to train on |
     /// | those of [`Scaling::fit`] | such as [`Error::ConstantFeature`] |
+    /// | those of [`Samples::read`] | samples that cannot be read |
     ///
     /// Errors of the training are those of [`Trainer::fit_with`].
-    pub fn fit_with<'a, V: Verdict>(
+    pub fn fit_with<V: Verdict>(
         self,
         trainer: &mut Trainer<T>,
-        samples: impl Into<DMatrixView<'a, T>>,
+        samples: impl Samples<T>,
         observer: impl FnMut(&Epoch<'_, T>) -> V,
     ) -> Result<AnomalyDetector<T>, Error> {
-        let samples = samples.into();
-        let (training, held_out, scaler) = trainer.or_refuse_to_fit(self.split(samples))?;
-        let scaled = trainer.or_refuse_to_fit(scaler.apply(&training))?;
-        trainer.fit_with(self.model, scaled, observer)?;
-        let calibration = if held_out.is_empty() {
-            training
+        let (training, held_out, scaler) = trainer.or_refuse_to_fit(self.split(&samples))?;
+        let of_training = Subset::new(&samples, training)?;
+        if samples.in_memory().is_some() {
+            let mut scaled = trainer.or_refuse_to_fit(of_training.to_matrix())?;
+            scaler.apply_in_place(scaled.as_mut_slice());
+            trainer.fit_with(self.model, scaled, observer)?;
         } else {
-            samples.select_columns(&held_out)
+            let scaled = scaler.apply_on_read(&samples)?;
+            let scaled = Subset::new(scaled, of_training.indices())?;
+            trainer.fit_with(self.model, scaled, observer)?;
+        }
+        let calibration = if held_out.is_empty() {
+            of_training
+        } else {
+            Subset::new(&samples, held_out)?
         };
-        AnomalyDetector::calibrate(self.model, &scaler, &calibration, self.settings.threshold)
+        AnomalyDetector::calibrate(self.model, &scaler, calibration, self.settings.threshold)
     }
 
-    /// Returns copies of the training samples, the indices of the held-out samples, and the scaling.
+    /// Returns the indices of the training samples and of the held-out samples, and the scaling. Reads all
+    /// samples, so that invalid ones are found before the training.
     #[allow(clippy::type_complexity)]
     fn split(
         &self,
-        samples: DMatrixView<'_, T>,
-    ) -> Result<(DMatrix<T>, Vec<usize>, Scaler<T>), Error> {
-        check_rows(samples, self.model.layout().input_size(), SAMPLES[1])?;
+        samples: &dyn Samples<T>,
+    ) -> Result<(Vec<usize>, Vec<usize>, Scaler<T>), Error> {
+        let (count, input) = (samples.count(), self.model.layout().input_size());
+        check_len(SAMPLES[1], input, samples.entries())?;
         let split = self.settings.calibration_split;
         require(
             (0.0..1.0).contains(&split),
@@ -182,30 +196,34 @@ impl<'m, T: Real> AnomalyDetectorBuilder<'m, T> {
             "in [0, 1)",
             split,
         )?;
-        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // in 0..=ncols
-        let held_out = (split * f64::of_count(samples.ncols())).round() as usize;
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // in 0..=count
+        let held_out = (split * f64::of_count(count)).round() as usize;
         let calibrates_on_training = split <= 0.0;
         self.settings.threshold.check(if calibrates_on_training {
-            samples.ncols()
+            count
         } else {
             held_out
         })?;
-        if held_out == samples.ncols() {
+        if held_out == count {
             return Err(Error::TooFewSamples {
                 what: "samples left to train on",
                 needed: 1,
                 actual: 0,
             });
         }
-        check_batch(samples, self.model.layout().input_size(), SAMPLES)?;
+        InOrder::new(samples, input, SAMPLES)?.each(|_, _| Ok(()))?;
 
-        let mut order: Vec<usize> = (0..samples.ncols()).collect();
+        let mut order = Vec::new();
+        reserve::reserve(&mut order, count, "number of samples")?;
+        order.extend(0..count);
         if !calibrates_on_training {
             order.shuffle(&mut Xoshiro256PlusPlus::seed_from_u64(self.settings.seed));
         }
-        let training = samples.select_columns(&order[held_out..]);
-        order.truncate(held_out);
-        let scaler = self.settings.scaling.fit(&training)?;
+        let training = order.split_off(held_out);
+        let scaler = self
+            .settings
+            .scaling
+            .fit(Subset::new(samples, &*training)?)?;
         Ok((training, order, scaler))
     }
 }

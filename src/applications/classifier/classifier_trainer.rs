@@ -6,13 +6,15 @@ use nalgebra::DMatrixView;
 
 use super::{
     ClassifierEpoch, ClassifierEvent, ClassifierLoss, ClassifierReport, ClassifierStep,
-    ClassifierWorkspace, SoftmaxClassifier,
+    ClassifierWorkspace, SAMPLES, SoftmaxClassifier,
 };
-use crate::training::Trainer;
+use crate::linalg::{Threads, reserve};
 use crate::training::engine::Engine;
 use crate::training::epochs::{self, Learner, Place, Taken, Terms};
 use crate::training::progress::Progress;
-use crate::{Error, Real};
+use crate::training::{Trainer, reading};
+use crate::validate::{check_batch, check_size};
+use crate::{Error, Real, Samples};
 
 /// Fits classifiers: a [`Trainer`] with the settings that apply to them.
 ///
@@ -71,29 +73,30 @@ impl<T: Real> Terms<T> for ClassifierLoss<T> {
 pub(super) fn fit<T: Real>(
     model: &mut SoftmaxClassifier<T>,
     engine: &mut Engine<T>,
-    samples: DMatrixView<'_, T>,
+    samples: &dyn Samples<T>,
     labels: &[usize],
     sees_steps: bool,
     observer: impl FnMut(&ClassifierEvent<'_, T>) -> Result<ControlFlow<()>, Error>,
 ) -> Result<ClassifierReport<T>, Error> {
     engine.check()?;
     engine.settings.check_for_classifiers()?;
-    model.check_training(samples, labels)?;
+    check_samples(model, engine, samples, labels)?;
     let mut rng = engine.seeded();
-    let (order, chosen) = engine.split(samples.ncols(), &mut rng)?;
+    let (order, chosen) = engine.split(samples.count(), &mut rng)?;
     model.check_classes(order.iter().map(|&index| labels[index]))?;
     let batches = order.len().div_ceil(engine.batch_size_of(order.len())?);
-    engine.check_schedule()?;
-    engine.rng = rng;
-    let parameters = model.theta().len();
-    engine.prepare(parameters, parameters);
-
     let mut workspace = ClassifierWorkspace::new();
     if let Some(threads) = engine.threads {
         workspace = workspace.with_threads(threads);
     }
     let mut held_out = Labeled::default();
-    held_out.gather(samples, labels, &chosen);
+    let threads = workspace.scratch.take_threads();
+    held_out.gather(samples, labels, &chosen, threads)?;
+    engine.check_schedule()?;
+    engine.rng = rng;
+    let parameters = model.theta().len();
+    engine.prepare(parameters, parameters);
+
     let mut progress = Progress::new(parameters, order, batches);
     progress.reserve(&engine.settings);
     let mut fit = Fit {
@@ -117,6 +120,28 @@ pub(super) fn fit<T: Real>(
     })
 }
 
+/// Refuses samples and labels to fit to. Values outside memory are checked when they are read.
+fn check_samples<T: Real>(
+    model: &SoftmaxClassifier<T>,
+    engine: &Engine<T>,
+    samples: &dyn Samples<T>,
+    labels: &[usize],
+) -> Result<(), Error> {
+    if let Some(samples) = samples.in_memory() {
+        return model.check_training(samples, labels);
+    }
+    let size = (samples.entries(), samples.count());
+    check_size(size, model.features(), SAMPLES)?;
+    model.check_labels(samples.count(), labels)?;
+    if engine.optimizer.needs_full_batch() {
+        return Err(Error::Incompatible {
+            what: "samples that are not in memory",
+            other: "a full-batch optimizer",
+        });
+    }
+    model.check_classes(labels.iter().copied())
+}
+
 /// Copies of some samples and their labels.
 #[derive(Debug)]
 struct Labeled<T> {
@@ -134,14 +159,26 @@ impl<T> Default for Labeled<T> {
 }
 
 impl<T: Real> Labeled<T> {
-    fn gather(&mut self, samples: DMatrixView<'_, T>, labels: &[usize], chosen: &[usize]) {
+    fn gather(
+        &mut self,
+        samples: &dyn Samples<T>,
+        labels: &[usize],
+        chosen: &[usize],
+        threads: Threads,
+    ) -> Result<(), Error> {
+        let features = samples.entries();
+        let len = features.saturating_mul(chosen.len());
         self.values.clear();
-        self.labels.clear();
-        for &index in chosen {
-            self.values
-                .extend_from_slice(samples.column(index).as_slice());
-            self.labels.push(labels[index]);
+        reserve::reserve(&mut self.values, len, "entries of a batch")?;
+        self.values.resize(len, T::zero());
+        let check = |batch: DMatrixView<'_, T>| check_batch(batch, features, SAMPLES);
+        if !chosen.is_empty() {
+            reading::read_checked(samples, chosen, &mut self.values, threads, &check)?;
         }
+        self.labels.clear();
+        self.labels
+            .extend(chosen.iter().map(|&index| labels[index]));
+        Ok(())
     }
 
     fn samples(&self, features: usize) -> DMatrixView<'_, T> {
@@ -153,7 +190,7 @@ impl<T: Real> Labeled<T> {
 struct Fit<'a, T: Real, O> {
     model: &'a mut SoftmaxClassifier<T>,
     workspace: ClassifierWorkspace<T>,
-    samples: DMatrixView<'a, T>,
+    samples: &'a dyn Samples<T>,
     labels: &'a [usize],
     batch: Labeled<T>,
     held_out: Labeled<T>,
@@ -173,15 +210,18 @@ where
         chosen: &[usize],
         at: Place,
     ) -> Result<Taken<ClassifierLoss<T>>, Error> {
-        let (samples, labels) = if chosen.len() < self.samples.ncols() {
-            self.batch.gather(self.samples, self.labels, chosen);
-            let samples = self.batch.samples(self.samples.nrows());
-            (samples, &*self.batch.labels)
-        } else {
-            (self.samples, self.labels)
-        };
         let workspace = &mut self.workspace;
         let threads = workspace.scratch.take_threads();
+        let whole = self.samples.in_memory();
+        let whole = whole.filter(|_| chosen.len() == self.samples.count());
+        let (samples, labels) = if let Some(samples) = whole {
+            (samples, self.labels)
+        } else {
+            self.batch
+                .gather(self.samples, self.labels, chosen, threads)?;
+            let samples = self.batch.samples(self.samples.entries());
+            (samples, &*self.batch.labels)
+        };
         let (network, theta) = self.model.network_and_theta_mut();
         let threads = threads.worth(theta.len() * samples.ncols());
         let step = engine.optimize(theta, at.epoch, threads, |theta, gradient| {
@@ -200,7 +240,7 @@ where
         if labels.is_empty() {
             return Ok(None);
         }
-        let samples = self.held_out.samples(self.samples.nrows());
+        let samples = self.held_out.samples(self.samples.entries());
         let (network, theta) = (&self.model.network, self.model.theta());
         let loss = network.evaluate(theta, samples, labels, None, &mut self.workspace);
         Ok(Some(loss))

@@ -1,0 +1,366 @@
+//! What is fitted to the same samples has the same bits, wherever they are stored; and a source that fails
+//! gives its error.
+
+use std::io;
+
+use crate::common::file_bytes::npy_f64;
+use sparse_autoencoder::nalgebra::DMatrix;
+use sparse_autoencoder::{
+    Activation, Adam, AnomalyDetector, ClassifierTrainer, Error, Lbfgs, NpyFile, Real, Samples,
+    Scaling, Shards, SoftmaxClassifier, SparseAutoencoder, Stack, Subset, Threshold, Trainer,
+    geometric_median,
+};
+
+const FEATURES: usize = 64;
+/// More than are read together.
+const COUNT: usize = 2500;
+
+/// Numbers of `f32`, which are the same in either scalar.
+fn samples(count: usize) -> DMatrix<f64> {
+    DMatrix::from_fn(FEATURES, count, |i, j| {
+        let phase = (i * 31 + j * 17 + i * j + 1) as f64 * 0.618_033_988_749_895;
+        f64::from((phase.fract() - 0.3) as f32)
+    })
+}
+
+fn file<T: Real>(samples: &DMatrix<f64>) -> NpyFile<T> {
+    NpyFile::from_bytes("samples.npy", npy_f64(samples)).unwrap()
+}
+
+/// Samples of one's own. Reading that of the index `fails` is an error.
+struct Own<T> {
+    samples: DMatrix<T>,
+    fails: usize,
+}
+
+impl<T: Real> Samples<T> for Own<T> {
+    fn count(&self) -> usize {
+        self.samples.ncols()
+    }
+
+    fn entries(&self) -> usize {
+        self.samples.nrows()
+    }
+
+    fn read(&self, indices: &[usize], batch: &mut [T]) -> Result<(), Error> {
+        if indices.contains(&self.fails) {
+            Err(io::Error::new(io::ErrorKind::TimedOut, "the disk is gone"))?;
+        }
+        self.samples.read(indices, batch)
+    }
+}
+
+/// The samples outside memory: in a file, in files of different lengths, chosen from others, of one's own.
+fn elsewhere<T: Real>(samples: &DMatrix<f64>) -> Vec<Box<dyn Samples<T>>> {
+    let count = samples.ncols();
+    let cuts = [0, 1, count / 3, count / 3, count - 7, count];
+    let parts = cuts.windows(2).map(|cut| {
+        let part = samples.columns(cut[0], cut[1] - cut[0]);
+        file::<T>(&part.into_owned())
+    });
+    let turned: Vec<usize> = (0..count).rev().collect();
+    let backwards = samples.select_columns(&turned);
+    let own = Own {
+        samples: samples.map(T::of),
+        fails: usize::MAX,
+    };
+    vec![
+        Box::new(file::<T>(samples)),
+        Box::new(Shards::new(parts.collect()).unwrap()),
+        Box::new(Subset::new(file::<T>(&backwards), turned).unwrap()),
+        Box::new(own),
+    ]
+}
+
+fn bits<T: Real>(values: &[T]) -> Vec<u64> {
+    values.iter().map(|x| x.to_f64().to_bits()).collect()
+}
+
+/// Compares `learn`, which returns numbers, on samples in memory and elsewhere.
+#[track_caller]
+fn assert_same_everywhere<T: Real>(
+    samples: &DMatrix<f64>,
+    mut learn: impl FnMut(&dyn Samples<T>) -> Result<Vec<T>, Error>,
+) {
+    let matrix = samples.map(T::of);
+    let expected = bits(&learn(&matrix).unwrap());
+    assert!(!expected.is_empty());
+    for (place, source) in elsewhere::<T>(samples).iter().enumerate() {
+        assert_eq!(bits(&learn(source).unwrap()), expected, "source {place}");
+    }
+}
+
+fn scalings() -> [Scaling; 5] {
+    [
+        Scaling::identity(),
+        Scaling::standard(),
+        Scaling::min_max(-0.3, 0.7),
+        Scaling::mean_norm(2.0),
+        Scaling::mean_distance(3.0),
+    ]
+}
+
+fn scale<T: Real>(scaling: Scaling, samples: &dyn Samples<T>) -> Result<Vec<T>, Error> {
+    let scaler = scaling.fit(samples)?;
+    Ok([scaler.centers(), scaler.factors(), scaler.offsets()].concat())
+}
+
+fn model<T: Real>(sizes: [usize; 2], activation: Activation) -> SparseAutoencoder<T> {
+    SparseAutoencoder::builder()
+        .layers(sizes)
+        .hidden_activation(activation)
+        .output_activation(Activation::Identity)
+        .penalty(())
+        .seed(3)
+        .build()
+        .unwrap()
+}
+
+fn trainer<T: Real>() -> Trainer<T> {
+    Trainer::new(Adam::new(0.01).unwrap())
+        .epochs(2)
+        .batch_size(100)
+        .validation_split(0.1)
+}
+
+fn detect<T: Real>(split: f64, samples: &dyn Samples<T>) -> Result<Vec<T>, Error> {
+    let mut model = model([FEATURES, 9], Activation::Relu);
+    let mut detector = AnomalyDetector::builder(&mut model)
+        .calibration_split(split)
+        .threshold(Threshold::Contamination(0.1))
+        .fit(&mut trainer(), samples)?;
+    let mut learned = detector.model().parameters().as_slice().to_vec();
+    learned.extend_from_slice(detector.calibration_scores());
+    learned.push(detector.threshold());
+    detector.recalibrate(samples)?;
+    learned.extend_from_slice(detector.calibration_scores());
+    learned.extend(detector.scores(samples)?.iter());
+    learned.extend(detector.p_values(samples)?.iter().map(|&p| T::of(p)));
+    let alarms = detector.is_anomaly(samples)?;
+    learned.push(T::of_count(alarms.iter().filter(|&&alarm| alarm).count()));
+    Ok(learned)
+}
+
+fn stack<T: Real>() -> Stack<T> {
+    Stack::new(vec![
+        model([FEATURES, 12], Activation::TopK(3)),
+        model([12, 7], Activation::Tanh),
+        model([7, 3], Activation::Sigmoid),
+    ])
+    .unwrap()
+}
+
+fn parameters<T: Real>(stack: &Stack<T>) -> Vec<T> {
+    let layers = stack.layers().iter();
+    layers
+        .flat_map(|layer| layer.parameters().as_slice())
+        .copied()
+        .collect()
+}
+
+fn pretrain<T: Real>(samples: &dyn Samples<T>) -> Result<Vec<T>, Error> {
+    let mut fitted = stack();
+    let reports = fitted.fit(&mut trainer(), samples)?;
+    let mut learned = parameters(&fitted);
+    for report in &reports {
+        learned.extend(report.history.iter().map(|loss| loss.reconstruction));
+        learned.extend(report.validation.iter().map(|loss| loss.reconstruction));
+    }
+    for index in 0..3 {
+        fitted.fit_layer(index, &mut trainer(), samples)?;
+    }
+    learned.extend(parameters(&fitted));
+    let hidden = fitted.encode_on_read(samples)?;
+    assert_eq!((hidden.entries(), hidden.count()), (3, samples.count()));
+    learned.extend(hidden.to_matrix()?.iter());
+    learned.extend(
+        fitted.layers()[0]
+            .encode_on_read(samples)?
+            .to_matrix()?
+            .iter(),
+    );
+    Ok(learned)
+}
+
+fn labels(count: usize) -> Vec<usize> {
+    (0..count).map(|j| j * j % 7 % 3).collect()
+}
+
+fn classifier_trainer<T: Real>() -> ClassifierTrainer<T> {
+    ClassifierTrainer::new(Adam::new(0.05).unwrap())
+        .epochs(3)
+        .batch_size(200)
+        .validation_split(0.2)
+        .patience(2)
+}
+
+fn classify<T: Real>(samples: &dyn Samples<T>) -> Result<Vec<T>, Error> {
+    let mut classifier = SoftmaxClassifier::new(FEATURES, 3)?;
+    let labels = labels(samples.count());
+    let report = classifier.fit(&mut classifier_trainer(), samples, &labels)?;
+    let mut learned = classifier.theta().to_vec();
+    let losses = report.history.iter().chain(&report.validation);
+    learned.extend(losses.map(|loss| loss.cross_entropy));
+    Ok(learned)
+}
+
+fn everything_is_the_same_everywhere<T: Real>() {
+    let many = samples(COUNT);
+    for scaling in scalings() {
+        assert_same_everywhere::<T>(&many, |x| scale(scaling, x));
+    }
+    assert_same_everywhere::<T>(&many, |x| Ok(geometric_median(x)?.as_slice().to_vec()));
+    assert_same_everywhere::<T>(&many, |x| detect(0.25, x));
+    let few = samples(300);
+    assert_same_everywhere::<T>(&few, |x| detect(0.0, x));
+    assert_same_everywhere::<T>(&many, pretrain);
+    assert_same_everywhere::<T>(&many, classify);
+    assert_same_everywhere::<T>(&few, classify);
+}
+
+#[test]
+fn the_same_samples_of_f32_teach_the_same_bits_wherever_they_are() {
+    everything_is_the_same_everywhere::<f32>();
+}
+
+#[test]
+fn the_same_samples_of_f64_teach_the_same_bits_wherever_they_are() {
+    everything_is_the_same_everywhere::<f64>();
+}
+
+#[test]
+fn activations_computed_on_reading_are_those_in_memory() {
+    let x = samples(COUNT);
+    let stack = stack::<f64>();
+    let hidden = stack.encode_on_read(file::<f64>(&x)).unwrap();
+    assert_eq!(hidden.to_matrix().unwrap(), stack.encode(&x).unwrap());
+    let chosen: Vec<usize> = (0..1500).map(|k| k * 389 % COUNT).collect();
+    let mut batch = vec![0.0; 3 * chosen.len()];
+    hidden.read(&chosen, &mut batch).unwrap();
+    let expected = stack.encode(&x.select_columns(&chosen)).unwrap();
+    assert_eq!(batch, expected.as_slice());
+    let error = stack.encode_on_read(x.rows(0, 5).into_owned()).unwrap_err();
+    assert!(matches!(
+        error,
+        Error::DimensionMismatch {
+            expected: FEATURES,
+            actual: 5,
+            ..
+        }
+    ));
+}
+
+/// The errors of everything that learns from samples, each with what it is.
+fn refusals(samples: &dyn Samples<f64>) -> Vec<(String, Error)> {
+    let mut errors = Vec::new();
+    for scaling in scalings() {
+        errors.push((format!("{scaling:?}"), scaling.fit(samples).unwrap_err()));
+    }
+    errors.push(("median".into(), geometric_median(samples).unwrap_err()));
+
+    let start = model::<f64>([FEATURES, 9], Activation::Relu);
+    let mut unchanged = start.clone();
+    let error = AnomalyDetector::builder(&mut unchanged)
+        .fit(&mut trainer(), samples)
+        .unwrap_err();
+    assert_eq!(unchanged.parameters(), start.parameters());
+    errors.push(("detector".into(), error));
+    let scaler = Scaling::standard().fit(self::samples(9)).unwrap();
+    let rule = Threshold::Quantile(0.9);
+    let error = AnomalyDetector::calibrate(&start, &scaler, samples, rule).unwrap_err();
+    errors.push(("calibrate".into(), error));
+    let mut detector =
+        AnomalyDetector::calibrate(&start, &scaler, self::samples(30), rule).unwrap();
+    let (scores, threshold) = (detector.calibration_scores().to_vec(), detector.threshold());
+    errors.push((
+        "recalibrate".into(),
+        detector.recalibrate(samples).unwrap_err(),
+    ));
+    assert_eq!(detector.calibration_scores(), scores);
+    assert_eq!(detector.threshold().to_bits(), threshold.to_bits());
+    errors.push(("scores".into(), detector.scores(samples).unwrap_err()));
+
+    // One batch, so that the first step needs all samples.
+    let count = samples.count();
+    let mut unchanged = stack();
+    let error = unchanged.fit(&mut trainer().batch_size(count), samples);
+    assert_eq!(parameters(&unchanged), parameters(&stack::<f64>()));
+    errors.push(("stack".into(), error.unwrap_err()));
+    for index in 0..3 {
+        let error = unchanged.fit_layer(index, &mut trainer().batch_size(count), samples);
+        errors.push((format!("layer {index}"), error.unwrap_err()));
+    }
+    assert_eq!(parameters(&unchanged), parameters(&stack::<f64>()));
+    let mut classifier = SoftmaxClassifier::new(FEATURES, 3).unwrap();
+    let start = classifier.clone();
+    let mut of_classifiers = classifier_trainer().batch_size(count);
+    let error = classifier.fit(&mut of_classifiers, samples, &labels(count));
+    assert_eq!(classifier.theta(), start.theta());
+    errors.push(("classifier".into(), error.unwrap_err()));
+    errors
+}
+
+#[test]
+fn a_source_that_fails_gives_its_error_and_changes_nothing() {
+    for fails in [0, 1400, COUNT - 1] {
+        let samples = samples(COUNT);
+        for (what, error) in refusals(&Own { samples, fails }) {
+            let Error::Unreadable { kind, message } = error else {
+                panic!("{what}: {error:?}");
+            };
+            assert_eq!(kind, io::ErrorKind::TimedOut, "{what}");
+            assert_eq!(message, "the disk is gone", "{what}");
+        }
+    }
+}
+
+#[test]
+fn numbers_that_are_none_are_named_by_their_sample_and_change_nothing() {
+    for (place, value) in [(0, f64::NAN), (1400, f64::INFINITY), (COUNT - 1, f64::NAN)] {
+        let mut samples = samples(COUNT);
+        samples[(5, place)] = value;
+        let in_memory = refusals(&samples);
+        for source in elsewhere::<f64>(&samples).iter().take(2) {
+            for ((what, error), (_, expected)) in refusals(source).iter().zip(&in_memory) {
+                let Error::NonFinite { row: 5, column, .. } = *error else {
+                    panic!("{what}: {error:?}");
+                };
+                assert_eq!(column, place, "{what}");
+                assert_eq!(error.to_string(), expected.to_string(), "{what}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_full_batch_optimizer_needs_the_samples_in_memory() {
+    let x = samples(300);
+    let file = file::<f64>(&x);
+    let expected = Error::Incompatible {
+        what: "samples that are not in memory",
+        other: "a full-batch optimizer",
+    };
+    let mut trainer = Trainer::new(Lbfgs::new()).epochs(2);
+    let mut fitted = model([FEATURES, 9], Activation::Sigmoid);
+    let mut fit = |samples: &dyn Samples<f64>| {
+        AnomalyDetector::builder(&mut fitted).fit(&mut trainer, samples)
+    };
+    assert_eq!(fit(&file).unwrap_err(), expected);
+    fit(&x).unwrap();
+    let mut trainer = ClassifierTrainer::new(Lbfgs::new()).epochs(2);
+    let mut classifier = SoftmaxClassifier::new(FEATURES, 3).unwrap();
+    let error = classifier.fit(&mut trainer, &file, &labels(300));
+    assert_eq!(error.unwrap_err(), expected);
+    classifier.fit(&mut trainer, &x, &labels(300)).unwrap();
+}
+
+#[test]
+fn samples_without_entries_are_refused_and_not_a_panic() {
+    let none = DMatrix::<f64>::zeros(0, 4);
+    for scaling in [Scaling::mean_norm(1.0), Scaling::mean_distance(1.0)] {
+        assert!(scaling.fit(&none).is_err());
+    }
+    assert_eq!(Scaling::standard().fit(&none).unwrap().features(), 0);
+    let error = geometric_median(&none).unwrap_err();
+    assert_eq!(error, Error::EmptyBatch { what: "samples" });
+}
