@@ -114,7 +114,7 @@ use std::path::Path;
 pub use convert::{Number, convert};
 pub use own::{Stored, load, save};
 pub use published::{dictionary_learning, gemma_scope, llama_scope, sae_lens, sparsify};
-pub use tensor_file::TensorFile;
+pub use tensor_file::{TensorFile, TensorSamples};
 
 use atomic::Draft;
 

@@ -8,7 +8,7 @@ use super::regular_file::open;
 use crate::error::Error;
 
 /// The bytes of a file.
-pub(super) enum ByteSource {
+pub(crate) enum ByteSource {
     /// An open file and its length.
     File(File, u64),
     Bytes(Vec<u8>),

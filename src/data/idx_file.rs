@@ -6,21 +6,16 @@
 //! bytes          the last dimension fastest
 //! ```
 
-#[cfg(feature = "files")]
-use std::io::{self, Read};
 use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
 
-#[cfg(feature = "files")]
-use flate2::read::MultiGzDecoder;
+use nalgebra::DMatrix;
 
-use super::Samples;
 use super::byte_source::ByteSource;
-use super::dtype::Element;
-#[cfg(feature = "files")]
-use super::dtype::{MOST_INFLATION, count};
-use super::file_kind::{FileKind, START};
+use super::dtype::{Element, count};
+use super::file_kind::FileKind;
 use super::stored_array::StoredArray;
+use super::{Samples, gzip};
 use crate::Real;
 use crate::error::{Error, io_error, malformed, unsupported};
 
@@ -28,11 +23,12 @@ use crate::error::{Error, io_error, malformed, unsupported};
 ///
 /// The first dimension counts the samples; the others are flattened into their entries. A file of
 /// labels, with one dimension, has n samples of one entry each. A file compressed by gzip is
-/// decompressed into memory, which needs the feature `files`.
+/// inflated into memory, which needs the feature `files`.
 ///
 /// ```no_run
 /// use sparse_autoencoder::{Adam, IdxFile, Samples, SparseAutoencoder, Trainer};
 ///
+/// let test = IdxFile::<f32>::load("t10k-images-idx3-ubyte.gz")?; // a matrix
 /// let digits = IdxFile::open("train-images-idx3-ubyte")?;
 /// let mut sae = SparseAutoencoder::<f32>::builder().layers([digits.entries(), 100]).build()?;
 /// Trainer::new(Adam::new(1e-3)?).epochs(10).fit(&mut sae, &digits)?;
@@ -69,8 +65,22 @@ impl<T: Real> IdxFile<T> {
         Self::new(path.into(), ByteSource::Bytes(bytes))
     }
 
+    /// Reads all samples of a file into memory, entries × samples.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open), and [`Error::Unreadable`] if memory runs out.
+    pub fn load(path: impl AsRef<Path>) -> Result<DMatrix<T>, Error> {
+        Self::open(path)?.to_matrix()
+    }
+
     fn new(path: PathBuf, source: ByteSource) -> Result<Self, Error> {
-        let source = decompressed(&path, source)?;
+        let source = gzip::inflated(&path, source, MOST_HEADER, |start| {
+            let shape = shape(&path, start)?;
+            let bytes = count(&shape);
+            let bytes = bytes.and_then(|bytes| header_bytes(&shape).checked_add(bytes as u64));
+            Ok((bytes, shape))
+        })?;
         let start = source
             .start(MOST_HEADER)
             .map_err(|error| io_error(&path, &error))?;
@@ -147,58 +157,4 @@ fn shape(path: &Path, start: &[u8]) -> Result<Vec<usize>, Error> {
     Ok(sizes
         .map(|&size| u32::from_be_bytes(size) as usize)
         .collect())
-}
-
-/// Returns the source, decompressed into memory if it is compressed by gzip.
-///
-/// Inflates at most one byte more than the header claims.
-#[cfg(feature = "files")]
-fn decompressed(path: &Path, source: ByteSource) -> Result<ByteSource, Error> {
-    let start = source
-        .start(START)
-        .map_err(|error| io_error(path, &error))?;
-    if FileKind::of(&start) != FileKind::Gzip {
-        return Ok(source);
-    }
-    let cannot = |error: io::Error| match error.kind() {
-        io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData => {
-            malformed(path, format!("it cannot be inflated: {error}"))
-        }
-        _ => io_error(path, &error),
-    };
-    let mut decoder = MultiGzDecoder::new(source.reader().map_err(cannot)?);
-    let mut bytes = Vec::new();
-    let mut inflate = |bytes: &mut Vec<u8>, most| {
-        let mut part = (&mut decoder).take(most);
-        part.read_to_end(bytes).map_err(cannot)
-    };
-    inflate(&mut bytes, MOST_HEADER as u64)?;
-    let shape = shape(path, &bytes)?;
-    let claimed = count(&shape).and_then(|count| header_bytes(&shape).checked_add(count as u64));
-    let most = source.length().saturating_mul(MOST_INFLATION);
-    let Some(claimed) = claimed.filter(|&claimed| claimed <= most) else {
-        let reason = format!(
-            "the array claims the shape {shape:?}, and {} bytes inflate to at most {most}",
-            source.length()
-        );
-        return Err(malformed(path, reason));
-    };
-    // One byte more, to reach the end and its checksum.
-    inflate(&mut bytes, (claimed + 1).saturating_sub(MOST_HEADER as u64))?;
-    bytes.shrink_to_fit();
-    Ok(ByteSource::Bytes(bytes))
-}
-
-/// Returns the source, or an error if it is compressed by gzip.
-#[cfg(not(feature = "files"))]
-fn decompressed(path: &Path, source: ByteSource) -> Result<ByteSource, Error> {
-    let start = source
-        .start(START)
-        .map_err(|error| io_error(path, &error))?;
-    if FileKind::of(&start) == FileKind::Gzip {
-        let reason =
-            "compressed by gzip: decompress it with `gunzip`, or enable the feature `files`";
-        return Err(unsupported(path, reason));
-    }
-    Ok(source)
 }

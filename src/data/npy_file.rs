@@ -11,11 +11,13 @@ mod header;
 use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
 
-use super::Samples;
+use nalgebra::DMatrix;
+
 use super::byte_source::ByteSource;
 use super::dtype::unsupported_type;
 use super::file_kind::FileKind;
 use super::stored_array::StoredArray;
+use super::{Samples, gzip};
 use crate::Real;
 use crate::error::{Error, io_error};
 
@@ -33,7 +35,8 @@ pub(crate) use header::{Header, MAGIC};
 /// | types, in either byte order | `b1`, `u1`, `i1`, `u2`, `i2`, `u4`, `i4`, `u8`, `i8`, `f2`, `f4`, `f8` |
 /// | order of the axes | C; Fortran for two axes, slow except by [`batches`](Samples::batches) |
 ///
-/// Numbers are converted to `T` as by NumPy's `astype`.
+/// Numbers are converted to `T` as by NumPy's `astype`. A file compressed by gzip is inflated into memory, which
+/// needs the feature `files`.
 ///
 /// A fit reads the samples of every batch in random order, one system call each. This takes about a
 /// microsecond per sample from the system's cache. For files much larger than the memory every sample
@@ -57,6 +60,8 @@ pub(crate) use header::{Header, MAGIC};
 ///     let hidden = sae.encode(&batch?)?; // 12 × 100
 /// #   assert_eq!(hidden.shape(), (12, 100));
 /// }
+/// let matrix = NpyFile::<f32>::load(&path)?; // 8 × 600, in memory
+/// # assert_eq!(matrix, file.to_matrix()?);
 /// # std::fs::remove_file(&path).unwrap();
 /// # Ok::<(), sparse_autoencoder::Error>(())
 /// ```
@@ -90,13 +95,30 @@ impl<T: Real> NpyFile<T> {
         Self::new(path.into(), ByteSource::Bytes(bytes))
     }
 
+    /// Reads all samples of a file into memory, entries × samples.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open), and [`Error::Unreadable`] if memory runs out.
+    pub fn load(path: impl AsRef<Path>) -> Result<DMatrix<T>, Error> {
+        Self::open(path)?.to_matrix()
+    }
+
     fn new(path: PathBuf, source: ByteSource) -> Result<Self, Error> {
+        const MOST_HEADER: usize = header::MOST as usize + 12;
+        let check_start = |start: &[u8]| match start.starts_with(MAGIC) {
+            true => Ok(()),
+            false => Err(FileKind::of(start).instead_of(&path, "a NumPy npy file")),
+        };
+        let source = gzip::inflated(&path, source, MOST_HEADER, |start| {
+            check_start(start)?;
+            let header = Header::parse(&path, "the array", &mut &*start)?;
+            Ok((header.claimed(), header.shape))
+        })?;
         let start = source
-            .start(header::MOST as usize + 12)
+            .start(MOST_HEADER)
             .map_err(|error| io_error(&path, &error))?;
-        if !start.starts_with(MAGIC) {
-            return Err(FileKind::of(&start).instead_of(&path, "a NumPy npy file"));
-        }
+        check_start(&start)?;
         let header = Header::read(&path, "the array", &mut &start[..], source.length())?;
         let Some(element) = header.element else {
             return Err(unsupported_type(&path, "the array", &header.dtype));

@@ -13,24 +13,24 @@ const CHUNK: usize = 1 << 14;
 
 /// An array whose first axis counts the samples, and its file.
 #[derive(Debug)]
-pub(super) struct StoredArray {
-    pub(super) path: PathBuf,
-    pub(super) source: ByteSource,
-    pub(super) element: Element,
+pub(crate) struct StoredArray {
+    pub(crate) path: PathBuf,
+    pub(crate) source: ByteSource,
+    pub(crate) element: Element,
     /// Whether the first byte of a number is the most significant.
-    pub(super) big_endian: bool,
+    pub(crate) big_endian: bool,
     /// The bytes before the first number.
-    pub(super) offset: u64,
-    pub(super) shape: Vec<usize>,
+    pub(crate) offset: u64,
+    pub(crate) shape: Vec<usize>,
     /// Whether the first index is the fastest.
-    pub(super) column_major: bool,
+    pub(crate) column_major: bool,
     /// The divisor of all numbers, if they are scaled.
-    pub(super) divisor: Option<f64>,
+    pub(crate) divisor: Option<f64>,
 }
 
 impl StoredArray {
     /// Refuses a shape without entries, and one that does not match the length of the file.
-    pub(super) fn checked(self) -> Result<Self, Error> {
+    pub(crate) fn checked(self) -> Result<Self, Error> {
         let shape = &self.shape;
         dtype::samples(&self.path, "the array", shape, self.column_major)?;
         let claimed = count(shape)
@@ -44,15 +44,15 @@ impl StoredArray {
         Ok(self)
     }
 
-    pub(super) fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         self.shape[0]
     }
 
-    pub(super) fn entries(&self) -> usize {
+    pub(crate) fn entries(&self) -> usize {
         self.shape[1..].iter().product()
     }
 
-    pub(super) fn read<T: Real>(&self, indices: &[usize], batch: &mut [T]) -> Result<(), Error> {
+    pub(crate) fn read<T: Real>(&self, indices: &[usize], batch: &mut [T]) -> Result<(), Error> {
         let entries = self.entries();
         check_read((entries, self.count()), indices, batch)?;
         let mut bytes = [0; CHUNK];
@@ -119,7 +119,7 @@ impl StoredArray {
     }
 
     /// Returns all bytes after the header, unscaled.
-    pub(super) fn bytes(&self) -> Result<Vec<u8>, Error> {
+    pub(crate) fn bytes(&self) -> Result<Vec<u8>, Error> {
         // No overflow: checked against the length of the file.
         let len = self.count() * self.entries() * self.element.size();
         let read = || {

@@ -1,12 +1,18 @@
+//! The named tensors of a file, as samples.
+
 use std::fs::File;
 use std::io::BufReader;
+use std::marker::PhantomData;
 use std::path::Path;
 
 use nalgebra::DMatrix;
 
-use super::io_error;
-use super::tensors::{Rows, Tensors};
-use crate::{Error, Real, data::dtype};
+use super::tensors::{Place, Rows, Tensors};
+use super::{io_error, unsupported};
+use crate::data::byte_source::ByteSource;
+use crate::data::dtype::{self, unsupported_type};
+use crate::data::stored_array::StoredArray;
+use crate::{Error, Real, Samples};
 
 /// The named tensors of a `safetensors` or `npz` file, as samples to encode.
 ///
@@ -17,6 +23,7 @@ use crate::{Error, Real, data::dtype};
 ///
 /// let mut file = TensorFile::open("activations.safetensors")?;
 /// let samples = file.samples::<f32>("activations")?; // d × n, from an n × d tensor
+/// let on_read = file.samples_on_read::<f32>("activations")?; // the same, read when needed
 /// # Ok::<(), sparse_autoencoder::Error>(())
 /// ```
 #[derive(Debug)]
@@ -77,5 +84,76 @@ impl TensorFile {
         let mut matrix = DMatrix::from_vec(entries, samples, zeros);
         tensors.read_into(name, Rows::Contiguous, matrix.as_mut_slice())?;
         Ok(matrix)
+    }
+
+    /// Returns the samples of a tensor, which are read when needed. The tensor may be larger than the memory.
+    ///
+    /// Shapes and types of numbers are those of [`samples`](Self::samples). NaN and infinities are found when a
+    /// fit reads them. The checksum of an array in an `npz` archive is not compared.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Malformed`] for an unknown name or an empty tensor; [`Error::Unsupported`] for a compressed
+    /// array, other types of numbers, and more than two axes in Fortran's order; [`Error::Io`] if the system
+    /// has no further handle of the file.
+    pub fn samples_on_read<T: Real>(&self, name: &str) -> Result<TensorSamples<T>, Error> {
+        let Tensors { path, source, .. } = &self.tensors;
+        let entry = self.tensors.entry(name)?;
+        let Some(element) = entry.element else {
+            return Err(unsupported_type(path, name, &entry.dtype));
+        };
+        dtype::samples(path, name, &entry.shape, entry.column_major)?;
+        let Place {
+            offset,
+            skip,
+            deflated,
+            ..
+        } = entry.place;
+        if deflated {
+            let reason = format!(
+                "{name} is compressed, and cannot be read sample by sample: read all of it with `samples`, or \
+                 save it with numpy.savez"
+            );
+            return Err(unsupported(path, reason));
+        }
+        let handle = source.get_ref().try_clone();
+        let handle = handle.and_then(|file| {
+            let length = file.metadata()?.len();
+            Ok(ByteSource::File(file, length))
+        });
+        Ok(TensorSamples {
+            stored: StoredArray {
+                path: path.clone(),
+                source: handle.map_err(|error| io_error(path, &error))?,
+                element,
+                big_endian: entry.big_endian,
+                offset: offset + skip as u64, // within the file
+                column_major: entry.column_major,
+                shape: entry.shape.clone(),
+                divisor: None,
+            },
+            scalar: PhantomData,
+        })
+    }
+}
+
+/// The samples of a tensor, read when needed: see [`TensorFile::samples_on_read`].
+#[derive(Debug)]
+pub struct TensorSamples<T> {
+    stored: StoredArray,
+    scalar: PhantomData<fn() -> T>,
+}
+
+impl<T: Real> Samples<T> for TensorSamples<T> {
+    fn count(&self) -> usize {
+        self.stored.count()
+    }
+
+    fn entries(&self) -> usize {
+        self.stored.entries()
+    }
+
+    fn read(&self, indices: &[usize], batch: &mut [T]) -> Result<(), Error> {
+        self.stored.read(indices, batch)
     }
 }

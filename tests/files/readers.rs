@@ -240,6 +240,135 @@ fn what_compresses_well_is_read() {
     let path = write(&scratch, "idx.gz", &gzip(&images));
     let read = IdxFile::<f32>::open(&path).unwrap();
     assert_eq!((read.count(), read.entries()), (1000, 4000));
+    let path = write(&scratch, "npy.gz", &gzip(&zeros));
+    let read = NpyFile::<f32>::open(&path).unwrap();
+    assert_eq!((read.count(), read.entries()), (1000, 4000));
+}
+
+#[test]
+fn a_compressed_npy_is_read_directly() {
+    let numbers: Vec<u8> = (0..24).collect();
+    let array = npy_with(&header("|u1", false, &[4, 2, 3]), &numbers);
+    let plain = NpyFile::<f64>::from_bytes("plain", array.clone()).unwrap();
+    // As one part, and as several behind each other.
+    let parts = [gzip(&array[..9]), gzip(&array[9..])].concat();
+    for compressed in [gzip(&array), parts] {
+        let read = NpyFile::<f64>::from_bytes("npy.gz", compressed.clone()).unwrap();
+        assert_eq!(read.shape(), [4, 2, 3]);
+        assert_eq!(read.to_matrix().unwrap(), plain.to_matrix().unwrap());
+        for len in 9..compressed.len() {
+            let cut_off = compressed[..len].to_vec();
+            malformed(NpyFile::<f64>::from_bytes("npy.gz", cut_off));
+        }
+    }
+    let claims = |kind, shape: &[usize]| npy_with(&header(kind, false, shape), &numbers);
+    for wrong in [
+        gzip(&[&array[..], &[0]].concat()),
+        gzip(&array[..array.len() - 1]),
+        gzip(&array[..20]),
+        gzip(&claims("<f8", &[usize::MAX, 8])),
+        gzip(&claims("<f8", &[1 << 40, 8])),
+        gzip(&claims("<f8", &[4, 0])),
+        gzip(b""),
+    ] {
+        malformed(NpyFile::<f64>::from_bytes("npy.gz", wrong));
+    }
+    let texts = claims("<U1", &[6]);
+    assert!(unsupported(NpyFile::<f64>::from_bytes("npy.gz", gzip(&texts))).contains("<U1"));
+    let text = NpyFile::<f64>::from_bytes("npy.gz", gzip(b"a,b,c\n1.0,2.0,3.0\n"));
+    assert!(unsupported(text).contains("this is text"));
+}
+
+#[test]
+fn a_file_is_a_matrix_in_one_call() {
+    let scratch = Scratch::new("load");
+    let numbers: Vec<u8> = (0..24).collect();
+    let array = npy_with(&header("|u1", false, &[4, 6]), &numbers);
+    let images = idx(&[4, 2, 3], &numbers);
+    let expected = DMatrix::from_fn(6, 4, |i, j| (6 * j + i) as f32);
+    for (array, images) in [
+        (array.clone(), images.clone()),
+        (gzip(&array), gzip(&images)),
+    ] {
+        let matrix = NpyFile::<f32>::load(write(&scratch, "npy", &array)).unwrap();
+        assert_eq!(matrix, expected);
+        let matrix = IdxFile::<f32>::load(write(&scratch, "idx", &images)).unwrap();
+        assert_eq!(matrix, expected.map(|byte| byte / 255.0));
+    }
+    let missing = scratch.0.join("missing");
+    assert!(matches!(
+        NpyFile::<f32>::load(&missing),
+        Err(Error::Io { .. })
+    ));
+    assert!(matches!(
+        IdxFile::<f32>::load(&missing),
+        Err(Error::Io { .. })
+    ));
+}
+
+#[test]
+fn samples_of_a_tensor_are_read_when_needed() {
+    let scratch = Scratch::new("on-read");
+    let x = DMatrix::<f32>::from_fn(3, 500, |i, j| (j * 3 + i) as f32 / 7.0);
+    let bytes: Vec<u8> = x.iter().flat_map(|x| x.to_le_bytes()).collect();
+    let big: Vec<u8> = x.iter().flat_map(|x| x.to_be_bytes()).collect();
+    let turned: Vec<u8> = x.transpose().iter().flat_map(|x| x.to_le_bytes()).collect();
+    let array = |kind, fortran, bytes: &[u8]| npy_with(&header(kind, fortran, &[500, 3]), bytes);
+    let (plain, swapped) = (array("<f4", false, &bytes), array(">f4", false, &big));
+    let column_major = array("<f4", true, &turned);
+    let members = [
+        ("other.npy", &plain[..plain.len()]),
+        ("big.npy", &swapped),
+        ("fortran.npy", &column_major),
+    ];
+    let tensors = safetensors(&[
+        ("before", "U8", &[3], &[1, 2, 3]),
+        ("w", "F32", &[500, 3], &bytes),
+        ("cube", "F32", &[250, 2, 3], &bytes),
+        ("empty", "F32", &[500, 0], &[]),
+        ("after", "F8_E5M2", &[2], &[0, 0]),
+    ]);
+    let tensors = TensorFile::open(write(&scratch, "a.safetensors", &tensors)).unwrap();
+    let archive = write(&scratch, "a.npz", &zip(&members, false, 0));
+    let archive = TensorFile::open(archive).unwrap();
+    let chosen = [499, 3, 4, 5, 0, 0];
+    let mut batch = [0.0; 18];
+    let read = [
+        tensors.samples_on_read::<f32>("w").unwrap(),
+        archive.samples_on_read("other").unwrap(),
+        archive.samples_on_read("big").unwrap(),
+        archive.samples_on_read("fortran").unwrap(),
+    ];
+    for read in &read {
+        assert_eq!((read.count(), read.entries()), (500, 3));
+        assert_eq!(read.to_matrix().unwrap(), x);
+        read.read(&chosen, &mut batch).unwrap();
+        assert_eq!(batch, x.select_columns(&chosen).as_slice());
+        assert!(read.read(&[500], &mut batch[..3]).is_err());
+    }
+    let cube = tensors.samples_on_read::<f64>("cube").unwrap();
+    assert_eq!((cube.count(), cube.entries()), (250, 6));
+    assert_eq!(
+        cube.to_matrix().unwrap().as_slice(),
+        x.map(f64::from).as_slice()
+    );
+
+    // A file that is open as tensors still is.
+    let mut tensors = tensors;
+    assert_eq!(tensors.samples::<f32>("w").unwrap(), x);
+    assert!(malformed(tensors.samples_on_read::<f32>("v")).contains("no tensor v"));
+    malformed(tensors.samples_on_read::<f32>("empty"));
+    assert!(unsupported(tensors.samples_on_read::<f32>("after")).contains("F8_E5M2"));
+    let deflated = write(&scratch, "b.npz", &zip(&members, true, 0));
+    let deflated = TensorFile::open(deflated).unwrap();
+    let reason = unsupported(deflated.samples_on_read::<f32>("other"));
+    assert!(reason.contains("numpy.savez"), "{reason}");
+
+    // Several files are one dataset.
+    let shards = sparse_autoencoder::Shards::new(read.into()).unwrap();
+    assert_eq!((shards.count(), shards.entries()), (2000, 3));
+    shards.read(&[1999, 500, 3], &mut batch[..9]).unwrap();
+    assert_eq!(batch[..9], *x.select_columns(&[499, 0, 3]).as_slice());
 }
 
 #[test]
@@ -382,6 +511,8 @@ fn a_file_of_another_kind_is_named_by_every_reader() {
     let scratch = Scratch::new("kinds");
     let pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n";
     let array = npy_with(&header("<f4", false, &[1, 2]), &[0; 8]);
+    let compressed = gzip(&array);
+    let inflate = ["a NumPy npy file", "an IDX file"];
     for (content, says, readable) in [
         (&pointer[..], "git lfs pull", None),
         (
@@ -394,7 +525,7 @@ fn a_file_of_another_kind_is_named_by_every_reader() {
             "JSON",
             None,
         ),
-        (&gzip(&array), "gunzip", Some("an IDX file")),
+        (&compressed, "gunzip", None),
         (&array, "NpyFile", Some("a NumPy npy file")),
         (&idx(&[1, 2], &[0; 2]), "IdxFile", Some("an IDX file")),
         (
@@ -417,7 +548,8 @@ fn a_file_of_another_kind_is_named_by_every_reader() {
     ] {
         let path = write(&scratch, "file", content);
         for (expected, read) in READERS {
-            if readable == Some(expected) {
+            let inflates = content == compressed && inflate.contains(&expected);
+            if readable == Some(expected) || inflates {
                 continue;
             }
             let message = refused(read(&path));

@@ -171,6 +171,11 @@ fn what_does_not_inflate_to_what_it_claims_takes_no_room() {
     let (result, most) = measured(|| IdxFile::<f64>::open(&path.0).map(drop));
     assert!(matches!(result, Err(Error::Malformed { .. })), "{result:?}");
     assert!(most < ALLOWANCE + 4 * noise.len(), "{most} bytes");
+
+    let path = Scratch::new("claims-npy", &file_bytes::gzip(&array));
+    let (result, most) = measured(|| NpyFile::<f64>::open(&path.0).map(drop));
+    assert!(matches!(result, Err(Error::Malformed { .. })), "{result:?}");
+    assert!(most < ALLOWANCE + 4 * noise.len(), "{most} bytes");
 }
 
 /// Draws the size of an axis: small, or one that makes a product too large.
@@ -244,6 +249,7 @@ fn a_tensor_of_any_type_and_shape_is_an_error_or_read_within_its_size() {
             array.clone(),
             file_bytes::idx(&sizes, &vec![1; bytes]),
             file_bytes::gzip(&file_bytes::idx(&sizes, &vec![1; bytes])),
+            file_bytes::gzip(&array),
         ] {
             let scratch = Scratch::new("shaped", &file);
             let (_, most) = measured(|| (read_all(&scratch.0), read_samples(&scratch.0)));

@@ -36,6 +36,18 @@ impl Header {
         reader: &mut impl Read,
         bytes: u64,
     ) -> Result<Self, Error> {
+        let header = Self::parse(path, what, reader)?;
+        let claimed = header.claimed();
+        if claimed.is_none() || (header.element.is_some() && claimed != Some(bytes)) {
+            let shape = &header.shape;
+            let reason = format!("{what} claims the shape {shape:?} in {bytes} bytes");
+            return Err(malformed(path, reason));
+        }
+        Ok(header)
+    }
+
+    /// Reads the header of an array of any length.
+    pub(super) fn parse(path: &Path, what: &str, reader: &mut impl Read) -> Result<Self, Error> {
         let (text, skip) = text(path, what, reader)?;
         let Some((descr, column_major, shape)) = parse(&text) else {
             let start: String = text.chars().take(200).collect();
@@ -45,24 +57,22 @@ impl Header {
             return Err(malformed(path, reason));
         };
         let known = descr.and_then(element);
-        let header = Self {
+        Ok(Self {
             dtype: descr.unwrap_or("of a structure").to_owned(),
             element: known.map(|(element, _)| element),
             big_endian: known.is_some_and(|(_, big_endian)| big_endian),
             shape,
             column_major,
             bytes: skip,
-        };
-        let shape = &header.shape;
-        let claimed = count(shape).and_then(|count| {
-            let bytes = count.checked_mul(header.element.map_or(0, Element::size))?;
-            u64::try_from(skip.checked_add(bytes)?).ok()
-        });
-        if claimed.is_none() || (header.element.is_some() && claimed != Some(bytes)) {
-            let reason = format!("{what} claims the shape {shape:?} in {bytes} bytes");
-            return Err(malformed(path, reason));
-        }
-        Ok(header)
+        })
+    }
+
+    /// Returns the length of header and numbers: of the header alone, if the type is not supported. `None` if
+    /// it could not be addressed.
+    pub(super) fn claimed(&self) -> Option<u64> {
+        let size = self.element.map_or(0, Element::size);
+        let numbers = count(&self.shape)?.checked_mul(size)?;
+        u64::try_from(self.bytes.checked_add(numbers)?).ok()
     }
 }
 
