@@ -11,6 +11,7 @@ mod corruption;
 pub(crate) mod dtype;
 pub(crate) mod file_kind;
 mod geometric_median;
+mod gzip;
 mod idx_file;
 pub(crate) mod in_order;
 pub(crate) mod npy_file;

@@ -37,6 +37,7 @@ mod weighted_sum;
 pub(crate) mod wide;
 
 pub(crate) use aligned::Aligned;
+pub(crate) use blocking::packed_room;
 pub(crate) use decay::{decay, norm_squared};
 pub(crate) use entries::{
     activate, activate_column, add_column, add_products, axpy, backpropagate, divide_by, multiply,

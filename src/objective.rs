@@ -64,6 +64,7 @@ mod workspace;
 
 pub use loss::{Loss, ReconstructionLoss};
 pub(crate) use pass::{Batch, Now, Objective, Pass, after_step};
+pub(crate) use sparse_path::{PANEL, SPARSE};
 pub use workspace::Workspace;
 
 use nalgebra::{DMatrixView, DMatrixViewMut};

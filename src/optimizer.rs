@@ -114,6 +114,13 @@ pub trait Optimizer<T: Real>: fmt::Debug + Send {
         let _ = threads;
     }
 
+    /// Returns the number of scalars that it holds for `len` parameters: its state and the gradient.
+    ///
+    /// [`Trainer::memory`](crate::Trainer::memory) adds it. The default is the gradient alone.
+    fn memory(&self, len: usize) -> usize {
+        len
+    }
+
     /// Returns the state that a checkpoint must store for the next steps to give the same bits.
     ///
     /// # Errors
@@ -171,6 +178,10 @@ impl<T: Real, O: Optimizer<T> + ?Sized> Optimizer<T> for Box<O> {
 
     fn limit_threads(&mut self, threads: usize) {
         (**self).limit_threads(threads);
+    }
+
+    fn memory(&self, len: usize) -> usize {
+        (**self).memory(len)
     }
 
     fn state(&self) -> Result<State<'_, T>, Error> {

@@ -22,6 +22,7 @@ pub(crate) mod engine;
 pub(crate) mod epochs;
 pub(crate) mod log_writer;
 mod measured;
+mod memory;
 pub(crate) mod observer;
 pub(crate) mod progress;
 pub(crate) mod reading;

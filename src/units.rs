@@ -206,6 +206,11 @@ impl Activation {
         self.with(|f: &dyn Units<f64>| f.per_sample().map(|selection| selection.kept(units)))
     }
 
+    /// Returns what [`Units::mean_kept`] returns.
+    pub(crate) fn mean_kept(self, units: usize) -> Option<usize> {
+        self.with(|f: &dyn Units<f64>| f.mean_kept(units))
+    }
+
     pub(crate) fn traits(self) -> Traits {
         self.with(|f: &dyn Units<f64>| f.traits())
     }

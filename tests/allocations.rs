@@ -11,6 +11,7 @@ mod common;
 use std::alloc::{GlobalAlloc, System};
 use std::backtrace::Backtrace;
 use std::cell::Cell;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use common::variants::ACTIVATIONS;
@@ -38,6 +39,10 @@ fn stacks() -> MutexGuard<'static, Option<Vec<String>>> {
     STACKS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// The bytes allocated now, and the most since they were last equal.
+static LIVE: AtomicUsize = AtomicUsize::new(0);
+static MOST: AtomicUsize = AtomicUsize::new(0);
+
 struct Counting;
 
 impl Counting {
@@ -55,10 +60,13 @@ impl Counting {
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: std::alloc::Layout) -> *mut u8 {
         Self::account();
+        let live = LIVE.fetch_add(layout.size(), Ordering::Relaxed) + layout.size();
+        MOST.fetch_max(live, Ordering::Relaxed);
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: std::alloc::Layout) {
+        LIVE.fetch_sub(layout.size(), Ordering::Relaxed);
         unsafe { System.dealloc(pointer, layout) }
     }
 }
@@ -553,4 +561,87 @@ fn steps_of_optimizers_after_the_first_do_not_allocate() {
             }
         });
     }
+}
+
+/// Compares the estimate of a fit with the most bytes that it takes at any time. Returns a text if they differ
+/// by more than a tenth.
+fn misestimated<T: Real>(
+    name: &str,
+    mut model: SparseAutoencoder<T>,
+    mut trainer: Trainer<T>,
+    samples: &dyn Samples<T>,
+) -> Option<String> {
+    let estimate = trainer.memory(&model, samples).unwrap();
+    let of_model = size_of_val(model.parameters().as_slice());
+    let before = LIVE.load(Ordering::Relaxed);
+    MOST.store(before, Ordering::Relaxed);
+    trainer.fit(&mut model, samples).unwrap();
+    let taken = MOST.load(Ordering::Relaxed) - before + of_model;
+    let ratio = estimate as f64 / taken as f64;
+    let settings = model.settings();
+    (!(0.9..1.1).contains(&ratio))
+        .then(|| format!("{name}: {estimate} bytes for {taken}, {ratio:.3}: {settings:?}\n"))
+}
+
+fn estimates_are_close<T: Real>() {
+    let (input_size, hidden) = (784, 300);
+    let x = samples::<T>(input_size, 700);
+    let file = common::file_bytes::npy_f64(&samples(input_size, 700));
+    let file = NpyFile::<T>::from_bytes("samples.npy", file).unwrap();
+    let adam = |batch_size| {
+        Trainer::new(Adam::new(1e-4).unwrap())
+            .epochs(1)
+            .batch_size(batch_size)
+    };
+    let mut wrong = Vec::new();
+    for model in models::<T>(input_size, hidden) {
+        wrong.extend(misestimated(
+            "a batch",
+            model.clone(),
+            adam(256).threads(1),
+            &x,
+        ));
+        if size_of::<T>() < 8 {
+            wrong.extend(misestimated("threads", model.clone(), adam(256), &x));
+            wrong.extend(misestimated("all", model.clone(), adam(700), &x));
+        }
+        let held_out = adam(100).validation_split(0.4).patience(3);
+        wrong.extend(misestimated("held out", model, held_out, &file));
+    }
+    let noise = Corruption::Masking { fraction: 0.1 };
+    let model = || {
+        let builder = SparseAutoencoder::builder().layers([input_size, hidden]);
+        builder.build().unwrap()
+    };
+    wrong.extend(misestimated(
+        "noise",
+        model(),
+        adam(300).corruption(noise),
+        &file,
+    ));
+    let sgd = || Trainer::new(Sgd::new(1e-4).unwrap());
+    wrong.extend(misestimated("descent", model(), sgd().epochs(2), &x));
+    let lbfgs = Trainer::new(Lbfgs::new().history(7).unwrap()).epochs(3);
+    wrong.extend(misestimated("L-BFGS", model(), lbfgs, &x));
+    assert!(wrong.is_empty(), "{}", wrong.concat());
+}
+
+#[test]
+fn the_memory_of_a_fit_is_estimated() {
+    let _alone = alone();
+    estimates_are_close::<f32>();
+    estimates_are_close::<f64>();
+}
+
+#[test]
+fn the_memory_of_an_invalid_fit_is_an_error() {
+    let model = SparseAutoencoder::<f32>::builder().layers([8, 12]);
+    let model = model.build().unwrap();
+    let trainer = || Trainer::new(Adam::new(1e-3).unwrap());
+    let x = samples(8, 20);
+    assert!(trainer().memory(&model, &x).is_ok());
+    assert!(trainer().memory(&model, samples(9, 20)).is_err());
+    assert!(trainer().memory(&model, samples(8, 0)).is_err());
+    assert!(trainer().batch_size(0).memory(&model, &x).is_err());
+    assert!(trainer().validation_split(0.99).memory(&model, &x).is_err());
 }

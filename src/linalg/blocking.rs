@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::gemm::{Task, Write};
 use super::micro_kernel::{Block, Rhs};
-use super::packing::{PackBuffers, SQUARE, pack};
+use super::packing::{PackBuffers, SQUARE, pack, packed_len};
 use crate::Real;
 
 /// The maximum of KC, in bytes. A micro-panel of the right-hand side, eight times as large, then nearly
@@ -95,4 +95,32 @@ fn with_rhs_packed<T: Real>(
             });
         }
     }
+}
+
+/// Returns the bytes of the packed blocks of both sides that each of some threads holds for a product of this
+/// many rows, columns, and depth. `in_place` says whether the right-hand side is read in place.
+pub(crate) fn packed_room<T: Real>(
+    (mut rows, mut columns, depth): (usize, usize, usize),
+    in_place: bool,
+    mut threads: usize,
+) -> (usize, usize) {
+    while threads > 1 {
+        let longer = if rows >= columns {
+            &mut rows
+        } else {
+            &mut columns
+        };
+        *longer = longer.div_ceil(2);
+        threads = threads.div_ceil(2);
+    }
+    let (tile, columns_of_tile) = T::tile();
+    let longest = kc_blocks::<T>(depth).map(|block| block.len()).max();
+    let depth = longest.unwrap_or(0);
+    let room = |along, width| packed_len::<T>(along, width, depth) * size_of::<T>();
+    if in_place {
+        let block = (MC_BYTES / (depth * size_of::<T>()).max(1)).clamp(tile, MC);
+        return (room(rows.min(block), tile), 0);
+    }
+    let block = (NC_BYTES / (depth * size_of::<T>()).max(1)).max(columns_of_tile);
+    (room(rows, tile), room(columns.min(block), columns_of_tile))
 }

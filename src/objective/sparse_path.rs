@@ -26,10 +26,10 @@ use crate::units::Buffers;
 use crate::validate::even_chunk;
 
 /// The sparse path is taken if at most one unit in `SPARSE` is active.
-const SPARSE: usize = 16;
+pub(crate) const SPARSE: usize = 16;
 
 /// Most samples whose pre-activations are held at a time while units are selected.
-const PANEL: usize = 1024;
+pub(crate) const PANEL: usize = 1024;
 
 impl<T: Real> Pass<'_, T> {
     /// Returns whether units are selected and not penalized, so that H is never needed as a whole.

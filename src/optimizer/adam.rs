@@ -144,6 +144,10 @@ impl<T: Real> Optimizer<T> for Adam<T> {
         }
     }
 
+    fn memory(&self, len: usize) -> usize {
+        3 * len
+    }
+
     #[inline(never)]
     fn step(&mut self, theta: &mut [T], objective: &mut Objective<'_, T>) -> Step<T> {
         if self.gradient.len() != theta.len() {

@@ -195,6 +195,10 @@ impl<T: Real> Optimizer<T> for Lbfgs<T> {
         }
     }
 
+    fn memory(&self, len: usize) -> usize {
+        (6 + 2 * self.history.capacity()) * len
+    }
+
     #[inline(never)]
     fn step(&mut self, theta: &mut [T], objective: &mut Objective<'_, T>) -> Step<T> {
         if self.gradient.len() != theta.len() {

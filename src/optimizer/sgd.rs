@@ -98,6 +98,10 @@ impl<T: Real> Optimizer<T> for Sgd<T> {
         }
     }
 
+    fn memory(&self, len: usize) -> usize {
+        2 * len
+    }
+
     #[inline(never)]
     fn step(&mut self, theta: &mut [T], objective: &mut Objective<'_, T>) -> Step<T> {
         if self.gradient.len() != theta.len() {

@@ -74,7 +74,7 @@ impl<T: Real> Trainer<T> {
     }
 
     /// Checks the settings, on their own and against the model.
-    fn check(&self, model: &SparseAutoencoder<T>) -> Result<(), Error> {
+    pub(super) fn check(&self, model: &SparseAutoencoder<T>) -> Result<(), Error> {
         self.engine.check()?;
         let (objective, layout) = (model.objective(), model.layout());
         let settings = &self.engine.settings;

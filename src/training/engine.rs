@@ -56,9 +56,20 @@ impl<T: Real> Engine<T> {
         let mut order = Vec::new();
         reserve::reserve(&mut order, samples, "number of samples")?;
         order.extend(0..samples);
+        let count = self.held_out_of(samples)?;
+        if count == 0 {
+            return Ok((order, Vec::new()));
+        }
+        order.shuffle(rng);
+        let held_out = order.drain(..count).collect();
+        Ok((order, held_out))
+    }
+
+    /// Returns the number of samples held out of `samples`.
+    pub(super) fn held_out_of(&self, samples: usize) -> Result<usize, Error> {
         let fraction = self.settings.validation_split;
         if fraction <= 0.0 {
-            return Ok((order, Vec::new()));
+            return Ok(0);
         }
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // in 0..=samples
         let count = (fraction * f64::of_count(samples)).round() as usize;
@@ -68,9 +79,7 @@ impl<T: Real> Engine<T> {
                 other: "so few samples: one side would be empty",
             });
         }
-        order.shuffle(rng);
-        let held_out = order.drain(..count).collect();
-        Ok((order, held_out))
+        Ok(count)
     }
 
     /// Returns the maximum number of samples per step, given `samples` in all.

@@ -55,6 +55,10 @@ impl<T: Real> Units<T> for BatchTopK {
         Some((self.0, Activation::BatchTopK))
     }
 
+    fn mean_kept(&self, _units: usize) -> Option<usize> {
+        Some(self.0)
+    }
+
     fn forward(&self, own: &Own<'_, T>, z: &mut [T], buffers: Buffers<'_, T>) {
         let Buffers {
             state,

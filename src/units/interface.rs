@@ -31,6 +31,11 @@ pub(crate) trait Units<T: Real>: Sync {
         None
     }
 
+    /// Returns the mean number of active units of a sample in training, for units that fix it.
+    fn mean_kept(&self, units: usize) -> Option<usize> {
+        self.per_sample().map(|selection| selection.kept(units))
+    }
+
     /// Returns the selection within a sample, for units that select by nothing else.
     fn per_sample(&self) -> Option<&dyn PerSample<T>> {
         None

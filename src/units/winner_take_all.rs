@@ -26,6 +26,10 @@ impl<T: Real> Units<T> for WinnerTakeAll {
         check_proportion(self.0, "proportion of WinnerTakeAll")
     }
 
+    fn mean_kept(&self, units: usize) -> Option<usize> {
+        Some(proportion_of(units, self.0))
+    }
+
     fn forward(&self, own: &Own<'_, T>, z: &mut [T], buffers: Buffers<'_, T>) {
         let Buffers {
             state,
