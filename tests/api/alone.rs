@@ -211,7 +211,7 @@ fn detectors_stacks_and_classifiers() {
         .batch_size(100);
     let mut classifier = SoftmaxClassifier::new(9, 3).unwrap();
     classifier
-        .fit(&mut of_classifiers, &stack.encode(&all).unwrap(), &labels)
+        .fit(&mut of_classifiers, stack.encode(&all).unwrap(), &labels)
         .unwrap();
     let mut classifier = classifier.on_top_of(stack.layers()).unwrap();
     let probabilities = |classifier: &SoftmaxClassifier<f32>| {

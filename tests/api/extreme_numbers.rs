@@ -76,7 +76,7 @@ fn min_max_scaling_ends_for_any_spread() {
         ([-1.7e308, 1.7e308], [0.0, 1.0]),
     ]);
     // These have a factor with all its digits, and so must be scaled.
-    let spread = |most: f64| Scaling::min_max(0.0, 1.0).fit(&row::<f32>(&[0.0, most]));
+    let spread = |most: f64| Scaling::min_max(0.0, 1.0).fit(row::<f32>(&[0.0, most]));
     assert!(spread(8e37).is_ok() && spread(3.2e38).is_err());
 }
 
@@ -85,7 +85,7 @@ fn standard_scaling_takes_squares_that_overflow_or_vanish() {
     for size in [1e-300, 1e-200, 1.0, 1e200, 1e307] {
         let values = [-size, size, size, -size];
         for scaling in [Scaling::standard(), Scaling::mean_norm(1.0)] {
-            let scaler = scaling.fit(&row::<f64>(&values)).unwrap();
+            let scaler = scaling.fit(row::<f64>(&values)).unwrap();
             let scaled = scaler.apply(&row::<f64>(&values)).unwrap();
             for (scaled, sign) in scaled.iter().zip([-1.0, 1.0, 1.0, -1.0]) {
                 assert!(
@@ -127,7 +127,7 @@ fn quantiles_are_between_the_scores() {
         .build()
         .unwrap();
     let scaler = Scaling::identity()
-        .fit(&DMatrix::from_element(2, 1, 0.5))
+        .fit(DMatrix::from_element(2, 1, 0.5))
         .unwrap();
     let scores = [-3e38, 3e38, 3.1e38];
     let quantile = |q| {
@@ -169,7 +169,7 @@ fn far_samples_do_not_move_the_geometric_median() {
             );
             // A shift and another unit give the same, as far as the digits go.
             if far < 1e13 {
-                let moved = geometric_median(&samples.map(|x| 1e-200 * x)).unwrap();
+                let moved = geometric_median(samples.map(|x| 1e-200 * x)).unwrap();
                 assert!((moved / 1e-200 - median).norm() < 1e-5, "{far:e}");
             }
         }

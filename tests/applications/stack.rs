@@ -227,7 +227,7 @@ fn a_layer_that_fails_leaves_those_below_fitted() {
     let start = vec![outer.build().unwrap(), inner.build().unwrap()];
     let mut stack = Stack::new(start.clone()).unwrap();
     let mut trainer = Trainer::new(Adam::new(1e-2).unwrap()).epochs(2);
-    let error = stack.fit(&mut trainer, &samples(6, 30)).unwrap_err();
+    let error = stack.fit(&mut trainer, samples(6, 30)).unwrap_err();
     assert!(matches!(error, Error::OutOfRange { .. }), "{error}");
     assert_ne!(stack.layers()[0].parameters(), start[0].parameters());
     assert_eq!(stack.layers()[1].parameters(), start[1].parameters());

@@ -35,7 +35,7 @@ fn fitted(
     builder: &SparseAutoencoderBuilder<f32>,
     mut trainer: Trainer<f32>,
 ) -> Vec<u32> {
-    let x = scaling.fit(&samples()).unwrap().apply(&samples()).unwrap();
+    let x = scaling.fit(samples()).unwrap().apply(&samples()).unwrap();
     let mut model = builder.build().unwrap();
     trainer.fit(&mut model, &x).unwrap();
     let theta = model.parameters().as_slice();

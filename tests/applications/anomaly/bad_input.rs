@@ -41,9 +41,9 @@ fn too_few_calibration_samples() {
 #[test]
 fn samples_that_do_not_fit() {
     let detector = calibrated(20);
-    let error = detector.scores(&random(5, 3, 0)).unwrap_err();
+    let error = detector.scores(random(5, 3, 0)).unwrap_err();
     assert_eq!(name_of(&error), "rows of the samples");
-    let error = detector.is_anomaly(&DMatrix::zeros(4, 0)).unwrap_err();
+    let error = detector.is_anomaly(DMatrix::zeros(4, 0)).unwrap_err();
     assert_eq!(error, Error::EmptyBatch { what: "samples" });
     let mut samples = random(4, 3, 0);
     samples[(2, 1)] = f64::NAN;

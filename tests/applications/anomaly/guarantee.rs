@@ -63,15 +63,15 @@ fn p_values_of_tied_scores_are_valid_one_by_one() {
         .unwrap();
     let mut trainer = Trainer::new(Adam::new(1e-2).unwrap()).epochs(30);
     trainer.fit(&mut model, draw(400)).unwrap();
-    let scaler = Scaling::identity().fit(&draw(400)).unwrap();
+    let scaler = Scaling::identity().fit(draw(400)).unwrap();
     let (mut alarms, mut normal) = (0, 0);
     for _ in 0..200 {
         let rule = Threshold::FalseAlarmRate(0.05);
-        let detector = AnomalyDetector::calibrate(&model, &scaler, &draw(399), rule).unwrap();
+        let detector = AnomalyDetector::calibrate(&model, &scaler, draw(399), rule).unwrap();
         let unseen = draw(50);
         let together = detector.p_values(&unseen).unwrap();
         for (sample, &p) in unseen.column_iter().zip(&together) {
-            let alone = detector.p_values(&sample.into_owned()).unwrap()[0];
+            let alone = detector.p_values(sample.into_owned()).unwrap()[0];
             assert_eq!(alone, p);
             alarms += usize::from(alone <= 0.05);
             normal += 1;

@@ -37,7 +37,7 @@ fn model<T: Real>(input_size: usize) -> SparseAutoencoder<T> {
 
 fn identity(input_size: usize) -> Scaler<f64> {
     Scaling::identity()
-        .fit(&DMatrix::zeros(input_size, 1))
+        .fit(DMatrix::zeros(input_size, 1))
         .unwrap()
 }
 

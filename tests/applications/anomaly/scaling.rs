@@ -56,7 +56,7 @@ fn a_mean_norm_is_reached_by_one_factor() {
     assert_relative_eq!(scaled, samples * factor, max_relative = 1e-15);
 
     for bad in [0.0, -1.0, f64::NAN, f64::INFINITY] {
-        let error = Scaling::mean_norm(bad).fit(&random::<f64>(2, 5, 0));
+        let error = Scaling::mean_norm(bad).fit(random::<f64>(2, 5, 0));
         assert_eq!(name_of(&error.unwrap_err()), "mean norm");
     }
     let zeros = DMatrix::<f64>::zeros(2, 3);
@@ -184,7 +184,7 @@ fn bad_scalings_are_refused() {
         assert_eq!(name_of(&error), "low end of the scaling");
     }
     let standard = Scaling::standard();
-    let error = standard.fit(&DMatrix::<f64>::zeros(2, 0)).unwrap_err();
+    let error = standard.fit(DMatrix::<f64>::zeros(2, 0)).unwrap_err();
     assert_eq!(error, Error::EmptyBatch { what: "samples" });
     let wide = DMatrix::from_row_slice(1, 2, &[f32::MAX, -f32::MAX]);
     let error = standard.fit(&wide).unwrap_err();

@@ -62,13 +62,13 @@ fn a_refused_change_leaves_the_detector_as_it_was() {
     detector
         .set_threshold(Threshold::Quantile(1.0))
         .unwrap_err();
-    detector.recalibrate(&DMatrix::zeros(4, 1)).unwrap_err();
-    detector.recalibrate(&random(3, 9, 0)).unwrap_err();
+    detector.recalibrate(DMatrix::zeros(4, 1)).unwrap_err();
+    detector.recalibrate(random(3, 9, 0)).unwrap_err();
     assert_eq!(detector.rule(), rule);
     assert_ulps_eq!(detector.threshold(), threshold, max_ulps = 0);
     assert_eq!(detector.calibration_scores().len(), 20);
 
-    detector.recalibrate(&random(4, 30, 9)).unwrap();
+    detector.recalibrate(random(4, 30, 9)).unwrap();
     assert_eq!(detector.calibration_scores().len(), 30);
     assert_eq!(detector.rule(), rule);
 }
