@@ -50,6 +50,14 @@ pub enum Error {
         /// The given size.
         actual: usize,
     },
+    /// A matrix or array has gaps in memory, or another order than required.
+    #[error("{what} must be contiguous in memory: {remedy}")]
+    NotContiguous {
+        /// The matrix or array.
+        what: &'static str,
+        /// How to copy it into the required order.
+        remedy: &'static str,
+    },
     /// A batch has no samples.
     #[error("{what}: at least one sample is needed, got none")]
     EmptyBatch {

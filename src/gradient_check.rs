@@ -26,7 +26,7 @@ use crate::objective::Pass;
 use crate::penalty::{
     HiddenBatch, HiddenGradient, Penalty, evaluate, mean_activations, mean_active,
 };
-use crate::{Activation, Error, Real, SparseAutoencoder, Workspace};
+use crate::{Activation, AsMatrix, Error, Real, SparseAutoencoder, Workspace};
 
 /// An analytic and a numeric gradient.
 #[derive(Debug, Clone, PartialEq)]
@@ -100,11 +100,11 @@ fn central_differences<T: Real>(at: &mut [T], mut value: impl FnMut(&[T]) -> T) 
 /// # Errors
 ///
 /// As [`SparseAutoencoder::loss`].
-pub fn model<'a, T: Real>(
+pub fn model<T: Real>(
     model: &SparseAutoencoder<T>,
-    samples: impl Into<DMatrixView<'a, T>>,
+    samples: impl AsMatrix<T>,
 ) -> Result<GradientCheck<T>, Error> {
-    let samples = samples.into();
+    let samples = samples.as_matrix()?;
     let mut model = model.clone();
     let mut workspace = Workspace::new();
     let mut analytic = vec![T::zero(); model.layout().len()];
@@ -135,13 +135,13 @@ pub fn model<'a, T: Real>(
 /// # Errors
 ///
 /// As [`evaluate`].
-pub fn penalty<'a, T: Real>(
+pub fn penalty<T: Real>(
     penalty: &dyn Penalty<T>,
     activation: Activation,
     target: f64,
-    hidden: impl Into<DMatrixView<'a, T>>,
+    hidden: impl AsMatrix<T>,
 ) -> Result<GradientCheck<T>, Error> {
-    let hidden = hidden.into();
+    let hidden = hidden.as_matrix()?;
     let (_, analytic) = evaluate(penalty, activation, target, hidden)?;
     let mut hidden = hidden.into_owned();
     let (units, samples) = hidden.shape();

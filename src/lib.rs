@@ -191,6 +191,7 @@ pub mod gradient_check;
 #[doc = include_str!("../docs/guide.md")]
 pub mod guide {}
 mod linalg;
+mod matrix;
 pub mod metrics;
 mod model;
 mod objective;
@@ -213,6 +214,7 @@ pub use data::{
     ShuffleBuffer, Subset, geometric_median,
 };
 pub use error::Error;
+pub use matrix::{AsMatrix, into_rows, view_rows};
 pub use model::{
     Convention, EncodedSamples, Initialization, Layer, LayerView, Layout, Parameters, Settings,
     SparseAutoencoder, SparseAutoencoderBuilder, SparseHidden,

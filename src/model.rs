@@ -64,8 +64,8 @@ use parameters::check_theta;
 /// | W, b, D, c | see [`Layout`] | [`parameters`](Self::parameters) |
 /// | J | a number | [`loss`](Self::loss), [`loss_and_gradient`](Self::loss_and_gradient) |
 ///
-/// Methods take anything that converts into a matrix view: a `&DMatrix`, some of its columns, or a slice by
-/// [`DMatrixView::from_slice`]. A row-major samples × entries buffer is such a slice, without a copy.
+/// Methods take any matrix in memory ([`AsMatrix`](crate::AsMatrix)): a `DMatrix`, some of its columns, a
+/// row-major slice by [`view_rows`](crate::view_rows). None is copied.
 ///
 /// The model holds no state of training. It is `Clone + Send + Sync`, and inference takes `&self`.
 ///

@@ -66,6 +66,11 @@ impl<T> Step<T> {
 /// The trait is object-safe and open: implement it for a rule of your own ([`State`] has an example).
 /// A step receives the objective as a function. [`Sgd`] and [`Adam`] call it once per step, the line
 /// search of [`Lbfgs`] several times.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not an optimizer of parameters of `{T}`",
+    label = "not an optimizer of parameters of `{T}`",
+    note = "pass an optimizer such as `Adam::new(1e-3)?`; its constructor returns a `Result`, so `?` is needed"
+)]
 pub trait Optimizer<T: Real>: fmt::Debug + Send {
     /// Clears all state and prepares for `len` parameters.
     fn reset(&mut self, len: usize);

@@ -66,12 +66,18 @@ use nalgebra::{DMatrix, DMatrixView, DVector};
 use crate::error::{Error, require};
 use crate::linalg::Aligned;
 use crate::validate::check_batch;
-use crate::{Activation, Real};
+use crate::{Activation, AsMatrix, Real};
 
 /// A sparsity penalty Ω on one batch of one hidden layer's activations.
 ///
 /// The trait is object-safe and open: [the module](self) shows how to write and check a penalty.
 /// Training calls it once per layer and batch, next to two matrix products.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a penalty on activations of `{T}`",
+    label = "not a penalty on activations of `{T}`",
+    note = "pass a penalty such as `L1` or `KlDivergence`, a sum of two by `(a, b)`, or `()` for none",
+    note = "set its weight by `.penalty_weight(…)` and its target by `.sparsity_target(…)`"
+)]
 pub trait Penalty<T: Real>: fmt::Debug + Send + Sync {
     /// Returns Ω and **adds** `scale · ∂Ω/∂h` to `gradient`.
     fn accumulate(
@@ -125,13 +131,13 @@ pub trait Penalty<T: Real>: fmt::Debug + Send + Sync {
 ///
 /// Those of [`Penalty::check`]; [`Error::InvalidParameter`] unless the target is finite;
 /// [`Error::EmptyBatch`] without units or samples; [`Error::NonFinite`] for NaN and infinities.
-pub fn evaluate<'a, T: Real>(
+pub fn evaluate<T: Real>(
     penalty: &dyn Penalty<T>,
     activation: Activation,
     target: f64,
-    hidden: impl Into<DMatrixView<'a, T>>,
+    hidden: impl AsMatrix<T>,
 ) -> Result<(T, DMatrix<T>), Error> {
-    let hidden = hidden.into();
+    let hidden = hidden.as_matrix()?;
     penalty.check(&activation, T::of(target))?;
     let finite = T::of(target).is_finite();
     require(finite, "sparsity_target", "finite", target)?;

@@ -16,6 +16,11 @@ use crate::linalg::Scalar;
 /// }
 /// assert_eq!(half(3.0_f32), 1.5);
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a scalar of a model",
+    label = "not `f32` or `f64`",
+    note = "use `f32` or `f64`; convert other numbers first, such as by `matrix.map(f32::from)`"
+)]
 pub trait Real: Scalar + Compiled + nalgebra::RealField + Copy {
     /// Returns the scalar nearest to `value`.
     fn of(value: f64) -> Self;

@@ -4,14 +4,12 @@ mod variant;
 
 pub use variant::Variant;
 
-use nalgebra::DMatrixView;
-
 use crate::error::{Error, require};
 use crate::linalg::reserve;
 use crate::model::SparseAutoencoderBuilder;
 use crate::{
-    Activation, Adam, DeadUnits, Initialization, L1, Real, Report, Samples, Scaler, Scaling,
-    Schedule, SetPoint, SparseAutoencoder, TargetL0, Trainer,
+    Activation, Adam, AsMatrix, DeadUnits, Initialization, L1, Real, Report, Samples, Scaler,
+    Scaling, Schedule, SetPoint, SparseAutoencoder, TargetL0, Trainer,
 };
 
 /// All settings of a modern sparse autoencoder, from its variant, its width, and its number of active units.
@@ -285,11 +283,8 @@ impl Recipe {
     ///
     /// Those of [`trainer`](Self::trainer), [`Scaling::fit`], [`build`](SparseAutoencoderBuilder::build), and
     /// [`start_at`](SparseAutoencoder::start_at).
-    pub fn begin<'a, T: Real>(
-        &self,
-        first: impl Into<DMatrixView<'a, T>>,
-    ) -> Result<Begun<T>, Error> {
-        let first = first.into();
+    pub fn begin<T: Real>(&self, first: impl AsMatrix<T>) -> Result<Begun<T>, Error> {
+        let first = first.as_matrix()?;
         let input_size = first.nrows();
         let trainer = self.trainer(input_size)?;
         let scaler = self.scaling(input_size).fit(first)?;

@@ -12,7 +12,7 @@ use crate::data::in_order::InOrder;
 use crate::error::Error;
 use crate::linalg::reserve;
 use crate::validate::{check_finite, check_len};
-use crate::{Real, Samples, Scaler, SparseAutoencoder, Workspace};
+use crate::{AsMatrix, Real, Samples, Scaler, SparseAutoencoder, Workspace};
 
 /// Detects samples that a model, fitted to normal samples, cannot reconstruct.
 ///
@@ -263,10 +263,7 @@ impl<T: Real> AnomalyDetector<T> {
     /// # Errors
     ///
     /// As [`scores`](Self::scores).
-    pub fn contributions<'a>(
-        &self,
-        samples: impl Into<DMatrixView<'a, T>>,
-    ) -> Result<DMatrix<T>, Error> {
+    pub fn contributions(&self, samples: impl AsMatrix<T>) -> Result<DMatrix<T>, Error> {
         let scaled = self.scaler.apply(samples)?;
         let mut contributions = self.model.reconstruct(&scaled)?;
         contributions.zip_apply(&scaled, |x_hat, x| {
@@ -281,10 +278,7 @@ impl<T: Real> AnomalyDetector<T> {
     /// # Errors
     ///
     /// As [`scores`](Self::scores), and [`Error::NonFinite`] if a reconstruction overflows.
-    pub fn reconstruct<'a>(
-        &self,
-        samples: impl Into<DMatrixView<'a, T>>,
-    ) -> Result<DMatrix<T>, Error> {
+    pub fn reconstruct(&self, samples: impl AsMatrix<T>) -> Result<DMatrix<T>, Error> {
         let scaled = self.scaler.apply(samples)?;
         self.scaler.invert(&self.model.reconstruct(&scaled)?)
     }

@@ -7,7 +7,7 @@ mod deep;
 mod label_checks;
 mod network;
 
-use nalgebra::{DMatrix, DMatrixView, DVectorView};
+use nalgebra::{DMatrix, DVectorView};
 
 pub use self::classifier_report::{
     ClassifierEpoch, ClassifierEvent, ClassifierLoss, ClassifierReport, ClassifierStep,
@@ -20,7 +20,7 @@ use crate::error::{Error, require};
 use crate::linalg::{Aligned, Packed};
 use crate::training::Verdict;
 use crate::validate::{check_batch, check_finite, check_len, check_rows, even_chunk};
-use crate::{Activation, Real, Samples};
+use crate::{Activation, AsMatrix, Real, Samples};
 
 /// A softmax classifier: softmax regression, or a deep classifier with hidden layers below.
 ///
@@ -181,7 +181,7 @@ impl<T: Real> SoftmaxClassifier<T> {
     /// # Errors
     ///
     /// As [`probabilities`](Self::probabilities).
-    pub fn predict<'a>(&self, samples: impl Into<DMatrixView<'a, T>>) -> Result<Vec<usize>, Error> {
+    pub fn predict(&self, samples: impl AsMatrix<T>) -> Result<Vec<usize>, Error> {
         let probabilities = self.probabilities(samples)?;
         let most_probable = |p: DVectorView<'_, T>| {
             (1..p.len()).fold(0, |best, k| if p[k] > p[best] { k } else { best })
@@ -195,11 +195,8 @@ impl<T: Real> SoftmaxClassifier<T> {
     ///
     /// [`Error::DimensionMismatch`] for another number of features, [`Error::EmptyBatch`] without
     /// samples, [`Error::NonFinite`] for NaN and infinities.
-    pub fn probabilities<'a>(
-        &self,
-        samples: impl Into<DMatrixView<'a, T>>,
-    ) -> Result<DMatrix<T>, Error> {
-        let samples = samples.into();
+    pub fn probabilities(&self, samples: impl AsMatrix<T>) -> Result<DMatrix<T>, Error> {
+        let samples = samples.as_matrix()?;
         check_batch(samples, self.features(), SAMPLES)?;
         let classes = self.classes();
         let mut probabilities = DMatrix::zeros(classes, samples.ncols());
@@ -220,12 +217,8 @@ impl<T: Real> SoftmaxClassifier<T> {
     /// # Errors
     ///
     /// As [`loss`](Self::loss).
-    pub fn accuracy<'a>(
-        &self,
-        samples: impl Into<DMatrixView<'a, T>>,
-        labels: &[usize],
-    ) -> Result<f64, Error> {
-        let samples = samples.into();
+    pub fn accuracy(&self, samples: impl AsMatrix<T>, labels: &[usize]) -> Result<f64, Error> {
+        let samples = samples.as_matrix()?;
         check_rows(samples, self.features(), SAMPLES[1])?;
         self.check_labels(samples.ncols(), labels)?;
         let predicted = self.predict(samples)?;
@@ -240,12 +233,12 @@ impl<T: Real> SoftmaxClassifier<T> {
     ///
     /// As [`probabilities`](Self::probabilities) for the samples; [`Error::DimensionMismatch`] unless
     /// each sample has one label; [`Error::OutOfRange`] for a label that is no class.
-    pub fn loss<'a>(
+    pub fn loss(
         &self,
-        samples: impl Into<DMatrixView<'a, T>>,
+        samples: impl AsMatrix<T>,
         labels: &[usize],
     ) -> Result<ClassifierLoss<T>, Error> {
-        let samples = samples.into();
+        let samples = samples.as_matrix()?;
         self.check_batch(samples, labels)?;
         let workspace = &mut ClassifierWorkspace::new();
         let theta = &self.theta;
@@ -263,14 +256,14 @@ impl<T: Real> SoftmaxClassifier<T> {
     ///
     /// As [`loss`](Self::loss), and [`Error::DimensionMismatch`] unless `gradient` has one entry per
     /// parameter.
-    pub fn loss_and_gradient<'a>(
+    pub fn loss_and_gradient(
         &self,
-        samples: impl Into<DMatrixView<'a, T>>,
+        samples: impl AsMatrix<T>,
         labels: &[usize],
         gradient: &mut [T],
         workspace: &mut ClassifierWorkspace<T>,
     ) -> Result<ClassifierLoss<T>, Error> {
-        let samples = samples.into();
+        let samples = samples.as_matrix()?;
         self.check_batch(samples, labels)?;
         check_len("gradient", self.theta.len(), gradient.len())?;
         let (theta, gradient) = (&self.theta, Some(gradient));

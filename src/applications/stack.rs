@@ -12,7 +12,7 @@ use crate::model::{Layer, Parameters};
 use crate::penalty::Penalty;
 use crate::training::Verdict;
 use crate::validate::check_len;
-use crate::{Activation, Epoch, Real, Report, Samples, SparseAutoencoder, Trainer};
+use crate::{Activation, AsMatrix, Epoch, Real, Report, Samples, SparseAutoencoder, Trainer};
 
 /// Autoencoders in series: each is fitted to the hidden activations of the one below.
 ///
@@ -209,8 +209,8 @@ impl<T: Real> Stack<T> {
     /// # Errors
     ///
     /// As [`SparseAutoencoder::encode`].
-    pub fn encode<'a>(&self, samples: impl Into<DMatrixView<'a, T>>) -> Result<DMatrix<T>, Error> {
-        encode_through(&self.layers, samples.into())
+    pub fn encode(&self, samples: impl AsMatrix<T>) -> Result<DMatrix<T>, Error> {
+        encode_through(&self.layers, samples.as_matrix()?)
     }
 
     /// Decodes hidden activations of the innermost layer, units × samples, to input × samples.
@@ -218,7 +218,7 @@ impl<T: Real> Stack<T> {
     /// # Errors
     ///
     /// As [`SparseAutoencoder::decode`].
-    pub fn decode<'a>(&self, hidden: impl Into<DMatrixView<'a, T>>) -> Result<DMatrix<T>, Error> {
+    pub fn decode(&self, hidden: impl AsMatrix<T>) -> Result<DMatrix<T>, Error> {
         let mut decoded = self.layers[self.layers.len() - 1].decode(hidden)?;
         for layer in self.layers.iter().rev().skip(1) {
             decoded = layer.decode(&decoded)?;
@@ -231,10 +231,7 @@ impl<T: Real> Stack<T> {
     /// # Errors
     ///
     /// As [`SparseAutoencoder::reconstruct`].
-    pub fn reconstruct<'a>(
-        &self,
-        samples: impl Into<DMatrixView<'a, T>>,
-    ) -> Result<DMatrix<T>, Error> {
+    pub fn reconstruct(&self, samples: impl AsMatrix<T>) -> Result<DMatrix<T>, Error> {
         self.decode(&self.encode(samples)?)
     }
 

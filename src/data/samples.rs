@@ -54,6 +54,13 @@ use crate::error::Error;
 ///
 /// A fit checks samples as it reads them. NaN and infinities end it with an error that names the
 /// sample; the model keeps the parameters learned so far.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a source of samples of `{T}`",
+    label = "not a source of samples of `{T}`",
+    note = "pass `&matrix` whose columns are samples, `matrix.columns(0, 10)`, an `NpyFile`, an `IdxFile`, or `Shards`",
+    note = "for a row-major slice, pass `view_rows(&slice, features)?`",
+    note = "the scalars of the samples must be those of the model: `f32` or `f64`"
+)]
 pub trait Samples<T: Real>: Sync {
     /// Returns the number of samples.
     fn count(&self) -> usize;
@@ -206,6 +213,7 @@ of_matrices! {
 
 macro_rules! forward {
     ($($pointer:ty),+) => {$(
+        #[diagnostic::do_not_recommend]
         impl<T: Real, S: Samples<T> + ?Sized> Samples<T> for $pointer where Self: Sync {
             fn count(&self) -> usize {
                 (**self).count()

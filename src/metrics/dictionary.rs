@@ -5,7 +5,7 @@ use super::float;
 use crate::error::{Error, require};
 use crate::linalg::{self, Scratch, Write, transpose};
 use crate::validate::{check_batch, check_len, check_rows};
-use crate::{Real, SparseHidden, linalg::reserve};
+use crate::{AsMatrix, Real, SparseHidden, linalg::reserve};
 
 /// Compares the decoder columns of a model with the true features of synthetic data.
 ///
@@ -84,11 +84,11 @@ impl DictionaryMetrics {
     /// [`Error::InvalidParameter`] without features or units, or if the cosines of all pairs do not
     /// fit into memory; [`Error::DimensionMismatch`] if the columns differ in length;
     /// [`Error::NonFinite`] for NaN and infinities.
-    pub fn new<'a, 'b, T: Real>(
-        features: impl Into<DMatrixView<'a, T>>,
-        decoder: impl Into<DMatrixView<'b, T>>,
+    pub fn new<T: Real>(
+        features: impl AsMatrix<T>,
+        decoder: impl AsMatrix<T>,
     ) -> Result<Self, Error> {
-        let (features, decoder) = (features.into(), decoder.into());
+        let (features, decoder) = (features.as_matrix()?, decoder.as_matrix()?);
         for (name, count) in [("features", features.ncols()), ("units", decoder.ncols())] {
             require(count >= 1, name, "at least 1", float(count))?;
         }
@@ -115,12 +115,12 @@ impl DictionaryMetrics {
     ///
     /// [`Error::DimensionMismatch`], [`Error::EmptyBatch`], or [`Error::NonFinite`]; the batch is then
     /// ignored.
-    pub fn add<'a, 'b, T: Real>(
+    pub fn add<T: Real>(
         &mut self,
-        activations: impl Into<DMatrixView<'a, T>>,
-        hidden: impl Into<DMatrixView<'b, T>>,
+        activations: impl AsMatrix<T>,
+        hidden: impl AsMatrix<T>,
     ) -> Result<(), Error> {
-        let (activations, hidden) = (activations.into(), hidden.into());
+        let (activations, hidden) = (activations.as_matrix()?, hidden.as_matrix()?);
         let rows = "rows of the hidden activations";
         check_rows(hidden, self.units.len(), rows)?;
         self.check_activations(activations, hidden.ncols())?;
@@ -140,12 +140,12 @@ impl DictionaryMetrics {
     /// # Errors
     ///
     /// As [`add`](Self::add).
-    pub fn add_sparse<'a, T: Real>(
+    pub fn add_sparse<T: Real>(
         &mut self,
-        activations: impl Into<DMatrixView<'a, T>>,
+        activations: impl AsMatrix<T>,
         hidden: &SparseHidden<T>,
     ) -> Result<(), Error> {
-        let activations = activations.into();
+        let activations = activations.as_matrix()?;
         hidden.check(self.units.len())?;
         self.check_activations(activations, hidden.samples())?;
         for (activations, (active, _)) in activations.column_iter().zip(hidden.iter()) {

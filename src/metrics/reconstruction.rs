@@ -1,10 +1,8 @@
-use nalgebra::DMatrixView;
-
 use super::{PerEntry, float, mean};
-use crate::Real;
 use crate::error::{Error, require};
 use crate::linalg::wide::Wide;
 use crate::validate::{check_batch, check_columns, check_rows};
+use crate::{AsMatrix, Real};
 
 /// Accumulates the errors `e = x̂ − x` of reconstructions `x̂`.
 ///
@@ -67,12 +65,12 @@ impl ReconstructionMetrics {
     ///
     /// [`Error::DimensionMismatch`], [`Error::EmptyBatch`], or [`Error::NonFinite`];
     /// [`Error::InvalidParameter`] if the sums do not fit into memory. The batch is then ignored.
-    pub fn add<'a, 'b, T: Real>(
+    pub fn add<T: Real>(
         &mut self,
-        samples: impl Into<DMatrixView<'a, T>>,
-        reconstructions: impl Into<DMatrixView<'b, T>>,
+        samples: impl AsMatrix<T>,
+        reconstructions: impl AsMatrix<T>,
     ) -> Result<(), Error> {
-        let (samples, reconstructions) = (samples.into(), reconstructions.into());
+        let (samples, reconstructions) = (samples.as_matrix()?, reconstructions.as_matrix()?);
         let entries = self.entries();
         let rows = "rows of the reconstructions";
         check_rows(samples, entries, "rows of the samples")?;

@@ -1,11 +1,11 @@
-use nalgebra::{DMatrixView, DVector};
+use nalgebra::DVector;
 
 use super::sparsity_index::{Magnitudes, SparsityIndex};
 use super::{PerEntry, float, mean_per_unit, positions, ratio};
 use crate::error::{Error, require};
 use crate::linalg::wide::Wide;
 use crate::validate::check_batch;
-use crate::{Real, SparseHidden};
+use crate::{AsMatrix, Real, SparseHidden};
 
 /// Accumulates the sparsity of hidden activations `h`, per unit over the samples and per sample over
 /// the units.
@@ -74,8 +74,8 @@ impl SparsityMetrics {
     ///
     /// [`Error::DimensionMismatch`], [`Error::EmptyBatch`], or [`Error::NonFinite`];
     /// [`Error::InvalidParameter`] if the sums do not fit into memory. The batch is then ignored.
-    pub fn add<'a, T: Real>(&mut self, hidden: impl Into<DMatrixView<'a, T>>) -> Result<(), Error> {
-        let hidden = hidden.into();
+    pub fn add<T: Real>(&mut self, hidden: impl AsMatrix<T>) -> Result<(), Error> {
+        let hidden = hidden.as_matrix()?;
         check_batch(
             hidden,
             self.units.count,

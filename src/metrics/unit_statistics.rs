@@ -1,10 +1,10 @@
-use nalgebra::{DMatrixView, DVector};
+use nalgebra::DVector;
 
 use super::{PerEntry, float, mean_per_unit, positions};
 use crate::error::Error;
 use crate::linalg::wide::Wide;
 use crate::validate::check_batch;
-use crate::{Real, SparseHidden, linalg::reserve};
+use crate::{AsMatrix, Real, SparseHidden, linalg::reserve};
 
 /// Accumulates how often and how strongly each hidden unit is active, and its top samples.
 ///
@@ -102,8 +102,8 @@ impl UnitStatistics {
     /// [`Error::DimensionMismatch`], [`Error::EmptyBatch`], or [`Error::NonFinite`];
     /// [`Error::InvalidParameter`] if the top samples do not fit into memory. The batch is then
     /// ignored.
-    pub fn add<'a, T: Real>(&mut self, hidden: impl Into<DMatrixView<'a, T>>) -> Result<(), Error> {
-        let hidden = hidden.into();
+    pub fn add<T: Real>(&mut self, hidden: impl AsMatrix<T>) -> Result<(), Error> {
+        let hidden = hidden.as_matrix()?;
         check_batch(
             hidden,
             self.units.count,

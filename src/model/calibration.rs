@@ -7,7 +7,7 @@ use crate::error::{Error, require};
 use crate::linalg::Threads;
 use crate::objective::Workspace;
 use crate::validate::check_batch;
-use crate::{Activation, Real, geometric_median};
+use crate::{Activation, AsMatrix, Real, geometric_median};
 
 impl<T: Real> SparseAutoencoder<T> {
     /// Sets the decoder's bias to the geometric median of the samples, input × samples.
@@ -39,8 +39,8 @@ impl<T: Real> SparseAutoencoder<T> {
     /// [`Error::UnsupportedActivation`] if the output is not [`Activation::Identity`], and the errors of
     /// [`geometric_median`] and [`calibrate_thresholds`](Self::calibrate_thresholds). The model is then
     /// unchanged.
-    pub fn start_at<'a>(&mut self, samples: impl Into<DMatrixView<'a, T>>) -> Result<(), Error> {
-        let samples = samples.into();
+    pub fn start_at(&mut self, samples: impl AsMatrix<T>) -> Result<(), Error> {
+        let samples = samples.as_matrix()?;
         let output = self.output_activation();
         if output != Activation::Identity {
             return Err(Error::UnsupportedActivation {
@@ -110,12 +110,12 @@ impl<T: Real> SparseAutoencoder<T> {
     /// | [`Error::NonFinite`] | pre-activations overflow |
     ///
     /// The model is then unchanged.
-    pub fn calibrate_thresholds<'a>(
+    pub fn calibrate_thresholds(
         &mut self,
-        samples: impl Into<DMatrixView<'a, T>>,
+        samples: impl AsMatrix<T>,
         active_units: f64,
     ) -> Result<T, Error> {
-        let samples = samples.into();
+        let samples = samples.as_matrix()?;
         let activation = self.hidden_activations().last().copied();
         let by_threshold = |f: &Activation| f.traits().threshold;
         if let Some(activation) = activation.filter(|f| !by_threshold(f)) {

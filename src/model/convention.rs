@@ -1,9 +1,9 @@
 //! Conventions of other systems: the layout of weights, and the scale of the objective.
 
-use nalgebra::{DMatrix, DMatrixView, DVector};
+use nalgebra::{DMatrix, DVector};
 
 use crate::error::check_shape;
-use crate::{Error, Layer, LayerView, Real, ReconstructionLoss};
+use crate::{AsMatrix, Error, Layer, LayerView, Real, ReconstructionLoss};
 
 /// The convention of another system: the orientation of its matrices, and the scale of its weight decay
 /// and penalty weight.
@@ -104,14 +104,14 @@ impl Convention {
     /// # Errors
     ///
     /// [`Error::DimensionMismatch`] unless the decoder has the transposed shape of the encoder.
-    pub fn layer<'a, T: Real>(
+    pub fn layer<T: Real>(
         self,
-        encoder_weights: impl Into<DMatrixView<'a, T>>,
+        encoder_weights: impl AsMatrix<T>,
         encoder_bias: &[T],
-        decoder_weights: impl Into<DMatrixView<'a, T>>,
+        decoder_weights: impl AsMatrix<T>,
         decoder_bias: &[T],
     ) -> Result<Layer<T>, Error> {
-        let (encoder, decoder) = (encoder_weights.into(), decoder_weights.into());
+        let (encoder, decoder) = (encoder_weights.as_matrix()?, decoder_weights.as_matrix()?);
         let turned = (encoder.ncols(), encoder.nrows());
         check_shape("decoder weights of a layer", turned, decoder.shape())?;
         let (w, d) = if self.has_unit_rows() {

@@ -3,10 +3,10 @@
 use nalgebra::DMatrixView;
 
 use super::SparseAutoencoder;
-use crate::Real;
 use crate::error::Error;
 use crate::linalg::Threads;
 use crate::objective::{Batch, Loss, ReconstructionLoss, Workspace};
+use crate::{AsMatrix, Real};
 
 impl<T: Real> SparseAutoencoder<T> {
     /// Returns J(θ) on samples taken as one batch, term by term.
@@ -27,8 +27,8 @@ impl<T: Real> SparseAutoencoder<T> {
     ///
     /// As [`encode`](Self::encode), and [`Error::OutOfRange`] for samples outside [0, 1] under
     /// [`ReconstructionLoss::BinaryCrossEntropy`].
-    pub fn loss<'a>(&self, samples: impl Into<DMatrixView<'a, T>>) -> Result<Loss<T>, Error> {
-        let samples = samples.into();
+    pub fn loss(&self, samples: impl AsMatrix<T>) -> Result<Loss<T>, Error> {
+        let samples = samples.as_matrix()?;
         self.check_training_samples(samples)?;
         let workspace = &mut Workspace::new();
         Ok(self.evaluate(samples.into(), None, workspace))
@@ -55,13 +55,13 @@ impl<T: Real> SparseAutoencoder<T> {
     ///
     /// As [`loss`](Self::loss), and [`Error::DimensionMismatch`] unless `gradient` has one entry per
     /// parameter.
-    pub fn loss_and_gradient<'a>(
+    pub fn loss_and_gradient(
         &self,
-        samples: impl Into<DMatrixView<'a, T>>,
+        samples: impl AsMatrix<T>,
         gradient: &mut [T],
         workspace: &mut Workspace<T>,
     ) -> Result<Loss<T>, Error> {
-        let samples = samples.into();
+        let samples = samples.as_matrix()?;
         self.check_training_samples(samples)?;
         if gradient.len() != self.layout().len() {
             return Err(Error::DimensionMismatch {

@@ -6,7 +6,7 @@ use super::{HIDDEN, SAMPLES, SparseAutoencoder};
 use crate::error::{Error, check_shape};
 use crate::objective::Workspace;
 use crate::validate::{check_batch_on, check_rows, even_chunk};
-use crate::{Real, linalg};
+use crate::{AsMatrix, Real, linalg};
 
 /// Fewest samples of a chunk: enough to pay for packing the weights.
 const FEWEST: usize = 1024;
@@ -43,8 +43,8 @@ impl<T: Real> SparseAutoencoder<T> {
     /// | [`Error::DimensionMismatch`] | the number of rows is not the input size |
     /// | [`Error::EmptyBatch`] | there are no samples |
     /// | [`Error::NonFinite`] | a sample has NaN or infinities |
-    pub fn encode<'a>(&self, samples: impl Into<DMatrixView<'a, T>>) -> Result<DMatrix<T>, Error> {
-        let samples = samples.into();
+    pub fn encode(&self, samples: impl AsMatrix<T>) -> Result<DMatrix<T>, Error> {
+        let samples = samples.as_matrix()?;
         self.check_rows(samples)?;
         let mut hidden = DMatrix::zeros(self.layout().hidden_size(), samples.ncols());
         self.encode_into(samples, &mut hidden, &mut Workspace::new())?;
@@ -58,13 +58,13 @@ impl<T: Real> SparseAutoencoder<T> {
     /// # Errors
     ///
     /// As [`encode`](Self::encode), and [`Error::DimensionMismatch`] unless `hidden` is units × samples.
-    pub fn encode_into<'a>(
+    pub fn encode_into(
         &self,
-        samples: impl Into<DMatrixView<'a, T>>,
+        samples: impl AsMatrix<T>,
         hidden: &mut DMatrix<T>,
         workspace: &mut Workspace<T>,
     ) -> Result<(), Error> {
-        let samples = samples.into();
+        let samples = samples.as_matrix()?;
         self.check_samples(samples, workspace.take_threads())?;
         let units = self.layout().hidden_size();
         check_shape("hidden", (units, samples.ncols()), hidden.shape())?;
@@ -83,8 +83,8 @@ impl<T: Real> SparseAutoencoder<T> {
     /// | [`Error::DimensionMismatch`] | the number of rows is not the innermost hidden size |
     /// | [`Error::EmptyBatch`] | there are no samples |
     /// | [`Error::NonFinite`] | an activation is NaN or infinite |
-    pub fn decode<'a>(&self, hidden: impl Into<DMatrixView<'a, T>>) -> Result<DMatrix<T>, Error> {
-        let hidden = hidden.into();
+    pub fn decode(&self, hidden: impl AsMatrix<T>) -> Result<DMatrix<T>, Error> {
+        let hidden = hidden.as_matrix()?;
         check_rows(hidden, self.layout().hidden_size(), HIDDEN[1])?;
         let mut samples = DMatrix::zeros(self.layout().input_size(), hidden.ncols());
         self.decode_into(hidden, &mut samples, &mut Workspace::new())?;
@@ -98,13 +98,13 @@ impl<T: Real> SparseAutoencoder<T> {
     /// # Errors
     ///
     /// As [`decode`](Self::decode), and [`Error::DimensionMismatch`] unless `samples` is input × samples.
-    pub fn decode_into<'a>(
+    pub fn decode_into(
         &self,
-        hidden: impl Into<DMatrixView<'a, T>>,
+        hidden: impl AsMatrix<T>,
         samples: &mut DMatrix<T>,
         workspace: &mut Workspace<T>,
     ) -> Result<(), Error> {
-        let hidden = hidden.into();
+        let hidden = hidden.as_matrix()?;
         check_batch_on(
             workspace.take_threads(),
             hidden,
@@ -124,11 +124,8 @@ impl<T: Real> SparseAutoencoder<T> {
     /// # Errors
     ///
     /// As [`encode`](Self::encode).
-    pub fn reconstruct<'a>(
-        &self,
-        samples: impl Into<DMatrixView<'a, T>>,
-    ) -> Result<DMatrix<T>, Error> {
-        let samples = samples.into();
+    pub fn reconstruct(&self, samples: impl AsMatrix<T>) -> Result<DMatrix<T>, Error> {
+        let samples = samples.as_matrix()?;
         self.check_rows(samples)?;
         let mut reconstructions = DMatrix::zeros(self.layout().input_size(), samples.ncols());
         self.reconstruct_into(samples, &mut reconstructions, &mut Workspace::new())?;
@@ -143,13 +140,13 @@ impl<T: Real> SparseAutoencoder<T> {
     ///
     /// As [`encode`](Self::encode), and [`Error::DimensionMismatch`] unless `reconstructions` is
     /// input × samples.
-    pub fn reconstruct_into<'a>(
+    pub fn reconstruct_into(
         &self,
-        samples: impl Into<DMatrixView<'a, T>>,
+        samples: impl AsMatrix<T>,
         reconstructions: &mut DMatrix<T>,
         workspace: &mut Workspace<T>,
     ) -> Result<(), Error> {
-        let samples = samples.into();
+        let samples = samples.as_matrix()?;
         self.check_samples(samples, workspace.take_threads())?;
         let input_size = self.layout().input_size();
         check_shape(
@@ -182,11 +179,8 @@ impl<T: Real> SparseAutoencoder<T> {
     /// # Errors
     ///
     /// As [`encode`](Self::encode).
-    pub fn reconstruction_errors<'a>(
-        &self,
-        samples: impl Into<DMatrixView<'a, T>>,
-    ) -> Result<DVector<T>, Error> {
-        let samples = samples.into();
+    pub fn reconstruction_errors(&self, samples: impl AsMatrix<T>) -> Result<DVector<T>, Error> {
+        let samples = samples.as_matrix()?;
         self.check_rows(samples)?;
         let mut errors = DVector::zeros(samples.ncols());
         self.reconstruction_errors_into(samples, &mut errors, &mut Workspace::new())?;
@@ -200,13 +194,13 @@ impl<T: Real> SparseAutoencoder<T> {
     /// # Errors
     ///
     /// As [`encode`](Self::encode), and [`Error::DimensionMismatch`] unless `errors` has one entry per sample.
-    pub fn reconstruction_errors_into<'a>(
+    pub fn reconstruction_errors_into(
         &self,
-        samples: impl Into<DMatrixView<'a, T>>,
+        samples: impl AsMatrix<T>,
         errors: &mut DVector<T>,
         workspace: &mut Workspace<T>,
     ) -> Result<(), Error> {
-        let samples = samples.into();
+        let samples = samples.as_matrix()?;
         self.check_samples(samples, workspace.take_threads())?;
         if errors.len() != samples.ncols() {
             return Err(Error::DimensionMismatch {

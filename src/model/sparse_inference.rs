@@ -1,10 +1,10 @@
 //! Inference with sparse hidden activations.
 
-use nalgebra::{DMatrix, DMatrixView};
+use nalgebra::DMatrix;
 
 use super::SparseAutoencoder;
 use crate::error::{Error, check_shape};
-use crate::{Real, SparseHidden, Workspace};
+use crate::{AsMatrix, Real, SparseHidden, Workspace};
 
 impl<T: Real> SparseAutoencoder<T> {
     /// Returns the nonzero hidden activations of the innermost layer, with the bits of
@@ -33,10 +33,7 @@ impl<T: Real> SparseAutoencoder<T> {
     /// # Errors
     ///
     /// As [`encode`](Self::encode), and [`Error::NonFinite`] if an activation overflows.
-    pub fn encode_sparse<'a>(
-        &self,
-        samples: impl Into<DMatrixView<'a, T>>,
-    ) -> Result<SparseHidden<T>, Error> {
+    pub fn encode_sparse(&self, samples: impl AsMatrix<T>) -> Result<SparseHidden<T>, Error> {
         let mut hidden = SparseHidden::new();
         self.encode_sparse_into(samples, &mut hidden, &mut Workspace::new())?;
         Ok(hidden)
@@ -50,13 +47,13 @@ impl<T: Real> SparseAutoencoder<T> {
     ///
     /// As [`encode_sparse`](Self::encode_sparse). If an activation overflows, `hidden` becomes empty. Otherwise
     /// it is unchanged.
-    pub fn encode_sparse_into<'a>(
+    pub fn encode_sparse_into(
         &self,
-        samples: impl Into<DMatrixView<'a, T>>,
+        samples: impl AsMatrix<T>,
         hidden: &mut SparseHidden<T>,
         workspace: &mut Workspace<T>,
     ) -> Result<(), Error> {
-        let samples = samples.into();
+        let samples = samples.as_matrix()?;
         self.check_samples(samples, workspace.take_threads())?;
         hidden.write(self.layout().hidden_size(), |columns| {
             let chunk = self.chunk(samples.ncols());

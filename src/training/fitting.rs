@@ -11,7 +11,7 @@ use super::step::Stepper;
 use super::{Epoch, Report, Trainer};
 use crate::error::Error;
 use crate::objective::Loss;
-use crate::{Real, Samples, SparseAutoencoder};
+use crate::{AsMatrix, Real, Samples, SparseAutoencoder};
 
 impl<T: Real> Trainer<T> {
     /// Fits `model` to [`Samples`]: a matrix or a view, input size × samples, a file, or a source of
@@ -201,12 +201,13 @@ impl<T: Real> Trainer<T> {
     ///
     /// As [`fit_with`](Self::fit_with), and [`Error::Incompatible`] for a full-batch optimizer. The
     /// model is then unchanged.
-    pub fn partial_fit<'a>(
+    pub fn partial_fit(
         &mut self,
         model: &mut SparseAutoencoder<T>,
-        batch: impl Into<DMatrixView<'a, T>>,
+        batch: impl AsMatrix<T>,
     ) -> Result<Loss<T>, Error> {
-        self.fit_batch(model, batch.into())
+        let batch = self.own.processes.or_give_up(batch.as_matrix())?;
+        self.fit_batch(model, batch)
     }
 
     /// Implements [`partial_fit`](Self::partial_fit). Compiled once for each scalar.

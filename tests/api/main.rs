@@ -10,4 +10,5 @@ mod custom_penalty;
 mod errors;
 mod extreme_numbers;
 mod location;
+mod matrices;
 mod sample_files;

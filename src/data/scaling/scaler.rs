@@ -1,11 +1,11 @@
 //! A scaling learned from samples.
 
-use nalgebra::{DMatrix, DMatrixView};
+use nalgebra::DMatrix;
 
 use super::{SAMPLES, ScaledSamples, is_factor};
 use crate::error::{Error, require};
 use crate::validate::{check_batch, check_len};
-use crate::{Real, Samples};
+use crate::{AsMatrix, Real, Samples};
 
 /// The scaling of each feature, learned by [`Scaling::fit`](super::Scaling::fit).
 ///
@@ -86,8 +86,8 @@ impl<T: Real> Scaler<T> {
     ///
     /// [`Error::DimensionMismatch`] for another number of features, [`Error::EmptyBatch`] without
     /// samples, [`Error::NonFinite`] for NaN and infinities.
-    pub fn apply<'a>(&self, samples: impl Into<DMatrixView<'a, T>>) -> Result<DMatrix<T>, Error> {
-        let samples = samples.into();
+    pub fn apply(&self, samples: impl AsMatrix<T>) -> Result<DMatrix<T>, Error> {
+        let samples = samples.as_matrix()?;
         check_batch(samples, self.features(), SAMPLES)?;
         let mut scaled = samples.into_owned();
         self.apply_in_place(scaled.as_mut_slice());
@@ -131,8 +131,8 @@ impl<T: Real> Scaler<T> {
     /// # Errors
     ///
     /// As [`apply`](Self::apply).
-    pub fn invert<'a>(&self, scaled: impl Into<DMatrixView<'a, T>>) -> Result<DMatrix<T>, Error> {
-        let scaled = scaled.into();
+    pub fn invert(&self, scaled: impl AsMatrix<T>) -> Result<DMatrix<T>, Error> {
+        let scaled = scaled.as_matrix()?;
         check_batch(
             scaled,
             self.features(),

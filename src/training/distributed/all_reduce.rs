@@ -22,6 +22,11 @@ use crate::{Error, Real};
 ///     fn sum(&self, _values: &mut [f32]) {} // already the sum
 /// }
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not sum `{T}` over processes",
+    label = "not an all-reduce of `{T}`",
+    note = "implement `AllReduce<{T}>` for it; its method `sum` replaces the values by their sums over all processes"
+)]
 pub trait AllReduce<T>: fmt::Debug + Send + Sync {
     /// Replaces every entry by its sum over all processes.
     ///

@@ -1,0 +1,147 @@
+//! Matrices that methods take: those of nalgebra, and row-major slices as matrices.
+
+use std::sync::Arc;
+
+use nalgebra::{
+    Const, DMatrix, DMatrixView, DMatrixViewMut, DVector, Dim, Dyn, Matrix, OMatrix, RawStorage,
+    SMatrix,
+};
+
+use crate::Real;
+use crate::error::{Error, require};
+
+/// A matrix in memory whose columns are samples.
+///
+/// | type | as a matrix |
+/// |---|---|
+/// | `DMatrix`, `DMatrixView`, `DMatrixViewMut`, `SMatrix`, and other fixed heights | itself |
+/// | `DVector` | one sample |
+/// | a reference to any matrix or view of nalgebra, such as `&matrix.column(0)` | itself |
+/// | `&mut`, `Box`, `Arc` of these | itself |
+/// | a slice, by [`view_rows`] | one row of the buffer per sample |
+///
+/// No matrix is copied. All methods that read a whole matrix take this trait. Training also takes
+/// [`Samples`](crate::Samples) outside memory.
+///
+/// ```
+/// use sparse_autoencoder::{SparseAutoencoder, nalgebra::DMatrix, view_rows};
+///
+/// let sae = SparseAutoencoder::<f32>::builder().layers([2, 3]).build()?;
+/// let samples = DMatrix::from_row_slice(2, 4, &[0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8]);
+/// let hidden = sae.encode(&samples)?;
+/// assert_eq!(sae.encode(samples.columns(1, 2))?, hidden.columns(1, 2));
+/// assert_eq!(sae.encode(&samples.column(3))?, hidden.columns(3, 1));
+/// assert_eq!(sae.encode(view_rows(&[0.1, 0.5, 0.2, 0.6], 2)?)?, hidden.columns(0, 2));
+/// assert_eq!(sae.encode(samples)?, hidden);
+/// # Ok::<(), sparse_autoencoder::Error>(())
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a matrix of `{T}` whose columns are samples",
+    label = "not a matrix of `{T}`",
+    note = "pass `&matrix`, `matrix.columns(0, 10)`, or a reference to any other view, such as `&matrix.column(0)`",
+    note = "for a row-major slice, pass `view_rows(&slice, features)?`",
+    note = "the scalars of the matrix must be those of the model: `f32` or `f64`"
+)]
+pub trait AsMatrix<T: Real> {
+    /// Returns a view of the matrix.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotContiguous`] if a column is not contiguous in memory.
+    fn as_matrix(&self) -> Result<DMatrixView<'_, T>, Error>;
+}
+
+macro_rules! of_matrices {
+    ($($matrix:ty, [$($parameters:tt)*];)+) => {$(
+        impl<$($parameters)* T: Real> AsMatrix<T> for $matrix {
+            fn as_matrix(&self) -> Result<DMatrixView<'_, T>, Error> {
+                Ok(self.into())
+            }
+        }
+    )+};
+}
+
+// One type of view each, so that `matrix.as_view()` infers it.
+of_matrices! {
+    DMatrixView<'a, T>, ['a,];
+    DMatrixViewMut<'a, T>, ['a,];
+    SMatrix<T, R, C>, [const R: usize, const C: usize,];
+    DMatrix<T>, [];
+    DVector<T>, [];
+    OMatrix<T, Const<R>, Dyn>, [const R: usize,];
+}
+
+impl<'a, T: Real, R: Dim, C: Dim, S: RawStorage<T, R, C>> AsMatrix<T> for &'a Matrix<T, R, C, S>
+where
+    DMatrixView<'a, T>: From<Self>,
+{
+    fn as_matrix(&self) -> Result<DMatrixView<'_, T>, Error> {
+        if self.strides().0 != 1 {
+            return Err(Error::NotContiguous {
+                what: "the columns of a matrix",
+                remedy: "pass `&matrix.clone_owned()`",
+            });
+        }
+        Ok((*self).into())
+    }
+}
+
+macro_rules! forward {
+    ($($pointer:ty),+) => {$(
+        #[diagnostic::do_not_recommend]
+        impl<T: Real, M: AsMatrix<T>> AsMatrix<T> for $pointer {
+            fn as_matrix(&self) -> Result<DMatrixView<'_, T>, Error> {
+                M::as_matrix(self)
+            }
+        }
+    )+};
+}
+
+forward!(&mut M, Box<M>, &Box<M>, Arc<M>, &Arc<M>);
+
+#[diagnostic::do_not_recommend]
+impl<'a, T: Real, M: ?Sized> AsMatrix<T> for &&'a M
+where
+    &'a M: AsMatrix<T>,
+{
+    fn as_matrix(&self) -> Result<DMatrixView<'_, T>, Error> {
+        <&M>::as_matrix(self)
+    }
+}
+
+/// Views a row-major buffer, samples × features, as a matrix, features × samples, without a copy.
+///
+/// The two have the same order in memory. [`into_rows`] leads back.
+///
+/// ```
+/// use sparse_autoencoder::{SparseAutoencoder, into_rows, view_rows};
+///
+/// let buffer = vec![0.1, 0.2, 0.3, 0.4, 0.5, 0.6]; // three samples of two features
+/// let sae = SparseAutoencoder::<f32>::builder().layers([2, 5]).build()?;
+/// let hidden = into_rows(sae.encode(view_rows(&buffer, 2)?)?);
+/// assert_eq!(hidden.len(), 3 * 5); // the five activations of the first sample, of the second, …
+/// # Ok::<(), sparse_autoencoder::Error>(())
+/// ```
+///
+/// # Errors
+///
+/// [`Error::InvalidParameter`] without features, or if the length is not a multiple of their number.
+pub fn view_rows<T: Real>(values: &[T], features: usize) -> Result<DMatrixView<'_, T>, Error> {
+    let count = f64::of_count(features);
+    require(features >= 1, "features", "at least 1", count)?;
+    let length = f64::of_count(values.len());
+    require(
+        values.len().is_multiple_of(features),
+        "length of the row-major buffer",
+        "a multiple of the number of features",
+        length,
+    )?;
+    let samples = values.len() / features;
+    Ok(DMatrixView::from_slice(values, features, samples))
+}
+
+/// Converts a matrix, features × samples, into a row-major buffer, samples × features, without a copy.
+#[must_use]
+pub fn into_rows<T: Real>(matrix: DMatrix<T>) -> Vec<T> {
+    matrix.data.into()
+}
