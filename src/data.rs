@@ -29,6 +29,8 @@ pub use geometric_median::geometric_median;
 pub use idx_file::IdxFile;
 pub use npy_file::NpyFile;
 pub use samples::Samples;
+#[cfg(feature = "ndarray")]
+pub(crate) use samples::check_read;
 pub use scaling::{ScaledSamples, Scaler, Scaling};
 pub use shards::Shards;
 pub use shuffle_buffer::{Chunk, ShuffleBuffer};

@@ -167,6 +167,7 @@
 //!   dictionary_learning.
 //! - `serde`: derives `Serialize` and `Deserialize` for settings and reports. A TOML or JSON file can then describe
 //!   a run.
+//! - `ndarray`: arrays, samples × features, wherever matrices are taken, and matrices as arrays, without a copy.
 //! - `nalgebra-sparse`: conversions between [`SparseHidden`] and the `CscMatrix` of `nalgebra_sparse`.
 
 #![forbid(unsafe_code)]
@@ -215,6 +216,8 @@ pub use data::{
 };
 pub use error::Error;
 pub use matrix::{AsMatrix, into_rows, view_rows};
+#[cfg(feature = "ndarray")]
+pub use matrix::{into_array, view_array};
 pub use model::{
     Convention, EncodedSamples, Initialization, Layer, LayerView, Layout, Parameters, Settings,
     SparseAutoencoder, SparseAutoencoderBuilder, SparseHidden,
@@ -235,6 +238,8 @@ pub use units::Activation;
 pub use nalgebra;
 #[cfg(feature = "nalgebra-sparse")]
 pub use nalgebra_sparse;
+#[cfg(feature = "ndarray")]
+pub use ndarray;
 
 /// Runs the examples of the README as tests.
 #[cfg(doctest)]

@@ -1,5 +1,11 @@
 //! Matrices that methods take: those of nalgebra, and row-major slices as matrices.
 
+#[cfg(feature = "ndarray")]
+mod arrays;
+
+#[cfg(feature = "ndarray")]
+pub use arrays::{into_array, view_array};
+
 use std::sync::Arc;
 
 use nalgebra::{
@@ -19,6 +25,14 @@ use crate::error::{Error, require};
 /// | a reference to any matrix or view of nalgebra, such as `&matrix.column(0)` | itself |
 /// | `&mut`, `Box`, `Arc` of these | itself |
 /// | a slice, by [`view_rows`] | one row of the buffer per sample |
+#[cfg_attr(
+    feature = "ndarray",
+    doc = "| `Array2`, `ArrayView2` of `ndarray`, samples × features, in standard layout | the transpose |"
+)]
+#[cfg_attr(
+    feature = "ndarray",
+    doc = "| `Array1`, `ArrayView1`, contiguous | one sample |"
+)]
 ///
 /// No matrix is copied. All methods that read a whole matrix take this trait. Training also takes
 /// [`Samples`](crate::Samples) outside memory.
@@ -40,6 +54,7 @@ use crate::error::{Error, require};
     label = "not a matrix of `{T}`",
     note = "pass `&matrix`, `matrix.columns(0, 10)`, or a reference to any other view, such as `&matrix.column(0)`",
     note = "for a row-major slice, pass `view_rows(&slice, features)?`",
+    note = "for an array of `ndarray`, samples × features, enable the feature `ndarray` of `sparse-autoencoder`",
     note = "the scalars of the matrix must be those of the model: `f32` or `f64`"
 )]
 pub trait AsMatrix<T: Real> {

@@ -65,7 +65,7 @@ use parameters::check_theta;
 /// | J | a number | [`loss`](Self::loss), [`loss_and_gradient`](Self::loss_and_gradient) |
 ///
 /// Methods take any matrix in memory ([`AsMatrix`](crate::AsMatrix)): a `DMatrix`, some of its columns, a
-/// row-major slice by [`view_rows`](crate::view_rows). None is copied.
+/// row-major slice by [`view_rows`](crate::view_rows), and with the feature `ndarray` its arrays. None is copied.
 ///
 /// The model holds no state of training. It is `Clone + Send + Sync`, and inference takes `&self`.
 ///

@@ -14,6 +14,7 @@ use crate::error::Error;
 /// | source | samples |
 /// |---|---|
 /// | matrices, views, vectors | the columns, in memory |
+/// | arrays of `ndarray`, with its feature | the rows, in memory |
 /// | [`NpyFile`](crate::NpyFile), [`IdxFile`](crate::IdxFile) | those of a file, read when needed |
 /// | [`Shards`](crate::Shards) | those of several sources, one source after another |
 /// | [`ScaledSamples`](crate::ScaledSamples) | those of another source, scaled on reading |
@@ -59,6 +60,7 @@ use crate::error::Error;
     label = "not a source of samples of `{T}`",
     note = "pass `&matrix` whose columns are samples, `matrix.columns(0, 10)`, an `NpyFile`, an `IdxFile`, or `Shards`",
     note = "for a row-major slice, pass `view_rows(&slice, features)?`",
+    note = "for an array of `ndarray`, samples × features, enable the feature `ndarray` of `sparse-autoencoder`",
     note = "the scalars of the samples must be those of the model: `f32` or `f64`"
 )]
 pub trait Samples<T: Real>: Sync {
