@@ -22,9 +22,9 @@ mod builder;
 mod convention;
 mod initialization;
 mod layer;
-pub(crate) mod layer_activations;
 mod layout;
 mod parameters;
+pub(crate) mod per_layer;
 mod settings;
 mod sparse_hidden;
 
@@ -98,6 +98,18 @@ const HIDDEN: [&str; 2] = ["hidden activations", "rows of the hidden activations
 
 impl<T: Real> SparseAutoencoder<T> {
     /// Returns a builder with default settings.
+    ///
+    /// The scalar `T` is inferred from the samples that the model encodes or is fitted to. Where nothing names it,
+    /// write `SparseAutoencoder::<f32>::builder()`.
+    ///
+    /// ```
+    /// use sparse_autoencoder::{SparseAutoencoder, nalgebra::DMatrix};
+    ///
+    /// let sae = SparseAutoencoder::builder().layers([8, 12]).build()?;
+    /// sae.encode(DMatrix::<f64>::zeros(8, 5))?; // of `f64`, therefore
+    /// assert_eq!(SparseAutoencoder::<f32>::builder().layers([8, 12]).build()?.layout().hidden_size(), 12);
+    /// # Ok::<(), sparse_autoencoder::Error>(())
+    /// ```
     pub fn builder() -> SparseAutoencoderBuilder<T> {
         SparseAutoencoderBuilder::default()
     }

@@ -7,7 +7,7 @@ use nalgebra::{DMatrix, DMatrixView};
 use crate::error::{Error, require};
 use crate::model::EncodedSamples;
 use crate::model::Settings;
-use crate::model::layer_activations::LayerActivations;
+use crate::model::per_layer::PerLayer;
 use crate::model::{Layer, Parameters};
 use crate::penalty::Penalty;
 use crate::training::Verdict;
@@ -240,7 +240,8 @@ impl<T: Real> Stack<T> {
     /// | setting | value |
     /// |---|---|
     /// | parameters, activations | copied from each layer |
-    /// | penalty | none; see [`unroll_penalized`](Self::unroll_penalized) |
+    /// | sparsity targets | those of each layer |
+    /// | penalty | none; see [`unroll_with_penalties`](Self::unroll_with_penalties) and [`unroll_penalized`](Self::unroll_penalized) |
     /// | reconstruction loss, weight decay | those of the outermost autoencoder |
     /// | bandwidth | that of the outermost one with [`JumpRelu`](crate::Activation::JumpRelu) units |
     /// | tied weights | if all autoencoders are tied |
@@ -250,8 +251,41 @@ impl<T: Real> Stack<T> {
     /// [`Error::Incompatible`] if an autoencoder above the outermost has a pre-encoder bias, or if one
     /// of several has [`Gated`](crate::Activation::Gated) units. Deep autoencoders have neither.
     pub fn unroll(&self) -> Result<SparseAutoencoder<T>, Error> {
-        let target = self.layers[0].settings().sparsity_target;
-        self.unroll_to(Arc::new(()), 0.0, target)
+        self.unroll_to(|autoencoder, l| OfLayer {
+            penalty: Arc::new(()),
+            weight: 0.0,
+            target: autoencoder.settings().sparsity_target_of(l),
+        })
+    }
+
+    /// Runs [`unroll`](Self::unroll) and keeps the penalty of each hidden layer, with its weight β and its
+    /// sparsity target ρ.
+    ///
+    /// Penalties are norm-weighted if that of the outermost autoencoder is.
+    ///
+    /// ```
+    /// # use sparse_autoencoder::{Activation, L1, SparseAutoencoder, Stack};
+    /// let builder = SparseAutoencoder::<f32>::builder;
+    /// let stack = Stack::new(vec![
+    ///     builder().layers([9, 6]).sparsity_target(0.1).build()?,
+    ///     builder().layers([6, 4]).penalty(L1).penalty_weight(0.01).build()?,
+    /// ])?;
+    /// let deep = stack.unroll_with_penalties()?;
+    /// assert_eq!(deep.penalty_weights(), [1.0, 0.01]);
+    /// assert_eq!(deep.sparsity_targets(), [0.1, 0.05]);
+    /// # Ok::<(), sparse_autoencoder::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of [`unroll`](Self::unroll), and [`Error::Incompatible`] for a norm-weighted penalty with bounded
+    /// activations.
+    pub fn unroll_with_penalties(&self) -> Result<SparseAutoencoder<T>, Error> {
+        self.unroll_to(|autoencoder, l| OfLayer {
+            penalty: Arc::clone(&autoencoder.objective().penalties[l]),
+            weight: autoencoder.settings().penalty_weight_of(l),
+            target: autoencoder.settings().sparsity_target_of(l),
+        })
     }
 
     /// Runs [`unroll`](Self::unroll) with a penalty, its weight β, and its sparsity target ρ in (0, 1).
@@ -285,17 +319,22 @@ impl<T: Real> Stack<T> {
         penalty_weight: f64,
         sparsity_target: f64,
     ) -> Result<SparseAutoencoder<T>, Error> {
-        self.unroll_to(Arc::new(penalty), penalty_weight, sparsity_target)
+        let penalty: Arc<dyn Penalty<T>> = Arc::new(penalty);
+        self.unroll_to(|_, _| OfLayer {
+            penalty: Arc::clone(&penalty),
+            weight: penalty_weight,
+            target: sparsity_target,
+        })
     }
 
+    /// Unrolls the stack, with `of_layer(autoencoder, l)` for hidden layer `l` of each autoencoder.
     fn unroll_to(
         &self,
-        penalty: Arc<dyn Penalty<T>>,
-        penalty_weight: f64,
-        sparsity_target: f64,
+        of_layer: impl Fn(&SparseAutoencoder<T>, usize) -> OfLayer<T>,
     ) -> Result<SparseAutoencoder<T>, Error> {
         let tied = self.layers.iter().all(|layer| layer.layout().is_tied());
         let (mut layers, mut of_activations) = (Vec::new(), Vec::new());
+        let mut of_layers = Vec::new();
         let (mut encoder, mut decoder, mut penalized) = (Vec::new(), Vec::new(), Vec::new());
         for (index, autoencoder) in self.layers.iter().enumerate() {
             if index > 0 && autoencoder.has_pre_encoder_bias() {
@@ -310,9 +349,9 @@ impl<T: Real> Stack<T> {
                 decoder_weights: (!tied).then(|| layer.decoder_weights.into_owned()),
                 decoder_bias: layer.decoder_bias.into_owned(),
             }));
-            let of_layers = autoencoder.parameters().layers();
-            of_activations.extend(of_layers.map(|layer| layer.own()));
+            of_activations.extend(autoencoder.parameters().layers().map(|layer| layer.own()));
             let settings = autoencoder.settings();
+            of_layers.extend((0..settings.encoder.len()).map(|l| of_layer(autoencoder, l)));
             let penalized_here = (0..settings.encoder.len()).filter(|&l| settings.is_penalized(l));
             penalized.extend(penalized_here.map(|l| encoder.len() + l));
             encoder.extend_from_slice(&settings.encoder);
@@ -325,12 +364,13 @@ impl<T: Real> Stack<T> {
             activations.iter().any(by_threshold)
         });
         let mut parameters = Parameters::from_layers(&layers)?.for_activations(&encoder)?;
+        let descriptions = of_layers.iter().map(|of| of.penalty.description());
         let mut settings = Settings {
-            encoder: LayerActivations::Each(encoder),
-            decoder: LayerActivations::Each(decoder),
-            penalty: Some(penalty.description()),
-            penalty_weight,
-            sparsity_target,
+            encoder: PerLayer::Each(encoder),
+            decoder: PerLayer::Each(decoder),
+            penalty: Some(PerLayer::Each(descriptions.collect())),
+            penalty_weight: PerLayer::Each(of_layers.iter().map(|of| of.weight).collect()),
+            sparsity_target: PerLayer::Each(of_layers.iter().map(|of| of.target).collect()),
             penalized_layers: Some(penalized),
             bandwidth: with_thresholds
                 .map_or(outermost, |of| of.settings())
@@ -341,7 +381,8 @@ impl<T: Real> Stack<T> {
             settings.matryoshka.clear(); // they belong to one hidden layer
         }
         settings.complete(parameters.layout())?;
-        let objective = settings.objective(Some(penalty))?;
+        let penalties = of_layers.into_iter().map(|of| of.penalty);
+        let objective = settings.objective(Some(PerLayer::Each(penalties.collect())))?;
         let (layout, theta) = parameters.layout_and_theta_mut();
         for (layer, values) in layout.blocks().iter().zip(of_activations) {
             for (range, values) in layer.own.iter().zip(values) {
@@ -350,6 +391,15 @@ impl<T: Real> Stack<T> {
         }
         Ok(SparseAutoencoder::from_parts(parameters, objective))
     }
+}
+
+/// What an unrolled hidden layer has of the sparsity term.
+struct OfLayer<T> {
+    penalty: Arc<dyn Penalty<T>>,
+    /// β
+    weight: f64,
+    /// ρ
+    target: f64,
 }
 
 fn encode_through<T: Real>(

@@ -38,22 +38,49 @@ impl<T: Real> SparseAutoencoder<T> {
         self.objective.reconstruction
     }
 
-    /// Returns the sparsity penalty Ω.
+    /// Returns the sparsity penalty Ω of the innermost hidden layer.
     #[must_use]
     pub fn penalty(&self) -> &dyn Penalty<T> {
-        &*self.objective.penalty
+        &*self.objective.penalties[self.objective.innermost()]
     }
 
-    /// Returns the weight β of the penalty.
+    /// Returns the sparsity penalty Ω of each hidden layer, the outermost first.
+    #[must_use]
+    pub fn penalties(&self) -> impl ExactSizeIterator<Item = &dyn Penalty<T>> {
+        self.objective.penalties.iter().map(|penalty| &**penalty)
+    }
+
+    /// Returns the weight β of the penalty of the innermost hidden layer.
     #[must_use]
     pub fn penalty_weight(&self) -> T {
-        T::of(self.objective.penalty_weight)
+        T::of(self.objective.penalty_weight_of(self.objective.innermost()))
     }
 
-    /// Returns the sparsity target ρ.
+    /// Returns the weight β of the penalty of each hidden layer, the outermost first.
+    #[must_use]
+    pub fn penalty_weights(&self) -> Vec<T> {
+        let layers = 0..self.layout().depth();
+        layers
+            .map(|l| T::of(self.objective.penalty_weight_of(l)))
+            .collect()
+    }
+
+    /// Returns the sparsity target ρ of the innermost hidden layer.
     #[must_use]
     pub fn sparsity_target(&self) -> T {
-        T::of(self.objective.sparsity_target)
+        T::of(
+            self.objective
+                .sparsity_target_of(self.objective.innermost()),
+        )
+    }
+
+    /// Returns the sparsity target ρ of each hidden layer, the outermost first.
+    #[must_use]
+    pub fn sparsity_targets(&self) -> Vec<T> {
+        let layers = 0..self.layout().depth();
+        layers
+            .map(|l| T::of(self.objective.sparsity_target_of(l)))
+            .collect()
     }
 
     /// Returns the weight decay λ.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::layer_activations::LayerActivations;
+use super::per_layer::PerLayer;
 use super::{Initialization, Layout, Parameters, Settings, SparseAutoencoder};
 use crate::error::Error;
 use crate::objective::ReconstructionLoss;
@@ -12,7 +12,7 @@ use crate::{Activation, Real};
 /// Builds a [`SparseAutoencoder`].
 ///
 /// ```text
-/// J(θ) = 1/m Σᵢ ℓ(x̂ᵢ, xᵢ)  +  λ/2 Σ‖W‖²  +  β Σ_l Ω(H_l; ρ)
+/// J(θ) = 1/m Σᵢ ℓ(x̂ᵢ, xᵢ)  +  λ/2 Σ‖W‖²  +  Σ_l β_l Ω_l(H_l; ρ_l)
 /// ```
 ///
 /// | setter | default | range | meaning |
@@ -22,9 +22,12 @@ use crate::{Activation, Real};
 /// | [`hidden_activations`](Self::hidden_activations) | | one per layer | f of each hidden layer |
 /// | [`output_activation`](Self::output_activation) | `Sigmoid` | any that does not select units | g of the reconstruction |
 /// | [`reconstruction`](Self::reconstruction) | `SquaredError` | | ℓ |
-/// | [`penalty`](Self::penalty) | `KlDivergence`; none if an f selects units | any [`Penalty`] | Ω |
-/// | [`sparsity_target`](Self::sparsity_target) | 0.05 | (0, 1) | ρ |
-/// | [`penalty_weight`](Self::penalty_weight) | 1 | ≥ 0 | β |
+/// | [`penalty`](Self::penalty) | by f: `KlDivergence` if bounded, `L1` for `Relu`, otherwise none | any [`Penalty`] | Ω of all hidden layers |
+/// | [`penalties`](Self::penalties) | | one per layer | Ω of each hidden layer |
+/// | [`sparsity_target`](Self::sparsity_target) | 0.05 | (0, 1) | ρ of all hidden layers |
+/// | [`sparsity_targets`](Self::sparsity_targets) | | one per layer | ρ of each hidden layer |
+/// | [`penalty_weight`](Self::penalty_weight) | 1 | ≥ 0 | β of all hidden layers |
+/// | [`penalty_weights`](Self::penalty_weights) | | one per layer | β of each hidden layer |
 /// | [`penalized_layers`](Self::penalized_layers) | all | indices of hidden layers | where Ω applies |
 /// | [`weight_decay`](Self::weight_decay) | 0 | ≥ 0 | λ; biases are not decayed |
 /// | [`norm_weighted`](Self::norm_weighted) | `false` | unbounded f | Ω sees `hⱼ ‖dⱼ‖` in place of `hⱼ` |
@@ -51,8 +54,8 @@ use crate::{Activation, Real};
 #[must_use]
 pub struct SparseAutoencoderBuilder<T> {
     settings: Settings,
-    /// Ω, which the settings describe.
-    penalty: Option<Arc<dyn Penalty<T>>>,
+    /// Ω of each hidden layer, which the settings describe.
+    penalties: Option<PerLayer<Arc<dyn Penalty<T>>>>,
     parameters: Option<Parameters<T>>,
 }
 
@@ -60,7 +63,7 @@ impl<T: Real> Default for SparseAutoencoderBuilder<T> {
     fn default() -> Self {
         Self {
             settings: Settings::default(),
-            penalty: None,
+            penalties: None,
             parameters: None,
         }
     }
@@ -84,7 +87,7 @@ impl<T: Real> SparseAutoencoderBuilder<T> {
     /// ```
     pub fn settings(mut self, settings: Settings) -> Self {
         self.settings = settings;
-        self.penalty = None;
+        self.penalties = None;
         self
     }
 
@@ -101,7 +104,7 @@ impl<T: Real> SparseAutoencoderBuilder<T> {
     /// In a deep decoder the mirrored layers have the same activation. [`Activation::Relu`] mirrors
     /// activations that select units.
     pub fn hidden_activation(mut self, activation: Activation) -> Self {
-        self.settings.encoder = LayerActivations::One(activation);
+        self.settings.encoder = PerLayer::One(activation);
         self
     }
 
@@ -120,20 +123,19 @@ impl<T: Real> SparseAutoencoderBuilder<T> {
     /// let sae = SparseAutoencoder::<f32>::builder()
     ///     .layers([64, 50, 20, 2])
     ///     .hidden_activations([Sigmoid, Sigmoid, Identity])
-    ///     .penalty(()) // the default, KlDivergence, is not defined for linear units
     ///     .build()?;
     /// assert_eq!(sae.hidden_activations(), [Sigmoid, Sigmoid, Identity]);
     /// assert_eq!(sae.decoder_activations(), [Sigmoid; 3]); // of levels 0, the output, to 2
     /// # Ok::<(), sparse_autoencoder::Error>(())
     /// ```
     pub fn hidden_activations(mut self, activations: impl Into<Vec<Activation>>) -> Self {
-        self.settings.encoder = LayerActivations::Each(activations.into());
+        self.settings.encoder = PerLayer::Each(activations.into());
         self
     }
 
     /// Sets the activation of the reconstruction. Choose it by the range of the data.
     pub fn output_activation(mut self, activation: Activation) -> Self {
-        self.settings.decoder = LayerActivations::One(activation);
+        self.settings.decoder = PerLayer::One(activation);
         self
     }
 
@@ -144,9 +146,42 @@ impl<T: Real> SparseAutoencoderBuilder<T> {
     }
 
     /// Sets the sparsity penalty Ω: one of [`penalty`](crate::penalty), a combination, or your own.
+    ///
+    /// The default suits the activation of each hidden layer:
+    ///
+    /// | activation | default |
+    /// |---|---|
+    /// | bounded: `Sigmoid`, `Tanh`, `SaturatingLinear` | [`KlDivergence`](crate::KlDivergence) |
+    /// | `Relu` | [`L1`](crate::L1), which ignores ρ |
+    /// | `Identity` | `()`, because linear units are never inactive |
+    /// | units that select, or have thresholds or gates | `()` |
     pub fn penalty(mut self, penalty: impl Penalty<T> + 'static) -> Self {
-        self.settings.penalty = Some(penalty.description());
-        self.penalty = Some(Arc::new(penalty));
+        self.settings.penalty = Some(PerLayer::One(penalty.description()));
+        self.penalties = Some(PerLayer::One(Arc::new(penalty)));
+        self
+    }
+
+    /// Sets the sparsity penalty Ω of each hidden layer, the outermost first, in place of
+    /// [`penalty`](Self::penalty).
+    ///
+    /// ```
+    /// use sparse_autoencoder::{Activation::{Relu, Sigmoid}, KlDivergence, L1, SparseAutoencoder};
+    ///
+    /// let sae = SparseAutoencoder::<f32>::builder()
+    ///     .layers([64, 100, 30])
+    ///     .hidden_activations([Sigmoid, Relu])
+    ///     .penalties(vec![Box::new(KlDivergence), Box::new(L1)])
+    ///     .penalty_weights([0.3, 0.01])
+    ///     .sparsity_targets([0.1, 0.05])
+    ///     .build()?;
+    /// assert_eq!(sae.penalty_weights(), [0.3, 0.01]);
+    /// # Ok::<(), sparse_autoencoder::Error>(())
+    /// ```
+    pub fn penalties(mut self, penalties: Vec<Box<dyn Penalty<T>>>) -> Self {
+        let descriptions = penalties.iter().map(|penalty| penalty.description());
+        self.settings.penalty = Some(PerLayer::Each(descriptions.collect()));
+        let penalties = penalties.into_iter().map(Arc::from);
+        self.penalties = Some(PerLayer::Each(penalties.collect()));
         self
     }
 
@@ -154,13 +189,27 @@ impl<T: Real> SparseAutoencoderBuilder<T> {
     ///
     /// Penalties without a target, such as [`L1`](crate::L1), ignore it.
     pub fn sparsity_target(mut self, target: f64) -> Self {
-        self.settings.sparsity_target = target;
+        self.settings.sparsity_target = PerLayer::One(target);
+        self
+    }
+
+    /// Sets the sparsity target ρ of each hidden layer, the outermost first, in place of
+    /// [`sparsity_target`](Self::sparsity_target).
+    pub fn sparsity_targets(mut self, targets: impl Into<Vec<f64>>) -> Self {
+        self.settings.sparsity_target = PerLayer::Each(targets.into());
         self
     }
 
     /// Sets the weight β of the penalty. A weight of 0 turns the penalty off.
     pub fn penalty_weight(mut self, weight: f64) -> Self {
-        self.settings.penalty_weight = weight;
+        self.settings.penalty_weight = PerLayer::One(weight);
+        self
+    }
+
+    /// Sets the weight β of the penalty of each hidden layer, the outermost first, in place of
+    /// [`penalty_weight`](Self::penalty_weight).
+    pub fn penalty_weights(mut self, weights: impl Into<Vec<f64>>) -> Self {
+        self.settings.penalty_weight = PerLayer::Each(weights.into());
         self
     }
 
@@ -292,7 +341,7 @@ impl<T: Real> SparseAutoencoderBuilder<T> {
         let mut settings = self.settings.clone();
         settings.complete(parameters.layout())?;
         let parameters = parameters.for_activations(&settings.encoder)?;
-        let objective = settings.objective(self.penalty.clone())?;
+        let objective = settings.objective(self.penalties.clone())?;
         Ok(SparseAutoencoder::from_parts(parameters, objective))
     }
 

@@ -54,8 +54,7 @@ impl<T: Real> SparseAutoencoder<T> {
         started.set_decoder_bias(&geometric_median(samples)?)?;
         let settings = self.settings();
         if settings.targets_l0() {
-            let active = settings.sparsity_target * f64::of_count(self.layout().hidden_size());
-            started.calibrate_thresholds(samples, active)?;
+            started.calibrate_thresholds(samples, settings.target_l0())?;
         }
         *self = started;
         Ok(())

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::layer_activations::LayerActivations;
+use super::per_layer::PerLayer;
 use super::{Initialization, Layout};
 use crate::error::{Error, require};
 use crate::objective::{Objective, ReconstructionLoss};
@@ -23,9 +23,9 @@ use crate::{Activation, Real};
 /// | `hidden_activations` | `"sigmoid"` | [`hidden_activations`](crate::SparseAutoencoderBuilder::hidden_activations); one activation stands for all layers |
 /// | `decoder_activations` | `"sigmoid"` | [`output_activation`](crate::SparseAutoencoderBuilder::output_activation), mirrored inwards; a list has one for each level |
 /// | `reconstruction` | `"squared_error"` | [`reconstruction`](crate::SparseAutoencoderBuilder::reconstruction) |
-/// | `penalty` | by the activation | [`penalty`](crate::SparseAutoencoderBuilder::penalty), by its [`Description`] |
-/// | `penalty_weight` | 1 | [`penalty_weight`](crate::SparseAutoencoderBuilder::penalty_weight) |
-/// | `sparsity_target` | 0.05 | [`sparsity_target`](crate::SparseAutoencoderBuilder::sparsity_target) |
+/// | `penalty` | by the activation | [`penalty`](crate::SparseAutoencoderBuilder::penalty), by its [`Description`]; a list has one for each hidden layer |
+/// | `penalty_weight` | 1 | [`penalty_weight`](crate::SparseAutoencoderBuilder::penalty_weight); a list has one for each hidden layer |
+/// | `sparsity_target` | 0.05 | [`sparsity_target`](crate::SparseAutoencoderBuilder::sparsity_target); a list has one for each hidden layer |
 /// | `penalized_layers` | all | [`penalized_layers`](crate::SparseAutoencoderBuilder::penalized_layers) |
 /// | `weight_decay` | 0 | [`weight_decay`](crate::SparseAutoencoderBuilder::weight_decay) |
 /// | `norm_weighted` | `false` | [`norm_weighted`](crate::SparseAutoencoderBuilder::norm_weighted) |
@@ -95,21 +95,21 @@ pub struct Settings {
         feature = "serde",
         serde(rename = "hidden_activations", alias = "hidden_activation")
     )]
-    pub(crate) encoder: LayerActivations,
+    pub(crate) encoder: PerLayer<Activation>,
     /// g of each level, the output's first
     #[cfg_attr(
         feature = "serde",
         serde(rename = "decoder_activations", alias = "output_activation")
     )]
-    pub(crate) decoder: LayerActivations,
+    pub(crate) decoder: PerLayer<Activation>,
     pub(crate) reconstruction: ReconstructionLoss,
-    /// Ω; `None` for the default
+    /// Ω of each hidden layer; `None` for the default
     #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
-    pub(crate) penalty: Option<Description>,
-    /// β
-    pub(crate) penalty_weight: f64,
-    /// ρ
-    pub(crate) sparsity_target: f64,
+    pub(crate) penalty: Option<PerLayer<Description>>,
+    /// β of each hidden layer
+    pub(crate) penalty_weight: PerLayer<f64>,
+    /// ρ of each hidden layer
+    pub(crate) sparsity_target: PerLayer<f64>,
     /// `None` for all
     #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
     pub(crate) penalized_layers: Option<Vec<usize>>,
@@ -135,12 +135,12 @@ impl Default for Settings {
         Self {
             layers: Vec::new(),
             tied: false,
-            encoder: LayerActivations::default(),
-            decoder: LayerActivations::default(),
+            encoder: PerLayer::default(),
+            decoder: PerLayer::default(),
             reconstruction: ReconstructionLoss::default(),
             penalty: None,
-            penalty_weight: 1.0,
-            sparsity_target: 0.05,
+            penalty_weight: PerLayer::One(1.0),
+            sparsity_target: PerLayer::One(0.05),
             penalized_layers: None,
             weight_decay: 0.0,
             norm_weighted: false,
@@ -159,26 +159,44 @@ impl Settings {
         self.layers = layout.sizes().to_vec();
         self.tied = layout.is_tied();
         let depth = layout.depth();
-        if let LayerActivations::One(activation) = self.encoder {
-            self.encoder = LayerActivations::Each(vec![activation; depth]);
+        if let PerLayer::One(activation) = self.encoder {
+            self.encoder = PerLayer::Each(vec![activation; depth]);
         }
         layout.check_layers("hidden_activations", self.encoder.len())?;
-        if let LayerActivations::One(output) = self.decoder {
+        if let PerLayer::One(output) = self.decoder {
             let mirrored = self.encoder[..depth - 1]
                 .iter()
                 .map(|f| f.traits().mirror.into());
             let decoder = std::iter::once(output).chain(mirrored).collect();
-            self.decoder = LayerActivations::Each(decoder);
+            self.decoder = PerLayer::Each(decoder);
         }
         layout.check_layers("decoder_activations", self.decoder.len())?;
-        self.penalty.get_or_insert_with(|| {
-            if self.encoder.iter().any(Activation::selects) {
-                Description::None
-            } else {
-                Description::KlDivergence
-            }
-        });
-        Ok(())
+        self.penalty_weight.complete("penalty_weights", layout)?;
+        self.sparsity_target.complete("sparsity_targets", layout)?;
+        let suited = || PerLayer::Each(self.encoder.iter().map(Description::suited_to).collect());
+        let penalty = self.penalty.get_or_insert_with(suited);
+        penalty.complete("penalties", layout)
+    }
+
+    /// Returns β of layer `l`.
+    pub(crate) fn penalty_weight_of(&self, l: usize) -> f64 {
+        *self.penalty_weight.of(l)
+    }
+
+    /// Returns ρ of layer `l`.
+    pub(crate) fn sparsity_target_of(&self, l: usize) -> f64 {
+        *self.sparsity_target.of(l)
+    }
+
+    /// Returns the index of the innermost hidden layer of these [complete](Self::complete) settings.
+    pub(crate) fn innermost(&self) -> usize {
+        self.encoder.len().saturating_sub(1)
+    }
+
+    /// Returns the mean number of active units of the innermost layer at its sparsity target.
+    pub(crate) fn target_l0(&self) -> f64 {
+        let units = self.layers.last().copied().unwrap_or(0);
+        self.sparsity_target_of(self.innermost()) * f64::of_count(units)
     }
 
     /// Returns the bandwidth ε of the thresholds.
@@ -190,7 +208,9 @@ impl Settings {
     pub(crate) fn targets_l0(&self) -> bool {
         let innermost = self.encoder.last();
         let by_threshold = innermost.is_some_and(|f| f.traits().threshold);
-        by_threshold && self.penalty == Some(Description::TargetL0)
+        let penalty = self.penalty.as_ref();
+        let penalty = penalty.map(|penalty| penalty.of(self.innermost()));
+        by_threshold && penalty == Some(&Description::TargetL0)
     }
 
     /// Returns the initialization of a model with these [complete](Self::complete) settings.
@@ -214,24 +234,28 @@ impl Settings {
 
     /// Checks these [complete](Self::complete) settings and returns the objective of a model.
     ///
-    /// `penalty` is the one that they describe. It is required for penalties of other crates.
+    /// `penalties` are those that they describe. They are required for penalties of other crates.
     pub(crate) fn objective<T: Real>(
         mut self,
-        penalty: Option<Arc<dyn Penalty<T>>>,
+        penalties: Option<PerLayer<Arc<dyn Penalty<T>>>>,
     ) -> Result<Objective<T>, Error> {
         self.check_numbers::<T>()?;
         self.check_penalized_layers()?;
         self.check_activations()?;
         self.check_groups()?;
-        let described = || self.penalty.as_ref().and_then(Description::penalty);
-        let Some(penalty) = penalty.or_else(described) else {
+        let penalty_of = |l: usize| match &penalties {
+            Some(given) => Some(given.of(l).clone()),
+            None => self.penalty.as_ref()?.of(l).penalty(),
+        };
+        let layers = 0..self.encoder.len();
+        let Some(penalties) = layers.map(penalty_of).collect::<Option<Vec<_>>>() else {
             return Err(Error::Incompatible {
                 what: "a penalty of another crate",
                 other: "settings alone: give it to the builder by `.penalty(…)`",
             });
         };
-        self.check_penalty(&*penalty)?;
-        Ok(Objective::new(self, penalty))
+        self.check_penalties(&penalties)?;
+        Ok(Objective::new(self, penalties))
     }
 
     /// Rounds the numbers to `T` and checks them before and after: 1e300 is not finite in `f32`.
@@ -241,12 +265,13 @@ impl Settings {
             let accepted = accepts(*value) && accepts(rounded);
             require(accepted, name, requirement, *value)?;
             *value = rounded;
-            Ok(())
+            Ok::<_, Error>(())
         };
         let at_least_0 = |x: f64| x >= 0.0 && x.is_finite();
         let requirement = "finite and at least 0";
-        let weight = &mut self.penalty_weight;
-        number("penalty_weight", weight, requirement, at_least_0)?;
+        for weight in self.penalty_weight.iter_mut() {
+            number("penalty_weight", weight, requirement, at_least_0)?;
+        }
         let decay = &mut self.weight_decay;
         number("weight_decay", decay, requirement, at_least_0)?;
         let above_0 = |x: f64| x > 0.0 && x.is_finite();
@@ -262,8 +287,10 @@ impl Settings {
             )?;
         }
         let between = |x: f64| x > 0.0 && x < 1.0;
-        let target = &mut self.sparsity_target;
-        number("sparsity_target", target, "in (0, 1)", between)
+        for target in self.sparsity_target.iter_mut() {
+            number("sparsity_target", target, "in (0, 1)", between)?;
+        }
+        Ok(())
     }
 
     /// Refuses indices beyond the layers, and sorts the others; `None` for all layers.
@@ -356,15 +383,13 @@ impl Settings {
         Ok(())
     }
 
-    /// Refuses a penalty that is not defined for a penalized layer. A penalty without effect is never
+    /// Refuses a penalty that is not defined for its penalized layer. A penalty without effect is never
     /// refused.
-    fn check_penalty<T: Real>(&self, penalty: &dyn Penalty<T>) -> Result<(), Error> {
-        penalty.description().check::<T>()?;
-        if self.penalty_weight <= 0.0 || penalty.is_zero() {
-            return Ok(());
-        }
-        for (l, f) in self.encoder.iter().enumerate() {
-            if !self.is_penalized(l) {
+    fn check_penalties<T: Real>(&self, penalties: &[Arc<dyn Penalty<T>>]) -> Result<(), Error> {
+        for (l, (f, penalty)) in self.encoder.iter().zip(penalties).enumerate() {
+            penalty.description().check::<T>()?;
+            let weighted = self.penalty_weight_of(l) > 0.0 && !penalty.is_zero();
+            if !weighted || !self.is_penalized(l) {
                 continue;
             }
             if self.norm_weighted && f.range().is_some() {
@@ -373,7 +398,7 @@ impl Settings {
                     other: "bounded hidden activations",
                 });
             }
-            penalty.check(f, T::of(self.sparsity_target))?;
+            penalty.check(f, T::of(self.sparsity_target_of(l)))?;
         }
         Ok(())
     }

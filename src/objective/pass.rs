@@ -17,8 +17,8 @@ use crate::{Activation, Real};
 #[derive(Debug, Clone)]
 pub(crate) struct Objective<T> {
     pub(crate) settings: Settings,
-    /// Ω, which the settings describe.
-    pub(crate) penalty: Arc<dyn Penalty<T>>,
+    /// Ω of each hidden layer, which the settings describe.
+    pub(crate) penalties: Vec<Arc<dyn Penalty<T>>>,
     /// Whether the bandwidth in the settings is one that calibration has found.
     bandwidth_is_calibrated: bool,
 }
@@ -38,11 +38,11 @@ impl<T> DerefMut for Objective<T> {
 }
 
 impl<T: Real> Objective<T> {
-    /// Takes checked settings and the penalty that they describe.
-    pub(crate) fn new(settings: Settings, penalty: Arc<dyn Penalty<T>>) -> Self {
+    /// Takes checked settings and the penalties that they describe, one per hidden layer.
+    pub(crate) fn new(settings: Settings, penalties: Vec<Arc<dyn Penalty<T>>>) -> Self {
         Self {
             settings,
-            penalty,
+            penalties,
             bandwidth_is_calibrated: false,
         }
     }
@@ -63,22 +63,25 @@ impl<T: Real> Objective<T> {
     /// Returns the values of the changing settings with which the model was built.
     pub(crate) fn now(&self) -> Now<T> {
         Now {
-            penalty_weight: T::of(self.penalty_weight),
+            penalty_weight: T::of(self.penalty_weight_of(self.innermost())),
+            penalty_scale: T::one(),
             k: self.encoder.last().and_then(Activation::k),
         }
     }
 
     /// Returns whether Ω of layer `l` has any effect at this weight.
     pub(crate) fn penalizes(&self, l: usize, penalty_weight: T) -> bool {
-        self.is_penalized(l) && penalty_weight > T::zero() && !self.penalty.is_zero()
+        self.is_penalized(l) && penalty_weight > T::zero() && !self.penalties[l].is_zero()
     }
 }
 
 /// The settings of an objective that training changes.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Now<T> {
-    /// β
+    /// β of the innermost layer, and of all layers with the same weight
     pub(crate) penalty_weight: T,
+    /// The factor on β of the other layers
+    pub(crate) penalty_scale: T,
     /// The number of active units of the innermost layer, if its activation has one.
     pub(crate) k: Option<usize>,
 }
@@ -171,9 +174,23 @@ impl<T: Real> Pass<'_, T> {
         self.with_units(l, |units| units.seen(h, &states[l]))
     }
 
+    /// Returns β of layer `l` now.
+    ///
+    /// Layers with the weight of the innermost one have exactly its current weight.
+    #[allow(clippy::float_cmp)]
+    pub(super) fn penalty_weight(&self, l: usize) -> T {
+        let objective = self.objective;
+        let built = objective.penalty_weight_of(l);
+        if built == objective.penalty_weight_of(objective.innermost()) {
+            self.now.penalty_weight
+        } else {
+            T::of(built) * self.now.penalty_scale
+        }
+    }
+
     /// Returns whether Ω of layer `l` has any effect now.
     pub(super) fn penalizes(&self, l: usize) -> bool {
-        self.objective.penalizes(l, self.now.penalty_weight)
+        self.objective.penalizes(l, self.penalty_weight(l))
     }
 }
 

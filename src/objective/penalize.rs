@@ -18,7 +18,7 @@ pub(super) struct Penalized<T> {
 }
 
 impl<T: Real> Pass<'_, T> {
-    /// Returns `β Σ_l Ω(H_l; ρ)`. Leaves the gradients of the penalty undefined.
+    /// Returns `Σ_l β_l Ω_l(H_l; ρ_l)`. Leaves the gradients of the penalty undefined.
     pub(super) fn penalize_all(&self, m: usize, ws: &mut Workspace<T>) -> T {
         let layers = (0..self.layout.depth()).rev();
         layers.fold(T::zero(), |sum, l| sum + self.penalize(l, m, ws).loss)
@@ -56,17 +56,14 @@ impl<T: Real> Pass<'_, T> {
         per_activation: &mut Aligned<T>,
     ) -> Penalized<T> {
         let (beta, rho) = (
-            self.now.penalty_weight,
-            T::of(self.objective.sparsity_target),
+            self.penalty_weight(l),
+            T::of(self.objective.sparsity_target_of(l)),
         );
         let hidden = HiddenBatch::new(activations, means, rho, self.activation(l));
         let units = hidden.units();
         let len = activations.len();
         let mut channels = HiddenGradient::new(per_unit, per_frequency, per_activation, len);
-        let omega = self
-            .objective
-            .penalty
-            .accumulate(&hidden, beta, &mut channels);
+        let omega = self.objective.penalties[l].accumulate(&hidden, beta, &mut channels);
         let per_activation = channels.per_activation_used();
         let per_sample = T::one() / T::of_count(hidden.samples());
         per_frequency.iter_mut().for_each(|g| *g *= per_sample); // by each term of φ

@@ -1,10 +1,10 @@
 use std::sync::Arc;
 
-use crate::Real;
 use crate::error::{Error, require};
 use crate::penalty::{
     KlDivergence, L0, L1, Penalty, Proportion, Scaled, SquaredDeviation, TargetL0,
 };
+use crate::{Activation, Real};
 
 /// The name and factors of a penalty, from which it can be built.
 #[derive(Debug, Clone, PartialEq)]
@@ -35,6 +35,16 @@ pub enum Description {
 }
 
 impl Description {
+    /// Returns the default penalty of a hidden layer with this activation.
+    pub(crate) fn suited_to(activation: &Activation) -> Self {
+        match activation {
+            f if f.selects() => Self::None, // sparse by construction, or by a penalty on its thresholds
+            f if f.range().is_some() => Self::KlDivergence,
+            f if f.traits().vanishes => Self::L1,
+            _ => Self::None, // linear: no penalty makes its units inactive
+        }
+    }
+
     /// Builds the penalty. Returns `None` for one of another crate.
     #[must_use]
     pub fn penalty<T: Real>(&self) -> Option<Arc<dyn Penalty<T>>> {

@@ -161,7 +161,7 @@ impl<T: Real> Stepper<'_, T> {
     /// Sets the thresholds to a quantile of the batch, while k falls.
     fn set_thresholds(&mut self, settings: &Settings, batch: Batch<'_, T>, at: Place) {
         let (objective, layout) = (self.model.objective(), self.model.layout());
-        let target = |fraction| settings.threshold_target(fraction, objective, layout);
+        let target = |fraction| settings.threshold_target(fraction, objective);
         let Some(active) = at.fraction.and_then(target) else {
             return;
         };

@@ -204,7 +204,7 @@ impl<T: Real> Trainer<T> {
         self
     }
 
-    /// Raises the penalty weight β linearly from 0 over this fraction of the steps, in (0, 1].
+    /// Raises the penalty weights β of all hidden layers linearly from 0 over this fraction of the steps, in (0, 1].
     ///
     /// A penalty that is strong from the start kills units before they learn anything. A [set
     /// point](Self::set_point) starts low by itself, and refuses a warm-up.

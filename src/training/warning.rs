@@ -163,17 +163,17 @@ impl<T: Real> Trainer<T> {
 
     /// Returns a warning if the sparsity is not that of the set point or of [`TargetL0`](crate::TargetL0).
     fn target(&self, model: &SparseAutoencoder<T>, last: &Measured<T>) -> Option<Warning> {
-        let (objective, layout) = (model.objective(), model.layout());
+        let objective = model.objective();
         let (measured, target) = if let Some(set_point) = &self.engine.settings.set_point {
             (self.own.state.controller.measured?, set_point.wanted())
         } else {
-            let weight = objective.now().penalty_weight;
-            let penalized = objective.penalizes(layout.depth() - 1, weight);
-            if !penalized || !objective.penalty.description().has_target_l0() {
+            let innermost = objective.innermost();
+            let penalized = objective.penalizes(innermost, objective.now().penalty_weight);
+            let penalty = objective.penalties[innermost].description();
+            if !penalized || !penalty.has_target_l0() {
                 return None;
             }
-            let target = objective.sparsity_target * f64::of_count(layout.hidden_size());
-            (last.l0_of(model)?, target)
+            (last.l0_of(model)?, objective.target_l0())
         };
         let missed = (measured - target).abs() > TOLERATED * target;
         missed.then_some(Warning::TargetNotReached { measured, target })

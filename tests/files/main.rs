@@ -10,6 +10,7 @@ mod earlier_versions;
 mod edited;
 mod interop;
 mod killed;
+mod per_layer;
 mod published_keys;
 mod readers;
 mod runs;

@@ -147,6 +147,59 @@ fn one_activation_stands_for_all_layers_and_a_list_for_each() {
     }
 }
 
+/// Each key of the sparsity term takes one value, or one for each layer, and is written as it was read.
+#[test]
+fn layers_have_a_penalty_weight_and_target_of_their_own() {
+    let build = |weight: Value, target: Value, penalty: Value| {
+        let settings: Result<Settings, _> = serde_json::from_value(json!({
+            "layers": [3, 4, 2],
+            "penalty_weight": weight,
+            "sparsity_target": target,
+            "penalty": penalty,
+        }));
+        let settings = settings.map_err(|error| error.to_string())?;
+        let build = SparseAutoencoder::<f64>::builder()
+            .settings(settings)
+            .build();
+        build.map_err(|error| error.to_string())
+    };
+    let penalties = json!(["kl_divergence", { "scaled": [0.5, "l1"] }]);
+    let model = build(json!([1, 0.25]), json!([0.1, 0.2]), penalties.clone()).unwrap();
+    assert_eq!(model.penalty_weights(), [1.0, 0.25]);
+    assert_eq!(model.sparsity_targets(), [0.1, 0.2]);
+    let written = json!(model.settings());
+    assert_eq!(written["penalty_weight"], json!([1.0, 0.25]));
+    assert_eq!(written["sparsity_target"], json!([0.1, 0.2]));
+    assert_eq!(written["penalty"], penalties);
+    let read: Settings = serde_json::from_value(written).unwrap();
+    assert_eq!(&read, model.settings());
+
+    // Equal values are one.
+    let equal = build(json!([1, 1]), json!([0.1, 0.1]), json!(["l1", "l1"])).unwrap();
+    let written = json!(equal.settings());
+    assert_eq!(written["penalty_weight"], json!(1.0));
+    assert_eq!(written["sparsity_target"], json!(0.1));
+    assert_eq!(written["penalty"], json!("l1"));
+    let one = build(json!(1), json!(0.1), json!("l1")).unwrap();
+    assert_eq!(one.settings(), equal.settings());
+
+    for (weight, penalty, says) in [
+        (
+            json!([1]),
+            json!("l1"),
+            "penalty_weights: expected 2, got 1",
+        ),
+        (json!("1"), json!("l1"), "expected f64"),
+        (json!(["1", 1]), json!("l1"), "expected f64"),
+        (json!(1), json!(["l1"]), "penalties: expected 2, got 1"),
+        (json!(1), json!(["l1", "l7"]), "unknown variant `l7`"),
+        (json!(1), json!(7), "expected a penalty, or a list"),
+    ] {
+        let error = build(weight, json!(0.1), penalty).unwrap_err();
+        assert!(error.contains(says), "{error}");
+    }
+}
+
 #[test]
 fn every_optimizer_is_the_same_after_json() {
     let sgd = || Sgd::<f64>::new(0.1).unwrap();

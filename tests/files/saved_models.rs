@@ -338,8 +338,8 @@ fn descriptions_without_sense_are_refused() {
         ),
         (
             "'penalty_weight':1.0",
-            "'penalty_weight':[1]",
-            "penalty_weight: invalid type: sequence",
+            "'penalty_weight':{} ",
+            "penalty_weight: invalid type: map, expected f64",
         ),
         (
             "'weight_decay':0.0",

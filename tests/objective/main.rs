@@ -13,6 +13,7 @@ mod laws;
 mod matryoshka;
 mod naive;
 mod over_batch;
+mod per_layer;
 mod sparse;
 mod sparse_hidden;
 mod twin;

@@ -11,6 +11,7 @@ use super::{Contents, Kind, MODEL, Note, Part, READABLE, Reading, Tensors, malfo
 use crate::files::json::{Object, short};
 use crate::files::tensors::Rows;
 use crate::linalg::Aligned;
+use crate::model::per_layer::PerLayer;
 use crate::model::{Layout, Parameters, Settings};
 use crate::penalty::Description;
 use crate::{Error, Real, SparseAutoencoder};
@@ -86,10 +87,10 @@ pub(super) fn read<T: Real>(
         let reason = format!("{layers} layers in {file_tensors} tensors");
         return Err(malformed(&tensors.path, reason));
     }
-    if let Some(penalty) = settings.penalty.take_if(|penalty| !penalty.is_known()) {
-        settings.penalty = Some(Description::None);
+    let penalties = settings.penalty.iter_mut().flat_map(|of| of.iter_mut());
+    for penalty in penalties.filter(|penalty| !penalty.is_known()) {
         file.notes.push(Note::UnknownPenalty {
-            description: match penalty {
+            description: match std::mem::replace(penalty, Description::None) {
                 Description::Custom(debug) => debug,
                 combined => format!("{combined:?}"),
             },
@@ -124,7 +125,7 @@ pub(in crate::files) fn settings<R>(tensors: &Tensors<R>, prefix: &str) -> Resul
         upgrade(&mut object)?;
     }
     let penalty = object.get("penalty").cloned().unwrap_or_default();
-    let is_known = Option::<Description>::deserialize(&penalty).is_ok();
+    let is_known = Option::<PerLayer<Description>>::deserialize(&penalty).is_ok();
     if !is_known {
         let custom = Description::Custom(short(&penalty));
         object.insert("penalty", json!(custom));

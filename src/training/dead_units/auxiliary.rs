@@ -17,7 +17,7 @@ use std::sync::Arc;
 use nalgebra::DMatrixView;
 
 use crate::linalg::Aligned;
-use crate::model::layer_activations::LayerActivations;
+use crate::model::per_layer::PerLayer;
 use crate::model::{Layout, Settings};
 use crate::objective::Workspace;
 use crate::objective::{Batch, Objective, Pass};
@@ -44,15 +44,15 @@ impl<T: Real> Auxiliary<T> {
     /// Creates one for models of this layout, which has one hidden layer.
     pub(in crate::training) fn new(layout: &Layout) -> Result<Self, Error> {
         let mut settings = Settings {
-            encoder: LayerActivations::One(Activation::Relu),
-            decoder: LayerActivations::One(Activation::Identity),
-            penalty: Some(Description::None),
-            penalty_weight: 0.0,
+            encoder: PerLayer::One(Activation::Relu),
+            decoder: PerLayer::One(Activation::Identity),
+            penalty: Some(PerLayer::One(Description::None)),
+            penalty_weight: PerLayer::One(0.0),
             ..Settings::default()
         };
         settings.complete(layout)?;
         Ok(Self {
-            objective: Objective::new(settings, Arc::new(())),
+            objective: Objective::new(settings, vec![Arc::new(())]),
             layout: Layout::new(layout.sizes(), layout.is_tied())?,
             theta: Aligned::new(),
             gradient: Aligned::new(),

@@ -23,8 +23,8 @@ pub(in crate::training) fn fingerprint<T: Real>(
         let numbers = numbers.iter().map(|number| number.to_f64().to_bits());
         numbers.for_each(|bits| bits.hash(&mut hasher));
     };
-    let penalty = &model.objective().penalty;
-    let objective = (model.settings().without_start(), penalty);
+    let penalties = &model.objective().penalties;
+    let objective = (model.settings().without_start(), penalties);
     tell(format!("{objective:?}"), model.parameters().as_slice());
     let settings = Settings {
         batch_size: None,

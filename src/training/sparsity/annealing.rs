@@ -28,7 +28,7 @@ impl Settings {
             return Ok(());
         };
         fraction("fraction of anneal_k", of_steps)?;
-        let Some(k) = target(objective, layout) else {
+        let Some(k) = target(objective) else {
             return Err(Error::Incompatible {
                 what: "annealing of k",
                 other: "an innermost activation without a k, or JumpRelu without TargetL0",
@@ -48,11 +48,10 @@ impl Settings {
         &self,
         fraction: f64,
         objective: &Objective<T>,
-        layout: &Layout,
     ) -> Option<f64> {
         let (_, of_steps) = self.anneal_k?;
         let falls = objective.now().k.is_none() && fraction < of_steps;
-        falls.then(|| self.k_at(fraction, target(objective, layout)?))?
+        falls.then(|| self.k_at(fraction, target(objective)?))?
     }
 
     /// Returns the k of a step that ends at `k`.
@@ -66,7 +65,8 @@ impl Settings {
     pub(super) fn anneal<T: Real>(&self, fraction: f64, built: Now<T>) -> Now<T> {
         let mut now = built;
         if let Some(of_steps) = self.sparsity_warm_up {
-            now.penalty_weight = T::of((fraction / of_steps).min(1.0)) * built.penalty_weight;
+            now.penalty_scale = T::of((fraction / of_steps).min(1.0));
+            now.penalty_weight = now.penalty_scale * built.penalty_weight;
         }
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // in k..=from
         let rounded = |k: f64| k.round() as usize;
@@ -77,12 +77,9 @@ impl Settings {
 }
 
 /// Returns the number of active units at the end of a training, if k can be annealed.
-fn target<T: Real>(objective: &Objective<T>, layout: &Layout) -> Option<f64> {
+fn target<T: Real>(objective: &Objective<T>) -> Option<f64> {
     if let Some(k) = objective.now().k {
         return Some(f64::of_count(k));
     }
-    let units = f64::of_count(layout.hidden_size());
-    objective
-        .targets_l0()
-        .then_some(objective.sparsity_target * units)
+    objective.targets_l0().then(|| objective.target_l0())
 }

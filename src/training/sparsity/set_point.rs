@@ -20,6 +20,9 @@ use crate::training::measured::SHARE;
 /// fall again while the sparsity is still changing: an overshooting weight would leave dead units
 /// behind. Start with a small weight above 0.
 ///
+/// In a deep model, the innermost layer is measured. Its weight moves, and those of the other layers move by the
+/// same factor.
+///
 /// The model keeps the weight that it was built with. [`SetPointState::penalty_weight`] is the weight
 /// reached. Each [`Step`](crate::Step) and [`Epoch`](crate::Epoch), the [`Report`](crate::Report), and
 /// [`Trainer::set_point_state`](crate::Trainer::set_point_state) have it. To train with it from the
@@ -78,7 +81,7 @@ enum Measure {
 pub struct SetPointState<T> {
     /// The sparsity: a mean over the last batches.
     pub measured: f64,
-    /// The penalty weight β reached so far, which the next step uses.
+    /// The penalty weight β of the innermost layer reached so far, which the next step uses.
     pub penalty_weight: T,
     /// Whether the weight is held because a change by a factor of 10,000 had no effect. The set point is
     /// then out of reach, or needs more steps.
@@ -136,21 +139,21 @@ impl SetPoint {
             "in (0, 1]",
             gain,
         )?;
-        let weight = objective.penalty_weight;
+        let innermost = objective.innermost();
+        let weight = objective.penalty_weight_of(innermost);
         require(
             positive(weight),
             "penalty_weight under a set point",
             "above 0",
             weight,
         )?;
-        let innermost = objective.encoder.len() - 1;
         let f = objective.encoder[innermost];
         let chooses = f.traits().chooses;
         let incompatible = |other| {
             let what = "a set point";
             Err(Error::Incompatible { what, other })
         };
-        if !objective.is_penalized(innermost) || objective.penalty.is_zero() {
+        if !objective.is_penalized(innermost) || objective.penalties[innermost].is_zero() {
             return incompatible("an innermost layer without a penalty");
         }
         match self.measure {
@@ -230,9 +233,12 @@ impl<T: Real> Controller<T> {
 
     /// Returns the values of a step, with the weight reached so far.
     pub(in crate::training) fn apply(&self, now: Now<T>) -> Now<T> {
-        let penalty_weight = self.weight.unwrap_or(now.penalty_weight);
+        let Some(penalty_weight) = self.weight else {
+            return now;
+        };
         Now {
             penalty_weight,
+            penalty_scale: now.penalty_scale * (penalty_weight / now.penalty_weight),
             ..now
         }
     }

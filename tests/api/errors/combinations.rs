@@ -40,9 +40,34 @@ fn kl_divergence_needs_a_bounded_activation_however_it_is_wrapped() {
             assert_unsupported(builder.build(), "KlDivergence", activation, "bounded");
         }
     }
-    // Also as the default.
-    let builder = small::<f32>().hidden_activation(Activation::Relu);
-    assert_unsupported(builder.build(), "KlDivergence", Activation::Relu, "bounded");
+}
+
+/// No default is refused.
+#[test]
+fn the_default_penalty_suits_the_activation_of_each_layer() {
+    use Activation::{Gated, Identity, JumpRelu, Relu, SaturatingLinear, Sigmoid, Tanh, TopK};
+    let penalties = |activations: &[Activation]| {
+        let layers = vec![3; activations.len() + 1];
+        let builder = SparseAutoencoder::<f32>::builder().layers(layers);
+        let sae = builder.hidden_activations(activations).build().unwrap();
+        sae.penalties()
+            .map(|of| format!("{of:?}"))
+            .collect::<Vec<_>>()
+    };
+    for (activation, penalty) in [
+        (Sigmoid, "KlDivergence"),
+        (Tanh, "KlDivergence"),
+        (SaturatingLinear, "KlDivergence"),
+        (Relu, "L1"),
+        (Identity, "()"),
+        (TopK(2), "()"),
+        (JumpRelu, "()"),
+        (Gated, "()"),
+    ] {
+        assert_eq!(penalties(&[activation]), [penalty], "{activation:?}");
+    }
+    let deep = penalties(&[Sigmoid, TopK(2), Relu, Identity]);
+    assert_eq!(deep, ["KlDivergence", "()", "L1", "()"]);
 }
 
 #[test]

@@ -163,18 +163,63 @@ fn a_penalty_must_be_defined_for_the_layers_that_it_is_on() {
     use Activation::{Identity, Sigmoid, TopK};
     let builder = small::<f64>()
         .layers([3, 5, 4])
-        .hidden_activations([Sigmoid, Identity]);
+        .hidden_activations([Sigmoid, Identity])
+        .penalty(KlDivergence);
     assert!(builder.clone().penalized_layers([0]).build().is_ok());
     for layers in [vec![1], vec![0, 1]] {
         let build = builder.clone().penalized_layers(layers).build();
         assert_unsupported(build, "KlDivergence", Identity, "bounded");
     }
-    // No penalty is the default where units are selected, in whichever layer.
-    let selecting = builder.clone().hidden_activations([Sigmoid, TopK(2)]);
-    let loss = selecting.build().unwrap().loss(&samples(6)).unwrap();
-    assert_eq!(loss.sparsity, 0.0);
-    let build = selecting.penalty(KlDivergence).build();
-    assert_unsupported(build, "KlDivergence", TopK(2), "bounded");
+    let selecting = builder.hidden_activations([Sigmoid, TopK(2)]);
+    assert_unsupported(selecting.build(), "KlDivergence", TopK(2), "bounded");
+}
+
+#[test]
+fn lists_need_a_value_for_each_hidden_layer() {
+    type Builder = SparseAutoencoderBuilder<f64>;
+    let cases: [(&str, fn(Builder, usize) -> Builder); 3] = [
+        ("penalty_weights", |builder, n| {
+            builder.penalty_weights(vec![0.1; n])
+        }),
+        ("sparsity_targets", |builder, n| {
+            builder.sparsity_targets(vec![0.1; n])
+        }),
+        ("penalties", |builder, n| {
+            let penalty = |_| Box::new(L1) as Box<dyn Penalty<f64>>;
+            builder.penalties((0..n).map(penalty).collect())
+        }),
+    ];
+    for (what, set) in cases {
+        let build = |n| set(small().layers([3, 5, 4]), n).build();
+        assert!(build(2).is_ok());
+        for actual in [0, 1, 3] {
+            let expected = 2;
+            let mismatch = Error::DimensionMismatch {
+                what,
+                expected,
+                actual,
+            };
+            assert_eq!(build(actual).unwrap_err(), mismatch);
+        }
+    }
+    let builder = small::<f64>().layers([3, 5, 4]);
+    let error = builder.clone().penalty_weights([0.1, -1.0]).build();
+    assert_eq!(
+        error.unwrap_err().to_string(),
+        "penalty_weight must be finite and at least 0, got -1"
+    );
+    let error = builder.clone().sparsity_targets([1.0, 0.1]).build();
+    assert_eq!(
+        error.unwrap_err().to_string(),
+        "sparsity_target must be in (0, 1), got 1"
+    );
+    let unbounded = builder.hidden_activations([Activation::Sigmoid, Activation::Relu]);
+    let swapped = unbounded
+        .clone()
+        .penalties(vec![Box::new(L1), Box::new(KlDivergence)]);
+    assert_unsupported(swapped.build(), "KlDivergence", Activation::Relu, "bounded");
+    let fitting = unbounded.penalties(vec![Box::new(KlDivergence), Box::new(L1)]);
+    assert!(fitting.build().is_ok());
 }
 
 #[test]
