@@ -7,6 +7,8 @@ mod sparse_inference;
 
 mod encoded_samples;
 
+mod steering;
+
 mod evaluation;
 
 mod calibration;

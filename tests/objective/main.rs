@@ -16,5 +16,6 @@ mod over_batch;
 mod per_layer;
 mod sparse;
 mod sparse_hidden;
+mod steering;
 mod twin;
 mod workspace;
