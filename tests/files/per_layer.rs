@@ -22,7 +22,7 @@ fn they_are_saved_and_resumed() {
     let path = scratch.0.join("model.safetensors");
     let model = builder().build().unwrap();
     files::save(&model, &path).unwrap();
-    let loaded = files::load::<f64>(&path).unwrap();
+    let loaded = files::load::<SparseAutoencoder<f64>>(&path).unwrap();
     assert_eq!(loaded.notes, []);
     assert_eq!(loaded.model.settings(), model.settings());
     let samples = DMatrix::from_fn(3, 8, |i, j| ((i * 5 + j * 3) % 7) as f64 / 7.0);
