@@ -31,6 +31,7 @@
 //! | | remove noise | [`Trainer::corruption`] |
 //! | | reduce dimensions | [`SparseAutoencoder::encode`], with a narrow innermost [layer](SparseAutoencoderBuilder::layers) |
 //! | | pretrain a classifier | [`Stack`], [`SoftmaxClassifier::on_top_of`] |
+//! | | save the result and serve it | the module `files` (feature `files`) |
 //! | **a neural network** | find features in its activations | [Features of a network's activations](#features-of-a-networks-activations) |
 //! | | load a published sparse autoencoder | the module `files` (feature `files`) |
 //! | | see what each unit responds to | [`metrics::UnitStatistics`] |

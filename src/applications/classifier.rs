@@ -44,7 +44,7 @@ use crate::{Activation, AsMatrix, Real, Samples};
 ///
 /// θ holds `W_0, b_0, …, V, c`, starting with the layer next to the samples. Each matrix is
 /// *below × above*, column by column: column `j` belongs to unit `j` above. [`layers`](Self::layers)
-/// returns views.
+/// returns views. The module `files` (feature `files`) saves and loads a classifier with all of its layers.
 ///
 /// ```
 /// use sparse_autoencoder::{ClassifierTrainer, Lbfgs, SoftmaxClassifier, nalgebra::DMatrix};

@@ -29,6 +29,8 @@ use crate::{Activation, AsMatrix, Epoch, Real, Report, Samples, SparseAutoencode
 /// | as one deep autoencoder | [`unroll`](Self::unroll) |
 /// | with labels | [`SoftmaxClassifier::on_top_of`](crate::SoftmaxClassifier::on_top_of) |
 ///
+/// The module `files` (feature `files`) saves and loads a stack.
+///
 /// ```
 /// use sparse_autoencoder::{Adam, L1, SparseAutoencoder, Stack, Trainer, nalgebra::DMatrix};
 ///

@@ -18,8 +18,9 @@ use sparse_autoencoder::{
     Activation, Adam, AnomalyDetector, AnomalyDetectorSettings, Batches, ClassifierEvent,
     Corruption, Epoch, Error, Event, IdxFile, Initialization, KlDivergence, L1, Layer, LayerView,
     Layout, Lbfgs, Loss, NpyFile, Optimizer, Parameters, Penalty, Proportion, ReconstructionLoss,
-    Report, Samples, Schedule, Sgd, ShuffleBuffer, SparseAutoencoder, SparseAutoencoderBuilder,
-    SparseHidden, SquaredDeviation, StopReason, Trainer, Workspace,
+    Report, Samples, Scaler, Schedule, Sgd, ShuffleBuffer, SoftmaxClassifier, SparseAutoencoder,
+    SparseAutoencoderBuilder, SparseHidden, SquaredDeviation, Stack, StopReason, Trainer,
+    Workspace,
 };
 
 fn shared<T: Send + Sync + Unpin + Debug>() {}
@@ -82,8 +83,12 @@ fn values_can_be_sent_shared_cloned_and_shown() {
 #[test]
 fn models_can_be_sent_shared_and_cloned() {
     fn model<T: Send + Sync + Unpin + Debug + Clone + 'static>() {}
+    model::<AnomalyDetector<f32>>();
+    model::<Scaler<f64>>();
+    model::<SoftmaxClassifier<f32>>();
     model::<SparseAutoencoder<f32>>();
     model::<SparseAutoencoder<f64>>();
+    model::<Stack<f64>>();
     model::<SparseAutoencoderBuilder<f32>>();
     model::<SparseAutoencoderBuilder<f64>>();
 }

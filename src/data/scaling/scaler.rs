@@ -14,8 +14,9 @@ use crate::{AsMatrix, Real, Samples};
 /// ```
 ///
 /// `c` are the [centers](Self::centers), `f` the [factors](Self::factors), and `o` the
-/// [offsets](Self::offsets), one per feature. [`new`](Self::new) restores a scaler from stored values, and the
-/// feature `serde` from the keys `centers`, `factors`, and `offsets`, with the same checks.
+/// [offsets](Self::offsets), one per feature. [`new`](Self::new) restores a scaler from stored values. The
+/// module `files` (feature `files`) saves and loads one, and the feature `serde` knows the keys `centers`,
+/// `factors`, and `offsets`. All of them check the values.
 ///
 /// ```
 /// use sparse_autoencoder::{Scaler, Scaling, nalgebra::DMatrix};
