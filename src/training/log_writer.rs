@@ -47,7 +47,7 @@ use crate::{Error, Real};
 /// | `explained_variance` | both | explained variance, at most 1 |
 /// | `dead_units` | both | number of dead units |
 /// | `learning_rate` | both | learning rate of the (last) step |
-/// | `penalty_weight` | both | β of the (last) step |
+/// | `penalty_weight` | both | β of the innermost layer in the (last) step |
 /// | `set_point` | both | measured sparsity of a [set point](crate::SetPoint) |
 /// | `validation_loss`, `validation_reconstruction`, … | epochs | the loss and its terms on the samples held out |
 /// | `validation_explained_variance` | epochs | explained variance on the samples held out |

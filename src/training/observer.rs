@@ -30,8 +30,8 @@ pub struct Step<'a, T> {
     /// The learning rate of the step, with the factor of the [schedule](crate::Trainer::schedule). `None` for
     /// an optimizer [without one](crate::Optimizer::learning_rate).
     pub learning_rate: Option<f64>,
-    /// The penalty weight β of the step, moved by a [warm-up](crate::Trainer::sparsity_warm_up) or a [set
-    /// point](crate::Trainer::set_point).
+    /// The penalty weight β of the innermost layer in the step, moved by a
+    /// [warm-up](crate::Trainer::sparsity_warm_up) or a [set point](crate::Trainer::set_point).
     pub penalty_weight: T,
     /// The state of the controller after the step, if [`Trainer::set_point`](crate::Trainer::set_point) is
     /// set.

@@ -35,7 +35,8 @@ pub struct Epoch<'a, T> {
     pub dead_units: Option<usize>,
     /// The learning rate of the last step: see [`Step::learning_rate`](super::Step::learning_rate).
     pub learning_rate: Option<f64>,
-    /// The penalty weight β of the last step: see [`Step::penalty_weight`](super::Step::penalty_weight).
+    /// The penalty weight β of the innermost layer in the last step: see
+    /// [`Step::penalty_weight`](super::Step::penalty_weight).
     pub penalty_weight: T,
     /// The state of the controller, if [`Trainer::set_point`](crate::Trainer::set_point) is set.
     pub set_point: Option<SetPointState<T>>,
