@@ -40,7 +40,8 @@
 //! | **a choice to make** | choose units, a penalty, its weight, a learning rate | [`guide`] |
 //! | | come from MATLAB, Keras, PyTorch, or SAELens | [the guide's last section](guide#from-other-systems), [`Convention`] |
 //! | **a long fit** | show its progress, log it, stop it | [`Trainer::fit_with_steps`], [`LogWriter`] |
-//! | **much data** | train on files and streams | [`Samples`], [`NpyFile`], [`IdxFile`], [`Shards`], [`ShuffleBuffer`] |
+//! | **much data** | train on files and streams | [`Samples`], [`NpyFile`], [`IdxFile`], [`Shards`], [`Subset`], [`ShuffleBuffer`] |
+//! | | know the memory of a fit before it starts | [`Trainer::memory`] |
 //!
 //! The main types: a [`SparseAutoencoderBuilder`] makes a [`SparseAutoencoder`]; a [`Trainer`] fits it with
 //! an [`Optimizer`] ([`Sgd`], [`Adam`], or [`Lbfgs`]) and returns a [`Report`]. [`Scaling`] prepares samples, and
@@ -49,8 +50,8 @@
 //! # Conventions
 //!
 //! - **A column is a sample.** [nalgebra] stores columns contiguously, so a row-major `samples × entries` buffer
-//!   is an `entries × samples` view of the same memory. Methods take anything that converts into a
-//!   `DMatrixView`.
+//!   is an `entries × samples` view of the same memory. What learns takes any [`Samples`]: a matrix, a view, or a
+//!   file. Other methods take anything that converts into a `DMatrixView`.
 //! - **Data terms are means over the samples** of a batch. Within a sample, squares are summed and halved.
 //! - **Weights are decayed, biases are not.** All [`Parameters`] lie in one flat vector, whose order [`Layout`]
 //!   describes.

@@ -10,7 +10,7 @@ use crate::validate::check_len;
 
 /// Several sources as one dataset, such as the files into which a large dataset is split.
 ///
-/// The samples of the first source come first. All sources must have the same number of entries per
+/// The samples of the first source come first. A fit shuffles them across all sources. All sources must have the same number of entries per
 /// sample. Use `Box<dyn Samples<T>>` for sources of different types.
 ///
 /// ```

@@ -20,10 +20,10 @@ impl<T: Real> Trainer<T> {
     /// | samples | those of a batch, unless all are in memory and one batch; those held out; an index of each |
     /// | passes | activations, reconstructions, and their gradients for a batch; activations and reconstructions of those held out |
     ///
-    /// Not included are samples in memory, the [auxiliary loss](crate::DeadUnits::auxiliary) of dead
-    /// units, and checkpoints. Of units that are exactly 0 by chance, such as
-    /// [`Relu`](crate::Activation::Relu), many are taken to be active. The estimate is
-    /// within a tenth of the truth once they are some megabytes.
+    /// Not included are samples in memory, the [auxiliary loss](crate::DeadUnits::auxiliary) of dead units, and
+    /// checkpoints. Where the data decide how many units are active, such as with
+    /// [`Relu`](crate::Activation::Relu), the estimate assumes many. It is within a tenth of fits that take several
+    /// megabytes.
     ///
     /// ```
     /// use sparse_autoencoder::{Adam, SparseAutoencoder, Trainer, nalgebra::DMatrix};
@@ -39,7 +39,7 @@ impl<T: Real> Trainer<T> {
     ///
     /// # Errors
     ///
-    /// Those of [`fit`](Self::fit) that do not depend on the values of the samples.
+    /// As [`fit`](Self::fit) for invalid settings and for samples of another size.
     pub fn memory(
         &self,
         model: &SparseAutoencoder<T>,
