@@ -74,7 +74,7 @@
 //! # Objective
 //!
 //! ```text
-//! J(θ) = 1/m Σᵢ ℓ(x̂ᵢ, xᵢ)  +  λ/2 Σ‖W‖²  +  β Σ_l Ω(H_l; ρ)
+//! J(θ) = 1/m Σᵢ ℓ(x̂ᵢ, xᵢ)  +  λ/2 Σ‖W‖²  +  Σ_l β_l Ω_l(H_l; ρ_l)
 //!
 //! H_{l+1} = f(W_lᵀ H_l + b_l),  H₀ = X          encoder, f for each layer
 //! R_l     = g(D_l R_{l+1} + c_l),  R_L = H_L    decoder, X̂ = R₀
@@ -85,7 +85,8 @@
 //! ```
 //!
 //! ℓ is a [`ReconstructionLoss`], f and g are [`Activation`]s, and [`Initialization`] sets the first weights. A
-//! [`Loss`] keeps the terms apart. ([`Activation::Gated`] adds a term of its own.)
+//! [`Loss`] keeps the terms apart. Hidden layers share Ω, β, and ρ, unless a builder sets them for
+//! [each](SparseAutoencoderBuilder::penalties). ([`Activation::Gated`] adds a term of its own.)
 //!
 //! # Penalties
 //!
@@ -129,7 +130,8 @@
 //!
 //! `fit` reads files as well, and [`Recipe::begin`] serves streams. To change a choice, take the recipe's
 //! [builder](Recipe::builder) and [trainer](Recipe::trainer).
-//! [`UnitStatistics`](metrics::UnitStatistics) lists the samples that activate each unit most.
+//! [`UnitStatistics`](metrics::UnitStatistics) lists the samples that activate each unit most, and
+//! [`steer`](SparseAutoencoder::steer) edits units in samples and keeps their reconstruction error.
 //!
 //! # Your own training loop
 //!

@@ -23,7 +23,7 @@
 //! R_L = H_L
 //! R_l = g(D_l R_{l+1} + c_l)              l = L−1 … 0,     X̂ = R₀
 //!
-//! J = 1/m Σᵢ ℓ(x̂ᵢ, xᵢ) + λ/2 Σ‖W‖² + β Σ_l Ω(H_l; ρ)
+//! J = 1/m Σᵢ ℓ(x̂ᵢ, xᵢ) + λ/2 Σ‖W‖² + Σ_l β_l Ω_l(H_l; ρ_l)
 //! ```
 //!
 //! Backward:
@@ -103,7 +103,7 @@ impl<T: Real> Pass<'_, T> {
         })
     }
 
-    /// Writes ∂J/∂θ to `gradient`, except the weight decay. Returns `β Σ Ω`.
+    /// Writes ∂J/∂θ to `gradient`, except the weight decay. Returns `Σ_l β_l Ω_l`.
     fn backpropagate(
         &self,
         input: DMatrixView<'_, T>,

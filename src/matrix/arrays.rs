@@ -3,7 +3,7 @@
 //! An array in standard layout, samples × features, has the order in memory of a matrix, features × samples.
 
 use nalgebra::{DMatrix, DMatrixView};
-use ndarray::{Array2, ArrayBase, ArrayView2, Axis, Data, Ix1, Ix2};
+use ndarray::{Array2, ArrayBase, ArrayView2, Axis, Data, Ix1, Ix2, arr2, aview2};
 
 use super::{AsMatrix, into_rows, view_rows};
 use crate::data::check_read;
@@ -80,6 +80,8 @@ where
 
 /// Views a matrix, entries × samples, as an array, samples × entries, without a copy.
 ///
+/// Arrays have at most `isize::MAX` samples. A matrix with more, which has no rows, becomes an array of 0 × 0.
+///
 /// ```
 /// use sparse_autoencoder::ndarray::Array2;
 /// use sparse_autoencoder::{Adam, SparseAutoencoder, Trainer, into_array, view_array};
@@ -96,18 +98,16 @@ where
 #[must_use]
 pub fn view_array<T: Real>(matrix: &DMatrix<T>) -> ArrayView2<'_, T> {
     let shape = (matrix.ncols(), matrix.nrows());
-    #[expect(clippy::expect_used)]
-    ArrayView2::from_shape(shape, matrix.as_slice()).expect("a matrix has an entry per place")
+    ArrayView2::from_shape(shape, matrix.as_slice()).unwrap_or_else(|_| aview2::<T, 0>(&[]))
 }
 
 /// Converts a matrix, entries × samples, into an array, samples × entries, without a copy.
 ///
-/// [`view_array`] has an example.
+/// [`view_array`] has an example, and names the largest number of samples.
 #[must_use]
 pub fn into_array<T: Real>(matrix: DMatrix<T>) -> Array2<T> {
     let shape = (matrix.ncols(), matrix.nrows());
-    #[expect(clippy::expect_used)]
-    Array2::from_shape_vec(shape, into_rows(matrix)).expect("a matrix has an entry per place")
+    Array2::from_shape_vec(shape, into_rows(matrix)).unwrap_or_else(|_| arr2::<T, 0>(&[]))
 }
 
 #[cfg(test)]
@@ -172,5 +172,8 @@ mod tests {
             assert_eq!(into_array(matrix), array);
         }
         assert_eq!(Array1::<f64>::zeros(0).as_matrix().unwrap().shape(), (0, 1));
+        let endless = DMatrix::<f64>::zeros(0, usize::MAX);
+        assert_eq!(view_array(&endless).dim(), (0, 0));
+        assert_eq!(into_array(endless).dim(), (0, 0));
     }
 }

@@ -22,7 +22,7 @@ use crate::{Activation, Real};
 /// | [`hidden_activations`](Self::hidden_activations) | | one per layer | f of each hidden layer |
 /// | [`output_activation`](Self::output_activation) | `Sigmoid` | any that does not select units | g of the reconstruction |
 /// | [`reconstruction`](Self::reconstruction) | `SquaredError` | | ℓ |
-/// | [`penalty`](Self::penalty) | by f: `KlDivergence` if bounded, `L1` for `Relu`, otherwise none | any [`Penalty`] | Ω of all hidden layers |
+/// | [`penalty`](Self::penalty) | by f: `KlDivergence` if bounded, `SquaredDeviation` for `Relu`, otherwise none | any [`Penalty`] | Ω of all hidden layers |
 /// | [`penalties`](Self::penalties) | | one per layer | Ω of each hidden layer |
 /// | [`sparsity_target`](Self::sparsity_target) | 0.05 | (0, 1) | ρ of all hidden layers |
 /// | [`sparsity_targets`](Self::sparsity_targets) | | one per layer | ρ of each hidden layer |
@@ -152,7 +152,7 @@ impl<T: Real> SparseAutoencoderBuilder<T> {
     /// | activation | default |
     /// |---|---|
     /// | bounded: `Sigmoid`, `Tanh`, `SaturatingLinear` | [`KlDivergence`](crate::KlDivergence) |
-    /// | `Relu` | [`L1`](crate::L1), which ignores ρ |
+    /// | `Relu` | [`SquaredDeviation`](crate::SquaredDeviation), which has the same target ρ |
     /// | `Identity` | `()`, because linear units are never inactive |
     /// | units that select, or have thresholds or gates | `()` |
     pub fn penalty(mut self, penalty: impl Penalty<T> + 'static) -> Self {

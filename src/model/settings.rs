@@ -1,11 +1,13 @@
 //! The settings of a model: the builder fills them in, `build` checks them, the objective reads them, and
 //! files store them.
 
+mod checks;
+
 use std::sync::Arc;
 
 use super::per_layer::PerLayer;
 use super::{Initialization, Layout};
-use crate::error::{Error, require};
+use crate::error::Error;
 use crate::objective::{Objective, ReconstructionLoss};
 use crate::penalty::{Description, Penalty};
 use crate::{Activation, Real};
@@ -256,151 +258,6 @@ impl Settings {
         };
         self.check_penalties(&penalties)?;
         Ok(Objective::new(self, penalties))
-    }
-
-    /// Rounds the numbers to `T` and checks them before and after: 1e300 is not finite in `f32`.
-    fn check_numbers<T: Real>(&mut self) -> Result<(), Error> {
-        let number = |name, value: &mut f64, requirement, accepts: fn(f64) -> bool| {
-            let rounded = T::of(*value).to_f64();
-            let accepted = accepts(*value) && accepts(rounded);
-            require(accepted, name, requirement, *value)?;
-            *value = rounded;
-            Ok::<_, Error>(())
-        };
-        let at_least_0 = |x: f64| x >= 0.0 && x.is_finite();
-        let requirement = "finite and at least 0";
-        for weight in self.penalty_weight.iter_mut() {
-            number("penalty_weight", weight, requirement, at_least_0)?;
-        }
-        let decay = &mut self.weight_decay;
-        number("weight_decay", decay, requirement, at_least_0)?;
-        let above_0 = |x: f64| x > 0.0 && x.is_finite();
-        if let Some(width) = &mut self.bandwidth {
-            number("bandwidth", width, "finite and above 0", above_0)?;
-        }
-        if let Some(Initialization::TransposedDecoder { norm }) = &mut self.initialization {
-            number(
-                "norm of TransposedDecoder",
-                norm,
-                "finite and above 0",
-                above_0,
-            )?;
-        }
-        let between = |x: f64| x > 0.0 && x < 1.0;
-        for target in self.sparsity_target.iter_mut() {
-            number("sparsity_target", target, "in (0, 1)", between)?;
-        }
-        Ok(())
-    }
-
-    /// Refuses indices beyond the layers, and sorts the others; `None` for all layers.
-    fn check_penalized_layers(&mut self) -> Result<(), Error> {
-        let depth = self.encoder.len();
-        let Some(layers) = &mut self.penalized_layers else {
-            return Ok(());
-        };
-        layers.sort_unstable();
-        layers.dedup();
-        if let Some(&index) = layers.last().filter(|&&index| index >= depth) {
-            return Err(Error::InvalidParameter {
-                name: "penalized_layers",
-                requirement: "indices below the number of hidden layers",
-                value: f64::of_count(index),
-            });
-        }
-        if layers.len() == depth {
-            self.penalized_layers = None;
-        }
-        Ok(())
-    }
-
-    /// Refuses activations that are not defined for their layer or for the loss.
-    fn check_activations(&self) -> Result<(), Error> {
-        for (activation, &units) in self.encoder.iter().zip(&self.layers[1..]) {
-            activation.check(units)?;
-        }
-        let output = self.decoder[0];
-        let refuse = |what, activation, requirement| {
-            Err(Error::UnsupportedActivation {
-                what,
-                activation,
-                requirement,
-            })
-        };
-        let alone = self.encoder.iter().find(|f| !f.traits().deep);
-        if let Some(&activation) = alone.filter(|_| self.encoder.len() > 1) {
-            return refuse(
-                "a model of several hidden layers",
-                activation,
-                "these units need to be the only hidden layer",
-            );
-        }
-        if let Some(&activation) = self.decoder.iter().find(|g| g.selects()) {
-            return refuse(
-                "the output",
-                activation,
-                "a reconstruction cannot select units",
-            );
-        }
-        if self.reconstruction == ReconstructionLoss::BinaryCrossEntropy
-            && output != Activation::Sigmoid
-        {
-            return refuse("BinaryCrossEntropy", output, "the output must be Sigmoid");
-        }
-        if self.pre_encoder_bias && output != Activation::Identity {
-            return refuse("pre_encoder_bias", output, "the output must be Identity");
-        }
-        Ok(())
-    }
-
-    fn check_groups(&self) -> Result<(), Error> {
-        if self.matryoshka.is_empty() {
-            return Ok(());
-        }
-        if self.encoder.len() > 1 {
-            return Err(Error::Incompatible {
-                what: "matryoshka",
-                other: "more than one hidden layer",
-            });
-        }
-        if let Some(&activation) = self.encoder.iter().find(|f| !f.traits().nested) {
-            return Err(Error::UnsupportedActivation {
-                what: "matryoshka",
-                activation,
-                requirement: "these units cannot be nested",
-            });
-        }
-        let mut before = 0;
-        for &size in &self.matryoshka {
-            require(
-                before < size && size < self.layers[1],
-                "matryoshka",
-                "ascending sizes of at least 1 and below the number of hidden units",
-                f64::of_count(size),
-            )?;
-            before = size;
-        }
-        Ok(())
-    }
-
-    /// Refuses a penalty that is not defined for its penalized layer. A penalty without effect is never
-    /// refused.
-    fn check_penalties<T: Real>(&self, penalties: &[Arc<dyn Penalty<T>>]) -> Result<(), Error> {
-        for (l, (f, penalty)) in self.encoder.iter().zip(penalties).enumerate() {
-            penalty.description().check::<T>()?;
-            let weighted = self.penalty_weight_of(l) > 0.0 && !penalty.is_zero();
-            if !weighted || !self.is_penalized(l) {
-                continue;
-            }
-            if self.norm_weighted && f.range().is_some() {
-                return Err(Error::Incompatible {
-                    what: "a norm-weighted penalty",
-                    other: "bounded hidden activations",
-                });
-            }
-            penalty.check(f, T::of(self.sparsity_target_of(l)))?;
-        }
-        Ok(())
     }
 
     /// Whether hidden layer `l` is penalized, if there is a penalty.

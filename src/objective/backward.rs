@@ -105,7 +105,7 @@ impl<T: Real> Pass<'_, T> {
     }
 
     /// Writes `∂W_l`, `∂b_l`, and the gradients of the blocks of every layer, the innermost first. Returns
-    /// `β Σ_l Ω`.
+    /// `Σ_l β_l Ω_l`.
     pub(super) fn backpropagate_encoder(
         &self,
         input: DMatrixView<'_, T>,

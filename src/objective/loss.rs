@@ -37,7 +37,7 @@ pub struct Loss<T> {
     pub reconstruction: T,
     /// `λ/2 Σ‖W‖²`
     pub weight_decay: T,
-    /// `β Σ_l Ω(H_l; ρ)`
+    /// `Σ_l β_l Ω_l(H_l; ρ_l)`
     pub sparsity: T,
     /// Auxiliary terms: the reconstruction from the gates of
     /// [`Gated`](crate::Activation::Gated) units, and from [dead units](crate::DeadUnits::auxiliary). 0 if

@@ -40,7 +40,7 @@ impl Description {
         match activation {
             f if f.selects() => Self::None, // sparse by construction, or by a penalty on its thresholds
             f if f.range().is_some() => Self::KlDivergence,
-            f if f.traits().vanishes => Self::L1,
+            f if f.traits().vanishes => Self::SquaredDeviation, // at β = 1, L1 leaves no unit active
             _ => Self::None, // linear: no penalty makes its units inactive
         }
     }

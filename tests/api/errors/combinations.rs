@@ -58,7 +58,7 @@ fn the_default_penalty_suits_the_activation_of_each_layer() {
         (Sigmoid, "KlDivergence"),
         (Tanh, "KlDivergence"),
         (SaturatingLinear, "KlDivergence"),
-        (Relu, "L1"),
+        (Relu, "SquaredDeviation"),
         (Identity, "()"),
         (TopK(2), "()"),
         (JumpRelu, "()"),
@@ -67,7 +67,7 @@ fn the_default_penalty_suits_the_activation_of_each_layer() {
         assert_eq!(penalties(&[activation]), [penalty], "{activation:?}");
     }
     let deep = penalties(&[Sigmoid, TopK(2), Relu, Identity]);
-    assert_eq!(deep, ["KlDivergence", "()", "L1", "()"]);
+    assert_eq!(deep, ["KlDivergence", "()", "SquaredDeviation", "()"]);
 }
 
 #[test]
