@@ -59,6 +59,11 @@ const KINDS: [(&str, &str, &str); 5] = [
 /// A type that [`save`] writes to a file and [`load`] reads: see the [table](crate::files#files-of-this-crate).
 ///
 /// The trait is sealed.
+#[diagnostic::on_unimplemented(
+    message = "a file does not hold `{Self}`",
+    label = "not a type that files hold",
+    note = "name the type in the file, as in `files::load::<SparseAutoencoder<f32>>(path)`"
+)]
 pub trait Stored: Kind {}
 
 impl<T: Real> Stored for SparseAutoencoder<T> {}
