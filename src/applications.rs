@@ -2,7 +2,7 @@
 //!
 //! | task | type |
 //! |---|---|
-//! | detect samples unlike the training samples | [`AnomalyDetector`] |
+//! | detect samples unlike the training samples | [`AnomalyEnsemble`], or [`AnomalyDetector`] for a model of yours |
 //! | train several layers one after the other | [`Stack`] |
 //! | classify samples, after pretraining without labels | [`SoftmaxClassifier`] |
 
@@ -10,7 +10,10 @@ pub(crate) mod anomaly;
 pub(crate) mod classifier;
 pub(crate) mod stack;
 
-pub use anomaly::{AnomalyDetector, AnomalyDetectorBuilder, AnomalyDetectorSettings, Threshold};
+pub use anomaly::{
+    AnomalyDetector, AnomalyDetectorBuilder, AnomalyDetectorSettings, AnomalyEnsemble, Threshold,
+    benjamini_hochberg,
+};
 pub use classifier::{
     ClassifierEpoch, ClassifierEvent, ClassifierLoss, ClassifierReport, ClassifierStep,
     ClassifierTrainer, ClassifierWorkspace, Classifiers, DenseView, SoftmaxClassifier,

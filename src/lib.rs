@@ -210,9 +210,10 @@ mod units;
 mod validate;
 
 pub use applications::{
-    AnomalyDetector, AnomalyDetectorBuilder, AnomalyDetectorSettings, ClassifierEpoch,
-    ClassifierEvent, ClassifierLoss, ClassifierReport, ClassifierStep, ClassifierTrainer,
-    ClassifierWorkspace, DenseView, SoftmaxClassifier, Stack, Threshold,
+    AnomalyDetector, AnomalyDetectorBuilder, AnomalyDetectorSettings, AnomalyEnsemble,
+    ClassifierEpoch, ClassifierEvent, ClassifierLoss, ClassifierReport, ClassifierStep,
+    ClassifierTrainer, ClassifierWorkspace, DenseView, SoftmaxClassifier, Stack, Threshold,
+    benjamini_hochberg,
 };
 pub use data::{
     Batches, Chunk, Corruption, IdxFile, NpyFile, Samples, ScaledSamples, Scaler, Scaling, Shards,

@@ -1,9 +1,13 @@
 //! Anomaly detection by the reconstruction errors of a model fitted to normal samples.
 
 mod detector_builder;
+mod ensemble;
+mod selection;
 mod threshold;
 
 pub use detector_builder::{AnomalyDetectorBuilder, AnomalyDetectorSettings};
+pub use ensemble::AnomalyEnsemble;
+pub use selection::benjamini_hochberg;
 pub use threshold::Threshold;
 
 use nalgebra::{DMatrix, DMatrixView, DVector};
@@ -26,6 +30,7 @@ use crate::{AsMatrix, Real, Samples, Scaler, SparseAutoencoder, Workspace};
 ///
 /// [`builder`](Self::builder) scales, fits, and calibrates; [`calibrate`](Self::calibrate) takes a
 /// fitted model. Samples and [reconstructions](Self::reconstruct) are in the units of the data.
+/// [`AnomalyEnsemble`] needs no model and no settings.
 ///
 /// ```
 /// use sparse_autoencoder::{Adam, AnomalyDetector, SparseAutoencoder, Threshold, Trainer};
@@ -74,8 +79,7 @@ use crate::{AsMatrix, Real, Samples, Scaler, SparseAutoencoder, Workspace};
 /// - No p-value is below 1/(n + 1). Alarms at α need n ≥ 1/α − 1.
 /// - Anomalies among the calibration samples raise p-values, which costs detections.
 ///
-/// The guarantee is per sample. To bound the share of false alarms among all alarms, apply the
-/// Benjamini-Hochberg procedure to the p-values.
+/// The guarantee is per sample. [`select`](Self::select) bounds the share of false alarms among all alarms.
 ///
 /// # Files
 ///

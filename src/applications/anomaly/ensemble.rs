@@ -1,0 +1,250 @@
+//! A detector that needs no settings.
+
+mod denoiser;
+mod fitting;
+
+use nalgebra::{DMatrix, DMatrixView, DVector};
+
+use self::denoiser::Denoiser;
+use super::{CHUNK, SAMPLES, Threshold, benjamini_hochberg};
+use crate::Real;
+use crate::error::Error;
+use crate::validate::check_batch;
+
+/// Detects anomalies without any settings, by denoising autoencoders at five noise levels.
+///
+/// ```text
+/// score(x) = max over σ  eσ(x) / median eσ      eσ(x) = mean over ε ‖x̂σ(x′ + ε) − x′‖²
+/// ```
+///
+/// x′ is the standardized sample, and ε ~ N(0, σ²) per feature. Small noise reveals deviations from the local structure
+/// of the data, large noise reveals extreme values. The median over held-out samples makes the levels
+/// comparable; a sample counts as anomalous as at the level where it stands out most. Scores of normal
+/// samples lie around 1.
+///
+/// | what | rule |
+/// |---|---|
+/// | features | constant ones are [dropped](Self::dropped_features) |
+/// | training samples | without outliers, see below; neither they nor labels need to be given |
+/// | scaling | mean 0 and variance 1 over the training samples |
+/// | noise σ | 1/8, 1/4, 1/2, 1, and 2 standard deviations |
+/// | model | one tanh layer of twice the features, at least 128 and at most 512 units; linear output |
+/// | training | 8000 steps of 64 samples; Adam at 0.003, cosine schedule |
+/// | calibration | a fifth of 1000 or more samples is held out; fewer are cross-fitted in five folds |
+///
+/// **Outliers.** The training samples may contain anomalies, which a model would learn. A model at σ = 2
+/// therefore scores them first. Samples whose log score lies more than three robust standard deviations
+/// (1.4826 times the median absolute deviation) above the median are left out. This is done twice.
+///
+/// ```
+/// use sparse_autoencoder::{AnomalyEnsemble, nalgebra::DMatrix};
+///
+/// // Normal samples lie on a curve: the second feature is the square of the first.
+/// let normal = DMatrix::from_fn(2, 200, |i, j| {
+///     let t = (j * 37 % 200) as f32 / 100.0 - 1.0;
+///     [t, t * t][i]
+/// });
+/// let detector = AnomalyEnsemble::fit(&normal)?;
+///
+/// // One sample on the curve and one far from it.
+/// let unseen = DMatrix::from_column_slice(2, 2, &[0.5, 0.25, 0.0, 2.0]);
+/// assert_eq!(detector.is_anomaly(&unseen, 0.05)?, [false, true]);
+/// assert_eq!(detector.select(&unseen, 0.1)?, [false, true]);
+/// # Ok::<(), sparse_autoencoder::Error>(())
+/// ```
+///
+/// # p-values
+///
+/// With 1000 or more samples, p-values are conformal: see [the guarantee](super::AnomalyDetector#the-guarantee). With
+/// fewer, they are cross-conformal (Vovk 2015, *Cross-Conformal Predictors*): each fold compares a sample
+/// with its own held-out samples, and all samples serve for calibration. Then `P(p ≤ α)` is bounded by 2α
+/// plus a small term (Barber et al. 2021, *Predictive Inference with the Jackknife+*), and close to α in
+/// practice.
+///
+/// Five models train for each fold, on the threads of the current rayon pool. The same samples and seed give the
+/// same bits for any number of threads.
+#[derive(Debug, Clone)]
+pub struct AnomalyEnsemble<T> {
+    features: usize,
+    /// The features that vary, in order.
+    kept: Vec<usize>,
+    /// One per fold; at least one.
+    denoisers: Vec<Denoiser<T>>,
+}
+
+impl<T: Real> AnomalyEnsemble<T> {
+    /// Fits and calibrates a detector on samples, features × samples, that are normal or nearly all normal.
+    ///
+    /// # Errors
+    ///
+    /// | error | cause |
+    /// |---|---|
+    /// | [`Error::TooFewSamples`] | fewer than 20 samples |
+    /// | [`Error::NonFinite`] | NaN or infinities |
+    /// | [`Error::ConstantFeature`] | no feature varies |
+    /// | [`Error::OutOfRange`] | a feature whose spread overflows `T` |
+    pub fn fit<'a>(samples: impl Into<DMatrixView<'a, T>>) -> Result<Self, Error> {
+        Self::fit_seeded(samples, 0)
+    }
+
+    /// Runs [`fit`](Self::fit) with another seed of folds, weights, and noise.
+    ///
+    /// # Errors
+    ///
+    /// As [`fit`](Self::fit).
+    pub fn fit_seeded<'a>(
+        samples: impl Into<DMatrixView<'a, T>>,
+        seed: u64,
+    ) -> Result<Self, Error> {
+        let samples = samples.into();
+        let kept = fitting::varying_features(samples)?;
+        Ok(Self {
+            features: samples.nrows(),
+            denoisers: fitting::denoisers(&samples.select_rows(&kept), seed)?,
+            kept,
+        })
+    }
+
+    /// Returns the score of each sample, ≥ 0. Normal samples score around 1, anomalies more.
+    ///
+    /// A sample whose error overflows scores infinity.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::DimensionMismatch`] for another number of features, [`Error::EmptyBatch`] without samples,
+    /// [`Error::NonFinite`] for NaN and infinities.
+    pub fn scores<'a>(&self, samples: impl Into<DMatrixView<'a, T>>) -> Result<DVector<T>, Error> {
+        let folds = T::of(f64::of_count(self.denoisers.len()));
+        let of_folds = self.scores_of_folds(samples.into())?;
+        Ok(DVector::from_iterator(
+            of_folds.ncols(),
+            of_folds.column_iter().map(|scores| scores.sum() / folds),
+        ))
+    }
+
+    /// Returns the p-value of each sample, in (0, 1]: small for anomalies. See [p-values](Self#p-values).
+    ///
+    /// ```text
+    /// p(x) = (1 + Σ over folds #{held-out scores ≥ score(x)}) / (n + 1)
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`scores`](Self::scores).
+    pub fn p_values<'a>(
+        &self,
+        samples: impl Into<DMatrixView<'a, T>>,
+    ) -> Result<DVector<f64>, Error> {
+        let of_folds = self.scores_of_folds(samples.into())?;
+        let total = f64::of_count(self.calibration_samples() + 1);
+        let p_value = |scores: &[T]| {
+            let folds = self.denoisers.iter().zip(scores);
+            let as_high: usize = folds.map(|(fold, &score)| fold.as_high(score)).sum();
+            f64::of_count(1 + as_high) / total
+        };
+        let (folds, samples) = of_folds.shape();
+        let p_values = of_folds.as_slice().chunks_exact(folds).map(p_value);
+        Ok(DVector::from_iterator(samples, p_values))
+    }
+
+    /// Returns whether each sample is an anomaly, with a false-alarm rate, in (0, 1): the probability of an alarm
+    /// on a normal sample.
+    ///
+    /// # Errors
+    ///
+    /// As [`scores`](Self::scores), [`Error::InvalidParameter`] for a rate outside (0, 1), and
+    /// [`Error::TooFewSamples`] for a rate below 1/(n + 1) with n [calibration
+    /// samples](Self::calibration_samples).
+    pub fn is_anomaly<'a>(
+        &self,
+        samples: impl Into<DMatrixView<'a, T>>,
+        false_alarm_rate: f64,
+    ) -> Result<Vec<bool>, Error> {
+        Threshold::FalseAlarmRate(false_alarm_rate).check(self.calibration_samples())?;
+        let p_values = self.p_values(samples)?;
+        Ok(p_values.iter().map(|&p| p <= false_alarm_rate).collect())
+    }
+
+    /// Selects the anomalies among these samples, with a false discovery rate of at most `rate`, in (0, 1): see
+    /// [`AnomalyDetector::select`](super::AnomalyDetector::select).
+    ///
+    /// # Errors
+    ///
+    /// As [`scores`](Self::scores) and [`benjamini_hochberg`].
+    pub fn select<'a>(
+        &self,
+        samples: impl Into<DMatrixView<'a, T>>,
+        rate: f64,
+    ) -> Result<Vec<bool>, Error> {
+        benjamini_hochberg(self.p_values(samples)?.as_slice(), rate)
+    }
+
+    /// Returns the contribution of each feature to the score of each sample, features × samples.
+    ///
+    /// Each column sums to the score of its sample, up to rounding. Dropped features contribute 0.
+    ///
+    /// # Errors
+    ///
+    /// As [`scores`](Self::scores).
+    pub fn contributions<'a>(
+        &self,
+        samples: impl Into<DMatrixView<'a, T>>,
+    ) -> Result<DMatrix<T>, Error> {
+        let samples = self.checked(samples.into())?;
+        let share = T::one() / T::of(f64::of_count(self.denoisers.len()));
+        let mut contributions = DMatrix::zeros(self.features, samples.ncols());
+        for start in (0..samples.ncols()).step_by(CHUNK) {
+            let count = CHUNK.min(samples.ncols() - start);
+            let chunk = samples.columns(start, count).select_rows(&self.kept);
+            for denoiser in &self.denoisers {
+                let parts = denoiser.contributions(&chunk)?;
+                for (mut total, parts) in contributions
+                    .columns_mut(start, count)
+                    .column_iter_mut()
+                    .zip(parts.column_iter())
+                {
+                    for (&feature, &part) in self.kept.iter().zip(parts.iter()) {
+                        total[feature] += part * share;
+                    }
+                }
+            }
+        }
+        Ok(contributions)
+    }
+
+    /// Returns the features that were constant in all samples of the fit, and are ignored.
+    pub fn dropped_features(&self) -> impl Iterator<Item = usize> + '_ {
+        (0..self.features).filter(|feature| self.kept.binary_search(feature).is_err())
+    }
+
+    /// Returns the number of calibration samples, over all folds.
+    #[must_use]
+    pub fn calibration_samples(&self) -> usize {
+        self.denoisers
+            .iter()
+            .map(Denoiser::calibration_samples)
+            .sum()
+    }
+
+    /// Returns the scores of each sample in a column, one per fold.
+    fn scores_of_folds(&self, samples: DMatrixView<'_, T>) -> Result<DMatrix<T>, Error> {
+        let samples = self.checked(samples)?;
+        let mut scores = DMatrix::zeros(self.denoisers.len(), samples.ncols());
+        for start in (0..samples.ncols()).step_by(CHUNK) {
+            let count = CHUNK.min(samples.ncols() - start);
+            let chunk = samples.columns(start, count).select_rows(&self.kept);
+            for (fold, denoiser) in self.denoisers.iter().enumerate() {
+                let of_chunk = denoiser.scores(&chunk)?;
+                scores
+                    .view_mut((fold, start), (1, count))
+                    .copy_from(&of_chunk.transpose());
+            }
+        }
+        Ok(scores)
+    }
+
+    fn checked<'a>(&self, samples: DMatrixView<'a, T>) -> Result<DMatrixView<'a, T>, Error> {
+        check_batch(samples, self.features, SAMPLES)?;
+        Ok(samples)
+    }
+}

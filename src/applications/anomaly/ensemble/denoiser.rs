@@ -1,0 +1,150 @@
+//! The models of one fold: one for each noise level.
+
+use nalgebra::{DMatrix, DVector};
+
+use crate::applications::anomaly::unless_nan;
+use crate::error::Error;
+use crate::{Corruption, Real, Scaler, SparseAutoencoder};
+
+/// Denoising autoencoders for several noise levels, with the scores of the samples held out from them.
+#[derive(Debug, Clone)]
+pub(super) struct Denoiser<T> {
+    scaler: Scaler<T>,
+    /// At least one.
+    levels: Vec<Level<T>>,
+    /// Sorted, the smallest first.
+    calibration_scores: Vec<T>,
+}
+
+/// A model trained at one noise level.
+#[derive(Debug, Clone)]
+pub(super) struct Level<T> {
+    model: SparseAutoencoder<T>,
+    /// Draws of the noise, features × draws. Each is added and subtracted, and is the same for all samples.
+    noise: DMatrix<T>,
+    /// The median error of normal samples, above 0.
+    scale: T,
+}
+
+/// The number of draws of the noise, each with both signs.
+const DRAWS: usize = 4;
+
+impl<T: Real> Level<T> {
+    /// Wraps a model of scaled samples, and draws its noise from the seed.
+    pub(super) fn new(
+        model: SparseAutoencoder<T>,
+        corruption: Corruption,
+        seed: u64,
+    ) -> Result<Self, Error> {
+        let mut noise = DMatrix::zeros(model.layout().input_size(), DRAWS);
+        corruption.apply(noise.as_mut_slice(), seed)?;
+        Ok(Self {
+            model,
+            noise,
+            scale: T::one(),
+        })
+    }
+
+    /// Returns the squared error of each feature over the scale, features × samples: the mean over the noise.
+    fn errors(&self, scaled: &DMatrix<T>) -> Result<DMatrix<T>, Error> {
+        let share = T::one() / (T::of(f64::of_count(2 * DRAWS)) * self.scale);
+        let mut errors = DMatrix::zeros(scaled.nrows(), scaled.ncols());
+        for draw in self.noise.column_iter() {
+            for sign in [T::one(), -T::one()] {
+                let mut noisy = scaled.clone();
+                for mut sample in noisy.column_iter_mut() {
+                    sample.axpy(sign, &draw, T::one());
+                }
+                let mut reconstructed = self.model.reconstruct(&noisy)?;
+                reconstructed -= scaled;
+                errors.zip_apply(&reconstructed, |error, residual| {
+                    *error = unless_nan(*error + residual * residual * share);
+                });
+            }
+        }
+        Ok(errors)
+    }
+
+    /// Returns the error of each sample over the scale.
+    pub(super) fn scores(&self, scaled: &DMatrix<T>) -> Result<DVector<T>, Error> {
+        Ok(self.errors(scaled)?.row_sum().transpose())
+    }
+
+    /// Makes the median error of these scaled samples the unit.
+    pub(super) fn scale_by(&mut self, scaled: &DMatrix<T>) -> Result<(), Error> {
+        let median = median(self.scores(scaled)?.as_mut_slice());
+        if median > T::zero() && median.is_finite() {
+            self.scale = median;
+        }
+        Ok(())
+    }
+}
+
+impl<T: Real> Denoiser<T> {
+    /// Calibrates levels, whose scales are known, on samples that their models have not seen.
+    pub(super) fn calibrated(
+        scaler: Scaler<T>,
+        levels: Vec<Level<T>>,
+        calibration: &DMatrix<T>,
+    ) -> Result<Self, Error> {
+        let mut denoiser = Self {
+            scaler,
+            levels,
+            calibration_scores: Vec::new(),
+        };
+        let mut scores = denoiser.scores(calibration)?.as_slice().to_vec();
+        sort(&mut scores);
+        denoiser.calibration_scores = scores;
+        Ok(denoiser)
+    }
+
+    /// Returns the score of each sample: the largest over the levels.
+    pub(super) fn scores(&self, samples: &DMatrix<T>) -> Result<DVector<T>, Error> {
+        let scaled = self.scaler.apply(samples)?;
+        let mut scores = DVector::zeros(samples.ncols());
+        for level in &self.levels {
+            scores.zip_apply(&level.scores(&scaled)?, |highest: &mut T, score| {
+                *highest = highest.max(score);
+            });
+        }
+        Ok(scores)
+    }
+
+    /// Returns the contributions of the features to the scores, at the level with the largest.
+    pub(super) fn contributions(&self, samples: &DMatrix<T>) -> Result<DMatrix<T>, Error> {
+        let scaled = self.scaler.apply(samples)?;
+        let mut contributions = DMatrix::zeros(samples.nrows(), samples.ncols());
+        let mut scores = DVector::zeros(samples.ncols());
+        for level in &self.levels {
+            let errors = level.errors(&scaled)?;
+            for (index, errors) in errors.column_iter().enumerate() {
+                let score = errors.sum();
+                if score > scores[index] {
+                    scores[index] = score;
+                    contributions.set_column(index, &errors);
+                }
+            }
+        }
+        Ok(contributions)
+    }
+
+    /// Returns the number of calibration scores that are at least `score`.
+    pub(super) fn as_high(&self, score: T) -> usize {
+        let below = |&calibration: &T| calibration < score;
+        self.calibration_samples() - self.calibration_scores.partition_point(below)
+    }
+
+    pub(super) fn calibration_samples(&self) -> usize {
+        self.calibration_scores.len()
+    }
+}
+
+fn sort<T: Real>(values: &mut [T]) {
+    values.sort_by(|a, b| a.to_f64().total_cmp(&b.to_f64()));
+}
+
+/// Returns the upper median of values, which it sorts.
+pub(super) fn median<T: Real>(values: &mut [T]) -> T {
+    sort(values);
+    values[values.len() / 2]
+}
