@@ -1,10 +1,12 @@
 //! Anomaly detection: the guarantee, the laws of thresholds and scalings, and every refusal.
 
 mod bad_input;
+mod ensemble;
 mod guarantee;
 mod ranking;
 mod scaling;
 mod scores;
+mod selection;
 mod thresholds;
 
 use std::sync::Arc;

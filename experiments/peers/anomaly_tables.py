@@ -1,0 +1,153 @@
+"""PyOD's detectors and the Mahalanobis distance on the splits of experiments/src/bin/anomaly_tables.rs.
+
+    pip install numpy scipy scikit-learn torch pyod        # pyod 3.6.7
+    python experiments/peers/anomaly_tables.py FOLDER RUNS.jsonl [SEEDS]    # appends the missing runs
+    python experiments/peers/anomaly_tables.py --report RUNS.jsonl...       # those of the Rust program, too
+
+FOLDER is that of the Rust experiment, whose head comment describes the settings. Both programs draw the same
+rows: SplitMix64, seeded by the number of the run, drives a Fisher-Yates shuffle of the normal rows.
+
+All detectors have PyOD's default settings; `random_state` is the number of the run. The inputs are standardized by
+the training rows; constant columns are only centered. PyOD's PCA fails on exactly dependent features, which are left
+out by the rank.
+
+The report averages the seeds, ranks the methods on each table (1 is best), and compares the first method with
+PyOD's AutoEncoder by the two-sided Wilcoxon test over the tables.
+"""
+
+import json
+import sys
+import time
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+
+METHODS = ["AnomalyEnsemble", "AutoEncoder", "KNN", "PCA", "IForest", "Mahalanobis"]
+SETTINGS = ["semi-supervised", "contaminated"]
+
+
+def split_mix(state):
+    """Steele, Lea & Flood 2014: a stream of 64-bit numbers."""
+    mask = (1 << 64) - 1
+    while True:
+        state = (state + 0x9E3779B97F4A7C15) & mask
+        z = state
+        z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & mask
+        z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & mask
+        yield z ^ (z >> 31)
+
+
+def split(labels, setting, seed):
+    if setting == "contaminated":
+        return [np.arange(len(labels))] * 2
+    normal = np.flatnonzero(~labels).tolist()
+    numbers = split_mix(seed)
+    for i in range(len(normal) - 1, 0, -1):
+        j = next(numbers) % (i + 1)
+        normal[i], normal[j] = normal[j], normal[i]
+    half = len(normal) // 2
+    return np.array(normal[:half]), np.r_[normal[half:], np.flatnonzero(labels)]
+
+
+def scores(method, train, test, seed):
+    if method == "Mahalanobis":
+        mean = train.mean(axis=0)
+        precision = np.linalg.pinv(np.cov(train.T), rcond=1e-6, hermitian=True)
+        return np.einsum("ij,jk,ik->i", test - mean, precision, test - mean)
+    if method == "AutoEncoder":
+        from pyod.models.auto_encoder import AutoEncoder
+
+        detector = AutoEncoder(random_state=seed, verbose=0)
+        train, test = train.astype(np.float32), test.astype(np.float32)
+    elif method == "KNN":
+        from pyod.models.knn import KNN
+
+        detector = KNN()
+    elif method == "IForest":
+        from pyod.models.iforest import IForest
+
+        detector = IForest(random_state=seed)
+    else:
+        from pyod.models.pca import PCA
+
+        rank = np.linalg.matrix_rank(train, tol=1e-5 * np.linalg.norm(train, 2))
+        detector = PCA(n_components=int(rank))
+    detector.fit(train)
+    return detector.decision_function(test)
+
+
+def read(paths):
+    lines = (line for path in paths if Path(path).exists() for line in open(path))
+    return [json.loads(line) for line in lines]
+
+
+def run(folder, path, seeds):
+    import torch
+    from sklearn.metrics import average_precision_score, roc_auc_score
+
+    torch.set_num_threads(1)
+    done = {(r["table"], r["setting"], r["seed"], r["method"]) for r in read([path])}
+    out = open(path, "a")
+    for file in sorted(Path(folder).glob("*_x_f32.npy")):
+        table = file.name.removesuffix("_x_f32.npy")
+        x = np.load(file).astype(np.float64)
+        y = np.load(file.with_name(f"{table}_y.npy")).astype(bool)
+        for seed in range(seeds):
+            for setting in SETTINGS:
+                train, test = split(y, setting, seed)
+                mean, deviation = x[train].mean(axis=0), x[train].std(axis=0)
+                deviation[deviation == 0] = 1
+                scaled = (x - mean) / deviation
+                for method in METHODS[1:]:
+                    if (table, setting, seed, method) in done:
+                        continue
+                    start = time.perf_counter()
+                    result = scores(method, scaled[train], scaled[test], seed)
+                    line = {
+                        "table": table,
+                        "setting": setting,
+                        "seed": seed,
+                        "method": method,
+                        "auc": roc_auc_score(y[test], result),
+                        "ap": average_precision_score(y[test], result),
+                        "seconds": time.perf_counter() - start,
+                    }
+                    print(json.dumps(line), file=out, flush=True)
+
+
+def report(paths):
+    from scipy.stats import rankdata, wilcoxon
+
+    runs = defaultdict(list)
+    for r in read(paths):
+        runs[r["setting"], r["table"], r["method"]].append((r["auc"], r["ap"], r["seconds"]))
+    for setting in SETTINGS:
+        tables = sorted({key[1] for key in runs if key[0] == setting})
+        means = np.array(
+            [[np.mean(runs[setting, t, m], axis=0) for m in METHODS] for t in tables]
+        )
+        print(f"\n{setting}: ROC AUC / average precision\n")
+        print("| table | " + " | ".join(METHODS) + " |\n|---|" + "---|" * len(METHODS))
+        for table, row in zip(tables, means):
+            cells = [f"{auc:.3f} / {ap:.3f}" for auc, ap, _ in row]
+            print(f"| {table} | " + " | ".join(cells) + " |")
+        ranks = np.array([[rankdata(-row[:, i]) for i in (0, 1)] for row in means]).mean(axis=0)
+        mean = means.mean(axis=0)
+        cells = [f"{auc:.3f} / {ap:.3f}" for auc, ap, _ in mean]
+        print("| mean | " + " | ".join(cells) + " |")
+        print("| mean rank | " + " | ".join(f"{a:.2f} / {b:.2f}" for a, b in ranks.T) + " |")
+        print("| seconds | " + " | ".join(f"{s:.1f}" for s in mean[:, 2]) + " |")
+        for i, name in ((0, "ROC AUC"), (1, "average precision")):
+            wins = int((means[:, 0, i] > means[:, 1, i]).sum())
+            p = wilcoxon(means[:, 0, i], means[:, 1, i]).pvalue
+            print(f"{name}: ahead of AutoEncoder on {wins} of {len(tables)} tables, p = {p:.4f}")
+
+
+if __name__ == "__main__":
+    if len(sys.argv) >= 3 and sys.argv[1] == "--report":
+        report(sys.argv[2:])
+    elif len(sys.argv) in (3, 4):
+        run(sys.argv[1], sys.argv[2], int(sys.argv[3]) if len(sys.argv) == 4 else 5)
+    else:
+        sys.exit(__doc__)

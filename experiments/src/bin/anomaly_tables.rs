@@ -1,0 +1,135 @@
+//! Detects anomalies in tables without any settings, for the comparison of `experiments/peers/anomaly_tables.py`.
+//!
+//! ```text
+//! cargo run --release -p experiments --bin anomaly_tables -- FOLDER RUNS.jsonl [SEEDS]
+//! ```
+//!
+//! FOLDER holds tables of ADBench (github.com/Minqi824/ADBench, `datasets/Classical`): `X` and `y` of each `.npz` as
+//! `NAME_x_f32.npy` and `NAME_y.npy`. RUNS.jsonl gets a line per run; runs that it already has are skipped.
+//!
+//! | setting | training samples | test samples |
+//! |---|---|---|
+//! | semi-supervised | a half of the normal samples | the other half and all anomalies |
+//! | contaminated | all samples | the same |
+
+use std::error::Error;
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+use std::path::Path;
+use std::time::Instant;
+
+use serde::{Deserialize, Serialize};
+use sparse_autoencoder::metrics::{average_precision, roc_auc};
+use sparse_autoencoder::nalgebra::DMatrix;
+use sparse_autoencoder::{AnomalyEnsemble, NpyFile, Samples};
+
+type Result<T> = std::result::Result<T, Box<dyn Error>>;
+
+/// What was run, and what came out.
+#[derive(Serialize, Deserialize)]
+struct Run {
+    table: String,
+    setting: String,
+    seed: u64,
+    method: String,
+    auc: f64,
+    ap: f64,
+    seconds: f64,
+}
+
+fn main() -> Result<()> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let (folder, runs, seeds) = match arguments.as_slice() {
+        [folder, runs] => (folder, runs, 5),
+        [folder, runs, seeds] => (folder, runs, seeds.parse()?),
+        _ => return Err("usage: anomaly_tables FOLDER RUNS.jsonl [SEEDS]".into()),
+    };
+    let done = if Path::new(runs).exists() {
+        let lines = fs::read_to_string(runs)?;
+        let lines = lines.lines().map(serde_json::from_str);
+        lines.collect::<std::result::Result<Vec<Run>, _>>()?
+    } else {
+        Vec::new()
+    };
+    let mut file = OpenOptions::new().create(true).append(true).open(runs)?;
+    for seed in 0..seeds {
+        for table in tables(folder)? {
+            for setting in ["semi-supervised", "contaminated"] {
+                let same = |run: &Run| {
+                    (&run.table, run.setting.as_str(), run.seed) == (&table, setting, seed)
+                };
+                if done.iter().any(same) {
+                    continue;
+                }
+                let run = run(folder, &table, setting, seed)?;
+                println!(
+                    "{table:<16} {setting:<16} {seed}  AUC {:.4}  AP {:.4}  {:.1} s",
+                    run.auc, run.ap, run.seconds
+                );
+                writeln!(file, "{}", serde_json::to_string(&run)?)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Returns the names of the tables in a folder, in order.
+fn tables(folder: &str) -> Result<Vec<String>> {
+    let mut names = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let name = entry?.file_name().to_string_lossy().into_owned();
+        names.extend(name.strip_suffix("_x_f32.npy").map(String::from));
+    }
+    names.sort();
+    Ok(names)
+}
+
+fn run(folder: &str, table: &str, setting: &str, seed: u64) -> Result<Run> {
+    let path = |end: &str| Path::new(folder).join(format!("{table}_{end}.npy"));
+    let samples: DMatrix<f32> = NpyFile::open(path("x_f32"))?.to_matrix()?;
+    let labels = NpyFile::<f32>::open(path("y"))?.to_matrix()?;
+    let anomalous: Vec<bool> = labels.iter().map(|&label| label != 0.0).collect();
+    let all: Vec<usize> = (0..anomalous.len()).collect();
+    let (training, test) = match setting {
+        "contaminated" => (all.clone(), all),
+        _ => halves(&anomalous, seed),
+    };
+    let start = Instant::now();
+    let detector = AnomalyEnsemble::fit_seeded(&samples.select_columns(&training), seed)?;
+    let scores = detector.scores(&samples.select_columns(&test))?;
+    let seconds = start.elapsed().as_secs_f64();
+    let test: Vec<bool> = test.into_iter().map(|row| anomalous[row]).collect();
+    Ok(Run {
+        table: table.into(),
+        setting: setting.into(),
+        seed,
+        method: "AnomalyEnsemble".into(),
+        auc: roc_auc(scores.as_slice(), &test)?,
+        ap: average_precision(scores.as_slice(), &test)?,
+        seconds,
+    })
+}
+
+/// Shuffles the normal rows, and returns the first half, and all others. The Python script draws the same rows.
+fn halves(anomalous: &[bool], seed: u64) -> (Vec<usize>, Vec<usize>) {
+    let (anomalies, mut normal): (Vec<usize>, Vec<usize>) =
+        (0..anomalous.len()).partition(|&row| anomalous[row]);
+    let mut numbers = split_mix(seed);
+    for i in (1..normal.len()).rev() {
+        #[allow(clippy::cast_possible_truncation)] // below the number of rows
+        let j = (numbers() % (i as u64 + 1)) as usize;
+        normal.swap(i, j);
+    }
+    let others = normal.split_off(normal.len() / 2);
+    (normal, others.into_iter().chain(anomalies).collect())
+}
+
+/// SplitMix64 (Steele, Lea & Flood 2014), as in the Python script.
+fn split_mix(mut state: u64) -> impl FnMut() -> u64 {
+    move || {
+        state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let z = (state ^ (state >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^ (z >> 31)
+    }
+}

@@ -1,0 +1,172 @@
+//! The detector without settings. A fit trains many models, so that tests share them.
+
+use std::f32::consts::TAU;
+use std::sync::LazyLock;
+
+use sparse_autoencoder::AnomalyEnsemble;
+
+use super::*;
+
+/// Samples on a noisy circle, after a constant feature.
+fn circle(count: usize, seed: u64) -> DMatrix<f32> {
+    let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
+    let mut samples = DMatrix::from_element(3, count, 7.0);
+    for mut sample in samples.column_iter_mut() {
+        let (angle, radius): (f32, f32) = (rng.random_range(0.0..TAU), rng.random_range(0.9..1.1));
+        sample[1] = radius * angle.cos();
+        sample[2] = 1000.0 * radius * angle.sin();
+    }
+    samples
+}
+
+/// Inside the circle, outside, and on it.
+fn three() -> DMatrix<f32> {
+    DMatrix::from_column_slice(3, 3, &[7.0, 0.0, 0.0, 7.0, 2.0, 0.0, 7.0, 0.0, 1000.0])
+}
+
+static MANY: LazyLock<AnomalyEnsemble<f32>> =
+    LazyLock::new(|| AnomalyEnsemble::fit(&circle(1000, 1)).unwrap());
+static FEW: LazyLock<AnomalyEnsemble<f32>> =
+    LazyLock::new(|| AnomalyEnsemble::fit(&circle(60, 2)).unwrap());
+
+#[test]
+fn anomalies_inside_and_outside_are_found() {
+    for detector in [&*MANY, &*FEW] {
+        assert_eq!(
+            detector.is_anomaly(&three(), 0.05).unwrap(),
+            [true, true, false]
+        );
+        assert_eq!(detector.select(&three(), 0.2).unwrap(), [true, true, false]);
+    }
+}
+
+#[test]
+fn contributions_sum_to_the_score_and_name_the_feature() {
+    for detector in [&*MANY, &*FEW] {
+        let samples = circle(1100, 3); // more than a chunk
+        let scores = detector.scores(&samples).unwrap();
+        let contributions = detector.contributions(&samples).unwrap();
+        assert_relative_eq!(
+            contributions.row_sum().transpose(),
+            scores,
+            max_relative = 1e-4
+        );
+        assert!(contributions.row(0).iter().all(|&part| part == 0.0));
+        let far = DMatrix::from_column_slice(3, 2, &[7.0, 5.0, 0.0, 7.0, 0.0, 5000.0]);
+        let contributions = detector.contributions(&far).unwrap();
+        assert_eq!(
+            [0, 1].map(|sample| contributions.column(sample).imax()),
+            [1, 2]
+        );
+    }
+}
+
+/// Given n calibration samples, the share of normal samples with p ≤ α has a standard deviation of about
+/// √(α(1 − α)/n) over calibrations. Five of them are allowed.
+#[test]
+fn alarms_on_normal_samples_keep_their_rate() {
+    let normal = circle(4000, 4);
+    for (detector, calibration) in [(&*MANY, 200), (&*FEW, 60)] {
+        assert_eq!(detector.calibration_samples(), calibration);
+        for rate in [0.1, 0.3] {
+            let alarms = detector.is_anomaly(&normal, rate).unwrap();
+            let share = f64::of_count(alarms.iter().filter(|&&alarm| alarm).count()) / 4000.0;
+            let deviation = (rate * (1.0 - rate) / f64::of_count(calibration)).sqrt();
+            assert!((share - rate).abs() <= 5.0 * deviation, "{share} at {rate}");
+        }
+    }
+}
+
+/// Some of the samples lie together outside, where a model of all samples would learn them.
+#[test]
+fn anomalies_among_the_training_samples_are_left_out() {
+    let mut samples = circle(1000, 5);
+    for mut sample in samples.columns_mut(0, 40).column_iter_mut() {
+        sample[1] = 3.0 + 0.1 * sample[1];
+        sample[2] = 3000.0 + 0.1 * sample[2];
+    }
+    let detector = AnomalyEnsemble::fit(&samples).unwrap();
+    let scores = detector.scores(&samples).unwrap();
+    let labels: Vec<bool> = (0..1000).map(|index| index < 40).collect();
+    assert!(roc_auc(scores.as_slice(), &labels).unwrap() > 0.99);
+}
+
+#[test]
+fn constant_features_are_dropped_with_a_note() {
+    assert_eq!(MANY.dropped_features().collect::<Vec<_>>(), [0]);
+    let mut changed = three();
+    changed.row_mut(0).fill(-1e30);
+    assert_eq!(MANY.scores(&changed), MANY.scores(&three()));
+}
+
+#[test]
+fn fits_repeat_on_any_number_of_threads() {
+    let samples = circle(20, 6);
+    let on = |threads| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+        let fit = || AnomalyEnsemble::fit_seeded(&samples, 9).unwrap();
+        pool.unwrap().install(fit).scores(&three()).unwrap()
+    };
+    assert_eq!(on(1), on(3));
+}
+
+#[test]
+fn numbers_beyond_all_bounds_score_infinity() {
+    let samples = DMatrix::from_column_slice(3, 1, &[7.0, f32::MAX, f32::MIN]);
+    assert_eq!(MANY.scores(&samples).unwrap()[0], f32::INFINITY);
+    assert!(MANY.p_values(&samples).unwrap()[0] <= 1.0 / 201.0);
+    assert!(MANY.contributions(&samples).unwrap().column(0).sum() == f32::INFINITY);
+}
+
+#[test]
+fn refused_samples() {
+    let fit = |samples: &DMatrix<f32>| AnomalyEnsemble::fit(samples).unwrap_err();
+    assert!(matches!(
+        fit(&circle(19, 0)),
+        Error::TooFewSamples {
+            needed: 20,
+            actual: 19,
+            ..
+        }
+    ));
+    let constant = DMatrix::from_element(2, 30, 4.0);
+    let error = Error::ConstantFeature {
+        feature: 0,
+        value: 4.0,
+    };
+    assert_eq!(fit(&constant), error);
+    let mut samples = circle(30, 0);
+    samples[(1, 2)] = f32::NAN;
+    assert!(matches!(
+        fit(&samples),
+        Error::NonFinite {
+            row: 1,
+            column: 2,
+            ..
+        }
+    ));
+    assert!(matches!(
+        MANY.scores(&samples),
+        Err(Error::NonFinite { .. })
+    ));
+    assert!(matches!(
+        MANY.scores(&DMatrix::zeros(2, 1)),
+        Err(Error::DimensionMismatch {
+            expected: 3,
+            actual: 2,
+            ..
+        })
+    ));
+    assert!(matches!(
+        MANY.is_anomaly(&three(), 0.001),
+        Err(Error::TooFewSamples {
+            needed: 999,
+            actual: 200,
+            ..
+        })
+    ));
+    for rate in [0.0, 1.0, f64::NAN] {
+        assert!(MANY.is_anomaly(&three(), rate).is_err());
+        assert!(MANY.select(&three(), rate).is_err());
+    }
+}

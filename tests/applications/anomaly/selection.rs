@@ -1,0 +1,71 @@
+//! The bound on false discoveries.
+
+use sparse_autoencoder::benjamini_hochberg;
+
+use super::*;
+
+/// The example of Benjamini & Hochberg 1995, section 3.2: 15 hypotheses, of which 4 are rejected at 0.05.
+#[test]
+fn the_example_of_benjamini_and_hochberg() {
+    let p_values = [
+        0.0001, 0.0004, 0.0019, 0.0095, 0.0201, 0.0278, 0.0298, 0.0344, 0.0459, 0.3240, 0.4262,
+        0.5719, 0.6528, 0.7590, 1.0,
+    ];
+    let selected = benjamini_hochberg(&p_values, 0.05).unwrap();
+    assert_eq!(selected.iter().filter(|&&selected| selected).count(), 4);
+    assert_eq!(selected[..4], [true; 4]);
+}
+
+#[test]
+fn a_selection_steps_up_over_p_values_above_their_own_limit() {
+    // 0.09 is above 0.1 · 1/2, but 0.1 = 0.1 · 2/2 takes both.
+    assert_eq!(benjamini_hochberg(&[0.1, 0.09], 0.1), Ok(vec![true; 2]));
+    assert_eq!(benjamini_hochberg(&[0.11, 0.09], 0.1), Ok(vec![false; 2]));
+    assert_eq!(benjamini_hochberg(&[], 0.1), Ok(vec![]));
+}
+
+#[test]
+fn rates_and_p_values_out_of_range() {
+    for rate in [0.0, 1.0, -0.5, f64::NAN] {
+        let error = benjamini_hochberg(&[0.5], rate).unwrap_err();
+        assert_eq!(name_of(&error), "false discovery rate");
+        let error = calibrated(20).select(&random(4, 2, 0), rate).unwrap_err();
+        assert_eq!(name_of(&error), "false discovery rate");
+    }
+    for p in [-0.1, 1.1, f64::NAN] {
+        let error = benjamini_hochberg(&[0.5, p], 0.1).unwrap_err();
+        assert_eq!(name_of(&error), "p-value");
+    }
+}
+
+/// Ten of 100 samples are anomalies. The share of normal samples among the selected ones is at most the rate
+/// times the share of normal samples, on average over calibrations (Bates et al. 2023, theorem 2).
+#[test]
+fn the_share_of_false_discoveries_is_bounded() {
+    const DRAWS: usize = 400;
+    const RATE: f64 = 0.2;
+    let mut rng = Xoshiro256PlusPlus::seed_from_u64(8);
+    let (model, scaler) = (model::<f64>(4), identity(4));
+    let (mut shares, mut found) = (Vec::new(), 0);
+    for _ in 0..DRAWS {
+        let normal = DMatrix::from_fn(4, 200, |_, _| rng.random_range(-1.0..1.0));
+        let rule = Threshold::FalseAlarmRate(0.1);
+        let detector = AnomalyDetector::calibrate(&model, &scaler, &normal, rule).unwrap();
+        let tested = DMatrix::from_fn(4, 100, |_, j| {
+            rng.random_range(-1.0..1.0) * if j < 10 { 8.0 } else { 1.0 }
+        });
+        let selected = detector.select(&tested, RATE).unwrap();
+        let right = selected[..10].iter().filter(|&&selected| selected).count();
+        let wrong = selected[10..].iter().filter(|&&selected| selected).count();
+        found += right;
+        shares.push(f64::of_count(wrong) / f64::of_count((right + wrong).max(1)));
+    }
+    let (draws, bound) = (f64::of_count(DRAWS), RATE * 0.9);
+    let mean = shares.iter().sum::<f64>() / draws;
+    let squares: f64 = shares.iter().map(|share| (share - mean).powi(2)).sum();
+    let deviation = squares.sqrt() / draws;
+    assert!(mean <= bound + 5.0 * deviation, "{mean} ± {deviation}");
+    // Not because nothing is selected: the bound is nearly reached, and most anomalies are found.
+    assert!(mean >= 0.5 * bound, "{mean}");
+    assert!(found >= DRAWS * 10 / 2, "{found}");
+}
