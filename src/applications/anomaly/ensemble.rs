@@ -17,31 +17,31 @@ use crate::validate::check_batch;
 /// score(x) = max over σ  eσ(x) / median eσ      eσ(x) = mean over ε ‖x̂σ(x′ + ε) − x′‖²
 /// ```
 ///
-/// x′ is the standardized sample, and ε ~ N(0, σ²) per feature. Small noise reveals deviations from the local structure
-/// of the data, large noise reveals extreme values. The median over held-out samples makes the levels
-/// comparable; a sample counts as anomalous as at the level where it stands out most. Scores of normal
-/// samples lie around 1.
+/// x′ is the standardized sample, and ε ~ N(0, σ²) per feature. Small noise reveals deviations from the local
+/// structure of the data, large noise reveals extreme values. Dividing by the median over held-out samples
+/// makes the levels comparable. Normal samples score around 1.
 ///
 /// | what | rule |
 /// |---|---|
 /// | features | constant ones are [dropped](Self::dropped_features) |
-/// | training samples | without outliers, see below; neither they nor labels need to be given |
+/// | outliers | left out of the training, see below |
 /// | scaling | mean 0 and variance 1 over the training samples |
 /// | noise σ | 1/8, 1/4, 1/2, 1, and 2 standard deviations |
 /// | model | one tanh layer of twice the features, at least 128 and at most 512 units; linear output |
 /// | training | 8000 steps of 64 samples; Adam at 0.003, cosine schedule |
 /// | calibration | a fifth of 1000 or more samples is held out; fewer are cross-fitted in five folds |
 ///
-/// **Outliers.** The training samples may contain anomalies, which a model would learn. A model at σ = 2
-/// therefore scores them first. Samples whose log score lies more than three robust standard deviations
-/// (1.4826 times the median absolute deviation) above the median are left out. This is done twice.
+/// **Outliers.** A model would learn anomalies among its training samples. A model at σ = 2 therefore scores
+/// the samples first. Those whose log score is more than three robust standard deviations above the median
+/// are left out. A robust standard deviation is 1.4826 times the median absolute deviation. A second round
+/// repeats this on the remaining samples.
 ///
 /// ```
 /// use sparse_autoencoder::{AnomalyEnsemble, nalgebra::DMatrix};
 ///
 /// // Normal samples lie on a curve: the second feature is the square of the first.
-/// let normal = DMatrix::from_fn(2, 200, |i, j| {
-///     let t = (j * 37 % 200) as f32 / 100.0 - 1.0;
+/// let normal = DMatrix::from_fn(2, 1000, |i, j| {
+///     let t = (j * 37 % 1000) as f32 / 500.0 - 1.0;
 ///     [t, t * t][i]
 /// });
 /// let detector = AnomalyEnsemble::fit(&normal)?;
@@ -55,14 +55,16 @@ use crate::validate::check_batch;
 ///
 /// # p-values
 ///
-/// With 1000 or more samples, p-values are conformal: see [the guarantee](super::AnomalyDetector#the-guarantee). With
-/// fewer, they are cross-conformal (Vovk 2015, *Cross-Conformal Predictors*): each fold compares a sample
-/// with its own held-out samples, and all samples serve for calibration. Then `P(p ≤ α)` is bounded by 2α
-/// plus a small term (Barber et al. 2021, *Predictive Inference with the Jackknife+*), and close to α in
-/// practice.
+/// With 1000 or more samples, p-values are conformal: see [the
+/// guarantee](super::AnomalyDetector#the-guarantee). With fewer, they are cross-conformal (Vovk 2015,
+/// *Cross-Conformal Predictors*): each fold compares a sample with its own held-out samples, and all samples
+/// serve for calibration. Then `P(p ≤ α)` is about α. For rules fixed in advance, it is at most 2α plus a small
+/// term (Barber et al. 2021, *Predictive Inference with the Jackknife+*).
 ///
-/// Five models train for each fold, on the threads of the current rayon pool. The same samples and seed give the
-/// same bits for any number of threads.
+/// # Cost
+///
+/// A fit trains five models for each fold and copies the samples. Models train in parallel on the current
+/// rayon pool. The same samples and seed give the same bits for any number of threads.
 #[derive(Debug, Clone)]
 pub struct AnomalyEnsemble<T> {
     features: usize,

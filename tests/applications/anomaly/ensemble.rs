@@ -113,9 +113,9 @@ fn fits_repeat_on_any_number_of_threads() {
 #[test]
 fn numbers_beyond_all_bounds_score_infinity() {
     let samples = DMatrix::from_column_slice(3, 1, &[7.0, f32::MAX, f32::MIN]);
-    assert_eq!(MANY.scores(&samples).unwrap()[0], f32::INFINITY);
+    assert!(MANY.scores(&samples).unwrap()[0] > f32::MAX);
     assert!(MANY.p_values(&samples).unwrap()[0] <= 1.0 / 201.0);
-    assert!(MANY.contributions(&samples).unwrap().column(0).sum() == f32::INFINITY);
+    assert!(MANY.contributions(&samples).unwrap().column(0).sum() > f32::MAX);
 }
 
 #[test]
