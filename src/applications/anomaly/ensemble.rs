@@ -7,9 +7,9 @@ use nalgebra::{DMatrix, DMatrixView, DVector};
 
 use self::denoiser::Denoiser;
 use super::{CHUNK, SAMPLES, Threshold, benjamini_hochberg};
-use crate::Real;
 use crate::error::Error;
 use crate::validate::check_batch;
+use crate::{AsMatrix, Real};
 
 /// Detects anomalies without any settings, by denoising autoencoders at five noise levels.
 ///
@@ -85,7 +85,7 @@ impl<T: Real> AnomalyEnsemble<T> {
     /// | [`Error::NonFinite`] | NaN or infinities |
     /// | [`Error::ConstantFeature`] | no feature varies |
     /// | [`Error::OutOfRange`] | a feature whose spread overflows `T` |
-    pub fn fit<'a>(samples: impl Into<DMatrixView<'a, T>>) -> Result<Self, Error> {
+    pub fn fit(samples: impl AsMatrix<T>) -> Result<Self, Error> {
         Self::fit_seeded(samples, 0)
     }
 
@@ -94,11 +94,8 @@ impl<T: Real> AnomalyEnsemble<T> {
     /// # Errors
     ///
     /// As [`fit`](Self::fit).
-    pub fn fit_seeded<'a>(
-        samples: impl Into<DMatrixView<'a, T>>,
-        seed: u64,
-    ) -> Result<Self, Error> {
-        let samples = samples.into();
+    pub fn fit_seeded(samples: impl AsMatrix<T>, seed: u64) -> Result<Self, Error> {
+        let samples = samples.as_matrix()?;
         let kept = fitting::varying_features(samples)?;
         Ok(Self {
             features: samples.nrows(),
@@ -115,9 +112,9 @@ impl<T: Real> AnomalyEnsemble<T> {
     ///
     /// [`Error::DimensionMismatch`] for another number of features, [`Error::EmptyBatch`] without samples,
     /// [`Error::NonFinite`] for NaN and infinities.
-    pub fn scores<'a>(&self, samples: impl Into<DMatrixView<'a, T>>) -> Result<DVector<T>, Error> {
+    pub fn scores(&self, samples: impl AsMatrix<T>) -> Result<DVector<T>, Error> {
         let folds = T::of(f64::of_count(self.denoisers.len()));
-        let of_folds = self.scores_of_folds(samples.into())?;
+        let of_folds = self.scores_of_folds(samples.as_matrix()?)?;
         Ok(DVector::from_iterator(
             of_folds.ncols(),
             of_folds.column_iter().map(|scores| scores.sum() / folds),
@@ -133,11 +130,8 @@ impl<T: Real> AnomalyEnsemble<T> {
     /// # Errors
     ///
     /// As [`scores`](Self::scores).
-    pub fn p_values<'a>(
-        &self,
-        samples: impl Into<DMatrixView<'a, T>>,
-    ) -> Result<DVector<f64>, Error> {
-        let of_folds = self.scores_of_folds(samples.into())?;
+    pub fn p_values(&self, samples: impl AsMatrix<T>) -> Result<DVector<f64>, Error> {
+        let of_folds = self.scores_of_folds(samples.as_matrix()?)?;
         let total = f64::of_count(self.calibration_samples() + 1);
         let p_value = |scores: &[T]| {
             let folds = self.denoisers.iter().zip(scores);
@@ -157,9 +151,9 @@ impl<T: Real> AnomalyEnsemble<T> {
     /// As [`scores`](Self::scores), [`Error::InvalidParameter`] for a rate outside (0, 1), and
     /// [`Error::TooFewSamples`] for a rate below 1/(n + 1) with n [calibration
     /// samples](Self::calibration_samples).
-    pub fn is_anomaly<'a>(
+    pub fn is_anomaly(
         &self,
-        samples: impl Into<DMatrixView<'a, T>>,
+        samples: impl AsMatrix<T>,
         false_alarm_rate: f64,
     ) -> Result<Vec<bool>, Error> {
         Threshold::FalseAlarmRate(false_alarm_rate).check(self.calibration_samples())?;
@@ -173,11 +167,7 @@ impl<T: Real> AnomalyEnsemble<T> {
     /// # Errors
     ///
     /// As [`scores`](Self::scores) and [`benjamini_hochberg`].
-    pub fn select<'a>(
-        &self,
-        samples: impl Into<DMatrixView<'a, T>>,
-        rate: f64,
-    ) -> Result<Vec<bool>, Error> {
+    pub fn select(&self, samples: impl AsMatrix<T>, rate: f64) -> Result<Vec<bool>, Error> {
         benjamini_hochberg(self.p_values(samples)?.as_slice(), rate)
     }
 
@@ -188,11 +178,8 @@ impl<T: Real> AnomalyEnsemble<T> {
     /// # Errors
     ///
     /// As [`scores`](Self::scores).
-    pub fn contributions<'a>(
-        &self,
-        samples: impl Into<DMatrixView<'a, T>>,
-    ) -> Result<DMatrix<T>, Error> {
-        let samples = self.checked(samples.into())?;
+    pub fn contributions(&self, samples: impl AsMatrix<T>) -> Result<DMatrix<T>, Error> {
+        let samples = self.checked(samples.as_matrix()?)?;
         let share = T::one() / T::of(f64::of_count(self.denoisers.len()));
         let mut contributions = DMatrix::zeros(self.features, samples.ncols());
         for start in (0..samples.ncols()).step_by(CHUNK) {
