@@ -11,6 +11,9 @@ use crate::{Real, linalg};
 /// The number of bytes read at a time, into the stack of the reading thread.
 const CHUNK: usize = 1 << 14;
 
+/// The same for reads of a few bytes, such as one sample of a shard. The place is cleared for every read.
+const SHORT: usize = 1 << 12;
+
 /// An array whose first axis counts the samples, and its file.
 #[derive(Debug)]
 pub(crate) struct StoredArray {
@@ -55,20 +58,35 @@ impl StoredArray {
     pub(crate) fn read<T: Real>(&self, indices: &[usize], batch: &mut [T]) -> Result<(), Error> {
         let entries = self.entries();
         check_read((entries, self.count()), indices, batch)?;
-        let mut bytes = [0; CHUNK];
-        let mut rest = &mut *batch;
+        if batch.len() * self.element.size() <= SHORT {
+            self.read_runs(indices, batch, &mut [0; SHORT])?;
+        } else {
+            self.read_runs(indices, batch, &mut [0; CHUNK])?;
+        }
+        if let Some(divisor) = self.divisor {
+            linalg::divide_by(batch, T::of(divisor));
+        }
+        Ok(())
+    }
+
+    /// Reads samples by way of `bytes`.
+    fn read_runs<T: Real>(
+        &self,
+        indices: &[usize],
+        batch: &mut [T],
+        bytes: &mut [u8],
+    ) -> Result<(), Error> {
+        let entries = self.entries();
+        let mut rest = batch;
         // Consecutive samples are read together.
         for run in indices.chunk_by(|&index, &next| index + 1 == next) {
             let samples;
             (samples, rest) = rest.split_at_mut(run.len() * entries);
             if self.column_major {
-                self.read_transposed(run[0], samples, &mut bytes)?;
+                self.read_transposed(run[0], samples, bytes)?;
             } else {
-                self.read_numbers(run[0] * entries, samples, &mut bytes)?;
+                self.read_numbers(run[0] * entries, samples, bytes)?;
             }
-        }
-        if let Some(divisor) = self.divisor {
-            linalg::divide_by(batch, T::of(divisor));
         }
         Ok(())
     }
@@ -78,10 +96,10 @@ impl StoredArray {
         &self,
         mut first: usize,
         values: &mut [T],
-        bytes: &mut [u8; CHUNK],
+        bytes: &mut [u8],
     ) -> Result<(), Error> {
         let size = self.element.size();
-        for values in values.chunks_mut(CHUNK / size) {
+        for values in values.chunks_mut(bytes.len() / size) {
             let bytes = &mut bytes[..values.len() * size];
             let offset = self.offset + (first * size) as u64; // no overflow: within the file
             self.source
@@ -101,7 +119,7 @@ impl StoredArray {
         &self,
         first: usize,
         samples: &mut [T],
-        bytes: &mut [u8; CHUNK],
+        bytes: &mut [u8],
     ) -> Result<(), Error> {
         const AT_A_TIME: usize = CHUNK / size_of::<f64>();
         let entries = self.entries();
