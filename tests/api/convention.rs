@@ -151,11 +151,11 @@ fn shapes_that_do_not_fit_are_refused() {
     let convention = Convention::Matlab;
     let w = DMatrix::<f64>::zeros(HIDDEN, INPUT);
     let (b, c) = ([0.0; HIDDEN], [0.0; INPUT]);
-    convention.layer(&w, &b, &w.transpose(), &c).unwrap();
+    convention.layer(&w, &b, w.transpose(), &c).unwrap();
     for (result, actual) in [
         (convention.layer(&w, &b, &w, &c), HIDDEN),
-        (convention.layer(&w, &c, &w.transpose(), &c), INPUT),
-        (convention.layer(&w, &b, &w.transpose(), &b), HIDDEN),
+        (convention.layer(&w, &c, w.transpose(), &c), INPUT),
+        (convention.layer(&w, &b, w.transpose(), &b), HIDDEN),
     ] {
         match result.unwrap_err() {
             Error::DimensionMismatch { actual: other, .. } => assert_eq!(other, actual),

@@ -25,7 +25,7 @@ fn hidden() -> DMatrix<f64> {
 
 #[test]
 fn its_gradient_is_checked_by_one_call() {
-    let check = gradient_check::penalty(&Hoyer, Activation::Relu, 0.05, &hidden()).unwrap();
+    let check = gradient_check::penalty(&Hoyer, Activation::Relu, 0.05, hidden()).unwrap();
     assert!(check.relative_error() < 1e-8, "{:?}", check.worst());
 }
 
@@ -76,7 +76,7 @@ fn builder() -> SparseAutoencoderBuilder<f64> {
 fn evaluate(builder: &SparseAutoencoderBuilder<f64>) -> (Loss<f64>, Vec<f64>) {
     let model = builder.build().unwrap();
     let mut gradient = vec![0.0; model.layout().len()];
-    let loss = model.loss_and_gradient(&hidden(), &mut gradient, &mut Workspace::new());
+    let loss = model.loss_and_gradient(hidden(), &mut gradient, &mut Workspace::new());
     (loss.unwrap(), gradient)
 }
 
@@ -88,7 +88,7 @@ fn a_model_with_it_has_the_gradient_of_its_loss() {
             .penalty(Hoyer)
             .build()
             .unwrap();
-        let check = gradient_check::model(&model, &hidden()).unwrap();
+        let check = gradient_check::model(&model, hidden()).unwrap();
         assert!(check.relative_error() < 1e-7, "{:?}", check.worst());
     }
 }
@@ -122,7 +122,7 @@ fn combined_it_is_a_sum() {
     assert_relative_eq!(sum, 3.0 * hoyer + 0.5 * l1, epsilon = 1e-14);
 
     let penalty: (Scaled<Hoyer>, L1) = (Scaled::new(3.0, Hoyer), L1);
-    let check = gradient_check::penalty(&penalty, Activation::Relu, 0.05, &hidden()).unwrap();
+    let check = gradient_check::penalty(&penalty, Activation::Relu, 0.05, hidden()).unwrap();
     assert!(check.relative_error() < 1e-8);
 }
 
@@ -143,7 +143,7 @@ fn it_refuses_what_it_is_not_defined_for() {
         ] {
             assert_eq!(builder.build().unwrap_err(), expected);
         }
-        let evaluated = penalty::evaluate(&Hoyer, activation, 0.05, &hidden());
+        let evaluated = penalty::evaluate(&Hoyer, activation, 0.05, hidden());
         assert_eq!(evaluated.unwrap_err(), expected);
     }
 }

@@ -86,7 +86,7 @@ fn standard_scaling_takes_squares_that_overflow_or_vanish() {
         let values = [-size, size, size, -size];
         for scaling in [Scaling::standard(), Scaling::mean_norm(1.0)] {
             let scaler = scaling.fit(row::<f64>(&values)).unwrap();
-            let scaled = scaler.apply(&row::<f64>(&values)).unwrap();
+            let scaled = scaler.apply(row::<f64>(&values)).unwrap();
             for (scaled, sign) in scaled.iter().zip([-1.0, 1.0, 1.0, -1.0]) {
                 assert!(
                     (scaled - sign).abs() < 1e-12,
@@ -108,16 +108,16 @@ fn standard_scaling_takes_squares_that_overflow_or_vanish() {
 #[test]
 fn what_only_overflows_on_the_way_is_scaled() {
     let scaler = Scaler::new(&[-2e38_f32], &[1e-38], &[0.0]).unwrap();
-    let scaled = scaler.apply(&row::<f32>(&[3e38])).unwrap();
+    let scaled = scaler.apply(row::<f32>(&[3e38])).unwrap();
     assert!((scaled[0] - 5.0).abs() < 1e-5, "{scaled}");
     let scaler = Scaler::new(&[0.0_f32], &[2.0], &[-2e38]).unwrap();
-    let samples = scaler.invert(&row::<f32>(&[2e38])).unwrap();
+    let samples = scaler.invert(row::<f32>(&[2e38])).unwrap();
     assert!((samples[0] / 2e38 - 1.0).abs() < 1e-6, "{samples}");
     // And what overflows for good becomes the largest number.
     let scaler = Scaler::new(&[0.0_f32], &[1e-10], &[0.0]).unwrap();
-    assert_eq!(scaler.invert(&row::<f32>(&[-3e38])).unwrap()[0], -f32::MAX);
+    assert_eq!(scaler.invert(row::<f32>(&[-3e38])).unwrap()[0], -f32::MAX);
     let scaler = Scaler::new(&[0.0_f32], &[1e10], &[0.0]).unwrap();
-    assert_eq!(scaler.apply(&row::<f32>(&[3e38])).unwrap()[0], f32::MAX);
+    assert_eq!(scaler.apply(row::<f32>(&[3e38])).unwrap()[0], f32::MAX);
 }
 
 #[test]

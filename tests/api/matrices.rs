@@ -23,11 +23,11 @@ fn every_matrix_is_encoded_without_a_copy() {
         assert_eq!(encoded, hidden.columns(0, count));
     };
     encode(6, encoded(&sae, samples.as_view())); // its type is inferred
-    encode(6, encoded(&sae, &&samples));
+    encode(6, encoded(&sae, &samples));
     encode(6, encoded(&sae, samples.as_view_mut()));
     encode(6, encoded(&sae, &mut samples));
     encode(6, encoded(&sae, Box::new(samples.clone())));
-    encode(6, encoded(&sae, &Arc::new(samples.clone())));
+    encode(6, encoded(&sae, Arc::new(samples.clone())));
     encode(2, encoded(&sae, samples.columns(0, 2)));
     encode(2, encoded(&sae, &samples.fixed_columns::<2>(0)));
     encode(1, encoded(&sae, &samples.column(0)));
@@ -37,7 +37,7 @@ fn every_matrix_is_encoded_without_a_copy() {
     let one = Matrix3x1::from_column_slice(samples.column(0).as_slice());
     encode(1, encoded(&sae, one));
     let two = SMatrix::<f64, 3, 2>::from_column_slice(&samples.as_slice()[..6]);
-    encode(2, encoded(&sae, &two));
+    encode(2, encoded(&sae, two));
     let all = OMatrix::<f64, U3, Dyn>::from_column_slice(samples.as_slice());
     encode(6, encoded(&sae, &all));
     encode(6, encoded(&sae, all));

@@ -237,7 +237,7 @@ fn activations_computed_on_reading_are_those_in_memory() {
     let chosen: Vec<usize> = (0..1500).map(|k| k * 389 % COUNT).collect();
     let mut batch = vec![0.0; 3 * chosen.len()];
     hidden.read(&chosen, &mut batch).unwrap();
-    let expected = stack.encode(&x.select_columns(&chosen)).unwrap();
+    let expected = stack.encode(x.select_columns(&chosen)).unwrap();
     assert_eq!(batch, expected.as_slice());
     let error = stack.encode_on_read(x.rows(0, 5).into_owned()).unwrap_err();
     assert!(matches!(

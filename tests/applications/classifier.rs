@@ -66,7 +66,7 @@ fn a_pre_encoder_bias_goes_into_the_bias_of_the_first_layer() {
     head.set_theta(&scattered(head.theta().len())).unwrap();
     let deep = head.on_top_of(std::slice::from_ref(&sae)).unwrap();
     let x = samples(5, 20);
-    let expected = head.probabilities(&sae.encode(&x).unwrap()).unwrap();
+    let expected = head.probabilities(sae.encode(&x).unwrap()).unwrap();
     // Two orders of the same sums of at most ten terms of order one.
     assert!((deep.probabilities(&x).unwrap() - expected).amax() < 1e-13);
 }
@@ -178,7 +178,7 @@ fn large_activations_overflow_nothing() {
 #[test]
 fn of_equally_probable_classes_the_first_is_predicted() {
     let classifier = SoftmaxClassifier::<f64>::new(2, 4).unwrap();
-    assert_eq!(classifier.predict(&samples(2, 3)).unwrap(), [0, 0, 0]);
+    assert_eq!(classifier.predict(samples(2, 3)).unwrap(), [0, 0, 0]);
 }
 
 #[test]
@@ -497,7 +497,7 @@ fn sizes_and_parameters_must_fit() {
     assert_eq!(classifier, regression());
     let error = classifier
         .loss_and_gradient(
-            &samples(2, 4),
+            samples(2, 4),
             &LABELS,
             &mut [0.0; 8],
             &mut ClassifierWorkspace::new(),

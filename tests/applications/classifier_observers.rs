@@ -239,7 +239,7 @@ fn of_classifier(trainer: ClassifierTrainer<f64>) -> Outcome {
     let model = SoftmaxClassifier::new(FEATURES, 2).unwrap();
     let mut model = model.with_weight_decay(1e6).unwrap();
     model.set_theta(&[9.0; FEATURES * 2 + 2]).unwrap();
-    let report: ClassifierReport<f64> = model.fit(&mut trainer, &samples(), &labels()).unwrap();
+    let report: ClassifierReport<f64> = model.fit(&mut trainer, samples(), &labels()).unwrap();
     Outcome {
         stop: report.stop,
         epochs: report.epochs,

@@ -124,7 +124,7 @@ fn a_penalty_is_kept_to_the_layers_that_were_penalized() {
     let outer = builder(&[6, 5], 1).penalized_layers([]).build().unwrap();
     let inner = builder(&[5, 4], 2).build().unwrap();
     let x = samples(6, 8);
-    let hidden = inner.encode(&outer.encode(&x).unwrap()).unwrap();
+    let hidden = inner.encode(outer.encode(&x).unwrap()).unwrap();
     let deep = Stack::new(vec![outer, inner]).unwrap();
     let deep = deep.unroll_penalized(L1, 1.0, 0.05).unwrap();
     let expected = hidden.abs().sum() / 8.0;
@@ -294,7 +294,7 @@ fn every_pair_of_variants_is_unrolled_but_for_gates() {
                 Ok(deep) if gated == [false; 2] => {
                     let hidden = stack.encode(&x);
                     assert_eq!(deep.encode(&x), hidden, "{below:?} {above:?}");
-                    let decoded = stack.decode(&hidden.unwrap());
+                    let decoded = stack.decode(hidden.unwrap());
                     assert_eq!(deep.reconstruct(&x), decoded, "{below:?} {above:?}");
                     assert_eq!(deep.loss(&x).unwrap().sparsity, 0.0);
                 }

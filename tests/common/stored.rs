@@ -20,7 +20,7 @@ pub(crate) const KINDS: [(&str, OfFile, OfFile); 5] = [
         |path| files::save(&model::<f32>(), path),
         |path| {
             load::<SparseAutoencoder<f64>>(path)?
-                .encode(&one())
+                .encode(one())
                 .map(drop)
         },
     ),
@@ -29,28 +29,28 @@ pub(crate) const KINDS: [(&str, OfFile, OfFile); 5] = [
         |path| files::save(&detector::<f32>(), path),
         |path| {
             load::<AnomalyDetector<f64>>(path)?
-                .p_values(&one())
+                .p_values(one())
                 .map(drop)
         },
     ),
     (
         "a stack",
         |path| files::save(&stack::<f32>(), path),
-        |path| load::<Stack<f64>>(path)?.reconstruct(&one()).map(drop),
+        |path| load::<Stack<f64>>(path)?.reconstruct(one()).map(drop),
     ),
     (
         "a classifier",
         |path| files::save(&classifier::<f32>(), path),
         |path| {
             load::<SoftmaxClassifier<f64>>(path)?
-                .predict(&one())
+                .predict(one())
                 .map(drop)
         },
     ),
     (
         "a scaler",
         |path| files::save(&scaler::<f32>(), path),
-        |path| load::<Scaler<f64>>(path)?.apply(&one()).map(drop),
+        |path| load::<Scaler<f64>>(path)?.apply(one()).map(drop),
     ),
 ];
 
@@ -82,12 +82,12 @@ pub(crate) fn moved<T: Real>(model: &mut SparseAutoencoder<T>) {
 }
 
 pub(crate) fn scaler<T: Real>() -> Scaler<T> {
-    Scaling::min_max(0.1, 0.9).fit(&samples(12)).unwrap()
+    Scaling::min_max(0.1, 0.9).fit(samples(12)).unwrap()
 }
 
 pub(crate) fn detector<T: Real>() -> AnomalyDetector<T> {
     let threshold = Threshold::Contamination(0.1);
-    AnomalyDetector::calibrate(&model(), &scaler(), &samples(12), threshold).unwrap()
+    AnomalyDetector::calibrate(&model(), &scaler(), samples(12), threshold).unwrap()
 }
 
 pub(crate) fn stack<T: Real>() -> Stack<T> {

@@ -208,6 +208,6 @@ fn every_optimizer_goes_on_from_a_checkpoint_of_version_1() {
     let sgd = Trainer::new(sgd).steps(10).anneal_k(4, 0.5);
     let top_k = builder().hidden_activation(Activation::TopK(2));
     let (mut model, mut trainer) = resumed("stream.checkpoint", top_k, sgd, 3);
-    trainer.partial_fit(&mut model, &samples()).unwrap();
+    trainer.partial_fit(&mut model, samples()).unwrap();
     assert_eq!(trainer.steps_taken(), 4);
 }

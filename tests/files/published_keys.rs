@@ -180,7 +180,7 @@ fn llama_scope_gives_what_the_formulas_give() {
         if by_norm && model.fold_decoder_norm().is_ok() {
             let mut expected = TensorFile::open(folder.join("expected.safetensors")).unwrap();
             let mut read = |name| expected.samples::<f64>(name).unwrap();
-            let encoded = model.encode(&read("samples")).unwrap();
+            let encoded = model.encode(read("samples")).unwrap();
             assert_close(case, &encoded, &read("original"));
             folded += 1;
         }

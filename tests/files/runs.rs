@@ -35,7 +35,7 @@ fn fitted(
     builder: &SparseAutoencoderBuilder<f32>,
     mut trainer: Trainer<f32>,
 ) -> Vec<u32> {
-    let x = scaling.fit(samples()).unwrap().apply(&samples()).unwrap();
+    let x = scaling.fit(samples()).unwrap().apply(samples()).unwrap();
     let mut model = builder.build().unwrap();
     trainer.fit(&mut model, &x).unwrap();
     let theta = model.parameters().as_slice();
@@ -325,7 +325,7 @@ fn every_part_of_a_run_refuses_unknown_keys() {
     assert_refuses_unknown_keys(model.penalty(penalty).build().unwrap().settings());
     assert_refuses_unknown_keys(&Recipe::new(Variant::L1, 4, 2));
     assert_refuses_unknown_keys(&AnomalyDetectorSettings::default());
-    assert_refuses_unknown_keys(&Scaling::standard().fit(&samples()).unwrap());
+    assert_refuses_unknown_keys(&Scaling::standard().fit(samples()).unwrap());
 }
 
 #[test]
@@ -384,8 +384,8 @@ fn a_scaler_is_the_same_after_json_and_checked() {
         Scaling::mean_norm(3.0),
         Scaling::mean_distance(0.3),
     ] {
-        is_same(&scaling.fit(&samples()).unwrap());
-        is_same(&scaling.fit(&samples().cast::<f64>()).unwrap());
+        is_same(&scaling.fit(samples()).unwrap());
+        is_same(&scaling.fit(samples().cast::<f64>()).unwrap());
     }
     // By way of a value, which holds numbers beyond `f32`.
     let parse = |text: &str| {
@@ -445,7 +445,7 @@ fn the_settings_of_a_detector_are_the_same_after_json_and_have_defaults() {
                 .seed(3)
         };
         let mut trainer = Trainer::new(Adam::new(1e-2).unwrap()).epochs(2);
-        builder.fit(&mut trainer, &samples()).unwrap()
+        builder.fit(&mut trainer, samples()).unwrap()
     };
     let [by_file, by_setters] = [fitted(true), fitted(false)];
     assert_eq!(by_file.scaler(), by_setters.scaler());
@@ -462,7 +462,7 @@ fn the_settings_of_a_detector_are_the_same_after_json_and_have_defaults() {
     let outside: AnomalyDetectorSettings = serde_json::from_value(outside).unwrap();
     let refused = AnomalyDetector::builder(&mut model)
         .settings(outside)
-        .fit(&mut Trainer::new(Adam::new(1e-2).unwrap()), &samples());
+        .fit(&mut Trainer::new(Adam::new(1e-2).unwrap()), samples());
     assert!(
         matches!(refused, Err(Error::InvalidParameter { .. })),
         "{refused:?}"
@@ -474,7 +474,7 @@ fn a_trainer_of_classifiers_is_built_from_a_file_and_refuses_what_only_autoencod
     let labels: Vec<usize> = (0..40).map(|j| j % 2).collect();
     let fit = |mut trainer: ClassifierTrainer<f32>| {
         let mut classifier = SoftmaxClassifier::new(6, 2).unwrap();
-        classifier.fit(&mut trainer, &samples(), &labels)?;
+        classifier.fit(&mut trainer, samples(), &labels)?;
         Ok(classifier.theta().to_vec())
     };
     let adam = || Adam::new(1e-2).unwrap();
@@ -526,7 +526,7 @@ fn a_trainer_that_is_reset_forgets_where_its_set_point_was() {
         .unwrap();
     let set_point = SetPoint::active_units(3.0);
     let mut trainer = Trainer::new(Adam::new(1e-2).unwrap()).set_point(set_point);
-    trainer.partial_fit(&mut model, &samples()).unwrap();
+    trainer.partial_fit(&mut model, samples()).unwrap();
     assert!(trainer.set_point_state().is_some());
     trainer.reset();
     assert!(trainer.set_point_state().is_none());

@@ -38,12 +38,12 @@ fn assert_same<T: Real>(a: &SparseAutoencoder<T>, b: &SparseAutoencoder<T>) {
     assert_eq!(a.penalty().description(), b.penalty().description());
     // Terms of the objective, so that weights, targets, and penalized layers are compared too.
     let mut gradients = [a, b].map(|model| vec![T::zero(); model.layout().len()]);
-    let losses = [a, b].map(|model| model.loss(&samples()).unwrap());
+    let losses = [a, b].map(|model| model.loss(samples()).unwrap());
     assert_eq!(losses[0], losses[1]);
     for (model, gradient) in [a, b].into_iter().zip(&mut gradients) {
         let mut workspace = sparse_autoencoder::Workspace::new();
         model
-            .loss_and_gradient(&samples(), gradient, &mut workspace)
+            .loss_and_gradient(samples(), gradient, &mut workspace)
             .unwrap();
     }
     assert_eq!(gradients[0], gradients[1]);
@@ -225,7 +225,7 @@ fn a_penalty_of_another_crate_is_noted() {
     files::save(&model, &path).unwrap();
     let loaded = files::load::<SparseAutoencoder<f64>>(&path).unwrap();
     assert_eq!(loaded.model.penalty().description(), Description::None);
-    assert_eq!(loaded.model.encode(&samples()), model.encode(&samples()));
+    assert_eq!(loaded.model.encode(samples()), model.encode(samples()));
     let [Note::UnknownPenalty { description }] = loaded.notes.as_slice() else {
         panic!("{:?}", loaded.notes);
     };

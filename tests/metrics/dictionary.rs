@@ -219,7 +219,7 @@ fn what_is_wrong_is_named() {
     assert!(not_finite(new(&spoilt, &matrix(3, 2)), "features"));
     assert!(not_finite(new(&matrix(3, 2), &spoilt), "decoder"));
 
-    let mut metrics = DictionaryMetrics::new(&matrix(3, 2), &matrix(3, 4)).unwrap();
+    let mut metrics = DictionaryMetrics::new(matrix(3, 2), matrix(3, 4)).unwrap();
     let before = metrics.clone();
     let mut add = |activations: DMatrixView<'_, f64>, hidden: DMatrixView<'_, f64>| {
         let error = metrics.add(activations, hidden).unwrap_err();

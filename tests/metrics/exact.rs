@@ -46,7 +46,7 @@ fn measure([samples, reconstructions]: &Data, batches: &[usize]) -> Reconstructi
     let mut start = 0;
     for &count in batches {
         let part = |matrix: &DMatrix<f64>| matrix.columns(start, count).into_owned();
-        metrics.add(&part(samples), &part(reconstructions)).unwrap();
+        metrics.add(part(samples), part(reconstructions)).unwrap();
         start += count;
     }
     assert_eq!(start, samples.ncols());
@@ -296,12 +296,10 @@ fn an_index_is_the_same_however_it_is_asked_for() {
             ];
             let mut of_sample = SparsityMetrics::new(4);
             of_sample
-                .add(&DMatrix::from_column_slice(4, 1, &values))
+                .add(DMatrix::from_column_slice(4, 1, &values))
                 .unwrap();
             let mut of_unit = SparsityMetrics::new(1);
-            of_unit
-                .add(&DMatrix::from_row_slice(1, 4, &values))
-                .unwrap();
+            of_unit.add(DMatrix::from_row_slice(1, 4, &values)).unwrap();
             let indices = [
                 SparsityIndex::Hoyer,
                 SparsityIndex::TrevesRolls,

@@ -93,7 +93,7 @@ fn the_earlier_of_equal_samples_wins() {
     ];
     for (activation, expected) in stream {
         statistics
-            .add(&DMatrix::from_element(1, 1, activation))
+            .add(DMatrix::from_element(1, 1, activation))
             .unwrap();
         assert_eq!(samples(&statistics), expected);
     }
@@ -115,7 +115,7 @@ fn before_any_sample_nothing_is_defined() {
 #[test]
 fn what_is_refused_adds_nothing() {
     let mut statistics = UnitStatistics::new(3, 2);
-    statistics.add(&DMatrix::from_element(3, 2, 0.5)).unwrap();
+    statistics.add(DMatrix::from_element(3, 2, 0.5)).unwrap();
     let before = statistics.clone();
     let mismatch = |what, actual| {
         Err(Error::DimensionMismatch {
@@ -126,16 +126,16 @@ fn what_is_refused_adds_nothing() {
     };
     let rows = "rows of the hidden activations";
     assert_eq!(
-        statistics.add(&DMatrix::from_element(4, 2, 0.5)),
+        statistics.add(DMatrix::from_element(4, 2, 0.5)),
         mismatch(rows, 4)
     );
     assert_eq!(
-        statistics.add(&DMatrix::<f32>::zeros(0, 1 << 62)),
+        statistics.add(DMatrix::<f32>::zeros(0, 1 << 62)),
         mismatch(rows, 0)
     );
     let empty = |what| Err(Error::EmptyBatch { what });
     assert_eq!(
-        statistics.add(&DMatrix::<f64>::zeros(3, 0)),
+        statistics.add(DMatrix::<f64>::zeros(3, 0)),
         empty("hidden activations")
     );
     for value in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {

@@ -114,7 +114,7 @@ fn pre_activations_that_overflow_are_refused() {
     let mut model = builder::<f64>(&[2, 3]).build().unwrap();
     let theta = vec![1e200; model.layout().len()];
     model.set_theta(&theta).unwrap();
-    let error = model.calibrate_thresholds(&DMatrix::from_element(2, 4, 1e200), 1.0);
+    let error = model.calibrate_thresholds(DMatrix::from_element(2, 4, 1e200), 1.0);
     let Err(Error::NonFinite { what, .. }) = error else {
         panic!("{error:?}");
     };
@@ -131,7 +131,7 @@ fn other_units_have_no_thresholds_to_calibrate() {
     ] {
         let builder = builder::<f64>(&[6, 20]).hidden_activation(activation);
         let mut model = builder.build().unwrap();
-        let error = model.calibrate_thresholds(&samples(6, 9), 2.0).unwrap_err();
+        let error = model.calibrate_thresholds(samples(6, 9), 2.0).unwrap_err();
         let Error::UnsupportedActivation { activation: of, .. } = error else {
             panic!("{error:?}");
         };

@@ -76,7 +76,7 @@ fn a_folded_model_gives_what_the_model_of_scaled_samples_gave() {
             let hidden = before.encode(&scaled).unwrap();
             let difference = (model.encode(&x).unwrap() - &hidden).amax();
             assert!(difference < 1e-11, "{variant:?}: {difference:e}");
-            let expected = scaler.invert(&before.decode(&hidden).unwrap()).unwrap();
+            let expected = scaler.invert(before.decode(&hidden).unwrap()).unwrap();
             let difference = (model.reconstruct(&x).unwrap() - expected).amax();
             assert!(difference < 1e-9, "{variant:?}: {difference:e}");
         }
@@ -120,7 +120,7 @@ fn both_biases_of_a_gated_unit_are_shifted() {
     model.fold(&scaler).unwrap();
     // u = 2 (x − 5) is −2, −0.4, 0.2, and 2, and h is 2 u − 0.25 where u > −0.5, if that is above 0.
     let hidden = model
-        .encode(&DMatrix::from_row_slice(1, 4, &[4.0, 4.8, 5.1, 6.0]))
+        .encode(DMatrix::from_row_slice(1, 4, &[4.0, 4.8, 5.1, 6.0]))
         .unwrap();
     let expected = DMatrix::from_row_slice(1, 4, &[0.0, 0.0, 0.15, 3.75]);
     assert!((&hidden - expected).amax() < 1e-14, "{hidden}");

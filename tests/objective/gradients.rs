@@ -98,7 +98,7 @@ fn every_combination_agrees_with_central_differences() {
                                 .build()
                                 .unwrap();
                             off_the_kinks(&mut model);
-                            let check = gradient_check::model(&model, &samples(5, 6)).unwrap();
+                            let check = gradient_check::model(&model, samples(5, 6)).unwrap();
                             let error = check.relative_error();
                             assert!(
                                 error < TOLERANCE,
@@ -146,7 +146,7 @@ fn a_pre_encoder_bias_is_met_twice() {
 /// The gradient of a model, away from its kinks, with central differences.
 fn assert_agrees(model: &mut SparseAutoencoder<f64>, name: &str) {
     off_the_kinks(model);
-    let check = gradient_check::model(model, &samples(5, 6)).unwrap();
+    let check = gradient_check::model(model, samples(5, 6)).unwrap();
     let error = check.relative_error();
     assert!(
         error < TOLERANCE,
@@ -225,7 +225,7 @@ fn the_norm_of_a_column_of_zeros_counts_as_flat() {
         let mut gradient = vec![0.0; theta.len()];
         let workspace = &mut Workspace::new();
         model
-            .loss_and_gradient(&samples(5, 6), &mut gradient, workspace)
+            .loss_and_gradient(samples(5, 6), &mut gradient, workspace)
             .unwrap();
         assert!(gradient.iter().all(|g| g.is_finite()), "{gradient:?}");
         gradient.drain(column).collect::<Vec<_>>()

@@ -121,7 +121,7 @@ fn the_threshold_of_inference_follows_the_batches() {
     assert_eq!(threshold(&model), 3.0 + 0.01 * (1.0 - 3.0));
     // A batch in which nothing is active says nothing.
     trainer
-        .partial_fit(&mut model, &DMatrix::from_element(2, 2, -1.0))
+        .partial_fit(&mut model, DMatrix::from_element(2, 2, -1.0))
         .unwrap();
     assert_eq!(threshold(&model), 2.98);
 
@@ -132,7 +132,7 @@ fn the_threshold_of_inference_follows_the_batches() {
     let decaying = Adam::new(1e-3).unwrap().weight_decay(0.5).unwrap();
     let mut trainer = Trainer::new(decaying);
     trainer
-        .partial_fit(&mut model, &DMatrix::from_element(2, 2, -1.0))
+        .partial_fit(&mut model, DMatrix::from_element(2, 2, -1.0))
         .unwrap();
     assert_eq!(threshold(&model), 2.98);
 }

@@ -50,7 +50,7 @@ fn gradient(model: &SparseAutoencoder<f64>) -> Vec<f64> {
     let mut gradient = vec![0.0; model.layout().len()];
     let workspace = &mut Workspace::new();
     model
-        .loss_and_gradient(&samples(), &mut gradient, workspace)
+        .loss_and_gradient(samples(), &mut gradient, workspace)
         .unwrap();
     gradient
 }
@@ -58,10 +58,10 @@ fn gradient(model: &SparseAutoencoder<f64>) -> Vec<f64> {
 #[test]
 fn the_sparsity_term_is_the_sum_of_those_of_the_layers() {
     let model = builder().build().unwrap();
-    let check = gradient_check::model(&model, &samples()).unwrap();
+    let check = gradient_check::model(&model, samples()).unwrap();
     assert!(check.relative_error() < 1e-7, "{}", check.relative_error());
 
-    let sparsity = |model: &SparseAutoencoder<f64>| model.loss(&samples()).unwrap().sparsity;
+    let sparsity = |model: &SparseAutoencoder<f64>| model.loss(samples()).unwrap().sparsity;
     let parts: Vec<f64> = (0..3).map(|l| sparsity(&alone(l))).collect();
     assert!(parts.iter().all(|&part| part > 1e-3), "{parts:?}");
     let sum: f64 = parts.iter().sum();
@@ -103,7 +103,7 @@ fn warm_up_and_set_point_move_the_weights_of_all_layers_by_one_factor() {
     let part = |model: &SparseAutoencoder<f64>, l: usize| {
         let mut alone = alone(l);
         alone.set_theta(model.parameters().as_slice()).unwrap();
-        alone.loss(&samples()).unwrap().sparsity
+        alone.loss(samples()).unwrap().sparsity
     };
     let expected = |model: &SparseAutoencoder<f64>, factor: f64| {
         factor * (0..3).map(|l| part(model, l)).sum::<f64>()
@@ -114,7 +114,7 @@ fn warm_up_and_set_point_move_the_weights_of_all_layers_by_one_factor() {
         .sparsity_warm_up(1.0);
     for step in 0..8 {
         let expected = expected(&model, f64::from(step) / 8.0);
-        let loss = trainer.partial_fit(&mut model, &samples()).unwrap();
+        let loss = trainer.partial_fit(&mut model, samples()).unwrap();
         assert!((loss.sparsity - expected).abs() < 1e-12, "{step}");
     }
 
@@ -129,7 +129,7 @@ fn warm_up_and_set_point_move_the_weights_of_all_layers_by_one_factor() {
             .parameters(model.parameters().clone())
             .build()
             .unwrap();
-        alone.loss(&samples()).unwrap().sparsity
+        alone.loss(samples()).unwrap().sparsity
     };
     let set_point = SetPoint::mean_activation(0.05).gain(1.0);
     let mut trainer = Trainer::new(Adam::new(0.01).unwrap()).set_point(set_point);
@@ -138,7 +138,7 @@ fn warm_up_and_set_point_move_the_weights_of_all_layers_by_one_factor() {
         let state = trainer.set_point_state();
         let factor = state.map_or(1.0, |state| state.penalty_weight / WEIGHTS[2]);
         let expected = factor * (0..3).map(|l| part(&model, l)).sum::<f64>();
-        let loss = trainer.partial_fit(&mut model, &samples()).unwrap();
+        let loss = trainer.partial_fit(&mut model, samples()).unwrap();
         assert!((loss.sparsity / expected - 1.0).abs() < 1e-12);
         factors.push(factor);
     }
@@ -170,10 +170,10 @@ fn an_unrolled_stack_keeps_the_penalty_of_each_layer() {
         sum += layer.loss(&hidden).unwrap().sparsity;
         hidden = layer.encode(&hidden).unwrap();
     }
-    assert!((deep.loss(&samples()).unwrap().sparsity - sum).abs() < 1e-12);
+    assert!((deep.loss(samples()).unwrap().sparsity - sum).abs() < 1e-12);
     assert_eq!(stack.unroll().unwrap().sparsity_targets(), TARGETS);
     assert_eq!(
-        stack.unroll().unwrap().loss(&samples()).unwrap().sparsity,
+        stack.unroll().unwrap().loss(samples()).unwrap().sparsity,
         0.0
     );
 }

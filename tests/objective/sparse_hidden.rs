@@ -91,7 +91,7 @@ fn assert_decodes_few<T: Real>(model: &SparseAutoencoder<T>, x: &DMatrix<T>) {
     for first in (0..x.ncols()).step_by(FEW) {
         let x = x.columns(first, FEW.min(x.ncols() - first));
         let hidden = model.encode_sparse(x).unwrap();
-        let dense = model.decode(&hidden.to_dense()).unwrap();
+        let dense = model.decode(hidden.to_dense()).unwrap();
         assert_same_bits(&model.decode_sparse(&hidden).unwrap(), &dense);
     }
 }
@@ -100,10 +100,7 @@ fn assert_decodes_few<T: Real>(model: &SparseAutoencoder<T>, x: &DMatrix<T>) {
 /// more, of the exact sum. For a linear output, which adds one rounding.
 fn assert_decodes<T: Real>(model: &SparseAutoencoder<T>, hidden: &SparseHidden<T>) {
     assert_eq!(model.output_activation(), Activation::Identity);
-    let (sparse, dense) = (
-        model.decode_sparse(hidden),
-        model.decode(&hidden.to_dense()),
-    );
+    let (sparse, dense) = (model.decode_sparse(hidden), model.decode(hidden.to_dense()));
     let (sparse, dense) = (sparse.unwrap(), dense.unwrap());
     let layer = model.parameters().layer(0).unwrap();
     let d = layer.decoder_weights.map(|d| d.to_f64().abs());
@@ -187,7 +184,7 @@ fn agrees_with_the_dense_layer_of_every_variant() {
         if variant.shape != Shape::Deep && variant.output == Activation::Identity {
             assert_decodes(&model, &hidden);
         }
-        let dense = model.decode(&hidden.to_dense()).unwrap();
+        let dense = model.decode(hidden.to_dense()).unwrap();
         let difference = (model.decode_sparse(&hidden).unwrap() - dense).amax();
         assert!(difference < 1e-13, "{variant:?}: {difference:e}");
     }
@@ -226,12 +223,12 @@ fn no_unit_need_be_active() {
         let mut theta = model.parameters().as_slice().to_vec();
         theta[3 * 40..4 * 40].fill(-1e3); // the bias of the encoder
         model.set_theta(&theta).unwrap();
-        let dense = model.encode(&samples(3, 50)).unwrap();
+        let dense = model.encode(samples(3, 50)).unwrap();
         if dense.iter().any(|&h| h != 0.0) {
             continue; // far below 0 these units are not 0
         }
         silent += 1;
-        let hidden = model.encode_sparse(&samples(3, 50)).unwrap();
+        let hidden = model.encode_sparse(samples(3, 50)).unwrap();
         assert_eq!((hidden.shape(), hidden.active()), ((40, 50), 0));
         assert!(
             hidden
@@ -242,7 +239,7 @@ fn no_unit_need_be_active() {
         let reconstructions = model.decode_sparse(&hidden).unwrap();
         assert_eq!(
             reconstructions,
-            model.decode(&DMatrix::zeros(40, 50)).unwrap()
+            model.decode(DMatrix::zeros(40, 50)).unwrap()
         );
     }
     assert!(silent >= 8, "{silent}");
@@ -296,7 +293,7 @@ fn what_was_there_is_written_over() {
         assert_eq!(hidden, model.encode_sparse(&x).unwrap());
         // A refusal leaves it alone.
         let before = hidden.clone();
-        let refused = model.encode_sparse_into(&samples(6, 2), &mut hidden, workspace);
+        let refused = model.encode_sparse_into(samples(6, 2), &mut hidden, workspace);
         assert!(matches!(refused, Err(Error::DimensionMismatch { .. })));
         assert_eq!(hidden, before);
     }
@@ -465,7 +462,7 @@ fn what_cannot_be_decoded_is_refused() {
     };
     assert_eq!(model.decode_sparse(&none), Err(empty));
 
-    let hidden = model.encode_sparse(&samples(3, 4)).unwrap();
+    let hidden = model.encode_sparse(samples(3, 4)).unwrap();
     for (shape, expected, actual) in [((2, 4), 3, 2), ((3, 5), 4, 5), ((4, 3), 3, 4)] {
         let mut decoded = DMatrix::from_element(shape.0, shape.1, 7.0);
         let result = model.decode_sparse_into(&hidden, &mut decoded, ws);

@@ -60,7 +60,7 @@ fn a_fit_that_anneals_is_the_loop_that_one_would_write() {
                 .penalty_weight(weight)
                 .build()
                 .unwrap();
-            let loss = by_hand.partial_fit(&mut model, &samples()).unwrap();
+            let loss = by_hand.partial_fit(&mut model, samples()).unwrap();
             let difference = (loss.total() - report.history[step].total()).abs();
             assert!(difference < 1e-12, "{hidden:?} {step}: {difference:e}");
             parameters = model.into_parameters();
@@ -71,9 +71,9 @@ fn a_fit_that_anneals_is_the_loop_that_one_would_write() {
         }
         // Steps after the fit are of the model as it is.
         let loss = by_fit
-            .partial_fit(&mut annealed.clone(), &samples())
+            .partial_fit(&mut annealed.clone(), samples())
             .unwrap();
-        let plain = annealed.loss(&samples()).unwrap();
+        let plain = annealed.loss(samples()).unwrap();
         assert!((loss.total() - plain.total()).abs() < 1e-12);
     }
 }
@@ -189,10 +189,10 @@ fn what_is_annealed_is_the_objective_of_the_model_at_hand() {
     let after_three_of = |mut other: SparseAutoencoder<f64>| {
         let mut trainer = trainer().steps(10).sparsity_warm_up(0.5);
         for _ in 0..3 {
-            trainer.partial_fit(&mut other, &samples()).unwrap();
+            trainer.partial_fit(&mut other, samples()).unwrap();
         }
         let mut model = model(0.1);
-        trainer.partial_fit(&mut model, &samples()).unwrap();
+        trainer.partial_fit(&mut model, samples()).unwrap();
         model.parameters().as_slice().to_vec()
     };
     assert_eq!(after_three_of(model(0.0)), after_three_of(model(0.1)));

@@ -345,7 +345,7 @@ fn denoising_restores_masked_digits_better() {
         trainer.fit(&mut sae, &digits).unwrap();
         let mut metrics = ReconstructionMetrics::new(PIXELS);
         metrics
-            .add(&unseen, &sae.reconstruct(&masked).unwrap())
+            .add(&unseen, sae.reconstruct(&masked).unwrap())
             .unwrap();
         metrics.mean_squared_error().unwrap()
     };

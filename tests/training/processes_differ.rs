@@ -32,7 +32,7 @@ fn the_loss_of_an_epoch_is_that_of_all_samples() {
         trainer.fit(&mut model.clone(), &own).unwrap()
     });
     let expected = model.loss(&all).unwrap().total();
-    let of_one = model.loss(&samples(0, 11)).unwrap().total();
+    let of_one = model.loss(samples(0, 11)).unwrap().total();
     assert!((of_one - expected).abs() > 1e-3, "{of_one} {expected}");
     for report in &reports {
         assert_eq!(report, &reports[0]);

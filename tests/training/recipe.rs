@@ -20,7 +20,7 @@ fn judge(model: &SparseAutoencoder<f32>, samples: &DMatrix<f32>) -> (f64, f64, u
     sparsity.add(&hidden).unwrap();
     let mut reconstruction = ReconstructionMetrics::new(samples.nrows());
     reconstruction
-        .add(samples, &model.decode(&hidden).unwrap())
+        .add(samples, model.decode(&hidden).unwrap())
         .unwrap();
     (
         sparsity.l0().unwrap(),
@@ -72,7 +72,7 @@ fn a_stream_learns_what_the_parts_of_the_recipe_say() {
         } = recipe.begin(&digits).unwrap();
 
         let mut by_hand = recipe.builder(64).build().unwrap();
-        by_hand.start_at(&scaler.apply(&digits).unwrap()).unwrap();
+        by_hand.start_at(scaler.apply(&digits).unwrap()).unwrap();
         assert_eq!(by_hand.parameters(), model.parameters(), "{variant:?}");
         assert_eq!(by_hand.settings(), model.settings(), "{variant:?}");
         let adam = Adam::new(0.1 / 32_f64.sqrt())
@@ -87,7 +87,7 @@ fn a_stream_learns_what_the_parts_of_the_recipe_say() {
             of_settings.partial_fit(&mut by_hand, &batch).unwrap();
         }
         assert_eq!(by_hand.parameters(), model.parameters(), "{variant:?}");
-        let before = model.encode(&scaler.apply(&digits).unwrap()).unwrap();
+        let before = model.encode(scaler.apply(&digits).unwrap()).unwrap();
         model.fold(&scaler).unwrap();
         let after = model.encode(&digits).unwrap();
         assert!(before.amax() > 0.1, "{variant:?}");

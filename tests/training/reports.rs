@@ -83,7 +83,7 @@ fn the_first_epoch_of_one_batch_has_the_metrics_of_the_model_before_it() {
             _ if over_batch => Some(kept_over_batch(&variant, &before, &x)),
             _ => {
                 let mut metrics = SparsityMetrics::new(model.layout().hidden_size());
-                metrics.add(&before.encode(&x).unwrap()).unwrap();
+                metrics.add(before.encode(&x).unwrap()).unwrap();
                 metrics.l0()
             }
         };

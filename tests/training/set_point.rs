@@ -59,7 +59,7 @@ fn fit(
 }
 
 fn active_units(model: &SparseAutoencoder<f64>) -> f64 {
-    let hidden = model.encode(&samples()).unwrap();
+    let hidden = model.encode(samples()).unwrap();
     let active = hidden.iter().filter(|&&h| h != 0.0).count();
     active as f64 / hidden.ncols() as f64
 }
@@ -101,7 +101,7 @@ fn an_open_gate_that_lets_nothing_through_is_no_active_unit() {
     let last = theta.len() - 64;
     theta[last..].fill(-1e3); // b_mag
     model.set_theta(&theta).unwrap();
-    assert!(model.loss(&samples()).unwrap().sparsity > 0.0); // of gates that are open
+    assert!(model.loss(samples()).unwrap().sparsity > 0.0); // of gates that are open
     let state = fit(&mut model, SetPoint::active_units(4.0), 2);
     assert_eq!(state.measured, 0.0);
 }
@@ -110,7 +110,7 @@ fn an_open_gate_that_lets_nothing_through_is_no_active_unit() {
 fn a_mean_activation_is_reached_as_well() {
     let mut model = builder(Activation::Sigmoid, L1, 1e-3).build().unwrap();
     let state = fit(&mut model, SetPoint::mean_activation(0.1), 100);
-    let mean = model.encode(&samples()).unwrap().mean();
+    let mean = model.encode(samples()).unwrap().mean();
     assert!((state.measured / 0.1).ln().abs() < 0.1, "{state:?}");
     assert!((mean / 0.1).ln().abs() < 0.15, "{mean}");
 }

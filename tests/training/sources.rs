@@ -400,7 +400,7 @@ fn a_stream_through_a_shuffle_buffer_is_learned() {
         .batch_size(100)
         .unwrap()
     {
-        trainer.partial_fit(&mut model, &batch.unwrap()).unwrap();
+        trainer.partial_fit(&mut model, batch.unwrap()).unwrap();
     }
     let after = model.loss(&x).unwrap().reconstruction;
     assert!(after < 0.8 * before, "{before} {after}");

@@ -29,7 +29,7 @@ fn model(layers: &[usize], tied: bool) -> SparseAutoencoder<f64> {
 fn every_column_has_norm_one_after_every_step() {
     for (layers, tied) in [(&[6, 40][..], false), (&[6, 40], true), (&[6, 9, 4], false)] {
         let mut model = model(layers, tied);
-        let before = model.loss(&samples(6, 60)).unwrap().total();
+        let before = model.loss(samples(6, 60)).unwrap().total();
         Trainer::new(Adam::new(1e-2).unwrap())
             .epochs(20)
             .batch_size(20)
@@ -44,7 +44,7 @@ fn every_column_has_norm_one_after_every_step() {
                 std::ops::ControlFlow::Continue(())
             })
             .unwrap();
-        assert!(model.loss(&samples(6, 60)).unwrap().total() < before);
+        assert!(model.loss(samples(6, 60)).unwrap().total() < before);
     }
 }
 

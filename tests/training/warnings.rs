@@ -41,7 +41,7 @@ fn fit(
         .unwrap();
     let mut metrics = ReconstructionMetrics::new(samples.nrows());
     metrics
-        .add(samples, &model.reconstruct(samples).unwrap())
+        .add(samples, model.reconstruct(samples).unwrap())
         .unwrap();
     (report, metrics.explained_variance().unwrap())
 }
@@ -325,7 +325,7 @@ fn a_stream_warns_too() {
     let mut trainer = Trainer::new(Adam::new(1e-2).unwrap()).dead_units(DeadUnits::after(500));
     assert_eq!(trainer.warnings(&model), []);
     for _ in 0..200 {
-        trainer.partial_fit(&mut model, &samples()).unwrap();
+        trainer.partial_fit(&mut model, samples()).unwrap();
     }
     let warnings = trainer.warnings(&model);
     let [

@@ -95,8 +95,8 @@ fn run(folder: &str, table: &str, setting: &str, seed: u64) -> Result<Run> {
         _ => halves(&anomalous, seed),
     };
     let start = Instant::now();
-    let detector = AnomalyEnsemble::fit_seeded(&samples.select_columns(&training), seed)?;
-    let scores = detector.scores(&samples.select_columns(&test))?;
+    let detector = AnomalyEnsemble::fit_seeded(samples.select_columns(&training), seed)?;
+    let scores = detector.scores(samples.select_columns(&test))?;
     let seconds = start.elapsed().as_secs_f64();
     let test: Vec<bool> = test.into_iter().map(|row| anomalous[row]).collect();
     Ok(Run {

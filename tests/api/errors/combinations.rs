@@ -237,7 +237,7 @@ fn a_penalty_may_refuse_a_target() {
             &Proportion,
             Activation::Relu,
             value,
-            &DMatrix::from_element(1, 1, 1.0),
+            DMatrix::from_element(1, 1, 1.0),
         );
         let requirement = "a proportion in (0, 1] for Proportion";
         assert_invalid(evaluated, "sparsity_target", requirement, value);

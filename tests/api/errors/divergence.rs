@@ -233,7 +233,7 @@ fn clipping_keeps_the_direction_of_a_gradient_whose_square_overflows() {
     let mut model = small::<f32>().penalty(penalty).build().unwrap();
     let before = model.parameters().as_slice().to_vec();
     let mut trainer = Trainer::new(Sgd::new(1.0).unwrap()).clip_gradient(0.5);
-    trainer.partial_fit(&mut model, &samples(20)).unwrap();
+    trainer.partial_fit(&mut model, samples(20)).unwrap();
     let after = model.parameters().as_slice().iter();
     let moved = after
         .zip(&before)

@@ -110,7 +110,7 @@ fn no_samples_are_refused_everywhere() {
     for (_, result) in every_method_on_samples(&model, &DMatrix::zeros(3, 0)) {
         assert_empty(result, "samples");
     }
-    assert_empty(model.decode(&DMatrix::zeros(4, 0)), "hidden activations");
+    assert_empty(model.decode(DMatrix::zeros(4, 0)), "hidden activations");
 }
 
 #[test]
@@ -155,9 +155,9 @@ fn good_samples_are_refused_nowhere() {
 fn hidden_activations_of_the_wrong_height_are_refused() {
     let model = small::<f64>().build().unwrap();
     let rows = "rows of the hidden activations";
-    assert_mismatch(model.decode(&DMatrix::zeros(3, 2)), rows, 4, 3);
+    assert_mismatch(model.decode(DMatrix::zeros(3, 2)), rows, 4, 3);
     let mut samples = DMatrix::zeros(3, 2);
-    let decode = model.decode_into(&DMatrix::zeros(5, 2), &mut samples, &mut Workspace::new());
+    let decode = model.decode_into(DMatrix::zeros(5, 2), &mut samples, &mut Workspace::new());
     assert_mismatch(decode, rows, 4, 5);
     assert_mismatch(model.decode_sample(&DVector::zeros(3)), rows, 4, 3);
 }
@@ -254,5 +254,5 @@ fn cross_entropy_needs_data_between_0_and_1() {
         assert!(model.encode(&x).is_ok());
     }
     assert_eq!(bits(&model), before);
-    assert!(model.loss(&samples(5)).is_ok()); // 0 and 1 are among these
+    assert!(model.loss(samples(5)).is_ok()); // 0 and 1 are among these
 }

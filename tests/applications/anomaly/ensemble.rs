@@ -25,18 +25,18 @@ fn three() -> DMatrix<f32> {
 }
 
 static MANY: LazyLock<AnomalyEnsemble<f32>> =
-    LazyLock::new(|| AnomalyEnsemble::fit(&circle(1000, 1)).unwrap());
+    LazyLock::new(|| AnomalyEnsemble::fit(circle(1000, 1)).unwrap());
 static FEW: LazyLock<AnomalyEnsemble<f32>> =
-    LazyLock::new(|| AnomalyEnsemble::fit(&circle(60, 2)).unwrap());
+    LazyLock::new(|| AnomalyEnsemble::fit(circle(60, 2)).unwrap());
 
 #[test]
 fn anomalies_inside_and_outside_are_found() {
     for detector in [&*MANY, &*FEW] {
         assert_eq!(
-            detector.is_anomaly(&three(), 0.05).unwrap(),
+            detector.is_anomaly(three(), 0.05).unwrap(),
             [true, true, false]
         );
-        assert_eq!(detector.select(&three(), 0.2).unwrap(), [true, true, false]);
+        assert_eq!(detector.select(three(), 0.2).unwrap(), [true, true, false]);
     }
 }
 
@@ -96,7 +96,7 @@ fn constant_features_are_dropped_with_a_note() {
     assert_eq!(MANY.dropped_features().collect::<Vec<_>>(), [0]);
     let mut changed = three();
     changed.row_mut(0).fill(-1e30);
-    assert_eq!(MANY.scores(&changed), MANY.scores(&three()));
+    assert_eq!(MANY.scores(&changed), MANY.scores(three()));
 }
 
 #[test]
@@ -104,8 +104,8 @@ fn fits_repeat_on_any_number_of_threads() {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build();
     let again = pool
         .unwrap()
-        .install(|| AnomalyEnsemble::fit(&circle(1000, 1)).unwrap());
-    assert_eq!(again.scores(&three()), MANY.scores(&three()));
+        .install(|| AnomalyEnsemble::fit(circle(1000, 1)).unwrap());
+    assert_eq!(again.scores(three()), MANY.scores(three()));
 }
 
 #[test]
@@ -148,7 +148,7 @@ fn refused_samples() {
         Err(Error::NonFinite { .. })
     ));
     assert!(matches!(
-        MANY.scores(&DMatrix::zeros(2, 1)),
+        MANY.scores(DMatrix::zeros(2, 1)),
         Err(Error::DimensionMismatch {
             expected: 3,
             actual: 2,
@@ -156,7 +156,7 @@ fn refused_samples() {
         })
     ));
     assert!(matches!(
-        MANY.is_anomaly(&three(), 0.001),
+        MANY.is_anomaly(three(), 0.001),
         Err(Error::TooFewSamples {
             needed: 999,
             actual: 200,
@@ -164,7 +164,7 @@ fn refused_samples() {
         })
     ));
     for rate in [0.0, 1.0, f64::NAN] {
-        assert!(MANY.is_anomaly(&three(), rate).is_err());
-        assert!(MANY.select(&three(), rate).is_err());
+        assert!(MANY.is_anomaly(three(), rate).is_err());
+        assert!(MANY.select(three(), rate).is_err());
     }
 }

@@ -29,7 +29,7 @@ fn rates_and_p_values_out_of_range() {
     for rate in [0.0, 1.0, -0.5, f64::NAN] {
         let error = benjamini_hochberg(&[0.5], rate).unwrap_err();
         assert_eq!(name_of(&error), "false discovery rate");
-        let error = calibrated(20).select(&random(4, 2, 0), rate).unwrap_err();
+        let error = calibrated(20).select(random(4, 2, 0), rate).unwrap_err();
         assert_eq!(name_of(&error), "false discovery rate");
     }
     for p in [-0.1, 1.1, f64::NAN] {

@@ -179,8 +179,8 @@ impl<T: Real> Program<'_, T> {
             // step.
             if boundary == 1 && !(self.optimizer)().needs_full_batch() {
                 let mut expected = expected.clone();
-                other.partial_fit(&mut expected, &samples()).unwrap();
-                trainer.partial_fit(&mut model, &samples()).unwrap();
+                other.partial_fit(&mut expected, samples()).unwrap();
+                trainer.partial_fit(&mut model, samples()).unwrap();
                 assert_eq!(bits(&model), bits(&expected), "{at}");
                 other.reset();
                 (_, other, _) = self.straight();

@@ -71,8 +71,8 @@ fn what_is_saved_is_loaded_again() {
         let learned = learned(&model);
         let loaded = &again.model.parameters().as_slice()[..learned.len()];
         assert_eq!(loaded, learned, "{name}");
-        let hidden = model.encode(&samples()).unwrap();
-        assert_eq!(again.model.encode(&samples()).unwrap(), hidden, "{name}");
+        let hidden = model.encode(samples()).unwrap();
+        assert_eq!(again.model.encode(samples()).unwrap(), hidden, "{name}");
         assert_eq!(again.model.decode(&hidden), model.decode(&hidden), "{name}");
     }
     assert!(published >= 7 * 2, "{published}");
@@ -86,8 +86,8 @@ fn what_is_saved_is_loaded_again() {
         published += 1;
         sparsify::save(&model, &folder).unwrap();
         let again = sparsify::load::<f64>(&folder).unwrap().model;
-        let hidden = model.encode(&samples()).unwrap();
-        assert_close(&name, &again.encode(&samples()).unwrap(), &hidden);
+        let hidden = model.encode(samples()).unwrap();
+        assert_close(&name, &again.encode(samples()).unwrap(), &hidden);
         let decoded = again.decode(&hidden).unwrap();
         assert_close(&name, &decoded, &model.decode(&hidden).unwrap());
     }
@@ -133,8 +133,8 @@ fn what_is_saved_for_other_projects_is_loaded_again() {
             };
             let again = again.unwrap();
             assert_eq!(again.notes, []);
-            let hidden = model.encode(&samples()).unwrap();
-            let encoded = again.model.encode(&samples()).unwrap();
+            let hidden = model.encode(samples()).unwrap();
+            let encoded = again.model.encode(samples()).unwrap();
             assert_close(&name, &encoded, &hidden);
             let decoded = again.model.decode(&hidden).unwrap();
             assert_close(&name, &decoded, &model.decode(&hidden).unwrap());
@@ -263,7 +263,7 @@ fn save_for_the_original_libraries() {
             if save(&model, &folder).is_none() {
                 continue; // no place for it
             }
-            let hidden = model.encode(&samples()).unwrap();
+            let hidden = model.encode(samples()).unwrap();
             let reconstructions = model.decode(&hidden).unwrap();
             for (file, matrix) in [
                 ("samples", &samples()),

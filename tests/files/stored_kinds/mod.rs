@@ -225,7 +225,7 @@ fn a_detector_of_one_process_is_served_by_eight_threads_of_another() {
         .unwrap();
     let mut trainer = Trainer::new(Adam::new(1e-2).unwrap()).epochs(5);
     let builder = AnomalyDetector::builder(&mut model);
-    let detector = builder.fit(&mut trainer, &samples::<f32>(200)).unwrap();
+    let detector = builder.fit(&mut trainer, samples::<f32>(200)).unwrap();
     // Saved in one thread, and loaded in others.
     thread::scope(|scope| {
         let saved = scope.spawn(|| files::save(&detector, &path)).join();

@@ -92,7 +92,7 @@ fn nan_and_infinities_are_refused() {
 #[test]
 fn sparse_activations_that_do_not_fit_are_refused() {
     let mut metrics = SparsityMetrics::new(3);
-    metrics.add(&random_hidden(3, 5, 1)).unwrap();
+    metrics.add(random_hidden(3, 5, 1)).unwrap();
     let before = metrics.clone();
     let other = SparseHidden::from_parts(2, vec![0, 1], vec![1], vec![1.0_f32]).unwrap();
     let expected = Error::DimensionMismatch {

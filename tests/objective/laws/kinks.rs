@@ -57,7 +57,7 @@ fn a_kink_counts_as_flat() {
         feels(&saturating),
         [false, false, true, true, true, false, false]
     );
-    let hidden = saturating.encode(&matrix(&samples(3, 1))).unwrap();
+    let hidden = saturating.encode(matrix(&samples(3, 1))).unwrap();
     assert_eq!(
         hidden.as_slice(),
         [0.0, 0.0, tiny, 0.5, below_one, 1.0, 1.0]
