@@ -177,7 +177,8 @@ fn a_penalty_must_be_defined_for_the_layers_that_it_is_on() {
 #[test]
 fn lists_need_a_value_for_each_hidden_layer() {
     type Builder = SparseAutoencoderBuilder<f64>;
-    let cases: [(&str, fn(Builder, usize) -> Builder); 3] = [
+    type Set = fn(Builder, usize) -> Builder;
+    let cases: [(&str, Set); 3] = [
         ("penalty_weights", |builder, n| {
             builder.penalty_weights(vec![0.1; n])
         }),
