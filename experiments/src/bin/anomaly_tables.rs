@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! cargo run --release -p experiments --bin anomaly_tables -- FOLDER RUNS.jsonl [SEEDS]
+//! cargo run --release -p experiments --bin anomaly_tables    # a chart of experiments/results/anomaly_tables.jsonl
 //! ```
 //!
 //! FOLDER holds tables of ADBench (github.com/Minqi824/ADBench, `datasets/Classical`): `X` and `y` of each `.npz` as
@@ -11,13 +12,18 @@
 //! |---|---|---|
 //! | semi-supervised | a half of the normal samples | the other half and all anomalies |
 //! | contaminated | all samples | the same |
+//!
+//! Without arguments, draws the ROC AUC of each method on its tables from the easiest to the hardest:
+//! `out/anomaly_tables.svg`.
 
+use std::collections::BTreeMap;
 use std::error::Error;
 use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::path::Path;
 use std::time::Instant;
 
+use experiments::chart::curves::{Axis, Curve, Panel, Place, panels};
 use serde::{Deserialize, Serialize};
 use sparse_autoencoder::metrics::{average_precision, roc_auc};
 use sparse_autoencoder::nalgebra::DMatrix;
@@ -40,14 +46,18 @@ struct Run {
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let (folder, runs, seeds) = match arguments.as_slice() {
+        [] => {
+            return chart(concat!(
+                env!("CARGO_MANIFEST_DIR"),
+                "/results/anomaly_tables.jsonl"
+            ));
+        }
         [folder, runs] => (folder, runs, 5),
         [folder, runs, seeds] => (folder, runs, seeds.parse()?),
         _ => return Err("usage: anomaly_tables FOLDER RUNS.jsonl [SEEDS]".into()),
     };
     let done = if Path::new(runs).exists() {
-        let lines = fs::read_to_string(runs)?;
-        let lines = lines.lines().map(serde_json::from_str);
-        lines.collect::<std::result::Result<Vec<Run>, _>>()?
+        read(runs)?
     } else {
         Vec::new()
     };
@@ -71,6 +81,50 @@ fn main() -> Result<()> {
         }
     }
     Ok(())
+}
+
+fn read(runs: &str) -> Result<Vec<Run>> {
+    let lines = fs::read_to_string(runs)?;
+    let runs = lines.lines().map(serde_json::from_str);
+    Ok(runs.collect::<std::result::Result<_, _>>()?)
+}
+
+/// Draws the mean ROC AUC over seeds of each method, sorted over the tables, and prints the means over tables.
+fn chart(runs: &str) -> Result<()> {
+    let mut runs_of: BTreeMap<(String, String), BTreeMap<String, Vec<f64>>> = BTreeMap::new();
+    for run in read(runs)? {
+        let of_method = runs_of.entry((run.setting, run.method)).or_default();
+        of_method.entry(run.table).or_default().push(run.auc);
+    }
+    let mut curves: BTreeMap<String, Vec<Curve>> = BTreeMap::new();
+    for ((setting, method), tables) in runs_of {
+        let mean = |of: &Vec<f64>| of.iter().sum::<f64>() / of.len() as f64;
+        let mut aucs: Vec<f64> = tables.values().map(mean).collect();
+        println!("{setting:<16} {method:<16} mean ROC AUC {:.3}", mean(&aucs));
+        aucs.sort_by(|a, b| b.total_cmp(a));
+        let points = aucs.into_iter().enumerate();
+        let points = points.map(|(rank, auc)| ((rank + 1) as f64, auc));
+        let of_setting = curves.entry(setting).or_default();
+        of_setting.push(Curve::new(&method, points));
+    }
+    let axis = |setting: &str| match setting {
+        "contaminated" => "ROC AUC, contaminated",
+        _ => "ROC AUC, semi-supervised",
+    };
+    let drawn: Vec<Panel> = curves
+        .into_iter()
+        .map(|(setting, curves)| Panel {
+            axis: Axis::linear(axis(&setting)),
+            curves,
+            names: Place::LowerLeft,
+        })
+        .collect();
+    panels(
+        Path::new("out/anomaly_tables.svg"),
+        "Anomalies in ten tables",
+        Axis::linear("table, from the easiest to the hardest of each method"),
+        &drawn,
+    )
 }
 
 /// Returns the names of the tables in a folder, in order.
