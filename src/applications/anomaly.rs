@@ -1,7 +1,7 @@
 //! Anomaly detection by the reconstruction errors of a model fitted to normal samples.
 
 mod detector_builder;
-mod ensemble;
+pub(crate) mod ensemble;
 mod selection;
 mod threshold;
 

@@ -7,6 +7,7 @@
 //! |---|---|---|
 //! | `model` | `model` | `layers.0.encoder_weights`, … |
 //! | `anomaly_detector` | `model`, `threshold` | those of a model, those of a scaler, `calibration_scores` |
+//! | `anomaly_ensemble` | `ensemble`; `folds.0.levels.0.model`, … | `folds.0.scaler.centers`, …, `folds.0.calibration_scores`, `folds.0.levels.0.…`, … |
 //! | `stack` | `autoencoders`, their number; `autoencoders.0.model`, … | `autoencoders.0.layers.0.encoder_weights`, … |
 //! | `classifier` | `classifier` | `layers.0.weights`, `layers.0.bias`, … |
 //! | `scaler` | | `scaler.centers`, `scaler.factors`, `scaler.offsets` |
@@ -16,6 +17,7 @@
 
 mod classifier;
 mod detector;
+mod ensemble;
 mod model;
 mod scaler;
 mod stack;
@@ -31,7 +33,10 @@ use super::atomic::Draft;
 use super::safetensors::{Part, write};
 use super::tensors::Tensors;
 use super::{Loaded, Note, malformed, unsupported};
-use crate::{AnomalyDetector, Error, Real, Scaler, SoftmaxClassifier, SparseAutoencoder, Stack};
+use crate::{
+    AnomalyDetector, AnomalyEnsemble, Error, Real, Scaler, SoftmaxClassifier, SparseAutoencoder,
+    Stack,
+};
 
 pub(crate) use model::describe;
 pub(super) use model::{check_shapes, read_theta, settings};
@@ -43,14 +48,16 @@ const READABLE: [&str; 2] = ["1", VERSION];
 
 pub(super) const MODEL: &str = "model";
 const DETECTOR: &str = "anomaly_detector";
+const ENSEMBLE: &str = "anomaly_ensemble";
 const STACK: &str = "stack";
 const CLASSIFIER: &str = "classifier";
 const SCALER: &str = "scaler";
 
 /// The kinds of files: the key, its name in messages, and the type to load.
-const KINDS: [(&str, &str, &str); 5] = [
+const KINDS: [(&str, &str, &str); 6] = [
     (MODEL, "a model", "SparseAutoencoder"),
     (DETECTOR, "an anomaly detector", "AnomalyDetector"),
+    (ENSEMBLE, "an anomaly ensemble", "AnomalyEnsemble"),
     (STACK, "a stack", "Stack"),
     (CLASSIFIER, "a classifier", "SoftmaxClassifier"),
     (SCALER, "a scaler", "Scaler"),
@@ -68,6 +75,7 @@ pub trait Stored: Kind {}
 
 impl<T: Real> Stored for SparseAutoencoder<T> {}
 impl<T: Real> Stored for AnomalyDetector<T> {}
+impl<T: Real> Stored for AnomalyEnsemble<T> {}
 impl<T: Real> Stored for Stack<T> {}
 impl<T: Real> Stored for SoftmaxClassifier<T> {}
 impl<T: Real> Stored for Scaler<T> {}
@@ -100,7 +108,7 @@ pub struct Contents<'a, T: Real> {
     pub(super) tensors: Vec<Part<'a, T>>,
 }
 
-/// Saves a model, an anomaly detector, a stack, a classifier, or a scaler, bit for bit.
+/// Saves a model, an anomaly detector or ensemble, a stack, a classifier, or a scaler, bit for bit.
 ///
 /// A penalty of your own is saved as its `Debug` text, and cannot be loaded again.
 ///

@@ -1,12 +1,13 @@
 //! An example of each type that a file of this crate can hold.
 
 use std::path::Path;
+use std::sync::OnceLock;
 
 use sparse_autoencoder::files::{self, Stored};
 use sparse_autoencoder::nalgebra::DMatrix;
 use sparse_autoencoder::{
-    Activation, AnomalyDetector, Error, L0, Real, Scaler, Scaling, SoftmaxClassifier,
-    SparseAutoencoder, Stack, Threshold,
+    Activation, AnomalyDetector, AnomalyEnsemble, Error, L0, Real, Scaler, Scaling,
+    SoftmaxClassifier, SparseAutoencoder, Stack, Threshold,
 };
 
 use super::variants::{INPUT, samples};
@@ -14,7 +15,7 @@ use super::variants::{INPUT, samples};
 pub(crate) type OfFile = fn(&Path) -> Result<(), Error>;
 
 /// What messages call each type, how to save an example of it, and how to load and use one.
-pub(crate) const KINDS: [(&str, OfFile, OfFile); 5] = [
+pub(crate) const KINDS: [(&str, OfFile, OfFile); 6] = [
     (
         "a model",
         |path| files::save(&model::<f32>(), path),
@@ -29,6 +30,15 @@ pub(crate) const KINDS: [(&str, OfFile, OfFile); 5] = [
         |path| files::save(&detector::<f32>(), path),
         |path| {
             load::<AnomalyDetector<f64>>(path)?
+                .p_values(one())
+                .map(drop)
+        },
+    ),
+    (
+        "an anomaly ensemble",
+        |path| files::save(ensemble(), path),
+        |path| {
+            load::<AnomalyEnsemble<f64>>(path)?
                 .p_values(one())
                 .map(drop)
         },
@@ -88,6 +98,16 @@ pub(crate) fn scaler<T: Real>() -> Scaler<T> {
 pub(crate) fn detector<T: Real>() -> AnomalyDetector<T> {
     let threshold = Threshold::Contamination(0.1);
     AnomalyDetector::calibrate(&model(), &scaler(), samples(12), threshold).unwrap()
+}
+
+/// The smallest that there is: one fold, and two features that vary. Fitted once.
+pub(crate) fn ensemble() -> &'static AnomalyEnsemble<f32> {
+    static ENSEMBLE: OnceLock<AnomalyEnsemble<f32>> = OnceLock::new();
+    ENSEMBLE.get_or_init(|| {
+        let mut samples = samples(1000);
+        samples.rows_mut(1, INPUT - 2).fill(0.5);
+        AnomalyEnsemble::fit(&samples).unwrap()
+    })
 }
 
 pub(crate) fn stack<T: Real>() -> Stack<T> {

@@ -5,10 +5,14 @@ mod fitting;
 
 use nalgebra::{DMatrix, DMatrixView, DVector};
 
-use self::denoiser::Denoiser;
+pub(crate) use self::denoiser::Denoiser;
+#[cfg(feature = "files")]
+pub(crate) use self::denoiser::Level;
 use super::{CHUNK, SAMPLES, Threshold, benjamini_hochberg};
 use crate::error::Error;
 use crate::validate::check_batch;
+#[cfg(feature = "files")]
+use crate::validate::check_len;
 use crate::{AsMatrix, Real};
 
 /// Detects anomalies without any settings, by denoising autoencoders at five noise levels.
@@ -230,6 +234,50 @@ impl<T: Real> AnomalyEnsemble<T> {
             }
         }
         Ok(scores)
+    }
+
+    /// Puts a saved ensemble together.
+    #[cfg(feature = "files")]
+    pub(crate) fn from_parts(
+        features: usize,
+        kept: Vec<usize>,
+        denoisers: Vec<Denoiser<T>>,
+    ) -> Result<Self, Error> {
+        let ascending = kept.is_sorted_by(|a, b| a < b);
+        let within = kept.last().is_some_and(|&last| last < features);
+        if !ascending || !within {
+            return Err(Error::Incompatible {
+                what: "features that are kept",
+                other: "the number of features: they must ascend below it",
+            });
+        }
+        if denoisers.is_empty() {
+            return Err(Error::EmptyBatch { what: "folds" });
+        }
+        for denoiser in &denoisers {
+            let of_scaler = denoiser.scaler.features();
+            check_len("features of the scaler", kept.len(), of_scaler)?;
+        }
+        Ok(Self {
+            features,
+            kept,
+            denoisers,
+        })
+    }
+
+    #[cfg(feature = "files")]
+    pub(crate) fn features(&self) -> usize {
+        self.features
+    }
+
+    #[cfg(feature = "files")]
+    pub(crate) fn kept(&self) -> &[usize] {
+        &self.kept
+    }
+
+    #[cfg(feature = "files")]
+    pub(crate) fn denoisers(&self) -> &[Denoiser<T>] {
+        &self.denoisers
     }
 
     fn checked<'a>(&self, samples: DMatrixView<'a, T>) -> Result<DMatrixView<'a, T>, Error> {

@@ -16,7 +16,7 @@ impl<T: Real> Kind for AnomalyDetector<T> {
         let mut contents = self.model().contents();
         let rule = json!(self.rule()).to_string();
         contents.texts.push((THRESHOLD.to_owned(), rule));
-        contents.tensors.extend(scaler::parts(self.scaler()));
+        contents.tensors.extend(scaler::parts("", self.scaler()));
         let scores = self.calibration_scores();
         let scores = Part::new(SCORES, &[scores.len()], scores);
         contents.tensors.push(scores);
@@ -26,7 +26,7 @@ impl<T: Real> Kind for AnomalyDetector<T> {
     fn read(file: &mut Reading) -> Result<Self, Error> {
         let rule = described(file, THRESHOLD)?;
         let model = model::read(file, "")?;
-        let scaler = scaler::read(file)?;
+        let scaler = scaler::read(file, "")?;
         let scores = vector(file, SCORES)?;
         Self::from_parts(model, scaler, scores, rule).map_err(invalid(file))
     }

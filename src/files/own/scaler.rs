@@ -14,29 +14,28 @@ impl<T: Real> Kind for Scaler<T> {
     fn contents(&self) -> Contents<'_, T> {
         Contents {
             texts: Vec::new(),
-            tensors: parts(self).into(),
+            tensors: parts("", self).into(),
         }
     }
 
     fn read(file: &mut Reading) -> Result<Self, Error> {
-        read(file)
+        read(file, "")
     }
 }
 
-/// Returns the tensors of a scaler.
-pub(super) fn parts<T: Real>(scaler: &Scaler<T>) -> [Part<'_, T>; 3] {
+/// Returns the tensors of a scaler. A prefix tells several scalers of a file apart.
+pub(super) fn parts<'a, T: Real>(prefix: &str, scaler: &'a Scaler<T>) -> [Part<'a, T>; 3] {
     [
         (CENTERS, scaler.centers()),
         (FACTORS, scaler.factors()),
         (OFFSETS, scaler.offsets()),
     ]
-    .map(|(name, values)| Part::new(name, &[values.len()], values))
+    .map(|(name, values)| Part::new(&format!("{prefix}{name}"), &[values.len()], values))
 }
 
 /// Reads the tensors of a scaler.
-pub(super) fn read<T: Real>(file: &mut Reading) -> Result<Scaler<T>, Error> {
-    let centers = vector(file, CENTERS)?;
-    let factors = vector(file, FACTORS)?;
-    let offsets = vector(file, OFFSETS)?;
+pub(super) fn read<T: Real>(file: &mut Reading, prefix: &str) -> Result<Scaler<T>, Error> {
+    let mut values = |name| vector(file, &format!("{prefix}{name}"));
+    let (centers, factors, offsets) = (values(CENTERS)?, values(FACTORS)?, values(OFFSETS)?);
     Scaler::from_vectors(centers, factors, offsets).map_err(invalid(file))
 }

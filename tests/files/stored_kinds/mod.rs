@@ -13,7 +13,7 @@ use sparse_autoencoder::files::{self, Note, Stored};
 use sparse_autoencoder::nalgebra::DMatrix;
 use sparse_autoencoder::penalty::{Description, HiddenBatch, HiddenGradient};
 use sparse_autoencoder::{
-    Activation, Adam, AnomalyDetector, Error, L1, Penalty, Real, Scaler, Scaling,
+    Activation, Adam, AnomalyDetector, AnomalyEnsemble, Error, L1, Penalty, Real, Scaler, Scaling,
     SoftmaxClassifier, SparseAutoencoder, Stack, Threshold, Trainer,
 };
 
@@ -49,6 +49,37 @@ fn assert_same_scaler<T: Real>(a: &Scaler<T>, b: &Scaler<T>) {
     assert_eq!(bits(a.centers()), bits(b.centers()));
     assert_eq!(bits(a.factors()), bits(b.factors()));
     assert_eq!(bits(a.offsets()), bits(b.offsets()));
+}
+
+#[test]
+fn an_ensemble_is_loaded_as_it_was_saved() {
+    let scratch = Scratch::new("ensemble");
+    let saved = stored::ensemble();
+    let loaded = saved_and_loaded(saved, &scratch.file());
+    let x = samples(11) * 1.5;
+    let all = |ensemble: &AnomalyEnsemble<f32>| {
+        let scores = bits(ensemble.scores(&x).unwrap().as_slice());
+        let p_values = bits(ensemble.p_values(&x).unwrap().as_slice());
+        let contributions = bits(ensemble.contributions(&x).unwrap().as_slice());
+        (scores, p_values, contributions)
+    };
+    assert_eq!(all(&loaded), all(saved));
+    let dropped = |ensemble: &AnomalyEnsemble<f32>| ensemble.dropped_features().collect::<Vec<_>>();
+    assert_eq!(dropped(&loaded), dropped(saved));
+    assert_eq!(dropped(&loaded).len(), INPUT - 2);
+    assert_eq!(loaded.calibration_samples(), saved.calibration_samples());
+
+    // In another scalar type, and in several folds.
+    let wide = files::load::<AnomalyEnsemble<f64>>(scratch.file()).unwrap();
+    assert_eq!(
+        wide.model.calibration_samples(),
+        saved.calibration_samples()
+    );
+    let folds = AnomalyEnsemble::fit(samples::<f64>(20).rows(0, 1).into_owned()).unwrap();
+    let loaded = saved_and_loaded(&folds, &scratch.file());
+    let x = DMatrix::from_row_slice(1, 3, &[0.1, 0.7, 4.0]);
+    let p_values = |ensemble: &AnomalyEnsemble<f64>| ensemble.p_values(&x).unwrap();
+    assert_eq!(p_values(&loaded), p_values(&folds));
 }
 
 /// Everything of a detector that can be seen.

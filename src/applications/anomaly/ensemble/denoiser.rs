@@ -4,26 +4,30 @@ use nalgebra::{DMatrix, DVector};
 
 use crate::applications::anomaly::unless_nan;
 use crate::error::Error;
+#[cfg(feature = "files")]
+use crate::error::require;
+#[cfg(feature = "files")]
+use crate::validate::check_len;
 use crate::{Corruption, Real, Scaler, SparseAutoencoder};
 
 /// Denoising autoencoders for several noise levels, with the scores of the samples held out from them.
 #[derive(Debug, Clone)]
-pub(super) struct Denoiser<T> {
-    scaler: Scaler<T>,
+pub(crate) struct Denoiser<T> {
+    pub(crate) scaler: Scaler<T>,
     /// At least one.
-    levels: Vec<Level<T>>,
+    pub(crate) levels: Vec<Level<T>>,
     /// Sorted, the smallest first.
-    calibration_scores: Vec<T>,
+    pub(crate) calibration_scores: Vec<T>,
 }
 
 /// A model trained at one noise level.
 #[derive(Debug, Clone)]
-pub(super) struct Level<T> {
-    model: SparseAutoencoder<T>,
+pub(crate) struct Level<T> {
+    pub(crate) model: SparseAutoencoder<T>,
     /// Draws of the noise, features × draws. Each is added and subtracted, and is the same for all samples.
-    noise: DMatrix<T>,
+    pub(crate) noise: DMatrix<T>,
     /// The median error of normal samples, above 0.
-    scale: T,
+    pub(crate) scale: T,
 }
 
 /// The number of draws of the noise, each with both signs.
@@ -42,6 +46,31 @@ impl<T: Real> Level<T> {
             model,
             noise,
             scale: T::one(),
+        })
+    }
+
+    /// Puts a saved level together.
+    #[cfg(feature = "files")]
+    pub(crate) fn from_parts(
+        model: SparseAutoencoder<T>,
+        noise: Vec<T>,
+        scale: T,
+    ) -> Result<Self, Error> {
+        let features = model.layout().input_size();
+        check_len("noise", features.saturating_mul(DRAWS), noise.len())?;
+        let requirement = "finite and above 0";
+        let accepted = scale > T::zero() && scale.is_finite();
+        require(
+            accepted,
+            "scale of a noise level",
+            requirement,
+            scale.to_f64(),
+        )?;
+        let noise = DMatrix::from_vec(features, DRAWS, noise);
+        Ok(Self {
+            model,
+            noise,
+            scale,
         })
     }
 
@@ -96,6 +125,30 @@ impl<T: Real> Denoiser<T> {
         sort(&mut scores);
         denoiser.calibration_scores = scores;
         Ok(denoiser)
+    }
+
+    /// Puts a saved fold together.
+    #[cfg(feature = "files")]
+    pub(crate) fn from_parts(
+        scaler: Scaler<T>,
+        levels: Vec<Level<T>>,
+        mut calibration_scores: Vec<T>,
+    ) -> Result<Self, Error> {
+        if levels.is_empty() || calibration_scores.is_empty() {
+            return Err(Error::EmptyBatch {
+                what: "noise levels or calibration scores of a fold",
+            });
+        }
+        for level in &levels {
+            let input = level.model.layout().input_size();
+            check_len("features of the scaler", input, scaler.features())?;
+        }
+        sort(&mut calibration_scores);
+        Ok(Self {
+            scaler,
+            levels,
+            calibration_scores,
+        })
     }
 
     /// Returns the score of each sample: the largest over the levels.
