@@ -10,7 +10,9 @@ use crate::error::{Error, require};
 use crate::linalg::reserve;
 use crate::training::Verdict;
 use crate::validate::check_len;
-use crate::{Epoch, Real, Samples, Scaler, Scaling, SparseAutoencoder, Subset, Trainer};
+use crate::{
+    Activation, Epoch, Real, Samples, Scaler, Scaling, SparseAutoencoder, Subset, Trainer,
+};
 
 /// The settings of an [`AnomalyDetectorBuilder`], as one value that a file can hold.
 ///
@@ -29,8 +31,9 @@ use crate::{Epoch, Real, Samples, Scaler, Scaling, SparseAutoencoder, Subset, Tr
 #[cfg_attr(feature = "serde", serde(default, deny_unknown_fields))]
 #[non_exhaustive]
 pub struct AnomalyDetectorSettings {
-    /// The scaling of the input.
-    pub scaling: Scaling,
+    /// The scaling of the input. Unset: the one that suits the output activation.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
+    pub scaling: Option<Scaling>,
     /// The rule for the threshold.
     pub threshold: Threshold,
     /// The fraction of the samples held out for calibration, in [0, 1).
@@ -42,7 +45,7 @@ pub struct AnomalyDetectorSettings {
 impl Default for AnomalyDetectorSettings {
     fn default() -> Self {
         Self {
-            scaling: Scaling::standard(),
+            scaling: None,
             threshold: Threshold::FalseAlarmRate(0.05),
             calibration_split: 0.25,
             seed: 0,
@@ -54,7 +57,7 @@ impl Default for AnomalyDetectorSettings {
 ///
 /// | setter | default | range | meaning |
 /// |---|---|---|---|
-/// | [`scaling`](Self::scaling) | standard, refuses constant features | | scaling of the input |
+/// | [`scaling`](Self::scaling) | to the range of the output, with a margin of 0.1; standard without a range; refuses constant features | | scaling of the input |
 /// | [`threshold`](Self::threshold) | `FalseAlarmRate(0.05)` | (0, 1) | rule for the score above which a sample is an anomaly |
 /// | [`calibration_split`](Self::calibration_split) | 0.25 | [0, 1) | fraction of the samples held out for calibration |
 /// | [`seed`](Self::seed) | 0 | | seed for choosing the calibration samples |
@@ -98,7 +101,7 @@ impl<'m, T: Real> AnomalyDetectorBuilder<'m, T> {
 
     /// Sets the scaling of the input, learned from the training samples and applied by every method.
     pub fn scaling(mut self, scaling: Scaling) -> Self {
-        self.settings.scaling = scaling;
+        self.settings.scaling = Some(scaling);
         self
     }
 
@@ -220,10 +223,19 @@ impl<'m, T: Real> AnomalyDetectorBuilder<'m, T> {
             order.shuffle(&mut Xoshiro256PlusPlus::seed_from_u64(self.settings.seed));
         }
         let training = order.split_off(held_out);
-        let scaler = self
-            .settings
-            .scaling
-            .fit(Subset::new(samples, &*training)?)?;
+        let scaling = match self.settings.scaling {
+            Some(scaling) => scaling,
+            None => suited_to(self.model.output_activation())?,
+        };
+        let scaler = scaling.fit(Subset::new(samples, &*training)?)?;
         Ok((training, order, scaler))
+    }
+}
+
+/// Returns a scaling to values that the output reaches.
+fn suited_to(output: Activation) -> Result<Scaling, Error> {
+    match output.range() {
+        Some(_) => Scaling::to_range_of(output, 0.1),
+        None => Ok(Scaling::standard()),
     }
 }

@@ -65,6 +65,41 @@ fn a_detector_scales_as_it_is_told() {
 }
 
 #[test]
+fn a_detector_that_is_told_no_scaling_scales_to_what_its_output_reaches() {
+    let normal = random::<f64>(4, 60, 5).map(|x| 10.0 * x + 3.0);
+    for output in [
+        Activation::Sigmoid,
+        Activation::Tanh,
+        Activation::SaturatingLinear,
+        Activation::Identity,
+        Activation::Relu,
+    ] {
+        let model = SparseAutoencoder::builder().layers([4, 3]);
+        let mut model = model.output_activation(output).build().unwrap();
+        let detector = AnomalyDetector::builder(&mut model)
+            .calibration_split(0.0)
+            .threshold(Threshold::Contamination(0.1))
+            .fit(
+                &mut Trainer::new(Adam::new(1e-2).unwrap()).epochs(1),
+                &normal,
+            )
+            .unwrap();
+        let suited = match output.range() {
+            Some((low, high)) => {
+                let margin = 0.1 * (high - low);
+                Scaling::min_max(low + margin, high - margin)
+            }
+            None => Scaling::standard(),
+        };
+        assert_eq!(
+            *detector.scaler(),
+            suited.fit(&normal).unwrap(),
+            "{output:?}"
+        );
+    }
+}
+
+#[test]
 fn a_sample_beyond_all_numbers_is_an_anomaly() {
     // Two units that overflow, and their difference: no number.
     let mut model = SparseAutoencoder::<f64>::builder()
