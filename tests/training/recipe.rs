@@ -197,6 +197,27 @@ fn a_bias_starts_at_the_data_only_where_a_bias_is_a_sample() {
     );
 }
 
+/// The sparsity target is a share of the units, rounded to `f32`.
+#[test]
+fn thresholds_are_set_for_every_number_of_units() {
+    let digits = digits::split(1700).1.0;
+    let batch = digits.columns(0, 100).into_owned();
+    for units in [97, 128, 768] {
+        for active in (1..units / 3).step_by(if units > 200 { 13 } else { 3 }) {
+            let recipe = Recipe::new(Variant::JumpRelu, units, active).samples(1000);
+            let Begun {
+                scaler,
+                mut model,
+                mut trainer,
+                ..
+            } = recipe.batch_size(100).begin(&batch).unwrap();
+            let scaled = scaler.apply(&batch).unwrap();
+            let step = trainer.partial_fit(&mut model, &scaled);
+            assert!(step.is_ok(), "{active} of {units}: {step:?}");
+        }
+    }
+}
+
 #[test]
 fn k_falls_from_where_the_recipe_says_and_only_variants_with_a_k_accept_it() {
     let digits = digits::split(1000).1.0;

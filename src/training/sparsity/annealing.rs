@@ -81,5 +81,15 @@ fn target<T: Real>(objective: &Objective<T>) -> Option<f64> {
     if let Some(k) = objective.now().k {
         return Some(f64::of_count(k));
     }
-    objective.targets_l0().then(|| objective.target_l0())
+    let share_of_units = || {
+        let k = objective.target_l0();
+        // The share of an integer was rounded to `T`.
+        let nearest = k.round();
+        if (k - nearest).abs() <= 1e-6 * k {
+            nearest
+        } else {
+            k
+        }
+    };
+    objective.targets_l0().then(share_of_units)
 }
