@@ -113,7 +113,7 @@ impl Scaling {
     /// Moves the geometric median to 0, and scales all features by one factor, so that samples have the mean
     /// distance `distance` from it.
     ///
-    /// Like [`mean_norm`](Self::mean_norm), but for models that see deviations without a [pre-encoder
+    /// A model then sees deviations without a [pre-encoder
     /// bias](crate::SparseAutoencoderBuilder::pre_encoder_bias). The distance must be finite and above 0.
     pub const fn mean_distance(distance: f64) -> Self {
         Self::new(Target::MeanDistance(distance))

@@ -17,7 +17,7 @@ impl<T: Real> SparseAutoencoder<T> {
     /// Edits hidden activations of the innermost layer, and returns the samples with these edits, input × samples.
     ///
     /// `edit(unit, activation)` returns the new activation of one of `units` in a sample. It is called sample by
-    /// sample, in the order of `units`. All other activations and the reconstruction error stay as they are:
+    /// sample, in the order of `units`. All other activations and the reconstruction error do not change:
     ///
     /// ```text
     /// x′ = x + x̂(h′) − x̂(h),     which is x + D(h′ − h) for one hidden layer and a linear output

@@ -225,6 +225,19 @@ const VALIDATION: [&str; 5] = [
     "validation_auxiliary",
 ];
 
+/// Adds what steps and epochs have both.
+macro_rules! measured {
+    ($row:ident, $cells:ident) => {
+        $cells.add_loss(LOSS, Some($row.loss));
+        $cells.add("l0", $row.l0);
+        $cells.add("explained_variance", $row.explained_variance);
+        $cells.add("dead_units", $row.dead_units);
+        $cells.add("learning_rate", $row.learning_rate);
+        $cells.add("penalty_weight", Some($row.penalty_weight));
+        $cells.add("set_point", $row.set_point.map(|state| state.measured));
+    };
+}
+
 impl<T: Real> LogRow for Step<'_, T> {
     fn kind(&self) -> &'static str {
         "step"
@@ -235,13 +248,7 @@ impl<T: Real> LogRow for Step<'_, T> {
         cells.add("steps", Some(self.of));
         cells.add("epoch", Some(self.epoch));
         cells.add("samples", Some(self.samples));
-        cells.add_loss(LOSS, Some(self.loss));
-        cells.add("l0", self.l0);
-        cells.add("explained_variance", self.explained_variance);
-        cells.add("dead_units", self.dead_units);
-        cells.add("learning_rate", self.learning_rate);
-        cells.add("penalty_weight", Some(self.penalty_weight));
-        cells.add("set_point", self.set_point.map(|state| state.measured));
+        measured!(self, cells);
     }
 }
 
@@ -255,31 +262,34 @@ impl<T: Real> LogRow for Epoch<'_, T> {
         cells.add("epochs", Some(self.of));
         cells.add("step", Some(self.steps));
         cells.add("samples", Some(self.samples));
-        cells.add_loss(LOSS, Some(self.loss));
-        cells.add("l0", self.l0);
-        cells.add("explained_variance", self.explained_variance);
-        cells.add("dead_units", self.dead_units);
-        cells.add("learning_rate", self.learning_rate);
-        cells.add("penalty_weight", Some(self.penalty_weight));
-        cells.add("set_point", self.set_point.map(|state| state.measured));
+        measured!(self, cells);
         cells.add_loss(VALIDATION, self.validation);
         let explained = self.validation_explained_variance;
         cells.add("validation_explained_variance", explained);
     }
 }
 
-impl<T: Real> LogRow for Event<'_, T> {
-    fn kind(&self) -> &'static str {
-        match self {
-            Self::Step(step) => step.kind(),
-            Self::Epoch(epoch) => epoch.kind(),
-        }
-    }
+/// Makes an event a row: that of its step or epoch.
+macro_rules! row_of_event {
+    ($event:ident) => {
+        impl<T: Real> LogRow for $event<'_, T> {
+            fn kind(&self) -> &'static str {
+                match self {
+                    Self::Step(step) => step.kind(),
+                    Self::Epoch(epoch) => epoch.kind(),
+                }
+            }
 
-    fn cells(&self, cells: &mut Cells<'_>) {
-        match self {
-            Self::Step(step) => step.cells(cells),
-            Self::Epoch(epoch) => epoch.cells(cells),
+            fn cells(&self, cells: &mut Cells<'_>) {
+                match self {
+                    Self::Step(step) => step.cells(cells),
+                    Self::Epoch(epoch) => epoch.cells(cells),
+                }
+            }
         }
-    }
+    };
 }
+
+pub(crate) use row_of_event;
+
+row_of_event!(Event);

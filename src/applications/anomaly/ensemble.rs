@@ -71,11 +71,11 @@ use crate::{AsMatrix, Real};
 /// rayon pool. The same samples and seed give the same bits for any number of threads.
 #[derive(Debug, Clone)]
 pub struct AnomalyEnsemble<T> {
-    features: usize,
+    pub(crate) features: usize,
     /// The features that vary, in order.
-    kept: Vec<usize>,
+    pub(crate) kept: Vec<usize>,
     /// One per fold; at least one.
-    denoisers: Vec<Denoiser<T>>,
+    pub(crate) denoisers: Vec<Denoiser<T>>,
 }
 
 impl<T: Real> AnomalyEnsemble<T> {
@@ -263,21 +263,6 @@ impl<T: Real> AnomalyEnsemble<T> {
             kept,
             denoisers,
         })
-    }
-
-    #[cfg(feature = "files")]
-    pub(crate) fn features(&self) -> usize {
-        self.features
-    }
-
-    #[cfg(feature = "files")]
-    pub(crate) fn kept(&self) -> &[usize] {
-        &self.kept
-    }
-
-    #[cfg(feature = "files")]
-    pub(crate) fn denoisers(&self) -> &[Denoiser<T>] {
-        &self.denoisers
     }
 
     fn checked<'a>(&self, samples: DMatrixView<'a, T>) -> Result<DMatrixView<'a, T>, Error> {

@@ -2,7 +2,7 @@
 
 use super::SoftmaxClassifier;
 use crate::training::LogRow;
-use crate::training::log_writer::Cells;
+use crate::training::log_writer::{Cells, row_of_event};
 use crate::{Real, StopReason};
 
 /// The terms of a classifier's objective.
@@ -139,18 +139,4 @@ impl<T: Real> LogRow for ClassifierEpoch<'_, T> {
     }
 }
 
-impl<T: Real> LogRow for ClassifierEvent<'_, T> {
-    fn kind(&self) -> &'static str {
-        match self {
-            Self::Step(step) => step.kind(),
-            Self::Epoch(epoch) => epoch.kind(),
-        }
-    }
-
-    fn cells(&self, cells: &mut Cells<'_>) {
-        match self {
-            Self::Step(step) => step.cells(cells),
-            Self::Epoch(epoch) => epoch.cells(cells),
-        }
-    }
-}
+row_of_event!(ClassifierEvent);

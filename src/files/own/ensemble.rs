@@ -37,14 +37,14 @@ impl<T: Real> Kind for AnomalyEnsemble<T> {
 
     fn contents(&self) -> Contents<'_, T> {
         let description = Description {
-            features: self.features(),
-            kept: self.kept().to_vec(),
-            folds: self.denoisers().len(),
-            levels: self.denoisers().first().map_or(0, |fold| fold.levels.len()),
+            features: self.features,
+            kept: self.kept.clone(),
+            folds: self.denoisers.len(),
+            levels: self.denoisers.first().map_or(0, |fold| fold.levels.len()),
         };
         let mut texts = vec![(TEXT.to_owned(), json!(description).to_string())];
         let mut tensors = Vec::new();
-        for (index, fold) in self.denoisers().iter().enumerate() {
+        for (index, fold) in self.denoisers.iter().enumerate() {
             let prefix = of_fold(index);
             tensors.extend(scaler::parts(&prefix, &fold.scaler));
             let scores = &fold.calibration_scores[..];
