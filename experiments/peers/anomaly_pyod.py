@@ -24,6 +24,8 @@ from sklearn.decomposition import PCA
 from sklearn.metrics import average_precision_score, roc_auc_score
 from sklearn.preprocessing import StandardScaler
 
+from shuffle import shuffle
+
 DATA_SETS = {
     "cardio": "6_cardio",
     "thyroid": "38_thyroid",
@@ -32,23 +34,9 @@ DATA_SETS = {
 }
 
 
-def split_mix(state):
-    """Steele, Lea & Flood 2014: a stream of 64-bit numbers."""
-    mask = (1 << 64) - 1
-    while True:
-        state = (state + 0x9E3779B97F4A7C15) & mask
-        z = state
-        z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & mask
-        z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & mask
-        yield z ^ (z >> 31)
-
-
 def split(labels, seed):
     rows = list(range(len(labels)))
-    numbers = split_mix(seed)
-    for i in range(len(rows) - 1, 0, -1):
-        j = next(numbers) % (i + 1)
-        rows[i], rows[j] = rows[j], rows[i]
+    shuffle(rows, seed)
     train, test = [], []
     for anomalous in (False, True):
         of_class = [row for row in rows if labels[row] == anomalous]

@@ -23,29 +23,17 @@ from pathlib import Path
 
 import numpy as np
 
+from shuffle import shuffle
+
 METHODS = ["AnomalyEnsemble", "AutoEncoder", "KNN", "PCA", "IForest", "Mahalanobis"]
 SETTINGS = ["semi-supervised", "contaminated"]
-
-
-def split_mix(state):
-    """Steele, Lea & Flood 2014: a stream of 64-bit numbers."""
-    mask = (1 << 64) - 1
-    while True:
-        state = (state + 0x9E3779B97F4A7C15) & mask
-        z = state
-        z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & mask
-        z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & mask
-        yield z ^ (z >> 31)
 
 
 def split(labels, setting, seed):
     if setting == "contaminated":
         return [np.arange(len(labels))] * 2
     normal = np.flatnonzero(~labels).tolist()
-    numbers = split_mix(seed)
-    for i in range(len(normal) - 1, 0, -1):
-        j = next(numbers) % (i + 1)
-        normal[i], normal[j] = normal[j], normal[i]
+    shuffle(normal, seed)
     half = len(normal) // 2
     return np.array(normal[:half]), np.r_[normal[half:], np.flatnonzero(labels)]
 

@@ -13,5 +13,6 @@ pub mod photographs;
 pub mod picture;
 pub mod probe;
 pub mod report;
+pub mod shuffle;
 pub mod synth_sae_bench;
 pub mod variants;

@@ -26,6 +26,7 @@ use std::time::Instant;
 use experiments::chart::Line;
 use experiments::picture::{Contrast, Layout, Picture};
 use experiments::report::mean_and_deviation;
+use experiments::shuffle::{shuffle, split_mix};
 use experiments::{chart, digits};
 use sparse_autoencoder::metrics::{average_precision, roc_auc, roc_curve};
 use sparse_autoencoder::nalgebra::DMatrix;
@@ -280,12 +281,7 @@ fn split(
     seed: u64,
 ) -> Task {
     let mut rows: Vec<usize> = (0..anomalous.len()).collect();
-    let mut numbers = split_mix(seed);
-    for i in (1..rows.len()).rev() {
-        #[allow(clippy::cast_possible_truncation)] // below the number of rows
-        let j = (numbers() % (i as u64 + 1)) as usize;
-        rows.swap(i, j);
-    }
+    shuffle(&mut rows, seed);
     let (mut training, mut test) = (Vec::new(), Vec::new());
     for class in [false, true] {
         let of_class = rows.iter().copied().filter(|&row| anomalous[row] == class);
@@ -301,16 +297,6 @@ fn split(
         training: samples.select_columns(&training),
         test: samples.select_columns(&test),
         anomalous: test.iter().map(|&row| anomalous[row]).collect(),
-    }
-}
-
-/// SplitMix64 (Steele, Lea & Flood 2014), as in the Python script.
-fn split_mix(mut state: u64) -> impl FnMut() -> u64 {
-    move || {
-        state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let z = (state ^ (state >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^ (z >> 31)
     }
 }
 

@@ -24,6 +24,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use experiments::chart::curves::{Axis, Curve, Panel, Place, panels};
+use experiments::shuffle::shuffle;
 use serde::{Deserialize, Serialize};
 use sparse_autoencoder::metrics::{average_precision, roc_auc};
 use sparse_autoencoder::nalgebra::DMatrix;
@@ -168,22 +169,7 @@ fn run(folder: &str, table: &str, setting: &str, seed: u64) -> Result<Run> {
 fn halves(anomalous: &[bool], seed: u64) -> (Vec<usize>, Vec<usize>) {
     let (anomalies, mut normal): (Vec<usize>, Vec<usize>) =
         (0..anomalous.len()).partition(|&row| anomalous[row]);
-    let mut numbers = split_mix(seed);
-    for i in (1..normal.len()).rev() {
-        #[allow(clippy::cast_possible_truncation)] // below the number of rows
-        let j = (numbers() % (i as u64 + 1)) as usize;
-        normal.swap(i, j);
-    }
+    shuffle(&mut normal, seed);
     let others = normal.split_off(normal.len() / 2);
     (normal, others.into_iter().chain(anomalies).collect())
-}
-
-/// SplitMix64 (Steele, Lea & Flood 2014), as in the Python script.
-fn split_mix(mut state: u64) -> impl FnMut() -> u64 {
-    move || {
-        state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let z = (state ^ (state >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^ (z >> 31)
-    }
 }
