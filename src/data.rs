@@ -3,8 +3,8 @@
 //! Everything that a [`Trainer`](crate::Trainer) reads is [`Samples`]: matrices, an [`NpyFile`], an
 //! [`IdxFile`], several files as [`Shards`], some samples as a [`Subset`], or samples scaled on reading
 //! ([`ScaledSamples`]).
-//! A [`ShuffleBuffer`] turns a stream of [`Chunk`]s into batches. [`Scaling`] learns a [`Scaler`],
-//! [`Corruption`] adds noise to the input, and [`geometric_median`] locates the center of a dataset.
+//! A [`ShuffleBuffer`] turns a stream of [`Chunk`]s into batches. [`Scaling`] learns a [`Scaler`], an
+//! [`Imputer`] fills missing values, [`Corruption`] adds noise to the input, and [`geometric_median`] locates the center of a dataset.
 
 mod batches;
 pub(crate) mod byte_source;
@@ -14,6 +14,7 @@ pub(crate) mod file_kind;
 mod geometric_median;
 mod gzip;
 mod idx_file;
+pub(crate) mod imputer;
 pub(crate) mod in_order;
 pub(crate) mod npy_file;
 pub(crate) mod regular_file;
@@ -28,6 +29,7 @@ pub use batches::Batches;
 pub use corruption::Corruption;
 pub use geometric_median::geometric_median;
 pub use idx_file::IdxFile;
+pub use imputer::{ImputedSamples, Imputer, MissingValues};
 pub use npy_file::NpyFile;
 pub use samples::Samples;
 #[cfg(feature = "ndarray")]

@@ -71,7 +71,10 @@ pub enum Error {
         class: usize,
     },
     /// Data or parameters contain NaN or an infinity.
-    #[error("{what} must be finite, got {value} at row {row}, column {column}")]
+    #[error(
+        "{what} must be finite, got {value} at row {row}, column {column}{}",
+        remedy_of_missing(what, *value)
+    )]
     NonFinite {
         /// The matrix.
         what: &'static str,
@@ -116,6 +119,12 @@ pub enum Error {
         feature: usize,
         /// Its value.
         value: f64,
+    },
+    /// A feature has no value: it is missing in every sample.
+    #[error("feature {feature} is missing in every sample: drop it")]
+    MissingFeature {
+        /// The row of the samples.
+        feature: usize,
     },
     /// All labels are of one class where both are needed.
     #[error("the labels must be of both classes, got {samples} samples that are all {class}")]
@@ -215,6 +224,15 @@ fn remedy(what: &str) -> &'static str {
     let of_a_dictionary = ["rows of the features", "rows of the decoder"].contains(&what);
     if what.starts_with("rows of ") && !of_a_dictionary {
         " (a column is a sample: transpose?)"
+    } else {
+        ""
+    }
+}
+
+/// Returns the remedy for NaN in samples.
+fn remedy_of_missing(what: &str, value: f64) -> &'static str {
+    if value.is_nan() && what.ends_with("samples") {
+        " (if values are missing, impute them: see `Imputer`, and `missing_values` of anomaly detectors)"
     } else {
         ""
     }

@@ -35,11 +35,12 @@
 //! | type | in the file |
 //! |---|---|
 //! | [`SparseAutoencoder`](crate::SparseAutoencoder) | settings, parameters |
-//! | [`AnomalyDetector`](crate::AnomalyDetector) | the model, the scaler, the calibration scores, the rule of the threshold |
-//! | [`AnomalyEnsemble`](crate::AnomalyEnsemble) | the scaler, models, noise, and calibration scores of each fold |
+//! | [`AnomalyDetector`](crate::AnomalyDetector) | the model, the scaler, the imputer if there is one, the calibration scores, the rule of the threshold |
+//! | [`AnomalyEnsemble`](crate::AnomalyEnsemble) | the scaler, the imputer if there is one, models, noise, and calibration scores of each fold |
 //! | [`Stack`](crate::Stack) | settings and parameters of each autoencoder |
 //! | [`SoftmaxClassifier`](crate::SoftmaxClassifier) | activations and parameters of all layers, the weight decay |
 //! | [`Scaler`](crate::Scaler) | centers, factors, offsets |
+//! | [`Imputer`](crate::Imputer) | means, marked features |
 //!
 //! A file of another kind is an [`Error::Malformed`] that names its kind and how to load it. A later version of the
 //! format is an [`Error::Unsupported`]. A checkpoint of a [`Trainer`](crate::Trainer) loads as a model.

@@ -216,8 +216,8 @@ pub use applications::{
     benjamini_hochberg,
 };
 pub use data::{
-    Batches, Chunk, Corruption, IdxFile, NpyFile, Samples, ScaledSamples, Scaler, Scaling, Shards,
-    ShuffleBuffer, Subset, geometric_median,
+    Batches, Chunk, Corruption, IdxFile, ImputedSamples, Imputer, MissingValues, NpyFile, Samples,
+    ScaledSamples, Scaler, Scaling, Shards, ShuffleBuffer, Subset, geometric_median,
 };
 pub use error::Error;
 pub use matrix::{AsMatrix, into_rows, view_rows};

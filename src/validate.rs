@@ -90,11 +90,40 @@ pub(crate) fn check_batch_on<T: Real>(
     [what, what_rows]: [&'static str; 2],
 ) -> Result<(), Error> {
     check_size(batch.shape(), rows, [what, what_rows])?;
+    refuse(batch, what, threads, |value| !value.is_finite())
+}
+
+/// Refuses a batch of the wrong height, without samples, or with infinities. NaN is a missing value.
+pub(crate) fn check_present<T: Real>(
+    batch: DMatrixView<'_, T>,
+    rows: usize,
+    names: [&'static str; 2],
+) -> Result<(), Error> {
+    check_size(batch.shape(), rows, names)?;
+    refuse_infinite(batch, names[0])
+}
+
+/// Refuses a batch with infinities. NaN is a missing value.
+pub(crate) fn refuse_infinite<T: Real>(
+    batch: DMatrixView<'_, T>,
+    what: &'static str,
+) -> Result<(), Error> {
+    let threads = Threads::at_most(1);
+    refuse(batch, what, threads, |value| value.to_f64().is_infinite())
+}
+
+/// Refuses a batch with such values, which are not finite.
+fn refuse<T: Real>(
+    batch: DMatrixView<'_, T>,
+    what: &'static str,
+    threads: Threads,
+    such: impl Fn(T) -> bool,
+) -> Result<(), Error> {
     if linalg::all_finite_columns(batch, threads) {
         return Ok(());
     }
     for (column, sample) in batch.column_iter().enumerate() {
-        if let Some(row) = sample.iter().position(|value| !value.is_finite()) {
+        if let Some(row) = sample.iter().position(|&value| such(value)) {
             return Err(Error::NonFinite {
                 what,
                 row,

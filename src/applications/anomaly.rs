@@ -15,8 +15,8 @@ use nalgebra::{DMatrix, DMatrixView, DVector};
 use crate::data::in_order::InOrder;
 use crate::error::Error;
 use crate::linalg::reserve;
-use crate::validate::{check_finite, check_len};
-use crate::{AsMatrix, Real, Samples, Scaler, SparseAutoencoder, Workspace};
+use crate::validate::{check_finite, check_len, check_size};
+use crate::{AsMatrix, Imputer, Real, Samples, Scaler, SparseAutoencoder, Workspace};
 
 /// Detects samples that a model, fitted to normal samples, cannot reconstruct.
 ///
@@ -81,6 +81,36 @@ use crate::{AsMatrix, Real, Samples, Scaler, SparseAutoencoder, Workspace};
 ///
 /// The guarantee is per sample. [`select`](Self::select) bounds the share of false alarms among all alarms.
 ///
+/// # Missing values
+///
+/// NaN is refused unless the [builder](AnomalyDetectorBuilder::missing_values) says to impute. An [`Imputer`]
+/// then fills missing values and adds a mark for each feature that had some, both when the detector is fitted
+/// and when it scores samples. Each mark is one more input of the model, which learns from it what an imputed
+/// value is worth.
+///
+/// ```
+/// use sparse_autoencoder::{Adam, AnomalyDetector, Imputer, MissingValues, SparseAutoencoder, Trainer};
+/// use sparse_autoencoder::{Activation, nalgebra::DMatrix};
+///
+/// // Every 13th value is missing.
+/// let table = DMatrix::from_fn(3, 400, |i, j| match 3 * j + i {
+///     k if k % 13 == 0 => f32::NAN,
+///     _ => ((j * 37 % 400) as f32 / 400.0).powi(i as i32 + 1),
+/// });
+/// let inputs = Imputer::fit(&table)?.outputs(); // the features and their marks
+/// let mut model = SparseAutoencoder::builder()
+///     .layers([inputs, 8])
+///     .output_activation(Activation::Identity)
+///     .penalty(())
+///     .build()?;
+/// let detector = AnomalyDetector::builder(&mut model)
+///     .missing_values(MissingValues::Impute)
+///     .fit(&mut Trainer::new(Adam::new(1e-2)?).epochs(10), &table)?;
+/// let scores = detector.scores(&table)?;
+/// assert_eq!(detector.contributions(&table)?.nrows(), 3); // of a feature and its mark together
+/// # Ok::<(), sparse_autoencoder::Error>(())
+/// ```
+///
 /// # Files
 ///
 /// The module `files` (feature `files`) saves a detector in one file, with everything that scores samples. A
@@ -118,6 +148,8 @@ use crate::{AsMatrix, Real, Samples, Scaler, SparseAutoencoder, Workspace};
 #[derive(Debug, Clone)]
 pub struct AnomalyDetector<T> {
     model: SparseAutoencoder<T>,
+    /// Its outputs are the features of the scaler. Without one, missing values are refused.
+    imputer: Option<Imputer<T>>,
     scaler: Scaler<T>,
     /// Sorted, the smallest first; at least two.
     calibration_scores: Vec<T>,
@@ -191,11 +223,28 @@ impl<T: Real> AnomalyDetector<T> {
         let calibration_scores = sorted(calibration_scores)?;
         Ok(Self {
             model,
+            imputer: None,
             scaler,
             threshold: rule.of(&calibration_scores),
             calibration_scores,
             rule,
         })
+    }
+
+    /// Imputes and marks missing values of all samples from now on, before they are scaled.
+    ///
+    /// The model, the scaler, and the calibration scores must be those of imputed samples, as
+    /// [`Imputer::apply_on_read`] returns them. The [builder](AnomalyDetectorBuilder::missing_values) does it by
+    /// itself.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::DimensionMismatch`] if the outputs of the imputer are not the features of the scaler.
+    pub fn with_imputer(mut self, imputer: Imputer<T>) -> Result<Self, Error> {
+        let features = self.scaler.features();
+        check_len("outputs of the imputer", features, imputer.outputs())?;
+        self.imputer = Some(imputer);
+        Ok(self)
     }
 
     /// Replaces the calibration samples and recomputes the threshold by the same rule.
@@ -204,7 +253,7 @@ impl<T: Real> AnomalyDetector<T> {
     ///
     /// As [`calibrate`](Self::calibrate); the detector is then unchanged.
     pub fn recalibrate(&mut self, calibration: impl Samples<T>) -> Result<(), Error> {
-        check_len(SAMPLES[1], self.scaler.features(), calibration.entries())?;
+        check_len(SAMPLES[1], self.features(), calibration.entries())?;
         self.rule.check(calibration.count())?;
         let scores = self.scores(calibration)?;
         self.calibration_scores = sorted(scores.as_slice().to_vec())?;
@@ -221,7 +270,16 @@ impl<T: Real> AnomalyDetector<T> {
     ///
     /// As [`SparseAutoencoder::encode`], and those of [`Samples::read`].
     pub fn scores(&self, samples: impl Samples<T>) -> Result<DVector<T>, Error> {
-        scores(&self.model, &self.scaler, &samples)
+        let Some(imputer) = &self.imputer else {
+            return scores(&self.model, &self.scaler, &samples);
+        };
+        check_size(
+            (samples.entries(), samples.count()),
+            self.features(),
+            SAMPLES,
+        )?;
+        let imputed = imputer.apply_on_read(&samples)?;
+        scores(&self.model, &self.scaler, &imputed)
     }
 
     /// Returns whether each sample scores above the [`threshold`](Self::threshold).
@@ -261,20 +319,24 @@ impl<T: Real> AnomalyDetector<T> {
     /// contribution(j, i) = (x̂′ⱼᵢ − x′ⱼᵢ)²
     /// ```
     ///
-    /// Each column sums to the score of its sample, up to rounding. [`reconstruct`](Self::reconstruct)
+    /// Each column sums to the score of its sample, up to rounding. The error of a mark of missing values counts
+    /// for the feature that it marks. [`reconstruct`](Self::reconstruct)
     /// returns the values that the model expects.
     ///
     /// # Errors
     ///
     /// As [`scores`](Self::scores).
     pub fn contributions(&self, samples: impl AsMatrix<T>) -> Result<DMatrix<T>, Error> {
-        let scaled = self.scaler.apply(samples)?;
+        let scaled = self.scaled(samples)?;
         let mut contributions = self.model.reconstruct(&scaled)?;
         contributions.zip_apply(&scaled, |x_hat, x| {
             let error = *x_hat - x;
             *x_hat = unless_nan(error * error);
         });
-        Ok(contributions)
+        Ok(match &self.imputer {
+            None => contributions,
+            Some(imputer) => imputer.sum_by_feature(contributions),
+        })
     }
 
     /// Reconstructs samples in the units of the data, input × samples: the values that the model expects.
@@ -283,8 +345,26 @@ impl<T: Real> AnomalyDetector<T> {
     ///
     /// As [`scores`](Self::scores), and [`Error::NonFinite`] if a reconstruction overflows.
     pub fn reconstruct(&self, samples: impl AsMatrix<T>) -> Result<DMatrix<T>, Error> {
-        let scaled = self.scaler.apply(samples)?;
-        self.scaler.invert(&self.model.reconstruct(&scaled)?)
+        let scaled = self.scaled(samples)?;
+        let reconstructed = self.scaler.invert(self.model.reconstruct(&scaled)?)?;
+        Ok(match &self.imputer {
+            None => reconstructed,
+            Some(imputer) => imputer.without_marks(reconstructed),
+        })
+    }
+
+    /// Returns the samples as the model takes them.
+    fn scaled(&self, samples: impl AsMatrix<T>) -> Result<DMatrix<T>, Error> {
+        match &self.imputer {
+            None => self.scaler.apply(samples),
+            Some(imputer) => self.scaler.apply(imputer.apply(samples)?),
+        }
+    }
+
+    /// Returns the number of features of a sample.
+    fn features(&self) -> usize {
+        let imputer = self.imputer.as_ref();
+        imputer.map_or(self.scaler.features(), Imputer::features)
     }
 
     /// Returns the score above which a sample is an anomaly.
@@ -327,10 +407,16 @@ impl<T: Real> AnomalyDetector<T> {
         &self.calibration_scores
     }
 
-    /// Returns the model, which takes scaled samples.
+    /// Returns the model, which takes scaled samples, with marks if missing values are imputed.
     #[must_use]
     pub fn model(&self) -> &SparseAutoencoder<T> {
         &self.model
+    }
+
+    /// Returns the imputer of missing values. `None`: they are refused.
+    #[must_use]
+    pub fn imputer(&self) -> Option<&Imputer<T>> {
+        self.imputer.as_ref()
     }
 
     /// Returns the scaling of the input.

@@ -6,10 +6,17 @@ use super::Samples;
 use crate::Real;
 use crate::error::Error;
 use crate::linalg::reserve;
-use crate::validate::{check_batch, check_size};
+use crate::validate::{check_batch, check_present, check_size};
 
 /// The approximate number of entries of a batch. Larger batches are not read faster.
 const ENTRIES: usize = 1 << 16;
+
+/// Returns the number of samples of a batch.
+fn size_of_batch(entries: usize) -> usize {
+    (ENTRIES / entries.max(1)).max(1)
+}
+
+type Check<T> = fn(DMatrixView<'_, T>, usize, [&'static str; 2]) -> Result<(), Error>;
 
 /// Samples to be seen in their order, in one pass or several.
 ///
@@ -17,6 +24,7 @@ const ENTRIES: usize = 1 << 16;
 pub(crate) struct InOrder<'a, T> {
     samples: &'a dyn Samples<T>,
     names: [&'static str; 2],
+    check: Check<T>,
     /// The number of samples of a batch.
     size: usize,
     /// The place of a batch, and its indices.
@@ -32,8 +40,17 @@ impl<'a, T: Real> InOrder<'a, T> {
         entries: usize,
         names: [&'static str; 2],
     ) -> Result<Self, Error> {
-        let size = (ENTRIES / entries.max(1)).max(1);
-        Self::by(size, samples, entries, names)
+        Self::by(size_of_batch(entries), samples, entries, names)
+    }
+
+    /// Runs [`new`](Self::new), and accepts NaN as missing values.
+    pub(crate) fn with_missing(
+        samples: &'a dyn Samples<T>,
+        entries: usize,
+        names: [&'static str; 2],
+    ) -> Result<Self, Error> {
+        let size = size_of_batch(entries);
+        Self::checked_by(check_present, size, samples, entries, names)
     }
 
     /// Runs [`new`](Self::new), with batches of `size` samples.
@@ -43,11 +60,21 @@ impl<'a, T: Real> InOrder<'a, T> {
         entries: usize,
         names: [&'static str; 2],
     ) -> Result<Self, Error> {
+        Self::checked_by(check_batch, size, samples, entries, names)
+    }
+
+    fn checked_by(
+        check: Check<T>,
+        size: usize,
+        samples: &'a dyn Samples<T>,
+        entries: usize,
+        names: [&'static str; 2],
+    ) -> Result<Self, Error> {
         check_size((samples.entries(), samples.count()), entries, names)?;
         let size = size.min(samples.count());
         let (mut batch, mut indices) = (Vec::new(), Vec::new());
         match samples.in_memory() {
-            Some(samples) => check_batch(samples, entries, names)?,
+            Some(samples) => check(samples, entries, names)?,
             None => {
                 let len = size.saturating_mul(entries);
                 batch = reserve::filled(T::zero(), len, "entries of a batch")?;
@@ -57,6 +84,7 @@ impl<'a, T: Real> InOrder<'a, T> {
         Ok(Self {
             samples,
             names,
+            check,
             size,
             batch,
             indices,
@@ -73,7 +101,8 @@ impl<'a, T: Real> InOrder<'a, T> {
         self.samples.entries()
     }
 
-    /// Passes all samples to `see`, with the index of the first of each batch. All values are finite.
+    /// Passes all samples to `see`, with the index of the first of each batch. All values are finite,
+    /// or missing if such are accepted.
     pub(crate) fn each(
         &mut self,
         mut see: impl FnMut(usize, DMatrixView<'_, T>) -> Result<(), Error>,
@@ -92,7 +121,7 @@ impl<'a, T: Real> InOrder<'a, T> {
             let batch = &mut self.batch[..size * entries];
             self.samples.read(&self.indices[..size], batch)?;
             let batch = DMatrixView::from_slice(batch, entries, size);
-            check_batch(batch, entries, self.names)
+            (self.check)(batch, entries, self.names)
                 .map_err(|error| error.at_sample(|column| first + column))?;
             see(first, batch)?;
         }

@@ -18,6 +18,7 @@ use crate::error::Error;
 /// | [`NpyFile`](crate::NpyFile), [`IdxFile`](crate::IdxFile) | those of a file, read when needed |
 /// | [`Shards`](crate::Shards) | those of several sources, one source after another |
 /// | [`ScaledSamples`](crate::ScaledSamples) | those of another source, scaled on reading |
+/// | [`ImputedSamples`](crate::ImputedSamples) | those of another source, missing values imputed on reading |
 /// | [`Subset`](crate::Subset) | some of another source |
 /// | [`EncodedSamples`](crate::EncodedSamples) | hidden activations of those of another source, computed on reading |
 /// | references, `Box`, `Arc` | those of the source behind them |

@@ -11,13 +11,16 @@
 //! | `stack` | `autoencoders`, their number; `autoencoders.0.model`, … | `autoencoders.0.layers.0.encoder_weights`, … |
 //! | `classifier` | `classifier` | `layers.0.weights`, `layers.0.bias`, … |
 //! | `scaler` | | `scaler.centers`, `scaler.factors`, `scaler.offsets` |
+//! | `imputer` | | `imputer.means`, `imputer.marked` |
 //!
+//! A detector, and each fold of an ensemble, also has the tensors of an imputer if it imputes missing values.
 //! A row of weights belongs to a hidden unit. Files of models may lack the kind. The crate reads the files of
 //! all earlier versions, and refuses a later version of the *format*.
 
 mod classifier;
 mod detector;
 mod ensemble;
+mod imputer;
 mod model;
 mod scaler;
 mod stack;
@@ -34,8 +37,8 @@ use super::safetensors::{Part, write};
 use super::tensors::Tensors;
 use super::{Loaded, Note, malformed, unsupported};
 use crate::{
-    AnomalyDetector, AnomalyEnsemble, Error, Real, Scaler, SoftmaxClassifier, SparseAutoencoder,
-    Stack,
+    AnomalyDetector, AnomalyEnsemble, Error, Imputer, Real, Scaler, SoftmaxClassifier,
+    SparseAutoencoder, Stack,
 };
 
 pub(crate) use model::describe;
@@ -52,15 +55,17 @@ const ENSEMBLE: &str = "anomaly_ensemble";
 const STACK: &str = "stack";
 const CLASSIFIER: &str = "classifier";
 const SCALER: &str = "scaler";
+const IMPUTER: &str = "imputer";
 
 /// The kinds of files: the key, its name in messages, and the type to load.
-const KINDS: [(&str, &str, &str); 6] = [
+const KINDS: [(&str, &str, &str); 7] = [
     (MODEL, "a model", "SparseAutoencoder"),
     (DETECTOR, "an anomaly detector", "AnomalyDetector"),
     (ENSEMBLE, "an anomaly ensemble", "AnomalyEnsemble"),
     (STACK, "a stack", "Stack"),
     (CLASSIFIER, "a classifier", "SoftmaxClassifier"),
     (SCALER, "a scaler", "Scaler"),
+    (IMPUTER, "an imputer", "Imputer"),
 ];
 
 /// A type that [`save`] writes to a file and [`load`] reads: see the [table](crate::files#files-of-this-crate).
@@ -79,6 +84,7 @@ impl<T: Real> Stored for AnomalyEnsemble<T> {}
 impl<T: Real> Stored for Stack<T> {}
 impl<T: Real> Stored for SoftmaxClassifier<T> {}
 impl<T: Real> Stored for Scaler<T> {}
+impl<T: Real> Stored for Imputer<T> {}
 
 /// How a kind of file is written and read.
 pub trait Kind: Sized {
@@ -108,7 +114,8 @@ pub struct Contents<'a, T: Real> {
     pub(super) tensors: Vec<Part<'a, T>>,
 }
 
-/// Saves a model, an anomaly detector or ensemble, a stack, a classifier, or a scaler, bit for bit.
+/// Saves a model, an anomaly detector or ensemble, a stack, a classifier, a scaler, or an imputer,
+/// bit for bit.
 ///
 /// A penalty of your own is saved as its `Debug` text, and cannot be loaded again.
 ///

@@ -11,7 +11,8 @@ use crate::linalg::reserve;
 use crate::training::Verdict;
 use crate::validate::check_len;
 use crate::{
-    Activation, Epoch, Real, Samples, Scaler, Scaling, SparseAutoencoder, Subset, Trainer,
+    Activation, Epoch, Imputer, MissingValues, Real, Samples, Scaler, Scaling, SparseAutoencoder,
+    Subset, Trainer,
 };
 
 /// The settings of an [`AnomalyDetectorBuilder`], as one value that a file can hold.
@@ -34,6 +35,8 @@ pub struct AnomalyDetectorSettings {
     /// The scaling of the input. Unset: the one that suits the output activation.
     #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
     pub scaling: Option<Scaling>,
+    /// The rule for missing values.
+    pub missing_values: MissingValues,
     /// The rule for the threshold.
     pub threshold: Threshold,
     /// The fraction of the samples held out for calibration, in [0, 1).
@@ -46,6 +49,7 @@ impl Default for AnomalyDetectorSettings {
     fn default() -> Self {
         Self {
             scaling: None,
+            missing_values: MissingValues::Refuse,
             threshold: Threshold::FalseAlarmRate(0.05),
             calibration_split: 0.25,
             seed: 0,
@@ -58,6 +62,7 @@ impl Default for AnomalyDetectorSettings {
 /// | setter | default | range | meaning |
 /// |---|---|---|---|
 /// | [`scaling`](Self::scaling) | to the range of the output, with a margin of 0.1; standard without a range; refuses constant features | | scaling of the input |
+/// | [`missing_values`](Self::missing_values) | `Refuse` | | rule for NaN in the samples |
 /// | [`threshold`](Self::threshold) | `FalseAlarmRate(0.05)` | (0, 1) | rule for the score above which a sample is an anomaly |
 /// | [`calibration_split`](Self::calibration_split) | 0.25 | [0, 1) | fraction of the samples held out for calibration |
 /// | [`seed`](Self::seed) | 0 | | seed for choosing the calibration samples |
@@ -102,6 +107,17 @@ impl<'m, T: Real> AnomalyDetectorBuilder<'m, T> {
     /// Sets the scaling of the input, learned from the training samples and applied by every method.
     pub fn scaling(mut self, scaling: Scaling) -> Self {
         self.settings.scaling = Some(scaling);
+        self
+    }
+
+    /// Sets the rule for missing values, which are NaN in the samples.
+    ///
+    /// With [`MissingValues::Impute`] the model has one input for each feature and one for each mark:
+    /// [`Imputer::fit`] on the samples tells the number as [`outputs`](Imputer::outputs). Which features are marked
+    /// is learned from all samples, the means from the training samples.
+    /// See [an example](AnomalyDetector#missing-values).
+    pub fn missing_values(mut self, rule: MissingValues) -> Self {
+        self.settings.missing_values = rule;
         self
     }
 
@@ -154,6 +170,9 @@ impl<'m, T: Real> AnomalyDetectorBuilder<'m, T> {
     /// |---|---|
     /// | [`Error::InvalidParameter`] | a setting outside its range |
     /// | [`Error::TooFewSamples`] | fewer than two samples held out, too few for the false-alarm rate, or none left to train on |
+    /// | [`Error::DimensionMismatch`] | a model with another number of inputs than features, or than features and marks |
+    /// | [`Error::MissingFeature`] | a feature without any value, with [`MissingValues::Impute`] |
+    /// | [`Error::NonFinite`] | infinities; NaN, with [`MissingValues::Refuse`] |
     /// | those of [`Scaling::fit`] | such as [`Error::ConstantFeature`] |
     /// | those of [`Samples::read`] | samples that cannot be read |
     ///
@@ -164,21 +183,60 @@ impl<'m, T: Real> AnomalyDetectorBuilder<'m, T> {
         samples: impl Samples<T>,
         observer: impl FnMut(&Epoch<'_, T>) -> V,
     ) -> Result<AnomalyDetector<T>, Error> {
-        let (training, held_out, scaler) = trainer.or_refuse_to_fit(self.split(&samples))?;
-        let of_training = Subset::new(&samples, training)?;
+        let Some(imputer) = trainer.or_refuse_to_fit(self.imputer(&samples))? else {
+            return self.fit_complete(trainer, &samples, usize::MAX, observer);
+        };
+        let features = imputer.features();
+        let detector = if let Some(samples) = samples.in_memory() {
+            let imputed = trainer.or_refuse_to_fit(imputer.apply(samples))?;
+            self.fit_complete(trainer, &imputed, features, observer)?
+        } else {
+            let imputed = imputer.apply_on_read(&samples)?;
+            self.fit_complete(trainer, &imputed, features, observer)?
+        };
+        detector.with_imputer(imputer)
+    }
+
+    /// Learns to impute, if the settings say so. Marks are learned from all samples, means from those to train on.
+    fn imputer(&self, samples: &dyn Samples<T>) -> Result<Option<Imputer<T>>, Error> {
+        match self.settings.missing_values {
+            MissingValues::Refuse => Ok(None),
+            MissingValues::Impute => {
+                let (training, _) = self.split(samples.count())?;
+                let mut imputer = Imputer::fit(samples)?;
+                let input = self.model.layout().input_size();
+                let what = "input size of the model, for features and marks of missing values";
+                check_len(what, imputer.outputs(), input)?;
+                imputer.learn_means(&Subset::new(samples, training)?)?;
+                Ok(Some(imputer))
+            }
+        }
+    }
+
+    /// Fits to samples without missing values. Marks, if any, follow `features`.
+    fn fit_complete<V: Verdict>(
+        self,
+        trainer: &mut Trainer<T>,
+        samples: &dyn Samples<T>,
+        features: usize,
+        observer: impl FnMut(&Epoch<'_, T>) -> V,
+    ) -> Result<AnomalyDetector<T>, Error> {
+        let prepared = self.prepare(samples, features);
+        let (training, held_out, scaler) = trainer.or_refuse_to_fit(prepared)?;
+        let of_training = Subset::new(samples, training)?;
         if samples.in_memory().is_some() {
             let mut scaled = trainer.or_refuse_to_fit(of_training.to_matrix())?;
             scaler.apply_in_place(scaled.as_mut_slice());
             trainer.fit_with(self.model, scaled, observer)?;
         } else {
-            let scaled = scaler.apply_on_read(&samples)?;
+            let scaled = scaler.apply_on_read(samples)?;
             let scaled = Subset::new(scaled, of_training.indices())?;
             trainer.fit_with(self.model, scaled, observer)?;
         }
         let calibration = if held_out.is_empty() {
             of_training
         } else {
-            Subset::new(&samples, held_out)?
+            Subset::new(samples, held_out)?
         };
         AnomalyDetector::calibrate(self.model, &scaler, calibration, self.settings.threshold)
     }
@@ -186,12 +244,32 @@ impl<'m, T: Real> AnomalyDetectorBuilder<'m, T> {
     /// Returns the indices of the training samples and of the held-out samples, and the scaling. Reads all
     /// samples, so that invalid ones are found before the training.
     #[allow(clippy::type_complexity)]
-    fn split(
+    fn prepare(
         &self,
         samples: &dyn Samples<T>,
+        features: usize,
     ) -> Result<(Vec<usize>, Vec<usize>, Scaler<T>), Error> {
-        let (count, input) = (samples.count(), self.model.layout().input_size());
+        let input = self.model.layout().input_size();
         check_len(SAMPLES[1], input, samples.entries())?;
+        let (training, held_out) = self.split(samples.count())?;
+        InOrder::new(samples, input, SAMPLES)?.each(|_, _| Ok(()))?;
+        let scaling = match self.settings.scaling {
+            Some(scaling) => scaling,
+            None => suited_to(self.model.output_activation())?,
+        };
+        let of_training = Subset::new(samples, &*training)?;
+        let scaler = match scaling.fit(&of_training) {
+            // The first that is constant is a mark, whose values are all held out.
+            Err(Error::ConstantFeature { feature, .. }) if feature >= features => {
+                scaling.keep_constant_features().fit(&of_training)
+            }
+            fitted => fitted,
+        };
+        Ok((training, held_out, scaler?))
+    }
+
+    /// Returns the indices of the training samples and of the held-out samples.
+    fn split(&self, count: usize) -> Result<(Vec<usize>, Vec<usize>), Error> {
         let split = self.settings.calibration_split;
         require(
             (0.0..1.0).contains(&split),
@@ -214,8 +292,6 @@ impl<'m, T: Real> AnomalyDetectorBuilder<'m, T> {
                 actual: 0,
             });
         }
-        InOrder::new(samples, input, SAMPLES)?.each(|_, _| Ok(()))?;
-
         let mut order = Vec::new();
         reserve::reserve(&mut order, count, "number of samples")?;
         order.extend(0..count);
@@ -223,12 +299,7 @@ impl<'m, T: Real> AnomalyDetectorBuilder<'m, T> {
             order.shuffle(&mut Xoshiro256PlusPlus::seed_from_u64(self.settings.seed));
         }
         let training = order.split_off(held_out);
-        let scaling = match self.settings.scaling {
-            Some(scaling) => scaling,
-            None => suited_to(self.model.output_activation())?,
-        };
-        let scaler = scaling.fit(Subset::new(samples, &*training)?)?;
-        Ok((training, order, scaler))
+        Ok((training, order))
     }
 }
 

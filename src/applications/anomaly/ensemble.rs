@@ -8,12 +8,11 @@ use nalgebra::{DMatrix, DMatrixView, DVector};
 pub(crate) use self::denoiser::Denoiser;
 #[cfg(feature = "files")]
 pub(crate) use self::denoiser::Level;
-use super::{CHUNK, SAMPLES, Threshold, benjamini_hochberg};
+use super::{CHUNK, Threshold, benjamini_hochberg};
 use crate::error::Error;
-use crate::validate::check_batch;
 #[cfg(feature = "files")]
 use crate::validate::check_len;
-use crate::{AsMatrix, Real};
+use crate::{AsMatrix, MissingValues, Real};
 
 /// Detects anomalies without any settings, by denoising autoencoders at five noise levels.
 ///
@@ -28,6 +27,7 @@ use crate::{AsMatrix, Real};
 /// | what | rule |
 /// |---|---|
 /// | features | constant ones are [dropped](Self::dropped_features) |
+/// | missing values | refused, or [imputed and marked](Self::fit_missing) |
 /// | outliers | left out of the training, see below |
 /// | scaling | mean 0 and variance 1 over the training samples |
 /// | noise σ | 1/8, 1/4, 1/2, 1, and 2 standard deviations |
@@ -99,11 +99,43 @@ impl<T: Real> AnomalyEnsemble<T> {
     ///
     /// As [`fit`](Self::fit).
     pub fn fit_seeded(samples: impl AsMatrix<T>, seed: u64) -> Result<Self, Error> {
+        Self::fit_missing(samples, MissingValues::Refuse, seed)
+    }
+
+    /// Runs [`fit_seeded`](Self::fit_seeded) with a rule for missing values, which are NaN in the samples.
+    ///
+    /// With [`MissingValues::Impute`], an [`Imputer`](crate::Imputer) fills missing values by means of the training
+    /// samples, and adds a mark for each feature that had some. The models see the marks as further features. All
+    /// methods then accept missing values. Features without any value are dropped.
+    ///
+    /// ```
+    /// use sparse_autoencoder::{AnomalyEnsemble, MissingValues, nalgebra::DMatrix};
+    ///
+    /// // On a curve, with every 15th value missing.
+    /// let table = DMatrix::from_fn(2, 100, |i, j| match 2 * j + i {
+    ///     k if k % 15 == 0 => f32::NAN,
+    ///     _ => (j as f32 / 50.0 - 1.0).powi(i as i32 + 1),
+    /// });
+    /// let detector = AnomalyEnsemble::fit_missing(&table, MissingValues::Impute, 0)?;
+    /// let unseen = DMatrix::from_column_slice(2, 2, &[f32::NAN, 0.5, -0.5, 9.0]);
+    /// assert_eq!(detector.is_anomaly(&unseen, 0.05)?, [false, true]);
+    /// # Ok::<(), sparse_autoencoder::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`fit`](Self::fit).
+    pub fn fit_missing(
+        samples: impl AsMatrix<T>,
+        missing_values: MissingValues,
+        seed: u64,
+    ) -> Result<Self, Error> {
         let samples = samples.as_matrix()?;
-        let kept = fitting::varying_features(samples)?;
+        let kept = fitting::varying_features(samples, missing_values)?;
+        let varying = samples.select_rows(&kept);
         Ok(Self {
             features: samples.nrows(),
-            denoisers: fitting::denoisers(&samples.select_rows(&kept), seed)?,
+            denoisers: fitting::denoisers(&varying, missing_values, seed)?,
             kept,
         })
     }
@@ -177,7 +209,8 @@ impl<T: Real> AnomalyEnsemble<T> {
 
     /// Returns the contribution of each feature to the score of each sample, features × samples.
     ///
-    /// Each column sums to the score of its sample, up to rounding. Dropped features contribute 0.
+    /// Each column sums to the score of its sample, up to rounding. Dropped features contribute 0. The error of a
+    /// mark of missing values counts for the feature that it marks.
     ///
     /// # Errors
     ///
@@ -208,6 +241,15 @@ impl<T: Real> AnomalyEnsemble<T> {
     /// Returns the features that were constant in all samples of the fit, and are ignored.
     pub fn dropped_features(&self) -> impl Iterator<Item = usize> + '_ {
         (0..self.features).filter(|feature| self.kept.binary_search(feature).is_err())
+    }
+
+    /// Returns the rule for missing values.
+    #[must_use]
+    pub fn missing_values(&self) -> MissingValues {
+        match &self.denoisers[..] {
+            [Denoiser { imputer: None, .. }, ..] => MissingValues::Refuse,
+            _ => MissingValues::Impute,
+        }
     }
 
     /// Returns the number of calibration samples, over all folds.
@@ -255,8 +297,18 @@ impl<T: Real> AnomalyEnsemble<T> {
             return Err(Error::EmptyBatch { what: "folds" });
         }
         for denoiser in &denoisers {
-            let of_scaler = denoiser.scaler.features();
-            check_len("features of the scaler", kept.len(), of_scaler)?;
+            let what = "features of a fold";
+            check_len(what, kept.len(), denoiser.features())?;
+        }
+        let imputes = |fold: &Denoiser<T>| fold.imputer.is_some();
+        if !denoisers
+            .iter()
+            .all(|fold| imputes(fold) == imputes(&denoisers[0]))
+        {
+            return Err(Error::Incompatible {
+                what: "a fold that imputes missing values",
+                other: "a fold that refuses them",
+            });
         }
         Ok(Self {
             features,
@@ -266,7 +318,7 @@ impl<T: Real> AnomalyEnsemble<T> {
     }
 
     fn checked<'a>(&self, samples: DMatrixView<'a, T>) -> Result<DMatrixView<'a, T>, Error> {
-        check_batch(samples, self.features, SAMPLES)?;
+        fitting::check(samples, self.features, self.missing_values())?;
         Ok(samples)
     }
 }

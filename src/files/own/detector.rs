@@ -1,8 +1,10 @@
-//! Anomaly detectors: a model, a scaler, the calibration scores, and the rule of the threshold.
+//! Anomaly detectors: a model, a scaler, an imputer if there is one, the calibration scores, and the rule of the threshold.
 
 use serde_json::json;
 
-use super::{Contents, DETECTOR, Kind, Part, Reading, described, invalid, model, scaler, vector};
+use super::{
+    Contents, DETECTOR, Kind, Part, Reading, described, imputer, invalid, model, scaler, vector,
+};
 use crate::{AnomalyDetector, Error, Real};
 
 const THRESHOLD: &str = "threshold";
@@ -17,6 +19,7 @@ impl<T: Real> Kind for AnomalyDetector<T> {
         let rule = json!(self.rule()).to_string();
         contents.texts.push((THRESHOLD.to_owned(), rule));
         contents.tensors.extend(scaler::parts("", self.scaler()));
+        contents.tensors.extend(imputer::parts("", self.imputer()));
         let scores = self.calibration_scores();
         let scores = Part::new(SCORES, &[scores.len()], scores);
         contents.tensors.push(scores);
@@ -27,7 +30,13 @@ impl<T: Real> Kind for AnomalyDetector<T> {
         let rule = described(file, THRESHOLD)?;
         let model = model::read(file, "")?;
         let scaler = scaler::read(file, "")?;
+        let imputer = imputer::read_any(file, "")?;
         let scores = vector(file, SCORES)?;
-        Self::from_parts(model, scaler, scores, rule).map_err(invalid(file))
+        let detector = Self::from_parts(model, scaler, scores, rule);
+        match imputer {
+            None => detector,
+            Some(imputer) => detector.and_then(|detector| detector.with_imputer(imputer)),
+        }
+        .map_err(invalid(file))
     }
 }

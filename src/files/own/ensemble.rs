@@ -1,11 +1,13 @@
-//! Anomaly ensembles: for each fold a scaler, the models of its noise levels, and its calibration scores.
+//! Anomaly ensembles: for each fold a scaler, an imputer if there is one, the models of its noise levels, and its calibration scores.
 
 use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::{Contents, ENSEMBLE, Kind, Part, Reading, described, invalid, model, scaler, vector};
+use super::{
+    Contents, ENSEMBLE, Kind, Part, Reading, described, imputer, invalid, model, scaler, vector,
+};
 use crate::applications::anomaly::ensemble::{Denoiser, Level};
 use crate::{AnomalyEnsemble, Error, Real};
 
@@ -47,6 +49,7 @@ impl<T: Real> Kind for AnomalyEnsemble<T> {
         for (index, fold) in self.denoisers.iter().enumerate() {
             let prefix = of_fold(index);
             tensors.extend(scaler::parts(&prefix, &fold.scaler));
+            tensors.extend(imputer::parts(&prefix, fold.imputer.as_ref()));
             let scores = &fold.calibration_scores[..];
             let name = format!("{prefix}calibration_scores");
             tensors.push(Part::new(&name, &[scores.len()], scores));
@@ -85,11 +88,12 @@ fn read_fold<T: Real>(
 ) -> Result<Denoiser<T>, Error> {
     let prefix = of_fold(fold);
     let scaler = scaler::read(file, &prefix)?;
+    let imputer = imputer::read_any(file, &prefix)?;
     let calibration_scores = vector(file, &format!("{prefix}calibration_scores"))?;
     let levels: Result<_, Error> = levels
         .map(|level| read_level(file, &of_level(fold, level)))
         .collect();
-    Denoiser::from_parts(scaler, levels?, calibration_scores).map_err(invalid(file))
+    Denoiser::from_parts(imputer, scaler, levels?, calibration_scores).map_err(invalid(file))
 }
 
 fn read_level<T: Real>(file: &mut Reading, prefix: &str) -> Result<Level<T>, Error> {

@@ -8,11 +8,13 @@ use crate::error::Error;
 use crate::error::require;
 #[cfg(feature = "files")]
 use crate::validate::check_len;
-use crate::{Corruption, Real, Scaler, SparseAutoencoder};
+use crate::{Corruption, Imputer, Real, Scaler, SparseAutoencoder};
 
 /// Denoising autoencoders for several noise levels, with the scores of the samples held out from them.
 #[derive(Debug, Clone)]
 pub(crate) struct Denoiser<T> {
+    /// Its outputs are the features of the scaler. Without one, missing values are refused.
+    pub(crate) imputer: Option<Imputer<T>>,
     pub(crate) scaler: Scaler<T>,
     /// At least one.
     pub(crate) levels: Vec<Level<T>>,
@@ -112,11 +114,13 @@ impl<T: Real> Level<T> {
 impl<T: Real> Denoiser<T> {
     /// Calibrates levels, whose scales are known, on samples that their models have not seen.
     pub(super) fn calibrated(
+        imputer: Option<Imputer<T>>,
         scaler: Scaler<T>,
         levels: Vec<Level<T>>,
         calibration: &DMatrix<T>,
     ) -> Result<Self, Error> {
         let mut denoiser = Self {
+            imputer,
             scaler,
             levels,
             calibration_scores: Vec::new(),
@@ -130,6 +134,7 @@ impl<T: Real> Denoiser<T> {
     /// Puts a saved fold together.
     #[cfg(feature = "files")]
     pub(crate) fn from_parts(
+        imputer: Option<Imputer<T>>,
         scaler: Scaler<T>,
         levels: Vec<Level<T>>,
         mut calibration_scores: Vec<T>,
@@ -139,21 +144,41 @@ impl<T: Real> Denoiser<T> {
                 what: "noise levels or calibration scores of a fold",
             });
         }
+        if let Some(imputer) = &imputer {
+            let outputs = imputer.outputs();
+            check_len("outputs of the imputer", scaler.features(), outputs)?;
+        }
         for level in &levels {
             let input = level.model.layout().input_size();
             check_len("features of the scaler", input, scaler.features())?;
         }
         sort(&mut calibration_scores);
         Ok(Self {
+            imputer,
             scaler,
             levels,
             calibration_scores,
         })
     }
 
+    /// Returns the samples as the models take them.
+    fn scaled(&self, samples: &DMatrix<T>) -> Result<DMatrix<T>, Error> {
+        match &self.imputer {
+            None => self.scaler.apply(samples),
+            Some(imputer) => self.scaler.apply(imputer.apply(samples)?),
+        }
+    }
+
+    /// Returns the number of features of a sample.
+    #[cfg(feature = "files")]
+    pub(super) fn features(&self) -> usize {
+        let imputer = self.imputer.as_ref();
+        imputer.map_or(self.scaler.features(), Imputer::features)
+    }
+
     /// Returns the score of each sample: the largest over the levels.
     pub(super) fn scores(&self, samples: &DMatrix<T>) -> Result<DVector<T>, Error> {
-        let scaled = self.scaler.apply(samples)?;
+        let scaled = self.scaled(samples)?;
         let mut scores = DVector::zeros(samples.ncols());
         for level in &self.levels {
             scores.zip_apply(&level.scores(&scaled)?, |highest: &mut T, score| {
@@ -165,8 +190,8 @@ impl<T: Real> Denoiser<T> {
 
     /// Returns the contributions of the features to the scores, at the level with the largest.
     pub(super) fn contributions(&self, samples: &DMatrix<T>) -> Result<DMatrix<T>, Error> {
-        let scaled = self.scaler.apply(samples)?;
-        let mut contributions = DMatrix::zeros(samples.nrows(), samples.ncols());
+        let scaled = self.scaled(samples)?;
+        let mut contributions = DMatrix::zeros(scaled.nrows(), scaled.ncols());
         let mut scores = DVector::zeros(samples.ncols());
         for level in &self.levels {
             let errors = level.errors(&scaled)?;
@@ -178,7 +203,10 @@ impl<T: Real> Denoiser<T> {
                 }
             }
         }
-        Ok(contributions)
+        Ok(match &self.imputer {
+            None => contributions,
+            Some(imputer) => imputer.sum_by_feature(contributions),
+        })
     }
 
     /// Returns the number of calibration scores that are at least `score`.

@@ -7,10 +7,12 @@ use rand::{RngExt, SeedableRng};
 
 use super::denoiser::{Denoiser, Level, median};
 use crate::applications::anomaly::SAMPLES;
+use crate::data::imputer::is_missing;
 use crate::error::Error;
-use crate::validate::check_batch;
+use crate::validate::{check_batch, check_present};
 use crate::{
-    Activation, Adam, Corruption, Real, Scaler, Scaling, Schedule, SparseAutoencoder, Trainer,
+    Activation, Adam, Corruption, Imputer, MissingValues, Real, Scaler, Scaling, Schedule,
+    SparseAutoencoder, Trainer,
 };
 
 /// The standard deviations of the noise, in those of the features.
@@ -33,8 +35,11 @@ const FEW_SAMPLES: usize = 1000;
 const FOLDS: usize = 5;
 
 /// Returns the features that are not constant; refuses unusable samples.
-pub(super) fn varying_features<T: Real>(samples: DMatrixView<'_, T>) -> Result<Vec<usize>, Error> {
-    check_batch(samples, samples.nrows(), SAMPLES)?;
+pub(super) fn varying_features<T: Real>(
+    samples: DMatrixView<'_, T>,
+    missing_values: MissingValues,
+) -> Result<Vec<usize>, Error> {
+    check(samples, samples.nrows(), missing_values)?;
     if samples.ncols() < FEWEST_SAMPLES {
         return Err(Error::TooFewSamples {
             what: "samples to fit and calibrate a detector",
@@ -54,9 +59,23 @@ pub(super) fn varying_features<T: Real>(samples: DMatrixView<'_, T>) -> Result<V
     Ok(varying)
 }
 
+/// Refuses samples with invalid values, by the rule.
+pub(super) fn check<T: Real>(
+    samples: DMatrixView<'_, T>,
+    features: usize,
+    missing_values: MissingValues,
+) -> Result<(), Error> {
+    match missing_values {
+        MissingValues::Refuse => check_batch(samples, features, SAMPLES),
+        MissingValues::Impute => check_present(samples, features, SAMPLES),
+    }
+}
+
+/// Returns whether a feature has two values, or is missing in some samples but not in all.
 fn varies<T: Real>(samples: DMatrixView<'_, T>, feature: usize) -> bool {
     let row = samples.row(feature);
-    row.iter().any(|&value| value != row[0])
+    let differs = |&value: &T| value != row[0] && !(is_missing(value) && is_missing(row[0]));
+    row.iter().any(differs)
 }
 
 /// The samples of one fold, by their indices.
@@ -71,28 +90,46 @@ struct Split {
 /// Fits the models of all folds to samples without constant features.
 pub(super) fn denoisers<T: Real>(
     samples: &DMatrix<T>,
+    missing_values: MissingValues,
     seed: u64,
 ) -> Result<Vec<Denoiser<T>>, Error> {
-    let everywhere = standard(samples, None)?;
+    let imputer = match missing_values {
+        MissingValues::Refuse => None,
+        MissingValues::Impute => Some(Imputer::fit(samples)?),
+    };
+    let everywhere = match &imputer {
+        None => standard(samples, None)?,
+        Some(imputer) => standard(&imputer.apply(samples)?, None)?,
+    };
     let splits = splits(samples.ncols(), seed);
     let cores = each(splits.len(), |fold| {
-        let training = samples.select_columns(&splits[fold].training);
-        without_outliers(training, &everywhere, splits[fold].seed)
+        let mut training = samples.select_columns(&splits[fold].training);
+        let mut imputer = imputer.clone();
+        if let Some(imputer) = &mut imputer {
+            // What is marked is the same in all folds.
+            imputer.learn_means(&training)?;
+            training = imputer.apply(&training)?;
+        }
+        let (scaled, scaler) = without_outliers(training, &everywhere, splits[fold].seed)?;
+        Ok((scaled, imputer, scaler))
     })?;
     let mut levels = each(splits.len() * NOISE.len(), |index| {
         let (fold, level) = (index / NOISE.len(), index % NOISE.len());
-        let (scaled, scaler) = &cores[fold];
+        let (scaled, imputer, scaler) = &cores[fold];
         let seed = splits[fold].seed.wrapping_add(level as u64);
         let mut level = train(scaled, NOISE[level], STEPS, seed)?;
-        let held_out = samples.select_columns(&splits[fold].scale);
+        let mut held_out = samples.select_columns(&splits[fold].scale);
+        if let Some(imputer) = imputer {
+            held_out = imputer.apply(&held_out)?;
+        }
         level.scale_by(&scaler.apply(&held_out)?)?;
         Ok(level)
     })?;
     let mut denoisers = Vec::with_capacity(splits.len());
-    for (split, (_, scaler)) in splits.iter().zip(cores) {
+    for (split, (_, imputer, scaler)) in splits.iter().zip(cores) {
         let levels = levels.drain(..NOISE.len()).collect();
         let calibration = samples.select_columns(&split.calibration);
-        denoisers.push(Denoiser::calibrated(scaler, levels, &calibration)?);
+        denoisers.push(Denoiser::calibrated(imputer, scaler, levels, &calibration)?);
     }
     Ok(denoisers)
 }

@@ -1,0 +1,292 @@
+//! Missing values: imputed by the mean of their feature, and marked.
+
+mod imputed_samples;
+
+pub use imputed_samples::ImputedSamples;
+
+use nalgebra::DMatrix;
+
+use super::Samples;
+use super::in_order::InOrder;
+use crate::error::{Error, require};
+use crate::linalg::reserve;
+use crate::validate::{check_len, check_present};
+use crate::{AsMatrix, Real};
+
+/// A rule for missing values, which are NaN in the samples.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
+#[non_exhaustive]
+pub enum MissingValues {
+    /// NaN is an [`Error::NonFinite`].
+    #[default]
+    Refuse,
+    /// An [`Imputer`] learned from the samples imputes and marks missing values.
+    Impute,
+}
+
+/// Imputes missing values, which are NaN, by the mean of their feature, and marks them.
+///
+/// ```text
+/// x′ᵢ = xᵢ if present, otherwise the mean of the present values of feature i
+/// mₖ  = 1 if the k-th marked feature is missing, otherwise 0
+/// ```
+///
+/// A feature is marked if it had missing values in the samples of the [`fit`](Self::fit). The marks follow the
+/// features, so that a model can tell an imputed value from a measured one. This is what scikit-learn's
+/// `SimpleImputer` does with `add_indicator`.
+///
+/// | entry | result |
+/// |---|---|
+/// | missing, in a marked feature | the mean, and a mark of 1 |
+/// | missing, in another feature | the mean, without a mark |
+/// | infinite | [`Error::NonFinite`] |
+///
+/// [`MissingValues::Impute`] lets an [`AnomalyDetector`](crate::AnomalyDetector) or an
+/// [`AnomalyEnsemble`](crate::AnomalyEnsemble) do all this itself. [`new`](Self::new) restores an imputer from
+/// stored values. The module `files` (feature `files`) saves and loads one, and the feature `serde` knows the
+/// keys `means` and `marked`.
+///
+/// ```
+/// use sparse_autoencoder::{Imputer, nalgebra::DMatrix};
+///
+/// // Two features, three samples. The second feature is missing once.
+/// let table = DMatrix::from_column_slice(2, 3, &[1.0, 4.0, 2.0, f64::NAN, 3.0, 8.0]);
+/// let imputer = Imputer::fit(&table)?;
+/// assert_eq!(imputer.means(), [2.0, 6.0]);
+/// assert_eq!(imputer.marked(), [1]);
+/// assert_eq!(imputer.outputs(), 3);
+///
+/// let imputed = imputer.apply(&table)?;
+/// let expected = [1.0, 4.0, 0.0, 2.0, 6.0, 1.0, 3.0, 8.0, 0.0];
+/// assert_eq!(imputed, DMatrix::from_column_slice(3, 3, &expected));
+/// # Ok::<(), sparse_autoencoder::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(try_from = "Unchecked<T>"),
+    serde(bound(deserialize = "T: Real + serde::Deserialize<'de>"))
+)]
+pub struct Imputer<T> {
+    means: Vec<T>,
+    /// Ascending, below the number of features.
+    marked: Vec<usize>,
+}
+
+const SAMPLES: [&str; 2] = ["samples", "rows of the samples"];
+
+impl<T: Real> Imputer<T> {
+    /// Learns the means, and which features have missing values, from any [`Samples`] in one pass.
+    ///
+    /// # Errors
+    ///
+    /// | error | cause |
+    /// |---|---|
+    /// | [`Error::EmptyBatch`] | no samples |
+    /// | [`Error::MissingFeature`] | a feature without any value |
+    /// | [`Error::NonFinite`] | infinities |
+    /// | those of [`Samples::read`] | samples that cannot be read |
+    pub fn fit(samples: impl Samples<T>) -> Result<Self, Error> {
+        let present = present(&samples)?;
+        if let Some(feature) = present.iter().position(|&(_, count)| count == 0) {
+            return Err(Error::MissingFeature { feature });
+        }
+        let has_missing = |&feature: &usize| present[feature].1 < samples.count();
+        Ok(Self {
+            means: present.iter().map(|&(mean, _)| T::of(mean)).collect(),
+            marked: (0..present.len()).filter(has_missing).collect(),
+        })
+    }
+
+    /// Creates an imputer from the mean of each feature, and the features to mark in ascending order.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidParameter`] for a mean that is not finite, and for features that do not ascend or do not
+    /// exist.
+    pub fn new(means: &[T], marked: &[usize]) -> Result<Self, Error> {
+        Self::from_vectors(means.to_vec(), marked.to_vec())
+    }
+
+    /// [`new`](Self::new) without copies.
+    pub(crate) fn from_vectors(means: Vec<T>, marked: Vec<usize>) -> Result<Self, Error> {
+        for &mean in &means {
+            require(mean.is_finite(), "means", "finite", mean.to_f64())?;
+        }
+        let mut next = 0;
+        for &feature in &marked {
+            let accepted = (next..means.len()).contains(&feature);
+            let requirement = "ascending indices of features";
+            let value = f64::of_count(feature);
+            require(accepted, "marked features", requirement, value)?;
+            next = feature + 1;
+        }
+        Ok(Self { means, marked })
+    }
+
+    /// Imputes and marks the missing values of samples, features × samples. Returns outputs × samples.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::DimensionMismatch`] for another number of features, [`Error::EmptyBatch`] without samples,
+    /// [`Error::NonFinite`] for infinities.
+    pub fn apply(&self, samples: impl AsMatrix<T>) -> Result<DMatrix<T>, Error> {
+        let samples = samples.as_matrix()?;
+        check_present(samples, self.features(), SAMPLES)?;
+        let mut imputed = reserve::matrix(self.outputs(), samples.ncols(), "imputed samples")?;
+        let outputs = imputed
+            .as_mut_slice()
+            .chunks_exact_mut(self.outputs().max(1));
+        for (output, sample) in outputs.zip(samples.column_iter()) {
+            output[..self.features()].copy_from_slice(sample.as_slice());
+            self.impute(output);
+        }
+        Ok(imputed)
+    }
+
+    /// Imputes and marks the samples of any source on reading, with the bits of [`apply`](Self::apply).
+    ///
+    /// Use it to scale and to train on a table with missing values.
+    ///
+    /// ```
+    /// use sparse_autoencoder::nalgebra::DMatrix;
+    /// use sparse_autoencoder::{Adam, Imputer, Samples, Scaling, SparseAutoencoder, Trainer};
+    ///
+    /// // Every seventh entry is missing.
+    /// let table = DMatrix::from_fn(4, 300, |i, j| match i + j {
+    ///     k if k % 7 == 0 => f32::NAN,
+    ///     k => (k % 5) as f32,
+    /// });
+    /// let imputer = Imputer::fit(&table)?;
+    /// let imputed = imputer.apply_on_read(&table)?;
+    /// let scaler = Scaling::min_max(0.0, 1.0).fit(&imputed)?;
+    /// let mut sae = SparseAutoencoder::builder().layers([imputer.outputs(), 12]).build()?;
+    /// Trainer::new(Adam::new(1e-2)?).epochs(5).fit(&mut sae, scaler.apply_on_read(&imputed)?)?;
+    /// # assert_eq!(imputed.to_matrix()?, imputer.apply(&table)?);
+    /// # Ok::<(), sparse_autoencoder::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::DimensionMismatch`] if the samples have another number of entries.
+    pub fn apply_on_read<S: Samples<T>>(
+        &self,
+        samples: S,
+    ) -> Result<ImputedSamples<'_, T, S>, Error> {
+        check_len("entries of the samples", self.features(), samples.entries())?;
+        Ok(ImputedSamples {
+            imputer: self,
+            samples,
+        })
+    }
+
+    /// Returns the number of features.
+    #[must_use]
+    pub fn features(&self) -> usize {
+        self.means.len()
+    }
+
+    /// Returns the number of entries of an imputed sample: of the features and of their marks.
+    #[must_use]
+    pub fn outputs(&self) -> usize {
+        self.means.len() + self.marked.len()
+    }
+
+    /// Returns the mean of the present values of each feature.
+    #[must_use]
+    pub fn means(&self) -> &[T] {
+        &self.means
+    }
+
+    /// Returns the features with marks, in the order of the marks.
+    #[must_use]
+    pub fn marked(&self) -> &[usize] {
+        &self.marked
+    }
+
+    /// Replaces the means by those of other samples. A feature without any value there keeps its mean.
+    pub(crate) fn learn_means(&mut self, samples: &dyn Samples<T>) -> Result<(), Error> {
+        for (mean, (present, count)) in self.means.iter_mut().zip(present(samples)?) {
+            if count > 0 {
+                *mean = T::of(present);
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds the rows of the marks to those of their features, and returns features × samples.
+    pub(crate) fn sum_by_feature(&self, mut parts: DMatrix<T>) -> DMatrix<T> {
+        for mut sample in parts.column_iter_mut() {
+            for (mark, &feature) in (self.features()..).zip(&self.marked) {
+                let part = sample[mark];
+                sample[feature] += part;
+            }
+        }
+        self.without_marks(parts)
+    }
+
+    /// Drops the rows of the marks.
+    pub(crate) fn without_marks(&self, outputs: DMatrix<T>) -> DMatrix<T> {
+        outputs.remove_rows(self.features(), self.marked.len())
+    }
+
+    /// Imputes and marks one sample. `output` holds its features, followed by room for the marks.
+    fn impute(&self, output: &mut [T]) {
+        let (values, marks) = output.split_at_mut(self.features());
+        for (mark, &feature) in marks.iter_mut().zip(&self.marked) {
+            let missing = is_missing(values[feature]);
+            *mark = if missing { T::one() } else { T::zero() };
+        }
+        for (value, &mean) in values.iter_mut().zip(&self.means) {
+            if is_missing(*value) {
+                *value = mean;
+            }
+        }
+    }
+}
+
+pub(crate) fn is_missing<T: Real>(value: T) -> bool {
+    value.to_f64().is_nan()
+}
+
+/// Returns the mean of the present values of each feature, and their number.
+fn present<T: Real>(samples: &dyn Samples<T>) -> Result<Vec<(f64, usize)>, Error> {
+    let features = samples.entries();
+    let mut passes = InOrder::with_missing(samples, features, SAMPLES)?;
+    let mut present = reserve::filled((0.0, 0), features, "features")?;
+    passes.each(|_, batch| {
+        for sample in batch.column_iter() {
+            for ((mean, count), &x) in present.iter_mut().zip(sample.iter()) {
+                if !is_missing(x) {
+                    *count += 1;
+                    // Divided first, so that no difference overflows.
+                    let n = f64::of_count(*count);
+                    *mean += x.to_f64() / n - *mean / n;
+                }
+            }
+        }
+        Ok(())
+    })?;
+    Ok(present)
+}
+
+/// An imputer as a file holds it.
+#[cfg(feature = "serde")]
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Unchecked<T> {
+    means: Vec<T>,
+    marked: Vec<usize>,
+}
+
+#[cfg(feature = "serde")]
+impl<T: Real> TryFrom<Unchecked<T>> for Imputer<T> {
+    type Error = Error;
+
+    fn try_from(unchecked: Unchecked<T>) -> Result<Self, Error> {
+        Self::from_vectors(unchecked.means, unchecked.marked)
+    }
+}
