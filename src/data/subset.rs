@@ -1,9 +1,14 @@
 //! Some samples of another source.
 
+use rand::rngs::Xoshiro256PlusPlus;
+use rand::{RngExt, SeedableRng};
+
 use super::Samples;
 use super::samples::check_read;
 use crate::Real;
-use crate::error::Error;
+use crate::error::{Error, require};
+use crate::linalg::reserve;
+use crate::validate::check_len;
 
 /// Some samples of another source, in any order: see [`Samples::subset`].
 ///
@@ -30,6 +35,85 @@ impl<S> Subset<S> {
     {
         let indices = indices.into();
         check_read::<T>((0, samples.count()), &indices, &[])?;
+        Ok(Self { samples, indices })
+    }
+
+    /// Draws `count` samples in proportion to their weights, by systematic resampling. Sample i comes
+    /// ⌊count · wᵢ/Σw⌋ times or once more.
+    ///
+    /// The draws stand at equal distances on the line of cumulated weights, from a random start (Kitagawa 1996,
+    /// *Monte Carlo Filter and Smoother for Non-Gaussian Nonlinear State Space Models*). Whole weights that sum to
+    /// `count` therefore give each sample exactly wᵢ times. The indices ascend. The same seed draws the same
+    /// samples.
+    ///
+    /// Resampling replaces weights in the objective: mean activations, BatchTopK, and validation all see the
+    /// weighted samples. The [indices](Self::indices) take labels along, here to balance classes.
+    ///
+    /// ```
+    /// use sparse_autoencoder::nalgebra::DMatrix;
+    /// use sparse_autoencoder::{Adam, ClassifierTrainer, SoftmaxClassifier, Subset};
+    ///
+    /// // One sample in ten is of class 1.
+    /// let samples = DMatrix::from_fn(4, 200, |i, j| ((i + j) % 10) as f32);
+    /// let labels: Vec<usize> = (0..200).map(|j| usize::from(j % 10 == 0)).collect();
+    /// let sizes = [180.0, 20.0];
+    /// let weights: Vec<f64> = labels.iter().map(|&class| 1.0 / sizes[class]).collect();
+    ///
+    /// let balanced = Subset::weighted(&samples, &weights, 400, 0)?;
+    /// let labels: Vec<usize> = balanced.indices().iter().map(|&k| labels[k]).collect();
+    /// assert_eq!(labels.iter().sum::<usize>(), 200); // half of them
+    ///
+    /// let mut classifier = SoftmaxClassifier::new(4, 2)?;
+    /// let mut trainer = ClassifierTrainer::new(Adam::new(0.1)?).epochs(5);
+    /// classifier.fit(&mut trainer, &balanced, &labels)?;
+    /// # Ok::<(), sparse_autoencoder::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// | error | cause |
+    /// |---|---|
+    /// | [`Error::DimensionMismatch`] | not one weight for each sample |
+    /// | [`Error::InvalidParameter`] | a weight that is negative or not finite; a sum of the weights that is 0 or overflows; a `count` of 0, or too large for the memory |
+    pub fn weighted<T: Real>(
+        samples: S,
+        weights: &[f64],
+        count: usize,
+        seed: u64,
+    ) -> Result<Self, Error>
+    where
+        S: Samples<T>,
+    {
+        check_len("weights of the samples", samples.count(), weights.len())?;
+        for &weight in weights {
+            let accepted = weight >= 0.0 && weight.is_finite();
+            require(accepted, "weights", "finite and at least 0", weight)?;
+        }
+        let wanted = f64::of_count(count);
+        require(count > 0, "number of samples to draw", "at least 1", wanted)?;
+        let total: f64 = weights.iter().sum();
+        let distance = total / wanted;
+        let name = "sum of the weights";
+        require(distance.is_normal(), name, "finite and above 0", total)?;
+        let mut indices = Vec::new();
+        reserve::reserve(&mut indices, count, "number of samples to draw")?;
+        let start: f64 = Xoshiro256PlusPlus::seed_from_u64(seed).random();
+        let (mut sum, mut last) = (0.0, 0);
+        for (index, &weight) in weights
+            .iter()
+            .enumerate()
+            .filter(|(_, weight)| **weight > 0.0)
+        {
+            sum += weight;
+            // The number of draws below: those at start + k with a whole k.
+            let place = sum / distance;
+            #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+            // at most about `count`
+            let below = place as usize + usize::from(place.fract() > start);
+            indices.resize(below.clamp(indices.len(), count), index);
+            last = index;
+        }
+        indices.resize(count, last); // in case the last place is rounded down
         Ok(Self { samples, indices })
     }
 
@@ -87,6 +171,89 @@ mod tests {
         assert_eq!((none.count(), none.entries()), (0, 3));
         assert!(subset.read(&[chosen.len()], &mut [0.0; 3]).is_err());
         assert!(subset.read(&[0], &mut [0.0; 2]).is_err());
+    }
+
+    fn times(drawn: &[usize], index: usize) -> usize {
+        drawn.iter().filter(|&&k| k == index).count()
+    }
+
+    #[test]
+    fn whole_weights_are_the_numbers_of_draws() {
+        let samples = DMatrix::<f32>::zeros(2, 7);
+        for (weights, factor) in [
+            ([3.0, 0.0, 1.0, 2.0, 0.0, 5.0, 0.0], 1.0),
+            ([0.0, 1e6, 0.0, 3.0, 49.0, 1.0, 7.0], 1.0),
+            // Beyond the range of squares, and of products with the number of samples.
+            ([3.0, 0.0, 1.0, 2.0, 0.0, 5.0, 0.0], 2f64.powi(1020)),
+            ([3.0, 0.0, 1.0, 2.0, 0.0, 5.0, 0.0], 2f64.powi(-1018)),
+        ] {
+            let expected: Vec<usize> = weights.iter().map(|&w| w as usize).collect();
+            let weights = weights.map(|weight| factor * weight);
+            for seed in 0..50 {
+                let count = expected.iter().sum();
+                let drawn = Subset::weighted(&samples, &weights, count, seed).unwrap();
+                assert!(drawn.indices().is_sorted());
+                let drawn: Vec<_> = (0..7).map(|k| times(drawn.indices(), k)).collect();
+                assert_eq!(drawn, expected, "{seed}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_sample_comes_as_often_as_its_weight_says_or_once_more() {
+        let samples = DMatrix::<f32>::zeros(1, 40);
+        let weights: Vec<f64> = (0..40).map(|k| f64::from(k * k % 17) * 0.37).collect();
+        let total: f64 = weights.iter().sum();
+        let (count, seeds) = (100, 4000_u16);
+        let mut sums = [0_usize; 40];
+        for seed in 0..seeds {
+            let drawn = Subset::weighted(&samples, &weights, count, seed.into()).unwrap();
+            assert_eq!(drawn.count(), count);
+            for (k, (sum, weight)) in sums.iter_mut().zip(&weights).enumerate() {
+                let (share, times) = (100.0 * weight / total, times(drawn.indices(), k));
+                assert!((share - times as f64).abs() < 1.0 && (*weight > 0.0 || times == 0));
+                *sum += times;
+            }
+        }
+        // Without bias: a number of draws has a standard deviation of at most 1/2.
+        for (sum, weight) in sums.iter().zip(&weights) {
+            let mean = *sum as f64 / f64::from(seeds);
+            let deviation = 0.5 / f64::from(seeds).sqrt();
+            assert!((mean - 100.0 * weight / total).abs() < 5.0 * deviation);
+        }
+        let draw = |seed| {
+            Subset::weighted(&samples, &weights, count, seed)
+                .unwrap()
+                .indices
+        };
+        assert_eq!(draw(3), draw(3));
+        assert_ne!(draw(3), draw(4));
+    }
+
+    #[test]
+    fn weights_that_are_none_are_refused() {
+        let samples = DMatrix::<f32>::zeros(2, 3);
+        let refused = |weights: &[f64], count| match Subset::weighted(&samples, weights, count, 0)
+            .unwrap_err()
+        {
+            Error::InvalidParameter { name, value, .. } => (name, value),
+            Error::DimensionMismatch { what, actual, .. } => (what, actual as f64),
+            error => panic!("{error}"),
+        };
+        assert_eq!(refused(&[1.0; 2], 5), ("weights of the samples", 2.0));
+        assert_eq!(refused(&[1.0, -0.5, 1.0], 5), ("weights", -0.5));
+        let infinite = f64::INFINITY;
+        assert_eq!(refused(&[infinite, 0.0, 0.0], 5), ("weights", infinite));
+        let (name, value) = refused(&[0.0, f64::NAN, 0.0], 5);
+        assert!(name == "weights" && value.is_nan());
+        assert_eq!(refused(&[0.0; 3], 5), ("sum of the weights", 0.0));
+        let beyond = ("sum of the weights", infinite);
+        assert_eq!(refused(&[f64::MAX; 3], 5), beyond);
+        let draws = "number of samples to draw";
+        assert_eq!(refused(&[1.0; 3], 0), (draws, 0.0));
+        assert_eq!(refused(&[1.0; 3], usize::MAX).0, draws);
+        let none = Subset::weighted(DMatrix::<f32>::zeros(2, 0), &[], 1, 0);
+        assert!(none.is_err());
     }
 
     #[test]

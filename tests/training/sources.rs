@@ -10,7 +10,7 @@ use sparse_autoencoder::nalgebra::DMatrix;
 use sparse_autoencoder::{
     Activation, Adam, Corruption, DeadUnits, Error, KlDivergence, Lbfgs, NpyFile, Real,
     ReconstructionLoss, Report, Samples, Schedule, Sgd, ShuffleBuffer, SparseAutoencoder,
-    SparseAutoencoderBuilder, Trainer,
+    SparseAutoencoderBuilder, Subset, Trainer,
 };
 
 fn samples(input_size: usize, count: usize) -> DMatrix<f64> {
@@ -404,4 +404,30 @@ fn a_stream_through_a_shuffle_buffer_is_learned() {
     }
     let after = model.loss(&x).unwrap().reconstruction;
     assert!(after < 0.8 * before, "{before} {after}");
+}
+
+/// Whole weights, and the same samples as often as their weights say.
+#[test]
+fn training_on_weights_is_training_on_repeated_samples() {
+    let x = samples(8, 30);
+    let weights: Vec<usize> = (0..30).map(|k| k * k % 4).collect();
+    let repeated = weights.iter().enumerate();
+    let repeated: Vec<usize> = repeated
+        .flat_map(|(index, &times)| std::iter::repeat_n(index, times))
+        .collect();
+    let weights: Vec<f64> = weights.iter().map(|&weight| weight as f64).collect();
+    let weighted = Subset::weighted(&x, &weights, repeated.len(), 5).unwrap();
+    assert_eq!(weighted.indices(), repeated);
+    let copies = x.select_columns(&repeated);
+
+    let builder = SparseAutoencoder::<f64>::builder().layers([8, 12]);
+    let fit = |samples: &dyn Samples<f64>| {
+        let mut model = builder.build().unwrap();
+        let trainer = Trainer::new(Adam::new(0.01).unwrap()).epochs(5);
+        let mut trainer = trainer.batch_size(7).validation_split(0.2);
+        trainer.fit(&mut model, samples).unwrap();
+        model.parameters().clone()
+    };
+    assert_eq!(fit(&weighted), fit(&copies));
+    assert_ne!(fit(&weighted), fit(&x));
 }
