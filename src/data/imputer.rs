@@ -290,3 +290,164 @@ impl<T: Real> TryFrom<Unchecked<T>> for Imputer<T> {
         Self::from_vectors(unchecked.means, unchecked.marked)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use nalgebra::DMatrix;
+
+    use super::Imputer;
+    use crate::{Error, Real, Samples, Subset};
+
+    /// Four features: the second and the last have missing values.
+    fn table<T: Real>(count: usize) -> DMatrix<T> {
+        DMatrix::from_fn(4, count, |i, j| match (i, j % 5) {
+            (1, 3) | (3, 0 | 3) => T::of(f64::NAN),
+            (0, _) => T::of(0.1),
+            (_, k) => T::of(k as f64 * 3.0 - i as f64),
+        })
+    }
+
+    fn keeps_the_laws<T: Real>() {
+        let table = table::<T>(40_000); // more than a batch
+        let imputer = Imputer::fit(&table).unwrap();
+        // By hand, over j % 5. A constant stays what it is, bit for bit.
+        assert_eq!(imputer.means()[0], T::of(0.1));
+        // Each of the updates is rounded, and so is the mean to `T`.
+        let bound = 4.25 * (40_000.0 * f64::EPSILON + T::default_epsilon().to_f64());
+        for (mean, expected) in imputer.means()[1..].iter().zip([4.25, 4.0, 4.0]) {
+            let error = (mean.to_f64() - expected).abs();
+            assert!(error < bound, "{mean}");
+        }
+        assert_eq!(imputer.marked(), [1, 3]);
+        assert_eq!((imputer.features(), imputer.outputs()), (4, 6));
+
+        let imputed = imputer.apply(&table).unwrap();
+        for (sample, output) in table.column_iter().zip(imputed.column_iter()) {
+            for i in 0..4 {
+                let missing = sample[i].to_f64().is_nan();
+                let expected = if missing {
+                    imputer.means()[i]
+                } else {
+                    sample[i]
+                };
+                assert_eq!(output[i], expected);
+                if let Some(k) = imputer.marked().iter().position(|&marked| marked == i) {
+                    assert_eq!(output[4 + k], T::of(f64::from(u8::from(missing))));
+                }
+            }
+        }
+        // Elsewhere than in memory: the same bits, in any order.
+        let order: Vec<usize> = (0..40_000).rev().collect();
+        let elsewhere = Subset::new(&table, (0..40_000).collect::<Vec<_>>()).unwrap();
+        assert_eq!(Imputer::fit(&elsewhere).unwrap(), imputer);
+        let read = imputer.apply_on_read(&elsewhere).unwrap();
+        let reversed = Subset::new(read, &*order).unwrap().to_matrix().unwrap();
+        assert_eq!(reversed, imputed.select_columns(&order));
+        assert_eq!(Imputer::new(imputer.means(), &[1, 3]).unwrap(), imputer);
+    }
+
+    #[test]
+    fn missing_values_become_means_and_marks() {
+        keeps_the_laws::<f32>();
+        keeps_the_laws::<f64>();
+    }
+
+    #[test]
+    fn a_table_without_missing_values_stays_as_it_is() {
+        let table = table::<f64>(3).remove_rows(1, 1).remove_rows(2, 1);
+        let imputer = Imputer::fit(&table).unwrap();
+        assert_eq!(imputer.outputs(), 2);
+        assert_eq!(imputer.apply(&table).unwrap(), table);
+        // A value missing later is imputed, and leaves no mark.
+        let later = DMatrix::from_column_slice(2, 1, &[f64::NAN, 7.0]);
+        let expected = [imputer.means()[0], 7.0];
+        assert_eq!(imputer.apply(later).unwrap().as_slice(), expected);
+    }
+
+    #[test]
+    fn means_are_within_the_largest_numbers() {
+        let (most, none) = (f64::MAX, f64::NAN);
+        let table = DMatrix::from_row_slice(
+            3,
+            3,
+            &[most, -most, none, most, most, most, none, none, 5e-324],
+        );
+        let imputer = Imputer::fit(&table).unwrap();
+        assert_eq!(imputer.means(), [0.0, most, 5e-324]);
+    }
+
+    #[test]
+    fn other_means_are_learned_where_there_are_values() {
+        let mut imputer = Imputer::<f64>::fit(table(10)).unwrap();
+        let before = imputer.means().to_vec();
+        imputer.learn_means(&table(11).columns(10, 1)).unwrap();
+        assert_eq!(imputer.means(), [0.1, -1.0, -2.0, before[3]]);
+        assert_eq!(imputer.marked(), [1, 3]);
+        assert!(imputer.learn_means(&table(0)).is_err());
+    }
+
+    #[test]
+    fn parts_of_marks_are_those_of_their_features() {
+        let imputer = Imputer::<f64>::fit(table(10)).unwrap();
+        let parts = DMatrix::from_fn(6, 2, |i, j| (10 * j + i) as f64);
+        let expected = [
+            0.0,
+            1.0 + 4.0,
+            2.0,
+            3.0 + 5.0,
+            10.0,
+            11.0 + 14.0,
+            12.0,
+            13.0 + 15.0,
+        ];
+        let sums = imputer.sum_by_feature(parts);
+        assert_eq!(sums, DMatrix::from_column_slice(4, 2, &expected));
+    }
+
+    #[test]
+    fn refused_tables() {
+        let error = Imputer::fit(DMatrix::from_element(2, 3, f32::NAN)).unwrap_err();
+        assert_eq!(error, Error::MissingFeature { feature: 0 });
+        assert!(error.to_string().ends_with("drop it"));
+        let none = Imputer::fit(DMatrix::<f32>::zeros(2, 0));
+        assert_eq!(none, Err(Error::EmptyBatch { what: "samples" }));
+
+        let imputer = Imputer::<f32>::fit(table(10)).unwrap();
+        let mut infinite = table(10);
+        infinite[(2, 7)] = f32::NEG_INFINITY;
+        let all: Vec<usize> = (0..10).collect();
+        let elsewhere = infinite.subset(all).unwrap();
+        let expected = Error::NonFinite {
+            what: "samples",
+            row: 2,
+            column: 7,
+            value: f64::NEG_INFINITY,
+        };
+        for error in [
+            Imputer::fit(&infinite).unwrap_err(),
+            Imputer::fit(&elsewhere).unwrap_err(),
+            imputer.apply(&infinite).unwrap_err(),
+            imputer
+                .apply_on_read(&elsewhere)
+                .unwrap()
+                .to_matrix()
+                .unwrap_err(),
+        ] {
+            assert_eq!(error, expected);
+        }
+        let other = DMatrix::zeros(3, 2);
+        assert!(imputer.apply(&other).is_err() && imputer.apply_on_read(&other).is_err());
+
+        for (means, marked) in [
+            ([0.0, f32::NAN], vec![]),
+            ([0.0, f32::INFINITY], vec![0]),
+            ([0.0, 1.0], vec![2]),
+            ([0.0, 1.0], vec![1, 0]),
+            ([0.0, 1.0], vec![1, 1]),
+            ([0.0, 1.0], vec![usize::MAX]),
+        ] {
+            let refused = Imputer::new(&means, &marked);
+            assert!(matches!(refused, Err(Error::InvalidParameter { .. })));
+        }
+    }
+}

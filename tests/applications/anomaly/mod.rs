@@ -3,6 +3,7 @@
 mod bad_input;
 mod ensemble;
 mod guarantee;
+mod missing;
 mod ranking;
 mod scaling;
 mod scores;
