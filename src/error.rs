@@ -160,6 +160,16 @@ pub enum Error {
         /// The message of the source, for people.
         message: String,
     },
+    /// Input or output in your own code failed. `?` converts an [`io::Error`] to this.
+    ///
+    /// In [`Samples::read`](crate::Samples::read) it becomes an [`Error::Unreadable`].
+    #[error("input or output failed: {message}")]
+    InputOutput {
+        /// The kind of the error, for programs.
+        kind: io::ErrorKind,
+        /// The message of the error, for people.
+        message: String,
+    },
     /// A log could not be written.
     #[error("the log could not be written: {message}")]
     Unwritable {
@@ -207,12 +217,20 @@ impl Error {
         }
         self
     }
+
+    /// Says that the input that failed is samples.
+    pub(crate) fn of_samples(self) -> Self {
+        match self {
+            Self::InputOutput { kind, message } => Self::Unreadable { kind, message },
+            other => other,
+        }
+    }
 }
 
-/// Converts the errors of your own [samples](crate::Samples) to [`Error::Unreadable`].
+/// Converts the errors of your own code, such as an observer, to [`Error::InputOutput`].
 impl From<io::Error> for Error {
     fn from(error: io::Error) -> Self {
-        Self::Unreadable {
+        Self::InputOutput {
             kind: error.kind(),
             message: error.to_string(),
         }

@@ -4,6 +4,7 @@ mod variant;
 
 pub use variant::Variant;
 
+use crate::data::samples::read;
 use crate::error::{Error, require};
 use crate::linalg::reserve;
 use crate::model::SparseAutoencoderBuilder;
@@ -309,7 +310,7 @@ impl Recipe {
         let every = count.div_ceil(FIRST).max(1);
         let chosen: Vec<usize> = (0..count).step_by(every).collect();
         let mut first = reserve::matrix(samples.entries(), chosen.len(), "first samples")?;
-        samples.read(&chosen, first.as_mut_slice())?;
+        read(&samples, &chosen, first.as_mut_slice())?;
         let Begun {
             scaler,
             mut model,

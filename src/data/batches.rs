@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use nalgebra::DMatrix;
 
+use super::samples::read;
 use super::{Samples, dtype};
 use crate::Real;
 use crate::error::{Error, require};
@@ -55,7 +56,8 @@ pub(super) fn gather<T: Real>(
     indices: Range<usize>,
 ) -> Result<DMatrix<T>, Error> {
     let entries = samples.entries();
-    let values = dtype::filled(T::zero(), entries.checked_mul(indices.len()))?;
+    let values = dtype::filled(T::zero(), entries.checked_mul(indices.len()));
+    let values = values.map_err(|error| Error::from(error).of_samples())?;
     let mut matrix = DMatrix::from_vec(entries, indices.len(), values);
     let mut chosen = Vec::with_capacity(indices.len().min(AT_A_TIME));
     for (piece, batch) in matrix
@@ -66,7 +68,7 @@ pub(super) fn gather<T: Real>(
         let first = indices.start + piece * AT_A_TIME;
         chosen.clear();
         chosen.extend(first..first + batch.len() / entries);
-        samples.read(&chosen, batch)?;
+        read(samples, &chosen, batch)?;
     }
     Ok(matrix)
 }

@@ -3,6 +3,7 @@
 use nalgebra::DMatrixView;
 
 use super::Samples;
+use super::samples::read;
 use crate::Real;
 use crate::error::Error;
 use crate::linalg::reserve;
@@ -119,7 +120,7 @@ impl<'a, T: Real> InOrder<'a, T> {
                 *index = first + k;
             }
             let batch = &mut self.batch[..size * entries];
-            self.samples.read(&self.indices[..size], batch)?;
+            read(self.samples, &self.indices[..size], batch)?;
             let batch = DMatrixView::from_slice(batch, entries, size);
             (self.check)(batch, entries, self.names)
                 .map_err(|error| error.at_sample(|column| first + column))?;

@@ -42,7 +42,7 @@ use crate::error::Error;
 ///     }
 ///
 ///     fn read(&self, indices: &[usize], batch: &mut [T]) -> Result<(), Error> {
-///         self.0.read(indices, batch)?; // `?` also converts an io::Error
+///         self.0.read(indices, batch)?; // `?` also takes an io::Error
 ///         batch.iter_mut().for_each(|x| *x = x.ln_1p());
 ///         Ok(())
 ///     }
@@ -151,6 +151,15 @@ pub trait Samples<T: Real>: Sync {
     {
         gather(self, 0..self.count())
     }
+}
+
+/// Reads samples from any source, for use in this crate.
+pub(crate) fn read<T: Real>(
+    samples: &dyn Samples<T>,
+    indices: &[usize],
+    batch: &mut [T],
+) -> Result<(), Error> {
+    samples.read(indices, batch).map_err(Error::of_samples)
 }
 
 /// Refuses a batch of another size than the chosen samples, and an index beyond `count`.

@@ -1,6 +1,7 @@
 //! Figures of the samples before a fit: the loss of their mean, and whether the output can reach them.
 
 use super::all_reduce::Shares;
+use crate::data::samples::read;
 use crate::objective::ReconstructionLoss;
 use crate::{Activation, Error, Real, Samples, SparseAutoencoder};
 
@@ -112,7 +113,7 @@ impl Moments {
         let mut batch = vec![T::zero(); input_size * chosen.len().min(TOGETHER)];
         for chosen in chosen.chunks(TOGETHER) {
             let batch = &mut batch[..input_size * chosen.len()];
-            samples.read(chosen, batch)?;
+            read(samples, chosen, batch)?;
             if first.is_empty() {
                 first.extend_from_slice(&batch[..input_size]);
             }

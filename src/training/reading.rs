@@ -2,6 +2,7 @@
 
 use nalgebra::DMatrixView;
 
+use crate::data::samples;
 use crate::error::Error;
 use crate::linalg::{Threads, join};
 use crate::{Real, Samples, SparseAutoencoder};
@@ -34,7 +35,7 @@ pub(crate) fn read_checked<T: Real>(
     check: &Check<'_, T>,
 ) -> Result<(), Error> {
     if samples.in_memory().is_some() {
-        return samples.read(chosen, batch); // checked before
+        return samples::read(samples, chosen, batch); // checked before
     }
     if threads.count() < 2 || batch.len() < PARALLEL_FROM {
         return read_part(samples, chosen, batch, check, 0);
@@ -63,7 +64,7 @@ fn read_part<T: Real>(
         );
         return of_first.and(of_second);
     }
-    samples.read(chosen, batch)?;
+    samples::read(samples, chosen, batch)?;
     let batch = DMatrixView::from_slice(batch, entries, chosen.len());
     check(batch).map_err(|error| error.at_sample(|column| chosen[column]))
 }

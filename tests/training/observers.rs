@@ -2,6 +2,7 @@
 
 #![allow(clippy::float_cmp)] // what is copied
 
+use std::io;
 use std::ops::ControlFlow;
 use std::sync::Mutex;
 
@@ -464,4 +465,28 @@ fn variants_of_the_observer_agree() {
         (reports[0].epochs, reports[0].stop),
         (2, StopReason::Observer)
     );
+}
+
+#[test]
+fn an_error_of_input_or_output_in_an_observer_says_what_failed() {
+    let x = samples::<f64>(23);
+    let full = || io::Error::new(io::ErrorKind::StorageFull, "no space left");
+    let expected = Error::InputOutput {
+        kind: io::ErrorKind::StorageFull,
+        message: "no space left".to_owned(),
+    };
+    assert_eq!(
+        expected.to_string(),
+        "input or output failed: no space left"
+    );
+    let of_steps = adam().fit_with_steps(&mut relu().build().unwrap(), &x, |_| {
+        Err::<(), _>(full())?;
+        Ok(())
+    });
+    let of_epochs = adam().fit_with(&mut relu().build().unwrap(), &x, |_| {
+        Err::<(), _>(full())?;
+        Ok(())
+    });
+    assert_eq!(of_steps.unwrap_err(), expected);
+    assert_eq!(of_epochs.unwrap_err(), expected);
 }

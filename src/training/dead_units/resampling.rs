@@ -12,6 +12,7 @@ use nalgebra::{DMatrix, DVector};
 use rand::RngExt;
 use rand::rngs::Xoshiro256PlusPlus;
 
+use crate::data::samples::read;
 use crate::error::Error;
 use crate::linalg::wide::{scale_of, shift};
 use crate::objective::Workspace;
@@ -41,7 +42,7 @@ pub(in crate::training) fn resample<T: Real>(
     for chunk in candidates.chunks(CHUNK) {
         let mut errors = DVector::zeros(chunk.len());
         let mut batch = DMatrix::zeros(model.layout().input_size(), chunk.len());
-        samples.read(chunk, batch.as_mut_slice())?;
+        read(samples, chunk, batch.as_mut_slice())?;
         model.reconstruction_errors_into(&batch, &mut errors, workspace)?;
         cumulated.extend(errors.iter().map(|error| error.to_f64()));
     }
@@ -77,7 +78,7 @@ pub(in crate::training) fn resample<T: Real>(
         let drawn = cumulated.partition_point(|&sum| sum <= threshold);
         let sample = candidates[drawn.min(candidates.len() - 1)];
         let mut v = DVector::zeros(rows);
-        samples.read(&[sample], v.as_mut_slice())?;
+        read(samples, &[sample], v.as_mut_slice())?;
         if centered {
             for (v, &c) in v.iter_mut().zip(&theta[blocks.decoder_bias.clone()]) {
                 *v -= c;
