@@ -2,6 +2,7 @@
 
 mod detector_builder;
 pub(crate) mod ensemble;
+mod missing;
 mod selection;
 mod threshold;
 
@@ -15,8 +16,9 @@ use nalgebra::{DMatrix, DMatrixView, DVector};
 use crate::data::in_order::InOrder;
 use crate::error::Error;
 use crate::linalg::reserve;
-use crate::validate::{check_finite, check_len, check_size};
+use crate::validate::{check_finite, check_len};
 use crate::{AsMatrix, Imputer, Real, Samples, Scaler, SparseAutoencoder, Workspace};
+use missing::{count_present, incomplete};
 
 /// Detects samples that a model, fitted to normal samples, cannot reconstruct.
 ///
@@ -83,13 +85,18 @@ use crate::{AsMatrix, Imputer, Real, Samples, Scaler, SparseAutoencoder, Workspa
 ///
 /// # Missing values
 ///
-/// NaN is refused unless the [builder](AnomalyDetectorBuilder::missing_values) says to impute. An [`Imputer`]
-/// then fills missing values and adds a mark for each feature that had some, both when the detector is fitted
-/// and when it scores samples. Each mark is one more input of the model, which learns from it what an imputed
-/// value is worth.
+/// NaN is refused unless the [builder](AnomalyDetectorBuilder::missing_values) says to impute. The model then sees
+/// the mean of the training samples in place of a missing value, and the score is that of the present values:
+///
+/// ```text
+/// score(x) = d/p Σ (x̂′ᵢ − x′ᵢ)² over the p present values of d features
+/// ```
+///
+/// The factor makes scores comparable, as in the distance of Dixon (1979, *Pattern Recognition with Partly Missing
+/// Data*). A sample without any value scores 0.
 ///
 /// ```
-/// use sparse_autoencoder::{Adam, AnomalyDetector, Imputer, MissingValues, SparseAutoencoder, Trainer};
+/// use sparse_autoencoder::{Adam, AnomalyDetector, MissingValues, SparseAutoencoder, Trainer};
 /// use sparse_autoencoder::{Activation, nalgebra::DMatrix};
 ///
 /// // Every 13th value is missing.
@@ -97,17 +104,16 @@ use crate::{AsMatrix, Imputer, Real, Samples, Scaler, SparseAutoencoder, Workspa
 ///     k if k % 13 == 0 => f32::NAN,
 ///     _ => ((j * 37 % 400) as f32 / 400.0).powi(i as i32 + 1),
 /// });
-/// let inputs = Imputer::fit(&table)?.outputs(); // the features and their marks
 /// let mut model = SparseAutoencoder::builder()
-///     .layers([inputs, 8])
+///     .layers([3, 8])
 ///     .output_activation(Activation::Identity)
 ///     .penalty(())
 ///     .build()?;
 /// let detector = AnomalyDetector::builder(&mut model)
 ///     .missing_values(MissingValues::Impute)
 ///     .fit(&mut Trainer::new(Adam::new(1e-2)?).epochs(10), &table)?;
-/// let scores = detector.scores(&table)?;
-/// assert_eq!(detector.contributions(&table)?.nrows(), 3); // of a feature and its mark together
+/// let contributions = detector.contributions(&table)?;
+/// assert!(table[(0, 0)].is_nan() && contributions[(0, 0)] == 0.0);
 /// # Ok::<(), sparse_autoencoder::Error>(())
 /// ```
 ///
@@ -148,7 +154,7 @@ use crate::{AsMatrix, Imputer, Real, Samples, Scaler, SparseAutoencoder, Workspa
 #[derive(Debug, Clone)]
 pub struct AnomalyDetector<T> {
     model: SparseAutoencoder<T>,
-    /// Its outputs are the features of the scaler. Without one, missing values are refused.
+    /// Without marks. `None`: missing values are refused.
     imputer: Option<Imputer<T>>,
     scaler: Scaler<T>,
     /// Sorted, the smallest first; at least two.
@@ -189,11 +195,28 @@ impl<T: Real> AnomalyDetector<T> {
         calibration: impl Samples<T>,
         threshold: Threshold,
     ) -> Result<Self, Error> {
+        Self::calibrate_imputing(model, None, scaler, &calibration, threshold)
+    }
+
+    /// Runs [`calibrate`](Self::calibrate) with an imputer of missing values, if there is one.
+    fn calibrate_imputing(
+        model: &SparseAutoencoder<T>,
+        imputer: Option<Imputer<T>>,
+        scaler: &Scaler<T>,
+        calibration: &dyn Samples<T>,
+        rule: Threshold,
+    ) -> Result<Self, Error> {
         check_scaler(model, scaler)?;
-        check_len(SAMPLES[1], scaler.features(), calibration.entries())?;
-        threshold.check(calibration.count())?;
-        let scores = scores(model, scaler, &calibration)?;
-        Self::from_scores(model, scaler, scores.as_slice(), threshold)
+        let mut detector = Self {
+            model: model.clone(),
+            imputer,
+            scaler: scaler.clone(),
+            calibration_scores: Vec::new(),
+            rule,
+            threshold: T::zero(),
+        };
+        detector.recalibrate(calibration)?;
+        Ok(detector)
     }
 
     /// Restores a detector from stored calibration scores, in any order.
@@ -231,19 +254,17 @@ impl<T: Real> AnomalyDetector<T> {
         })
     }
 
-    /// Imputes and marks missing values of all samples from now on, before they are scaled.
+    /// Accepts samples with [missing values](Self#missing-values), and imputes them by the means of this imputer.
     ///
-    /// The model, the scaler, and the calibration scores must be those of imputed samples, as
-    /// [`Imputer::apply_on_read`] returns them. The [builder](AnomalyDetectorBuilder::missing_values) does it by
-    /// itself.
+    /// Its marks are not used. The calibration scores stay, since those of complete samples are the same.
     ///
     /// # Errors
     ///
-    /// [`Error::DimensionMismatch`] if the outputs of the imputer are not the features of the scaler.
+    /// [`Error::DimensionMismatch`] if the imputer has another number of features.
     pub fn with_imputer(mut self, imputer: Imputer<T>) -> Result<Self, Error> {
         let features = self.scaler.features();
-        check_len("outputs of the imputer", features, imputer.outputs())?;
-        self.imputer = Some(imputer);
+        check_len("features of the imputer", features, imputer.features())?;
+        self.imputer = Some(imputer.unmarked());
         Ok(self)
     }
 
@@ -253,7 +274,7 @@ impl<T: Real> AnomalyDetector<T> {
     ///
     /// As [`calibrate`](Self::calibrate); the detector is then unchanged.
     pub fn recalibrate(&mut self, calibration: impl Samples<T>) -> Result<(), Error> {
-        check_len(SAMPLES[1], self.features(), calibration.entries())?;
+        check_len(SAMPLES[1], self.scaler.features(), calibration.entries())?;
         self.rule.check(calibration.count())?;
         let scores = self.scores(calibration)?;
         self.calibration_scores = sorted(scores.as_slice().to_vec())?;
@@ -270,16 +291,68 @@ impl<T: Real> AnomalyDetector<T> {
     ///
     /// As [`SparseAutoencoder::encode`], and those of [`Samples::read`].
     pub fn scores(&self, samples: impl Samples<T>) -> Result<DVector<T>, Error> {
-        let Some(imputer) = &self.imputer else {
-            return scores(&self.model, &self.scaler, &samples);
+        self.scores_of(&samples)
+    }
+
+    /// Scores unscaled samples, [`CHUNK`] at a time.
+    fn scores_of(&self, samples: &dyn Samples<T>) -> Result<DVector<T>, Error> {
+        let features = self.scaler.features();
+        let mut passes = match &self.imputer {
+            None => InOrder::by(CHUNK, samples, features, SAMPLES)?,
+            Some(_) => InOrder::with_missing(CHUNK, samples, features, SAMPLES)?,
         };
-        check_size(
-            (samples.entries(), samples.count()),
-            self.features(),
-            SAMPLES,
-        )?;
-        let imputed = imputer.apply_on_read(&samples)?;
-        scores(&self.model, &self.scaler, &imputed)
+        let mut scores = reserve::filled(T::zero(), passes.count(), "number of samples")?;
+        let mut workspace = Workspace::new();
+        let mut scaled = Vec::new();
+        let mut errors = DVector::zeros(0);
+        passes.each(|first, batch| {
+            scaled.clear();
+            scaled.extend(batch.iter());
+            if let Some(imputer) = &self.imputer {
+                let samples = scaled.chunks_exact_mut(features.max(1));
+                samples.for_each(|sample| imputer.impute(sample));
+            }
+            self.scaler.apply_in_place(&mut scaled);
+            let view = DMatrixView::from_slice(&scaled, features, batch.ncols());
+            errors.resize_vertically_mut(batch.ncols(), T::zero());
+            let model = &self.model;
+            model.reconstruction_errors_into(view, &mut errors, &mut workspace)?;
+            if self.imputer.is_some() {
+                let incomplete = incomplete(batch);
+                if !incomplete.is_empty() {
+                    let samples = batch.select_columns(&incomplete);
+                    let scaled = view.select_columns(&incomplete);
+                    let parts = self.parts((&samples).into(), &scaled)?;
+                    for (&index, parts) in incomplete.iter().zip(parts.column_iter()) {
+                        errors[index] = parts.sum();
+                    }
+                }
+            }
+            for (score, &error) in scores[first..].iter_mut().zip(errors.iter()) {
+                *score = unless_nan(error);
+            }
+            Ok(())
+        })?;
+        Ok(DVector::from_vec(scores))
+    }
+
+    /// Returns the contribution of each feature to the score of each sample.
+    fn parts(&self, samples: DMatrixView<'_, T>, scaled: &DMatrix<T>) -> Result<DMatrix<T>, Error> {
+        let mut parts = self.model.reconstruct(scaled)?;
+        parts.zip_apply(scaled, |x_hat, x| {
+            let error = *x_hat - x;
+            *x_hat = unless_nan(error * error);
+        });
+        count_present(samples, &mut parts);
+        Ok(parts)
+    }
+
+    /// Returns the samples as the model takes them.
+    fn scaled(&self, samples: DMatrixView<'_, T>) -> Result<DMatrix<T>, Error> {
+        match &self.imputer {
+            None => self.scaler.apply(samples),
+            Some(imputer) => self.scaler.apply(imputer.apply(samples)?),
+        }
     }
 
     /// Returns whether each sample scores above the [`threshold`](Self::threshold).
@@ -319,24 +392,16 @@ impl<T: Real> AnomalyDetector<T> {
     /// contribution(j, i) = (x̂′ⱼᵢ − x′ⱼᵢ)²
     /// ```
     ///
-    /// Each column sums to the score of its sample, up to rounding. The error of a mark of missing values counts
-    /// for the feature that it marks. [`reconstruct`](Self::reconstruct)
+    /// Each column sums to the score of its sample, up to rounding. A missing value contributes 0, and the present
+    /// ones d/p times their error: see [missing values](Self#missing-values). [`reconstruct`](Self::reconstruct)
     /// returns the values that the model expects.
     ///
     /// # Errors
     ///
     /// As [`scores`](Self::scores).
     pub fn contributions(&self, samples: impl AsMatrix<T>) -> Result<DMatrix<T>, Error> {
-        let scaled = self.scaled(samples)?;
-        let mut contributions = self.model.reconstruct(&scaled)?;
-        contributions.zip_apply(&scaled, |x_hat, x| {
-            let error = *x_hat - x;
-            *x_hat = unless_nan(error * error);
-        });
-        Ok(match &self.imputer {
-            None => contributions,
-            Some(imputer) => imputer.sum_by_feature(contributions),
-        })
+        let samples = samples.as_matrix()?;
+        self.parts(samples, &self.scaled(samples)?)
     }
 
     /// Reconstructs samples in the units of the data, input × samples: the values that the model expects.
@@ -345,26 +410,8 @@ impl<T: Real> AnomalyDetector<T> {
     ///
     /// As [`scores`](Self::scores), and [`Error::NonFinite`] if a reconstruction overflows.
     pub fn reconstruct(&self, samples: impl AsMatrix<T>) -> Result<DMatrix<T>, Error> {
-        let scaled = self.scaled(samples)?;
-        let reconstructed = self.scaler.invert(self.model.reconstruct(&scaled)?)?;
-        Ok(match &self.imputer {
-            None => reconstructed,
-            Some(imputer) => imputer.without_marks(reconstructed),
-        })
-    }
-
-    /// Returns the samples as the model takes them.
-    fn scaled(&self, samples: impl AsMatrix<T>) -> Result<DMatrix<T>, Error> {
-        match &self.imputer {
-            None => self.scaler.apply(samples),
-            Some(imputer) => self.scaler.apply(imputer.apply(samples)?),
-        }
-    }
-
-    /// Returns the number of features of a sample.
-    fn features(&self) -> usize {
-        let imputer = self.imputer.as_ref();
-        imputer.map_or(self.scaler.features(), Imputer::features)
+        let scaled = self.scaled(samples.as_matrix()?)?;
+        self.scaler.invert(&self.model.reconstruct(&scaled)?)
     }
 
     /// Returns the score above which a sample is an anomaly.
@@ -407,7 +454,7 @@ impl<T: Real> AnomalyDetector<T> {
         &self.calibration_scores
     }
 
-    /// Returns the model, which takes scaled samples, with marks if missing values are imputed.
+    /// Returns the model, which takes scaled samples.
     #[must_use]
     pub fn model(&self) -> &SparseAutoencoder<T> {
         &self.model
@@ -424,33 +471,6 @@ impl<T: Real> AnomalyDetector<T> {
     pub fn scaler(&self) -> &Scaler<T> {
         &self.scaler
     }
-}
-
-/// Scores unscaled samples, [`CHUNK`] at a time.
-fn scores<T: Real>(
-    model: &SparseAutoencoder<T>,
-    scaler: &Scaler<T>,
-    samples: &dyn Samples<T>,
-) -> Result<DVector<T>, Error> {
-    let features = scaler.features();
-    let mut passes = InOrder::by(CHUNK, samples, features, SAMPLES)?;
-    let mut scores = reserve::filled(T::zero(), passes.count(), "number of samples")?;
-    let mut workspace = Workspace::new();
-    let mut scaled = Vec::new();
-    let mut errors = DVector::zeros(0);
-    passes.each(|first, batch| {
-        scaled.clear();
-        scaled.extend(batch.iter());
-        scaler.apply_in_place(&mut scaled);
-        let view = DMatrixView::from_slice(&scaled, features, batch.ncols());
-        errors.resize_vertically_mut(batch.ncols(), T::zero());
-        model.reconstruction_errors_into(view, &mut errors, &mut workspace)?;
-        for (score, &error) in scores[first..].iter_mut().zip(errors.iter()) {
-            *score = unless_nan(error);
-        }
-        Ok(())
-    })?;
-    Ok(DVector::from_vec(scores))
 }
 
 /// Returns the error, or infinity instead of NaN, which would compare as below every threshold.

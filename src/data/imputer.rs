@@ -7,7 +7,7 @@ pub use imputed_samples::ImputedSamples;
 use nalgebra::DMatrix;
 
 use super::Samples;
-use super::in_order::InOrder;
+use super::in_order::{InOrder, size_of_batch};
 use crate::error::{Error, require};
 use crate::linalg::reserve;
 use crate::validate::{check_len, check_present};
@@ -22,7 +22,7 @@ pub enum MissingValues {
     /// NaN is an [`Error::NonFinite`].
     #[default]
     Refuse,
-    /// An [`Imputer`] learned from the samples imputes and marks missing values.
+    /// Missing values are imputed by the means of their features, and do not count in a score.
     Impute,
 }
 
@@ -43,8 +43,8 @@ pub enum MissingValues {
 /// | missing, in another feature | the mean, without a mark |
 /// | infinite | [`Error::NonFinite`] |
 ///
-/// [`MissingValues::Impute`] lets an [`AnomalyDetector`](crate::AnomalyDetector) or an
-/// [`AnomalyEnsemble`](crate::AnomalyEnsemble) do all this itself. [`new`](Self::new) restores an imputer from
+/// An [`AnomalyDetector`](crate::AnomalyDetector) and an [`AnomalyEnsemble`](crate::AnomalyEnsemble) impute by
+/// themselves with [`MissingValues::Impute`]. [`new`](Self::new) restores an imputer from
 /// stored values. The module `files` (feature `files`) saves and loads one, and the feature `serde` knows the
 /// keys `means` and `marked`.
 ///
@@ -217,24 +217,14 @@ impl<T: Real> Imputer<T> {
         Ok(())
     }
 
-    /// Adds the rows of the marks to those of their features, and returns features × samples.
-    pub(crate) fn sum_by_feature(&self, mut parts: DMatrix<T>) -> DMatrix<T> {
-        for mut sample in parts.column_iter_mut() {
-            for (mark, &feature) in (self.features()..).zip(&self.marked) {
-                let part = sample[mark];
-                sample[feature] += part;
-            }
-        }
-        self.without_marks(parts)
-    }
-
-    /// Drops the rows of the marks.
-    pub(crate) fn without_marks(&self, outputs: DMatrix<T>) -> DMatrix<T> {
-        outputs.remove_rows(self.features(), self.marked.len())
+    /// Drops the marks.
+    pub(crate) fn unmarked(mut self) -> Self {
+        self.marked.clear();
+        self
     }
 
     /// Imputes and marks one sample. `output` holds its features, followed by room for the marks.
-    fn impute(&self, output: &mut [T]) {
+    pub(crate) fn impute(&self, output: &mut [T]) {
         let (values, marks) = output.split_at_mut(self.features());
         for (mark, &feature) in marks.iter_mut().zip(&self.marked) {
             let missing = is_missing(values[feature]);
@@ -255,7 +245,7 @@ pub(crate) fn is_missing<T: Real>(value: T) -> bool {
 /// Returns the mean of the present values of each feature, and their number.
 fn present<T: Real>(samples: &dyn Samples<T>) -> Result<Vec<(f64, usize)>, Error> {
     let features = samples.entries();
-    let mut passes = InOrder::with_missing(samples, features, SAMPLES)?;
+    let mut passes = InOrder::with_missing(size_of_batch(features), samples, features, SAMPLES)?;
     let mut present = reserve::filled((0.0, 0), features, "features")?;
     passes.each(|_, batch| {
         for sample in batch.column_iter() {
@@ -384,24 +374,6 @@ mod tests {
         assert_eq!(imputer.means(), [0.1, -1.0, -2.0, before[3]]);
         assert_eq!(imputer.marked(), [1, 3]);
         assert!(imputer.learn_means(&table(0)).is_err());
-    }
-
-    #[test]
-    fn parts_of_marks_are_those_of_their_features() {
-        let imputer = Imputer::<f64>::fit(table(10)).unwrap();
-        let parts = DMatrix::from_fn(6, 2, |i, j| (10 * j + i) as f64);
-        let expected = [
-            0.0,
-            1.0 + 4.0,
-            2.0,
-            3.0 + 5.0,
-            10.0,
-            11.0 + 14.0,
-            12.0,
-            13.0 + 15.0,
-        ];
-        let sums = imputer.sum_by_feature(parts);
-        assert_eq!(sums, DMatrix::from_column_slice(4, 2, &expected));
     }
 
     #[test]

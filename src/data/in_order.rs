@@ -13,7 +13,7 @@ use crate::validate::{check_batch, check_present, check_size};
 const ENTRIES: usize = 1 << 16;
 
 /// Returns the number of samples of a batch.
-fn size_of_batch(entries: usize) -> usize {
+pub(crate) fn size_of_batch(entries: usize) -> usize {
     (ENTRIES / entries.max(1)).max(1)
 }
 
@@ -44,13 +44,13 @@ impl<'a, T: Real> InOrder<'a, T> {
         Self::by(size_of_batch(entries), samples, entries, names)
     }
 
-    /// Runs [`new`](Self::new), and accepts NaN as missing values.
+    /// Runs [`by`](Self::by), and accepts NaN as missing values.
     pub(crate) fn with_missing(
+        size: usize,
         samples: &'a dyn Samples<T>,
         entries: usize,
         names: [&'static str; 2],
     ) -> Result<Self, Error> {
-        let size = size_of_batch(entries);
         Self::checked_by(check_present, size, samples, entries, names)
     }
 

@@ -13,7 +13,7 @@
 //! | `scaler` | | `scaler.centers`, `scaler.factors`, `scaler.offsets` |
 //! | `imputer` | | `imputer.means`, `imputer.marked` |
 //!
-//! A detector, and each fold of an ensemble, also has the tensors of an imputer if it imputes missing values.
+//! A detector, and each fold of an ensemble, also has the tensor `imputer.means` if it imputes missing values.
 //! A row of weights belongs to a hidden unit. Files of models may lack the kind. The crate reads the files of
 //! all earlier versions, and refuses a later version of the *format*.
 

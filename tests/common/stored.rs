@@ -6,8 +6,8 @@ use std::sync::OnceLock;
 use sparse_autoencoder::files::{self, Stored};
 use sparse_autoencoder::nalgebra::DMatrix;
 use sparse_autoencoder::{
-    Activation, AnomalyDetector, AnomalyEnsemble, Error, L0, Real, Scaler, Scaling,
-    SoftmaxClassifier, SparseAutoencoder, Stack, Threshold,
+    Activation, AnomalyDetector, AnomalyEnsemble, Error, Imputer, L0, MissingValues, Real, Scaler,
+    Scaling, SoftmaxClassifier, SparseAutoencoder, Stack, Threshold,
 };
 
 use super::variants::{INPUT, samples};
@@ -15,7 +15,7 @@ use super::variants::{INPUT, samples};
 pub(crate) type OfFile = fn(&Path) -> Result<(), Error>;
 
 /// What messages call each type, how to save an example of it, and how to load and use one.
-pub(crate) const KINDS: [(&str, OfFile, OfFile); 6] = [
+pub(crate) const KINDS: [(&str, OfFile, OfFile); 7] = [
     (
         "a model",
         |path| files::save(&model::<f32>(), path),
@@ -62,6 +62,11 @@ pub(crate) const KINDS: [(&str, OfFile, OfFile); 6] = [
         |path| files::save(&scaler::<f32>(), path),
         |path| load::<Scaler<f64>>(path)?.apply(one()).map(drop),
     ),
+    (
+        "an imputer",
+        |path| files::save(&imputer::<f32>(), path),
+        |path| load::<Imputer<f64>>(path)?.apply(one()).map(drop),
+    ),
 ];
 
 pub(crate) fn load<S: Stored>(path: &Path) -> Result<S, Error> {
@@ -95,18 +100,41 @@ pub(crate) fn scaler<T: Real>() -> Scaler<T> {
     Scaling::min_max(0.1, 0.9).fit(samples(12)).unwrap()
 }
 
+/// Samples with missing values of all features but the first.
+pub(crate) fn table<T: Real>(count: usize) -> DMatrix<T> {
+    let mut table = samples(count);
+    for (k, value) in table.iter_mut().enumerate() {
+        if k % INPUT != 0 && k % 7 == 3 {
+            *value = T::of(f64::NAN);
+        }
+    }
+    table
+}
+
+pub(crate) fn imputer<T: Real>() -> Imputer<T> {
+    Imputer::fit(table(12)).unwrap()
+}
+
+/// A detector that accepts missing values.
+pub(crate) fn imputing<T: Real>() -> AnomalyDetector<T> {
+    detector().with_imputer(imputer()).unwrap()
+}
+
 pub(crate) fn detector<T: Real>() -> AnomalyDetector<T> {
     let threshold = Threshold::Contamination(0.1);
     AnomalyDetector::calibrate(&model(), &scaler(), samples(12), threshold).unwrap()
 }
 
-/// The smallest that there is: one fold, and two features that vary. Fitted once.
+/// The smallest that there is: one fold, and two features that vary, one of them with missing values. Fitted once.
 pub(crate) fn ensemble() -> &'static AnomalyEnsemble<f32> {
     static ENSEMBLE: OnceLock<AnomalyEnsemble<f32>> = OnceLock::new();
     ENSEMBLE.get_or_init(|| {
         let mut samples = samples(1000);
         samples.rows_mut(1, INPUT - 2).fill(0.5);
-        AnomalyEnsemble::fit(&samples).unwrap()
+        for mut sample in samples.columns_with_step_mut(0, 100, 9).column_iter_mut() {
+            sample[INPUT - 1] = f32::NAN;
+        }
+        AnomalyEnsemble::fit_missing(&samples, MissingValues::Impute, 0).unwrap()
     })
 }
 

@@ -110,12 +110,7 @@ impl<'m, T: Real> AnomalyDetectorBuilder<'m, T> {
         self
     }
 
-    /// Sets the rule for missing values, which are NaN in the samples.
-    ///
-    /// With [`MissingValues::Impute`] the model has one input for each feature and one for each mark:
-    /// [`Imputer::fit`] on the samples tells the number as [`outputs`](Imputer::outputs). Which features are marked
-    /// is learned from all samples, the means from the training samples.
-    /// See [an example](AnomalyDetector#missing-values).
+    /// Sets the rule for [missing values](AnomalyDetector#missing-values), which are NaN in the samples.
     pub fn missing_values(mut self, rule: MissingValues) -> Self {
         self.settings.missing_values = rule;
         self
@@ -170,9 +165,8 @@ impl<'m, T: Real> AnomalyDetectorBuilder<'m, T> {
     /// |---|---|
     /// | [`Error::InvalidParameter`] | a setting outside its range |
     /// | [`Error::TooFewSamples`] | fewer than two samples held out, too few for the false-alarm rate, or none left to train on |
-    /// | [`Error::DimensionMismatch`] | a model with another number of inputs than features, or than features and marks |
-    /// | [`Error::MissingFeature`] | a feature without any value, with [`MissingValues::Impute`] |
     /// | [`Error::NonFinite`] | infinities; NaN, with [`MissingValues::Refuse`] |
+    /// | [`Error::MissingFeature`] | a feature without any value, with [`MissingValues::Impute`] |
     /// | those of [`Scaling::fit`] | such as [`Error::ConstantFeature`] |
     /// | those of [`Samples::read`] | samples that cannot be read |
     ///
@@ -184,61 +178,66 @@ impl<'m, T: Real> AnomalyDetectorBuilder<'m, T> {
         observer: impl FnMut(&Epoch<'_, T>) -> V,
     ) -> Result<AnomalyDetector<T>, Error> {
         let Some(imputer) = trainer.or_refuse_to_fit(self.imputer(&samples))? else {
-            return self.fit_complete(trainer, &samples, usize::MAX, observer);
+            return self.fit_complete(trainer, &samples, &samples, None, observer);
         };
-        let features = imputer.features();
-        let detector = if let Some(samples) = samples.in_memory() {
-            let imputed = trainer.or_refuse_to_fit(imputer.apply(samples))?;
-            self.fit_complete(trainer, &imputed, features, observer)?
+        let own = Some(imputer.clone());
+        if let Some(in_memory) = samples.in_memory() {
+            let complete = trainer.or_refuse_to_fit(imputer.apply(in_memory))?;
+            self.fit_complete(trainer, &complete, &samples, own, observer)
         } else {
-            let imputed = imputer.apply_on_read(&samples)?;
-            self.fit_complete(trainer, &imputed, features, observer)?
-        };
-        detector.with_imputer(imputer)
+            let complete = imputer.apply_on_read(&samples)?;
+            self.fit_complete(trainer, &complete, &samples, own, observer)
+        }
     }
 
-    /// Learns to impute, if the settings say so. Marks are learned from all samples, means from those to train on.
+    /// Learns to impute from the training samples, if the settings say so.
     fn imputer(&self, samples: &dyn Samples<T>) -> Result<Option<Imputer<T>>, Error> {
         match self.settings.missing_values {
             MissingValues::Refuse => Ok(None),
             MissingValues::Impute => {
+                check_len(
+                    SAMPLES[1],
+                    self.model.layout().input_size(),
+                    samples.entries(),
+                )?;
                 let (training, _) = self.split(samples.count())?;
-                let mut imputer = Imputer::fit(samples)?;
-                let input = self.model.layout().input_size();
-                let what = "input size of the model, for features and marks of missing values";
-                check_len(what, imputer.outputs(), input)?;
+                // All samples first, so that a feature has a mean if all its values are held out.
+                let mut imputer = Imputer::fit(samples)?.unmarked();
                 imputer.learn_means(&Subset::new(samples, training)?)?;
                 Ok(Some(imputer))
             }
         }
     }
 
-    /// Fits to samples without missing values. Marks, if any, follow `features`.
+    /// Fits to complete samples, and calibrates on the samples as they are.
     fn fit_complete<V: Verdict>(
         self,
         trainer: &mut Trainer<T>,
+        complete: &dyn Samples<T>,
         samples: &dyn Samples<T>,
-        features: usize,
+        imputer: Option<Imputer<T>>,
         observer: impl FnMut(&Epoch<'_, T>) -> V,
     ) -> Result<AnomalyDetector<T>, Error> {
-        let prepared = self.prepare(samples, features);
+        let prepared = self.prepare(complete);
         let (training, held_out, scaler) = trainer.or_refuse_to_fit(prepared)?;
-        let of_training = Subset::new(samples, training)?;
-        if samples.in_memory().is_some() {
-            let mut scaled = trainer.or_refuse_to_fit(of_training.to_matrix())?;
+        if complete.in_memory().is_some() {
+            let scaled = Subset::new(complete, &*training)?.to_matrix();
+            let mut scaled = trainer.or_refuse_to_fit(scaled)?;
             scaler.apply_in_place(scaled.as_mut_slice());
             trainer.fit_with(self.model, scaled, observer)?;
         } else {
-            let scaled = scaler.apply_on_read(samples)?;
-            let scaled = Subset::new(scaled, of_training.indices())?;
+            let scaled = scaler.apply_on_read(complete)?;
+            let scaled = Subset::new(scaled, &*training)?;
             trainer.fit_with(self.model, scaled, observer)?;
         }
         let calibration = if held_out.is_empty() {
-            of_training
+            training
         } else {
-            Subset::new(samples, held_out)?
+            held_out
         };
-        AnomalyDetector::calibrate(self.model, &scaler, calibration, self.settings.threshold)
+        let calibration = Subset::new(samples, calibration)?;
+        let rule = self.settings.threshold;
+        AnomalyDetector::calibrate_imputing(self.model, imputer, &scaler, &calibration, rule)
     }
 
     /// Returns the indices of the training samples and of the held-out samples, and the scaling. Reads all
@@ -247,7 +246,6 @@ impl<'m, T: Real> AnomalyDetectorBuilder<'m, T> {
     fn prepare(
         &self,
         samples: &dyn Samples<T>,
-        features: usize,
     ) -> Result<(Vec<usize>, Vec<usize>, Scaler<T>), Error> {
         let input = self.model.layout().input_size();
         check_len(SAMPLES[1], input, samples.entries())?;
@@ -257,15 +255,8 @@ impl<'m, T: Real> AnomalyDetectorBuilder<'m, T> {
             Some(scaling) => scaling,
             None => suited_to(self.model.output_activation())?,
         };
-        let of_training = Subset::new(samples, &*training)?;
-        let scaler = match scaling.fit(&of_training) {
-            // The first that is constant is a mark, whose values are all held out.
-            Err(Error::ConstantFeature { feature, .. }) if feature >= features => {
-                scaling.keep_constant_features().fit(&of_training)
-            }
-            fitted => fitted,
-        };
-        Ok((training, held_out, scaler?))
+        let scaler = scaling.fit(Subset::new(samples, &*training)?)?;
+        Ok((training, held_out, scaler))
     }
 
     /// Returns the indices of the training samples and of the held-out samples.

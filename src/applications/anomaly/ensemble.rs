@@ -7,7 +7,7 @@ use nalgebra::{DMatrix, DMatrixView, DVector};
 
 pub(crate) use self::denoiser::Denoiser;
 #[cfg(feature = "files")]
-pub(crate) use self::denoiser::Level;
+pub(crate) use self::denoiser::{Input, Level};
 use super::{CHUNK, Threshold, benjamini_hochberg};
 use crate::error::Error;
 #[cfg(feature = "files")]
@@ -27,7 +27,7 @@ use crate::{AsMatrix, MissingValues, Real};
 /// | what | rule |
 /// |---|---|
 /// | features | constant ones are [dropped](Self::dropped_features) |
-/// | missing values | refused, or [imputed and marked](Self::fit_missing) |
+/// | missing values | refused, or [imputed](Self::fit_missing) |
 /// | outliers | left out of the training, see below |
 /// | scaling | mean 0 and variance 1 over the training samples |
 /// | noise σ | 1/8, 1/4, 1/2, 1, and 2 standard deviations |
@@ -104,20 +104,22 @@ impl<T: Real> AnomalyEnsemble<T> {
 
     /// Runs [`fit_seeded`](Self::fit_seeded) with a rule for missing values, which are NaN in the samples.
     ///
-    /// With [`MissingValues::Impute`], an [`Imputer`](crate::Imputer) fills missing values by means of the training
-    /// samples, and adds a mark for each feature that had some. The models see the marks as further features. All
-    /// methods then accept missing values. Features without any value are dropped.
+    /// With [`MissingValues::Impute`], all methods accept missing values. The models see the means of the training
+    /// samples in their place. A score is that of the present values of a sample, times the share of the features
+    /// that they are: see [`AnomalyDetector`](super::AnomalyDetector#missing-values). Features without two
+    /// different values are dropped.
     ///
     /// ```
     /// use sparse_autoencoder::{AnomalyEnsemble, MissingValues, nalgebra::DMatrix};
     ///
-    /// // On a curve, with every 15th value missing.
-    /// let table = DMatrix::from_fn(2, 100, |i, j| match 2 * j + i {
-    ///     k if k % 15 == 0 => f32::NAN,
+    /// // Three features on a curve, with every 20th value missing.
+    /// let table = DMatrix::from_fn(3, 100, |i, j| match 3 * j + i {
+    ///     k if k % 20 == 0 => f32::NAN,
     ///     _ => (j as f32 / 50.0 - 1.0).powi(i as i32 + 1),
     /// });
     /// let detector = AnomalyEnsemble::fit_missing(&table, MissingValues::Impute, 0)?;
-    /// let unseen = DMatrix::from_column_slice(2, 2, &[f32::NAN, 0.5, -0.5, 9.0]);
+    /// let unseen = [f32::NAN, 0.25, 0.125, f32::NAN, 0.25, -1.5];
+    /// let unseen = DMatrix::from_column_slice(3, 2, &unseen);
     /// assert_eq!(detector.is_anomaly(&unseen, 0.05)?, [false, true]);
     /// # Ok::<(), sparse_autoencoder::Error>(())
     /// ```
@@ -209,8 +211,8 @@ impl<T: Real> AnomalyEnsemble<T> {
 
     /// Returns the contribution of each feature to the score of each sample, features × samples.
     ///
-    /// Each column sums to the score of its sample, up to rounding. Dropped features contribute 0. The error of a
-    /// mark of missing values counts for the feature that it marks.
+    /// Each column sums to the score of its sample, up to rounding. Dropped features and missing values
+    /// contribute 0.
     ///
     /// # Errors
     ///
@@ -246,8 +248,8 @@ impl<T: Real> AnomalyEnsemble<T> {
     /// Returns the rule for missing values.
     #[must_use]
     pub fn missing_values(&self) -> MissingValues {
-        match &self.denoisers[..] {
-            [Denoiser { imputer: None, .. }, ..] => MissingValues::Refuse,
+        match self.denoisers.first().map(|fold| &fold.input.imputer) {
+            Some(None) => MissingValues::Refuse,
             _ => MissingValues::Impute,
         }
     }
@@ -297,13 +299,13 @@ impl<T: Real> AnomalyEnsemble<T> {
             return Err(Error::EmptyBatch { what: "folds" });
         }
         for denoiser in &denoisers {
-            let what = "features of a fold";
-            check_len(what, kept.len(), denoiser.features())?;
+            let of_scaler = denoiser.input.scaler.features();
+            check_len("features of the scaler", kept.len(), of_scaler)?;
         }
-        let imputes = |fold: &Denoiser<T>| fold.imputer.is_some();
-        if !denoisers
+        let imputes = |fold: &Denoiser<T>| fold.input.imputer.is_some();
+        if denoisers
             .iter()
-            .all(|fold| imputes(fold) == imputes(&denoisers[0]))
+            .any(|fold| imputes(fold) != imputes(&denoisers[0]))
         {
             return Err(Error::Incompatible {
                 what: "a fold that imputes missing values",

@@ -19,7 +19,7 @@ impl<T: Real> Kind for AnomalyDetector<T> {
         let rule = json!(self.rule()).to_string();
         contents.texts.push((THRESHOLD.to_owned(), rule));
         contents.tensors.extend(scaler::parts("", self.scaler()));
-        contents.tensors.extend(imputer::parts("", self.imputer()));
+        contents.tensors.extend(imputer::means("", self.imputer()));
         let scores = self.calibration_scores();
         let scores = Part::new(SCORES, &[scores.len()], scores);
         contents.tensors.push(scores);
@@ -30,7 +30,7 @@ impl<T: Real> Kind for AnomalyDetector<T> {
         let rule = described(file, THRESHOLD)?;
         let model = model::read(file, "")?;
         let scaler = scaler::read(file, "")?;
-        let imputer = imputer::read_any(file, "")?;
+        let imputer = imputer::read_means(file, "")?;
         let scores = vector(file, SCORES)?;
         let detector = Self::from_parts(model, scaler, scores, rule);
         match imputer {

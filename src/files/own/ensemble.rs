@@ -8,7 +8,7 @@ use serde_json::json;
 use super::{
     Contents, ENSEMBLE, Kind, Part, Reading, described, imputer, invalid, model, scaler, vector,
 };
-use crate::applications::anomaly::ensemble::{Denoiser, Level};
+use crate::applications::anomaly::ensemble::{Denoiser, Input, Level};
 use crate::{AnomalyEnsemble, Error, Real};
 
 const TEXT: &str = "ensemble";
@@ -48,8 +48,9 @@ impl<T: Real> Kind for AnomalyEnsemble<T> {
         let mut tensors = Vec::new();
         for (index, fold) in self.denoisers.iter().enumerate() {
             let prefix = of_fold(index);
-            tensors.extend(scaler::parts(&prefix, &fold.scaler));
-            tensors.extend(imputer::parts(&prefix, fold.imputer.as_ref()));
+            let Input { imputer, scaler } = &fold.input;
+            tensors.extend(scaler::parts(&prefix, scaler));
+            tensors.extend(imputer::means(&prefix, imputer.as_ref()));
             let scores = &fold.calibration_scores[..];
             let name = format!("{prefix}calibration_scores");
             tensors.push(Part::new(&name, &[scores.len()], scores));
@@ -87,13 +88,15 @@ fn read_fold<T: Real>(
     levels: Range<usize>,
 ) -> Result<Denoiser<T>, Error> {
     let prefix = of_fold(fold);
-    let scaler = scaler::read(file, &prefix)?;
-    let imputer = imputer::read_any(file, &prefix)?;
+    let input = Input {
+        imputer: imputer::read_means(file, &prefix)?,
+        scaler: scaler::read(file, &prefix)?,
+    };
     let calibration_scores = vector(file, &format!("{prefix}calibration_scores"))?;
     let levels: Result<_, Error> = levels
         .map(|level| read_level(file, &of_level(fold, level)))
         .collect();
-    Denoiser::from_parts(imputer, scaler, levels?, calibration_scores).map_err(invalid(file))
+    Denoiser::from_parts(input, levels?, calibration_scores).map_err(invalid(file))
 }
 
 fn read_level<T: Real>(file: &mut Reading, prefix: &str) -> Result<Level<T>, Error> {

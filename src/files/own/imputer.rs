@@ -1,4 +1,4 @@
-//! Imputers of missing values. Detectors have one if they accept missing values.
+//! Imputers of missing values. Detectors that accept missing values have one without marks.
 
 use super::{Contents, IMPUTER, Kind, Part, Reading, invalid, malformed, vector};
 use crate::{Error, Imputer, Real};
@@ -12,55 +12,55 @@ impl<T: Real> Kind for Imputer<T> {
     const KIND: &'static str = IMPUTER;
 
     fn contents(&self) -> Contents<'_, T> {
+        let shape = [self.features()];
+        let mut marked = vec![T::zero(); self.features()];
+        self.marked().iter().for_each(|&k| marked[k] = T::one());
+        let marked = Part::new(MARKED, &shape, marked);
+        let tensors = vec![Part::new(MEANS, &shape, self.means()), marked];
         Contents {
             texts: Vec::new(),
-            tensors: parts("", Some(self)),
+            tensors,
         }
     }
 
     fn read(file: &mut Reading) -> Result<Self, Error> {
-        read(file, "")
+        let means: Vec<T> = vector(file, MEANS)?;
+        let marked: Vec<T> = file.tensors.vector(MARKED, means.len())?;
+        let is_mark = |mark: &T| *mark == T::zero() || *mark == T::one();
+        if !marked.iter().all(is_mark) {
+            let reason = format!("{MARKED} must be 0 or 1 for each feature");
+            return Err(malformed(&file.tensors.path, reason));
+        }
+        let marked = (0..means.len()).filter(|&k| marked[k] == T::one());
+        Self::from_vectors(means, marked.collect()).map_err(invalid(file))
     }
 }
 
-/// Returns the tensors of an imputer, if there is one. A prefix tells several imputers of a file apart.
-pub(super) fn parts<'a, T: Real>(
+/// Returns the tensor of an imputer without marks, if there is one. A prefix tells several imputers of a file
+/// apart.
+pub(super) fn means<'a, T: Real>(
     prefix: &str,
     imputer: Option<&'a Imputer<T>>,
-) -> Vec<Part<'a, T>> {
-    let Some(imputer) = imputer else {
-        return Vec::new();
-    };
-    let mut marked = vec![T::zero(); imputer.features()];
-    imputer.marked().iter().for_each(|&k| marked[k] = T::one());
-    let shape = [imputer.features()];
-    vec![
-        Part::new(&format!("{prefix}{MEANS}"), &shape, imputer.means()),
-        Part::new(&format!("{prefix}{MARKED}"), &shape, marked),
-    ]
+) -> Option<Part<'a, T>> {
+    let means = imputer?.means();
+    Some(Part::new(
+        &format!("{prefix}{MEANS}"),
+        &[means.len()],
+        means,
+    ))
 }
 
-/// Reads the tensors of an imputer.
-pub(super) fn read<T: Real>(file: &mut Reading, prefix: &str) -> Result<Imputer<T>, Error> {
-    let means: Vec<T> = vector(file, &format!("{prefix}{MEANS}"))?;
-    let name = format!("{prefix}{MARKED}");
-    let marked: Vec<T> = file.tensors.vector(&name, means.len())?;
-    if !marked
-        .iter()
-        .all(|&mark| mark == T::zero() || mark == T::one())
-    {
-        let reason = format!("{name} must be 0 or 1 for each feature");
-        return Err(malformed(&file.tensors.path, reason));
-    }
-    let marked = (0..means.len()).filter(|&k| marked[k] == T::one());
-    Imputer::from_vectors(means, marked.collect()).map_err(invalid(file))
-}
-
-/// Reads the tensors of an imputer, if the file has them.
-pub(super) fn read_any<T: Real>(
+/// Reads an imputer without marks, if the file has one.
+pub(super) fn read_means<T: Real>(
     file: &mut Reading,
     prefix: &str,
 ) -> Result<Option<Imputer<T>>, Error> {
-    let has_one = file.tensors.has(&format!("{prefix}{MEANS}"));
-    has_one.then(|| read(file, prefix)).transpose()
+    let name = format!("{prefix}{MEANS}");
+    if !file.tensors.has(&name) {
+        return Ok(None);
+    }
+    let means = vector(file, &name)?;
+    Imputer::from_vectors(means, Vec::new())
+        .map(Some)
+        .map_err(invalid(file))
 }

@@ -31,12 +31,11 @@ fn with_holes(mut samples: DMatrix<f64>, share: f64, seed: u64) -> DMatrix<f64> 
 }
 
 fn fitted(
-    inputs: usize,
     samples: impl Samples<f64>,
     settings: AnomalyDetectorSettings,
 ) -> Result<AnomalyDetector<f64>, Error> {
-    let mut trainer = Trainer::new(Adam::new(1e-2).unwrap()).epochs(10);
-    AnomalyDetector::builder(&mut model(inputs))
+    let mut trainer = Trainer::new(Adam::new(1e-2).unwrap()).epochs(60);
+    AnomalyDetector::builder(&mut model(3))
         .settings(settings)
         .fit(&mut trainer, samples)
 }
@@ -49,7 +48,7 @@ fn imputing() -> AnomalyDetectorSettings {
 
 static TABLE: LazyLock<DMatrix<f64>> = LazyLock::new(|| with_holes(complete(400, 1), 0.1, 2));
 static DETECTOR: LazyLock<AnomalyDetector<f64>> =
-    LazyLock::new(|| fitted(5, &*TABLE, imputing()).unwrap());
+    LazyLock::new(|| fitted(&*TABLE, imputing()).unwrap());
 static ENSEMBLE: LazyLock<AnomalyEnsemble<f64>> = LazyLock::new(|| {
     let few = TABLE.columns(0, 60);
     AnomalyEnsemble::fit_missing(few, MissingValues::Impute, 0).unwrap()
@@ -58,8 +57,8 @@ static ENSEMBLE: LazyLock<AnomalyEnsemble<f64>> = LazyLock::new(|| {
 #[test]
 fn without_missing_values_the_rule_changes_no_bit() {
     let (samples, unseen) = (complete(200, 3), complete(50, 4));
-    let plain = fitted(3, &samples, AnomalyDetectorSettings::default()).unwrap();
-    let imputing = fitted(3, &samples, imputing()).unwrap();
+    let plain = fitted(&samples, AnomalyDetectorSettings::default()).unwrap();
+    let imputing = fitted(&samples, imputing()).unwrap();
     assert_eq!(imputing.model().parameters(), plain.model().parameters());
     assert_eq!(imputing.scores(&unseen), plain.scores(&unseen));
     assert_eq!(
@@ -83,60 +82,127 @@ fn without_missing_values_the_rule_changes_no_bit() {
 
 #[test]
 fn a_detector_imputes_by_the_training_samples_alone() {
-    let imputer = DETECTOR.imputer().unwrap();
-    assert_eq!(imputer.marked(), [0, 1]);
-    assert_ne!(imputer.means(), Imputer::fit(&*TABLE).unwrap().means());
+    let all = Imputer::fit(&*TABLE).unwrap();
+    assert_ne!(DETECTOR.imputer().unwrap().means(), all.means());
     // All samples train it if none is held out.
     let mut settings = imputing();
     settings.calibration_split = 0.0;
-    let detector = fitted(5, &*TABLE, settings).unwrap();
-    assert_eq!(detector.imputer(), Some(&Imputer::fit(&*TABLE).unwrap()));
+    let detector = fitted(&*TABLE, settings).unwrap();
+    assert_eq!(detector.imputer().unwrap().means(), all.means());
+    assert!(detector.imputer().unwrap().marked().is_empty());
+
+    // Values that are all held out give the mean that the others cannot.
+    let mut settings = imputing();
+    settings.scaling = Some(Scaling::standard().keep_constant_features());
+    settings.threshold = Threshold::Quantile(0.9);
+    let mut table = complete(40, 5);
+    let present: Vec<f64> = (0..40)
+        .map(|kept| {
+            table.row_mut(1).fill(f64::NAN);
+            table[(1, kept)] = 7.0;
+            let detector = fitted(&table, settings).unwrap();
+            detector.imputer().unwrap().means()[1]
+        })
+        .collect();
+    assert_eq!(present, [7.0; 40]);
 }
 
+/// The formula, written out; complete samples have the bits of a detector that knows no missing values.
 #[test]
-fn a_detector_is_its_parts_one_after_the_other() {
+fn present_values_count_for_those_that_are_missing() {
     let imputed = DETECTOR.imputer().unwrap().apply(&*TABLE).unwrap();
     let scaled = DETECTOR.scaler().apply(&imputed).unwrap();
+    let reconstructed = DETECTOR.model().reconstruct(&scaled).unwrap();
     let errors = DETECTOR.model().reconstruction_errors(&scaled).unwrap();
-    assert_eq!(DETECTOR.scores(&*TABLE).unwrap(), errors);
-
-    // The same table elsewhere than in memory, in the fit and later.
-    let all: Vec<usize> = (0..TABLE.ncols()).collect();
-    let elsewhere = Subset::new(&*TABLE, all).unwrap();
-    let of_elsewhere = fitted(5, &elsewhere, imputing()).unwrap();
-    assert_eq!(of_elsewhere.scores(&elsewhere), Ok(errors));
-    let [calibrated, again] = [&of_elsewhere, &*DETECTOR].map(|d| d.calibration_scores());
-    assert_eq!(calibrated, again);
-
-    // Put together by hand.
-    let parts = (DETECTOR.model(), DETECTOR.scaler(), DETECTOR.rule());
-    let own = AnomalyDetector::from_scores(parts.0, parts.1, calibrated, parts.2).unwrap();
-    let own = own
-        .with_imputer(DETECTOR.imputer().unwrap().clone())
-        .unwrap();
-    assert_eq!(own.p_values(&*TABLE), DETECTOR.p_values(&*TABLE));
-    let mut own = own;
-    own.recalibrate(TABLE.columns(0, 100)).unwrap();
-    assert_eq!(own.calibration_scores().len(), 100);
-}
-
-#[test]
-fn contributions_of_features_and_their_marks_sum_to_the_score() {
     let scores = DETECTOR.scores(&*TABLE).unwrap();
     let contributions = DETECTOR.contributions(&*TABLE).unwrap();
-    assert_eq!(contributions.shape(), TABLE.shape());
-    let sums = contributions.row_sum().transpose();
-    assert_relative_eq!(sums, scores, max_relative = 1e-12);
+    let mut seen = [0; 4];
+    for (k, sample) in TABLE.column_iter().enumerate() {
+        let present: Vec<usize> = (0..3).filter(|&i| !sample[i].is_nan()).collect();
+        seen[present.len()] += 1;
+        if present.len() == 3 {
+            assert_eq!(scores[k], errors[k]);
+        }
+        let error = |i: usize| (reconstructed[(i, k)] - scaled[(i, k)]).powi(2);
+        let sum: f64 = present.iter().map(|&i| error(i)).sum();
+        let expected = 3.0 / f64::of_count(present.len()) * sum;
+        assert_relative_eq!(scores[k], expected, max_relative = 1e-12);
+        let parts = contributions.column(k);
+        assert_relative_eq!(parts.sum(), scores[k], max_relative = 1e-12);
+        assert!((0..3).all(|i| present.contains(&i) || parts[i] == 0.0));
+    }
+    assert!(seen[1] > 0 && seen[2] > 0 && seen[3] > 0, "{seen:?}");
     assert_eq!(
         DETECTOR.reconstruct(&*TABLE).unwrap().shape(),
         TABLE.shape()
     );
 
+    let none = DMatrix::from_element(3, 1, f64::NAN);
+    assert_eq!(DETECTOR.scores(&none).unwrap()[0], 0.0);
+    assert_eq!(DETECTOR.p_values(&none).unwrap()[0], 1.0);
+    assert_eq!(ENSEMBLE.scores(&none).unwrap()[0], 0.0);
+    assert_eq!(ENSEMBLE.p_values(&none).unwrap()[0], 1.0);
+
     let scores = ENSEMBLE.scores(&*TABLE).unwrap();
     let contributions = ENSEMBLE.contributions(&*TABLE).unwrap();
-    assert_eq!(contributions.shape(), TABLE.shape());
     let sums = contributions.row_sum().transpose();
     assert_relative_eq!(sums, scores, max_relative = 1e-12);
+    for (part, value) in contributions.iter().zip(TABLE.iter()) {
+        assert!(*part == 0.0 || !value.is_nan());
+    }
+}
+
+#[test]
+fn a_sample_alone_has_the_score_that_it_has_among_others() {
+    let [scores, of_ensemble] = [
+        DETECTOR.scores(&*TABLE).unwrap(),
+        ENSEMBLE.scores(&*TABLE).unwrap(),
+    ];
+    for k in 0..TABLE.ncols() {
+        let alone = TABLE.columns(k, 1);
+        assert_eq!(DETECTOR.scores(alone).unwrap()[0], scores[k]);
+        assert_eq!(ENSEMBLE.scores(alone).unwrap()[0], of_ensemble[k]);
+    }
+}
+
+#[test]
+fn a_table_elsewhere_than_in_memory_gives_the_same_bits() {
+    let all: Vec<usize> = (0..TABLE.ncols()).collect();
+    let elsewhere = Subset::new(&*TABLE, all).unwrap();
+    let detector = fitted(&elsewhere, imputing()).unwrap();
+    assert_eq!(detector.scores(&elsewhere), DETECTOR.scores(&*TABLE));
+    let [calibrated, again] = [&detector, &*DETECTOR].map(|d| d.calibration_scores());
+    assert_eq!(calibrated, again);
+
+    // Put together by hand.
+    let parts = (DETECTOR.model(), DETECTOR.scaler(), DETECTOR.rule());
+    let own = AnomalyDetector::from_scores(parts.0, parts.1, calibrated, parts.2).unwrap();
+    let marked = Imputer::new(DETECTOR.imputer().unwrap().means(), &[0, 2]).unwrap();
+    let mut own = own.with_imputer(marked).unwrap();
+    assert_eq!(own.imputer(), DETECTOR.imputer());
+    assert_eq!(own.p_values(&*TABLE), DETECTOR.p_values(&*TABLE));
+    own.recalibrate(TABLE.columns(0, 100)).unwrap();
+    assert_eq!(own.calibration_scores().len(), 100);
+}
+
+/// Anomalies leave the parabola by their second feature. Where that is missing, nothing tells them, so that an
+/// area A falls to 0.9 A + 0.1 / 2. Measured: 0.814 of 0.883 for the detector, 0.962 of 1 for the ensemble.
+#[test]
+fn anomalies_of_incomplete_samples_are_ranked_high() {
+    let mut unseen = complete(600, 8);
+    unseen.view_mut((1, 0), (1, 300)).add_scalar_mut(0.7);
+    let labels: Vec<bool> = (0..600).map(|k| k < 300).collect();
+    let area = |scores: DVector<f64>| roc_auc(scores.as_slice(), &labels).unwrap();
+    let full = fitted(complete(400, 1), AnomalyDetectorSettings::default()).unwrap();
+    let full = area(full.scores(&unseen).unwrap());
+    let holes = with_holes(unseen, 0.1, 9);
+    let incomplete = area(DETECTOR.scores(&holes).unwrap());
+    assert!(
+        full > 0.85 && incomplete > 0.9 * full + 0.05 - 0.04,
+        "{full} {incomplete}"
+    );
+    let of_ensemble = area(ENSEMBLE.scores(&holes).unwrap());
+    assert!(of_ensemble > 0.94, "{of_ensemble}");
 }
 
 #[test]
@@ -144,55 +210,24 @@ fn a_value_that_was_never_missing_before_is_the_mean() {
     let mean = DETECTOR.imputer().unwrap().means()[2];
     let mut sample = complete(1, 9);
     sample[2] = f64::NAN;
-    let score = DETECTOR.scores(&sample).unwrap();
+    let score = DETECTOR.scores(&sample).unwrap()[0];
     assert!(ENSEMBLE.scores(&sample).unwrap()[0].is_finite());
     sample[2] = mean;
-    assert_eq!(DETECTOR.scores(&sample).unwrap(), score);
-}
-
-/// Only one value is missing, and its sample is held out from the scaling.
-#[test]
-fn a_mark_may_be_constant_in_the_training_samples() {
-    let complete = complete(40, 5);
-    let mut settings = imputing();
-    settings.threshold = Threshold::Quantile(0.9);
-    let mut constant = 0;
-    for hole in 0..40 {
-        let mut table = complete.clone();
-        table[(1, hole)] = f64::NAN;
-        let detector = fitted(4, &table, settings).unwrap();
-        constant += usize::from(detector.scaler().centers()[3] == 0.0);
-        assert!(
-            detector
-                .scores(&table)
-                .unwrap()
-                .iter()
-                .all(|s| s.is_finite())
-        );
-    }
-    assert_eq!(constant, 10); // the quarter that is held out
-
-    // A constant feature is still refused by its index, and kept if told so.
-    let mut table = TABLE.clone();
-    table.row_mut(2).fill(7.0);
-    let error = fitted(5, &table, imputing()).unwrap_err();
-    assert!(matches!(error, Error::ConstantFeature { feature: 2, .. }));
-    settings.scaling = Some(Scaling::standard().keep_constant_features());
-    assert!(fitted(5, &table, settings).is_ok());
+    let parts = DETECTOR.contributions(&sample).unwrap();
+    assert_relative_eq!(1.5 * (parts[0] + parts[1]), score, max_relative = 1e-12);
 }
 
 #[test]
 fn an_ensemble_drops_what_carries_nothing() {
-    let mut table = with_holes(complete(40, 6), 0.2, 7).insert_rows(3, 3, 1.0);
+    let mut table = with_holes(complete(40, 6), 0.2, 7).insert_rows(3, 2, 1.0);
     table.row_mut(3).fill(f64::NAN); // no value
-    table[(5, 11)] = f64::NAN; // constant, but missing once
+    table[(4, 11)] = f64::NAN; // constant, and missing once
     let ensemble = AnomalyEnsemble::fit_missing(&table, MissingValues::Impute, 0).unwrap();
     assert_eq!(ensemble.dropped_features().collect::<Vec<_>>(), [3, 4]);
     let scores = ensemble.scores(&table).unwrap();
-    let mut other = table.clone();
-    other.row_mut(3).fill(3.0);
-    other.row_mut(4).fill(f64::NAN);
-    assert_eq!(ensemble.scores(&other).unwrap(), scores);
+    table.row_mut(3).fill(3.0);
+    table.row_mut(4).fill(f64::NAN);
+    assert_eq!(ensemble.scores(&table).unwrap(), scores);
 }
 
 #[test]
@@ -205,7 +240,7 @@ fn what_is_refused_names_the_remedy() {
             "{says}"
         );
     };
-    nan(fitted(3, &*TABLE, AnomalyDetectorSettings::default()).unwrap_err());
+    nan(fitted(&*TABLE, AnomalyDetectorSettings::default()).unwrap_err());
     nan(AnomalyEnsemble::fit(&*TABLE).unwrap_err());
     nan(calibrated(50)
         .scores(DMatrix::from_element(4, 1, f64::NAN))
@@ -216,7 +251,7 @@ fn what_is_refused_names_the_remedy() {
     let mut infinite = TABLE.clone();
     infinite[(2, 7)] = f64::INFINITY;
     for error in [
-        fitted(5, &infinite, imputing()).unwrap_err(),
+        fitted(&infinite, imputing()).unwrap_err(),
         DETECTOR.scores(&infinite).unwrap_err(),
         DETECTOR.contributions(&infinite).unwrap_err(),
         AnomalyEnsemble::fit_missing(&infinite, MissingValues::Impute, 0).unwrap_err(),
@@ -238,22 +273,16 @@ fn what_is_refused_names_the_remedy() {
 
     let mut empty = TABLE.clone();
     empty.row_mut(1).fill(f64::NAN);
-    let error = fitted(5, &empty, imputing()).unwrap_err();
+    let error = fitted(&empty, imputing()).unwrap_err();
     assert_eq!(error, Error::MissingFeature { feature: 1 });
     let all_empty = DMatrix::from_element(2, 30, f64::NAN);
     let error = AnomalyEnsemble::fit_missing(all_empty, MissingValues::Impute, 0).unwrap_err();
     assert!(matches!(error, Error::ConstantFeature { .. }));
 
-    let error = fitted(3, &*TABLE, imputing()).unwrap_err();
-    let expected = Error::DimensionMismatch {
-        what: "input size of the model, for features and marks of missing values",
-        expected: 5,
-        actual: 3,
-    };
-    assert_eq!(error, expected);
-    let other = Imputer::new(&[0.0; 3], &[0]).unwrap();
+    let other = Imputer::new(&[0.0; 4], &[0]).unwrap();
     let error = DETECTOR.clone().with_imputer(other).unwrap_err();
-    assert_eq!(name_of(&error), "outputs of the imputer");
+    assert_eq!(name_of(&error), "features of the imputer");
+    assert!(fitted(random(4, 60, 1), imputing()).is_err());
     let wide = DMatrix::zeros(5, 1);
     assert!(DETECTOR.scores(&wide).is_err() && ENSEMBLE.scores(&wide).is_err());
     assert!(DETECTOR.clone().recalibrate(&wide).is_err());

@@ -1,4 +1,4 @@
-//! Detectors, stacks, classifiers, and scalers: what is loaded gives the bits of what was saved, and a file that
+//! Detectors, stacks, classifiers, scalers, and imputers: what is loaded gives the bits of what was saved, and a file that
 //! holds something else is refused by name.
 
 mod refusals;
@@ -13,8 +13,8 @@ use sparse_autoencoder::files::{self, Note, Stored};
 use sparse_autoencoder::nalgebra::DMatrix;
 use sparse_autoencoder::penalty::{Description, HiddenBatch, HiddenGradient};
 use sparse_autoencoder::{
-    Activation, Adam, AnomalyDetector, AnomalyEnsemble, Error, L1, Penalty, Real, Scaler, Scaling,
-    SoftmaxClassifier, SparseAutoencoder, Stack, Threshold, Trainer,
+    Activation, Adam, AnomalyDetector, AnomalyEnsemble, Error, Imputer, L1, MissingValues, Penalty,
+    Real, Scaler, Scaling, SoftmaxClassifier, SparseAutoencoder, Stack, Threshold, Trainer,
 };
 
 use crate::common::scratch::Scratch;
@@ -56,7 +56,8 @@ fn an_ensemble_is_loaded_as_it_was_saved() {
     let scratch = Scratch::new("ensemble");
     let saved = stored::ensemble();
     let loaded = saved_and_loaded(saved, &scratch.file());
-    let x = samples(11) * 1.5;
+    assert_eq!(loaded.missing_values(), MissingValues::Impute);
+    let x = stored::table(11) * 1.5;
     let all = |ensemble: &AnomalyEnsemble<f32>| {
         let scores = bits(ensemble.scores(&x).unwrap().as_slice());
         let p_values = bits(ensemble.p_values(&x).unwrap().as_slice());
@@ -77,6 +78,7 @@ fn an_ensemble_is_loaded_as_it_was_saved() {
     );
     let folds = AnomalyEnsemble::fit(samples::<f64>(20).rows(0, 1).into_owned()).unwrap();
     let loaded = saved_and_loaded(&folds, &scratch.file());
+    assert_eq!(loaded.missing_values(), MissingValues::Refuse);
     let x = DMatrix::from_row_slice(1, 3, &[0.1, 0.7, 4.0]);
     let p_values = |ensemble: &AnomalyEnsemble<f64>| ensemble.p_values(&x).unwrap();
     assert_eq!(p_values(&loaded), p_values(&folds));
@@ -86,10 +88,15 @@ fn an_ensemble_is_loaded_as_it_was_saved() {
 fn assert_same_detector<T: Real>(a: &AnomalyDetector<T>, b: &AnomalyDetector<T>) {
     assert_same_model(a.model(), b.model());
     assert_same_scaler(a.scaler(), b.scaler());
+    let means = |imputer: Option<&Imputer<T>>| imputer.map(|imputer| bits(imputer.means()));
+    assert_eq!(means(a.imputer()), means(b.imputer()));
     assert_eq!(a.rule(), b.rule());
     assert_eq!(bits(&[a.threshold()]), bits(&[b.threshold()]));
     assert_eq!(bits(a.calibration_scores()), bits(b.calibration_scores()));
-    let x = samples(11) * T::of(1.5);
+    let mut x = samples(11) * T::of(1.5);
+    if a.imputer().is_some() {
+        x = stored::table(11) * T::of(1.5);
+    }
     let [scores, again] = [a, b].map(|detector| bits(detector.scores(&x).unwrap().as_slice()));
     assert_eq!(scores, again);
     let [p, again] = [a, b].map(|detector| bits(detector.p_values(&x).unwrap().as_slice()));
@@ -173,6 +180,31 @@ fn keeps_scalers<T: Real>(path: &Path) {
     }
 }
 
+fn keeps_imputers<T: Real>(path: &Path) {
+    let extremes = [T::of(-0.0), T::max_value().unwrap(), T::from_subset(&1e-37)];
+    for imputer in [
+        Imputer::new(&[], &[]),
+        Imputer::new(&extremes, &[]),
+        Imputer::new(&extremes, &[0, 1, 2]),
+        Imputer::new(&extremes, &[1]),
+        Imputer::fit(stored::table(40)),
+    ] {
+        let imputer = imputer.unwrap();
+        let loaded = saved_and_loaded(&imputer, path);
+        assert_eq!(bits(loaded.means()), bits(imputer.means()));
+        assert_eq!(loaded.marked(), imputer.marked());
+    }
+    let detector = stored::imputing::<T>();
+    assert_same_detector(&detector, &saved_and_loaded(&detector, path));
+}
+
+#[test]
+fn every_imputer_and_a_detector_with_one_keep_their_bits() {
+    let scratch = Scratch::new("imputers");
+    keeps_imputers::<f32>(&scratch.file());
+    keeps_imputers::<f64>(&scratch.file());
+}
+
 #[test]
 fn every_scaling_keeps_its_bits() {
     let scratch = Scratch::new("scalers");
@@ -223,7 +255,7 @@ const PATH: &str = "SPARSE_AUTOENCODER_DETECTOR_TO_SERVE";
 fn served(detector: &AnomalyDetector<f32>) -> Vec<Vec<u64>> {
     thread::scope(|scope| {
         let serve = |batch: usize| {
-            let x = samples::<f32>(40 + batch) * (1.0 + batch as f32 / 10.0);
+            let x = stored::table::<f32>(40 + batch) * (1.0 + batch as f32 / 10.0);
             let scores = detector.scores(&x).unwrap();
             let p_values = detector.p_values(&x).unwrap();
             [bits(scores.as_slice()), bits(p_values.as_slice())].concat()
@@ -256,7 +288,9 @@ fn a_detector_of_one_process_is_served_by_eight_threads_of_another() {
         .unwrap();
     let mut trainer = Trainer::new(Adam::new(1e-2).unwrap()).epochs(5);
     let builder = AnomalyDetector::builder(&mut model);
-    let detector = builder.fit(&mut trainer, samples::<f32>(200)).unwrap();
+    let builder = builder.missing_values(MissingValues::Impute);
+    let table = stored::table::<f32>(200);
+    let detector = builder.fit(&mut trainer, table).unwrap();
     // Saved in one thread, and loaded in others.
     thread::scope(|scope| {
         let saved = scope.spawn(|| files::save(&detector, &path)).join();

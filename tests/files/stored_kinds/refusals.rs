@@ -1,7 +1,7 @@
 //! Files of another kind, of another version, damaged, or with contents that cannot be.
 
 use super::*;
-use crate::common::stored::KINDS;
+use crate::common::stored::{KINDS, OfFile};
 use crate::edited::edit;
 
 #[test]
@@ -36,7 +36,8 @@ fn a_file_of_another_kind_is_named() {
 
 /// What is said of the file of a kind after a change.
 fn refused(kind: &str, change: impl FnOnce(&mut Value, &mut Vec<u8>)) -> Error {
-    let (name, save, load) = KINDS.into_iter().find(|(name, ..)| *name == kind).unwrap();
+    let kinds = KINDS.into_iter().chain([IMPUTING]);
+    let (name, save, load) = kinds.into_iter().find(|(name, ..)| *name == kind).unwrap();
     let scratch = Scratch::new("changed");
     save(&scratch.file()).unwrap();
     edit(&scratch.file(), change);
@@ -256,6 +257,55 @@ fn contents_that_cannot_be_are_refused() {
         });
         assert_says(&error, true, &format!("there is no tensor {from}"));
     }
+}
+
+/// A detector that accepts missing values.
+const IMPUTING: (&str, OfFile, OfFile) = (
+    "a detector that imputes",
+    |path| files::save(&stored::imputing::<f32>(), path),
+    |path| load::<AnomalyDetector<f64>>(path).map(drop),
+);
+
+#[test]
+fn imputers_that_cannot_be_are_refused() {
+    let (imputer, ensemble) = ("an imputer", "an anomaly ensemble");
+    let malformed = |kind, change: &dyn Fn(&mut Value, &mut Vec<u8>), says: &str| {
+        assert_says(&refused(kind, change), true, says);
+    };
+    let not_finite = "must be finite numbers";
+    malformed(imputer, &number("imputer.means", f32::NAN), not_finite);
+    malformed(
+        IMPUTING.0,
+        &number("imputer.means", f32::INFINITY),
+        not_finite,
+    );
+    let of_fold = number("folds.0.imputer.means", f32::NAN);
+    malformed(ensemble, &of_fold, not_finite);
+    for mark in [0.5, -1.0, 2.0] {
+        let says = "imputer.marked must be 0 or 1 for each feature";
+        malformed(imputer, &number("imputer.marked", mark), says);
+    }
+    let renamed = |from: &'static str, to: &'static str| {
+        move |header: &mut Value, _: &mut Vec<u8>| {
+            let tensors = header.as_object_mut().unwrap();
+            let tensor = tensors.remove(from).unwrap();
+            tensors.insert(to.to_owned(), tensor);
+        }
+    };
+    let marks = renamed("imputer.marked", "imputer.marks");
+    malformed(imputer, &marks, "there is no tensor imputer.marked");
+    let means = renamed("imputer.means", "means");
+    malformed(imputer, &means, "there is no tensor imputer.means");
+    malformed(IMPUTING.0, &means, "the tensor means is no part");
+    // The means and the scores trade places.
+    let swapped = |header: &mut Value, _: &mut Vec<u8>| {
+        let [means, scores] = ["imputer.means", "calibration_scores"];
+        let tensor = header[means].take();
+        header[means] = header[scores].take();
+        header[scores] = tensor;
+    };
+    let says = "features of the imputer: expected 5, got 12";
+    malformed(IMPUTING.0, &swapped, says);
 }
 
 #[test]

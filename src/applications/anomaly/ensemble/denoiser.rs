@@ -2,6 +2,9 @@
 
 use nalgebra::{DMatrix, DVector};
 
+use std::borrow::Cow;
+
+use crate::applications::anomaly::missing::count_present;
 use crate::applications::anomaly::unless_nan;
 use crate::error::Error;
 #[cfg(feature = "files")]
@@ -13,13 +16,19 @@ use crate::{Corruption, Imputer, Real, Scaler, SparseAutoencoder};
 /// Denoising autoencoders for several noise levels, with the scores of the samples held out from them.
 #[derive(Debug, Clone)]
 pub(crate) struct Denoiser<T> {
-    /// Its outputs are the features of the scaler. Without one, missing values are refused.
-    pub(crate) imputer: Option<Imputer<T>>,
-    pub(crate) scaler: Scaler<T>,
+    pub(crate) input: Input<T>,
     /// At least one.
     pub(crate) levels: Vec<Level<T>>,
     /// Sorted, the smallest first.
     pub(crate) calibration_scores: Vec<T>,
+}
+
+/// How the models take samples.
+#[derive(Debug, Clone)]
+pub(crate) struct Input<T> {
+    /// Without marks. `None`: missing values are refused.
+    pub(crate) imputer: Option<Imputer<T>>,
+    pub(crate) scaler: Scaler<T>,
 }
 
 /// A model trained at one noise level.
@@ -77,7 +86,8 @@ impl<T: Real> Level<T> {
     }
 
     /// Returns the squared error of each feature over the scale, features × samples: the mean over the noise.
-    fn errors(&self, scaled: &DMatrix<T>) -> Result<DMatrix<T>, Error> {
+    /// The present values of a sample count for those that are missing.
+    fn errors(&self, scaled: &DMatrix<T>, samples: &DMatrix<T>) -> Result<DMatrix<T>, Error> {
         let share = T::one() / (T::of(f64::of_count(2 * DRAWS)) * self.scale);
         let mut errors = DMatrix::zeros(scaled.nrows(), scaled.ncols());
         for draw in self.noise.column_iter() {
@@ -93,17 +103,26 @@ impl<T: Real> Level<T> {
                 });
             }
         }
+        count_present(samples.into(), &mut errors);
         Ok(errors)
     }
 
     /// Returns the error of each sample over the scale.
-    pub(super) fn scores(&self, scaled: &DMatrix<T>) -> Result<DVector<T>, Error> {
-        Ok(self.errors(scaled)?.row_sum().transpose())
+    pub(super) fn scores(
+        &self,
+        scaled: &DMatrix<T>,
+        samples: &DMatrix<T>,
+    ) -> Result<DVector<T>, Error> {
+        Ok(self.errors(scaled, samples)?.row_sum().transpose())
     }
 
-    /// Makes the median error of these scaled samples the unit.
-    pub(super) fn scale_by(&mut self, scaled: &DMatrix<T>) -> Result<(), Error> {
-        let median = median(self.scores(scaled)?.as_mut_slice());
+    /// Makes the median error of these samples the unit.
+    pub(super) fn scale_by(
+        &mut self,
+        scaled: &DMatrix<T>,
+        samples: &DMatrix<T>,
+    ) -> Result<(), Error> {
+        let median = median(self.scores(scaled, samples)?.as_mut_slice());
         if median > T::zero() && median.is_finite() {
             self.scale = median;
         }
@@ -111,17 +130,23 @@ impl<T: Real> Level<T> {
     }
 }
 
+impl<T: Real> Input<T> {
+    /// Returns the samples as the models take them.
+    pub(super) fn scaled(&self, samples: &DMatrix<T>) -> Result<DMatrix<T>, Error> {
+        self.scaler
+            .apply(&*imputed(self.imputer.as_ref(), samples)?)
+    }
+}
+
 impl<T: Real> Denoiser<T> {
     /// Calibrates levels, whose scales are known, on samples that their models have not seen.
     pub(super) fn calibrated(
-        imputer: Option<Imputer<T>>,
-        scaler: Scaler<T>,
+        input: Input<T>,
         levels: Vec<Level<T>>,
         calibration: &DMatrix<T>,
     ) -> Result<Self, Error> {
         let mut denoiser = Self {
-            imputer,
-            scaler,
+            input,
             levels,
             calibration_scores: Vec::new(),
         };
@@ -134,8 +159,7 @@ impl<T: Real> Denoiser<T> {
     /// Puts a saved fold together.
     #[cfg(feature = "files")]
     pub(crate) fn from_parts(
-        imputer: Option<Imputer<T>>,
-        scaler: Scaler<T>,
+        input: Input<T>,
         levels: Vec<Level<T>>,
         mut calibration_scores: Vec<T>,
     ) -> Result<Self, Error> {
@@ -144,57 +168,44 @@ impl<T: Real> Denoiser<T> {
                 what: "noise levels or calibration scores of a fold",
             });
         }
-        if let Some(imputer) = &imputer {
-            let outputs = imputer.outputs();
-            check_len("outputs of the imputer", scaler.features(), outputs)?;
+        let features = input.scaler.features();
+        if let Some(imputer) = &input.imputer {
+            check_len("features of the imputer", features, imputer.features())?;
         }
         for level in &levels {
             let input = level.model.layout().input_size();
-            check_len("features of the scaler", input, scaler.features())?;
+            check_len("features of the scaler", input, features)?;
         }
         sort(&mut calibration_scores);
         Ok(Self {
-            imputer,
-            scaler,
+            input,
             levels,
             calibration_scores,
         })
     }
 
-    /// Returns the samples as the models take them.
-    fn scaled(&self, samples: &DMatrix<T>) -> Result<DMatrix<T>, Error> {
-        match &self.imputer {
-            None => self.scaler.apply(samples),
-            Some(imputer) => self.scaler.apply(imputer.apply(samples)?),
-        }
-    }
-
-    /// Returns the number of features of a sample.
-    #[cfg(feature = "files")]
-    pub(super) fn features(&self) -> usize {
-        let imputer = self.imputer.as_ref();
-        imputer.map_or(self.scaler.features(), Imputer::features)
-    }
-
     /// Returns the score of each sample: the largest over the levels.
     pub(super) fn scores(&self, samples: &DMatrix<T>) -> Result<DVector<T>, Error> {
-        let scaled = self.scaled(samples)?;
+        let scaled = self.input.scaled(samples)?;
         let mut scores = DVector::zeros(samples.ncols());
         for level in &self.levels {
-            scores.zip_apply(&level.scores(&scaled)?, |highest: &mut T, score| {
-                *highest = highest.max(score);
-            });
+            scores.zip_apply(
+                &level.scores(&scaled, samples)?,
+                |highest: &mut T, score| {
+                    *highest = highest.max(score);
+                },
+            );
         }
         Ok(scores)
     }
 
     /// Returns the contributions of the features to the scores, at the level with the largest.
     pub(super) fn contributions(&self, samples: &DMatrix<T>) -> Result<DMatrix<T>, Error> {
-        let scaled = self.scaled(samples)?;
-        let mut contributions = DMatrix::zeros(scaled.nrows(), scaled.ncols());
+        let scaled = self.input.scaled(samples)?;
+        let mut contributions = DMatrix::zeros(samples.nrows(), samples.ncols());
         let mut scores = DVector::zeros(samples.ncols());
         for level in &self.levels {
-            let errors = level.errors(&scaled)?;
+            let errors = level.errors(&scaled, samples)?;
             for (index, errors) in errors.column_iter().enumerate() {
                 let score = errors.sum();
                 if score > scores[index] {
@@ -203,10 +214,7 @@ impl<T: Real> Denoiser<T> {
                 }
             }
         }
-        Ok(match &self.imputer {
-            None => contributions,
-            Some(imputer) => imputer.sum_by_feature(contributions),
-        })
+        Ok(contributions)
     }
 
     /// Returns the number of calibration scores that are at least `score`.
@@ -218,6 +226,17 @@ impl<T: Real> Denoiser<T> {
     pub(super) fn calibration_samples(&self) -> usize {
         self.calibration_scores.len()
     }
+}
+
+/// Returns samples without missing values.
+pub(super) fn imputed<'a, T: Real>(
+    imputer: Option<&Imputer<T>>,
+    samples: &'a DMatrix<T>,
+) -> Result<Cow<'a, DMatrix<T>>, Error> {
+    Ok(match imputer {
+        None => Cow::Borrowed(samples),
+        Some(imputer) => Cow::Owned(imputer.apply(samples)?),
+    })
 }
 
 fn sort<T: Real>(values: &mut [T]) {

@@ -5,7 +5,7 @@ use rand::rngs::Xoshiro256PlusPlus;
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
 
-use super::denoiser::{Denoiser, Level, median};
+use super::denoiser::{Denoiser, Input, Level, imputed, median};
 use crate::applications::anomaly::SAMPLES;
 use crate::data::imputer::is_missing;
 use crate::error::Error;
@@ -71,11 +71,11 @@ pub(super) fn check<T: Real>(
     }
 }
 
-/// Returns whether a feature has two values, or is missing in some samples but not in all.
 fn varies<T: Real>(samples: DMatrixView<'_, T>, feature: usize) -> bool {
     let row = samples.row(feature);
-    let differs = |&value: &T| value != row[0] && !(is_missing(value) && is_missing(row[0]));
-    row.iter().any(differs)
+    let mut present = row.iter().filter(|&&value| !is_missing(value));
+    let first = present.next();
+    present.any(|value| Some(value) != first)
 }
 
 /// The samples of one fold, by their indices.
@@ -95,41 +95,28 @@ pub(super) fn denoisers<T: Real>(
 ) -> Result<Vec<Denoiser<T>>, Error> {
     let imputer = match missing_values {
         MissingValues::Refuse => None,
-        MissingValues::Impute => Some(Imputer::fit(samples)?),
+        MissingValues::Impute => Some(Imputer::fit(samples)?.unmarked()),
     };
-    let everywhere = match &imputer {
-        None => standard(samples, None)?,
-        Some(imputer) => standard(&imputer.apply(samples)?, None)?,
-    };
+    let everywhere = Input::standard(samples, imputer, None)?;
     let splits = splits(samples.ncols(), seed);
     let cores = each(splits.len(), |fold| {
-        let mut training = samples.select_columns(&splits[fold].training);
-        let mut imputer = imputer.clone();
-        if let Some(imputer) = &mut imputer {
-            // What is marked is the same in all folds.
-            imputer.learn_means(&training)?;
-            training = imputer.apply(&training)?;
-        }
-        let (scaled, scaler) = without_outliers(training, &everywhere, splits[fold].seed)?;
-        Ok((scaled, imputer, scaler))
+        let training = samples.select_columns(&splits[fold].training);
+        without_outliers(training, &everywhere, splits[fold].seed)
     })?;
     let mut levels = each(splits.len() * NOISE.len(), |index| {
         let (fold, level) = (index / NOISE.len(), index % NOISE.len());
-        let (scaled, imputer, scaler) = &cores[fold];
+        let (scaled, input) = &cores[fold];
         let seed = splits[fold].seed.wrapping_add(level as u64);
         let mut level = train(scaled, NOISE[level], STEPS, seed)?;
-        let mut held_out = samples.select_columns(&splits[fold].scale);
-        if let Some(imputer) = imputer {
-            held_out = imputer.apply(&held_out)?;
-        }
-        level.scale_by(&scaler.apply(&held_out)?)?;
+        let held_out = samples.select_columns(&splits[fold].scale);
+        level.scale_by(&input.scaled(&held_out)?, &held_out)?;
         Ok(level)
     })?;
     let mut denoisers = Vec::with_capacity(splits.len());
-    for (split, (_, imputer, scaler)) in splits.iter().zip(cores) {
+    for (split, (_, input)) in splits.iter().zip(cores) {
         let levels = levels.drain(..NOISE.len()).collect();
         let calibration = samples.select_columns(&split.calibration);
-        denoisers.push(Denoiser::calibrated(imputer, scaler, levels, &calibration)?);
+        denoisers.push(Denoiser::calibrated(input, levels, &calibration)?);
     }
     Ok(denoisers)
 }
@@ -167,22 +154,24 @@ fn splits(samples: usize, seed: u64) -> Vec<Split> {
     (0..FOLDS).map(fold).collect()
 }
 
-/// Leaves out outliers, and returns the others, scaled by themselves, with their scaler.
+/// Leaves out outliers, and returns the others, imputed and scaled by themselves.
 fn without_outliers<T: Real>(
     mut samples: DMatrix<T>,
-    everywhere: &Scaler<T>,
+    everywhere: &Input<T>,
     seed: u64,
-) -> Result<(DMatrix<T>, Scaler<T>), Error> {
-    let mut scaler = standard(&samples, Some(everywhere))?;
+) -> Result<(DMatrix<T>, Input<T>), Error> {
+    let mut input = everywhere.relearned(&samples)?;
     for round in 1..=OUTLIER_ROUNDS as u64 {
-        let scaled = scaler.apply(&samples)?;
+        let scaled = input.scaled(&samples)?;
         let level = train(
             &scaled,
             OUTLIER_NOISE,
             OUTLIER_STEPS,
             seed.wrapping_sub(round),
         )?;
-        let scores = level.scores(&scaled)?.map(|score| score.to_f64().ln());
+        let scores = level
+            .scores(&scaled, &samples)?
+            .map(|score| score.to_f64().ln());
         let center = median(scores.clone().as_mut_slice());
         let deviation = 1.4826 * median(scores.map(|score| (score - center).abs()).as_mut_slice());
         // Without a spread, such as for equal samples, nothing tells an outlier.
@@ -195,25 +184,43 @@ fn without_outliers<T: Real>(
             break;
         }
         samples = samples.select_columns(&kept);
-        scaler = standard(&samples, Some(&scaler))?;
+        input = input.relearned(&samples)?;
     }
-    Ok((scaler.apply(&samples)?, scaler))
+    Ok((input.scaled(&samples)?, input))
 }
 
-/// Learns the scaling to mean 0 and variance 1. A feature that is constant in these samples keeps the factor
-/// of `others`, so that rare values remain visible.
-fn standard<T: Real>(samples: &DMatrix<T>, others: Option<&Scaler<T>>) -> Result<Scaler<T>, Error> {
-    let scaler = Scaling::standard().keep_constant_features().fit(samples)?;
-    let Some(others) = others else {
-        return Ok(scaler);
-    };
-    let mut factors = scaler.factors().to_vec();
-    for (feature, factor) in factors.iter_mut().enumerate() {
-        if !varies(samples.into(), feature) {
-            *factor = others.factors()[feature];
+impl<T: Real> Input<T> {
+    /// Learns the scaling to mean 0 and variance 1. A feature that is constant in these samples keeps the factor
+    /// of `others`, so that rare values remain visible.
+    fn standard(
+        samples: &DMatrix<T>,
+        imputer: Option<Imputer<T>>,
+        others: Option<&Scaler<T>>,
+    ) -> Result<Self, Error> {
+        let samples = imputed(imputer.as_ref(), samples)?;
+        let scaler = Scaling::standard()
+            .keep_constant_features()
+            .fit(&*samples)?;
+        let mut factors = scaler.factors().to_vec();
+        if let Some(others) = others {
+            for (feature, factor) in factors.iter_mut().enumerate() {
+                if !varies((&*samples).into(), feature) {
+                    *factor = others.factors()[feature];
+                }
+            }
         }
+        let scaler = Scaler::new(scaler.centers(), &factors, scaler.offsets())?;
+        Ok(Self { imputer, scaler })
     }
-    Scaler::new(scaler.centers(), &factors, scaler.offsets())
+
+    /// Learns from other samples. What is constant or missing there stays as it is.
+    fn relearned(&self, samples: &DMatrix<T>) -> Result<Self, Error> {
+        let mut imputer = self.imputer.clone();
+        if let Some(imputer) = &mut imputer {
+            imputer.learn_means(samples)?;
+        }
+        Self::standard(samples, imputer, Some(&self.scaler))
+    }
 }
 
 /// Trains a model on scaled samples at one noise level.
