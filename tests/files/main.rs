@@ -17,3 +17,4 @@ mod runs;
 mod saved_models;
 mod saving;
 mod stored_kinds;
+mod version_2;

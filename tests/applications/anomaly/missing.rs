@@ -1,5 +1,7 @@
 //! Missing values: the laws of detectors that impute them.
 
+#![allow(clippy::float_cmp)] // the same bits
+
 use std::sync::LazyLock;
 
 use sparse_autoencoder::{

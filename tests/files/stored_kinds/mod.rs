@@ -34,7 +34,7 @@ fn saved_and_loaded<S: Stored>(saved: &S, path: &Path) -> S {
     loaded.model
 }
 
-fn bits<T: Real>(numbers: &[T]) -> Vec<u64> {
+pub(crate) fn bits<T: Real>(numbers: &[T]) -> Vec<u64> {
     let bits = numbers.iter().map(|x| x.to_f64().to_bits());
     bits.collect()
 }
@@ -45,7 +45,7 @@ fn assert_same_model<T: Real>(a: &SparseAutoencoder<T>, b: &SparseAutoencoder<T>
     assert_eq!(a, b);
 }
 
-fn assert_same_scaler<T: Real>(a: &Scaler<T>, b: &Scaler<T>) {
+pub(crate) fn assert_same_scaler<T: Real>(a: &Scaler<T>, b: &Scaler<T>) {
     assert_eq!(bits(a.centers()), bits(b.centers()));
     assert_eq!(bits(a.factors()), bits(b.factors()));
     assert_eq!(bits(a.offsets()), bits(b.offsets()));
@@ -85,7 +85,7 @@ fn an_ensemble_is_loaded_as_it_was_saved() {
 }
 
 /// Everything of a detector that can be seen.
-fn assert_same_detector<T: Real>(a: &AnomalyDetector<T>, b: &AnomalyDetector<T>) {
+pub(crate) fn assert_same_detector<T: Real>(a: &AnomalyDetector<T>, b: &AnomalyDetector<T>) {
     assert_same_model(a.model(), b.model());
     assert_same_scaler(a.scaler(), b.scaler());
     let means = |imputer: Option<&Imputer<T>>| imputer.map(|imputer| bits(imputer.means()));
@@ -106,7 +106,7 @@ fn assert_same_detector<T: Real>(a: &AnomalyDetector<T>, b: &AnomalyDetector<T>)
     assert_eq!(a.reconstruct(&x), b.reconstruct(&x));
 }
 
-fn assert_same_stack<T: Real>(a: &Stack<T>, b: &Stack<T>) {
+pub(crate) fn assert_same_stack<T: Real>(a: &Stack<T>, b: &Stack<T>) {
     assert_eq!(a.layers().len(), b.layers().len());
     for (a, b) in a.layers().iter().zip(b.layers()) {
         assert_same_model(a, b);
@@ -116,7 +116,7 @@ fn assert_same_stack<T: Real>(a: &Stack<T>, b: &Stack<T>) {
     assert_eq!(hidden, again);
 }
 
-fn assert_same_classifier<T: Real>(a: &SoftmaxClassifier<T>, b: &SoftmaxClassifier<T>) {
+pub(crate) fn assert_same_classifier<T: Real>(a: &SoftmaxClassifier<T>, b: &SoftmaxClassifier<T>) {
     assert_eq!(a, b);
     assert_eq!(bits(a.theta()), bits(b.theta()));
     let x = samples(11);
