@@ -28,6 +28,7 @@
 //! | you have | you want to | go to |
 //! |---|---|---|
 //! | **a job** | detect anomalies | [`AnomalyDetector`] |
+//! | | detect them in a table with missing values | [`MissingValues`] |
 //! | | remove noise | [`Trainer::corruption`] |
 //! | | reduce dimensions | [`SparseAutoencoder::encode`], with a narrow innermost [layer](SparseAutoencoderBuilder::layers) |
 //! | | pretrain a classifier | [`Stack`], [`SoftmaxClassifier::on_top_of`] |

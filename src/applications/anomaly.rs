@@ -2,7 +2,7 @@
 
 mod detector_builder;
 pub(crate) mod ensemble;
-mod missing;
+mod scoring;
 mod selection;
 mod threshold;
 
@@ -11,14 +11,11 @@ pub use ensemble::AnomalyEnsemble;
 pub use selection::benjamini_hochberg;
 pub use threshold::Threshold;
 
-use nalgebra::{DMatrix, DMatrixView, DVector};
+use nalgebra::{DMatrix, DVector};
 
-use crate::data::in_order::InOrder;
 use crate::error::Error;
-use crate::linalg::reserve;
 use crate::validate::{check_finite, check_len};
-use crate::{AsMatrix, Imputer, Real, Samples, Scaler, SparseAutoencoder, Workspace};
-use missing::{count_present, incomplete};
+use crate::{AsMatrix, Imputer, Real, Samples, Scaler, SparseAutoencoder};
 
 /// Detects samples that a model, fitted to normal samples, cannot reconstruct.
 ///
@@ -163,9 +160,6 @@ pub struct AnomalyDetector<T> {
     threshold: T,
 }
 
-/// The number of samples scored together, which bounds the memory of scaled copies.
-const CHUNK: usize = 1024;
-
 const SAMPLES: [&str; 2] = ["samples", "rows of the samples"];
 
 impl<T: Real> AnomalyDetector<T> {
@@ -294,67 +288,6 @@ impl<T: Real> AnomalyDetector<T> {
         self.scores_of(&samples)
     }
 
-    /// Scores unscaled samples, [`CHUNK`] at a time.
-    fn scores_of(&self, samples: &dyn Samples<T>) -> Result<DVector<T>, Error> {
-        let features = self.scaler.features();
-        let mut passes = match &self.imputer {
-            None => InOrder::by(CHUNK, samples, features, SAMPLES)?,
-            Some(_) => InOrder::with_missing(CHUNK, samples, features, SAMPLES)?,
-        };
-        let mut scores = reserve::filled(T::zero(), passes.count(), "number of samples")?;
-        let mut workspace = Workspace::new();
-        let mut scaled = Vec::new();
-        let mut errors = DVector::zeros(0);
-        passes.each(|first, batch| {
-            scaled.clear();
-            scaled.extend(batch.iter());
-            if let Some(imputer) = &self.imputer {
-                let samples = scaled.chunks_exact_mut(features.max(1));
-                samples.for_each(|sample| imputer.impute(sample));
-            }
-            self.scaler.apply_in_place(&mut scaled);
-            let view = DMatrixView::from_slice(&scaled, features, batch.ncols());
-            errors.resize_vertically_mut(batch.ncols(), T::zero());
-            let model = &self.model;
-            model.reconstruction_errors_into(view, &mut errors, &mut workspace)?;
-            if self.imputer.is_some() {
-                let incomplete = incomplete(batch);
-                if !incomplete.is_empty() {
-                    let samples = batch.select_columns(&incomplete);
-                    let scaled = view.select_columns(&incomplete);
-                    let parts = self.parts((&samples).into(), &scaled)?;
-                    for (&index, parts) in incomplete.iter().zip(parts.column_iter()) {
-                        errors[index] = parts.sum();
-                    }
-                }
-            }
-            for (score, &error) in scores[first..].iter_mut().zip(errors.iter()) {
-                *score = unless_nan(error);
-            }
-            Ok(())
-        })?;
-        Ok(DVector::from_vec(scores))
-    }
-
-    /// Returns the contribution of each feature to the score of each sample.
-    fn parts(&self, samples: DMatrixView<'_, T>, scaled: &DMatrix<T>) -> Result<DMatrix<T>, Error> {
-        let mut parts = self.model.reconstruct(scaled)?;
-        parts.zip_apply(scaled, |x_hat, x| {
-            let error = *x_hat - x;
-            *x_hat = unless_nan(error * error);
-        });
-        count_present(samples, &mut parts);
-        Ok(parts)
-    }
-
-    /// Returns the samples as the model takes them.
-    fn scaled(&self, samples: DMatrixView<'_, T>) -> Result<DMatrix<T>, Error> {
-        match &self.imputer {
-            None => self.scaler.apply(samples),
-            Some(imputer) => self.scaler.apply(imputer.apply(samples)?),
-        }
-    }
-
     /// Returns whether each sample scores above the [`threshold`](Self::threshold).
     ///
     /// # Errors
@@ -470,15 +403,6 @@ impl<T: Real> AnomalyDetector<T> {
     #[must_use]
     pub fn scaler(&self) -> &Scaler<T> {
         &self.scaler
-    }
-}
-
-/// Returns the error, or infinity instead of NaN, which would compare as below every threshold.
-fn unless_nan<T: Real>(error: T) -> T {
-    if error >= T::zero() {
-        error
-    } else {
-        T::of(f64::INFINITY)
     }
 }
 

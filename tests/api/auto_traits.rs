@@ -16,11 +16,11 @@ use sparse_autoencoder::optimizer::Step;
 use sparse_autoencoder::penalty::{HiddenBatch, HiddenGradient, Scaled};
 use sparse_autoencoder::{
     Activation, Adam, AnomalyDetector, AnomalyDetectorSettings, Batches, ClassifierEvent,
-    Corruption, Epoch, Error, Event, IdxFile, Initialization, KlDivergence, L1, Layer, LayerView,
-    Layout, Lbfgs, Loss, NpyFile, Optimizer, Parameters, Penalty, Proportion, ReconstructionLoss,
-    Report, Samples, Scaler, Schedule, Sgd, ShuffleBuffer, SoftmaxClassifier, SparseAutoencoder,
-    SparseAutoencoderBuilder, SparseHidden, SquaredDeviation, Stack, StopReason, Trainer,
-    Workspace,
+    Corruption, Epoch, Error, Event, IdxFile, Imputer, Initialization, KlDivergence, L1, Layer,
+    LayerView, Layout, Lbfgs, Loss, MissingValues, NpyFile, Optimizer, Parameters, Penalty,
+    Proportion, ReconstructionLoss, Report, Samples, Scaler, Schedule, Sgd, ShuffleBuffer,
+    SoftmaxClassifier, SparseAutoencoder, SparseAutoencoderBuilder, SparseHidden, SquaredDeviation,
+    Stack, StopReason, Trainer, Workspace,
 };
 
 fn shared<T: Send + Sync + Unpin + Debug>() {}
@@ -37,6 +37,7 @@ fn values_can_be_sent_shared_cloned_and_shown() {
     small_value::<FeatureMatch>();
     small_value::<Initialization>();
     small_value::<KlDivergence>();
+    small_value::<MissingValues>();
     small_value::<L1>();
     small_value::<Loss<f32>>();
     small_value::<Proportion>();
@@ -53,6 +54,7 @@ fn values_can_be_sent_shared_cloned_and_shown() {
     value::<DictionaryMetrics>();
     value::<Error>();
     value::<GradientCheck<f64>>();
+    value::<Imputer<f32>>();
     value::<Layer<f32>>();
     value::<Layout>();
     value::<Lbfgs<f32>>();

@@ -9,9 +9,9 @@ use sparse_autoencoder::penalty::{Description, HiddenBatch, HiddenGradient, Scal
 use sparse_autoencoder::recipe::{Recipe, Variant};
 use sparse_autoencoder::{
     Activation, Adam, AnomalyDetector, AnomalyDetectorSettings, ClassifierTrainer, Corruption,
-    DeadUnits, Error, Initialization, KlDivergence, L1, Lbfgs, Penalty, Real, ReconstructionLoss,
-    Scaler, Scaling, Schedule, SetPoint, Settings, Sgd, SoftmaxClassifier, SparseAutoencoder,
-    SparseAutoencoderBuilder, Threshold, Trainer, training,
+    DeadUnits, Error, Imputer, Initialization, KlDivergence, L1, Lbfgs, MissingValues, Penalty,
+    Real, ReconstructionLoss, Scaler, Scaling, Schedule, SetPoint, Settings, Sgd,
+    SoftmaxClassifier, SparseAutoencoder, SparseAutoencoderBuilder, Threshold, Trainer, training,
 };
 
 use crate::common::recipes::RECIPES;
@@ -326,6 +326,7 @@ fn every_part_of_a_run_refuses_unknown_keys() {
     assert_refuses_unknown_keys(&Recipe::new(Variant::L1, 4, 2));
     assert_refuses_unknown_keys(&AnomalyDetectorSettings::default());
     assert_refuses_unknown_keys(&Scaling::standard().fit(samples()).unwrap());
+    assert_refuses_unknown_keys(&Imputer::fit(samples()).unwrap());
 }
 
 #[test]
@@ -418,11 +419,37 @@ fn a_scaler_is_the_same_after_json_and_checked() {
 }
 
 #[test]
+fn an_imputer_is_the_same_after_json_and_its_values_are_checked() {
+    let mut table = samples().cast::<f64>();
+    table[(2, 3)] = f64::NAN;
+    table[(4, 1)] = f64::NAN;
+    let imputer = Imputer::fit(&table).unwrap();
+    let value = json!(imputer);
+    assert_eq!(value["marked"], json!([2, 4]));
+    assert_eq!(serde_json::from_value(value).ok(), Some(imputer));
+    for (text, says) in [
+        (
+            r#"{"means": [1], "marked": [1]}"#,
+            "ascending indices of features, got 1",
+        ),
+        (
+            r#"{"means": [1, 2], "marked": [1, 0]}"#,
+            "ascending indices of features, got 0",
+        ),
+        (r#"{"means": [1]}"#, "missing field"),
+    ] {
+        let error = serde_json::from_str::<Imputer<f32>>(text).unwrap_err();
+        assert!(error.to_string().contains(says), "{error}");
+    }
+}
+
+#[test]
 fn the_settings_of_a_detector_are_the_same_after_json_and_have_defaults() {
     let defaults: AnomalyDetectorSettings = serde_json::from_value(json!({})).unwrap();
     assert_eq!(defaults, AnomalyDetectorSettings::default());
     let text = r#"{
         "scaling": { "target": "standard" },
+        "missing_values": "impute",
         "threshold": { "contamination": 0.1 },
         "calibration_split": 0.5,
         "seed": 3
@@ -440,6 +467,7 @@ fn the_settings_of_a_detector_are_the_same_after_json_and_have_defaults() {
         } else {
             builder
                 .scaling(Scaling::standard())
+                .missing_values(MissingValues::Impute)
                 .threshold(Threshold::Contamination(0.1))
                 .calibration_split(0.5)
                 .seed(3)
@@ -450,6 +478,8 @@ fn the_settings_of_a_detector_are_the_same_after_json_and_have_defaults() {
     let [by_file, by_setters] = [fitted(true), fitted(false)];
     assert_eq!(by_file.scaler(), by_setters.scaler());
     assert_eq!(by_file.rule(), by_setters.rule());
+    assert!(by_file.imputer().is_some());
+    assert_eq!(by_file.imputer(), by_setters.imputer());
     assert_eq!(by_file.calibration_scores().len(), 20);
     assert_eq!(
         by_file.calibration_scores(),

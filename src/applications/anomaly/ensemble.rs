@@ -8,7 +8,8 @@ use nalgebra::{DMatrix, DMatrixView, DVector};
 pub(crate) use self::denoiser::Denoiser;
 #[cfg(feature = "files")]
 pub(crate) use self::denoiser::{Input, Level};
-use super::{CHUNK, Threshold, benjamini_hochberg};
+use super::scoring::CHUNK;
+use super::{Threshold, benjamini_hochberg};
 use crate::error::Error;
 #[cfg(feature = "files")]
 use crate::validate::check_len;
@@ -105,8 +106,8 @@ impl<T: Real> AnomalyEnsemble<T> {
     /// Runs [`fit_seeded`](Self::fit_seeded) with a rule for missing values, which are NaN in the samples.
     ///
     /// With [`MissingValues::Impute`], all methods accept missing values. The models see the means of the training
-    /// samples in their place. A score is that of the present values of a sample, times the share of the features
-    /// that they are: see [`AnomalyDetector`](super::AnomalyDetector#missing-values). Features without two
+    /// samples in their place. A score is that of the p present values of d features, times d/p: see
+    /// [`AnomalyDetector`](super::AnomalyDetector#missing-values). Features without two
     /// different values are dropped.
     ///
     /// ```

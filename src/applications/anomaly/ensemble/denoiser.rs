@@ -4,8 +4,7 @@ use nalgebra::{DMatrix, DVector};
 
 use std::borrow::Cow;
 
-use crate::applications::anomaly::missing::count_present;
-use crate::applications::anomaly::unless_nan;
+use crate::applications::anomaly::scoring::{count_present, unless_nan};
 use crate::error::Error;
 #[cfg(feature = "files")]
 use crate::error::require;
