@@ -126,7 +126,7 @@ impl<T: Real, I: Iterator<Item: Chunk<T>>> ShuffleBuffer<T, I> {
             let Some(chunk) = self.chunks.next() else {
                 return Ok(false);
             };
-            let chunk = chunk.into_samples()?;
+            let chunk = chunk.into_samples().map_err(Error::of_samples)?;
             require(chunk.nrows() > 0, "rows of a chunk", "at least 1", 0.0)?;
             let entries = *self.entries.get_or_insert(chunk.nrows());
             validate::check_rows(chunk.as_view(), entries, "rows of a chunk")?;
