@@ -250,7 +250,7 @@ fn remedy(what: &str) -> &'static str {
 /// Returns the remedy for NaN in samples.
 fn remedy_of_missing(what: &str, value: f64) -> &'static str {
     if value.is_nan() && what.ends_with("samples") {
-        " (if values are missing, impute them: see `Imputer`, and `missing_values` of anomaly detectors)"
+        " (if values are missing, impute them: see `Imputer` and `MissingValues`)"
     } else {
         ""
     }

@@ -192,7 +192,7 @@ impl<T: Real> AnomalyDetector<T> {
         Self::calibrate_imputing(model, None, scaler, &calibration, threshold)
     }
 
-    /// Runs [`calibrate`](Self::calibrate) with an imputer of missing values, if there is one.
+    /// Runs [`calibrate`](Self::calibrate) with an optional imputer of missing values.
     fn calibrate_imputing(
         model: &SparseAutoencoder<T>,
         imputer: Option<Imputer<T>>,

@@ -118,6 +118,7 @@ pub trait Samples<T: Real>: Sync {
     /// Returns the samples with these indices, in this order. An index may come several times.
     ///
     /// The samples are not copied; memory holds their indices. [`Subset::new`] also takes a source by value.
+    /// [`Subset::weighted`] draws samples in proportion to weights.
     ///
     /// ```
     /// use sparse_autoencoder::{Samples, Scaling, nalgebra::DMatrix};

@@ -209,7 +209,7 @@ impl<'m, T: Real> AnomalyDetectorBuilder<'m, T> {
         }
     }
 
-    /// Fits to complete samples, and calibrates on the samples as they are.
+    /// Fits to complete samples, and calibrates on samples that may miss values.
     fn fit_complete<V: Verdict>(
         self,
         trainer: &mut Trainer<T>,

@@ -36,7 +36,7 @@ impl<T: Real> Kind for Imputer<T> {
     }
 }
 
-/// Returns the tensor of an imputer without marks, if there is one. A prefix tells several imputers of a file
+/// Returns the tensor of an optional imputer without marks. A prefix tells several imputers of a file
 /// apart.
 pub(super) fn means<'a, T: Real>(
     prefix: &str,

@@ -238,7 +238,7 @@ fn what_is_refused_names_the_remedy() {
         assert!(matches!(error, Error::NonFinite { what: "samples", value, .. } if value.is_nan()));
         let says = error.to_string();
         assert!(
-            says.contains("`Imputer`") && says.contains("`missing_values`"),
+            says.contains("`Imputer`") && says.contains("`MissingValues`"),
             "{says}"
         );
     };
