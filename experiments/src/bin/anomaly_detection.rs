@@ -23,11 +23,11 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use experiments::chart::Line;
+use experiments::chart::anomalies::{self, Class, Line, Part};
+use experiments::digits;
 use experiments::picture::{Contrast, Layout, Picture};
 use experiments::report::mean_and_deviation;
 use experiments::shuffle::{shuffle, split_mix};
-use experiments::{chart, digits};
 use sparse_autoencoder::metrics::{average_precision, roc_auc, roc_curve};
 use sparse_autoencoder::nalgebra::DMatrix;
 use sparse_autoencoder::{
@@ -213,13 +213,20 @@ fn evaluate(name: &str, scaling: Scaling, task: impl Fn(u64) -> Result<Task>) ->
         let (detector, outcome) = run(&task, scaling, seed)?;
         curves.push(curve(&format!("seed {seed}"), &task, &outcome)?);
         if seed + 1 == SEEDS.end {
-            let threshold = f64::from(detector.threshold());
-            draw_scores(&file("scores"), name, &task, &outcome.scores, threshold)?;
+            // Calibrated on training samples: ranks among their scores are no p-values.
+            let threshold = (f64::from(detector.threshold()), 0.1);
+            draw_scores(
+                &file("scores"),
+                name,
+                &task,
+                (&outcome.scores, &[]),
+                threshold,
+            )?;
         }
         outcomes.push(outcome);
     }
     print_row(name, &outcomes);
-    chart::roc(&file("roc"), name, &curves)
+    anomalies::roc(&file("roc"), name, &curves)
 }
 
 fn curve(name: &str, task: &Task, outcome: &Outcome) -> Result<Line> {
@@ -233,21 +240,25 @@ fn curve(name: &str, task: &Task, outcome: &Outcome) -> Result<Line> {
     })
 }
 
+/// Draws the scores and p-values of the test samples, and a threshold with its false-alarm rate.
 fn draw_scores(
     path: &Path,
     title: &str,
     task: &Task,
-    scores: &[f32],
-    threshold: f64,
+    (scores, p_values): (&[f32], &[f64]),
+    threshold: (f64, f64),
 ) -> Result<()> {
-    let of_class = |class| {
-        let labeled = scores.iter().zip(&task.anomalous);
-        labeled
-            .filter(|(_, label)| **label == class)
-            .map(|(&score, _)| f64::from(score))
-            .collect::<Vec<_>>()
+    let of_class = |values: &[f64], class| -> Vec<f64> {
+        let labeled = values.iter().zip(&task.anomalous);
+        let of_class = labeled.filter(|(_, label)| **label == class);
+        of_class.map(|(&value, _)| value).collect()
     };
-    chart::scores(path, title, [&of_class(false), &of_class(true)], threshold)
+    let scores: Vec<f64> = scores.iter().copied().map(f64::from).collect();
+    let classes =
+        [false, true].map(|class| [&scores[..], p_values].map(|all| of_class(all, class)));
+    let [normal, anomalous] = &classes;
+    let classes = [normal, anomalous].map(|[scores, p_values]| Class { scores, p_values });
+    anomalies::scores(path, title, classes, threshold)
 }
 
 /// Reads a file of numbers, and returns for each whether it differs from 0.
@@ -337,7 +348,7 @@ fn unknown_digits(digits: &digits::Digits) -> Result<()> {
         print_row(&task.name, &[outcome]);
     }
     let path = Path::new("out/anomaly_detection/digits_roc.svg");
-    chart::roc(path, "a digit missing from the training data", &curves)
+    anomalies::roc(path, "a digit missing from the training data", &curves)
 }
 
 /// Trains on all digits and detects digits with a few inverted pixels. Rates are means over the
@@ -374,15 +385,20 @@ fn defects(digits: &digits::Digits) -> Result<()> {
         ));
         if seed == SEEDS.start {
             draw_reasons(&detector, &intact, &damaged, &contributions)?;
-            let threshold = f64::from(detector.threshold_by(Threshold::FalseAlarmRate(0.05))?);
+            const RATE: f64 = 0.05;
+            let threshold = detector.threshold_by(Threshold::FalseAlarmRate(RATE))?;
+            let mut p_values = detector.p_values(&intact)?.as_slice().to_vec();
+            p_values.extend(detector.p_values(&damaged)?.iter());
+            draw_contributions(&contributions, &defects)?;
             let task = Task {
-                name: format!("digits with {DEFECTS} of 64 pixels inverted"),
+                name: format!("Digits with {DEFECTS} of 64 pixels inverted"),
                 training: training.samples,
                 test: damaged,
                 anomalous,
             };
             let path = Path::new("out/anomaly_detection/digits_scores.svg");
-            draw_scores(path, &task.name, &task, &scores, threshold)?;
+            let threshold = (f64::from(threshold), RATE);
+            draw_scores(path, &task.name, &task, (&scores, &p_values), threshold)?;
         }
     }
     println!(
@@ -437,6 +453,9 @@ fn share(flags: impl IntoIterator<Item = bool>) -> f64 {
     mean_and_deviation(&numbers).0
 }
 
+/// The number of digits in pictures.
+const SHOWN: usize = 12;
+
 /// Draws, from the top: digits, the same digits with defects, their reconstructions, and the
 /// contribution of each pixel to the score.
 fn draw_reasons(
@@ -445,7 +464,6 @@ fn draw_reasons(
     damaged: &DMatrix<f32>,
     contributions: &DMatrix<f32>,
 ) -> Result<()> {
-    const SHOWN: usize = 12;
     let layout = Layout {
         tile: (digits::SIZE, digits::SIZE),
         columns: SHOWN,
@@ -468,4 +486,23 @@ fn draw_reasons(
         .map(|samples| Picture::tiles(samples, layout))
         .collect::<Result<Vec<_>>>()?;
     Picture::stack(&pictures).save("out/anomaly_detection/digits_reasons.png")
+}
+
+/// Draws how the contributions of the pixels add up to the score: of the highest score among the shown digits.
+fn draw_contributions(contributions: &DMatrix<f32>, defects: &[Vec<usize>]) -> Result<()> {
+    let scores = contributions.columns(0, SHOWN).row_sum();
+    let digit = scores.transpose().imax();
+    let parts = contributions.column(digit).into_iter().enumerate();
+    let parts = parts.map(|(pixel, &contribution)| {
+        let (row, column) = (pixel / digits::SIZE + 1, pixel % digits::SIZE + 1);
+        let marked = defects[digit].contains(&pixel);
+        let note = if marked { ", inverted" } else { "" };
+        Part {
+            name: format!("pixel {row}, {column}{note}"),
+            contribution: f64::from(contribution),
+            marked,
+        }
+    });
+    let path = Path::new("out/anomaly_detection/digits_contributions.svg");
+    anomalies::contributions(path, "Why this digit is an anomaly", parts.collect())
 }

@@ -15,15 +15,16 @@
 //! - the accuracy of a linear probe (softmax regression) on the pixels and on the hidden activations of
 //!   each autoencoder. Validation digits choose its weight decay.
 //!
-//! The picture in `out/denoising` has a block of rows for each noise. From the top: clean digits, noisy
+//! A chart in `out/denoising` has the learning curves of the plain and of a denoising autoencoder: the training
+//! loss, and the error on noisy validation digits. The picture has a block of rows for each noise. From the top: clean digits, noisy
 //! digits, and their reconstructions by the plain and by the denoising autoencoder.
 
 use std::error::Error;
 use std::io::IsTerminal;
-use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::Instant;
 
+use experiments::chart::curves::{Axis, Curve, Panel, Place, narrow_panels};
 use experiments::mnist::Labeled;
 use experiments::picture::{Contrast, Layout, Picture};
 use experiments::report::mean_and_deviation;
@@ -31,7 +32,7 @@ use experiments::{digits, mnist, probe};
 use sparse_autoencoder::metrics::ReconstructionMetrics;
 use sparse_autoencoder::nalgebra::DMatrix;
 use sparse_autoencoder::{
-    Activation, Adam, Corruption, ReconstructionLoss, Schedule, SparseAutoencoder, Trainer,
+    Activation, Adam, Corruption, Epoch, ReconstructionLoss, Schedule, SparseAutoencoder, Trainer,
 };
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
@@ -105,7 +106,8 @@ fn main() -> Result<()> {
     let seeds = arguments.get(1).map_or(Ok(3), |seeds| seeds.parse())?;
     let Some(folder) = arguments.first() else {
         let digits = digits::load()?;
-        return evaluate(DIGITS, 5, |seed| split(&digits, seed));
+        evaluate(DIGITS, 5, |seed| split(&digits, seed))?;
+        return draw_learning(&split(&digits, 0)?, DIGITS);
     };
     let (rest, test) = mnist::read(Path::new(folder))?;
     let task = Task {
@@ -143,12 +145,12 @@ fn evaluate(settings: Settings, seeds: u64, task: impl Fn(u64) -> Result<Task>) 
 
 fn run(task: &Task, settings: Settings, seed: u64) -> Result<Outcome> {
     let clean = &task.test.samples;
-    let (plain, seconds) = fit(task, settings, None, seed)?;
+    let (plain, seconds) = fit(task, settings, None, seed, |_| Ok(()))?;
     let mut outcome = Outcome::default();
     outcome.probes.push((probe(task, None)?, 0.0));
     outcome.probes.push((probe(task, Some(&plain))?, seconds));
     for noise in noises(settings) {
-        let (denoising, seconds) = fit(task, settings, Some(noise), seed)?;
+        let (denoising, seconds) = fit(task, settings, Some(noise), seed, |_| Ok(()))?;
         let mut noisy = clean.clone();
         noise.apply(noisy.as_mut_slice(), seed)?;
         let by_plain = plain.reconstruct(&noisy)?;
@@ -192,6 +194,7 @@ fn fit(
     settings: Settings,
     noise: Option<Corruption>,
     seed: u64,
+    mut observer: impl FnMut(&Epoch<'_, f32>) -> std::result::Result<(), sparse_autoencoder::Error>,
 ) -> Result<(SparseAutoencoder<f32>, f64)> {
     let mut model = SparseAutoencoder::builder()
         .layers([settings.side.pow(2), settings.hidden])
@@ -211,9 +214,56 @@ fn fit(
     let start = Instant::now();
     trainer.fit_with(&mut model, &task.training.samples, |epoch| {
         progress(seed, noise, epoch.number, settings.epochs);
-        ControlFlow::Continue(())
+        observer(epoch)
     })?;
     Ok((model, start.elapsed().as_secs_f64()))
+}
+
+/// Draws, over the epochs: the training loss of the plain and of a denoising autoencoder, and the error of
+/// validation digits that they restore from noise.
+fn draw_learning(task: &Task, settings: Settings) -> Result<()> {
+    let [_, noise] = noises(settings);
+    let clean = &task.validation.samples;
+    let mut noisy = clean.clone();
+    noise.apply(noisy.as_mut_slice(), 0)?;
+    let panel = |axis, names| Panel {
+        axis: Axis::linear(axis),
+        curves: Vec::new(),
+        names,
+    };
+    let mut panels = [
+        panel("training loss", Place::UpperRight),
+        panel("error, noisy digits", Place::Coordinate(230, 24)),
+    ];
+    for (name, noise) in [("plain", None), ("denoising", Some(noise))] {
+        let (mut losses, mut errors) = (Vec::new(), Vec::new());
+        fit(task, settings, noise, 0, |epoch| {
+            let restored = epoch.model.reconstruct(&noisy)?;
+            let number = f64::from(u32::try_from(epoch.number).unwrap_or(u32::MAX));
+            losses.push((number, f64::from(epoch.loss.total())));
+            errors.push((
+                number,
+                f64::from((restored - clean).norm_squared()) / clean.len() as f64,
+            ));
+            Ok(())
+        })?;
+        for (panel, points) in panels.iter_mut().zip([losses, errors]) {
+            let curve = Curve::new(name, points);
+            let curve = if noise.is_some() {
+                curve.marked()
+            } else {
+                curve
+            };
+            panel.curves.push(curve);
+        }
+    }
+    let (error, _) = distance(clean, &noisy)?;
+    let ends = [1.0, f64::from(u32::try_from(settings.epochs)?)];
+    let unrestored = Curve::new("not restored", ends.map(|epoch| (epoch, error)));
+    panels[1].curves.push(unrestored.dashed());
+    let path = format!("out/denoising/{}_learning.svg", settings.name);
+    let title = format!("Digits with noise: {}", name_of(noise));
+    narrow_panels(Path::new(&path), &title, Axis::linear("epoch"), &panels)
 }
 
 /// Prints a line that the next one overwrites, on a terminal only.

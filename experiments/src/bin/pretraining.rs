@@ -19,12 +19,14 @@
 //! All optimization is L-BFGS over the full batch. `few_labels` covers pretraining with few labels.
 //!
 //! Writes `out/pretraining.png`: the weights of the first layer as learned without labels and, below,
-//! after fine-tuning.
+//! after fine-tuning. On the digits of this repository, `out/pretraining_learning.svg` has the learning curves, also
+//! of the same network without pretraining.
 
 use std::error::Error;
 use std::path::Path;
 use std::time::Instant;
 
+use experiments::chart::curves::{Axis, Curve, Panel, Place, narrow_panels};
 use experiments::mnist::Labeled;
 use experiments::picture::{Contrast, Layout, Picture};
 use experiments::report::{Table, progress};
@@ -83,7 +85,94 @@ fn digits() -> Result<(), Box<dyn Error>> {
     let labeled = |digits: digits::Digits| Labeled::new(digits.samples, digits.labels);
     let (training, test) = digits::load()?.split(297, 1)?;
     self_taught(&labeled(digits::load()?), SHORT, &[1])?;
-    stacked(&labeled(training), &labeled(test), SHORT, &[1])
+    let (training, test) = (labeled(training), labeled(test));
+    stacked(&training, &test, SHORT, &[1])?;
+    draw_learning(&training, &test, SHORT)
+}
+
+/// Draws, over the iterations: the losses of both autoencoders, and the loss of the classifier with and without
+/// pretraining, on training and on test digits.
+fn draw_learning(
+    training: &Labeled,
+    test: &Labeled,
+    settings: Settings,
+) -> Result<(), Box<dyn Error>> {
+    let mut stack = stack(training.samples.nrows(), settings, 1)?;
+    let untrained = stack.clone();
+    let mut autoencoders = [Vec::new(), Vec::new()];
+    stack.fit_with(&mut trainer(settings), &training.samples, |layer, epoch| {
+        autoencoders[layer].push((count(epoch.number), f64::from(epoch.loss.total())));
+    })?;
+    let [first, second] = autoencoders;
+    let panel = |axis, curves| Panel {
+        axis: Axis::logarithmic(axis),
+        curves,
+        names: Place::UpperRight,
+    };
+    let mut panels = [
+        panel(
+            "pretraining loss",
+            vec![
+                Curve::new("first autoencoder", first),
+                Curve::new("second autoencoder", second).marked(),
+            ],
+        ),
+        panel("fine-tuning loss", Vec::new()),
+        panel("test loss", Vec::new()),
+    ];
+    for (name, stack) in [("not pretrained", &untrained), ("pretrained", &stack)] {
+        let mut head = SoftmaxClassifier::new(settings.hidden, 10)?
+            .with_weight_decay(settings.softmax_decay)?;
+        head.fit(
+            &mut trainer(settings),
+            stack.encode(&training.samples)?,
+            &training.labels,
+        )?;
+        let mut deep = head.on_top_of(stack.layers())?;
+        let mut losses = [Vec::new(), Vec::new()];
+        deep.fit_with(
+            &mut trainer(settings),
+            &training.samples,
+            &training.labels,
+            |epoch| {
+                let unseen = epoch.model.loss(&test.samples, &test.labels)?;
+                for (losses, loss) in losses.iter_mut().zip([epoch.loss, unseen]) {
+                    losses.push((count(epoch.number), f64::from(loss.total())));
+                }
+                Ok::<_, sparse_autoencoder::Error>(())
+            },
+        )?;
+        for (panel, losses) in panels[1..].iter_mut().zip(losses) {
+            let curve = Curve::new(name, losses);
+            let pretrained = name == "pretrained";
+            panel
+                .curves
+                .push(if pretrained { curve.marked() } else { curve });
+        }
+    }
+    let path = Path::new("out/pretraining_learning.svg");
+    narrow_panels(
+        path,
+        "Pretraining, then fine-tuning",
+        Axis::linear("iteration"),
+        &panels,
+    )
+}
+
+fn count(number: usize) -> f64 {
+    f64::from(u32::try_from(number).unwrap_or(u32::MAX))
+}
+
+fn stack(
+    input_size: usize,
+    settings: Settings,
+    seed: u64,
+) -> Result<Stack<f32>, sparse_autoencoder::Error> {
+    let hidden = settings.hidden;
+    Stack::new(vec![
+        autoencoder(input_size, hidden, settings, seed)?,
+        autoencoder(hidden, hidden, settings, seed)?,
+    ])
 }
 
 fn self_taught(digits: &Labeled, settings: Settings, seeds: &[u64]) -> Result<(), Box<dyn Error>> {
@@ -147,10 +236,7 @@ fn stacked(
     for &seed in seeds {
         println!("seed {seed}");
         let start = Instant::now();
-        let mut stack = Stack::new(vec![
-            autoencoder(pixels, hidden, settings, seed)?,
-            autoencoder(hidden, hidden, settings, seed)?,
-        ])?;
+        let mut stack = stack(pixels, settings, seed)?;
         let names = ["first autoencoder", "second autoencoder"];
         stack.fit_with(&mut trainer(settings), &training.samples, |layer, epoch| {
             let loss = epoch.loss.total();

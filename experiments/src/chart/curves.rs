@@ -12,6 +12,9 @@ use plotters::prelude::*;
 use super::{COLORS, Canvas, FONT, GRAY, draw};
 
 const WIDTH: u32 = 720;
+/// The width of a chart that stays legible at 300 pixels, and the height of its panels.
+const NARROW: u32 = 480;
+const LOW: u32 = 190;
 /// Heights of a panel among others, of a single panel, of the title above the first, and of the axis
 /// name below the last.
 const HEIGHT: u32 = 240;
@@ -26,6 +29,7 @@ pub struct Curve {
     /// One per point, or empty.
     deviations: Vec<f64>,
     dashed: bool,
+    marked: bool,
 }
 
 impl Curve {
@@ -35,6 +39,7 @@ impl Curve {
             points: points.into_iter().collect(),
             deviations: Vec::new(),
             dashed: false,
+            marked: false,
         }
     }
 
@@ -47,6 +52,12 @@ impl Curve {
     /// Dashes the curve, for values that are not measured, such as a target.
     pub fn dashed(mut self) -> Self {
         self.dashed = true;
+        self
+    }
+
+    /// Marks some points of the curve, which tells it from others without color.
+    pub fn marked(mut self) -> Self {
+        self.marked = true;
         self
     }
 
@@ -97,11 +108,31 @@ pub fn panels(
     axis: Axis,
     panels: &[Panel],
 ) -> Result<(), Box<dyn Error>> {
+    let height = if panels.len() == 1 { ALONE } else { HEIGHT };
+    draw_panels(path, title, axis, panels, (WIDTH, height))
+}
+
+/// Draws panels as [`panels`] does, in a chart that stays legible at a width of 300 pixels.
+pub fn narrow_panels(
+    path: &Path,
+    title: &str,
+    axis: Axis,
+    panels: &[Panel],
+) -> Result<(), Box<dyn Error>> {
+    draw_panels(path, title, axis, panels, (NARROW, LOW))
+}
+
+fn draw_panels(
+    path: &Path,
+    title: &str,
+    axis: Axis,
+    panels: &[Panel],
+    (width, height): (u32, u32),
+) -> Result<(), Box<dyn Error>> {
     let all = panels.iter().flat_map(|panel| &panel.curves);
     let x = Scale::of(all.flat_map(|c| c.points.iter().map(|p| p.0)), axis)?;
-    let height = if panels.len() == 1 { ALONE } else { HEIGHT };
     let total = TITLE + height * u32::try_from(panels.len())? + AXIS;
-    draw(path, (WIDTH, total), |canvas| {
+    draw(path, (width, total), |canvas| {
         let (head, mut rest) = canvas.split_vertically(TITLE);
         head.titled(title, (FONT, 20))?;
         let mut names: Vec<&str> = Vec::new(); // a color stands for one name
@@ -172,10 +203,19 @@ fn paint(
         };
         // The legend shows three dashes, or a line.
         let dash = if curve.dashed { (6, 4) } else { (24, 0) };
+        let dot = if curve.marked { 4 } else { 0 };
         if is_new(curve) {
             drawn.label(&curve.name).legend(move |(x, y)| {
-                DashedPathElement::new([(x, y), (x + 24, y)], dash.0, dash.1, color.stroke_width(2))
+                let style = color.stroke_width(2);
+                EmptyElement::at((x, y))
+                    + DashedPathElement::new([(0, 0), (24, 0)], dash.0, dash.1, style)
+                    + Circle::new((12, 0), dot, color.filled())
             });
+        }
+        if curve.marked {
+            let every = curve.points.len().div_ceil(10);
+            let points = curve.points.iter().skip(every / 2).step_by(every);
+            chart.draw_series(points.map(|&point| Circle::new(point, dot, color.filled())))?;
         }
         if !curve.deviations.is_empty() {
             let bars = curve.bars();
