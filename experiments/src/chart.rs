@@ -1,6 +1,7 @@
 //! Charts as SVG files, with legible text and distinguishable lines.
 
 pub mod anomalies;
+pub mod contributions;
 pub mod curves;
 
 use std::error::Error;
@@ -31,6 +32,10 @@ const COLORS: [RGBColor; 10] = [
 ];
 const GRAY: RGBColor = RGBColor(120, 120, 120);
 
+/// The width of a chart that stays legible at 300 pixels.
+const NARROW: u32 = 480;
+/// The height of the title of a chart.
+const TITLE: u32 = 40;
 const SQUARE: (u32, u32) = (560, 560);
 const FONT: &str = "sans-serif";
 

@@ -23,7 +23,8 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use experiments::chart::anomalies::{self, Class, Line, Part};
+use experiments::chart::anomalies::{self, Class, Line};
+use experiments::chart::contributions::{self, Part};
 use experiments::digits;
 use experiments::picture::{Contrast, Layout, Picture};
 use experiments::report::mean_and_deviation;
@@ -504,5 +505,5 @@ fn draw_contributions(contributions: &DMatrix<f32>, defects: &[Vec<usize>]) -> R
         }
     });
     let path = Path::new("out/anomaly_detection/digits_contributions.svg");
-    anomalies::contributions(path, "Why this digit is an anomaly", parts.collect())
+    contributions::stacked(path, "Why this digit is an anomaly", parts.collect())
 }

@@ -1,4 +1,4 @@
-//! Charts of anomaly detection: ROC curves, scores with their p-values, and contributions to a score.
+//! Charts of anomaly scores: ROC curves, and histograms with p-values.
 
 use std::error::Error;
 use std::iter::once;
@@ -7,13 +7,10 @@ use std::path::Path;
 
 use plotters::element::DashedPathElement;
 use plotters::prelude::*;
-use plotters::style::text_anchor::{HPos, Pos, VPos};
 
-use super::{BLUE_LINE, COLORS, Canvas, FONT, GRAY, ORANGE_LINE, SQUARE, draw};
+use super::{BLUE_LINE, COLORS, Canvas, FONT, GRAY, NARROW, ORANGE_LINE, SQUARE, TITLE, draw};
 
-/// The width of a chart that stays legible at 300 pixels, and the heights of its title and of a panel.
-const WIDTH: u32 = 480;
-const TITLE: u32 = 36;
+/// The height of a panel.
 const PANEL: u32 = 270;
 
 /// A named line.
@@ -83,7 +80,7 @@ pub fn scores(
     (threshold, rate): (f64, f64),
 ) -> Result<(), Box<dyn Error>> {
     let panels = if normal.p_values.is_empty() { 1 } else { 2 };
-    draw(path, (WIDTH, TITLE + panels * PANEL), |canvas| {
+    draw(path, (NARROW, TITLE + panels * PANEL), |canvas| {
         let (head, rest) = canvas.split_vertically(TITLE);
         head.titled(title, (FONT, 20))?;
         let panels = rest.split_evenly((panels as usize, 1));
@@ -255,80 +252,6 @@ fn distributions(
         .label_font((FONT, 15))
         .draw()?;
     Ok(())
-}
-
-/// A named part of a score, marked where the anomaly is.
-pub struct Part {
-    pub name: String,
-    pub contribution: f64,
-    pub marked: bool,
-}
-
-/// Draws how contributions add up to a score. Each bar starts where the one above ends. Small ones share a bar.
-pub fn contributions(path: &Path, title: &str, mut parts: Vec<Part>) -> Result<(), Box<dyn Error>> {
-    const SHOWN: usize = 8;
-    const BAR: u32 = 28;
-    parts.sort_by(|a, b| b.contribution.total_cmp(&a.contribution));
-    let score = parts.iter().map(|part| part.contribution).sum::<f64>();
-    let others = parts.split_off(parts.len().min(SHOWN));
-    if !others.is_empty() {
-        parts.push(Part {
-            name: format!("{} others", others.len()),
-            contribution: others.iter().map(|part| part.contribution).sum(),
-            marked: false,
-        });
-    }
-    let rows = u32::try_from(parts.len())? + 1;
-    let decimals = if score < 10.0 { 2 } else { 0 };
-    let decimal = |value: f64| format!("{value:.decimals$}");
-    draw(path, (WIDTH, TITLE + rows * BAR + 62), |canvas| {
-        let (head, rest) = canvas.split_vertically(TITLE);
-        head.titled(title, (FONT, 20))?;
-        let mut chart = ChartBuilder::on(&rest)
-            .margin(8)
-            .margin_right(20)
-            .x_label_area_size(46)
-            .y_label_area_size(132)
-            .build_cartesian_2d(0.0..1.15 * score, f64::from(rows)..0.0)?;
-        chart
-            .configure_mesh()
-            .disable_y_mesh()
-            .disable_y_axis()
-            .light_line_style(WHITE)
-            .bold_line_style(GRAY.mix(0.25))
-            .x_labels(6)
-            .x_label_formatter(&|x| decimal(*x))
-            .x_desc("contribution to the score")
-            .label_style((FONT, 15))
-            .axis_desc_style((FONT, 16))
-            .draw()?;
-        let mut start = 0.0;
-        let bars = parts.iter().map(|part| {
-            let color = if part.marked { ORANGE_LINE } else { BLUE_LINE };
-            let bar = (part.name.as_str(), start..start + part.contribution, color);
-            start += part.contribution;
-            bar
-        });
-        let sum = once(("score", 0.0..score, GRAY));
-        for (row, (name, range, color)) in (0_u32..).zip(bars.chain(sum)) {
-            let row = f64::from(row);
-            let corners = [(range.start, row + 0.15), (range.end, row + 0.85)];
-            chart.draw_series(once(Rectangle::new(corners, color.filled())))?;
-            let place = |value| chart.plotting_area().map_coordinate(&(value, row + 0.5));
-            let label = |text: String, (x, y), side| {
-                let style = (FONT, 15).into_text_style(&rest);
-                let style = style.pos(Pos::new(side, VPos::Center));
-                rest.draw(&Text::new(text, (x, y), style))
-            };
-            let (left, y) = place(0.0);
-            let (top_left, _) = rest.get_pixel_range();
-            let (x, y) = (left - top_left.start, y - rest.get_pixel_range().1.start);
-            label(name.into(), (x - 8, y), HPos::Right)?;
-            let end = place(range.end).0 - top_left.start;
-            label(decimal(range.end - range.start), (end + 6, y), HPos::Left)?;
-        }
-        Ok(())
-    })
 }
 
 #[allow(clippy::cast_precision_loss)] // far fewer than 2^52 samples

@@ -9,17 +9,14 @@ use plotters::element::DashedPathElement;
 pub use plotters::prelude::SeriesLabelPosition as Place;
 use plotters::prelude::*;
 
-use super::{COLORS, Canvas, FONT, GRAY, draw};
+use super::{COLORS, Canvas, FONT, GRAY, NARROW, TITLE, draw};
 
 const WIDTH: u32 = 720;
-/// The width of a chart that stays legible at 300 pixels, and the height of its panels.
-const NARROW: u32 = 480;
-const LOW: u32 = 190;
-/// Heights of a panel among others, of a single panel, of the title above the first, and of the axis
-/// name below the last.
+/// Heights of a panel among others, of a single panel, of a panel of a narrow chart, and of the axis name
+/// below the last panel.
 const HEIGHT: u32 = 240;
 const ALONE: u32 = 360;
-const TITLE: u32 = 40;
+const LOW: u32 = 190;
 const AXIS: u32 = 46;
 
 /// A named curve, with optional error bars.
