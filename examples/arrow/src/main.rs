@@ -46,8 +46,8 @@ fn main() -> Result<()> {
     let mut batches = Vec::new();
     for batch in complete(&table::read(&new)?)? {
         let samples = matrix(std::slice::from_ref(&batch), &features)?;
-        let scores = Float32Array::from(detector.scores(&samples)?.data.as_vec().clone());
-        let p_values = Float64Array::from(detector.p_values(&samples)?.data.as_vec().clone());
+        let scores = Float32Array::from(Vec::from(detector.scores(&samples)?.data));
+        let p_values = Float64Array::from(Vec::from(detector.p_values(&samples)?.data));
         let contributions = table::column_of_vectors(detector.contributions(&samples)?)?;
         let added: Vec<(_, ArrayRef)> = vec![
             ("score", Arc::new(scores)),
