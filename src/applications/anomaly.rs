@@ -15,7 +15,7 @@ use nalgebra::{DMatrix, DVector};
 
 use crate::error::Error;
 use crate::validate::{check_finite, check_len};
-use crate::{AsMatrix, Imputer, Real, Samples, Scaler, SparseAutoencoder};
+use crate::{AsMatrix, Imputer, Real, Samples, Scaler, SparseAutoencoder, Subset};
 
 /// Detects samples that a model, fitted to normal samples, cannot reconstruct.
 ///
@@ -404,6 +404,19 @@ impl<T: Real> AnomalyDetector<T> {
     pub fn scaler(&self) -> &Scaler<T> {
         &self.scaler
     }
+}
+
+/// Returns the scaled samples with these indices: a copy of samples in memory, others scaled on reading.
+fn scaled<'a, T: Real>(
+    samples: &'a dyn Samples<T>,
+    indices: &[usize],
+    scaler: &'a Scaler<T>,
+) -> Result<Box<dyn Samples<T> + 'a>, Error> {
+    let scaled = Subset::new(scaler.apply_on_read(samples)?, indices)?;
+    Ok(match samples.in_memory() {
+        Some(_) => Box::new(scaled.to_matrix()?),
+        None => Box::new(scaled),
+    })
 }
 
 fn sorted<T: Real>(mut scores: Vec<T>) -> Result<Vec<T>, Error> {

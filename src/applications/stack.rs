@@ -1,5 +1,6 @@
 //! Greedy layer-wise training of several autoencoders.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use nalgebra::{DMatrix, DMatrixView};
@@ -10,7 +11,8 @@ use crate::model::Settings;
 use crate::model::per_layer::PerLayer;
 use crate::model::{Layer, Parameters};
 use crate::penalty::Penalty;
-use crate::training::Verdict;
+use crate::training::observer::{Observer, of_epochs};
+use crate::training::{Event, Verdict};
 use crate::validate::check_len;
 use crate::{Activation, AsMatrix, Epoch, Real, Report, Samples, SparseAutoencoder, Trainer};
 
@@ -54,6 +56,10 @@ pub struct Stack<T> {
     /// Never empty.
     layers: Vec<SparseAutoencoder<T>>,
 }
+
+/// The observer of a stack's fit, which is also given the index of the layer.
+type ObserverOfLayers<'a, T> =
+    dyn FnMut(usize, &Event<'_, T>) -> Result<ControlFlow<()>, Error> + 'a;
 
 impl<T: Real> Stack<T> {
     /// Stacks autoencoders, fitted or not, the outermost first.
@@ -109,16 +115,68 @@ impl<T: Real> Stack<T> {
 
     /// Runs [`fit`](Self::fit) with an observer of the layer, counted from 0, and the epoch.
     ///
-    /// Stopping ends the training of that layer; the next layer follows.
+    /// Stopping ends the training of that layer; the next layer follows. To end the whole fit, return an error.
     ///
     /// # Errors
     ///
-    /// As [`fit`](Self::fit).
+    /// As [`fit`](Self::fit), and those that the observer returns.
     pub fn fit_with<V: Verdict>(
         &mut self,
         trainer: &mut Trainer<T>,
         samples: impl Samples<T>,
         mut observer: impl FnMut(usize, &Epoch<'_, T>) -> V,
+    ) -> Result<Vec<Report<T>>, Error> {
+        let see = &mut |index, event: &Event<'_, T>| {
+            of_epochs(|epoch: &Epoch<'_, T>| observer(index, epoch))(event)
+        };
+        self.fit_observed(trainer, &samples, false, see)
+    }
+
+    /// Runs [`fit`](Self::fit) with an observer of the layer, counted from 0, and of each [step and
+    /// epoch](Event).
+    ///
+    /// A stop is that of [`Trainer::fit_with_steps`] for that layer; the next layer follows. To end the whole
+    /// fit, return an error.
+    ///
+    /// ```
+    /// use std::ops::ControlFlow;
+    /// use sparse_autoencoder::nalgebra::DMatrix;
+    /// use sparse_autoencoder::{Adam, Event, SparseAutoencoder, Stack, Trainer};
+    ///
+    /// let samples = DMatrix::from_fn(12, 100, |i, j| ((i * j) % 5) as f64 / 4.0);
+    /// let mut stack = Stack::new(vec![
+    ///     SparseAutoencoder::builder().layers([12, 8]).build()?,
+    ///     SparseAutoencoder::builder().layers([8, 3]).build()?,
+    /// ])?;
+    /// let mut trainer = Trainer::new(Adam::new(1e-2)?).epochs(3).batch_size(20);
+    /// let reports = stack.fit_with_steps(&mut trainer, &samples, |layer, event| match event {
+    ///     Event::Step(step) if layer == 0 && step.number == 7 => ControlFlow::Break(()),
+    ///     _ => ControlFlow::Continue(()),
+    /// })?;
+    /// assert_eq!([reports[0].steps, reports[1].steps], [7, 15]); // five steps make an epoch
+    /// # Ok::<(), sparse_autoencoder::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`fit_with`](Self::fit_with).
+    pub fn fit_with_steps<V: Verdict>(
+        &mut self,
+        trainer: &mut Trainer<T>,
+        samples: impl Samples<T>,
+        mut observer: impl FnMut(usize, &Event<'_, T>) -> V,
+    ) -> Result<Vec<Report<T>>, Error> {
+        let see = &mut |index, event: &Event<'_, T>| observer(index, event).verdict();
+        self.fit_observed(trainer, &samples, true, see)
+    }
+
+    /// Implements the fits of all layers.
+    fn fit_observed(
+        &mut self,
+        trainer: &mut Trainer<T>,
+        samples: &dyn Samples<T>,
+        sees_steps: bool,
+        observer: &mut ObserverOfLayers<'_, T>,
     ) -> Result<Vec<Report<T>>, Error> {
         let last = self.layers.len() - 1;
         if last > 0 {
@@ -129,15 +187,15 @@ impl<T: Real> Stack<T> {
         for index in 0..self.layers.len() {
             let (below, above) = self.layers.split_at_mut(index);
             let layer = &mut above[0];
-            let observer = |epoch: &Epoch<'_, T>| observer(index, epoch);
-            let Some(whole) = samples.in_memory() else {
-                let input = EncodedSamples::of(below, &samples);
-                reports.push(trainer.fit_with(layer, input, observer)?);
-                continue;
+            let encoded = EncodedSamples::of(below, samples);
+            let input: &dyn Samples<T> = match (samples.in_memory(), &hidden) {
+                (None, _) => &encoded,
+                (Some(_), None) => samples,
+                (Some(_), Some(hidden)) => hidden,
             };
-            let input = hidden.as_ref().map_or(whole, |hidden| hidden.as_view());
-            reports.push(trainer.fit_with(layer, input, observer)?);
-            if index < last {
+            let see = &mut |event: &Event<'_, T>| observer(index, event);
+            reports.push(trainer.fit_observed(layer, input, sees_steps, see)?);
+            if let Some(input) = input.in_memory().filter(|_| index < last) {
                 hidden = Some(trainer.or_refuse_to_fit(layer.encode(input))?);
             }
         }
@@ -172,6 +230,36 @@ impl<T: Real> Stack<T> {
         samples: impl Samples<T>,
         observer: impl FnMut(&Epoch<'_, T>) -> V,
     ) -> Result<Report<T>, Error> {
+        let see = &mut of_epochs(observer);
+        self.fit_layer_observed(index, trainer, &samples, false, see)
+    }
+
+    /// Runs [`fit_layer`](Self::fit_layer) with an observer of each [step and epoch](Event), as in
+    /// [`Trainer::fit_with_steps`].
+    ///
+    /// # Errors
+    ///
+    /// As [`fit_layer_with`](Self::fit_layer_with).
+    pub fn fit_layer_with_steps<V: Verdict>(
+        &mut self,
+        index: usize,
+        trainer: &mut Trainer<T>,
+        samples: impl Samples<T>,
+        mut observer: impl FnMut(&Event<'_, T>) -> V,
+    ) -> Result<Report<T>, Error> {
+        let see = &mut |event: &Event<'_, T>| observer(event).verdict();
+        self.fit_layer_observed(index, trainer, &samples, true, see)
+    }
+
+    /// Implements the fits of one layer.
+    fn fit_layer_observed(
+        &mut self,
+        index: usize,
+        trainer: &mut Trainer<T>,
+        samples: &dyn Samples<T>,
+        sees_steps: bool,
+        observer: &mut Observer<'_, T>,
+    ) -> Result<Report<T>, Error> {
         let place = index.min(self.layers.len());
         let (below, above) = self.layers.split_at_mut(place);
         let Some(layer) = above.first_mut() else {
@@ -181,14 +269,17 @@ impl<T: Real> Stack<T> {
                 value: f64::of_count(index),
             }));
         };
-        if below.is_empty() {
-            return trainer.fit_with(layer, samples, observer);
-        }
-        let Some(whole) = samples.in_memory() else {
-            return trainer.fit_with(layer, EncodedSamples::of(below, samples), observer);
+        let encoded = EncodedSamples::of(below, samples);
+        let hidden;
+        let input: &dyn Samples<T> = match samples.in_memory() {
+            _ if below.is_empty() => samples,
+            None => &encoded,
+            Some(whole) => {
+                hidden = trainer.or_refuse_to_fit(encode_through(below, whole))?;
+                &hidden
+            }
         };
-        let hidden = trainer.or_refuse_to_fit(encode_through(below, whole))?;
-        trainer.fit_with(layer, &hidden, observer)
+        trainer.fit_observed(layer, input, sees_steps, observer)
     }
 
     /// Encodes the samples of any source on reading, with the bits of [`encode`](Self::encode).

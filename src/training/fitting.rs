@@ -6,7 +6,7 @@ use super::autoencoder::Fit;
 use super::baseline::Baseline;
 use super::epochs::{self, Place};
 use super::measured::{BATCHES, Measured};
-use super::observer::{Event, Observer, Verdict};
+use super::observer::{Event, Observer, Verdict, of_epochs};
 use super::step::Stepper;
 use super::{Epoch, Report, Trainer};
 use crate::error::Error;
@@ -60,13 +60,9 @@ impl<T: Real> Trainer<T> {
         &mut self,
         model: &mut SparseAutoencoder<T>,
         samples: impl Samples<T>,
-        mut observer: impl FnMut(&Epoch<'_, T>) -> V,
+        observer: impl FnMut(&Epoch<'_, T>) -> V,
     ) -> Result<Report<T>, Error> {
-        let see = &mut |event: &Event<'_, T>| match event {
-            Event::Step(_) => ().verdict(), // of another process
-            Event::Epoch(epoch) => observer(epoch).verdict(),
-        };
-        self.fit_observed(model, &samples, false, see)
+        self.fit_observed(model, &samples, false, &mut of_epochs(observer))
     }
 
     /// Runs [`fit`](Self::fit) with an observer, which sees every [`Step`](super::Step) and every [`Epoch`],

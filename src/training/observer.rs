@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 
 use super::{Epoch, SetPointState};
 use crate::objective::Loss;
-use crate::{Error, SparseAutoencoder};
+use crate::{Error, Real, SparseAutoencoder};
 
 /// A step of training, as an observer sees it.
 #[derive(Debug, Clone, Copy)]
@@ -107,4 +107,15 @@ impl<V: Verdict> Verdict for Result<V, Error> {
 }
 
 /// The observer of a fit, as the loop calls it.
-pub(super) type Observer<'a, T> = dyn FnMut(&Event<'_, T>) -> Result<ControlFlow<()>, Error> + 'a;
+pub(crate) type Observer<'a, T> = dyn FnMut(&Event<'_, T>) -> Result<ControlFlow<()>, Error> + 'a;
+
+/// Returns an observer of events that shows epochs to `observer`, and no steps: those that a fit reports for
+/// another process.
+pub(crate) fn of_epochs<T: Real, V: Verdict>(
+    mut observer: impl FnMut(&Epoch<'_, T>) -> V,
+) -> impl FnMut(&Event<'_, T>) -> Result<ControlFlow<()>, Error> {
+    move |event| match event {
+        Event::Step(_) => ().verdict(),
+        Event::Epoch(epoch) => observer(epoch).verdict(),
+    }
+}

@@ -6,4 +6,5 @@ mod classifier;
 mod classifier_observers;
 #[path = "../common/mod.rs"]
 mod common;
+mod observers;
 mod stack;

@@ -4,11 +4,12 @@ use rand::SeedableRng;
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::seq::SliceRandom;
 
-use super::{AnomalyDetector, SAMPLES, Threshold};
+use super::{AnomalyDetector, SAMPLES, Threshold, scaled};
 use crate::data::in_order::InOrder;
 use crate::error::{Error, require};
 use crate::linalg::reserve;
-use crate::training::Verdict;
+use crate::training::observer::{Observer, of_epochs};
+use crate::training::{Event, Verdict};
 use crate::validate::check_len;
 use crate::{
     Activation, Epoch, Imputer, MissingValues, Real, Samples, Scaler, Scaling, SparseAutoencoder,
@@ -177,16 +178,63 @@ impl<'m, T: Real> AnomalyDetectorBuilder<'m, T> {
         samples: impl Samples<T>,
         observer: impl FnMut(&Epoch<'_, T>) -> V,
     ) -> Result<AnomalyDetector<T>, Error> {
-        let Some(imputer) = trainer.or_refuse_to_fit(self.imputer(&samples))? else {
-            return self.fit_complete(trainer, &samples, &samples, None, observer);
+        self.fit_observed(trainer, &samples, false, &mut of_epochs(observer))
+    }
+
+    /// Runs [`fit`](Self::fit) with an observer of each [step and epoch](Event) of the training, as in
+    /// [`Trainer::fit_with_steps`].
+    ///
+    /// A stop ends the training. The detector is then calibrated.
+    ///
+    /// ```
+    /// use std::ops::ControlFlow;
+    /// use sparse_autoencoder::nalgebra::DMatrix;
+    /// use sparse_autoencoder::{Adam, AnomalyDetector, Event, SparseAutoencoder, Trainer};
+    ///
+    /// let normal = DMatrix::from_fn(3, 80, |i, j| ((i * 31 + j * 17) % 23) as f32);
+    /// let mut model = SparseAutoencoder::builder().layers([3, 4]).build()?;
+    /// let mut trainer = Trainer::new(Adam::new(1e-2)?).epochs(50).batch_size(20);
+    /// let detector = AnomalyDetector::builder(&mut model).fit_with_steps(&mut trainer, &normal, |event| {
+    ///     match event {
+    ///         Event::Step(step) if step.number == 40 => ControlFlow::Break(()),
+    ///         _ => ControlFlow::Continue(()),
+    ///     }
+    /// })?;
+    /// assert_eq!(trainer.steps_taken(), 40);
+    /// # Ok::<(), sparse_autoencoder::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`fit_with`](Self::fit_with).
+    pub fn fit_with_steps<V: Verdict>(
+        self,
+        trainer: &mut Trainer<T>,
+        samples: impl Samples<T>,
+        mut observer: impl FnMut(&Event<'_, T>) -> V,
+    ) -> Result<AnomalyDetector<T>, Error> {
+        let see = &mut |event: &Event<'_, T>| observer(event).verdict();
+        self.fit_observed(trainer, &samples, true, see)
+    }
+
+    /// Implements the fits. Imputes first, if the settings say so.
+    fn fit_observed(
+        self,
+        trainer: &mut Trainer<T>,
+        samples: &dyn Samples<T>,
+        sees_steps: bool,
+        observer: &mut Observer<'_, T>,
+    ) -> Result<AnomalyDetector<T>, Error> {
+        let Some(imputer) = trainer.or_refuse_to_fit(self.imputer(samples))? else {
+            return self.fit_complete(trainer, samples, samples, None, sees_steps, observer);
         };
         let own = Some(imputer.clone());
         if let Some(in_memory) = samples.in_memory() {
             let complete = trainer.or_refuse_to_fit(imputer.apply(in_memory))?;
-            self.fit_complete(trainer, &complete, &samples, own, observer)
+            self.fit_complete(trainer, &complete, samples, own, sees_steps, observer)
         } else {
-            let complete = imputer.apply_on_read(&samples)?;
-            self.fit_complete(trainer, &complete, &samples, own, observer)
+            let complete = imputer.apply_on_read(samples)?;
+            self.fit_complete(trainer, &complete, samples, own, sees_steps, observer)
         }
     }
 
@@ -210,26 +258,20 @@ impl<'m, T: Real> AnomalyDetectorBuilder<'m, T> {
     }
 
     /// Fits to complete samples, and calibrates on samples that may miss values.
-    fn fit_complete<V: Verdict>(
+    fn fit_complete(
         self,
         trainer: &mut Trainer<T>,
         complete: &dyn Samples<T>,
         samples: &dyn Samples<T>,
         imputer: Option<Imputer<T>>,
-        observer: impl FnMut(&Epoch<'_, T>) -> V,
+        sees_steps: bool,
+        observer: &mut Observer<'_, T>,
     ) -> Result<AnomalyDetector<T>, Error> {
         let prepared = self.prepare(complete);
         let (training, held_out, scaler) = trainer.or_refuse_to_fit(prepared)?;
-        if complete.in_memory().is_some() {
-            let scaled = Subset::new(complete, &*training)?.to_matrix();
-            let mut scaled = trainer.or_refuse_to_fit(scaled)?;
-            scaler.apply_in_place(scaled.as_mut_slice());
-            trainer.fit_with(self.model, scaled, observer)?;
-        } else {
-            let scaled = scaler.apply_on_read(complete)?;
-            let scaled = Subset::new(scaled, &*training)?;
-            trainer.fit_with(self.model, scaled, observer)?;
-        }
+        let scaled = trainer.or_refuse_to_fit(scaled(complete, &training, &scaler))?;
+        trainer.fit_observed(self.model, &scaled, sees_steps, observer)?;
+        drop(scaled);
         let calibration = if held_out.is_empty() {
             training
         } else {
