@@ -2,18 +2,28 @@
 
 mod denoiser;
 mod fitting;
+mod input;
+mod kept_features;
+#[cfg(test)]
+mod tests;
 
-use nalgebra::{DMatrix, DMatrixView, DVector};
+use nalgebra::{DMatrix, DVector};
 
 pub(crate) use self::denoiser::Denoiser;
 #[cfg(feature = "files")]
-pub(crate) use self::denoiser::{Input, Level};
-use super::scoring::CHUNK;
-use super::{Threshold, benjamini_hochberg};
+pub(crate) use self::denoiser::Level;
+use self::fitting::STEPS;
+#[cfg(feature = "files")]
+pub(crate) use self::input::Input;
+use self::kept_features::KeptFeatures;
+use super::scoring::{CHUNK, passes};
+use super::{SAMPLES, Threshold, benjamini_hochberg};
 use crate::error::Error;
+use crate::linalg::reserve;
 #[cfg(feature = "files")]
 use crate::validate::check_len;
-use crate::{AsMatrix, MissingValues, Real};
+use crate::validate::{check_batch, check_present};
+use crate::{AsMatrix, MissingValues, Real, Samples};
 
 /// Detects anomalies without any settings, by denoising autoencoders at five noise levels.
 ///
@@ -68,8 +78,12 @@ use crate::{AsMatrix, MissingValues, Real};
 ///
 /// # Cost
 ///
-/// A fit trains five models for each fold and copies the samples. Models train in parallel on the current
-/// rayon pool. The same samples and seed give the same bits for any number of threads.
+/// A fit trains five models for each fold, in parallel on the current rayon pool. The same samples and seed give
+/// the same bits for any number of threads.
+///
+/// Samples in memory are copied once, and once for each fold. Of other samples, memory holds about 50 bytes each
+/// for indices and scores, and one batch per thread. Such a fit reads the samples in about ten passes, and 64
+/// random ones for each step.
 #[derive(Debug, Clone)]
 pub struct AnomalyEnsemble<T> {
     pub(crate) features: usize,
@@ -80,7 +94,11 @@ pub struct AnomalyEnsemble<T> {
 }
 
 impl<T: Real> AnomalyEnsemble<T> {
-    /// Fits and calibrates a detector on samples, features × samples, that are normal or nearly all normal.
+    /// Fits and calibrates a detector on [`Samples`] that are normal or nearly all normal: a matrix or a view,
+    /// features × samples, a file, or a source of your own.
+    ///
+    /// The same samples give the same bits, wherever they are stored. Samples outside memory are read in passes
+    /// and by random batches: see [Cost](Self#cost).
     ///
     /// # Errors
     ///
@@ -90,7 +108,8 @@ impl<T: Real> AnomalyEnsemble<T> {
     /// | [`Error::NonFinite`] | NaN or infinities |
     /// | [`Error::ConstantFeature`] | no feature varies |
     /// | [`Error::OutOfRange`] | a feature whose spread overflows `T` |
-    pub fn fit(samples: impl AsMatrix<T>) -> Result<Self, Error> {
+    /// | those of [`Samples::read`] | samples that cannot be read |
+    pub fn fit(samples: impl Samples<T>) -> Result<Self, Error> {
         Self::fit_seeded(samples, 0)
     }
 
@@ -99,7 +118,7 @@ impl<T: Real> AnomalyEnsemble<T> {
     /// # Errors
     ///
     /// As [`fit`](Self::fit).
-    pub fn fit_seeded(samples: impl AsMatrix<T>, seed: u64) -> Result<Self, Error> {
+    pub fn fit_seeded(samples: impl Samples<T>, seed: u64) -> Result<Self, Error> {
         Self::fit_missing(samples, MissingValues::Refuse, seed)
     }
 
@@ -129,31 +148,50 @@ impl<T: Real> AnomalyEnsemble<T> {
     ///
     /// As [`fit`](Self::fit).
     pub fn fit_missing(
-        samples: impl AsMatrix<T>,
+        samples: impl Samples<T>,
         missing_values: MissingValues,
         seed: u64,
     ) -> Result<Self, Error> {
-        let samples = samples.as_matrix()?;
+        Self::fit_by(&samples, missing_values, seed, STEPS)
+    }
+
+    /// Fits with another number of steps.
+    fn fit_by(
+        samples: &dyn Samples<T>,
+        missing_values: MissingValues,
+        seed: u64,
+        steps: usize,
+    ) -> Result<Self, Error> {
         let kept = fitting::varying_features(samples, missing_values)?;
-        let varying = samples.select_rows(&kept);
+        let denoisers = match samples.in_memory() {
+            Some(whole) => {
+                fitting::denoisers(&whole.select_rows(&kept), missing_values, seed, steps)?
+            }
+            None => {
+                let kept = &kept;
+                let kept = KeptFeatures { samples, kept };
+                fitting::denoisers(&kept, missing_values, seed, steps)?
+            }
+        };
         Ok(Self {
-            features: samples.nrows(),
-            denoisers: fitting::denoisers(&varying, missing_values, seed)?,
+            features: samples.entries(),
+            denoisers,
             kept,
         })
     }
 
     /// Returns the score of each sample, ≥ 0. Normal samples score around 1, anomalies more.
     ///
-    /// A sample whose error overflows scores infinity.
+    /// A sample whose error overflows scores infinity. Samples, features × samples in memory or any other
+    /// [`Samples`], are read by batches.
     ///
     /// # Errors
     ///
     /// [`Error::DimensionMismatch`] for another number of features, [`Error::EmptyBatch`] without samples,
-    /// [`Error::NonFinite`] for NaN and infinities.
-    pub fn scores(&self, samples: impl AsMatrix<T>) -> Result<DVector<T>, Error> {
+    /// [`Error::NonFinite`] for NaN and infinities, and those of [`Samples::read`].
+    pub fn scores(&self, samples: impl Samples<T>) -> Result<DVector<T>, Error> {
         let folds = T::of(f64::of_count(self.denoisers.len()));
-        let of_folds = self.scores_of_folds(samples.as_matrix()?)?;
+        let of_folds = self.scores_of_folds(&samples)?;
         Ok(DVector::from_iterator(
             of_folds.ncols(),
             of_folds.column_iter().map(|scores| scores.sum() / folds),
@@ -169,8 +207,8 @@ impl<T: Real> AnomalyEnsemble<T> {
     /// # Errors
     ///
     /// As [`scores`](Self::scores).
-    pub fn p_values(&self, samples: impl AsMatrix<T>) -> Result<DVector<f64>, Error> {
-        let of_folds = self.scores_of_folds(samples.as_matrix()?)?;
+    pub fn p_values(&self, samples: impl Samples<T>) -> Result<DVector<f64>, Error> {
+        let of_folds = self.scores_of_folds(&samples)?;
         let total = f64::of_count(self.calibration_samples() + 1);
         let p_value = |scores: &[T]| {
             let folds = self.denoisers.iter().zip(scores);
@@ -192,7 +230,7 @@ impl<T: Real> AnomalyEnsemble<T> {
     /// samples](Self::calibration_samples).
     pub fn is_anomaly(
         &self,
-        samples: impl AsMatrix<T>,
+        samples: impl Samples<T>,
         false_alarm_rate: f64,
     ) -> Result<Vec<bool>, Error> {
         Threshold::FalseAlarmRate(false_alarm_rate).check(self.calibration_samples())?;
@@ -206,7 +244,7 @@ impl<T: Real> AnomalyEnsemble<T> {
     /// # Errors
     ///
     /// As [`scores`](Self::scores) and [`benjamini_hochberg`].
-    pub fn select(&self, samples: impl AsMatrix<T>, rate: f64) -> Result<Vec<bool>, Error> {
+    pub fn select(&self, samples: impl Samples<T>, rate: f64) -> Result<Vec<bool>, Error> {
         benjamini_hochberg(self.p_values(samples)?.as_slice(), rate)
     }
 
@@ -219,7 +257,11 @@ impl<T: Real> AnomalyEnsemble<T> {
     ///
     /// As [`scores`](Self::scores).
     pub fn contributions(&self, samples: impl AsMatrix<T>) -> Result<DMatrix<T>, Error> {
-        let samples = self.checked(samples.as_matrix()?)?;
+        let samples = samples.as_matrix()?;
+        match self.missing_values() {
+            MissingValues::Refuse => check_batch(samples, self.features, SAMPLES)?,
+            MissingValues::Impute => check_present(samples, self.features, SAMPLES)?,
+        }
         let share = T::one() / T::of(f64::of_count(self.denoisers.len()));
         let mut contributions = DMatrix::zeros(self.features, samples.ncols());
         for start in (0..samples.ncols()).step_by(CHUNK) {
@@ -265,19 +307,20 @@ impl<T: Real> AnomalyEnsemble<T> {
     }
 
     /// Returns the scores of each sample in a column, one per fold.
-    fn scores_of_folds(&self, samples: DMatrixView<'_, T>) -> Result<DMatrix<T>, Error> {
-        let samples = self.checked(samples)?;
-        let mut scores = DMatrix::zeros(self.denoisers.len(), samples.ncols());
-        for start in (0..samples.ncols()).step_by(CHUNK) {
-            let count = CHUNK.min(samples.ncols() - start);
-            let chunk = samples.columns(start, count).select_rows(&self.kept);
+    fn scores_of_folds(&self, samples: &dyn Samples<T>) -> Result<DMatrix<T>, Error> {
+        let accepts_missing = self.missing_values() == MissingValues::Impute;
+        let mut passes = passes(samples, self.features, accepts_missing)?;
+        let folds = self.denoisers.len();
+        let mut scores = reserve::matrix(folds, passes.count(), "number of samples")?;
+        passes.each(|first, chunk| {
+            let chunk = chunk.select_rows(&self.kept);
             for (fold, denoiser) in self.denoisers.iter().enumerate() {
-                let of_chunk = denoiser.scores(&chunk)?;
-                scores
-                    .view_mut((fold, start), (1, count))
-                    .copy_from(&of_chunk.transpose());
+                let of_chunk = denoiser.scores(&chunk)?.transpose();
+                let mut place = scores.view_mut((fold, first), (1, chunk.ncols()));
+                place.copy_from(&of_chunk);
             }
-        }
+            Ok(())
+        })?;
         Ok(scores)
     }
 
@@ -318,10 +361,5 @@ impl<T: Real> AnomalyEnsemble<T> {
             kept,
             denoisers,
         })
-    }
-
-    fn checked<'a>(&self, samples: DMatrixView<'a, T>) -> Result<DMatrixView<'a, T>, Error> {
-        fitting::check(samples, self.features, self.missing_values())?;
-        Ok(samples)
     }
 }

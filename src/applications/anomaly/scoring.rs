@@ -12,14 +12,24 @@ use crate::{Real, Samples, Workspace};
 /// The number of samples scored together, which bounds the memory of scaled copies.
 pub(super) const CHUNK: usize = 1024;
 
+/// Passes over samples with this number of features by [`CHUNK`]s, which may miss values if that is accepted.
+pub(super) fn passes<T: Real>(
+    samples: &dyn Samples<T>,
+    features: usize,
+    accepts_missing: bool,
+) -> Result<InOrder<'_, T>, Error> {
+    let begin = match accepts_missing {
+        false => InOrder::by,
+        true => InOrder::with_missing,
+    };
+    begin(CHUNK, samples, features, SAMPLES)
+}
+
 impl<T: Real> AnomalyDetector<T> {
     /// Scores unscaled samples, [`CHUNK`] at a time.
     pub(super) fn scores_of(&self, samples: &dyn Samples<T>) -> Result<DVector<T>, Error> {
         let features = self.scaler.features();
-        let mut passes = match &self.imputer {
-            None => InOrder::by(CHUNK, samples, features, SAMPLES)?,
-            Some(_) => InOrder::with_missing(CHUNK, samples, features, SAMPLES)?,
-        };
+        let mut passes = passes(samples, features, self.imputer.is_some())?;
         let mut scores = reserve::filled(T::zero(), passes.count(), "number of samples")?;
         let mut workspace = Workspace::new();
         let mut scaled = Vec::new();

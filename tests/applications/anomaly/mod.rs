@@ -1,7 +1,6 @@
 //! Anomaly detection: the guarantee, the laws of thresholds and scalings, and every refusal.
 
 mod bad_input;
-mod ensemble;
 mod guarantee;
 mod missing;
 mod ranking;

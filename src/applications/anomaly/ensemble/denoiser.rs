@@ -2,15 +2,15 @@
 
 use nalgebra::{DMatrix, DVector};
 
-use std::borrow::Cow;
-
-use crate::applications::anomaly::scoring::{count_present, unless_nan};
+use super::input::Input;
+use crate::applications::anomaly::scoring::{count_present, passes, unless_nan};
 use crate::error::Error;
 #[cfg(feature = "files")]
 use crate::error::require;
+use crate::linalg::reserve;
 #[cfg(feature = "files")]
 use crate::validate::check_len;
-use crate::{Corruption, Imputer, Real, Scaler, SparseAutoencoder};
+use crate::{Corruption, Real, Samples, SparseAutoencoder};
 
 /// Denoising autoencoders for several noise levels, with the scores of the samples held out from them.
 #[derive(Debug, Clone)]
@@ -20,14 +20,6 @@ pub(crate) struct Denoiser<T> {
     pub(crate) levels: Vec<Level<T>>,
     /// Sorted, the smallest first.
     pub(crate) calibration_scores: Vec<T>,
-}
-
-/// How the models take samples.
-#[derive(Debug, Clone)]
-pub(crate) struct Input<T> {
-    /// Without marks. `None`: missing values are refused.
-    pub(crate) imputer: Option<Imputer<T>>,
-    pub(crate) scaler: Scaler<T>,
 }
 
 /// A model trained at one noise level.
@@ -118,22 +110,17 @@ impl<T: Real> Level<T> {
     /// Makes the median error of these samples the unit.
     pub(super) fn scale_by(
         &mut self,
-        scaled: &DMatrix<T>,
-        samples: &DMatrix<T>,
+        input: &Input<T>,
+        samples: &dyn Samples<T>,
     ) -> Result<(), Error> {
-        let median = median(self.scores(scaled, samples)?.as_mut_slice());
+        let mut scores = by_chunks(input, samples, |scaled, samples| {
+            self.scores(scaled, samples)
+        })?;
+        let median = median(&mut scores);
         if median > T::zero() && median.is_finite() {
             self.scale = median;
         }
         Ok(())
-    }
-}
-
-impl<T: Real> Input<T> {
-    /// Returns the samples as the models take them.
-    pub(super) fn scaled(&self, samples: &DMatrix<T>) -> Result<DMatrix<T>, Error> {
-        self.scaler
-            .apply(&*imputed(self.imputer.as_ref(), samples)?)
     }
 }
 
@@ -142,14 +129,16 @@ impl<T: Real> Denoiser<T> {
     pub(super) fn calibrated(
         input: Input<T>,
         levels: Vec<Level<T>>,
-        calibration: &DMatrix<T>,
+        calibration: &dyn Samples<T>,
     ) -> Result<Self, Error> {
         let mut denoiser = Self {
             input,
             levels,
             calibration_scores: Vec::new(),
         };
-        let mut scores = denoiser.scores(calibration)?.as_slice().to_vec();
+        let mut scores = by_chunks(&denoiser.input, calibration, |scaled, samples| {
+            denoiser.highest(scaled, samples)
+        })?;
         sort(&mut scores);
         denoiser.calibration_scores = scores;
         Ok(denoiser)
@@ -183,24 +172,25 @@ impl<T: Real> Denoiser<T> {
         })
     }
 
-    /// Returns the score of each sample: the largest over the levels.
+    /// Returns the score of each sample.
     pub(super) fn scores(&self, samples: &DMatrix<T>) -> Result<DVector<T>, Error> {
-        let scaled = self.input.scaled(samples)?;
+        self.highest(&self.input.apply(samples)?, samples)
+    }
+
+    /// Returns the score of each sample: the largest over the levels.
+    fn highest(&self, scaled: &DMatrix<T>, samples: &DMatrix<T>) -> Result<DVector<T>, Error> {
         let mut scores = DVector::zeros(samples.ncols());
         for level in &self.levels {
-            scores.zip_apply(
-                &level.scores(&scaled, samples)?,
-                |highest: &mut T, score| {
-                    *highest = highest.max(score);
-                },
-            );
+            scores.zip_apply(&level.scores(scaled, samples)?, |highest: &mut T, score| {
+                *highest = highest.max(score);
+            });
         }
         Ok(scores)
     }
 
     /// Returns the contributions of the features to the scores, at the level with the largest.
     pub(super) fn contributions(&self, samples: &DMatrix<T>) -> Result<DMatrix<T>, Error> {
-        let scaled = self.input.scaled(samples)?;
+        let scaled = self.input.apply(samples)?;
         let mut contributions = DMatrix::zeros(samples.nrows(), samples.ncols());
         let mut scores = DVector::zeros(samples.ncols());
         for level in &self.levels {
@@ -227,15 +217,21 @@ impl<T: Real> Denoiser<T> {
     }
 }
 
-/// Returns samples without missing values.
-pub(super) fn imputed<'a, T: Real>(
-    imputer: Option<&Imputer<T>>,
-    samples: &'a DMatrix<T>,
-) -> Result<Cow<'a, DMatrix<T>>, Error> {
-    Ok(match imputer {
-        None => Cow::Borrowed(samples),
-        Some(imputer) => Cow::Owned(imputer.apply(samples)?),
-    })
+/// Returns the scores of samples, which `scores` returns for a chunk of them, scaled and as it is.
+pub(super) fn by_chunks<T: Real>(
+    input: &Input<T>,
+    samples: &dyn Samples<T>,
+    scores: impl Fn(&DMatrix<T>, &DMatrix<T>) -> Result<DVector<T>, Error>,
+) -> Result<Vec<T>, Error> {
+    let mut passes = passes(samples, samples.entries(), input.imputer.is_some())?;
+    let mut all = reserve::filled(T::zero(), passes.count(), "number of samples")?;
+    passes.each(|first, chunk| {
+        let chunk = chunk.into_owned();
+        let of_chunk = scores(&input.apply(&chunk)?, &chunk)?;
+        all[first..][..of_chunk.len()].copy_from_slice(of_chunk.as_slice());
+        Ok(())
+    })?;
+    Ok(all)
 }
 
 fn sort<T: Real>(values: &mut [T]) {

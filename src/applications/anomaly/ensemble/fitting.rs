@@ -1,18 +1,17 @@
 //! Fitting without settings: all choices follow from the number of samples and features.
 
-use nalgebra::{DMatrix, DMatrixView};
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
 
-use super::denoiser::{Denoiser, Input, Level, imputed, median};
-use crate::applications::anomaly::SAMPLES;
-use crate::data::imputer::is_missing;
+use super::denoiser::{Denoiser, Level, by_chunks, median};
+use super::input::Input;
+use super::kept_features::variation;
 use crate::error::Error;
-use crate::validate::{check_batch, check_present};
+use crate::linalg::reserve;
 use crate::{
-    Activation, Adam, Corruption, Imputer, MissingValues, Real, Scaler, Scaling, Schedule,
-    SparseAutoencoder, Trainer,
+    Activation, Adam, Corruption, Imputer, MissingValues, Real, Samples, Schedule,
+    SparseAutoencoder, Subset, Trainer,
 };
 
 /// The standard deviations of the noise, in those of the features.
@@ -23,9 +22,8 @@ const OUTLIER_NOISE: f64 = 2.0;
 const OUTLIER_FROM: f64 = 3.0;
 const OUTLIER_ROUNDS: usize = 2;
 
-const STEPS: usize = 8000;
-/// The steps of the models that find outliers.
-const OUTLIER_STEPS: usize = 2000;
+/// The steps of each model. Those that find outliers take a quarter.
+pub(super) const STEPS: usize = 8000;
 const BATCH: usize = 64;
 const LEARNING_RATE: f64 = 3e-3;
 
@@ -36,46 +34,26 @@ const FOLDS: usize = 5;
 
 /// Returns the features that are not constant; refuses unusable samples.
 pub(super) fn varying_features<T: Real>(
-    samples: DMatrixView<'_, T>,
+    samples: &dyn Samples<T>,
     missing_values: MissingValues,
 ) -> Result<Vec<usize>, Error> {
-    check(samples, samples.nrows(), missing_values)?;
-    if samples.ncols() < FEWEST_SAMPLES {
+    if samples.count() < FEWEST_SAMPLES {
         return Err(Error::TooFewSamples {
             what: "samples to fit and calibrate a detector",
             needed: FEWEST_SAMPLES,
-            actual: samples.ncols(),
+            actual: samples.count(),
         });
     }
-    let varying: Vec<usize> = (0..samples.nrows())
-        .filter(|&feature| varies(samples, feature))
-        .collect();
+    let imputes = missing_values == MissingValues::Impute;
+    let (first, varies) = variation(samples, imputes)?;
+    let varying: Vec<usize> = (0..varies.len()).filter(|&j| varies[j]).collect();
     if varying.is_empty() {
         return Err(Error::ConstantFeature {
             feature: 0,
-            value: samples.get(0).map_or(0.0, |value| value.to_f64()),
+            value: first.first().map_or(0.0, |value| value.to_f64()),
         });
     }
     Ok(varying)
-}
-
-/// Refuses samples with invalid values, by the rule.
-pub(super) fn check<T: Real>(
-    samples: DMatrixView<'_, T>,
-    features: usize,
-    missing_values: MissingValues,
-) -> Result<(), Error> {
-    match missing_values {
-        MissingValues::Refuse => check_batch(samples, features, SAMPLES),
-        MissingValues::Impute => check_present(samples, features, SAMPLES),
-    }
-}
-
-fn varies<T: Real>(samples: DMatrixView<'_, T>, feature: usize) -> bool {
-    let row = samples.row(feature);
-    let mut present = row.iter().filter(|&&value| !is_missing(value));
-    let first = present.next();
-    present.any(|value| Some(value) != first)
 }
 
 /// The samples of one fold, by their indices.
@@ -87,35 +65,42 @@ struct Split {
     seed: u64,
 }
 
-/// Fits the models of all folds to samples without constant features.
+/// Fits the models of all folds to samples without constant features, with this number of steps.
+///
+/// Samples in memory are copied as often as folds use them. Of other samples, memory holds indices, scores, and
+/// batches.
 pub(super) fn denoisers<T: Real>(
-    samples: &DMatrix<T>,
+    samples: &dyn Samples<T>,
     missing_values: MissingValues,
     seed: u64,
+    steps: usize,
 ) -> Result<Vec<Denoiser<T>>, Error> {
     let imputer = match missing_values {
         MissingValues::Refuse => None,
         MissingValues::Impute => Some(Imputer::fit(samples)?.unmarked()),
     };
     let everywhere = Input::standard(samples, imputer, None)?;
-    let splits = splits(samples.ncols(), seed);
-    let cores = each(splits.len(), |fold| {
-        let training = samples.select_columns(&splits[fold].training);
-        without_outliers(training, &everywhere, splits[fold].seed)
+    let splits = splits(samples.count(), seed)?;
+    let inliers = each(splits.len(), |fold| {
+        without_outliers(samples, &splits[fold], &everywhere, steps / 4)
     })?;
+    let (inliers, inputs): (Vec<_>, Vec<_>) = inliers.into_iter().unzip();
+    let cores = inliers.iter().zip(&inputs);
+    let cores = cores.map(|(inliers, input)| input.apply_to(samples, inliers));
+    let cores = cores.collect::<Result<Vec<_>, Error>>()?;
     let mut levels = each(splits.len() * NOISE.len(), |index| {
         let (fold, level) = (index / NOISE.len(), index % NOISE.len());
-        let (scaled, input) = &cores[fold];
-        let seed = splits[fold].seed.wrapping_add(level as u64);
-        let mut level = train(scaled, NOISE[level], STEPS, seed)?;
-        let held_out = samples.select_columns(&splits[fold].scale);
-        level.scale_by(&input.scaled(&held_out)?, &held_out)?;
+        let split = &splits[fold];
+        let seed = split.seed.wrapping_add(level as u64);
+        let mut level = train(&*cores[fold], NOISE[level], steps, seed)?;
+        level.scale_by(&inputs[fold], &Subset::new(samples, &*split.scale)?)?;
         Ok(level)
     })?;
+    drop(cores);
     let mut denoisers = Vec::with_capacity(splits.len());
-    for (split, (_, input)) in splits.iter().zip(cores) {
+    for (split, input) in splits.into_iter().zip(inputs) {
         let levels = levels.drain(..NOISE.len()).collect();
-        let calibration = samples.select_columns(&split.calibration);
+        let calibration = Subset::new(samples, split.calibration)?;
         denoisers.push(Denoiser::calibrated(input, levels, &calibration)?);
     }
     Ok(denoisers)
@@ -125,19 +110,21 @@ pub(super) fn denoisers<T: Real>(
 ///
 /// One fold takes its scales from samples of their own, which keeps p-values exact. Several take them from the
 /// calibration samples, because samples are few and p-values approximate.
-fn splits(samples: usize, seed: u64) -> Vec<Split> {
+fn splits(samples: usize, seed: u64) -> Result<Vec<Split>, Error> {
     let rng = &mut Xoshiro256PlusPlus::seed_from_u64(seed);
-    let mut order: Vec<usize> = (0..samples).collect();
+    let mut order = Vec::new();
+    reserve::reserve(&mut order, samples, "number of samples")?;
+    order.extend(0..samples);
     order.shuffle(rng);
     if samples >= FEW_SAMPLES {
         let calibration = order.split_off(samples - samples / 5);
         let scale = order.split_off(order.len() - samples / 20);
-        return vec![Split {
+        return Ok(vec![Split {
             training: order,
             scale,
             calibration,
             seed: rng.random(),
-        }];
+        }]);
     }
     let fold = |fold: usize| {
         let (held_out, training): (Vec<_>, Vec<_>) =
@@ -151,86 +138,56 @@ fn splits(samples: usize, seed: u64) -> Vec<Split> {
             seed: rng.random(),
         }
     };
-    (0..FOLDS).map(fold).collect()
+    Ok((0..FOLDS).map(fold).collect())
 }
 
-/// Leaves out outliers, and returns the others, imputed and scaled by themselves.
+/// Returns the training samples of a fold without outliers, and how the models take samples by these.
 fn without_outliers<T: Real>(
-    mut samples: DMatrix<T>,
+    samples: &dyn Samples<T>,
+    split: &Split,
     everywhere: &Input<T>,
-    seed: u64,
-) -> Result<(DMatrix<T>, Input<T>), Error> {
-    let mut input = everywhere.relearned(&samples)?;
+    steps: usize,
+) -> Result<(Vec<usize>, Input<T>), Error> {
+    let mut inliers = split.training.clone();
+    let mut input = everywhere.relearned(&Subset::new(samples, &*inliers)?)?;
     for round in 1..=OUTLIER_ROUNDS as u64 {
-        let scaled = input.scaled(&samples)?;
-        let level = train(
-            &scaled,
-            OUTLIER_NOISE,
-            OUTLIER_STEPS,
-            seed.wrapping_sub(round),
-        )?;
-        let scores = level
-            .scores(&scaled, &samples)?
-            .map(|score| score.to_f64().ln());
-        let center = median(scores.clone().as_mut_slice());
-        let deviation = 1.4826 * median(scores.map(|score| (score - center).abs()).as_mut_slice());
+        let scores = {
+            let seed = split.seed.wrapping_sub(round);
+            let scaled = input.apply_to(samples, &inliers)?;
+            let level = train(&*scaled, OUTLIER_NOISE, steps, seed)?;
+            let of_inliers = Subset::new(samples, &*inliers)?;
+            by_chunks(&input, &of_inliers, |scaled, chunk| {
+                level.scores(scaled, chunk)
+            })?
+        };
+        let scores: Vec<f64> = scores.iter().map(|score| score.to_f64().ln()).collect();
+        let center = median(&mut scores.clone());
+        let mut distances: Vec<f64> = scores.iter().map(|score| (score - center).abs()).collect();
+        let deviation = 1.4826 * median(&mut distances);
         // Without a spread, such as for equal samples, nothing tells an outlier.
-        let inlying = |&index: &usize| {
-            let beyond = scores[index] - center > OUTLIER_FROM * deviation;
+        let inlying = |score: f64| {
+            let beyond = score - center > OUTLIER_FROM * deviation;
             !(deviation > 0.0 && beyond)
         };
-        let kept: Vec<usize> = (0..samples.ncols()).filter(inlying).collect();
-        if kept.len() == samples.ncols() {
+        let before = inliers.len();
+        let mut scores = scores.into_iter();
+        inliers.retain(|_| scores.next().is_some_and(inlying));
+        if inliers.len() == before {
             break;
         }
-        samples = samples.select_columns(&kept);
-        input = input.relearned(&samples)?;
+        input = input.relearned(&Subset::new(samples, &*inliers)?)?;
     }
-    Ok((input.scaled(&samples)?, input))
-}
-
-impl<T: Real> Input<T> {
-    /// Learns the scaling to mean 0 and variance 1. A feature that is constant in these samples keeps the factor
-    /// of `others`, so that rare values remain visible.
-    fn standard(
-        samples: &DMatrix<T>,
-        imputer: Option<Imputer<T>>,
-        others: Option<&Scaler<T>>,
-    ) -> Result<Self, Error> {
-        let samples = imputed(imputer.as_ref(), samples)?;
-        let scaler = Scaling::standard()
-            .keep_constant_features()
-            .fit(&*samples)?;
-        let mut factors = scaler.factors().to_vec();
-        if let Some(others) = others {
-            for (feature, factor) in factors.iter_mut().enumerate() {
-                if !varies((&*samples).into(), feature) {
-                    *factor = others.factors()[feature];
-                }
-            }
-        }
-        let scaler = Scaler::new(scaler.centers(), &factors, scaler.offsets())?;
-        Ok(Self { imputer, scaler })
-    }
-
-    /// Learns from other samples. What is constant or missing there stays as it is.
-    fn relearned(&self, samples: &DMatrix<T>) -> Result<Self, Error> {
-        let mut imputer = self.imputer.clone();
-        if let Some(imputer) = &mut imputer {
-            imputer.learn_means(samples)?;
-        }
-        Self::standard(samples, imputer, Some(&self.scaler))
-    }
+    Ok((inliers, input))
 }
 
 /// Trains a model on scaled samples at one noise level.
 fn train<T: Real>(
-    scaled: &DMatrix<T>,
+    scaled: &dyn Samples<T>,
     noise: f64,
     steps: usize,
     seed: u64,
 ) -> Result<Level<T>, Error> {
-    let (features, samples) = scaled.shape();
+    let (features, samples) = (scaled.entries(), scaled.count());
     let mut model = SparseAutoencoder::builder()
         .layers([features, (2 * features).clamp(128, 512)])
         .hidden_activation(Activation::Tanh)

@@ -1,11 +1,24 @@
-//! The detector without settings. A fit trains many models, so that tests share them.
+//! The detector without settings. A fit trains many models, so that tests share them, with fewer steps.
 
 use std::f32::consts::TAU;
+use std::io;
 use std::sync::LazyLock;
 
-use sparse_autoencoder::AnomalyEnsemble;
+use approx::assert_relative_eq;
+use nalgebra::DMatrix;
+use rand::rngs::Xoshiro256PlusPlus;
+use rand::{RngExt, SeedableRng};
 
-use super::*;
+use super::AnomalyEnsemble;
+use crate::metrics::roc_auc;
+use crate::{Error, Real, Samples, Shards, Subset};
+
+/// Fewer steps miss what lies inside the circle.
+const STEPS: usize = 2000;
+
+fn fit<T: Real>(samples: impl Samples<T>) -> Result<AnomalyEnsemble<T>, Error> {
+    AnomalyEnsemble::fit_by(&samples, MissingValues::Refuse, 0, STEPS)
+}
 
 /// Samples on a noisy circle, after a constant feature.
 fn circle(count: usize, seed: u64) -> DMatrix<f32> {
@@ -24,10 +37,8 @@ fn three() -> DMatrix<f32> {
     DMatrix::from_column_slice(3, 3, &[7.0, 0.0, 0.0, 7.0, 2.0, 0.0, 7.0, 0.0, 1000.0])
 }
 
-static MANY: LazyLock<AnomalyEnsemble<f32>> =
-    LazyLock::new(|| AnomalyEnsemble::fit(circle(1000, 1)).unwrap());
-static FEW: LazyLock<AnomalyEnsemble<f32>> =
-    LazyLock::new(|| AnomalyEnsemble::fit(circle(60, 2)).unwrap());
+static MANY: LazyLock<AnomalyEnsemble<f32>> = LazyLock::new(|| fit(circle(1000, 1)).unwrap());
+static FEW: LazyLock<AnomalyEnsemble<f32>> = LazyLock::new(|| fit(circle(60, 2)).unwrap());
 
 #[test]
 fn anomalies_inside_and_outside_are_found() {
@@ -85,7 +96,7 @@ fn anomalies_among_the_training_samples_are_left_out() {
         sample[1] = 3.0 + 0.1 * sample[1];
         sample[2] = 3000.0 + 0.1 * sample[2];
     }
-    let detector = AnomalyEnsemble::fit(&samples).unwrap();
+    let detector = fit(&samples).unwrap();
     let scores = detector.scores(&samples).unwrap();
     let labels: Vec<bool> = (0..1000).map(|index| index < 40).collect();
     assert!(roc_auc(scores.as_slice(), &labels).unwrap() > 0.99);
@@ -99,13 +110,15 @@ fn constant_features_are_dropped_with_a_note() {
     assert_eq!(MANY.scores(&changed), MANY.scores(three()));
 }
 
+#[cfg(feature = "rayon")]
 #[test]
 fn fits_repeat_on_any_number_of_threads() {
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build();
-    let again = pool
-        .unwrap()
-        .install(|| AnomalyEnsemble::fit(circle(1000, 1)).unwrap());
-    assert_eq!(again.scores(three()), MANY.scores(three()));
+    let fit = || AnomalyEnsemble::fit_by(&circle(60, 1), 0, 100).unwrap();
+    let [one, four] = [1, 4].map(|threads| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+        pool.unwrap().install(fit)
+    });
+    assert_eq!(one.scores(three()), four.scores(three()));
 }
 
 #[test]
@@ -118,7 +131,7 @@ fn numbers_beyond_all_bounds_score_infinity() {
 
 #[test]
 fn refused_samples() {
-    let fit = |samples: &DMatrix<f32>| AnomalyEnsemble::fit(samples).unwrap_err();
+    let fit = |samples: &DMatrix<f32>| fit(samples).unwrap_err();
     assert!(matches!(
         fit(&circle(19, 0)),
         Error::TooFewSamples {
@@ -166,5 +179,94 @@ fn refused_samples() {
     for rate in [0.0, 1.0, f64::NAN] {
         assert!(MANY.is_anomaly(three(), rate).is_err());
         assert!(MANY.select(three(), rate).is_err());
+    }
+}
+
+/// The samples outside memory: in parts, and chosen from others.
+fn elsewhere(samples: &DMatrix<f32>) -> [Box<dyn Samples<f32> + '_>; 2] {
+    let count = samples.ncols();
+    let parts = [0..1, 1..count / 3, count / 3..count];
+    let parts = parts.map(|part| samples.columns_range(part).into_owned());
+    let turned: Vec<usize> = (0..count).rev().collect();
+    let backwards = samples.select_columns(&turned);
+    [
+        Box::new(Shards::new(parts.into()).unwrap()),
+        Box::new(Subset::new(backwards, turned).unwrap()),
+    ]
+}
+
+#[test]
+fn the_same_samples_have_the_same_bits_wherever_they_are() {
+    for count in [60, 1100] {
+        // More than a chunk, and features at both ends and in the middle that are constant in all samples.
+        let mut samples = circle(count, 6).resize_vertically(4, 1.5);
+        samples.swap_rows(1, 2);
+        // A feature that is constant in most folds.
+        samples = samples.insert_row(2, 0.0);
+        samples[(2, 7)] = 1.0;
+        let learned = |samples: &dyn Samples<f32>| {
+            let detector = AnomalyEnsemble::fit_by(samples, MissingValues::Refuse, 3, 40).unwrap();
+            let mut learned = vec![];
+            for denoiser in &detector.denoisers {
+                learned.extend_from_slice(denoiser.scaler.factors());
+                learned.extend_from_slice(&denoiser.calibration_scores);
+                for level in &denoiser.levels {
+                    learned.extend_from_slice(level.model.parameters().as_slice());
+                    learned.push(level.scale);
+                }
+            }
+            learned.extend(detector.scores(samples).unwrap().iter());
+            let p_values = detector.p_values(samples).unwrap();
+            let alarms = detector.is_anomaly(samples, 0.05).unwrap();
+            let selected = detector.select(samples, 0.2).unwrap();
+            (learned, detector.kept, p_values, alarms, selected)
+        };
+        let expected = learned(&samples);
+        assert_eq!(expected.1, [1, 2, 3]);
+        for source in elsewhere(&samples) {
+            assert!(source.in_memory().is_none());
+            assert!(learned(&*source) == expected, "{count}");
+        }
+    }
+}
+
+/// Samples of which one cannot be read.
+struct Failing(DMatrix<f32>, usize);
+
+impl Samples<f32> for Failing {
+    fn count(&self) -> usize {
+        self.0.ncols()
+    }
+
+    fn entries(&self) -> usize {
+        self.0.nrows()
+    }
+
+    fn read(&self, indices: &[usize], batch: &mut [f32]) -> Result<(), Error> {
+        if indices.contains(&self.1) {
+            Err(io::Error::new(io::ErrorKind::TimedOut, "the disk is gone"))?;
+        }
+        self.0.read(indices, batch)
+    }
+}
+
+#[test]
+fn a_source_that_fails_gives_its_error() {
+    for fails in [0, 1400, 2499] {
+        let samples = Failing(circle(2500, 1), fails);
+        for error in [
+            fit(&samples).unwrap_err(),
+            MANY.scores(&samples).unwrap_err(),
+        ] {
+            assert!(matches!(error, Error::Unreadable { .. }), "{error}");
+        }
+        let mut samples = circle(2500, 1);
+        samples[(2, fails)] = f32::INFINITY;
+        let expected = fit(&samples).unwrap_err();
+        assert_eq!(MANY.scores(&samples).unwrap_err(), expected);
+        for source in elsewhere(&samples) {
+            assert_eq!(fit(&source).unwrap_err(), expected);
+            assert_eq!(MANY.scores(&source).unwrap_err(), expected);
+        }
     }
 }

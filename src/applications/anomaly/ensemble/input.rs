@@ -1,0 +1,80 @@
+//! What the models of a fold see of a sample: its features, imputed and standardized.
+
+use nalgebra::DMatrix;
+
+use super::kept_features::variation;
+use crate::applications::anomaly::scaled;
+use crate::error::Error;
+use crate::{Imputer, Real, Samples, Scaler, Scaling, Subset};
+
+/// How the models take samples.
+#[derive(Debug, Clone)]
+pub(crate) struct Input<T> {
+    /// Without marks. `None`: missing values are refused.
+    pub(crate) imputer: Option<Imputer<T>>,
+    pub(crate) scaler: Scaler<T>,
+}
+
+impl<T: Real> Input<T> {
+    /// Learns the scaling to mean 0 and variance 1. A feature that is constant in these samples keeps the factor
+    /// of `others`, so that rare values remain visible.
+    pub(super) fn standard(
+        samples: &dyn Samples<T>,
+        imputer: Option<Imputer<T>>,
+        others: Option<&Scaler<T>>,
+    ) -> Result<Self, Error> {
+        let scaling = Scaling::standard().keep_constant_features();
+        let scaler = match &imputer {
+            None => scaling.fit(samples)?,
+            Some(imputer) => scaling.fit(imputer.apply_on_read(samples)?)?,
+        };
+        let mut factors = scaler.factors().to_vec();
+        // The factor of a constant feature is 1.
+        let Some(others) = others.filter(|_| factors.contains(&T::one())) else {
+            return Ok(Self { imputer, scaler });
+        };
+        let (_, varies) = variation(samples, imputer.is_some())?;
+        for ((factor, varies), &of_others) in factors.iter_mut().zip(varies).zip(others.factors()) {
+            if !varies {
+                *factor = of_others;
+            }
+        }
+        let scaler = Scaler::new(scaler.centers(), &factors, scaler.offsets())?;
+        Ok(Self { imputer, scaler })
+    }
+
+    /// Learns from other samples. What is constant or missing there stays as it is.
+    pub(super) fn relearned(&self, samples: &dyn Samples<T>) -> Result<Self, Error> {
+        let mut imputer = self.imputer.clone();
+        if let Some(imputer) = &mut imputer {
+            imputer.learn_means(samples)?;
+        }
+        Self::standard(samples, imputer, Some(&self.scaler))
+    }
+
+    /// Returns samples as the models take them.
+    pub(super) fn apply(&self, samples: &DMatrix<T>) -> Result<DMatrix<T>, Error> {
+        match &self.imputer {
+            None => self.scaler.apply(samples),
+            Some(imputer) => self.scaler.apply(imputer.apply(samples)?),
+        }
+    }
+
+    /// Returns the samples with these indices as the models take them: a copy of samples in memory, others on
+    /// reading.
+    pub(super) fn apply_to<'a>(
+        &'a self,
+        samples: &'a dyn Samples<T>,
+        indices: &[usize],
+    ) -> Result<Box<dyn Samples<T> + 'a>, Error> {
+        let Some(imputer) = &self.imputer else {
+            return scaled(samples, indices, &self.scaler);
+        };
+        let complete = imputer.apply_on_read(samples)?;
+        let chosen = Subset::new(self.scaler.apply_on_read(complete)?, indices)?;
+        Ok(match samples.in_memory() {
+            Some(_) => Box::new(chosen.to_matrix()?),
+            None => Box::new(chosen),
+        })
+    }
+}
