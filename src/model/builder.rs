@@ -7,6 +7,7 @@ use super::{Initialization, Layout, Parameters, Settings, SparseAutoencoder};
 use crate::error::Error;
 use crate::objective::ReconstructionLoss;
 use crate::penalty::Penalty;
+use crate::validate::check_len;
 use crate::{Activation, Real};
 
 /// Builds a [`SparseAutoencoder`].
@@ -330,7 +331,14 @@ impl<T: Real> SparseAutoencoderBuilder<T> {
     ///   another crate.
     #[inline(never)]
     pub fn build(&self) -> Result<SparseAutoencoder<T>, Error> {
-        self.build_with(self.initial_parameters()?)
+        if let Some(parameters) = &self.parameters {
+            self.check_layers_of(parameters)?;
+            return self.build_with(parameters.clone());
+        }
+        let layout = Layout::new(&self.settings.layers, self.settings.tied)?;
+        let settings = self.completed(&layout)?;
+        let theta = settings.initialization().draw(&layout, settings.seed)?;
+        self.finish(settings, Parameters::from_aligned(layout, theta)?)
     }
 
     /// [`build`](Self::build), with these parameters instead of copied ones.
@@ -338,36 +346,37 @@ impl<T: Real> SparseAutoencoderBuilder<T> {
         &self,
         parameters: Parameters<T>,
     ) -> Result<SparseAutoencoder<T>, Error> {
+        self.finish(self.completed(parameters.layout())?, parameters)
+    }
+
+    fn completed(&self, layout: &Layout) -> Result<Settings, Error> {
         let mut settings = self.settings.clone();
-        settings.complete(parameters.layout())?;
+        settings.complete(layout)?;
+        Ok(settings)
+    }
+
+    /// Builds a model with these [complete](Settings::complete) settings.
+    fn finish(
+        &self,
+        settings: Settings,
+        parameters: Parameters<T>,
+    ) -> Result<SparseAutoencoder<T>, Error> {
         let parameters = parameters.for_activations(&settings.encoder)?;
         let objective = settings.objective(self.penalties.clone())?;
         Ok(SparseAutoencoder::from_parts(parameters, objective))
     }
 
-    fn initial_parameters(&self) -> Result<Parameters<T>, Error> {
-        let settings = &self.settings;
-        let Some(parameters) = &self.parameters else {
-            let layout = Layout::new(&settings.layers, settings.tied)?;
-            let mut complete = settings.clone();
-            complete.complete(&layout)?;
-            let theta = complete.initialization().draw(&layout, settings.seed)?;
-            return Parameters::from_aligned(layout, theta);
-        };
-        if !settings.layers.is_empty() {
-            let sizes = parameters.layout().sizes();
-            let given = std::iter::once((sizes.len(), settings.layers.len()))
-                .chain(sizes.iter().copied().zip(settings.layers.iter().copied()));
-            for (actual, expected) in given {
-                if expected != actual {
-                    return Err(Error::DimensionMismatch {
-                        what: "layers of the parameters",
-                        expected,
-                        actual,
-                    });
-                }
-            }
+    /// Refuses parameters of other layers than the settings name.
+    fn check_layers_of(&self, parameters: &Parameters<T>) -> Result<(), Error> {
+        let (sizes, layers) = (parameters.layout().sizes(), &self.settings.layers);
+        if layers.is_empty() {
+            return Ok(());
         }
-        Ok(parameters.clone())
+        let what = "layers of the parameters";
+        check_len(what, layers.len(), sizes.len())?;
+        for (&expected, &actual) in layers.iter().zip(sizes) {
+            check_len(what, expected, actual)?;
+        }
+        Ok(())
     }
 }
