@@ -31,7 +31,7 @@ mod settings;
 mod sparse_hidden;
 
 pub use builder::SparseAutoencoderBuilder;
-pub(crate) use calibration::Calibration;
+pub(crate) use calibration::{Calibration, activations_of};
 pub use convention::Convention;
 pub use encoded_samples::EncodedSamples;
 pub use initialization::Initialization;

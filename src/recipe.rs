@@ -9,8 +9,8 @@ use crate::error::{Error, require};
 use crate::linalg::reserve;
 use crate::model::SparseAutoencoderBuilder;
 use crate::{
-    Activation, Adam, AsMatrix, DeadUnits, Initialization, L1, Real, Report, Samples, Scaler,
-    Scaling, Schedule, SetPoint, SparseAutoencoder, TargetL0, Trainer,
+    Activation, Adam, DeadUnits, Initialization, L1, Real, Report, Samples, Scaler, Scaling,
+    Schedule, SetPoint, SparseAutoencoder, TargetL0, Trainer,
 };
 
 /// All settings of a modern sparse autoencoder, from its variant, its width, and its number of active units.
@@ -260,7 +260,10 @@ impl Recipe {
     }
 
     /// Fits the scaler to the first samples of a stream, [starts](SparseAutoencoder::start_at) a model there,
-    /// and creates its trainer. A few thousand samples are enough.
+    /// and creates its trainer.
+    ///
+    /// A few thousand samples are enough: a matrix or a view, input × samples, or any other [`Samples`], with the
+    /// same bits. Others than samples in memory are read in [many passes](crate::geometric_median).
     ///
     /// Then call [`Trainer::partial_fit`] with one scaled batch per step, for [`samples`](Self::samples) /
     /// [`batch_size`](Self::batch_size) steps, and [`fold`](SparseAutoencoder::fold) the scaler.
@@ -283,14 +286,31 @@ impl Recipe {
     /// # Errors
     ///
     /// Those of [`trainer`](Self::trainer), [`Scaling::fit`], [`build`](SparseAutoencoderBuilder::build), and
-    /// [`start_at`](SparseAutoencoder::start_at).
-    pub fn begin<T: Real>(&self, first: impl AsMatrix<T>) -> Result<Begun<T>, Error> {
-        let first = first.as_matrix()?;
-        let input_size = first.nrows();
+    /// [`start_at`](SparseAutoencoder::start_at). [`Error::Incompatible`] if all samples are equal, or all are 0.
+    pub fn begin<T: Real>(&self, first: impl Samples<T>) -> Result<Begun<T>, Error> {
+        let input_size = first.entries();
         let trainer = self.trainer(input_size)?;
-        let scaler = self.scaling(input_size).fit(first)?;
+        let scaler = self.scaling(input_size).fit(&first);
+        let scaler = scaler.map_err(|error| match error {
+            Error::ConstantFeature { .. } => Error::Incompatible {
+                what: "a recipe",
+                other: "samples that are all equal or all 0: check how they are read",
+            },
+            error => error,
+        })?;
         let mut model = self.builder(input_size).build()?;
-        model.start_at(&scaler.apply(first)?)?;
+        let scaled = scaler.apply_on_read(&first)?;
+        match self.variant {
+            Variant::L1 | Variant::Gated if first.in_memory().is_some() => {
+                model.start_at(scaled.to_matrix()?)?;
+            }
+            Variant::L1 | Variant::Gated => model.start_at(scaled)?,
+            // The scaler has moved the median to 0, where the bias starts.
+            Variant::JumpRelu => {
+                model.calibrate_thresholds(scaled, f64::of_count(self.active_units))?;
+            }
+            Variant::TopK | Variant::BatchTopK | Variant::Matryoshka => {}
+        }
         Ok(Begun {
             scaler,
             model,
@@ -298,14 +318,17 @@ impl Recipe {
         })
     }
 
-    /// Trains a model on samples in memory or in a file, and folds the scaling into it.
+    /// Trains a model on any [`Samples`], such as a matrix, input × samples, or a file, and folds the scaling into
+    /// it.
     ///
-    /// The number of epochs is [`Recipe::samples`] divided by the number of `samples`, rounded up.
+    /// The number of epochs is [`Recipe::samples`] divided by the number of `samples`, rounded up. The model and
+    /// the scaler start from up to 4096 samples, evenly spaced, of which memory holds a copy. The same samples give
+    /// the same bits, wherever they are stored.
     ///
     /// # Errors
     ///
     /// Those of [`begin`](Self::begin), [`Trainer::fit`], and [`fold`](SparseAutoencoder::fold).
-    pub fn fit<T: Real>(&self, samples: &(impl Samples<T> + ?Sized)) -> Result<Fitted<T>, Error> {
+    pub fn fit<T: Real>(&self, samples: impl Samples<T>) -> Result<Fitted<T>, Error> {
         let count = samples.count();
         let every = count.div_ceil(FIRST).max(1);
         let chosen: Vec<usize> = (0..count).step_by(every).collect();
@@ -315,9 +338,11 @@ impl Recipe {
             scaler,
             mut model,
             trainer,
-        } = self.begin(&first)?;
+        } = self
+            .begin(&first)
+            .map_err(|error| error.at_sample(|column| chosen[column]))?;
         let mut trainer = trainer.epochs(self.samples.div_ceil(count));
-        let report = trainer.fit(&mut model, &scaler.apply_on_read(samples)?)?;
+        let report = trainer.fit(&mut model, scaler.apply_on_read(&samples)?)?;
         model.fold(&scaler)?;
         Ok(Fitted { model, report })
     }

@@ -1,23 +1,30 @@
 //! Calibration of thresholds to a number of active units.
 
 use nalgebra::{DMatrix, DMatrixView};
+use rand::SeedableRng;
+use rand::rngs::Xoshiro256PlusPlus;
 
 use super::{HIDDEN, SparseAutoencoder};
 use crate::error::{Error, require};
-use crate::linalg::Threads;
+use crate::linalg::{Threads, reserve};
 use crate::objective::Workspace;
 use crate::validate::check_batch;
-use crate::{Activation, AsMatrix, Real, geometric_median};
+use crate::{Activation, Real, Samples, geometric_median};
+
+/// The largest number of samples that a calibration reads.
+const MOST: usize = 4096;
 
 impl<T: Real> SparseAutoencoder<T> {
-    /// Sets the decoder's bias to the geometric median of the samples, input × samples.
+    /// Sets the decoder's bias to the geometric median of [`Samples`]: a matrix or a view, input × samples, a
+    /// file, or a source of your own.
     ///
     /// Also [calibrates](Self::calibrate_thresholds) the thresholds of [`JumpRelu`](Activation::JumpRelu) units
     /// to the sparsity target, if the penalty is [`TargetL0`](crate::TargetL0).
     ///
     /// Call it before the first step. With a [pre-encoder
     /// bias](crate::SparseAutoencoderBuilder::pre_encoder_bias), units then see deviations from the median,
-    /// and far fewer of them die. A few thousand samples are enough.
+    /// and far fewer of them die. A few thousand samples are enough. The median reads others than samples in memory
+    /// in [many passes](geometric_median).
     ///
     /// ```
     /// use sparse_autoencoder::nalgebra::DMatrix;
@@ -39,8 +46,11 @@ impl<T: Real> SparseAutoencoder<T> {
     /// [`Error::UnsupportedActivation`] if the output is not [`Activation::Identity`], and the errors of
     /// [`geometric_median`] and [`calibrate_thresholds`](Self::calibrate_thresholds). The model is then
     /// unchanged.
-    pub fn start_at(&mut self, samples: impl AsMatrix<T>) -> Result<(), Error> {
-        let samples = samples.as_matrix()?;
+    pub fn start_at(&mut self, samples: impl Samples<T>) -> Result<(), Error> {
+        self.start_at_median(&samples)
+    }
+
+    fn start_at_median(&mut self, samples: &dyn Samples<T>) -> Result<(), Error> {
         let output = self.output_activation();
         if output != Activation::Identity {
             return Err(Error::UnsupportedActivation {
@@ -49,12 +59,12 @@ impl<T: Real> SparseAutoencoder<T> {
                 requirement: "its bias is a sample only if it is Identity",
             });
         }
-        self.check_samples(samples, Threads::at_most(1))?;
+        self.check_source(samples)?;
         let mut started = self.clone();
         started.set_decoder_bias(&geometric_median(samples)?)?;
         let settings = self.settings();
         if settings.targets_l0() {
-            started.calibrate_thresholds(samples, settings.target_l0())?;
+            started.calibrate_on(samples, settings.target_l0())?;
         }
         *self = started;
         Ok(())
@@ -72,8 +82,9 @@ impl<T: Real> SparseAutoencoder<T> {
     /// between two thresholds: those at which `active_units / 2` and `3 active_units / 2` units are active. If
     /// ties make that distance 0, it becomes the default.
     ///
-    /// The threshold is a quantile of the positive pre-activations, so a few thousand samples are enough. Equal
-    /// pre-activations are all active or all inactive; ties leave fewer units active.
+    /// The threshold is a quantile of the positive pre-activations, so a few thousand [`Samples`] are enough. Of
+    /// more than 4096, the call reads 4096, chosen at random by the [seed](crate::SparseAutoencoderBuilder::seed) of the model.
+    /// Equal pre-activations are all active or all inactive; ties leave fewer units active.
     ///
     /// ```
     /// use sparse_autoencoder::metrics::SparsityMetrics;
@@ -105,16 +116,20 @@ impl<T: Real> SparseAutoencoder<T> {
     /// |---|---|
     /// | [`Error::UnsupportedActivation`] | the units are not `JumpRelu` |
     /// | [`Error::InvalidParameter`] | `active_units` is not above 0, or above the mean number of positive pre-activations |
-    /// | [`Error::TooFewSamples`] | `active_units` times the number of samples rounds to 0 |
+    /// | [`Error::TooFewSamples`] | `active_units` times the number of samples, at most 4096, rounds to 0 |
     /// | [`Error::NonFinite`] | pre-activations overflow |
+    /// | those of [`Samples::read`] | samples that cannot be read |
     ///
     /// The model is then unchanged.
     pub fn calibrate_thresholds(
         &mut self,
-        samples: impl AsMatrix<T>,
+        samples: impl Samples<T>,
         active_units: f64,
     ) -> Result<T, Error> {
-        let samples = samples.as_matrix()?;
+        self.calibrate_on(&samples, active_units)
+    }
+
+    fn calibrate_on(&mut self, samples: &dyn Samples<T>, active_units: f64) -> Result<T, Error> {
         let activation = self.hidden_activations().last().copied();
         let by_threshold = |f: &Activation| f.traits().threshold;
         if let Some(activation) = activation.filter(|f| !by_threshold(f)) {
@@ -124,9 +139,18 @@ impl<T: Real> SparseAutoencoder<T> {
                 requirement: "only units of JumpRelu have a threshold each",
             });
         }
-        self.check_samples(samples, Threads::at_most(1))?;
+        self.check_source(samples)?;
+        let read;
+        let samples = match samples.in_memory().filter(|whole| whole.ncols() <= MOST) {
+            Some(whole) => whole,
+            None => {
+                read = self.read_some(samples)?;
+                read.as_view()
+            }
+        };
         let kept = self.count_active(active_units, samples.ncols())?;
-        let mut hidden = DMatrix::zeros(self.layout().hidden_size(), samples.ncols());
+        let units = self.layout().hidden_size();
+        let mut hidden = reserve::matrix(units, samples.ncols(), "samples to calibrate with")?;
         let mut workspace = Workspace::new();
         let positive = self.positive_pre_activations(samples, &mut hidden, &mut workspace)?;
         require(
@@ -138,6 +162,28 @@ impl<T: Real> SparseAutoencoder<T> {
         let calibration = Calibration::of(positive, kept);
         self.calibrate(calibration);
         Ok(calibration.threshold)
+    }
+
+    /// Checks the samples in memory, or the size of others.
+    fn check_source(&self, samples: &dyn Samples<T>) -> Result<(), Error> {
+        match samples.in_memory() {
+            Some(samples) => self.check_samples(samples, Threads::at_most(1)),
+            None => self.check_size(samples.entries(), samples.count()),
+        }
+    }
+
+    /// Reads [`MOST`] of the samples, or all if they are fewer.
+    fn read_some(&self, samples: &dyn Samples<T>) -> Result<DMatrix<T>, Error> {
+        let rng = &mut Xoshiro256PlusPlus::seed_from_u64(self.settings().seed);
+        let count = samples.count();
+        let mut chosen = rand::seq::index::sample(rng, count, count.min(MOST)).into_vec();
+        chosen.sort_unstable(); // files are read faster in their order
+        let name = "samples to calibrate with";
+        let mut some = reserve::matrix(samples.entries(), chosen.len(), name)?;
+        samples.read(&chosen, some.as_mut_slice())?;
+        self.check_samples(some.as_view(), Threads::at_most(1))
+            .map_err(|error| error.at_sample(|column| chosen[column]))?;
+        Ok(some)
     }
 
     /// Sets the thresholds, and the bandwidth unless the builder has.
@@ -153,9 +199,7 @@ impl<T: Real> SparseAutoencoder<T> {
         let accepted = active_units > 0.0 && active_units <= units;
         let requirement = "above 0 and at most the number of hidden units";
         require(accepted, "active_units", requirement, active_units)?;
-        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-        // at most all activations
-        let kept = (active_units * f64::of_count(samples)).round() as usize;
+        let kept = activations_of(active_units, samples);
         if kept == 0 {
             #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // saturates
             let needed = (0.5 / active_units).ceil() as usize;
@@ -195,6 +239,12 @@ impl<T: Real> SparseAutoencoder<T> {
         let place = layout.blocks()[layout.depth() - 1].own[0].clone();
         &mut theta[place]
     }
+}
+
+/// Returns the number of activations above 0 of `samples` samples, each with this number of active units.
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // at most all activations
+pub(crate) fn activations_of(active_units: f64, samples: usize) -> usize {
+    (active_units * f64::of_count(samples)).round() as usize
 }
 
 /// What calibration finds.

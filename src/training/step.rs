@@ -13,7 +13,7 @@ use super::sparsity::{Controller, now};
 use super::{Settings, unit_norm};
 use crate::error::Error;
 use crate::linalg::{self, Aligned};
-use crate::model::{Calibration, Layout};
+use crate::model::{Calibration, Layout, activations_of};
 use crate::objective::{Batch, Loss, Now, Pass, Workspace, after_step};
 use crate::{Real, SparseAutoencoder};
 
@@ -175,19 +175,14 @@ impl<T: Real> Stepper<'_, T> {
         if pre_activations.shape() != (units, samples.ncols()) {
             *pre_activations = DMatrix::zeros(units, samples.ncols());
         }
-        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-        // at most all activations
-        let kept = (active * f64::of_count(samples.ncols())).round() as usize;
+        let kept = activations_of(active, samples.ncols());
         let model = &mut *self.model;
         let positive = model.positive_pre_activations(samples, pre_activations, workspace);
         // Without a threshold, the loss of the step is not finite either.
         let none = [T::of(f64::NAN); 2];
         let mut found = positive.map_or(none, |positive| {
-            let Calibration {
-                threshold,
-                bandwidth,
-            } = Calibration::of(positive, kept);
-            [threshold, bandwidth]
+            let found = Calibration::of(positive, kept);
+            [found.threshold, found.bandwidth]
         });
         if let Some(shares) = batch.shares {
             shares.average(&mut found);

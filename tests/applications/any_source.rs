@@ -5,10 +5,11 @@ use std::io;
 
 use crate::common::file_bytes::npy_f64;
 use sparse_autoencoder::nalgebra::DMatrix;
+use sparse_autoencoder::recipe::{Recipe, Variant};
 use sparse_autoencoder::{
-    Activation, Adam, AnomalyDetector, ClassifierTrainer, Error, Lbfgs, NpyFile, Real, Samples,
-    Scaling, Shards, SoftmaxClassifier, SparseAutoencoder, Stack, Subset, Threshold, Trainer,
-    geometric_median,
+    Activation, Adam, AnomalyDetector, AnomalyEnsemble, ClassifierTrainer, Error, Lbfgs, NpyFile,
+    Real, Samples, Scaling, Shards, SoftmaxClassifier, SparseAutoencoder, Stack, Subset, TargetL0,
+    Threshold, Trainer, geometric_median,
 };
 
 const FEATURES: usize = 64;
@@ -204,6 +205,41 @@ fn classify<T: Real>(samples: &dyn Samples<T>) -> Result<Vec<T>, Error> {
     Ok(learned)
 }
 
+/// A model of thresholds that start at the samples.
+fn of_thresholds<T: Real>() -> SparseAutoencoder<T> {
+    SparseAutoencoder::builder()
+        .layers([FEATURES, 24])
+        .hidden_activation(Activation::JumpRelu)
+        .output_activation(Activation::Identity)
+        .penalty(TargetL0)
+        .sparsity_target(0.1)
+        .pre_encoder_bias(true)
+        .seed(3)
+        .build()
+        .unwrap()
+}
+
+fn start<T: Real>(samples: &dyn Samples<T>) -> Result<Vec<T>, Error> {
+    let mut started = of_thresholds();
+    started.start_at(samples)?;
+    let mut learned = started.parameters().as_slice().to_vec();
+    learned.push(started.calibrate_thresholds(samples, 4.0)?);
+    learned.push(T::of(started.bandwidth().to_f64()));
+    Ok(learned)
+}
+
+fn follow_recipe<T: Real>(variant: Variant, samples: &dyn Samples<T>) -> Result<Vec<T>, Error> {
+    let recipe = Recipe::new(variant, 24, 3).samples(900).batch_size(100);
+    let begun = recipe.begin(samples)?;
+    let mut learned = begun.model.parameters().as_slice().to_vec();
+    learned.extend_from_slice(begun.scaler.centers());
+    learned.extend_from_slice(begun.scaler.factors());
+    let fitted = recipe.fit(samples)?;
+    learned.extend_from_slice(fitted.model.parameters().as_slice());
+    learned.extend(fitted.report.history.iter().map(|loss| loss.total()));
+    Ok(learned)
+}
+
 fn everything_is_the_same_everywhere<T: Real>() {
     let many = samples(COUNT);
     for scaling in scalings() {
@@ -216,6 +252,37 @@ fn everything_is_the_same_everywhere<T: Real>() {
     assert_same_everywhere::<T>(&many, pretrain);
     assert_same_everywhere::<T>(&many, classify);
     assert_same_everywhere::<T>(&few, classify);
+    // Fewer and more than a calibration reads.
+    assert_same_everywhere::<T>(&few, start);
+    assert_same_everywhere::<T>(&samples(5000), start);
+    for variant in [Variant::L1, Variant::BatchTopK, Variant::JumpRelu] {
+        assert_same_everywhere::<T>(&few, |x| follow_recipe(variant, x));
+    }
+}
+
+#[test]
+fn a_recipe_starts_from_some_of_many_samples() {
+    let x = samples(9000);
+    let recipe = Recipe::new(Variant::TopK, 24, 3).samples(100);
+    let [expected, found] = [
+        recipe.fit(&x).unwrap(),
+        recipe.fit(file::<f64>(&x)).unwrap(),
+    ];
+    assert_eq!(found.model.parameters(), expected.model.parameters());
+    let mut invalid = x;
+    invalid[(5, 6)] = f64::NAN; // every third sample is read first
+    let error = recipe.fit(&invalid).unwrap_err();
+    assert!(
+        matches!(
+            error,
+            Error::NonFinite {
+                row: 5,
+                column: 6,
+                ..
+            }
+        ),
+        "{error}"
+    );
 }
 
 #[test]
@@ -279,6 +346,19 @@ fn refusals(samples: &dyn Samples<f64>) -> Vec<(String, Error)> {
     assert_eq!(detector.calibration_scores(), scores);
     assert_eq!(detector.threshold().to_bits(), threshold.to_bits());
     errors.push(("scores".into(), detector.scores(samples).unwrap_err()));
+    let error = AnomalyEnsemble::fit(samples).unwrap_err();
+    errors.push(("ensemble".into(), error));
+
+    let mut unchanged = of_thresholds();
+    errors.push(("start".into(), unchanged.start_at(samples).unwrap_err()));
+    let error = unchanged.calibrate_thresholds(samples, 4.0).unwrap_err();
+    errors.push(("thresholds".into(), error));
+    assert_eq!(unchanged.parameters(), of_thresholds().parameters());
+    for variant in [Variant::L1, Variant::TopK] {
+        let recipe = Recipe::new(variant, 24, 3).samples(100);
+        errors.push(("begin".into(), recipe.begin(samples).unwrap_err()));
+        errors.push(("recipe".into(), recipe.fit(samples).unwrap_err()));
+    }
 
     // One batch, so that the first step needs all samples.
     let count = samples.count();

@@ -59,6 +59,26 @@ fn so_many_units_are_active() {
     assert_counts::<f64>(&[6, 9, 20]);
 }
 
+/// Of more samples, so many are read, by the seed of the model.
+#[test]
+fn many_samples_are_calibrated_by_some() {
+    let x = samples::<f64>(6, 40_000);
+    let calibrated = |seed| {
+        let mut model = builder(&[6, 20]).seed(seed).build().unwrap();
+        let start = builder(&[6, 20]).build().unwrap();
+        model.set_theta(start.parameters().as_slice()).unwrap();
+        model.calibrate_thresholds(&x, 3.0).unwrap();
+        model
+    };
+    let [one, again, other] = [5, 5, 6].map(calibrated);
+    assert_eq!(one.parameters(), again.parameters());
+    assert_ne!(one.parameters(), other.parameters());
+    for model in [one, other] {
+        let active = active(&model, &x) as f64 / 40_000.0;
+        assert!((active / 3.0 - 1.0).abs() < 0.05, "{active}");
+    }
+}
+
 #[test]
 fn of_equal_pre_activations_none_is_active() {
     let mut model = builder::<f64>(&[3, 8]).build().unwrap();

@@ -3,7 +3,7 @@
 use sparse_autoencoder::metrics::{ReconstructionMetrics, SparsityMetrics};
 use sparse_autoencoder::nalgebra::DMatrix;
 use sparse_autoencoder::recipe::{Begun, Recipe, Variant};
-use sparse_autoencoder::{Activation, Adam, Error, SparseAutoencoder, Trainer};
+use sparse_autoencoder::{Activation, Adam, Error, SparseAutoencoder, Trainer, geometric_median};
 
 use crate::common::digits;
 use crate::common::recipes::RECIPES;
@@ -72,7 +72,19 @@ fn a_stream_learns_what_the_parts_of_the_recipe_say() {
         } = recipe.begin(&digits).unwrap();
 
         let mut by_hand = recipe.builder(64).build().unwrap();
-        by_hand.start_at(scaler.apply(&digits).unwrap()).unwrap();
+        let scaled = scaler.apply(&digits).unwrap();
+        match variant {
+            Variant::L1 | Variant::Gated => by_hand.start_at(&scaled).unwrap(),
+            Variant::JumpRelu => {
+                let threshold = by_hand.calibrate_thresholds(&scaled, 4.0).unwrap();
+                assert!(threshold > 0.0);
+            }
+            // Scaled samples have the median 0, where biases start.
+            _ => assert!(
+                geometric_median(&scaled).unwrap().amax() < 1e-3,
+                "{variant:?}"
+            ),
+        }
         assert_eq!(by_hand.parameters(), model.parameters(), "{variant:?}");
         assert_eq!(by_hand.settings(), model.settings(), "{variant:?}");
         let adam = Adam::new(0.1 / 32_f64.sqrt())
@@ -124,6 +136,34 @@ fn a_fit_is_the_stream_of_its_batches() {
         "{l0} {:?}",
         report.warnings
     );
+}
+
+#[test]
+fn constant_features_are_no_problem_and_equal_samples_are_refused() {
+    let (digits, _) = digits::split(1000).1;
+    let mut partly = digits.clone();
+    partly.row_mut(7).fill(300.0);
+    partly.row_mut(9).fill(0.0);
+    let (equal, zeros) = (
+        digits.map_with_location(|i, _, _| i as f32),
+        digits.map(|_| 0.0),
+    );
+    for (_, variant) in RECIPES {
+        let recipe = Recipe::new(variant, 32, 4).samples(20_000).batch_size(50);
+        let fitted = recipe.fit(&partly).unwrap();
+        let reconstructed = fitted.model.reconstruct(&partly).unwrap();
+        let of_constant = reconstructed.row(7).add_scalar(-300.0).amax();
+        assert!(of_constant < 30.0, "{variant:?}: {of_constant}");
+        let centers = !matches!(variant, Variant::L1 | Variant::Gated);
+        for (samples, refused) in [(&equal, centers), (&zeros, true)] {
+            match recipe.begin(samples) {
+                Err(Error::Incompatible {
+                    what: "a recipe", ..
+                }) => assert!(refused),
+                other => assert!(!refused && other.is_ok(), "{variant:?}: {other:?}"),
+            }
+        }
+    }
 }
 
 #[test]
