@@ -5,6 +5,7 @@ use rand::SeedableRng;
 use rand::rngs::Xoshiro256PlusPlus;
 
 use super::{HIDDEN, SparseAutoencoder};
+use crate::data::samples::read;
 use crate::error::{Error, require};
 use crate::linalg::{Threads, reserve};
 use crate::objective::Workspace;
@@ -180,7 +181,7 @@ impl<T: Real> SparseAutoencoder<T> {
         chosen.sort_unstable(); // files are read faster in their order
         let name = "samples to calibrate with";
         let mut some = reserve::matrix(samples.entries(), chosen.len(), name)?;
-        samples.read(&chosen, some.as_mut_slice())?;
+        read(samples, &chosen, some.as_mut_slice())?;
         self.check_samples(some.as_view(), Threads::at_most(1))
             .map_err(|error| error.at_sample(|column| chosen[column]))?;
         Ok(some)

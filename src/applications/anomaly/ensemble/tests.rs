@@ -11,7 +11,7 @@ use rand::{RngExt, SeedableRng};
 
 use super::AnomalyEnsemble;
 use crate::metrics::roc_auc;
-use crate::{Error, Real, Samples, Shards, Subset};
+use crate::{Error, MissingValues, Real, Samples, Shards, Subset};
 
 /// Fewer steps miss what lies inside the circle.
 const STEPS: usize = 2000;
@@ -113,7 +113,7 @@ fn constant_features_are_dropped_with_a_note() {
 #[cfg(feature = "rayon")]
 #[test]
 fn fits_repeat_on_any_number_of_threads() {
-    let fit = || AnomalyEnsemble::fit_by(&circle(60, 1), 0, 100).unwrap();
+    let fit = || AnomalyEnsemble::fit_by(&circle(60, 1), MissingValues::Refuse, 0, 100).unwrap();
     let [one, four] = [1, 4].map(|threads| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
         pool.unwrap().install(fit)
@@ -208,7 +208,7 @@ fn the_same_samples_have_the_same_bits_wherever_they_are() {
             let detector = AnomalyEnsemble::fit_by(samples, MissingValues::Refuse, 3, 40).unwrap();
             let mut learned = vec![];
             for denoiser in &detector.denoisers {
-                learned.extend_from_slice(denoiser.scaler.factors());
+                learned.extend_from_slice(denoiser.input.scaler.factors());
                 learned.extend_from_slice(&denoiser.calibration_scores);
                 for level in &denoiser.levels {
                     learned.extend_from_slice(level.model.parameters().as_slice());
