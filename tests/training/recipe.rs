@@ -202,7 +202,7 @@ fn numbers_out_of_range_are_refused_by_name() {
                 other => panic!("{variant:?}: {other:?}"),
             }
         }
-        let nothing = Recipe::new(variant, 4, 2).fit(&digits.columns(0, 0).into_owned());
+        let nothing = Recipe::new(variant, 4, 2).fit(digits.columns(0, 0).into_owned());
         assert!(
             matches!(nothing, Err(Error::EmptyBatch { .. })),
             "{variant:?}: {nothing:?}"

@@ -81,7 +81,7 @@ use crate::{AsMatrix, MissingValues, Real, Samples};
 /// A fit trains five models for each fold, in parallel on the current rayon pool. The same samples and seed give
 /// the same bits for any number of threads.
 ///
-/// Samples in memory are copied once, and once for each fold. Of other samples, memory holds about 50 bytes each
+/// Samples in memory are copied once, and those for training once for each fold. Of other samples, memory holds about 50 bytes each
 /// for indices and scores, and one batch per thread. Such a fit reads the samples in about ten passes, and 64
 /// random ones for each step.
 #[derive(Debug, Clone)]

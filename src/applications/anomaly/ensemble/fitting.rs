@@ -86,7 +86,7 @@ pub(super) fn denoisers<T: Real>(
     })?;
     let (inliers, inputs): (Vec<_>, Vec<_>) = inliers.into_iter().unzip();
     let cores = inliers.iter().zip(&inputs);
-    let cores = cores.map(|(inliers, input)| input.apply_to(samples, inliers));
+    let cores = cores.map(|(inliers, input)| input.apply_to(samples, some(inliers, steps)));
     let cores = cores.collect::<Result<Vec<_>, Error>>()?;
     let mut levels = each(splits.len() * NOISE.len(), |index| {
         let (fold, level) = (index / NOISE.len(), index % NOISE.len());
@@ -151,15 +151,12 @@ fn without_outliers<T: Real>(
     let mut inliers = split.training.clone();
     let mut input = everywhere.relearned(&Subset::new(samples, &*inliers)?)?;
     for round in 1..=OUTLIER_ROUNDS as u64 {
-        let scores = {
-            let seed = split.seed.wrapping_sub(round);
-            let scaled = input.apply_to(samples, &inliers)?;
-            let level = train(&*scaled, OUTLIER_NOISE, steps, seed)?;
-            let of_inliers = Subset::new(samples, &*inliers)?;
-            by_chunks(&input, &of_inliers, |scaled, chunk| {
-                level.scores(scaled, chunk)
-            })?
-        };
+        let training = input.apply_to(samples, some(&inliers, steps))?;
+        let seed = split.seed.wrapping_sub(round);
+        let level = train(&*training, OUTLIER_NOISE, steps, seed)?;
+        drop(training);
+        let all = Subset::new(samples, &*inliers)?;
+        let scores = by_chunks(&input, &all, |scaled, chunk| level.scores(scaled, chunk))?;
         let scores: Vec<f64> = scores.iter().map(|score| score.to_f64().ln()).collect();
         let center = median(&mut scores.clone());
         let mut distances: Vec<f64> = scores.iter().map(|score| (score - center).abs()).collect();
@@ -178,6 +175,11 @@ fn without_outliers<T: Real>(
         input = input.relearned(&Subset::new(samples, &*inliers)?)?;
     }
     Ok((inliers, input))
+}
+
+/// Returns as many of these samples, which are in random order, as this number of steps uses.
+fn some(samples: &[usize], steps: usize) -> &[usize] {
+    &samples[..samples.len().min(steps * BATCH)]
 }
 
 /// Trains a model on scaled samples at one noise level.

@@ -3,6 +3,7 @@
 use std::f32::consts::TAU;
 use std::io;
 use std::sync::LazyLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use approx::assert_relative_eq;
 use nalgebra::DMatrix;
@@ -269,4 +270,31 @@ fn a_source_that_fails_gives_its_error() {
             assert_eq!(MANY.scores(&source).unwrap_err(), expected);
         }
     }
+}
+
+/// Samples that count how many are read.
+struct Counting(DMatrix<f32>, AtomicUsize);
+
+impl Samples<f32> for Counting {
+    fn count(&self) -> usize {
+        self.0.ncols()
+    }
+
+    fn entries(&self) -> usize {
+        self.0.nrows()
+    }
+
+    fn read(&self, indices: &[usize], batch: &mut [f32]) -> Result<(), Error> {
+        self.1.fetch_add(indices.len(), Ordering::Relaxed);
+        self.0.read(indices, batch)
+    }
+}
+
+/// An epoch of each model would read 5 more.
+#[test]
+fn many_samples_are_read_in_ten_passes() {
+    let samples = Counting(circle(20_000, 1), AtomicUsize::new(0));
+    AnomalyEnsemble::fit_by(&samples, 0, 4).unwrap();
+    let passes = samples.1.into_inner() / 20_000;
+    assert!((5..10).contains(&passes), "{passes}");
 }
