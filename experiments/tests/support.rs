@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use approx::assert_relative_eq;
+use experiments::chart::contributions::{self, Part};
 use experiments::chart::{self, Map};
 use experiments::neighbors::{self, Neighbors};
 use experiments::pca::Pca;
@@ -329,4 +330,28 @@ fn a_map_has_every_point_and_its_class() {
     for text in ["a map", "one axis", "another"] {
         assert_eq!(svg.matches(text).count(), 2, "{text}");
     }
+}
+
+#[test]
+fn contributions_add_up_to_the_score_and_small_ones_share_a_bar() {
+    let path = output("charts/contributions.svg");
+    let part = |k: u32| Part {
+        name: format!("feature {k}"),
+        contribution: f64::from(k) / 10.0,
+        marked: k == 10,
+    };
+    contributions::stacked(&path, "title", (1..=10).map(part).collect()).unwrap();
+    let svg = std::fs::read_to_string(path).unwrap();
+    let is_shown = |text: &str| svg.lines().any(|line| line.trim() == text);
+    for text in [
+        "feature 10",
+        "1.00",
+        "feature 3",
+        "2 others",
+        "score",
+        "5.50",
+    ] {
+        assert!(is_shown(text), "{text}");
+    }
+    assert!(!is_shown("feature 2"));
 }
