@@ -294,7 +294,7 @@ impl Samples<f32> for Counting {
 #[test]
 fn many_samples_are_read_in_ten_passes() {
     let samples = Counting(circle(20_000, 1), AtomicUsize::new(0));
-    AnomalyEnsemble::fit_by(&samples, 0, 4).unwrap();
+    AnomalyEnsemble::fit_by(&samples, MissingValues::Refuse, 0, 4).unwrap();
     let passes = samples.1.into_inner() / 20_000;
     assert!((5..10).contains(&passes), "{passes}");
 }
