@@ -25,7 +25,7 @@ use crate::validate::check_len;
 use crate::validate::{check_batch, check_present};
 use crate::{AsMatrix, MissingValues, Real, Samples};
 
-/// Detects anomalies without any settings, by denoising autoencoders at five noise levels.
+/// Detects anomalies without any settings, by denoising autoencoders at four noise levels.
 ///
 /// ```text
 /// score(x) = max over σ  eσ(x) / median eσ      eσ(x) = mean over ε ‖x̂σ(x′ + ε) − x′‖²
@@ -41,13 +41,14 @@ use crate::{AsMatrix, MissingValues, Real, Samples};
 /// | missing values | refused, or [imputed](Self::fit_missing) |
 /// | outliers | left out of the training, see below |
 /// | scaling | mean 0 and variance 1 over the training samples |
-/// | noise σ | 1/8, 1/4, 1/2, 1, and 2 standard deviations |
-/// | model | one tanh layer of twice the features, at least 128 and at most 512 units; linear output |
-/// | training | 8000 steps of 64 samples; Adam at 0.003, cosine schedule |
+/// | noise σ | 1/8, 1/4, 1/2, and 2 standard deviations |
+/// | model for σ ≤ 1/2 | three hidden layers of ReLU units, each of twice the features, at least 128 and at most 256; linear output |
+/// | model for σ = 2 | one tanh layer of twice the features, at least 128 and at most 512; linear output |
+/// | training | 8000 steps of 64 samples, at most 300 epochs; Adam at 0.003, cosine schedule |
 /// | calibration | a fifth of 1000 or more samples is held out; fewer are cross-fitted in five folds |
 ///
 /// **Outliers.** A model would learn anomalies among its training samples. A model at σ = 2 therefore scores
-/// the samples first. Those whose log score is more than three robust standard deviations above the median
+/// the samples first. Those whose log score is more than five robust standard deviations above the median
 /// are left out. A robust standard deviation is 1.4826 times the median absolute deviation. A second round
 /// repeats this on the remaining samples.
 ///
@@ -78,12 +79,12 @@ use crate::{AsMatrix, MissingValues, Real, Samples};
 ///
 /// # Cost
 ///
-/// A fit trains five models for each fold, in parallel on the current rayon pool. The same samples and seed give
-/// the same bits for any number of threads.
+/// A fit trains four models for each fold, and one or two more to find outliers, in parallel on the current rayon
+/// pool. The same samples and seed give the same bits for any number of threads.
 ///
-/// Samples in memory are copied once, and those for training once for each fold. Of other samples, memory holds about 50 bytes each
-/// for indices and scores, and one batch per thread. Such a fit reads the samples in about ten passes, and 64
-/// random ones for each step.
+/// Samples in memory are copied once, and those for training once for each fold. Of other samples, memory holds
+/// about 50 bytes each for indices and scores, and one batch per thread. Such a fit reads the samples in about ten
+/// passes, and 64 random ones for each step.
 #[derive(Debug, Clone)]
 pub struct AnomalyEnsemble<T> {
     pub(crate) features: usize,
@@ -241,10 +242,14 @@ impl<T: Real> AnomalyEnsemble<T> {
     /// Selects the anomalies among these samples, with a false discovery rate of at most `rate`, in (0, 1): see
     /// [`AnomalyDetector::select`](super::AnomalyDetector::select).
     ///
+    /// The smallest p-value is 1/(n + 1), with n [calibration samples](Self::calibration_samples). Among m samples,
+    /// k anomalies can be found from n + 1 ≥ m/(k · rate) on.
+    ///
     /// # Errors
     ///
-    /// As [`scores`](Self::scores) and [`benjamini_hochberg`].
+    /// As [`is_anomaly`](Self::is_anomaly), for the rate of false discoveries.
     pub fn select(&self, samples: impl Samples<T>, rate: f64) -> Result<Vec<bool>, Error> {
+        Threshold::FalseAlarmRate(rate).check(self.calibration_samples())?;
         benjamini_hochberg(self.p_values(samples)?.as_slice(), rate)
     }
 

@@ -15,15 +15,17 @@ use crate::{
 };
 
 /// The standard deviations of the noise, in those of the features.
-const NOISE: [f64; 5] = [0.125, 0.25, 0.5, 1.0, 2.0];
-/// The noise of the models that find outliers: they should see extreme values, not local structure.
-const OUTLIER_NOISE: f64 = 2.0;
+const NOISE: [f64; 4] = [0.125, 0.25, 0.5, LARGE_NOISE];
+/// The noise at which a model sees extreme values, not local structure. The models that find outliers have it.
+const LARGE_NOISE: f64 = 2.0;
 /// The robust standard deviations of the log score from which a sample is an outlier.
-const OUTLIER_FROM: f64 = 3.0;
+const OUTLIER_FROM: f64 = 5.0;
 const OUTLIER_ROUNDS: usize = 2;
 
 /// The steps of each model. Those that find outliers take a quarter.
 pub(super) const STEPS: usize = 8000;
+/// The most passes over the samples: longer, models of few samples learn the anomalies among them.
+const MOST_EPOCHS: usize = 300;
 const BATCH: usize = 64;
 const LEARNING_RATE: f64 = 3e-3;
 
@@ -153,7 +155,7 @@ fn without_outliers<T: Real>(
     for round in 1..=OUTLIER_ROUNDS as u64 {
         let training = input.apply_to(samples, some(&inliers, steps))?;
         let seed = split.seed.wrapping_sub(round);
-        let level = train(&*training, OUTLIER_NOISE, steps, seed)?;
+        let level = train(&*training, LARGE_NOISE, steps, seed)?;
         drop(training);
         let all = Subset::new(samples, &*inliers)?;
         let scores = by_chunks(&input, &all, |scaled, chunk| level.scores(scaled, chunk))?;
@@ -190,9 +192,16 @@ fn train<T: Real>(
     seed: u64,
 ) -> Result<Level<T>, Error> {
     let (features, samples) = (scaled.entries(), scaled.count());
+    let units = |most| (2 * features).clamp(128, most);
+    // With the mirrored decoder, two layers make three hidden ones.
+    let (layers, activation) = if noise < LARGE_NOISE {
+        (vec![features, units(256), units(256)], Activation::Relu)
+    } else {
+        (vec![features, units(512)], Activation::Tanh)
+    };
     let mut model = SparseAutoencoder::builder()
-        .layers([features, (2 * features).clamp(128, 512)])
-        .hidden_activation(Activation::Tanh)
+        .layers(layers)
+        .hidden_activation(activation)
         .output_activation(Activation::Identity)
         .penalty(())
         .seed(seed)
@@ -202,7 +211,7 @@ fn train<T: Real>(
     };
     let optimizer: Adam<T> = Adam::new(LEARNING_RATE)?;
     Trainer::new(optimizer)
-        .epochs(steps.div_ceil(samples.div_ceil(BATCH)))
+        .epochs(steps.div_ceil(samples.div_ceil(BATCH)).min(MOST_EPOCHS))
         .batch_size(BATCH)
         .schedule(Schedule::cosine(0.0))
         .corruption(corruption)
