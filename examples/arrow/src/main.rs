@@ -15,9 +15,9 @@ use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Float32Type, Float64Type};
-use arrow_array::{ArrayRef, Float32Array, Float64Array, RecordBatch};
-use sparse_autoencoder::AnomalyEnsemble;
-use table::{Result, matrix, with_columns, without_nulls};
+use arrow_array::{ArrayRef, Float32Array, Float64Array};
+use sparse_autoencoder::{AnomalyEnsemble, MissingValues};
+use table::{Result, matrix, with_columns};
 
 fn main() -> Result<()> {
     let arguments: Vec<PathBuf> = std::env::args_os().skip(1).map(PathBuf::from).collect();
@@ -30,12 +30,8 @@ fn main() -> Result<()> {
     let normal = table::read(&normal)?;
     let schema = normal.first().ok_or("no rows to learn from")?.schema();
     let features = table::numeric(&schema);
-    let complete = |batches: &[RecordBatch]| -> Result<Vec<_>> {
-        let complete = batches.iter().map(|batch| without_nulls(batch, &features));
-        complete.collect()
-    };
-    let samples = matrix(&complete(&normal)?, &features)?;
-    let detector = AnomalyEnsemble::fit(&samples)?;
+    let samples = matrix(&normal, &features)?;
+    let detector = AnomalyEnsemble::fit_missing(&samples, MissingValues::Impute, 0)?;
     println!(
         "learned {} features of {} rows",
         features.len(),
@@ -44,7 +40,7 @@ fn main() -> Result<()> {
 
     // A batch at a time: only its numbers are copied.
     let mut batches = Vec::new();
-    for batch in complete(&table::read(&new)?)? {
+    for batch in table::read(&new)? {
         let samples = matrix(std::slice::from_ref(&batch), &features)?;
         let scores = Float32Array::from(Vec::from(detector.scores(&samples)?.data));
         let p_values = Float64Array::from(Vec::from(detector.p_values(&samples)?.data));

@@ -14,12 +14,10 @@ use arrow_array::types::{
     ArrowPrimitiveType, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type,
     UInt8Type, UInt16Type, UInt32Type, UInt64Type,
 };
-use arrow_array::{Array, ArrayRef, BooleanArray, FixedSizeListArray, Float32Array, RecordBatch};
-use arrow_buffer::NullBuffer;
+use arrow_array::{Array, ArrayRef, FixedSizeListArray, Float32Array, RecordBatch};
 use arrow_ipc::reader::FileReader;
 use arrow_ipc::writer::FileWriter;
 use arrow_schema::{ArrowError, DataType, Field, Schema};
-use arrow_select::filter::filter_record_batch;
 use sparse_autoencoder::nalgebra::{DMatrix, DMatrixView};
 use sparse_autoencoder::{into_rows, view_rows};
 
@@ -47,18 +45,6 @@ pub fn numeric(schema: &Schema) -> Vec<String> {
     let fields = schema.fields().iter();
     let numbers = fields.filter(|field| field.data_type().is_numeric());
     numbers.map(|field| field.name().clone()).collect()
-}
-
-/// Returns the rows without a null in these columns.
-pub fn without_nulls(batch: &RecordBatch, features: &[String]) -> Result<RecordBatch> {
-    let mut nulls = None;
-    for name in features {
-        nulls = NullBuffer::union(nulls.as_ref(), column(batch, name)?.nulls());
-    }
-    Ok(match nulls {
-        None => batch.clone(),
-        Some(nulls) => filter_record_batch(batch, &BooleanArray::new(nulls.into_inner(), None))?,
-    })
 }
 
 /// Copies columns of numbers to a matrix, features × rows of all batches. A null becomes NaN.
