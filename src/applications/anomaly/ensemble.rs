@@ -25,32 +25,25 @@ use crate::validate::check_len;
 use crate::validate::{check_batch, check_present};
 use crate::{AsMatrix, MissingValues, Real, Samples};
 
-/// Detects anomalies without any settings, by denoising autoencoders at four noise levels.
+/// Detects anomalies without any settings, by nine denoising autoencoders.
 ///
 /// ```text
-/// score(x) = max over σ  eσ(x) / median eσ      eσ(x) = mean over ε ‖x̂σ(x′ + ε) − x′‖²
+/// score(x) = mean over models  e(x) / median e      e(x) = mean over ε ‖x̂(x′ + ε) − x′‖²
 /// ```
 ///
 /// x′ is the standardized sample, and ε ~ N(0, σ²) per feature. Small noise reveals deviations from the local
 /// structure of the data, large noise reveals extreme values. Dividing by the median over held-out samples
-/// makes the levels comparable. Normal samples score around 1.
+/// makes the models comparable. Normal samples score around 1.
 ///
 /// | what | rule |
 /// |---|---|
 /// | features | constant ones are [dropped](Self::dropped_features) |
 /// | missing values | refused, or [imputed](Self::fit_missing) |
-/// | outliers | left out of the training, see below |
 /// | scaling | mean 0 and variance 1 over the training samples |
-/// | noise σ | 1/8, 1/4, 1/2, and 2 standard deviations |
-/// | model for σ ≤ 1/2 | three hidden layers of ReLU units, each of twice the features, at least 128 and at most 256; linear output |
-/// | model for σ = 2 | one tanh layer of twice the features, at least 128 and at most 512; linear output |
-/// | training | 8000 steps of 64 samples, at most 300 epochs; Adam at 0.003, cosine schedule |
+/// | three deep models | σ of 1/8, 1/4, and 1/2 standard deviations; three layers of 128 ReLU units; linear output |
+/// | six shallow models | σ of 1/8, 1/4, 1/2, 1, 2, and 4; one layer of tanh units, twice the features, at least 128 and at most 512; linear output |
+/// | training | 4000 steps of 64 samples, at most 300 epochs; Adam at 0.003, cosine schedule |
 /// | calibration | a fifth of 1000 or more samples is held out; fewer are cross-fitted in five folds |
-///
-/// **Outliers.** A model would learn anomalies among its training samples. A model at σ = 2 therefore scores
-/// the samples first. Those whose log score is more than five robust standard deviations above the median
-/// are left out. A robust standard deviation is 1.4826 times the median absolute deviation. A second round
-/// repeats this on the remaining samples.
 ///
 /// ```
 /// use sparse_autoencoder::{AnomalyEnsemble, nalgebra::DMatrix};
@@ -79,11 +72,11 @@ use crate::{AsMatrix, MissingValues, Real, Samples};
 ///
 /// # Cost
 ///
-/// A fit trains four models for each fold, and one or two more to find outliers, in parallel on the current rayon
-/// pool. The same samples and seed give the same bits for any number of threads.
+/// A fit trains nine models for each fold, in parallel on the current rayon pool. The same samples and seed give
+/// the same bits for any number of threads.
 ///
 /// Samples in memory are copied once, and those for training once for each fold. Of other samples, memory holds
-/// about 50 bytes each for indices and scores, and one batch per thread. Such a fit reads the samples in about ten
+/// about 50 bytes each for indices and scores, and one batch per thread. Such a fit reads the samples in a few
 /// passes, and 64 random ones for each step.
 #[derive(Debug, Clone)]
 pub struct AnomalyEnsemble<T> {

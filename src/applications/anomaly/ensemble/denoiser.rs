@@ -137,7 +137,7 @@ impl<T: Real> Denoiser<T> {
             calibration_scores: Vec::new(),
         };
         let mut scores = by_chunks(&denoiser.input, calibration, |scaled, samples| {
-            denoiser.highest(scaled, samples)
+            denoiser.mean_scores(scaled, samples)
         })?;
         sort(&mut scores);
         denoiser.calibration_scores = scores;
@@ -174,36 +174,26 @@ impl<T: Real> Denoiser<T> {
 
     /// Returns the score of each sample.
     pub(super) fn scores(&self, samples: &DMatrix<T>) -> Result<DVector<T>, Error> {
-        self.highest(&self.input.apply(samples)?, samples)
+        self.mean_scores(&self.input.apply(samples)?, samples)
     }
 
-    /// Returns the score of each sample: the largest over the levels.
-    fn highest(&self, scaled: &DMatrix<T>, samples: &DMatrix<T>) -> Result<DVector<T>, Error> {
-        let mut scores = DVector::zeros(samples.ncols());
-        for level in &self.levels {
-            scores.zip_apply(&level.scores(scaled, samples)?, |highest: &mut T, score| {
-                *highest = highest.max(score);
-            });
-        }
-        Ok(scores)
+    /// Returns the score of each sample: the mean over the levels.
+    fn mean_scores(&self, scaled: &DMatrix<T>, samples: &DMatrix<T>) -> Result<DVector<T>, Error> {
+        Ok(self.mean_errors(scaled, samples)?.row_sum().transpose())
     }
 
-    /// Returns the contributions of the features to the scores, at the level with the largest.
+    /// Returns the contributions of the features to the scores.
     pub(super) fn contributions(&self, samples: &DMatrix<T>) -> Result<DMatrix<T>, Error> {
-        let scaled = self.input.apply(samples)?;
-        let mut contributions = DMatrix::zeros(samples.nrows(), samples.ncols());
-        let mut scores = DVector::zeros(samples.ncols());
+        self.mean_errors(&self.input.apply(samples)?, samples)
+    }
+
+    fn mean_errors(&self, scaled: &DMatrix<T>, samples: &DMatrix<T>) -> Result<DMatrix<T>, Error> {
+        let share = T::one() / T::of(f64::of_count(self.levels.len()));
+        let mut mean = DMatrix::zeros(samples.nrows(), samples.ncols());
         for level in &self.levels {
-            let errors = level.errors(&scaled, samples)?;
-            for (index, errors) in errors.column_iter().enumerate() {
-                let score = errors.sum();
-                if score > scores[index] {
-                    scores[index] = score;
-                    contributions.set_column(index, &errors);
-                }
-            }
+            mean += level.errors(scaled, samples)? * share;
         }
-        Ok(contributions)
+        Ok(mean)
     }
 
     /// Returns the number of calibration scores that are at least `score`.

@@ -4,7 +4,7 @@ use rand::rngs::Xoshiro256PlusPlus;
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
 
-use super::denoiser::{Denoiser, Level, by_chunks, median};
+use super::denoiser::{Denoiser, Level};
 use super::input::Input;
 use super::kept_features::variation;
 use crate::error::Error;
@@ -14,16 +14,28 @@ use crate::{
     SparseAutoencoder, Subset, Trainer,
 };
 
-/// The standard deviations of the noise, in those of the features.
-const NOISE: [f64; 4] = [0.125, 0.25, 0.5, LARGE_NOISE];
-/// The noise at which a model sees extreme values, not local structure. The models that find outliers have it.
-const LARGE_NOISE: f64 = 2.0;
-/// The robust standard deviations of the log score from which a sample is an outlier.
-const OUTLIER_FROM: f64 = 5.0;
-const OUTLIER_ROUNDS: usize = 2;
+/// The models of a fold: the standard deviation of the noise, in those of the features, and the kind of the model.
+const LEVELS: [(f64, Kind); 9] = [
+    (0.125, Kind::Deep),
+    (0.25, Kind::Deep),
+    (0.5, Kind::Deep),
+    (0.125, Kind::Shallow),
+    (0.25, Kind::Shallow),
+    (0.5, Kind::Shallow),
+    (1.0, Kind::Shallow),
+    (2.0, Kind::Shallow),
+    (4.0, Kind::Shallow),
+];
 
-/// The steps of each model. Those that find outliers take a quarter.
-pub(super) const STEPS: usize = 8000;
+#[derive(Clone, Copy)]
+enum Kind {
+    /// Three layers of ReLU units, which learn the local structure of the samples.
+    Deep,
+    /// One layer of tanh units.
+    Shallow,
+}
+
+pub(super) const STEPS: usize = 4000;
 /// The most passes over the samples: longer, models of few samples learn the anomalies among them.
 const MOST_EPOCHS: usize = 300;
 const BATCH: usize = 64;
@@ -83,25 +95,25 @@ pub(super) fn denoisers<T: Real>(
     };
     let everywhere = Input::standard(samples, imputer, None)?;
     let splits = splits(samples.count(), seed)?;
-    let inliers = each(splits.len(), |fold| {
-        without_outliers(samples, &splits[fold], &everywhere, steps / 4)
-    })?;
-    let (inliers, inputs): (Vec<_>, Vec<_>) = inliers.into_iter().unzip();
-    let cores = inliers.iter().zip(&inputs);
-    let cores = cores.map(|(inliers, input)| input.apply_to(samples, some(inliers, steps)));
+    let inputs = splits
+        .iter()
+        .map(|split| everywhere.relearned(&Subset::new(samples, &*split.training)?));
+    let inputs = inputs.collect::<Result<Vec<_>, Error>>()?;
+    let cores = inputs.iter().zip(&splits);
+    let cores = cores.map(|(input, split)| input.apply_to(samples, some(&split.training, steps)));
     let cores = cores.collect::<Result<Vec<_>, Error>>()?;
-    let mut levels = each(splits.len() * NOISE.len(), |index| {
-        let (fold, level) = (index / NOISE.len(), index % NOISE.len());
+    let mut levels = each(splits.len() * LEVELS.len(), |index| {
+        let (fold, level) = (index / LEVELS.len(), index % LEVELS.len());
         let split = &splits[fold];
         let seed = split.seed.wrapping_add(level as u64);
-        let mut level = train(&*cores[fold], NOISE[level], steps, seed)?;
+        let mut level = train(&*cores[fold], LEVELS[level], steps, seed)?;
         level.scale_by(&inputs[fold], &Subset::new(samples, &*split.scale)?)?;
         Ok(level)
     })?;
     drop(cores);
     let mut denoisers = Vec::with_capacity(splits.len());
     for (split, input) in splits.into_iter().zip(inputs) {
-        let levels = levels.drain(..NOISE.len()).collect();
+        let levels = levels.drain(..LEVELS.len()).collect();
         let calibration = Subset::new(samples, split.calibration)?;
         denoisers.push(Denoiser::calibrated(input, levels, &calibration)?);
     }
@@ -143,42 +155,6 @@ fn splits(samples: usize, seed: u64) -> Result<Vec<Split>, Error> {
     Ok((0..FOLDS).map(fold).collect())
 }
 
-/// Returns the training samples of a fold without outliers, and how the models take samples by these.
-fn without_outliers<T: Real>(
-    samples: &dyn Samples<T>,
-    split: &Split,
-    everywhere: &Input<T>,
-    steps: usize,
-) -> Result<(Vec<usize>, Input<T>), Error> {
-    let mut inliers = split.training.clone();
-    let mut input = everywhere.relearned(&Subset::new(samples, &*inliers)?)?;
-    for round in 1..=OUTLIER_ROUNDS as u64 {
-        let training = input.apply_to(samples, some(&inliers, steps))?;
-        let seed = split.seed.wrapping_sub(round);
-        let level = train(&*training, LARGE_NOISE, steps, seed)?;
-        drop(training);
-        let all = Subset::new(samples, &*inliers)?;
-        let scores = by_chunks(&input, &all, |scaled, chunk| level.scores(scaled, chunk))?;
-        let scores: Vec<f64> = scores.iter().map(|score| score.to_f64().ln()).collect();
-        let center = median(&mut scores.clone());
-        let mut distances: Vec<f64> = scores.iter().map(|score| (score - center).abs()).collect();
-        let deviation = 1.4826 * median(&mut distances);
-        // Without a spread, such as for equal samples, nothing tells an outlier.
-        let inlying = |score: f64| {
-            let beyond = score - center > OUTLIER_FROM * deviation;
-            !(deviation > 0.0 && beyond)
-        };
-        let before = inliers.len();
-        let mut scores = scores.into_iter();
-        inliers.retain(|_| scores.next().is_some_and(inlying));
-        if inliers.len() == before {
-            break;
-        }
-        input = input.relearned(&Subset::new(samples, &*inliers)?)?;
-    }
-    Ok((inliers, input))
-}
-
 /// Returns as many of these samples, which are in random order, as this number of steps uses.
 fn some(samples: &[usize], steps: usize) -> &[usize] {
     &samples[..samples.len().min(steps * BATCH)]
@@ -187,17 +163,18 @@ fn some(samples: &[usize], steps: usize) -> &[usize] {
 /// Trains a model on scaled samples at one noise level.
 fn train<T: Real>(
     scaled: &dyn Samples<T>,
-    noise: f64,
+    (noise, kind): (f64, Kind),
     steps: usize,
     seed: u64,
 ) -> Result<Level<T>, Error> {
     let (features, samples) = (scaled.entries(), scaled.count());
-    let units = |most| (2 * features).clamp(128, most);
-    // With the mirrored decoder, two layers make three hidden ones.
-    let (layers, activation) = if noise < LARGE_NOISE {
-        (vec![features, units(256), units(256)], Activation::Relu)
-    } else {
-        (vec![features, units(512)], Activation::Tanh)
+    let (layers, activation) = match kind {
+        // With the mirrored decoder, two layers make three.
+        Kind::Deep => (vec![features, 128, 128], Activation::Relu),
+        Kind::Shallow => {
+            let units = (2 * features).clamp(128, 512);
+            (vec![features, units], Activation::Tanh)
+        }
     };
     let mut model = SparseAutoencoder::builder()
         .layers(layers)

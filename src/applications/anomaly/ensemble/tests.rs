@@ -89,9 +89,9 @@ fn alarms_on_normal_samples_keep_their_rate() {
     }
 }
 
-/// Some of the samples lie together outside, where a model of all samples would learn them.
+/// Some of the samples lie together outside, where models at small noise learn them.
 #[test]
-fn anomalies_among_the_training_samples_are_left_out() {
+fn anomalies_among_the_training_samples_are_found() {
     let mut samples = circle(1000, 5);
     for mut sample in samples.columns_mut(0, 40).column_iter_mut() {
         sample[1] = 3.0 + 0.1 * sample[1];
