@@ -188,6 +188,8 @@
 )]
 
 pub mod applications;
+#[cfg(feature = "serde")]
+mod by_name;
 mod compiled;
 mod data;
 mod error;

@@ -16,6 +16,26 @@ const ROWS: usize = 64;
 ///
 /// Every step draws new noise. The loss compares reconstructions with the clean samples (Vincent et
 /// al. 2010, *Stacked Denoising Autoencoders*).
+#[cfg_attr(
+    feature = "serde",
+    doc = r##"
+# In a file
+
+With the feature `serde`. TOML has the same tables and keys as this JSON.
+
+```
+use sparse_autoencoder::Corruption;
+
+let json = r#"[
+    {"gaussian": {"standard_deviation": 0.1}},
+    {"masking": {"fraction": 0.3}},
+    {"salt_and_pepper": {"fraction": 0.3, "low": 0.0, "high": 1.0}}
+]"#;
+let corruptions: Vec<Corruption> = serde_json::from_str(json).unwrap();
+assert_eq!(corruptions[1], Corruption::Masking { fraction: 0.3 });
+```
+"##
+)]
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(

@@ -52,14 +52,43 @@ use crate::{Activation, Real, geometric_median};
 /// assert_eq!(scaling, Scaling::min_max(0.1, 0.9));
 /// # Ok::<(), sparse_autoencoder::Error>(())
 /// ```
+#[cfg_attr(
+    feature = "serde",
+    doc = r##"
+# In a file
+
+With the feature `serde`. TOML has the same tables and keys as this JSON.
+
+```
+use sparse_autoencoder::Scaling;
+
+let json = r#"[
+    {"target": "identity"},
+    {"target": "standard", "keep_constant_features": true},
+    {"target": {"range": {"low": 0.1, "high": 0.9}}},
+    {"target": {"mean_norm": 8.0}},
+    {"target": {"mean_distance": 8.0}}
+]"#;
+let scalings: Vec<Scaling> = serde_json::from_str(json).unwrap();
+assert_eq!(scalings, [
+    Scaling::identity(),
+    Scaling::standard().keep_constant_features(),
+    Scaling::min_max(0.1, 0.9),
+    Scaling::mean_norm(8.0),
+    Scaling::mean_distance(8.0),
+]);
+```
+"##
+)]
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(deny_unknown_fields))]
 #[must_use]
 pub struct Scaling {
+    #[cfg_attr(feature = "serde", serde(deserialize_with = "crate::by_name::choice"))]
     target: Target,
     #[cfg_attr(feature = "serde", serde(default))]
-    keep_constant: bool,
+    keep_constant_features: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -80,7 +109,7 @@ impl Scaling {
     const fn new(target: Target) -> Self {
         Self {
             target,
-            keep_constant: false,
+            keep_constant_features: false,
         }
     }
 
@@ -151,7 +180,7 @@ impl Scaling {
 
     /// Accepts features with the same value in every sample: they are shifted, but not scaled.
     pub const fn keep_constant_features(mut self) -> Self {
-        self.keep_constant = true;
+        self.keep_constant_features = true;
         self
     }
 
@@ -331,7 +360,7 @@ impl Scaling {
 
     /// Returns the center of a constant feature, or an error if such features are refused.
     fn constant<T: Real>(&self, feature: usize, value: T) -> Result<T, Error> {
-        if self.keep_constant {
+        if self.keep_constant_features {
             return Ok(value);
         }
         Err(Error::ConstantFeature {

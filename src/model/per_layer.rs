@@ -74,11 +74,12 @@ mod deserialize {
     use std::fmt;
     use std::marker::PhantomData;
 
-    use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer, StrDeserializer};
+    use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
     use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Unexpected, Visitor};
 
     use super::PerLayer;
     use crate::Activation;
+    use crate::by_name::by_name;
     use crate::penalty::Description;
 
     /// What a value is called in errors, and the value of a number.
@@ -116,7 +117,7 @@ mod deserialize {
         }
 
         fn visit_str<E: Error>(self, name: &str) -> Result<Self::Value, E> {
-            V::deserialize(StrDeserializer::new(name)).map(PerLayer::One)
+            by_name(name).map(PerLayer::One)
         }
 
         fn visit_f64<E: Error>(self, number: f64) -> Result<Self::Value, E> {

@@ -127,7 +127,13 @@ pub struct Settings {
     #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
     pub(crate) bandwidth: Option<f64>,
     /// `None` for the one that suits the activations
-    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
+    #[cfg_attr(
+        feature = "serde",
+        serde(
+            skip_serializing_if = "Option::is_none",
+            deserialize_with = "crate::by_name::optional_choice"
+        )
+    )]
     pub(crate) initialization: Option<Initialization>,
     pub(crate) seed: u64,
 }

@@ -1,6 +1,8 @@
 use std::any::type_name;
 
 use super::{Adam, Lbfgs, Optimizer, Sgd};
+#[cfg(feature = "serde")]
+use crate::by_name::Choice;
 use crate::{Error, Real};
 
 /// The name and settings of an optimizer, from which it can be built.
@@ -17,11 +19,38 @@ use crate::{Error, Real};
 /// let trainer: Trainer<f32> = Trainer::new(description.optimizer()?);
 /// # Ok::<(), sparse_autoencoder::Error>(())
 /// ```
+#[cfg_attr(
+    feature = "serde",
+    doc = r##"
+# In a file
+
+With the feature `serde`. TOML has the same tables and keys as this JSON. All settings but `learning_rate` are
+optional. An optimizer that needs none, `lbfgs`, may be its name alone.
+
+```
+use sparse_autoencoder::optimizer::Description;
+use sparse_autoencoder::{Adam, Lbfgs, Optimizer, Sgd};
+
+let json = r#"[
+    {"sgd": {"learning_rate": 0.1, "momentum": 0.9, "nesterov": true}},
+    {"adam": {"learning_rate": 0.001, "beta1": 0.9, "beta2": 0.99, "epsilon": 1e-8, "weight_decay": 0.01}},
+    {"lbfgs": {"history": 5, "tolerance": 1e-6, "relative_change": 1e-9}},
+    "lbfgs"
+]"#;
+let descriptions: Vec<Description> = serde_json::from_str(json).unwrap();
+let sgd = Sgd::<f64>::new(0.1)?.momentum(0.9)?.nesterov();
+assert_eq!(descriptions[0], sgd.description());
+let adam = Adam::<f64>::new(1e-3)?.betas(0.9, 0.99)?.weight_decay(0.01)?;
+assert_eq!(descriptions[1], adam.description());
+# Ok::<(), sparse_autoencoder::Error>(())
+```
+"##
+)]
 #[derive(Debug, Clone, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(
     feature = "serde",
-    serde(rename_all = "snake_case", deny_unknown_fields)
+    serde(rename_all = "snake_case", from = "Choice<Written>")
 )]
 #[non_exhaustive]
 pub enum Description {
@@ -31,10 +60,8 @@ pub enum Description {
         /// η
         learning_rate: f64,
         /// μ
-        #[cfg_attr(feature = "serde", serde(default))]
         momentum: f64,
         /// Whether the step looks ahead along the velocity.
-        #[cfg_attr(feature = "serde", serde(default))]
         nesterov: bool,
     },
     /// [`Adam`]
@@ -43,36 +70,73 @@ pub enum Description {
         /// η
         learning_rate: f64,
         /// β₁
-        #[cfg_attr(feature = "serde", serde(default = "default::beta1"))]
         beta1: f64,
         /// β₂
-        #[cfg_attr(feature = "serde", serde(default = "default::beta2"))]
         beta2: f64,
         /// ε
-        #[cfg_attr(feature = "serde", serde(default = "default::epsilon"))]
         epsilon: f64,
         /// w
-        #[cfg_attr(feature = "serde", serde(default))]
         weight_decay: f64,
     },
     /// [`Lbfgs`]
     #[non_exhaustive]
     Lbfgs {
         /// The number of pairs of changes that are kept.
-        #[cfg_attr(feature = "serde", serde(default = "default::history"))]
         history: usize,
         /// The largest element of an optimal gradient.
-        #[cfg_attr(feature = "serde", serde(default = "default::tolerance"))]
         tolerance: f64,
         /// The least worthwhile decrease; `None` for the default of the scalar.
-        #[cfg_attr(
-            feature = "serde",
-            serde(default, skip_serializing_if = "Option::is_none")
-        )]
+        #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
         relative_change: Option<f64>,
     },
     /// An optimizer of another crate, by the name of its type.
     Custom(String),
+}
+
+/// Reads a [`Description`] with the defaults of what is missing.
+#[cfg(feature = "serde")]
+#[derive(serde::Deserialize)]
+#[serde(remote = "Description", rename_all = "snake_case", deny_unknown_fields)]
+enum Table {
+    Sgd {
+        learning_rate: f64,
+        #[serde(default)]
+        momentum: f64,
+        #[serde(default)]
+        nesterov: bool,
+    },
+    Adam {
+        learning_rate: f64,
+        #[serde(default = "default::beta1")]
+        beta1: f64,
+        #[serde(default = "default::beta2")]
+        beta2: f64,
+        #[serde(default = "default::epsilon")]
+        epsilon: f64,
+        #[serde(default)]
+        weight_decay: f64,
+    },
+    Lbfgs {
+        #[serde(default = "default::history")]
+        history: usize,
+        #[serde(default = "default::tolerance")]
+        tolerance: f64,
+        #[serde(default)]
+        relative_change: Option<f64>,
+    },
+    Custom(String),
+}
+
+#[cfg(feature = "serde")]
+#[derive(serde::Deserialize)]
+#[serde(transparent)]
+struct Written(#[serde(with = "Table")] Description);
+
+#[cfg(feature = "serde")]
+impl From<Choice<Written>> for Description {
+    fn from(Choice(Written(description)): Choice<Written>) -> Self {
+        description
+    }
 }
 
 /// The defaults of the optimizers.

@@ -24,13 +24,35 @@ use crate::error::{Error, require};
 /// assert_eq!(schedule.factor(0.05), 1.0);
 /// assert!((schedule.factor(1.0) - 0.1).abs() < 1e-12);
 /// ```
+#[cfg_attr(
+    feature = "serde",
+    doc = r##"
+# In a file
+
+With the feature `serde`. TOML has the same keys as this JSON. `warm_up` is optional, and so is the `floor` of a
+constant schedule.
+
+```
+use sparse_autoencoder::Schedule;
+
+let json = r#"[
+    {"decay": "constant", "warm_up": 0.05},
+    {"decay": "linear", "floor": 0.0},
+    {"decay": "cosine", "floor": 0.1, "warm_up": 0.05},
+    {"decay": "exponential", "floor": 0.01}
+]"#;
+let schedules: Vec<Schedule> = serde_json::from_str(json).unwrap();
+assert_eq!(schedules[0], Schedule::constant().warm_up(0.05));
+assert_eq!(schedules[2], Schedule::cosine(0.1).warm_up(0.05));
+```
+"##
+)]
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-#[cfg_attr(feature = "serde", serde(deny_unknown_fields))]
+#[cfg_attr(feature = "serde", serde(try_from = "Unchecked"))]
 pub struct Schedule {
     decay: Decay,
     floor: f64,
-    #[cfg_attr(feature = "serde", serde(default))]
     warm_up: f64,
 }
 
@@ -119,5 +141,30 @@ impl Schedule {
             Decay::Cosine => floor + (1.0 - floor) * 0.5 * (1.0 + (PI * p).cos()),
             Decay::Exponential => floor.powf(p),
         }
+    }
+}
+
+/// A schedule as a file may hold it.
+#[cfg(feature = "serde")]
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Unchecked {
+    decay: Decay,
+    floor: Option<f64>,
+    #[serde(default)]
+    warm_up: f64,
+}
+
+#[cfg(feature = "serde")]
+impl TryFrom<Unchecked> for Schedule {
+    type Error = &'static str;
+
+    fn try_from(unchecked: Unchecked) -> Result<Self, Self::Error> {
+        let floor = match (unchecked.decay, unchecked.floor) {
+            (_, Some(floor)) => floor,
+            (Decay::Constant, None) => 1.0,
+            _ => return Err("missing field `floor`: the factor at the end, such as 0.1"),
+        };
+        Ok(Self::new(unchecked.decay, floor).warm_up(unchecked.warm_up))
     }
 }

@@ -37,14 +37,39 @@ use crate::{Activation, Real};
 /// assert_eq!(report.dead_units.len(), 60); // their number after each epoch
 /// # Ok::<(), sparse_autoencoder::Error>(())
 /// ```
+#[cfg_attr(
+    feature = "serde",
+    doc = r##"
+# In a file
+
+With the feature `serde`. TOML has the same tables and keys as this JSON. `auxiliary` and `resampled` are optional.
+
+```
+use sparse_autoencoder::DeadUnits;
+
+let json = r#"{"after": 400, "auxiliary": {"units": 3, "weight": 0.03125}, "resampled": 10}"#;
+let dead_units: DeadUnits = serde_json::from_str(json).unwrap();
+assert_eq!(dead_units, DeadUnits::after(400).auxiliary(3, 1.0 / 32.0).resampled(10));
+```
+"##
+)]
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(deny_unknown_fields))]
 #[must_use]
 pub struct DeadUnits {
     after: usize,
-    auxiliary: Option<(usize, f64)>,
+    auxiliary: Option<OfAuxiliary>,
     resampled: Option<usize>,
+}
+
+/// The settings of [`DeadUnits::auxiliary`].
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(deny_unknown_fields))]
+struct OfAuxiliary {
+    units: usize,
+    weight: f64,
 }
 
 impl DeadUnits {
@@ -81,7 +106,7 @@ impl DeadUnits {
     ///
     /// [`Loss::auxiliary`]: crate::Loss::auxiliary
     pub const fn auxiliary(mut self, units: usize, weight: f64) -> Self {
-        self.auxiliary = Some((units, weight));
+        self.auxiliary = Some(OfAuxiliary { units, weight });
         self
     }
 
@@ -114,7 +139,7 @@ impl DeadUnits {
     /// Returns α and k of the auxiliary loss, if α is above 0.
     pub(super) fn auxiliary_loss<T: Real>(&self) -> Option<(T, usize)> {
         self.auxiliary
-            .map(|(units, weight)| (T::of(weight), units))
+            .map(|OfAuxiliary { units, weight }| (T::of(weight), units))
             .filter(|&(weight, _)| weight > T::zero())
     }
 
@@ -137,7 +162,7 @@ impl DeadUnits {
                 return incompatible("resampling", "anything but one hidden layer of Relu units");
             }
         }
-        let Some((units, weight)) = self.auxiliary else {
+        let Some(OfAuxiliary { units, weight }) = self.auxiliary else {
             return Ok(());
         };
         at_least_one("units of DeadUnits::auxiliary", units)?;

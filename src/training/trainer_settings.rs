@@ -21,6 +21,51 @@ use crate::{Corruption, DeadUnits, Real, Schedule, SetPoint};
 /// assert_eq!(trainer.settings(), &settings);
 /// # Ok::<(), sparse_autoencoder::Error>(())
 /// ```
+#[cfg_attr(
+    feature = "serde",
+    doc = r##"
+# In a file
+
+With the feature `serde`. TOML has the same tables and keys as this JSON. All keys are optional.
+
+```
+use sparse_autoencoder::{Adam, Corruption, DeadUnits, Schedule, SetPoint, Trainer, training::Settings};
+
+let json = r#"{
+    "epochs": 20,
+    "batch_size": 64,
+    "seed": 1,
+    "validation_split": 0.1,
+    "patience": 5,
+    "schedule": {"decay": "cosine", "floor": 0.1, "warm_up": 0.05},
+    "clip_gradient": 1.0,
+    "unit_norm_decoder": true,
+    "sparsity_warm_up": 0.05,
+    "anneal_k": {"from": 8, "fraction": 0.5},
+    "set_point": {"measure": "active_units", "wanted": 4.0},
+    "dead_units": {"after": 400, "auxiliary": {"units": 3, "weight": 0.03125}},
+    "corruption": {"gaussian": {"standard_deviation": 0.1}}
+}"#;
+let settings: Settings = serde_json::from_str(json).unwrap();
+let by_setters = Trainer::<f32>::new(Adam::new(1e-3)?)
+    .epochs(20)
+    .batch_size(64)
+    .seed(1)
+    .validation_split(0.1)
+    .patience(5)
+    .schedule(Schedule::cosine(0.1).warm_up(0.05))
+    .clip_gradient(1.0)
+    .unit_norm_decoder(true)
+    .sparsity_warm_up(0.05)
+    .anneal_k(8, 0.5)
+    .set_point(SetPoint::active_units(4.0))
+    .dead_units(DeadUnits::after(400).auxiliary(3, 1.0 / 32.0))
+    .corruption(Corruption::Gaussian { standard_deviation: 0.1 });
+assert_eq!(&settings, by_setters.settings());
+# Ok::<(), sparse_autoencoder::Error>(())
+```
+"##
+)]
 #[derive(Debug, Clone, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(default, deny_unknown_fields))]
@@ -47,12 +92,17 @@ pub struct Settings {
     /// The fraction of the steps in which the penalty weight rises from 0, in (0, 1].
     pub sparsity_warm_up: Option<f64>,
     /// The k of the first step, and the fraction of the steps in which k falls, in (0, 1].
+    #[cfg_attr(feature = "serde", serde(with = "of_anneal_k"))]
     pub anneal_k: Option<(usize, f64)>,
     /// The sparsity to reach.
     pub set_point: Option<SetPoint>,
     /// Which units count as dead, and how they are revived.
     pub dead_units: Option<DeadUnits>,
     /// The noise of the input.
+    #[cfg_attr(
+        feature = "serde",
+        serde(deserialize_with = "crate::by_name::optional_choice")
+    )]
     pub corruption: Option<Corruption>,
 }
 
@@ -158,5 +208,34 @@ fn refuse_set(
     match settings.into_iter().find(|&(_, is_set)| is_set) {
         None => Ok(()),
         Some((what, _)) => Err(Error::Incompatible { what, other }),
+    }
+}
+
+/// The form of `anneal_k` in a file: a table with named keys.
+#[cfg(feature = "serde")]
+mod of_anneal_k {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    #[derive(Serialize, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Table {
+        from: usize,
+        fraction: f64,
+    }
+
+    #[allow(clippy::ref_option)] // as serde calls it
+    pub(super) fn serialize<S: Serializer>(
+        pair: &Option<(usize, f64)>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        let table = pair.map(|(from, fraction)| Table { from, fraction });
+        table.serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<(usize, f64)>, D::Error> {
+        let table = Option::<Table>::deserialize(deserializer)?;
+        Ok(table.map(|table| (table.from, table.fraction)))
     }
 }

@@ -312,6 +312,7 @@ fn every_part_of_a_run_refuses_unknown_keys() {
     assert_refuses_unknown_keys(&Scaling::min_max(0.1, 0.9));
     let trainer = Trainer::<f32>::new(Adam::new(1e-2).unwrap())
         .schedule(Schedule::cosine(0.1).warm_up(0.1))
+        .anneal_k(4, 0.5)
         .set_point(SetPoint::active_units(3.0))
         .dead_units(DeadUnits::after(3).auxiliary(2, 0.1))
         .corruption(Corruption::Gaussian {
@@ -324,9 +325,123 @@ fn every_part_of_a_run_refuses_unknown_keys() {
     let model = SparseAutoencoder::<f32>::builder().layers([3, 4]);
     assert_refuses_unknown_keys(model.penalty(penalty).build().unwrap().settings());
     assert_refuses_unknown_keys(&Recipe::new(Variant::L1, 4, 2));
+    let norm = Initialization::TransposedDecoder { norm: 1.0 };
+    let model = SparseAutoencoder::<f32>::builder().layers([3, 4]);
+    assert_refuses_unknown_keys(model.initialization(norm).build().unwrap().settings());
+    assert_refuses_unknown_keys(&Sgd::<f32>::new(0.1).unwrap().description());
+    assert_refuses_unknown_keys(&Adam::<f32>::new(0.1).unwrap().description());
+    assert_refuses_unknown_keys(&Lbfgs::<f32>::new().description());
     assert_refuses_unknown_keys(&AnomalyDetectorSettings::default());
     assert_refuses_unknown_keys(&Scaling::standard().fit(samples()).unwrap());
     assert_refuses_unknown_keys(&Imputer::fit(samples()).unwrap());
+}
+
+#[test]
+fn what_a_file_leaves_out_has_the_default_of_the_constructor() {
+    fn read<S: DeserializeOwned>(value: Value) -> Result<S, String> {
+        serde_json::from_value(value).map_err(|error| error.to_string())
+    }
+    let read_schedule = read::<Schedule>;
+    assert_eq!(
+        read_schedule(json!({ "decay": "constant" })),
+        Ok(Schedule::constant())
+    );
+    for decay in ["linear", "cosine", "exponential"] {
+        let error = read_schedule(json!({ "decay": decay })).unwrap_err();
+        assert!(error.starts_with("missing field `floor`"), "{error}");
+    }
+    let active = json!({ "measure": "active_units", "wanted": 3.0 });
+    assert_eq!(read(active), Ok(SetPoint::active_units(3.0)));
+    assert_eq!(read(json!({ "after": 7 })), Ok(DeadUnits::after(7)));
+    let standard = json!({ "target": "standard" });
+    assert_eq!(read(standard), Ok(Scaling::standard()));
+    assert_eq!(read(json!({})), Ok(training::Settings::default()));
+    let lbfgs = read::<optimizer::Description>(json!("lbfgs"));
+    assert_eq!(lbfgs, read(json!({ "lbfgs": {} })));
+    assert!(lbfgs.is_ok());
+}
+
+/// No pair of numbers: each has its key.
+#[test]
+fn every_setting_of_a_trainer_is_written_by_name() {
+    let trainer = Trainer::<f32>::new(Adam::new(1e-2).unwrap())
+        .anneal_k(4, 0.5)
+        .dead_units(DeadUnits::after(3).auxiliary(2, 0.25).resampled(5));
+    let written = json!(trainer.settings());
+    let anneal_k = json!({ "from": 4, "fraction": 0.5 });
+    assert_eq!(written["anneal_k"], anneal_k);
+    let auxiliary = json!({ "units": 2, "weight": 0.25 });
+    let dead_units = json!({ "after": 3, "auxiliary": auxiliary, "resampled": 5 });
+    assert_eq!(written["dead_units"], dead_units);
+    let again: training::Settings = serde_json::from_value(written).unwrap();
+    assert_eq!(&again, trainer.settings());
+    let kept = json!(Scaling::standard().keep_constant_features());
+    let expected = json!({ "target": "standard", "keep_constant_features": true });
+    assert_eq!(kept, expected);
+}
+
+#[test]
+fn a_name_alone_says_which_setting_is_missing() {
+    fn error<S: DeserializeOwned + std::fmt::Debug>(value: Value) -> String {
+        let read = serde_json::from_value::<S>(value);
+        read.unwrap_err().to_string()
+    }
+    let optimizer = error::<optimizer::Description>;
+    let target = |name: &str| error::<Scaling>(json!({ "target": name }));
+    let corruption = |name: &str| error::<training::Settings>(json!({ "corruption": name }));
+    let model = |key: &str, name: &str| error::<Settings>(json!({ key: name }));
+    let threshold = |name: &str| error::<AnomalyDetectorSettings>(json!({ "threshold": name }));
+    let value = "its value is missing";
+    for (name, error, says) in [
+        (
+            "sgd",
+            optimizer(json!("sgd")),
+            "missing field `learning_rate`",
+        ),
+        (
+            "adam",
+            optimizer(json!("adam")),
+            "missing field `learning_rate`",
+        ),
+        ("custom", optimizer(json!("custom")), value),
+        ("range", target("range"), "missing field `low`"),
+        ("mean_norm", target("mean_norm"), value),
+        ("mean_distance", target("mean_distance"), value),
+        (
+            "gaussian",
+            corruption("gaussian"),
+            "missing field `standard_deviation`",
+        ),
+        ("masking", corruption("masking"), "missing field `fraction`"),
+        (
+            "salt_and_pepper",
+            corruption("salt_and_pepper"),
+            "missing field `fraction`",
+        ),
+        ("top_k", model("hidden_activation", "top_k"), value),
+        ("scaled", model("penalty", "scaled"), value),
+        (
+            "transposed_decoder",
+            model("initialization", "transposed_decoder"),
+            "missing field `norm`",
+        ),
+        ("quantile", threshold("quantile"), value),
+        ("contamination", threshold("contamination"), value),
+        ("false_alarm_rate", threshold("false_alarm_rate"), value),
+    ] {
+        let expected = format!("`{name}` alone: {says}; write a table with the key `{name}`");
+        assert!(error.starts_with(&expected), "{error}");
+    }
+    let misspelled = [
+        optimizer(json!("adan")),
+        target("standart"),
+        corruption("gausian"),
+        model("penalty", "l7"),
+        threshold("quantil"),
+    ];
+    for error in misspelled {
+        assert!(error.starts_with("unknown variant `"), "{error}");
+    }
 }
 
 #[test]

@@ -28,6 +28,29 @@ use crate::{
 /// assert_eq!(settings.threshold, Threshold::FalseAlarmRate(0.05));
 /// settings.calibration_split = 0.5;
 /// ```
+#[cfg_attr(
+    feature = "serde",
+    doc = r##"
+# In a file
+
+With the feature `serde`. TOML has the same tables and keys as this JSON. All keys are optional.
+
+```
+use sparse_autoencoder::{AnomalyDetectorSettings, Scaling, Threshold};
+
+let json = r#"{
+    "scaling": {"target": "standard"},
+    "missing_values": "impute",
+    "threshold": {"contamination": 0.1},
+    "calibration_split": 0.5,
+    "seed": 3
+}"#;
+let settings: AnomalyDetectorSettings = serde_json::from_str(json).unwrap();
+assert_eq!(settings.scaling, Some(Scaling::standard()));
+assert_eq!(settings.threshold, Threshold::Contamination(0.1));
+```
+"##
+)]
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(default, deny_unknown_fields))]
@@ -39,6 +62,7 @@ pub struct AnomalyDetectorSettings {
     /// The rule for missing values.
     pub missing_values: MissingValues,
     /// The rule for the threshold.
+    #[cfg_attr(feature = "serde", serde(deserialize_with = "crate::by_name::choice"))]
     pub threshold: Threshold,
     /// The fraction of the samples held out for calibration, in [0, 1).
     pub calibration_split: f64,

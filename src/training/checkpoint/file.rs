@@ -270,6 +270,7 @@ fn write<T: Real>(
 pub(super) fn describe_settings<T>(settings: &Settings) -> Value {
     let mut described = serde_json::to_value(settings).unwrap_or_default();
     described["scalar"] = json!(std::any::type_name::<T>());
+    described["anneal_k"] = json!(settings.anneal_k); // a pair since version 1
     // Otherwise a finished fit may continue with more epochs.
     let depends_on_epochs = settings.schedule.is_some() || settings.anneals();
     if !depends_on_epochs {

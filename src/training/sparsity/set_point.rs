@@ -56,6 +56,26 @@ use crate::training::measured::SHARE;
 /// assert_eq!(next.penalty_weight(), state.penalty_weight);
 /// # Ok::<(), sparse_autoencoder::Error>(())
 /// ```
+#[cfg_attr(
+    feature = "serde",
+    doc = r##"
+# In a file
+
+With the feature `serde`. TOML has the same keys as this JSON. `gain` is optional.
+
+```
+use sparse_autoencoder::SetPoint;
+
+let json = r#"[
+    {"measure": "active_units", "wanted": 4.0},
+    {"measure": "mean_activation", "wanted": 0.1, "gain": 0.02}
+]"#;
+let set_points: Vec<SetPoint> = serde_json::from_str(json).unwrap();
+assert_eq!(set_points[0], SetPoint::active_units(4.0));
+assert_eq!(set_points[1], SetPoint::mean_activation(0.1).gain(0.02));
+```
+"##
+)]
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(deny_unknown_fields))]
@@ -63,7 +83,12 @@ use crate::training::measured::SHARE;
 pub struct SetPoint {
     measure: Measure,
     wanted: f64,
+    #[cfg_attr(feature = "serde", serde(default = "default_gain"))]
     gain: f64,
+}
+
+const fn default_gain() -> f64 {
+    0.01
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -93,7 +118,7 @@ impl SetPoint {
         Self {
             measure,
             wanted,
-            gain: 0.01,
+            gain: default_gain(),
         }
     }
 
