@@ -1,6 +1,7 @@
 //! Selecting anomalies at a bounded false discovery rate.
 
 use super::AnomalyDetector;
+use super::threshold::check_reachable;
 use crate::error::{Error, require};
 use crate::{Real, Samples};
 
@@ -26,8 +27,7 @@ use crate::{Real, Samples};
 ///
 /// [`Error::InvalidParameter`] for a rate outside (0, 1) or a p-value outside [0, 1].
 pub fn benjamini_hochberg(p_values: &[f64], rate: f64) -> Result<Vec<bool>, Error> {
-    let name = "false discovery rate";
-    require(rate > 0.0 && rate < 1.0, name, "in (0, 1)", rate)?;
+    check_rate(rate)?;
     for &p in p_values {
         require((0.0..=1.0).contains(&p), "p-value", "in [0, 1]", p)?;
     }
@@ -42,6 +42,11 @@ pub fn benjamini_hochberg(p_values: &[f64], rate: f64) -> Result<Vec<bool>, Erro
     Ok(p_values.iter().map(selected).collect())
 }
 
+fn check_rate(rate: f64) -> Result<(), Error> {
+    let name = "false discovery rate";
+    require(rate > 0.0 && rate < 1.0, name, "in (0, 1)", rate)
+}
+
 impl<T: Real> AnomalyDetector<T> {
     /// Selects the anomalies among these samples, with a false discovery rate of at most `rate`, in (0, 1).
     ///
@@ -51,13 +56,17 @@ impl<T: Real> AnomalyDetector<T> {
     /// (Bates et al. 2023, *Testing for Outliers with Conformal p-Values*). The selection depends on all
     /// samples, so pass them together.
     ///
-    /// No p-value is below 1/(n + 1) for n calibration samples. To select one anomaly among m samples needs
-    /// n ≥ m/rate − 1; to select k, a k-th of it.
+    /// No p-value is below 1/(n + 1) for n calibration samples. To find k anomalies among m samples needs
+    /// n + 1 ≥ m/(k · rate). For 5 among 1000 at a rate of 0.1, these are 1999 calibration samples.
     ///
     /// # Errors
     ///
-    /// As [`scores`](Self::scores) and [`benjamini_hochberg`].
+    /// As [`scores`](Self::scores) and [`benjamini_hochberg`]; [`Error::TooFewSamples`] if n + 1 < 1/rate, with which
+    /// nothing is ever selected.
     pub fn select(&self, samples: impl Samples<T>, rate: f64) -> Result<Vec<bool>, Error> {
+        check_rate(rate)?;
+        let what = "calibration samples for this false discovery rate";
+        check_reachable(what, rate, self.calibration_scores.len())?;
         benjamini_hochberg(self.p_values(samples)?.as_slice(), rate)
     }
 }

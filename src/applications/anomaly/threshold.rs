@@ -46,18 +46,13 @@ impl Threshold {
                 actual: calibration_samples,
             });
         }
-        if let Self::FalseAlarmRate(rate) = self
-            && alarms(rate, calibration_samples) == 0
-        {
-            #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // saturates
-            let needed = (1.0 / rate).ceil() as usize - 1;
-            return Err(Error::TooFewSamples {
-                what: "calibration samples for this false-alarm rate",
-                needed: needed.max(calibration_samples + 1),
-                actual: calibration_samples,
-            });
+        match self {
+            Self::FalseAlarmRate(rate) => {
+                let what = "calibration samples for this false-alarm rate";
+                check_reachable(what, rate, calibration_samples)
+            }
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     /// Returns the threshold for sorted scores, whose number has been checked.
@@ -68,6 +63,23 @@ impl Threshold {
             Self::FalseAlarmRate(rate) => sorted[sorted.len() - alarms(rate, sorted.len())],
         }
     }
+}
+
+/// Refuses a number of calibration samples with which no p-value is at most `rate`, in (0, 1).
+pub(super) fn check_reachable(what: &'static str, rate: f64, actual: usize) -> Result<(), Error> {
+    if alarms(rate, actual) > 0 {
+        return Ok(());
+    }
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // saturates
+    let most = (1.0 / rate).ceil() as usize;
+    // The quotient is rounded, and may be above a whole number.
+    let least = most.saturating_sub(2).max(actual + 1);
+    let needed = (least..most).find(|&n| alarms(rate, n) > 0).unwrap_or(most);
+    Err(Error::TooFewSamples {
+        what,
+        needed,
+        actual,
+    })
 }
 
 /// Returns the largest k with k/(n + 1) ≤ rate: the number of alarms allowed among n + 1 exchangeable

@@ -38,6 +38,44 @@ fn rates_and_p_values_out_of_range() {
     }
 }
 
+#[test]
+fn too_few_calibration_samples_to_select_anything_are_refused() {
+    let far = random(4, 3, 0) * 1e6;
+    for (rate, needed) in [(0.5, 1), (0.2, 4), (0.1, 9), (1.0 / 49.0, 48), (0.03, 33)] {
+        for n in [needed, needed + 1].into_iter().filter(|&n| n >= 2) {
+            let selected = calibrated(n).select(&far, rate).unwrap();
+            assert_eq!(selected, [true; 3], "{rate}: {n}");
+        }
+        for actual in 2..needed {
+            let expected = Error::TooFewSamples {
+                what: "calibration samples for this false discovery rate",
+                needed,
+                actual,
+            };
+            let error = calibrated(actual).select(&far, rate).unwrap_err();
+            assert_eq!(error, expected);
+        }
+    }
+}
+
+/// k anomalies among m samples are found if n + 1 ≥ m/(k · rate), and not with fewer calibration samples.
+#[test]
+fn the_number_of_calibration_samples_that_k_anomalies_need() {
+    let (m, rate) = (40, 0.25);
+    for (k, needed) in [(1, 159), (2, 79), (5, 31), (40, 3)] {
+        let mut tested = DMatrix::zeros(4, m);
+        tested.columns_mut(0, k).copy_from(&(random(4, k, 1) * 1e6));
+        let found = |n: usize| {
+            let selected = calibrated(n).select(&tested, rate).unwrap();
+            selected.iter().filter(|&&selected| selected).count()
+        };
+        assert_eq!(found(needed), k, "{k}");
+        if needed > 3 {
+            assert_eq!(found(needed - 1), 0, "{k}");
+        }
+    }
+}
+
 /// Ten of 100 samples are anomalies. The share of normal samples among the selected ones is at most the rate
 /// times the share of normal samples, on average over calibrations (Bates et al. 2023, theorem 2).
 #[test]
