@@ -81,12 +81,14 @@ impl fmt::Display for Warning {
                 f,
                 "the reconstruction loss is {loss:.4}, no better than the {loss_of_mean:.4} of the mean \
                  sample: scale the samples into the range of the output activation (see Scaling), lower \
-                 the learning rate or the penalty weight, or train for more epochs"
+                 the learning rate or the penalty weight, build the model without a penalty \
+                 (`.penalty(())`), or train for more epochs"
             ),
             Self::NoUnitActive { l0 } => write!(
                 f,
                 "only {l0:.2} units are active per sample: lower the penalty weight, the learning rate, \
-                 or the thresholds (see calibrate_thresholds), or start the pre-encoder bias at the data"
+                 or the thresholds (see calibrate_thresholds), build the model without a penalty \
+                 (`.penalty(())`), or start the pre-encoder bias at the data"
             ),
             Self::TargetNotReached { measured, target } => write!(
                 f,

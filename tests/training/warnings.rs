@@ -116,12 +116,24 @@ fn a_model_worse_than_the_mean_says_so() {
             "{name}"
         );
         assert!(loss > 0.99 * loss_of_mean && loss_of_mean > 0.0, "{name}");
-        let text = report.warnings[0].to_string();
-        assert!(
-            text.contains("Scaling") && text.contains("learning rate"),
-            "{text}"
+        assert_says(
+            &report.warnings[0],
+            &["Scaling", "learning rate", ".penalty(())"],
         );
     }
+}
+
+/// The default penalty asks for little activation, of which two units have too little for the code.
+#[test]
+fn a_narrow_code_under_the_default_penalty_says_to_leave_the_penalty_out() {
+    let in_range = samples().map(|x| 0.2 * x + 0.5);
+    let narrow = SparseAutoencoder::builder().layers([6, 4, 2]);
+    let (report, explained) = fit(&narrow, 1e-2, 200, &in_range);
+    assert!(explained < 0.01, "{explained}");
+    assert_says(&report.warnings[0], &[".penalty(())"]);
+    let (report, explained) = fit(&narrow.penalty(()), 1e-2, 200, &in_range);
+    assert!(explained > 0.3, "{explained}");
+    assert_eq!(report.warnings, []);
 }
 
 #[test]
@@ -336,6 +348,7 @@ fn a_stream_warns_too() {
         panic!("{warnings:?}");
     };
     assert!(l0 < 0.01, "{l0}");
+    assert_says(&warnings[0], &[".penalty(())", "penalty weight"]);
     trainer.reset();
     assert_eq!(trainer.warnings(&model), []);
 }
