@@ -27,7 +27,7 @@
 //!
 //! | you have | you want to | go to |
 //! |---|---|---|
-//! | **a job** | detect anomalies | [`AnomalyDetector`] |
+//! | **a job** | detect anomalies | [`AnomalyEnsemble`], without settings; [`AnomalyDetector`], with a model of yours |
 //! | | detect them in a table with missing values | [`MissingValues`] |
 //! | | remove noise | [`Trainer::corruption`] |
 //! | | reduce dimensions | [`SparseAutoencoder::encode`], with a narrow innermost [layer](SparseAutoencoderBuilder::layers) |
@@ -41,6 +41,7 @@
 //! | **a choice to make** | choose units, a penalty, its weight, a learning rate | [`guide`] |
 //! | | come from MATLAB, Keras, PyTorch, or SAELens | [the guide's last section](guide#from-other-systems), [`Convention`] |
 //! | **a long fit** | show its progress, log it, stop it | [`Trainer::fit_with_steps`], [`LogWriter`] |
+//! | **a table in CSV** | make it a matrix | [`view_rows`](view_rows#a-table-in-csv) |
 //! | **much data** | train on files and streams | [`Samples`], [`NpyFile`], [`IdxFile`], [`Shards`], [`Subset`], [`ShuffleBuffer`] |
 //! | | know the memory of a fit before it starts | [`Trainer::memory`] |
 //!

@@ -138,6 +138,31 @@ where
 /// # Ok::<(), sparse_autoencoder::Error>(())
 /// ```
 ///
+/// # A table in CSV
+///
+/// Each line is a sample. The crate [csv](https://docs.rs/csv) splits lines with quotes. An empty cell is a
+/// [missing value](crate::MissingValues).
+///
+/// ```
+/// use sparse_autoencoder::view_rows;
+///
+/// let text = "height,weight\n1.80,75\n1.65,\n1.71,64.5\n"; // or std::fs::read_to_string("table.csv")?
+/// let mut lines = text.lines();
+/// let names: Vec<&str> = lines.next().unwrap_or("").split(',').collect();
+/// let mut values = Vec::new();
+/// for (line, cells) in lines.map(|line| (line, line.split(',').map(str::trim))) {
+///     assert_eq!(cells.clone().count(), names.len(), "{line}");
+///     for cell in cells {
+///         values.push(if cell.is_empty() { f32::NAN } else { cell.parse()? });
+///     }
+/// }
+/// let table = view_rows(&values, names.len())?; // features × samples
+/// assert_eq!(table.shape(), (2, 3));
+/// assert_eq!(table[(0, 2)], 1.71);
+/// assert!(table[(1, 1)].is_nan());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
 /// # Errors
 ///
 /// [`Error::InvalidParameter`] without features, or if the length is not a multiple of their number.

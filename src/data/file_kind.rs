@@ -97,15 +97,12 @@ impl FileKind {
             [b'<', ..] => Self::Other(
                 "an HTML or XML page, often left by a failed download: download the file itself",
             ),
-            [b'{' | b'[', ..] => Self::Other(
+            json if begins_json(json) => Self::Other(
                 "JSON, such as a configuration or an index of several files: give the file with the numbers",
             ),
-            _ if text
-                .iter()
-                .all(|byte| matches!(byte, b' '..=b'~' | b'\t' | b'\r' | b'\n')) =>
-            {
-                Self::Other("text: save tables of numbers as npy, with NumPy")
-            }
+            _ if is_text(text) => Self::Other(
+                "text: save a table of numbers as npy with NumPy, or read CSV as the documentation of view_rows shows",
+            ),
             _ => Self::Unknown,
         }
     }
@@ -145,6 +142,29 @@ impl FileKind {
     }
 }
 
+/// Whether these bytes begin a JSON object or list. A table of TOML begins with `[` as well.
+fn begins_json(start: &[u8]) -> bool {
+    match start {
+        [b'{', rest @ ..] => matches!(rest.trim_ascii_start(), [] | [b'"' | b'}', ..]),
+        [b'[', rest @ ..] => match rest.trim_ascii_start() {
+            [] | [b'0'..=b'9' | b'-' | b'"' | b']', ..] => true,
+            nested => begins_json(nested),
+        },
+        _ => false,
+    }
+}
+
+/// Whether these bytes are the beginning of a text in UTF-8. The last character may be cut off.
+fn is_text(start: &[u8]) -> bool {
+    let whole = match std::str::from_utf8(start) {
+        Ok(text) => Some(text),
+        Err(error) if error.error_len().is_some() => None,
+        Err(error) => std::str::from_utf8(&start[..error.valid_up_to()]).ok(),
+    };
+    let printed = |c: char| !c.is_control() || matches!(c, '\t' | '\r' | '\n');
+    whole.is_some_and(|text| text.chars().all(printed))
+}
+
 #[cfg(test)]
 mod tests {
     use super::FileKind;
@@ -161,6 +181,14 @@ mod tests {
             (b"\xef\xbb\xbf\n <?xml version='1.0'?>", "HTML or XML"),
             (b"{\"metadata\": {\"total_size\": 1}}", "JSON"),
             (b" \n[1, 2, 3]", "JSON"),
+            (b"[[0.5, 1], [2, 3]]", "JSON"),
+            (b"[ {\"samples\": 3}]", "JSON"),
+            (b"[scaling]\ntarget = 1", "text: save"), // TOML
+            (b"[[layers]]\nsize = 1", "text: save"),
+            (b"{'descr': '<f4'}", "text: save"), // Python
+            ("Größe;Gewicht\n1,80;75\n".as_bytes(), "CSV"),
+            (b"1.80,75,caf\xc3", "CSV"), // cut off within a character
+            (b"1.80,75,caf\xe9,1", "does not begin as"), // Latin 1
             (b"\x1f\x8b\x08\0\0\0\0\0\0", "gunzip"),
             (b"PK\x03\x04\x14\0\0\0\0\0", "files::TensorFile"),
             (b"PK\x05\x06\0\0\0\0\0\0", "ZIP archive"),
