@@ -57,6 +57,12 @@ pub struct Stack<T> {
     layers: Vec<SparseAutoencoder<T>>,
 }
 
+impl<T> AsRef<[SparseAutoencoder<T>]> for Stack<T> {
+    fn as_ref(&self) -> &[SparseAutoencoder<T>] {
+        &self.layers
+    }
+}
+
 /// The observer of a stack's fit, which is also given the index of the layer.
 type ObserverOfLayers<'a, T> =
     dyn FnMut(usize, &Event<'_, T>) -> Result<ControlFlow<()>, Error> + 'a;

@@ -7,8 +7,8 @@ use crate::validate::check_len;
 use crate::{Activation, Real, SparseAutoencoder};
 
 impl<T: Real> SoftmaxClassifier<T> {
-    /// Returns a deep classifier: the encoder layers of `autoencoders`, the outermost first, below the
-    /// layers of this classifier.
+    /// Returns a deep classifier: the encoder layers of `autoencoders`, a [`Stack`](crate::Stack) or the outermost
+    /// first, below the layers of this classifier.
     ///
     /// All parameters are copied. λ of this classifier then decays the weights of all layers.
     ///
@@ -21,7 +21,7 @@ impl<T: Real> SoftmaxClassifier<T> {
     /// ])?;
     /// let samples = DMatrix::from_element(8, 3, 0.5);
     /// let head = SoftmaxClassifier::new(4, 3)?;
-    /// let deep = head.on_top_of(stack.layers())?;
+    /// let deep = head.on_top_of(&stack)?;
     /// assert_eq!((deep.features(), deep.classes(), deep.depth()), (8, 3, 3));
     /// assert_eq!(deep.probabilities(&samples)?, head.probabilities(&stack.encode(&samples)?)?);
     /// # Ok::<(), sparse_autoencoder::Error>(())
@@ -32,7 +32,14 @@ impl<T: Real> SoftmaxClassifier<T> {
     /// [`Error::DimensionMismatch`] unless the innermost hidden size is the number of features of this
     /// classifier and the autoencoders fit onto each other; [`Error::Incompatible`] for hidden
     /// activations with thresholds or gates.
-    pub fn on_top_of(&self, autoencoders: &[SparseAutoencoder<T>]) -> Result<Self, Error> {
+    pub fn on_top_of(
+        &self,
+        autoencoders: impl AsRef<[SparseAutoencoder<T>]>,
+    ) -> Result<Self, Error> {
+        self.on_top_of_all(autoencoders.as_ref())
+    }
+
+    fn on_top_of_all(&self, autoencoders: &[SparseAutoencoder<T>]) -> Result<Self, Error> {
         let mut sizes = Vec::new();
         let mut blocks = Vec::new();
         let check = |expected: Option<usize>, actual, what| match expected {
