@@ -33,6 +33,7 @@ pub(crate) fn by_name<'de, V: Deserialize<'de>, E: Error>(name: &str) -> Result<
     let table = MapDeserializer::new([(name, Nothing(PhantomData))].into_iter());
     V::deserialize(MapAccessDeserializer::new(table)).map_err(|error: E| {
         let error = error.to_string();
+        let error = error.trim_end(); // as TOML ends its errors
         if error.starts_with("unknown variant") {
             return E::custom(error);
         }

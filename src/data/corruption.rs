@@ -91,7 +91,7 @@ impl Corruption {
         }
     }
 
-    /// Corrupts samples in place, for any matrix or slice of values.
+    /// Corrupts these samples in place: any mutable slice of values, such as that of a matrix.
     ///
     /// The noise depends only on the seed and the number of values, not on the number of threads.
     ///

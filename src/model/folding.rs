@@ -4,7 +4,7 @@ use crate::units::Units;
 use crate::{Activation, Error, Real, Scaler, SparseAutoencoder};
 
 impl<T: Real> SparseAutoencoder<T> {
-    /// Folds the scaler into the weights, so that the model accepts raw samples.
+    /// Changes this model to accept raw samples, by folding the scaler into its parameters.
     ///
     /// Before, the model encoded `x′ = (x − μ) f + o`. After, it encodes `x` to the same activations, up to
     /// rounding, and its reconstruction is scaled back.
@@ -31,7 +31,7 @@ impl<T: Real> SparseAutoencoder<T> {
     ///     .build()?; // and fitted to scaled samples
     /// let before = sae.encode(&scaler.apply(&samples)?)?;
     /// sae.fold(&scaler)?;
-    /// assert!((sae.encode(&samples)? - before).amax() < 1e-12);
+    /// assert!((sae.encode(&samples)? - before).amax() < 1e-12); // the same model, on raw samples
     /// # Ok::<(), sparse_autoencoder::Error>(())
     /// ```
     ///

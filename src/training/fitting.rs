@@ -37,6 +37,22 @@ impl<T: Real> Trainer<T> {
     /// Use it for progress bars, logs, stopping rules of your own, cancellation, and snapshots. To see every
     /// step, use [`fit_with_steps`](Self::fit_with_steps).
     ///
+    /// Write a closure in the call itself. A closure that a variable holds needs the type of its argument in
+    /// full, or it is "not general enough":
+    ///
+    /// ```
+    /// use sparse_autoencoder::{Adam, Epoch, SparseAutoencoder, Trainer, nalgebra::DMatrix};
+    ///
+    /// let samples = DMatrix::from_fn(6, 120, |i, j| ((i + j) % 6) as f32 / 5.0);
+    /// let mut sae = SparseAutoencoder::builder().layers([6, 9]).build()?;
+    /// let mut trainer = Trainer::new(Adam::new(1e-2)?).epochs(2);
+    /// trainer.fit_with(&mut sae, &samples, |epoch| println!("{}", epoch.loss.total()))?;
+    ///
+    /// let observer = |epoch: &Epoch<'_, f32>| println!("{}", epoch.loss.total());
+    /// trainer.fit_with(&mut sae, &samples, observer)?;
+    /// # Ok::<(), sparse_autoencoder::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// These leave the model unchanged:
@@ -71,7 +87,8 @@ impl<T: Real> Trainer<T> {
     /// A stop after step `s` leaves the model and the optimizer exactly as a fit of `s` steps does, or with
     /// [`patience`](Self::patience) the parameters of the best epoch. The [`Report`] covers the completed
     /// epochs. A [checkpoint](Self#method.checkpoint) holds the position within the epoch, from which the next
-    /// run resumes. After the last step of an epoch, a stop takes effect at the end of the epoch.
+    /// run resumes. After the last step of an epoch, a stop takes effect at the end of the epoch. Write closures as
+    /// for [`fit_with`](Self::fit_with).
     ///
     /// ```
     /// use std::ops::ControlFlow;
