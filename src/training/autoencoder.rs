@@ -72,7 +72,7 @@ where
     ) -> Result<Taken<Measured<T>>, Error> {
         let whole = self.samples.in_memory();
         if let Some(samples) = whole.filter(|_| chosen.len() == self.samples.count()) {
-            return self.stepper.step(engine, samples, at);
+            return self.stepper.step(engine, samples, at).map(exact);
         }
         let model = &*self.stepper.model;
         let rows = model.layout().input_size();
@@ -82,7 +82,7 @@ where
         let read = reading::read(model, self.samples, chosen, batch, threads);
         self.stepper.processes.or_give_up(read)?;
         let batch = DMatrixView::from_slice(batch, rows, chosen.len());
-        self.stepper.step(engine, batch, at)
+        self.stepper.step(engine, batch, at).map(exact)
     }
 
     fn validate(&mut self) -> Result<Option<Measured<T>>, Error> {
@@ -227,4 +227,10 @@ where
         let written = checkpoints.write_if_due(engine, state, model, progress, last);
         processes.or_fail_together(written)
     }
+}
+
+/// Returns a step whose L0 is a count divided by the samples of the step.
+fn exact<T: Real>(step: Taken<Measured<T>>) -> Taken<Measured<T>> {
+    let loss = step.loss.on(step.samples);
+    Taken { loss, ..step }
 }

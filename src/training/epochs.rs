@@ -18,6 +18,11 @@ pub(crate) trait Terms<T: Real>: Copy + Send {
 
     /// Returns each term plus `share` times that of `other`.
     fn plus(self, other: Self, share: T) -> Self;
+
+    /// Returns each term plus that of a batch times its share in the samples of an epoch.
+    fn plus_batch(self, batch: Self, samples: usize, of: usize) -> Self {
+        self.plus(batch, T::of_count(samples) / T::of_count(of))
+    }
 }
 
 /// A position in the training.

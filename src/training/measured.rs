@@ -11,8 +11,9 @@ pub(crate) struct Measured<T> {
     pub(crate) loss: Loss<T>,
     /// The reconstruction loss of all units: that of the last Matryoshka prefix.
     pub(crate) full: T,
-    /// L0: the mean number of active units of the innermost layer.
-    pub(crate) l0: T,
+    /// L0: the mean number of active units of the innermost layer. In `f64`, which holds a mean of counts as it
+    /// is written: 11.97, where `f32` has 11.970000267028809.
+    pub(crate) l0: f64,
 }
 
 /// The number of terms of [`Measured`].
@@ -30,13 +31,20 @@ impl<T: Real> Measured<T> {
         Self {
             loss,
             full: workspace.full,
-            l0: workspace.mean_active[layout.depth() - 1],
+            l0: workspace.mean_active[layout.depth() - 1].to_f64(),
         }
+    }
+
+    /// Returns what was measured on so many samples, with an L0 that is a count divided by their number.
+    pub(super) fn on(self, samples: usize) -> Self {
+        let samples = f64::of_count(samples);
+        let l0 = (self.l0 * samples).round() / samples;
+        Self { l0, ..self }
     }
 
     /// Returns L0, if the innermost units of the model can be exactly 0.
     pub(super) fn l0_of(&self, model: &SparseAutoencoder<T>) -> Option<f64> {
-        let l0 = Some(self.l0.to_f64()).filter(|l0| l0.is_finite());
+        let l0 = Some(self.l0).filter(|l0| l0.is_finite());
         let innermost = model.objective().encoder.last();
         l0.filter(|_| innermost.is_some_and(|f| f.traits().vanishes))
     }
@@ -48,7 +56,7 @@ impl<T: Real> Measured<T> {
             self.loss.sparsity,
             self.loss.auxiliary,
             self.full,
-            self.l0,
+            T::of(self.l0),
         ]
     }
 
@@ -63,7 +71,7 @@ impl<T: Real> Measured<T> {
                 auxiliary,
             },
             full,
-            l0,
+            l0: l0.to_f64(),
         }
     }
 }
@@ -78,10 +86,24 @@ impl<T: Real> Terms<T> for Measured<T> {
     }
 
     fn plus(self, other: Self, share: T) -> Self {
-        let (mut terms, other) = (self.terms(), other.terms());
-        for (term, other) in terms.iter_mut().zip(other) {
+        let (mut terms, others) = (self.terms(), other.terms());
+        for (term, other) in terms.iter_mut().zip(others) {
             *term += share * other;
         }
-        Self::from_terms(terms)
+        let l0 = self.l0 + share.to_f64() * other.l0;
+        Self {
+            l0,
+            ..Self::from_terms(terms)
+        }
+    }
+
+    fn plus_batch(self, batch: Self, samples: usize, of: usize) -> Self {
+        let share = T::of_count(samples) / T::of_count(of);
+        let [samples, of] = [samples, of].map(f64::of_count);
+        let active = (self.l0 * of).round() + (batch.l0 * samples).round();
+        Self {
+            l0: active / of,
+            ..self.plus(batch, share)
+        }
     }
 }

@@ -149,8 +149,7 @@ impl<T: Real, L: Terms<T>> Progress<T, L> {
 
     /// Records the step on the next batch.
     pub(super) fn see_batch(&mut self, step: Taken<L>) {
-        let share = T::of_count(step.samples) / T::of_count(self.samples);
-        self.mean = self.mean.plus(step.loss, share);
+        self.mean = self.mean.plus_batch(step.loss, step.samples, self.samples);
         self.converged |= step.converged;
         self.done += 1;
         self.seen += step.samples as u64;

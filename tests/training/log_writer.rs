@@ -145,6 +145,36 @@ fn rows_have_the_numbers_of_every_variant() {
     check_variants::<f32>();
 }
 
+/// With the digits of `f32`, 12 active units in each sample were 12.000000953674316.
+#[test]
+fn l0_is_a_count_divided_by_the_samples_in_every_variant() {
+    let x = samples::<f32>(23);
+    let (mut counts, mut whole) = (0, 0);
+    for variant in variants() {
+        let (mut seen, mut before) = (0, 0);
+        let fit = trainer().fit_with_steps(&mut variant.model(), &x, |event| {
+            let (l0, samples) = match event {
+                Event::Step(step) => (
+                    step.l0,
+                    step.samples - std::mem::replace(&mut seen, step.samples),
+                ),
+                Event::Epoch(epoch) => (
+                    epoch.l0,
+                    epoch.samples - std::mem::replace(&mut before, epoch.samples),
+                ),
+                _ => unreachable!(),
+            };
+            let Some(l0) = l0 else { return };
+            let samples = samples as f64;
+            assert_eq!(l0, (l0 * samples).round() / samples, "{variant:?}");
+            counts += 1;
+            whole += usize::from(l0.fract() == 0.0);
+        });
+        fit.unwrap();
+    }
+    assert!(counts > 500 && whole > 100, "{counts}, {whole}");
+}
+
 #[test]
 fn rows_have_the_numbers_of_every_setting() {
     let x = samples::<f32>(23);

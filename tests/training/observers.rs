@@ -114,7 +114,7 @@ fn check_numbers(name: &str, model: &mut SparseAutoencoder<f64>, mut trainer: Tr
     let settings = trainer.settings().clone();
     let plain = settings.sparsity_warm_up.is_none() && settings.set_point.is_none();
     let (mut number, mut seen, mut epochs) = (0, 0, 0);
-    let (mut sum, mut l0) = (None, 0.0);
+    let (mut sum, mut active) = (None, 0.0);
     let (mut dead, mut rate) = (Vec::new(), None);
     let mut last: Option<Option<SetPointState<f64>>> = None;
     let (mut history, mut l0s) = (Vec::new(), Vec::new());
@@ -135,7 +135,7 @@ fn check_numbers(name: &str, model: &mut SparseAutoencoder<f64>, mut trainer: Tr
             });
             let share = in_batch as f64 / 23.0;
             sum = Some(plus(sum.unwrap_or(zero(step.loss)), step.loss, share));
-            l0 += share * step.l0.unwrap_or(0.0);
+            active += (step.l0.unwrap_or(0.0) * in_batch as f64).round();
             assert_eq!(step.dead_units.is_some(), settings.dead_units.is_some());
             if plain {
                 assert_eq!(step.penalty_weight, built, "{name}");
@@ -156,7 +156,7 @@ fn check_numbers(name: &str, model: &mut SparseAutoencoder<f64>, mut trainer: Tr
             assert_eq!(epoch.samples, 23 * epochs as u64);
             assert_eq!(Some(epoch.loss), sum.take(), "{name}");
             if let Some(of_epoch) = epoch.l0 {
-                assert_eq!(of_epoch, std::mem::take(&mut l0), "{name}");
+                assert_eq!(of_epoch, std::mem::take(&mut active) / 23.0, "{name}");
                 l0s.push(of_epoch);
             }
             assert_eq!((Some(epoch.set_point), epoch.learning_rate), (last, rate));

@@ -33,6 +33,8 @@ pub(in crate::training) struct Checkpoints(Option<(PathBuf, Every)>);
 
 /// The prefix of the tensors of the optimizer.
 pub(super) const OPTIMIZER: &str = "optimizer.";
+/// The end of the names of tensors with L0 in `f64`.
+pub(super) const L0: &str = "l0";
 
 impl<T: Real> Trainer<T> {
     /// Writes the state of a [`fit`](Self::fit) to this file, at regular intervals and at its end, so
@@ -199,6 +201,9 @@ impl<'a, T: Real> Tensors<'a, T> {
         let values: Vec<T> = measured.iter().flat_map(Measured::terms).collect();
         let numbers = Numbers::Scalars(values.into());
         self.push(name, &[measured.len(), TERMS], numbers);
+        let l0 = measured.iter().map(|measured| measured.l0).collect();
+        let numbers = Numbers::Doubles(l0);
+        self.push(&format!("{name}.{L0}"), &[measured.len()], numbers);
     }
 
     fn optimizer(&mut self, state: &'a OptimizerState<'_, T>) {

@@ -7,7 +7,7 @@ use rand::rngs::Xoshiro256PlusPlus;
 use serde_json::{Map, Value, json};
 
 use super::counters::OF_CONTROLLER;
-use super::file::{OPTIMIZER, describe_optimizer, describe_settings};
+use super::file::{L0, OPTIMIZER, describe_optimizer, describe_settings};
 use crate::error::Error;
 use crate::files::checkpoint_file::Checkpoint;
 use crate::files::json::Object;
@@ -280,7 +280,15 @@ fn read_measured<T: Real>(
     if !shapes.any(|(rest, shape)| rest.is_empty() && is_early(&shape)) {
         let terms: Vec<T> = file.scalars(name, &[count, TERMS])?;
         let measured = terms.as_chunks().0.iter().copied();
-        return Ok(measured.map(Measured::from_terms).collect());
+        let mut measured: Vec<_> = measured.map(Measured::from_terms).collect();
+        let exact = format!("{name}.{L0}");
+        if file.has(&exact) {
+            let exact = file.scalars(&exact, &[count])?;
+            for (measured, l0) in measured.iter_mut().zip(exact) {
+                measured.l0 = l0;
+            }
+        }
+        return Ok(measured);
     }
     let early = if name == "mean" {
         file.scalars(name, &[EARLY_TERMS])?
