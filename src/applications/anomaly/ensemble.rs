@@ -17,6 +17,7 @@ use self::fitting::STEPS;
 pub(crate) use self::input::Input;
 use self::kept_features::KeptFeatures;
 use super::scoring::{CHUNK, passes};
+use super::selection::check_selection;
 use super::{SAMPLES, Threshold, benjamini_hochberg};
 use crate::error::Error;
 use crate::linalg::reserve;
@@ -41,7 +42,7 @@ use crate::{AsMatrix, MissingValues, Real, Samples};
 /// | missing values | refused, or [imputed](Self::fit_missing) |
 /// | scaling | mean 0 and variance 1 over the training samples |
 /// | three deep models | σ of 1/8, 1/4, and 1/2 standard deviations; three layers of 128 ReLU units; linear output |
-/// | six shallow models | σ of 1/8, 1/4, 1/2, 1, 2, and 4; one layer of tanh units, twice the features, at least 128 and at most 512; linear output |
+/// | six shallow models | σ of 1/8, 1/4, 1/2, 1, 2, and 4; one layer of 128 tanh units; linear output |
 /// | training | 4000 steps of 64 samples, at most 300 epochs; Adam at 0.003, cosine schedule |
 /// | calibration | a fifth of 1000 or more samples is held out; fewer are cross-fitted in five folds |
 ///
@@ -233,16 +234,14 @@ impl<T: Real> AnomalyEnsemble<T> {
     }
 
     /// Selects the anomalies among these samples, with a false discovery rate of at most `rate`, in (0, 1): see
-    /// [`AnomalyDetector::select`](super::AnomalyDetector::select).
-    ///
-    /// The smallest p-value is 1/(n + 1), with n [calibration samples](Self::calibration_samples). Among m samples,
-    /// k anomalies can be found from n + 1 ≥ m/(k · rate) on.
+    /// [`AnomalyDetector::select`](super::AnomalyDetector::select), also for the number of [calibration
+    /// samples](Self::calibration_samples) that it needs.
     ///
     /// # Errors
     ///
-    /// As [`is_anomaly`](Self::is_anomaly), for the rate of false discoveries.
+    /// As [`AnomalyDetector::select`](super::AnomalyDetector::select).
     pub fn select(&self, samples: impl Samples<T>, rate: f64) -> Result<Vec<bool>, Error> {
-        Threshold::FalseAlarmRate(rate).check(self.calibration_samples())?;
+        check_selection(rate, self.calibration_samples())?;
         benjamini_hochberg(self.p_values(samples)?.as_slice(), rate)
     }
 

@@ -47,6 +47,13 @@ fn check_rate(rate: f64) -> Result<(), Error> {
     require(rate > 0.0 && rate < 1.0, name, "in (0, 1)", rate)
 }
 
+/// Refuses a rate outside (0, 1), and calibration samples with which nothing is ever selected.
+pub(super) fn check_selection(rate: f64, calibration_samples: usize) -> Result<(), Error> {
+    check_rate(rate)?;
+    let what = "calibration samples for this false discovery rate";
+    check_reachable(what, rate, calibration_samples)
+}
+
 impl<T: Real> AnomalyDetector<T> {
     /// Selects the anomalies among these samples, with a false discovery rate of at most `rate`, in (0, 1).
     ///
@@ -64,9 +71,7 @@ impl<T: Real> AnomalyDetector<T> {
     /// As [`scores`](Self::scores) and [`benjamini_hochberg`]; [`Error::TooFewSamples`] if n + 1 < 1/rate, with which
     /// nothing is ever selected.
     pub fn select(&self, samples: impl Samples<T>, rate: f64) -> Result<Vec<bool>, Error> {
-        check_rate(rate)?;
-        let what = "calibration samples for this false discovery rate";
-        check_reachable(what, rate, self.calibration_scores.len())?;
+        check_selection(rate, self.calibration_scores.len())?;
         benjamini_hochberg(self.p_values(samples)?.as_slice(), rate)
     }
 }

@@ -35,6 +35,9 @@ enum Kind {
     Shallow,
 }
 
+/// The units of each hidden layer.
+const UNITS: usize = 128;
+
 pub(super) const STEPS: usize = 4000;
 /// The most passes over the samples: longer, models of few samples learn the anomalies among them.
 const MOST_EPOCHS: usize = 300;
@@ -170,11 +173,8 @@ fn train<T: Real>(
     let (features, samples) = (scaled.entries(), scaled.count());
     let (layers, activation) = match kind {
         // With the mirrored decoder, two layers make three.
-        Kind::Deep => (vec![features, 128, 128], Activation::Relu),
-        Kind::Shallow => {
-            let units = (2 * features).clamp(128, 512);
-            (vec![features, units], Activation::Tanh)
-        }
+        Kind::Deep => (vec![features, UNITS, UNITS], Activation::Relu),
+        Kind::Shallow => (vec![features, UNITS], Activation::Tanh),
     };
     let mut model = SparseAutoencoder::builder()
         .layers(layers)
