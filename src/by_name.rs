@@ -4,8 +4,12 @@ use std::fmt;
 use std::iter::empty;
 use std::marker::PhantomData;
 
-use serde::de::value::{MapAccessDeserializer, MapDeserializer, StrDeserializer};
-use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
+use serde::de::value::{
+    EnumAccessDeserializer, MapAccessDeserializer, MapDeserializer, StrDeserializer,
+};
+use serde::de::{
+    Deserialize, Deserializer, EnumAccess, Error, IntoDeserializer, MapAccess, Visitor,
+};
 use serde::forward_to_deserialize_any;
 
 /// A choice among variants. Errors of a derived enum do not say what a name without settings lacks.
@@ -69,12 +73,17 @@ impl<'de, V: Deserialize<'de>> Visitor<'de> for NameOrTable<V> {
     fn visit_map<A: MapAccess<'de>>(self, table: A) -> Result<Self::Value, A::Error> {
         V::deserialize(MapAccessDeserializer::new(table)).map(Choice)
     }
+
+    /// As in formats with a notation for variants, such as the tags of YAML.
+    fn visit_enum<A: EnumAccess<'de>>(self, variant: A) -> Result<Self::Value, A::Error> {
+        V::deserialize(EnumAccessDeserializer::new(variant)).map(Choice)
+    }
 }
 
 /// What follows a name alone: no settings, and no value.
 struct Nothing<E>(PhantomData<E>);
 
-impl<'de, E: Error> serde::de::IntoDeserializer<'de, E> for Nothing<E> {
+impl<'de, E: Error> IntoDeserializer<'de, E> for Nothing<E> {
     type Deserializer = Self;
 
     fn into_deserializer(self) -> Self {
@@ -96,5 +105,35 @@ impl<'de, E: Error> Deserializer<'de> for Nothing<E> {
     forward_to_deserialize_any! {
         bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option unit
         unit_struct newtype_struct seq tuple tuple_struct struct enum identifier ignored_any
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::de::value::Error;
+
+    use super::*;
+    use crate::model::per_layer::PerLayer;
+    use crate::{Activation, Corruption};
+
+    /// A variant as a tag of YAML gives it.
+    fn tagged<'de, V: Deserialize<'de>>(
+        name: &'de str,
+        value: impl IntoDeserializer<'de, Error>,
+    ) -> Result<V, Error> {
+        let table = MapDeserializer::new([(name, value)].into_iter());
+        let variant = MapAccessDeserializer::new(table);
+        V::deserialize(EnumAccessDeserializer::new(variant))
+    }
+
+    #[test]
+    fn a_variant_may_be_a_tag() {
+        let settings = MapDeserializer::new([("fraction", 0.5)].into_iter());
+        let settings = MapAccessDeserializer::new(settings);
+        let Choice(read): Choice<Corruption> = tagged("masking", settings).unwrap();
+        assert_eq!(read, Corruption::Masking { fraction: 0.5 });
+        let read: PerLayer<Activation> = tagged("top_k", 3_u32).unwrap();
+        assert_eq!(read, PerLayer::One(Activation::TopK(3)));
+        assert!(tagged::<Choice<Corruption>>("masking", 3_u32).is_err());
     }
 }

@@ -42,6 +42,32 @@ use crate::{
 /// assert_eq!(fitted.model.encode(&samples)?.nrows(), 32); // the model takes unscaled samples
 /// # Ok::<(), sparse_autoencoder::Error>(())
 /// ```
+#[cfg_attr(
+    feature = "files",
+    doc = r##"
+# In a file
+
+With the feature `serde`. TOML has the same keys as this JSON. The first three are required.
+
+```
+use sparse_autoencoder::recipe::{Recipe, Variant};
+
+let json = r#"{
+    "variant": "batch_top_k",
+    "hidden_size": 32,
+    "active_units": 2,
+    "samples": 80000,
+    "batch_size": 512,
+    "learning_rate": 0.01,
+    "anneal_from": 8,
+    "seed": 1
+}"#;
+let recipe: Recipe = serde_json::from_str(json).unwrap();
+assert_eq!(recipe.variant, Variant::BatchTopK);
+assert_eq!((recipe.samples, recipe.anneal_from), (80_000, Some(8)));
+```
+"##
+)]
 #[derive(Debug, Clone, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(deny_unknown_fields))]

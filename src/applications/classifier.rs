@@ -124,7 +124,7 @@ impl<T: Real> SoftmaxClassifier<T> {
     }
 
     /// Runs [`fit`](Self::fit) with an observer, which sees every [epoch](ClassifierEpoch) and may stop the
-    /// training by its [`Verdict`].
+    /// training by its [`Verdict`]. Write closures as for [`Trainer::fit_with`](crate::Trainer::fit_with).
     ///
     /// # Errors
     ///

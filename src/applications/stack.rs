@@ -122,6 +122,7 @@ impl<T: Real> Stack<T> {
     /// Runs [`fit`](Self::fit) with an observer of the layer, counted from 0, and the epoch.
     ///
     /// Stopping ends the training of that layer; the next layer follows. To end the whole fit, return an error.
+    /// Write closures as for [`Trainer::fit_with`].
     ///
     /// # Errors
     ///

@@ -17,7 +17,7 @@ const ROWS: usize = 64;
 /// Every step draws new noise. The loss compares reconstructions with the clean samples (Vincent et
 /// al. 2010, *Stacked Denoising Autoencoders*).
 #[cfg_attr(
-    feature = "serde",
+    feature = "files",
     doc = r##"
 # In a file
 

@@ -53,7 +53,7 @@ use crate::{Activation, Real, geometric_median};
 /// # Ok::<(), sparse_autoencoder::Error>(())
 /// ```
 #[cfg_attr(
-    feature = "serde",
+    feature = "files",
     doc = r##"
 # In a file
 

@@ -74,8 +74,10 @@ mod deserialize {
     use std::fmt;
     use std::marker::PhantomData;
 
-    use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
-    use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Unexpected, Visitor};
+    use serde::de::value::{EnumAccessDeserializer, MapAccessDeserializer, SeqAccessDeserializer};
+    use serde::de::{
+        Deserialize, Deserializer, EnumAccess, Error, MapAccess, SeqAccess, Unexpected, Visitor,
+    };
 
     use super::PerLayer;
     use crate::Activation;
@@ -142,6 +144,11 @@ mod deserialize {
 
         fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
             V::deserialize(MapAccessDeserializer::new(map)).map(PerLayer::One)
+        }
+
+        /// As in formats with a notation for variants, such as the tags of YAML.
+        fn visit_enum<A: EnumAccess<'de>>(self, variant: A) -> Result<Self::Value, A::Error> {
+            V::deserialize(EnumAccessDeserializer::new(variant)).map(PerLayer::One)
         }
 
         fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<Self::Value, A::Error> {

@@ -59,7 +59,7 @@ use crate::{Activation, Real};
 /// epochs = 50
 /// ```
 #[cfg_attr(
-    feature = "serde",
+    feature = "files",
     doc = r###"
 ```
 use sparse_autoencoder::{Scaling, Settings, SparseAutoencoder, Trainer, optimizer, training};

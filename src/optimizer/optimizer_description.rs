@@ -20,7 +20,7 @@ use crate::{Error, Real};
 /// # Ok::<(), sparse_autoencoder::Error>(())
 /// ```
 #[cfg_attr(
-    feature = "serde",
+    feature = "files",
     doc = r##"
 # In a file
 

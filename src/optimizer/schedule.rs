@@ -25,7 +25,7 @@ use crate::error::{Error, require};
 /// assert!((schedule.factor(1.0) - 0.1).abs() < 1e-12);
 /// ```
 #[cfg_attr(
-    feature = "serde",
+    feature = "files",
     doc = r##"
 # In a file
 

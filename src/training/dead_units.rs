@@ -38,7 +38,7 @@ use crate::{Activation, Real};
 /// # Ok::<(), sparse_autoencoder::Error>(())
 /// ```
 #[cfg_attr(
-    feature = "serde",
+    feature = "files",
     doc = r##"
 # In a file
 

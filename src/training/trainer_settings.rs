@@ -22,7 +22,7 @@ use crate::{Corruption, DeadUnits, Real, Schedule, SetPoint};
 /// # Ok::<(), sparse_autoencoder::Error>(())
 /// ```
 #[cfg_attr(
-    feature = "serde",
+    feature = "files",
     doc = r##"
 # In a file
 

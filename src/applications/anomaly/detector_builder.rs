@@ -29,7 +29,7 @@ use crate::{
 /// settings.calibration_split = 0.5;
 /// ```
 #[cfg_attr(
-    feature = "serde",
+    feature = "files",
     doc = r##"
 # In a file
 

@@ -57,7 +57,7 @@ use crate::training::measured::SHARE;
 /// # Ok::<(), sparse_autoencoder::Error>(())
 /// ```
 #[cfg_attr(
-    feature = "serde",
+    feature = "files",
     doc = r##"
 # In a file
 
