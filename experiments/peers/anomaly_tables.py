@@ -1,6 +1,7 @@
 """PyOD's detectors and the Mahalanobis distance on the splits of experiments/src/bin/anomaly_tables.rs.
 
     pip install numpy scipy scikit-learn torch pyod        # pyod 3.6.7
+    python experiments/peers/anomaly_tables.py --prepare ADBENCH FOLDER     # from its folder `datasets/Classical`
     python experiments/peers/anomaly_tables.py FOLDER RUNS.jsonl [SEEDS]    # appends the missing runs
     python experiments/peers/anomaly_tables.py --report RUNS.jsonl...       # those of the Rust program, too
 
@@ -27,6 +28,18 @@ from shuffle import shuffle
 
 METHODS = ["AnomalyEnsemble", "AutoEncoder", "KNN", "PCA", "IForest", "Mahalanobis"]
 SETTINGS = ["semi-supervised", "contaminated"]
+
+
+def prepare(adbench, folder):
+    """Writes each table of `.npz` as two files. Of more than 7,200 rows, 6,000 are drawn."""
+    for file in sorted(Path(adbench).glob("*.npz")):
+        table = np.load(file, allow_pickle=True)
+        x, y = table["X"].astype(np.float32), table["y"].astype(np.int8).ravel()
+        if len(x) > 7200:
+            rows = np.sort(np.random.default_rng(0).choice(len(x), 6000, replace=False))
+            x, y = x[rows], y[rows]
+        np.save(Path(folder) / f"{file.stem}_x_f32.npy", x)
+        np.save(Path(folder) / f"{file.stem}_y.npy", y)
 
 
 def split(labels, setting, seed):
@@ -135,6 +148,8 @@ def report(paths):
 if __name__ == "__main__":
     if len(sys.argv) >= 3 and sys.argv[1] == "--report":
         report(sys.argv[2:])
+    elif len(sys.argv) == 4 and sys.argv[1] == "--prepare":
+        prepare(*sys.argv[2:])
     elif len(sys.argv) in (3, 4):
         run(sys.argv[1], sys.argv[2], int(sys.argv[3]) if len(sys.argv) == 4 else 5)
     else:

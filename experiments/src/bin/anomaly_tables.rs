@@ -6,7 +6,7 @@
 //! ```
 //!
 //! FOLDER holds tables of ADBench (github.com/Minqi824/ADBench, `datasets/Classical`): `X` and `y` of each `.npz` as
-//! `NAME_x_f32.npy` and `NAME_y.npy`. RUNS.jsonl gets a line per run; runs that it already has are skipped.
+//! `NAME_x_f32.npy` and `NAME_y.npy`, which `anomaly_tables.py --prepare` writes. RUNS.jsonl gets a line per run; runs that it already has are skipped.
 //!
 //! | setting | training samples | test samples |
 //! |---|---|---|
@@ -122,7 +122,7 @@ fn chart(runs: &str) -> Result<()> {
         .collect();
     panels(
         Path::new("out/anomaly_tables.svg"),
-        "Anomalies in ten tables",
+        "Anomalies in 41 tables",
         Axis::linear("table, from the easiest to the hardest of each method"),
         &drawn,
     )
