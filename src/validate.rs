@@ -103,6 +103,14 @@ pub(crate) fn check_present<T: Real>(
     refuse_infinite(batch, names[0])
 }
 
+/// Refuses a batch with NaN or infinities.
+pub(crate) fn refuse_non_finite<T: Real>(
+    batch: DMatrixView<'_, T>,
+    what: &'static str,
+) -> Result<(), Error> {
+    refuse(batch, what, Threads::at_most(1), |value| !value.is_finite())
+}
+
 /// Refuses a batch with infinities. NaN is a missing value.
 pub(crate) fn refuse_infinite<T: Real>(
     batch: DMatrixView<'_, T>,

@@ -1,9 +1,12 @@
 //! Samples of another source, scaled on reading.
 
+use nalgebra::DMatrixView;
+
 use super::{SAMPLES, Scaler};
 use crate::data::Samples;
 use crate::data::samples::check_read;
-use crate::{Error, Real, linalg};
+use crate::validate::refuse_non_finite;
+use crate::{Error, Real};
 
 /// The samples of another source, scaled on reading: see [`Scaler::apply_on_read`].
 #[derive(Debug, Clone)]
@@ -30,16 +33,9 @@ impl<T: Real, S: Samples<T>> Samples<T> for ScaledSamples<'_, T, S> {
     fn read(&self, indices: &[usize], batch: &mut [T]) -> Result<(), Error> {
         check_read((self.entries(), self.count()), indices, batch)?;
         self.samples.read(indices, batch)?;
-        if !linalg::all_finite(batch)
-            && let Some(place) = batch.iter().position(|value| !value.is_finite())
-        {
-            return Err(Error::NonFinite {
-                what: SAMPLES[0],
-                row: place % self.entries(),
-                column: indices[place / self.entries()],
-                value: batch[place].to_f64(),
-            });
-        }
+        let read = DMatrixView::from_slice(batch, self.entries(), indices.len());
+        refuse_non_finite(read, SAMPLES[0])
+            .map_err(|error| error.at_sample(|column| indices[column]))?;
         self.scaler.apply_in_place(batch);
         Ok(())
     }
