@@ -413,9 +413,17 @@ fn scaled<'a, T: Real>(
     scaler: &'a Scaler<T>,
 ) -> Result<Box<dyn Samples<T> + 'a>, Error> {
     let scaled = Subset::new(scaler.apply_on_read(samples)?, indices)?;
-    Ok(match samples.in_memory() {
-        Some(_) => Box::new(scaled.to_matrix()?),
-        None => Box::new(scaled),
+    copied(scaled, samples.in_memory().is_some())
+}
+
+/// Returns samples as a matrix if their source is in memory, so that each is computed once.
+fn copied<'a, T: Real>(
+    samples: impl Samples<T> + 'a,
+    in_memory: bool,
+) -> Result<Box<dyn Samples<T> + 'a>, Error> {
+    Ok(match in_memory {
+        true => Box::new(samples.to_matrix()?),
+        false => Box::new(samples),
     })
 }
 

@@ -99,11 +99,7 @@ impl<T: Real> Level<T> {
     }
 
     /// Returns the error of each sample over the scale.
-    pub(super) fn scores(
-        &self,
-        scaled: &DMatrix<T>,
-        samples: &DMatrix<T>,
-    ) -> Result<DVector<T>, Error> {
+    fn scores(&self, scaled: &DMatrix<T>, samples: &DMatrix<T>) -> Result<DVector<T>, Error> {
         Ok(self.errors(scaled, samples)?.row_sum().transpose())
     }
 
@@ -113,8 +109,9 @@ impl<T: Real> Level<T> {
         input: &Input<T>,
         samples: &dyn Samples<T>,
     ) -> Result<(), Error> {
-        let mut scores = by_chunks(input, samples, |scaled, samples| {
-            self.scores(scaled, samples)
+        let imputes = input.imputer.is_some();
+        let mut scores = by_chunks(samples, imputes, |chunk| {
+            self.scores(&input.apply(chunk)?, chunk)
         })?;
         let median = median(&mut scores);
         if median > T::zero() && median.is_finite() {
@@ -136,9 +133,8 @@ impl<T: Real> Denoiser<T> {
             levels,
             calibration_scores: Vec::new(),
         };
-        let mut scores = by_chunks(&denoiser.input, calibration, |scaled, samples| {
-            denoiser.mean_scores(scaled, samples)
-        })?;
+        let imputes = denoiser.input.imputer.is_some();
+        let mut scores = by_chunks(calibration, imputes, |chunk| denoiser.scores(chunk))?;
         sort(&mut scores);
         denoiser.calibration_scores = scores;
         Ok(denoiser)
@@ -174,24 +170,16 @@ impl<T: Real> Denoiser<T> {
 
     /// Returns the score of each sample.
     pub(super) fn scores(&self, samples: &DMatrix<T>) -> Result<DVector<T>, Error> {
-        self.mean_scores(&self.input.apply(samples)?, samples)
+        Ok(self.contributions(samples)?.row_sum().transpose())
     }
 
-    /// Returns the score of each sample: the mean over the levels.
-    fn mean_scores(&self, scaled: &DMatrix<T>, samples: &DMatrix<T>) -> Result<DVector<T>, Error> {
-        Ok(self.mean_errors(scaled, samples)?.row_sum().transpose())
-    }
-
-    /// Returns the contributions of the features to the scores.
+    /// Returns the contributions of the features to the scores: the mean over the levels.
     pub(super) fn contributions(&self, samples: &DMatrix<T>) -> Result<DMatrix<T>, Error> {
-        self.mean_errors(&self.input.apply(samples)?, samples)
-    }
-
-    fn mean_errors(&self, scaled: &DMatrix<T>, samples: &DMatrix<T>) -> Result<DMatrix<T>, Error> {
+        let scaled = self.input.apply(samples)?;
         let share = T::one() / T::of(f64::of_count(self.levels.len()));
         let mut mean = DMatrix::zeros(samples.nrows(), samples.ncols());
         for level in &self.levels {
-            mean += level.errors(scaled, samples)? * share;
+            mean += level.errors(&scaled, samples)? * share;
         }
         Ok(mean)
     }
@@ -207,17 +195,16 @@ impl<T: Real> Denoiser<T> {
     }
 }
 
-/// Returns the scores of samples, which `scores` returns for a chunk of them, scaled and as it is.
-pub(super) fn by_chunks<T: Real>(
-    input: &Input<T>,
+/// Returns the scores of samples, which `scores` returns for one chunk of them. Missing values are accepted or not.
+fn by_chunks<T: Real>(
     samples: &dyn Samples<T>,
-    scores: impl Fn(&DMatrix<T>, &DMatrix<T>) -> Result<DVector<T>, Error>,
+    accepts_missing: bool,
+    scores: impl Fn(&DMatrix<T>) -> Result<DVector<T>, Error>,
 ) -> Result<Vec<T>, Error> {
-    let mut passes = passes(samples, samples.entries(), input.imputer.is_some())?;
+    let mut passes = passes(samples, samples.entries(), accepts_missing)?;
     let mut all = reserve::filled(T::zero(), passes.count(), "number of samples")?;
     passes.each(|first, chunk| {
-        let chunk = chunk.into_owned();
-        let of_chunk = scores(&input.apply(&chunk)?, &chunk)?;
+        let of_chunk = scores(&chunk.into_owned())?;
         all[first..][..of_chunk.len()].copy_from_slice(of_chunk.as_slice());
         Ok(())
     })?;
@@ -229,7 +216,7 @@ fn sort<T: Real>(values: &mut [T]) {
 }
 
 /// Returns the upper median of values, which it sorts.
-pub(super) fn median<T: Real>(values: &mut [T]) -> T {
+fn median<T: Real>(values: &mut [T]) -> T {
     sort(values);
     values[values.len() / 2]
 }

@@ -3,7 +3,7 @@
 use nalgebra::DMatrix;
 
 use super::kept_features::variation;
-use crate::applications::anomaly::scaled;
+use crate::applications::anomaly::{copied, scaled};
 use crate::error::Error;
 use crate::{Imputer, Real, Samples, Scaler, Scaling, Subset};
 
@@ -72,9 +72,6 @@ impl<T: Real> Input<T> {
         };
         let complete = imputer.apply_on_read(samples)?;
         let chosen = Subset::new(self.scaler.apply_on_read(complete)?, indices)?;
-        Ok(match samples.in_memory() {
-            Some(_) => Box::new(chosen.to_matrix()?),
-            None => Box::new(chosen),
-        })
+        copied(chosen, samples.in_memory().is_some())
     }
 }
