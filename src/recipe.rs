@@ -326,16 +326,14 @@ impl Recipe {
         })?;
         let mut model = self.builder(input_size).build()?;
         let scaled = scaler.apply_on_read(&first)?;
-        match self.variant {
-            Variant::L1 | Variant::Gated if first.in_memory().is_some() => {
-                model.start_at(scaled.to_matrix()?)?;
+        if !self.variant.has_k() {
+            match first.in_memory() {
+                Some(_) => model.start_at(scaled.to_matrix()?)?,
+                None => model.start_at(scaled)?,
             }
-            Variant::L1 | Variant::Gated => model.start_at(scaled)?,
+        } else if self.variant == Variant::JumpRelu {
             // The scaler has moved the median to 0, where the bias starts.
-            Variant::JumpRelu => {
-                model.calibrate_thresholds(scaled, f64::of_count(self.active_units))?;
-            }
-            Variant::TopK | Variant::BatchTopK | Variant::Matryoshka => {}
+            model.calibrate_thresholds(scaled, f64::of_count(self.active_units))?;
         }
         Ok(Begun {
             scaler,
