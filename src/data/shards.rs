@@ -10,8 +10,8 @@ use crate::validate::check_len;
 
 /// Several sources as one dataset, such as the files into which a large dataset is split.
 ///
-/// The samples of the first source come first. A fit shuffles them across all sources. All sources must have the same number of entries per
-/// sample. Use `Box<dyn Samples<T>>` for sources of different types.
+/// The samples of the first source come first. A fit shuffles them across all sources. All sources must have the
+/// same number of entries per sample. Use `Box<dyn Samples<T>>` for sources of different types.
 ///
 /// ```
 /// use sparse_autoencoder::nalgebra::DMatrix;

@@ -84,8 +84,9 @@ impl<T: Real> SparseAutoencoder<T> {
     /// ties make that distance 0, it becomes the default.
     ///
     /// The threshold is a quantile of the positive pre-activations, so a few thousand [`Samples`] are enough. Of
-    /// more than 4096, the call reads 4096, chosen at random by the [seed](crate::SparseAutoencoderBuilder::seed) of the model.
-    /// Equal pre-activations are all active or all inactive; ties leave fewer units active.
+    /// more than 4096, the call reads 4096, chosen at random by the
+    /// [seed](crate::SparseAutoencoderBuilder::seed) of the model. Equal pre-activations are all active or all
+    /// inactive; ties leave fewer units active.
     ///
     /// ```
     /// use sparse_autoencoder::metrics::SparsityMetrics;

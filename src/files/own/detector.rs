@@ -1,4 +1,4 @@
-//! Anomaly detectors: a model, a scaler, an imputer if there is one, the calibration scores, and the rule of the threshold.
+//! Anomaly detectors: a model, a scaler, maybe an imputer, the calibration scores, and the rule of the threshold.
 
 use serde_json::json;
 

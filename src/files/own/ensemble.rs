@@ -1,4 +1,4 @@
-//! Anomaly ensembles: for each fold a scaler, an imputer if there is one, the models of its noise levels, and its calibration scores.
+//! Anomaly ensembles. Each fold has a scaler, its models, its calibration scores, and maybe an imputer.
 
 use std::ops::Range;
 
