@@ -60,7 +60,7 @@ impl Digits {
 
 /// Returns the 1797 digits of 8 x 8 pixels.
 pub fn load() -> Result<Digits, Box<dyn Error>> {
-    let file = NpyFile::<f32>::from_bytes("digits.npy", DIGITS.to_vec())?;
+    let file = NpyFile::<f32>::from_bytes("digits.npy", DIGITS)?;
     Ok(Digits {
         samples: file.to_matrix()? / 16.0,
         labels: LABELS.iter().map(|label| label - b'0').collect(),

@@ -11,7 +11,7 @@ use crate::error::Error;
 pub(crate) enum ByteSource {
     /// An open file and its length.
     File(File, u64),
-    Bytes(Vec<u8>),
+    Bytes(Box<dyn AsRef<[u8]> + Send + Sync>),
 }
 
 impl ByteSource {
@@ -23,7 +23,7 @@ impl ByteSource {
     pub(super) fn length(&self) -> u64 {
         match self {
             Self::File(_, length) => *length,
-            Self::Bytes(bytes) => bytes.len() as u64,
+            Self::Bytes(bytes) => (**bytes).as_ref().len() as u64,
         }
     }
 
@@ -43,7 +43,7 @@ impl ByteSource {
                 io::Seek::rewind(&mut &*file)?;
                 Box::new(file)
             }
-            Self::Bytes(bytes) => Box::new(&bytes[..]),
+            Self::Bytes(bytes) => Box::new((**bytes).as_ref()),
         })
     }
 
@@ -54,7 +54,7 @@ impl ByteSource {
             Self::Bytes(all) => {
                 let stored = usize::try_from(offset)
                     .ok()
-                    .and_then(|offset| all.get(offset..)?.get(..bytes.len()))
+                    .and_then(|offset| (**all).as_ref().get(offset..)?.get(..bytes.len()))
                     .ok_or(io::ErrorKind::UnexpectedEof)?;
                 bytes.copy_from_slice(stored);
                 Ok(())
@@ -67,7 +67,7 @@ impl fmt::Debug for ByteSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File(file, _) => file.fmt(f),
-            Self::Bytes(bytes) => write!(f, "{} bytes", bytes.len()),
+            Self::Bytes(_) => write!(f, "{} bytes", self.length()),
         }
     }
 }

@@ -48,6 +48,15 @@ impl Element {
         }
     }
 
+    /// Whether the number is a `T`.
+    pub(crate) fn is<T: Real>(self) -> bool {
+        match self {
+            Self::F32 => is_narrow::<T>(),
+            Self::F64 => !is_narrow::<T>(),
+            _ => false,
+        }
+    }
+
     /// Decodes little-endian numbers from `bytes` to `values`, rounding each once to the nearest scalar.
     pub(crate) fn decode<T: Real>(self, bytes: &[u8], values: &mut [T]) {
         match self {

@@ -55,7 +55,7 @@ pub(super) fn inflated(
     // One byte more, to reach the end and its checksum.
     inflate(&mut bytes, (claimed + 1).saturating_sub(header as u64))?;
     bytes.shrink_to_fit();
-    Ok(ByteSource::Bytes(bytes))
+    Ok(ByteSource::Bytes(Box::new(bytes)))
 }
 
 /// Returns the source, or an error if it is compressed by gzip.

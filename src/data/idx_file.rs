@@ -56,13 +56,16 @@ impl<T: Real> IdxFile<T> {
         Self::new(path.to_owned(), ByteSource::open(path)?)
     }
 
-    /// Takes the contents of a file that is already in memory. Errors name it `path`.
+    /// Takes the contents of a file, in memory or [mapped into it](crate::NpyFile::from_bytes). Errors name it `path`.
     ///
     /// # Errors
     ///
     /// As [`open`](Self::open).
-    pub fn from_bytes(path: impl Into<PathBuf>, bytes: Vec<u8>) -> Result<Self, Error> {
-        Self::new(path.into(), ByteSource::Bytes(bytes))
+    pub fn from_bytes(
+        path: impl Into<PathBuf>,
+        bytes: impl AsRef<[u8]> + Send + Sync + 'static,
+    ) -> Result<Self, Error> {
+        Self::new(path.into(), ByteSource::Bytes(Box::new(bytes)))
     }
 
     /// Reads all samples of a file into memory, entries × samples.

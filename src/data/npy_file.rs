@@ -39,10 +39,13 @@ pub(crate) use header::{Header, MAGIC};
 /// Numbers are converted to `T` as by NumPy's `astype`. A file compressed by gzip is inflated into memory, which
 /// needs the feature `files`.
 ///
-/// A fit reads the samples of every batch in random order, one system call each. This takes about a
-/// microsecond per sample from the system's cache. For files much larger than the memory every sample
-/// waits for the disk: use [`batches`](Samples::batches) with a
-/// [`ShuffleBuffer`](crate::ShuffleBuffer) instead.
+/// A fit reads the samples of every batch in random order, one system call each.
+///
+/// | file | how to read it |
+/// |---|---|
+/// | fits into memory | [`load`](Self::load) it |
+/// | fits into the system's cache | [`open`](Self::open) it: half a microsecond per sample, more than a small model takes to learn it; [map it into memory](Self::from_bytes): a tenth |
+/// | much larger | [`batches`](Samples::batches) with a [`ShuffleBuffer`](crate::ShuffleBuffer): no sample waits for the disk alone |
 ///
 /// ```
 /// use sparse_autoencoder::{Adam, NpyFile, Samples, SparseAutoencoder, Trainer};
@@ -87,13 +90,19 @@ impl<T: Real> NpyFile<T> {
         Self::new(path.to_owned(), ByteSource::open(path)?)
     }
 
-    /// Takes the contents of a file that is already in memory. Errors name it `path`.
+    /// Takes the contents of a file: a `Vec<u8>`, a `&'static [u8]`, an `Arc<[u8]>`, or a file mapped into memory,
+    /// such as `memmap2::Mmap`. Errors name it `path`.
+    ///
+    /// Samples are read without system calls.
     ///
     /// # Errors
     ///
     /// As [`open`](Self::open).
-    pub fn from_bytes(path: impl Into<PathBuf>, bytes: Vec<u8>) -> Result<Self, Error> {
-        Self::new(path.into(), ByteSource::Bytes(bytes))
+    pub fn from_bytes(
+        path: impl Into<PathBuf>,
+        bytes: impl AsRef<[u8]> + Send + Sync + 'static,
+    ) -> Result<Self, Error> {
+        Self::new(path.into(), ByteSource::Bytes(Box::new(bytes)))
     }
 
     /// Reads all samples of a file into memory, entries × samples.

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use pulp::bytemuck;
+
 use super::byte_source::ByteSource;
 use super::dtype::{self, Element, count};
 use super::samples::check_read;
@@ -58,7 +60,9 @@ impl StoredArray {
     pub(crate) fn read<T: Real>(&self, indices: &[usize], batch: &mut [T]) -> Result<(), Error> {
         let entries = self.entries();
         check_read((entries, self.count()), indices, batch)?;
-        if batch.len() * self.element.size() <= SHORT {
+        if self.is_stored_as::<T>() {
+            self.read_runs(indices, batch, &mut [])?;
+        } else if batch.len() * self.element.size() <= SHORT {
             self.read_runs(indices, batch, &mut [0; SHORT])?;
         } else {
             self.read_runs(indices, batch, &mut [0; CHUNK])?;
@@ -69,7 +73,12 @@ impl StoredArray {
         Ok(())
     }
 
-    /// Reads samples by way of `bytes`.
+    /// Whether the bytes of the file are those of `T` in memory.
+    fn is_stored_as<T: Real>(&self) -> bool {
+        self.element.is::<T>() && self.big_endian == cfg!(target_endian = "big")
+    }
+
+    /// Reads samples by way of `bytes`, which may be empty if they are [stored as `T`](Self::is_stored_as).
     fn read_runs<T: Real>(
         &self,
         indices: &[usize],
@@ -99,12 +108,17 @@ impl StoredArray {
         bytes: &mut [u8],
     ) -> Result<(), Error> {
         let size = self.element.size();
+        let read = |bytes: &mut [u8], first: usize| {
+            let offset = self.offset + (first * size) as u64; // no overflow: within the file
+            let read = self.source.read(bytes, offset);
+            read.map_err(|error| io_error(&self.path, &error))
+        };
+        if self.is_stored_as::<T>() {
+            return read(bytemuck::cast_slice_mut(values), first);
+        }
         for values in values.chunks_mut(bytes.len() / size) {
             let bytes = &mut bytes[..values.len() * size];
-            let offset = self.offset + (first * size) as u64; // no overflow: within the file
-            self.source
-                .read(bytes, offset)
-                .map_err(|error| io_error(&self.path, &error))?;
+            read(bytes, first)?;
             if self.big_endian {
                 self.element.swap(bytes);
             }

@@ -9,7 +9,7 @@ use super::transpose::{TransposeF32, TransposeF64};
 use super::weighted_sum::{WeightedSumF32, WeightedSumF64};
 
 /// The arithmetic that the kernels need. Implemented for `f32` and `f64` only.
-pub trait Scalar: Sized + Copy + Send + Sync + 'static {
+pub trait Scalar: pulp::bytemuck::Pod + Send + Sync {
     /// `self · factor + addend`, rounded once.
     fn fma(self, factor: Self, addend: Self) -> Self;
 

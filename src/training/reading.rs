@@ -8,7 +8,7 @@ use crate::linalg::{Threads, join};
 use crate::{Real, Samples, SparseAutoencoder};
 
 /// Entries below which waking a second thread costs more than it saves.
-const PARALLEL_FROM: usize = 1 << 14;
+const PARALLEL_FROM: usize = 1 << 15;
 
 /// Reads the chosen samples into `batch`, and checks those outside memory as [samples of
 /// training](SparseAutoencoder::check_training_samples).

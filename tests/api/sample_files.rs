@@ -3,6 +3,7 @@
 #![allow(clippy::float_cmp)] // small whole numbers, which are kept as they are
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use crate::common::file_bytes::{header, idx, npy_f64, npy_with};
 use rand::RngExt;
@@ -57,6 +58,37 @@ fn all_types_are_read() {
         assert!(reason.contains(kind), "{reason}");
         assert!(reason.contains("unsupported; supported are"), "{reason}");
     }
+}
+
+#[test]
+fn numbers_are_the_same_in_every_order_of_bytes_and_axes() {
+    let samples = DMatrix::from_fn(3, 50, |i, j| (i as f32 - 0.3) * (j as f32 - 7.7));
+    let other = samples.transpose();
+    let exact = samples.map(f64::from);
+    for (fortran, numbers) in [(false, &samples), (true, &other)] {
+        let little: Vec<u8> = numbers.iter().flat_map(|x| x.to_le_bytes()).collect();
+        let big: Vec<u8> = numbers.iter().flat_map(|x| x.to_be_bytes()).collect();
+        for (kind, data) in [("<f4", little), (">f4", big)] {
+            let bytes = npy_with(&header(kind, fortran, &[50, 3]), &data);
+            let path = file("every-order.npy", &bytes);
+            let what = format!("{kind}, Fortran: {fortran}");
+            assert_eq!(NpyFile::<f32>::load(&path).unwrap(), samples, "{what}");
+            assert_eq!(NpyFile::<f64>::load(&path).unwrap(), exact, "{what}");
+        }
+    }
+}
+
+#[test]
+fn contents_are_taken_from_any_owner_of_bytes() {
+    static LABELS: [u8; 11] = [0, 0, 8, 1, 0, 0, 0, 3, 7, 0, 9];
+    let labels = IdxFile::<f32>::from_bytes("labels", &LABELS[..]).unwrap();
+    assert_eq!(labels.to_bytes().unwrap(), [7, 0, 9]);
+    let samples = numbered(3, 4);
+    let bytes: Arc<[u8]> = npy_f64(&samples).into();
+    let read = NpyFile::<f64>::from_bytes("shared", Arc::clone(&bytes)).unwrap();
+    assert_eq!(read.to_matrix().unwrap(), samples);
+    let error = NpyFile::<f64>::from_bytes("cut off", bytes[..100].to_vec()).unwrap_err();
+    assert!(error.to_string().contains("cut off"), "{error}");
 }
 
 #[test]
