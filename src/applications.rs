@@ -11,8 +11,8 @@ pub(crate) mod classifier;
 pub(crate) mod stack;
 
 pub use anomaly::{
-    AnomalyDetector, AnomalyDetectorBuilder, AnomalyDetectorSettings, AnomalyEnsemble, Threshold,
-    benjamini_hochberg,
+    AnomalyDetector, AnomalyDetectorBuilder, AnomalyDetectorSettings, AnomalyEnsemble,
+    EnsembleStep, Threshold, benjamini_hochberg,
 };
 pub use classifier::{
     ClassifierEpoch, ClassifierEvent, ClassifierLoss, ClassifierReport, ClassifierStep,

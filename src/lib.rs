@@ -216,8 +216,8 @@ mod validate;
 pub use applications::{
     AnomalyDetector, AnomalyDetectorBuilder, AnomalyDetectorSettings, AnomalyEnsemble,
     ClassifierEpoch, ClassifierEvent, ClassifierLoss, ClassifierReport, ClassifierStep,
-    ClassifierTrainer, ClassifierWorkspace, DenseView, SoftmaxClassifier, Stack, Threshold,
-    benjamini_hochberg,
+    ClassifierTrainer, ClassifierWorkspace, DenseView, EnsembleStep, SoftmaxClassifier, Stack,
+    Threshold, benjamini_hochberg,
 };
 pub use data::{
     Batches, Chunk, Corruption, IdxFile, ImputedSamples, Imputer, MissingValues, NpyFile, Samples,

@@ -12,7 +12,8 @@ use nalgebra::{DMatrix, DVector};
 pub(crate) use self::denoiser::Denoiser;
 #[cfg(feature = "files")]
 pub(crate) use self::denoiser::Level;
-use self::fitting::STEPS;
+pub use self::fitting::EnsembleStep;
+use self::fitting::Fit;
 #[cfg(feature = "files")]
 pub(crate) use self::input::Input;
 use self::kept_features::KeptFeatures;
@@ -74,7 +75,8 @@ use crate::{AsMatrix, MissingValues, Real, Samples};
 /// # Cost
 ///
 /// A fit trains nine models for each fold, in parallel on the current rayon pool. The same samples and seed give
-/// the same bits for any number of threads.
+/// the same bits for any number of threads. Hundreds of features take minutes: [`fit_with_steps`](Self::fit_with_steps)
+/// shows the progress.
 ///
 /// Samples in memory are copied once, and those for training once for each fold. Of other samples, memory holds
 /// about 50 bytes each for indices and scores, and one batch per thread. Such a fit reads the samples in a few
@@ -147,25 +149,56 @@ impl<T: Real> AnomalyEnsemble<T> {
         missing_values: MissingValues,
         seed: u64,
     ) -> Result<Self, Error> {
-        Self::fit_by(&samples, missing_values, seed, STEPS)
+        Self::fit_by(&samples, Fit::new(missing_values, seed))
     }
 
-    /// Fits with another number of steps.
-    fn fit_by(
-        samples: &dyn Samples<T>,
+    /// Runs [`fit_missing`](Self::fit_missing) with an observer of each step of any model. An error that it returns
+    /// ends the fit.
+    ///
+    /// Threads that train models at the same time call it.
+    ///
+    /// ```
+    /// use sparse_autoencoder::{AnomalyEnsemble, MissingValues, nalgebra::DMatrix};
+    ///
+    /// let normal = DMatrix::from_fn(3, 20, |i, j| (j as f32 / 10.0 - 1.0).powi(i as i32 + 1));
+    /// AnomalyEnsemble::fit_with_steps(&normal, MissingValues::Refuse, 0, |step| {
+    ///     if step.number % 5000 == 0 {
+    ///         println!("{} %", 100 * step.number / step.of);
+    ///     }
+    ///     Ok(())
+    /// })?;
+    ///
+    /// let stopped = AnomalyEnsemble::fit_with_steps(&normal, MissingValues::Refuse, 0, |_| {
+    ///     Err(std::io::Error::from(std::io::ErrorKind::Interrupted))?
+    /// });
+    /// assert!(stopped.is_err());
+    /// # Ok::<(), sparse_autoencoder::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`fit`](Self::fit), and those that the observer returns.
+    pub fn fit_with_steps(
+        samples: impl Samples<T>,
         missing_values: MissingValues,
         seed: u64,
-        steps: usize,
+        observer: impl Fn(EnsembleStep) -> Result<(), Error> + Sync,
     ) -> Result<Self, Error> {
-        let kept = fitting::varying_features(samples, missing_values)?;
+        let fit = Fit {
+            observer: Some(&observer),
+            ..Fit::new(missing_values, seed)
+        };
+        Self::fit_by(&samples, fit)
+    }
+
+    fn fit_by(samples: &dyn Samples<T>, fit: Fit<'_>) -> Result<Self, Error> {
+        let kept = fitting::varying_features(samples, fit.missing_values)?;
         let denoisers = match samples.in_memory() {
-            Some(whole) => {
-                fitting::denoisers(&whole.select_rows(&kept), missing_values, seed, steps)?
-            }
+            Some(whole) => fitting::denoisers(&whole.select_rows(&kept), fit)?,
             None => {
                 let kept = &kept;
                 let kept = KeptFeatures { samples, kept };
-                fitting::denoisers(&kept, missing_values, seed, steps)?
+                fitting::denoisers(&kept, fit)?
             }
         };
         Ok(Self {

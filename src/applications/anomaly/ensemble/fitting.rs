@@ -1,5 +1,8 @@
 //! Fitting without settings: all choices follow from the number of samples and features.
 
+use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
@@ -10,7 +13,7 @@ use super::kept_features::variation;
 use crate::error::Error;
 use crate::linalg::reserve;
 use crate::{
-    Activation, Adam, Corruption, Imputer, MissingValues, Real, Samples, Schedule,
+    Activation, Adam, Corruption, Event, Imputer, MissingValues, Real, Samples, Schedule,
     SparseAutoencoder, Subset, Trainer,
 };
 
@@ -38,7 +41,6 @@ enum Kind {
 /// The units of each hidden layer.
 const UNITS: usize = 128;
 
-pub(super) const STEPS: usize = 4000;
 /// The most passes over the samples: longer, models of few samples learn the anomalies among them.
 const MOST_EPOCHS: usize = 300;
 const BATCH: usize = 64;
@@ -82,34 +84,83 @@ struct Split {
     seed: u64,
 }
 
-/// Fits the models of all folds to samples without constant features, with this number of steps.
+/// The settings of a fit, and who watches it.
+#[derive(Clone, Copy)]
+pub(super) struct Fit<'a> {
+    pub(super) missing_values: MissingValues,
+    pub(super) seed: u64,
+    /// The steps of a model, if the samples are many.
+    pub(super) steps: usize,
+    pub(super) observer: Option<&'a Observer<'a>>,
+}
+
+/// Is called after every step of a model.
+type StepTaken<'a> = dyn Fn() -> Result<(), Error> + Sync + 'a;
+
+impl Fit<'_> {
+    pub(super) const fn new(missing_values: MissingValues, seed: u64) -> Self {
+        Self {
+            missing_values,
+            seed,
+            steps: 4000,
+            observer: None,
+        }
+    }
+}
+
+pub(super) type Observer<'a> = dyn Fn(EnsembleStep) -> Result<(), Error> + Sync + 'a;
+
+/// The steps of an [`AnomalyEnsemble`](super::AnomalyEnsemble) so far, over all its models.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct EnsembleStep {
+    /// The number of steps so far, from 1. Several threads count it, so that two calls may come in another order.
+    pub number: u64,
+    /// The number of steps of the whole fit.
+    pub of: u64,
+}
+
+/// Fits the models of all folds to samples without constant features.
 ///
 /// Samples in memory are copied as often as folds use them. Of other samples, memory holds indices, scores, and
 /// batches.
 pub(super) fn denoisers<T: Real>(
     samples: &dyn Samples<T>,
-    missing_values: MissingValues,
-    seed: u64,
-    steps: usize,
+    fit: Fit<'_>,
 ) -> Result<Vec<Denoiser<T>>, Error> {
-    let imputer = match missing_values {
+    let imputer = match fit.missing_values {
         MissingValues::Refuse => None,
         MissingValues::Impute => Some(Imputer::fit(samples)?.unmarked()),
     };
     let everywhere = Input::standard(samples, imputer, None)?;
-    let splits = splits(samples.count(), seed)?;
+    let splits = splits(samples.count(), fit.seed)?;
     let inputs = splits
         .iter()
         .map(|split| everywhere.relearned(&Subset::new(samples, &*split.training)?));
     let inputs = inputs.collect::<Result<Vec<_>, Error>>()?;
     let cores = inputs.iter().zip(&splits);
-    let cores = cores.map(|(input, split)| input.apply_to(samples, some(&split.training, steps)));
+    let cores =
+        cores.map(|(input, split)| input.apply_to(samples, some(&split.training, fit.steps)));
     let cores = cores.collect::<Result<Vec<_>, Error>>()?;
+    let of_models = cores.iter().map(|core| {
+        let samples = core.count();
+        epochs(samples, fit.steps) * samples.div_ceil(BATCH) * LEVELS.len()
+    });
+    let of = of_models.sum::<usize>() as u64;
+    let taken = AtomicU64::new(0);
+    let observer = fit.observer.map(|observer| {
+        let taken = &taken;
+        move || {
+            let number = 1 + taken.fetch_add(1, Ordering::Relaxed);
+            observer(EnsembleStep { number, of })
+        }
+    });
+    let observer = observer.as_ref().map(|observer| observer as &StepTaken<'_>);
     let mut levels = each(splits.len() * LEVELS.len(), |index| {
         let (fold, level) = (index / LEVELS.len(), index % LEVELS.len());
         let split = &splits[fold];
         let seed = split.seed.wrapping_add(level as u64);
-        let mut level = train(&*cores[fold], LEVELS[level], steps, seed)?;
+        let mut level = train(&*cores[fold], LEVELS[level], fit.steps, seed, observer)?;
         level.scale_by(&inputs[fold], &Subset::new(samples, &*split.scale)?)?;
         Ok(level)
     })?;
@@ -163,12 +214,18 @@ fn some(samples: &[usize], steps: usize) -> &[usize] {
     &samples[..samples.len().min(steps * BATCH)]
 }
 
+/// Returns the number of passes over so many samples that takes so many steps.
+fn epochs(samples: usize, steps: usize) -> usize {
+    steps.div_ceil(samples.div_ceil(BATCH)).min(MOST_EPOCHS)
+}
+
 /// Trains a model on scaled samples at one noise level.
 fn train<T: Real>(
     scaled: &dyn Samples<T>,
     (noise, kind): (f64, Kind),
     steps: usize,
     seed: u64,
+    observer: Option<&StepTaken<'_>>,
 ) -> Result<Level<T>, Error> {
     let (features, samples) = (scaled.entries(), scaled.count());
     let (layers, activation) = match kind {
@@ -186,15 +243,19 @@ fn train<T: Real>(
     let corruption = Corruption::Gaussian {
         standard_deviation: noise,
     };
+    let see = &mut |event: &Event<'_, T>| match (event, observer) {
+        (Event::Step(_), Some(step_taken)) => step_taken().map(ControlFlow::Continue),
+        _ => Ok(ControlFlow::Continue(())),
+    };
     let optimizer: Adam<T> = Adam::new(LEARNING_RATE)?;
     Trainer::new(optimizer)
-        .epochs(steps.div_ceil(samples.div_ceil(BATCH)).min(MOST_EPOCHS))
+        .epochs(epochs(samples, steps))
         .batch_size(BATCH)
         .schedule(Schedule::cosine(0.0))
         .corruption(corruption)
         .threads(1)
         .seed(seed)
-        .fit(&mut model, scaled)?;
+        .fit_observed(&mut model, scaled, observer.is_some(), see)?;
     Level::new(model, corruption, seed)
 }
 
