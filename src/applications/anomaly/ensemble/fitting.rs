@@ -214,7 +214,7 @@ fn some(samples: &[usize], steps: usize) -> &[usize] {
     &samples[..samples.len().min(steps * BATCH)]
 }
 
-/// Returns the number of passes over so many samples that takes so many steps.
+/// Returns the number of epochs that take `steps` steps, at most [`MOST_EPOCHS`].
 fn epochs(samples: usize, steps: usize) -> usize {
     steps.div_ceil(samples.div_ceil(BATCH)).min(MOST_EPOCHS)
 }
