@@ -215,9 +215,9 @@ mod validate;
 
 pub use applications::{
     AnomalyDetector, AnomalyDetectorBuilder, AnomalyDetectorSettings, AnomalyEnsemble,
-    ClassifierEpoch, ClassifierEvent, ClassifierLoss, ClassifierReport, ClassifierStep,
-    ClassifierTrainer, ClassifierWorkspace, DenseView, EnsembleStep, SoftmaxClassifier, Stack,
-    Threshold, benjamini_hochberg,
+    AnomalyEnsembleBuilder, ClassifierEpoch, ClassifierEvent, ClassifierLoss, ClassifierReport,
+    ClassifierStep, ClassifierTrainer, ClassifierWorkspace, DenseView, EnsembleStep,
+    SoftmaxClassifier, Stack, Threshold, benjamini_hochberg,
 };
 pub use data::{
     Batches, Chunk, Corruption, IdxFile, ImputedSamples, Imputer, MissingValues, NpyFile, Samples,

@@ -7,7 +7,7 @@ mod selection;
 mod threshold;
 
 pub use detector_builder::{AnomalyDetectorBuilder, AnomalyDetectorSettings};
-pub use ensemble::{AnomalyEnsemble, EnsembleStep};
+pub use ensemble::{AnomalyEnsemble, AnomalyEnsembleBuilder, EnsembleStep};
 pub use selection::benjamini_hochberg;
 pub use threshold::Threshold;
 

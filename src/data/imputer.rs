@@ -16,7 +16,7 @@ use crate::{AsMatrix, Real};
 /// A rule for missing values, which are NaN in the samples of an anomaly detector.
 ///
 /// [`AnomalyDetectorBuilder::missing_values`](crate::AnomalyDetectorBuilder::missing_values) and
-/// [`AnomalyEnsemble::fit_missing`](crate::AnomalyEnsemble::fit_missing) take it. For other uses see [`Imputer`].
+/// [`AnomalyEnsembleBuilder`](crate::AnomalyEnsembleBuilder::missing_values) take it. For other uses see [`Imputer`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]

@@ -15,12 +15,13 @@ use sparse_autoencoder::nalgebra::DMatrix;
 use sparse_autoencoder::optimizer::Step;
 use sparse_autoencoder::penalty::{HiddenBatch, HiddenGradient, Scaled};
 use sparse_autoencoder::{
-    Activation, Adam, AnomalyDetector, AnomalyDetectorSettings, Batches, ClassifierEvent,
-    Corruption, Epoch, Error, Event, IdxFile, Imputer, Initialization, KlDivergence, L1, Layer,
-    LayerView, Layout, Lbfgs, Loss, MissingValues, NpyFile, Optimizer, Parameters, Penalty,
-    Proportion, ReconstructionLoss, Report, Samples, Scaler, Schedule, Sgd, ShuffleBuffer,
-    SoftmaxClassifier, SparseAutoencoder, SparseAutoencoderBuilder, SparseHidden, SquaredDeviation,
-    Stack, StopReason, Trainer, Workspace,
+    Activation, Adam, AnomalyDetector, AnomalyDetectorSettings, AnomalyEnsembleBuilder, Batches,
+    ClassifierEvent, Corruption, EnsembleStep, Epoch, Error, Event, IdxFile, Imputer,
+    Initialization, KlDivergence, L1, Layer, LayerView, Layout, Lbfgs, Loss, MissingValues,
+    NpyFile, Optimizer, Parameters, Penalty, Proportion, ReconstructionLoss, Report, Samples,
+    Scaler, Schedule, Sgd, ShuffleBuffer, SoftmaxClassifier, SparseAutoencoder,
+    SparseAutoencoderBuilder, SparseHidden, SquaredDeviation, Stack, StopReason, Trainer,
+    Workspace,
 };
 
 fn shared<T: Send + Sync + Unpin + Debug>() {}
@@ -33,6 +34,8 @@ fn default<T: Default>() {}
 fn values_can_be_sent_shared_cloned_and_shown() {
     small_value::<Activation>();
     small_value::<AnomalyDetectorSettings>();
+    small_value::<AnomalyEnsembleBuilder<f32>>();
+    small_value::<EnsembleStep>();
     small_value::<Corruption>();
     small_value::<FeatureMatch>();
     small_value::<Initialization>();

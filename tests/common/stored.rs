@@ -142,7 +142,10 @@ pub(crate) fn ensemble() -> &'static AnomalyEnsemble<f32> {
         for mut sample in samples.columns_with_step_mut(0, 100, 9).column_iter_mut() {
             sample[INPUT - 1] = f32::NAN;
         }
-        AnomalyEnsemble::fit_missing(&samples, MissingValues::Impute, 0).unwrap()
+        AnomalyEnsemble::builder()
+            .missing_values(MissingValues::Impute)
+            .fit(&samples)
+            .unwrap()
     })
 }
 

@@ -31,7 +31,7 @@ fn main() -> Result<()> {
     let schema = normal.first().ok_or("no rows to learn from")?.schema();
     let features = table::numeric(&schema);
     let samples = matrix(&normal, &features)?;
-    let detector = AnomalyEnsemble::fit_missing(&samples, MissingValues::Impute, 0)?;
+    let detector = AnomalyEnsemble::builder().missing_values(MissingValues::Impute).fit(&samples)?;
     println!(
         "learned {} features of {} rows",
         features.len(),

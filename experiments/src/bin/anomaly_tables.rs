@@ -150,7 +150,9 @@ fn run(folder: &str, table: &str, setting: &str, seed: u64) -> Result<Run> {
         _ => halves(&anomalous, seed),
     };
     let start = Instant::now();
-    let detector = AnomalyEnsemble::fit_seeded(samples.select_columns(&training), seed)?;
+    let detector = AnomalyEnsemble::builder()
+        .seed(seed)
+        .fit(samples.select_columns(&training))?;
     let scores = detector.scores(samples.select_columns(&test))?;
     let seconds = start.elapsed().as_secs_f64();
     let test: Vec<bool> = test.into_iter().map(|row| anomalous[row]).collect();

@@ -1,5 +1,6 @@
 //! A detector that needs no settings.
 
+mod builder;
 mod denoiser;
 mod fitting;
 mod input;
@@ -9,14 +10,12 @@ mod tests;
 
 use nalgebra::{DMatrix, DVector};
 
+pub use self::builder::{AnomalyEnsembleBuilder, EnsembleStep};
 pub(crate) use self::denoiser::Denoiser;
 #[cfg(feature = "files")]
 pub(crate) use self::denoiser::Level;
-pub use self::fitting::EnsembleStep;
-use self::fitting::Fit;
 #[cfg(feature = "files")]
 pub(crate) use self::input::Input;
-use self::kept_features::KeptFeatures;
 use super::scoring::{CHUNK, passes};
 use super::selection::check_selection;
 use super::{SAMPLES, Threshold, benjamini_hochberg};
@@ -40,7 +39,7 @@ use crate::{AsMatrix, MissingValues, Real, Samples};
 /// | what | rule |
 /// |---|---|
 /// | features | constant ones are [dropped](Self::dropped_features) |
-/// | missing values | refused, or [imputed](Self::fit_missing) |
+/// | missing values | refused, or [imputed](AnomalyEnsembleBuilder::missing_values) |
 /// | scaling | mean 0 and variance 1 over the training samples |
 /// | three deep models | σ of 1/8, 1/4, and 1/2 standard deviations; three layers of 128 ReLU units; linear output |
 /// | six shallow models | σ of 1/8, 1/4, 1/2, 1, 2, and 4; one layer of 128 tanh units; linear output |
@@ -75,8 +74,8 @@ use crate::{AsMatrix, MissingValues, Real, Samples};
 /// # Cost
 ///
 /// A fit trains nine models for each fold, in parallel on the current rayon pool. The same samples and seed give
-/// the same bits for any number of threads. Hundreds of features take minutes: [`fit_with_steps`](Self::fit_with_steps)
-/// shows the progress.
+/// the same bits for any number of threads. Hundreds of features take minutes, of which
+/// [`fit_with_steps`](AnomalyEnsembleBuilder::fit_with_steps) shows the progress.
 ///
 /// Samples in memory are copied once, and those for training once for each fold. Of other samples, memory holds
 /// about 50 bytes each for indices and scores, and one batch per thread. Such a fit reads the samples in a few
@@ -107,105 +106,12 @@ impl<T: Real> AnomalyEnsemble<T> {
     /// | [`Error::OutOfRange`] | a feature whose spread overflows `T` |
     /// | those of [`Samples::read`] | samples that cannot be read |
     pub fn fit(samples: impl Samples<T>) -> Result<Self, Error> {
-        Self::fit_seeded(samples, 0)
+        Self::builder().fit(samples)
     }
 
-    /// Runs [`fit`](Self::fit) with another seed of folds, weights, and noise.
-    ///
-    /// # Errors
-    ///
-    /// As [`fit`](Self::fit).
-    pub fn fit_seeded(samples: impl Samples<T>, seed: u64) -> Result<Self, Error> {
-        Self::fit_missing(samples, MissingValues::Refuse, seed)
-    }
-
-    /// Runs [`fit_seeded`](Self::fit_seeded) with a rule for missing values, which are NaN in the samples.
-    ///
-    /// With [`MissingValues::Impute`], all methods accept missing values. The models see the means of the training
-    /// samples in their place. A score is that of the p present values of d features, times d/p: see
-    /// [`AnomalyDetector`](super::AnomalyDetector#missing-values). Features without two
-    /// different values are dropped.
-    ///
-    /// ```
-    /// use sparse_autoencoder::{AnomalyEnsemble, MissingValues, nalgebra::DMatrix};
-    ///
-    /// // Three features on a curve, with every 20th value missing.
-    /// let table = DMatrix::from_fn(3, 100, |i, j| match 3 * j + i {
-    ///     k if k % 20 == 0 => f32::NAN,
-    ///     _ => (j as f32 / 50.0 - 1.0).powi(i as i32 + 1),
-    /// });
-    /// let detector = AnomalyEnsemble::fit_missing(&table, MissingValues::Impute, 0)?;
-    /// let unseen = [f32::NAN, 0.25, 0.125, f32::NAN, 0.25, -1.5];
-    /// let unseen = DMatrix::from_column_slice(3, 2, &unseen);
-    /// assert_eq!(detector.is_anomaly(&unseen, 0.05)?, [false, true]);
-    /// # Ok::<(), sparse_autoencoder::Error>(())
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// As [`fit`](Self::fit).
-    pub fn fit_missing(
-        samples: impl Samples<T>,
-        missing_values: MissingValues,
-        seed: u64,
-    ) -> Result<Self, Error> {
-        Self::fit_by(&samples, Fit::new(missing_values, seed))
-    }
-
-    /// Runs [`fit_missing`](Self::fit_missing) with an observer of each step of any model. An error that it returns
-    /// ends the fit.
-    ///
-    /// Threads that train models at the same time call it.
-    ///
-    /// ```
-    /// use sparse_autoencoder::{AnomalyEnsemble, MissingValues, nalgebra::DMatrix};
-    ///
-    /// let normal = DMatrix::from_fn(3, 20, |i, j| (j as f32 / 10.0 - 1.0).powi(i as i32 + 1));
-    /// AnomalyEnsemble::fit_with_steps(&normal, MissingValues::Refuse, 0, |step| {
-    ///     if step.number % 5000 == 0 {
-    ///         println!("{} %", 100 * step.number / step.of);
-    ///     }
-    ///     Ok(())
-    /// })?;
-    ///
-    /// let stopped = AnomalyEnsemble::fit_with_steps(&normal, MissingValues::Refuse, 0, |_| {
-    ///     Err(std::io::Error::from(std::io::ErrorKind::Interrupted))?
-    /// });
-    /// assert!(stopped.is_err());
-    /// # Ok::<(), sparse_autoencoder::Error>(())
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// As [`fit`](Self::fit), and those that the observer returns.
-    pub fn fit_with_steps(
-        samples: impl Samples<T>,
-        missing_values: MissingValues,
-        seed: u64,
-        observer: impl Fn(EnsembleStep) -> Result<(), Error> + Sync,
-    ) -> Result<Self, Error> {
-        let fit = Fit {
-            observer: Some(&observer),
-            ..Fit::new(missing_values, seed)
-        };
-        Self::fit_by(&samples, fit)
-    }
-
-    fn fit_by(samples: &dyn Samples<T>, fit: Fit<'_>) -> Result<Self, Error> {
-        let kept = fitting::varying_features(samples, fit.missing_values)?;
-        let denoisers = match samples.in_memory() {
-            Some(whole) => fitting::denoisers(&whole.select_rows(&kept), fit)?,
-            None => {
-                let kept = &kept;
-                let kept = KeptFeatures { samples, kept };
-                fitting::denoisers(&kept, fit)?
-            }
-        };
-        Ok(Self {
-            features: samples.entries(),
-            denoisers,
-            kept,
-        })
+    /// Returns a builder, which takes a rule for missing values, a seed, and an observer.
+    pub fn builder() -> AnomalyEnsembleBuilder<T> {
+        AnomalyEnsembleBuilder::default()
     }
 
     /// Returns the score of each sample, ≥ 0. Normal samples score around 1, anomalies more.

@@ -53,7 +53,10 @@ static DETECTOR: LazyLock<AnomalyDetector<f64>> =
     LazyLock::new(|| fitted(&*TABLE, imputing()).unwrap());
 static ENSEMBLE: LazyLock<AnomalyEnsemble<f64>> = LazyLock::new(|| {
     let few = TABLE.columns(0, 60);
-    AnomalyEnsemble::fit_missing(few, MissingValues::Impute, 0).unwrap()
+    AnomalyEnsemble::builder()
+        .missing_values(MissingValues::Impute)
+        .fit(few)
+        .unwrap()
 });
 
 #[test]
@@ -72,7 +75,10 @@ fn without_missing_values_the_rule_changes_no_bit() {
 
     let few = samples.columns(0, 30);
     let plain = AnomalyEnsemble::fit(few).unwrap();
-    let imputing = AnomalyEnsemble::fit_missing(few, MissingValues::Impute, 0).unwrap();
+    let imputing = AnomalyEnsemble::builder()
+        .missing_values(MissingValues::Impute)
+        .fit(few)
+        .unwrap();
     assert_eq!(imputing.scores(&unseen), plain.scores(&unseen));
     assert_eq!(
         imputing.contributions(&unseen),
@@ -225,7 +231,10 @@ fn an_ensemble_drops_what_carries_nothing() {
     let mut table = with_holes(complete(40, 6), 0.2, 7).insert_rows(3, 2, 1.0);
     table.row_mut(3).fill(f64::NAN); // no value
     table[(4, 11)] = f64::NAN; // constant, and missing once
-    let ensemble = AnomalyEnsemble::fit_missing(&table, MissingValues::Impute, 0).unwrap();
+    let ensemble = AnomalyEnsemble::builder()
+        .missing_values(MissingValues::Impute)
+        .fit(&table)
+        .unwrap();
     assert_eq!(ensemble.dropped_features().collect::<Vec<_>>(), [3, 4]);
     let scores = ensemble.scores(&table).unwrap();
     table.row_mut(3).fill(3.0);
@@ -257,7 +266,10 @@ fn what_is_refused_names_the_remedy() {
         fitted(&infinite, imputing()).unwrap_err(),
         DETECTOR.scores(&infinite).unwrap_err(),
         DETECTOR.contributions(&infinite).unwrap_err(),
-        AnomalyEnsemble::fit_missing(&infinite, MissingValues::Impute, 0).unwrap_err(),
+        AnomalyEnsemble::builder()
+            .missing_values(MissingValues::Impute)
+            .fit(&infinite)
+            .unwrap_err(),
         ENSEMBLE.scores(&infinite).unwrap_err(),
     ] {
         assert!(
@@ -279,7 +291,10 @@ fn what_is_refused_names_the_remedy() {
     let error = fitted(&empty, imputing()).unwrap_err();
     assert_eq!(error, Error::MissingFeature { feature: 1 });
     let all_empty = DMatrix::from_element(2, 30, f64::NAN);
-    let error = AnomalyEnsemble::fit_missing(all_empty, MissingValues::Impute, 0).unwrap_err();
+    let error = AnomalyEnsemble::builder()
+        .missing_values(MissingValues::Impute)
+        .fit(all_empty)
+        .unwrap_err();
     assert!(matches!(error, Error::ConstantFeature { .. }));
 
     let other = Imputer::new(&[0.0; 4], &[0]).unwrap();

@@ -7,6 +7,7 @@ use rand::rngs::Xoshiro256PlusPlus;
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
 
+use super::builder::EnsembleStep;
 use super::denoiser::{Denoiser, Level};
 use super::input::Input;
 use super::kept_features::variation;
@@ -84,71 +85,43 @@ struct Split {
     seed: u64,
 }
 
-/// The settings of a fit, and who watches it.
-#[derive(Clone, Copy)]
-pub(super) struct Fit<'a> {
-    pub(super) missing_values: MissingValues,
-    pub(super) seed: u64,
-    /// The steps of a model, if the samples are many.
-    pub(super) steps: usize,
-    pub(super) observer: Option<&'a Observer<'a>>,
-}
-
-/// Is called after every step of a model.
-type StepTaken<'a> = dyn Fn() -> Result<(), Error> + Sync + 'a;
-
-impl Fit<'_> {
-    pub(super) const fn new(missing_values: MissingValues, seed: u64) -> Self {
-        Self {
-            missing_values,
-            seed,
-            steps: 4000,
-            observer: None,
-        }
-    }
-}
-
+/// Sees each step of any model.
 pub(super) type Observer<'a> = dyn Fn(EnsembleStep) -> Result<(), Error> + Sync + 'a;
 
-/// The steps of an [`AnomalyEnsemble`](super::AnomalyEnsemble) so far, over all its models.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct EnsembleStep {
-    /// The number of steps so far, from 1. Several threads count it, so that two calls may come in another order.
-    pub number: u64,
-    /// The number of steps of the whole fit.
-    pub of: u64,
-}
+/// Is called after each step of a model.
+type StepTaken<'a> = dyn Fn() -> Result<(), Error> + Sync + 'a;
 
-/// Fits the models of all folds to samples without constant features.
+/// Fits the models of all folds to samples without constant features, with this number of steps.
 ///
 /// Samples in memory are copied as often as folds use them. Of other samples, memory holds indices, scores, and
 /// batches.
 pub(super) fn denoisers<T: Real>(
     samples: &dyn Samples<T>,
-    fit: Fit<'_>,
+    missing_values: MissingValues,
+    seed: u64,
+    steps: usize,
+    observer: Option<&Observer<'_>>,
 ) -> Result<Vec<Denoiser<T>>, Error> {
-    let imputer = match fit.missing_values {
+    let imputer = match missing_values {
         MissingValues::Refuse => None,
         MissingValues::Impute => Some(Imputer::fit(samples)?.unmarked()),
     };
     let everywhere = Input::standard(samples, imputer, None)?;
-    let splits = splits(samples.count(), fit.seed)?;
+    let splits = splits(samples.count(), seed)?;
     let inputs = splits
         .iter()
         .map(|split| everywhere.relearned(&Subset::new(samples, &*split.training)?));
     let inputs = inputs.collect::<Result<Vec<_>, Error>>()?;
     let cores = inputs.iter().zip(&splits);
-    let cores =
-        cores.map(|(input, split)| input.apply_to(samples, some(&split.training, fit.steps)));
+    let cores = cores.map(|(input, split)| input.apply_to(samples, some(&split.training, steps)));
     let cores = cores.collect::<Result<Vec<_>, Error>>()?;
     let of_models = cores.iter().map(|core| {
         let samples = core.count();
-        epochs(samples, fit.steps) * samples.div_ceil(BATCH) * LEVELS.len()
+        epochs(samples, steps) * samples.div_ceil(BATCH) * LEVELS.len()
     });
     let of = of_models.sum::<usize>() as u64;
     let taken = AtomicU64::new(0);
-    let observer = fit.observer.map(|observer| {
+    let observer = observer.map(|observer| {
         let taken = &taken;
         move || {
             let number = 1 + taken.fetch_add(1, Ordering::Relaxed);
@@ -160,7 +133,7 @@ pub(super) fn denoisers<T: Real>(
         let (fold, level) = (index / LEVELS.len(), index % LEVELS.len());
         let split = &splits[fold];
         let seed = split.seed.wrapping_add(level as u64);
-        let mut level = train(&*cores[fold], LEVELS[level], fit.steps, seed, observer)?;
+        let mut level = train(&*cores[fold], LEVELS[level], steps, seed, observer)?;
         level.scale_by(&inputs[fold], &Subset::new(samples, &*split.scale)?)?;
         Ok(level)
     })?;

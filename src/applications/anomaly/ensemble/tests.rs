@@ -10,23 +10,19 @@ use nalgebra::DMatrix;
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::{RngExt, SeedableRng};
 
-use super::AnomalyEnsemble;
-use super::fitting::Fit;
+use super::{AnomalyEnsemble, AnomalyEnsembleBuilder, EnsembleStep};
 use crate::metrics::roc_auc;
-use crate::{EnsembleStep, Error, MissingValues, Real, Samples, Shards, Subset};
+use crate::{Error, Real, Samples, Shards, Subset};
 
 /// Fewer steps miss what lies inside the circle.
 const STEPS: usize = 2000;
 
-fn of(seed: u64, steps: usize) -> Fit<'static> {
-    Fit {
-        steps,
-        ..Fit::new(MissingValues::Refuse, seed)
-    }
+fn builder<T: Real>(steps: usize) -> AnomalyEnsembleBuilder<T> {
+    AnomalyEnsemble::builder().steps(steps)
 }
 
 fn fit<T: Real>(samples: impl Samples<T>) -> Result<AnomalyEnsemble<T>, Error> {
-    AnomalyEnsemble::fit_by(&samples, of(0, STEPS))
+    builder(STEPS).fit(&samples)
 }
 
 /// Samples on a noisy circle, after a constant feature.
@@ -122,7 +118,7 @@ fn constant_features_are_dropped_with_a_note() {
 #[cfg(feature = "rayon")]
 #[test]
 fn fits_repeat_on_any_number_of_threads() {
-    let fit = || AnomalyEnsemble::fit_by(&circle(60, 1), of(0, 100)).unwrap();
+    let fit = || builder(100).fit(&circle(60, 1)).unwrap();
     let [one, four] = [1, 4].map(|threads| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
         pool.unwrap().install(fit)
@@ -214,7 +210,7 @@ fn the_same_samples_have_the_same_bits_wherever_they_are() {
         samples = samples.insert_row(2, 0.0);
         samples[(2, 7)] = 1.0;
         let learned = |samples: &dyn Samples<f32>| {
-            let detector = AnomalyEnsemble::fit_by(samples, of(3, 40)).unwrap();
+            let detector = builder(40).seed(3).fit(samples).unwrap();
             let mut learned = vec![];
             for denoiser in &detector.denoisers {
                 learned.extend_from_slice(denoiser.input.scaler.factors());
@@ -302,7 +298,7 @@ impl Samples<f32> for Counting {
 #[test]
 fn many_samples_are_read_in_ten_passes() {
     let samples = Counting(circle(20_000, 1), AtomicUsize::new(0));
-    AnomalyEnsemble::fit_by(&samples, of(0, 4)).unwrap();
+    builder(4).fit(&samples).unwrap();
     let passes = samples.1.into_inner() / 20_000;
     assert!((5..10).contains(&passes), "{passes}");
 }
@@ -315,25 +311,17 @@ fn an_observer_sees_every_step_and_changes_none() {
         seen.lock().unwrap().push(step);
         Ok(())
     };
-    let observed = Fit {
-        observer: Some(&observer),
-        ..of(0, 8)
-    };
-    let observed = AnomalyEnsemble::fit_by(&samples, observed).unwrap();
+    let observed = builder(8).fit_with_steps(&samples, observer).unwrap();
     let mut seen = seen.into_inner().unwrap();
     seen.sort_by_key(|step| step.number);
     let steps = 5 * 9 * 8; // folds, models, and steps of each
     assert!(seen.iter().map(|step| step.number).eq(1..=steps));
     assert!(seen.iter().all(|step| step.of == steps));
 
-    let alone = AnomalyEnsemble::fit_by(&samples, of(0, 8)).unwrap();
+    let alone = builder(8).fit(&samples).unwrap();
     assert_eq!(observed.scores(&samples), alone.scores(&samples));
 
     let stop = |_| Err(Error::EmptyBatch { what: "patience" });
-    let stopped = Fit {
-        observer: Some(&stop),
-        ..of(0, 8)
-    };
-    let error = AnomalyEnsemble::fit_by(&samples, stopped).unwrap_err();
+    let error = builder(8).fit_with_steps(&samples, stop).unwrap_err();
     assert_eq!(error, Error::EmptyBatch { what: "patience" });
 }
