@@ -88,8 +88,22 @@ struct Split {
 /// Sees each step of any model.
 pub(super) type Observer<'a> = dyn Fn(EnsembleStep) -> Result<(), Error> + Sync + 'a;
 
-/// Is called after each step of a model.
-type StepTaken<'a> = dyn Fn() -> Result<(), Error> + Sync + 'a;
+/// Counts the steps of all models for an observer.
+struct Counter<'a> {
+    observer: &'a Observer<'a>,
+    taken: AtomicU64,
+    of: u64,
+}
+
+impl Counter<'_> {
+    fn step(&self) -> Result<(), Error> {
+        let number = 1 + self.taken.fetch_add(1, Ordering::Relaxed);
+        (self.observer)(EnsembleStep {
+            number,
+            of: self.of,
+        })
+    }
+}
 
 /// Fits the models of all folds to samples without constant features, with this number of steps.
 ///
@@ -119,21 +133,16 @@ pub(super) fn denoisers<T: Real>(
         let samples = core.count();
         epochs(samples, steps) * samples.div_ceil(BATCH) * LEVELS.len()
     });
-    let of = of_models.sum::<usize>() as u64;
-    let taken = AtomicU64::new(0);
-    let observer = observer.map(|observer| {
-        let taken = &taken;
-        move || {
-            let number = 1 + taken.fetch_add(1, Ordering::Relaxed);
-            observer(EnsembleStep { number, of })
-        }
+    let counter = observer.map(|observer| Counter {
+        observer,
+        taken: AtomicU64::new(0),
+        of: of_models.sum::<usize>() as u64,
     });
-    let observer = observer.as_ref().map(|observer| observer as &StepTaken<'_>);
     let mut levels = each(splits.len() * LEVELS.len(), |index| {
         let (fold, level) = (index / LEVELS.len(), index % LEVELS.len());
         let split = &splits[fold];
         let seed = split.seed.wrapping_add(level as u64);
-        let mut level = train(&*cores[fold], LEVELS[level], steps, seed, observer)?;
+        let mut level = train(&*cores[fold], LEVELS[level], steps, seed, counter.as_ref())?;
         level.scale_by(&inputs[fold], &Subset::new(samples, &*split.scale)?)?;
         Ok(level)
     })?;
@@ -198,7 +207,7 @@ fn train<T: Real>(
     (noise, kind): (f64, Kind),
     steps: usize,
     seed: u64,
-    observer: Option<&StepTaken<'_>>,
+    counter: Option<&Counter<'_>>,
 ) -> Result<Level<T>, Error> {
     let (features, samples) = (scaled.entries(), scaled.count());
     let (layers, activation) = match kind {
@@ -216,8 +225,8 @@ fn train<T: Real>(
     let corruption = Corruption::Gaussian {
         standard_deviation: noise,
     };
-    let see = &mut |event: &Event<'_, T>| match (event, observer) {
-        (Event::Step(_), Some(step_taken)) => step_taken().map(ControlFlow::Continue),
+    let see = &mut |event: &Event<'_, T>| match (event, counter) {
+        (Event::Step(_), Some(counter)) => counter.step().map(ControlFlow::Continue),
         _ => Ok(ControlFlow::Continue(())),
     };
     let optimizer: Adam<T> = Adam::new(LEARNING_RATE)?;
@@ -228,7 +237,7 @@ fn train<T: Real>(
         .corruption(corruption)
         .threads(1)
         .seed(seed)
-        .fit_observed(&mut model, scaled, observer.is_some(), see)?;
+        .fit_observed(&mut model, scaled, counter.is_some(), see)?;
     Level::new(model, corruption, seed)
 }
 

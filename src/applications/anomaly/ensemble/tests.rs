@@ -118,7 +118,7 @@ fn constant_features_are_dropped_with_a_note() {
 #[cfg(feature = "rayon")]
 #[test]
 fn fits_repeat_on_any_number_of_threads() {
-    let fit = || builder(100).fit(&circle(60, 1)).unwrap();
+    let fit = || builder(100).fit(circle(60, 1)).unwrap();
     let [one, four] = [1, 4].map(|threads| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
         pool.unwrap().install(fit)
