@@ -31,7 +31,9 @@ fn main() -> Result<()> {
     let schema = normal.first().ok_or("no rows to learn from")?.schema();
     let features = table::numeric(&schema);
     let samples = matrix(&normal, &features)?;
-    let detector = AnomalyEnsemble::builder().missing_values(MissingValues::Impute).fit(&samples)?;
+    let detector = AnomalyEnsemble::builder()
+        .missing_values(MissingValues::Impute)
+        .fit(&samples)?;
     println!(
         "learned {} features of {} rows",
         features.len(),
