@@ -25,7 +25,8 @@ use crate::{
 /// | schedule | warm-up over 2 % of the steps, then linear to 0 |
 /// | gradient | clipped to norm 1 |
 /// | decoder columns | norm 1 for `Gated`; free for the others, and part of the penalty of `L1` |
-/// | dead units | auxiliary loss with d/2 units and weight 1/32 |
+/// | dead units | auxiliary loss with d/2 units and weight 1/32; 1e-4 for `L1` and `Gated` |
+/// | encoder biases of `L1` | √d times the learning rate |
 /// | k | constant, see [`anneal_from`](Self::anneal_from) |
 ///
 /// [`fit`](Self::fit) trains on samples in memory or in files. For streams, [`begin`](Self::begin) returns the
@@ -258,7 +259,12 @@ impl Recipe {
         require(active <= most, name, requirement, f64::of_count(active))?;
         let steps = self.samples.div_ceil(self.batch_size);
         let idle = (self.samples / 100).max(self.batch_size.saturating_mul(10));
-        let dead_units = DeadUnits::after(idle).auxiliary((input_size / 2).max(1), 1.0 / 32.0);
+        let weight = if self.variant.has_k() {
+            1.0 / 32.0
+        } else {
+            1e-4
+        };
+        let dead_units = DeadUnits::after(idle).auxiliary((input_size / 2).max(1), weight);
         // The best rate falls as 1/√n (Gao et al. 2024).
         let rate = self.learning_rate;
         let rate = rate.unwrap_or_else(|| 0.1 / f64::of_count(self.hidden_size).sqrt());
@@ -275,6 +281,10 @@ impl Recipe {
             // Thresholds learn too slowly to follow the pre-activations, which grow early.
             (None, Variant::JumpRelu) => trainer.anneal_k(self.active_units, 0.5),
             (None, _) => trainer,
+        };
+        let trainer = match self.variant {
+            Variant::L1 => trainer.bias_rate(f64::of_count(input_size).sqrt()),
+            _ => trainer,
         };
         if self.variant.has_k() {
             return Ok(trainer);

@@ -16,6 +16,7 @@ mod trainer;
 mod autoencoder;
 mod baseline;
 mod begin;
+mod bias_rate;
 mod dead_units;
 mod distributed;
 pub(crate) mod engine;

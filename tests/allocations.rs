@@ -359,6 +359,7 @@ fn trainers() -> Vec<(&'static str, Trainer<f32>)> {
             "momentum",
             Trainer::new(sgd().momentum(0.9).unwrap().nesterov()),
         ),
+        ("bias rate", adam().bias_rate(3.0)),
         ("unit norm", adam().unit_norm_decoder(true)),
         ("clipping", adam().clip_gradient(1e-3)),
         (

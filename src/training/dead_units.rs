@@ -94,12 +94,17 @@ impl DeadUnits {
     /// `E = X − X̂` is the residual, and 𝒟 are the dead units. `Var` is the mean squared distance from the mean
     /// of the batch, over all processes. No gradient flows through `E` and `Var`. `TopK` keeps the `units`
     /// largest positive pre-activations of each sample, or all if there are fewer. `Ê` excludes the decoder
-    /// bias. A batch without variance, such as a single sample, has no such loss. This is the `AuxK` loss of Gao et al. 2024, *Scaling and Evaluating
-    /// Sparse Autoencoders*.
+    /// bias. A batch without variance, such as a single sample, has no such loss. This is the `AuxK` loss of
+    /// Gao et al. 2024, *Scaling and Evaluating Sparse Autoencoders*.
+    ///
+    /// [`Relu`](Activation::Relu) and [`Gated`](Activation::Gated) units are dead because no pre-activation is
+    /// positive, which leaves `TopK` nothing to learn from. Of these, the pre-activations of the `units` largest
+    /// magnitudes count, with their signs.
     ///
     /// `units` must be at least 1; the paper uses about half the input size. `weight` α must be at least
     /// 0; the paper uses 1/32, and divides each loss by the variance of what it reconstructs. The ratio of
-    /// the variances gives α the same meaning here. [`Loss::auxiliary`] reports A.
+    /// the variances gives α the same meaning here. `Relu` and `Gated` units need far less, such as 1e-4.
+    /// [`Loss::auxiliary`] reports A.
     ///
     /// The model needs one hidden layer of units that can be 0, an [`Activation::Identity`] output,
     /// and [`ReconstructionLoss::SquaredError`].

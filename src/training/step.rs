@@ -10,7 +10,7 @@ use super::engine::Engine;
 use super::epochs::{Place, Taken, Terms};
 use super::measured::{Measured, SHARE};
 use super::sparsity::{Controller, now};
-use super::{Settings, unit_norm};
+use super::{Settings, bias_rate, unit_norm};
 use crate::error::Error;
 use crate::linalg::{self, Aligned};
 use crate::model::{Calibration, Layout, activations_of};
@@ -33,6 +33,8 @@ pub(super) struct State<T> {
     pub(super) recent: Option<Measured<T>>,
     pub(super) idle: Idle,
     auxiliary: Option<Auxiliary<T>>,
+    /// The biases of the encoder before a step, if they have a rate of their own.
+    biases: Vec<T>,
     /// Those of a batch, from which thresholds are set.
     pre_activations: DMatrix<T>,
     /// Which units were active in the batches of several processes.
@@ -49,6 +51,7 @@ impl<T: Real> Default for State<T> {
             recent: None,
             idle: Idle::default(),
             auxiliary: None,
+            biases: Vec::new(),
             pre_activations: DMatrix::zeros(0, 0),
             activity: Vec::new(),
         }
@@ -207,6 +210,11 @@ impl<T: Real> Stepper<'_, T> {
         let (objective, parameters) = self.model.objective_and_parameters();
         let (layout, theta) = parameters.layout_and_theta_mut();
         let dead = engine.settings.dead_units;
+        let rate = engine.settings.bias_rate.map(T::of);
+        let mut biases = std::mem::take(&mut self.state.biases);
+        if rate.is_some() {
+            bias_rate::copy(layout, theta, &mut biases);
+        }
         let mut evaluation = Evaluation {
             batch,
             auxiliary_loss: dead.and_then(|dead| dead.auxiliary_loss()),
@@ -216,10 +224,15 @@ impl<T: Real> Stepper<'_, T> {
         let threads = evaluation.state.workspace.scratch.take_threads();
         let threads = threads.worth(layout.len() * batch.target.ncols());
         let theta = &mut theta[..layout.learned()];
-        engine.optimize(theta, epoch, threads, |theta, gradient| {
+        let step = engine.optimize(theta, epoch, threads, |theta, gradient| {
             let pass = Pass::training(objective, layout, theta, now);
             evaluation.evaluate(&pass, gradient)
-        })
+        });
+        if let Some(rate) = rate {
+            bias_rate::stretch(layout, theta, &biases, rate);
+        }
+        self.state.biases = biases;
+        step
     }
 
     /// Counts how long units have been inactive, over the samples of all processes.

@@ -29,6 +29,7 @@ use crate::{Corruption, Real, Schedule};
 /// | setter | default | range | meaning |
 /// |---|---|---|---|
 /// | [`steps`](Self::steps) | unknown | ≥ 1 | number of steps by [`partial_fit`](Self::partial_fit), for schedules |
+/// | [`bias_rate`](Self::bias_rate) | 1 | ≥ 0 | learning rate of encoder biases, as a multiple of that of weights |
 /// | [`unit_norm_decoder`](Self::unit_norm_decoder) | `false` | | columns of the decoder keep norm 1 |
 /// | [`sparsity_warm_up`](Self::sparsity_warm_up) | none | (0, 1] | fraction of the steps in which β rises |
 /// | [`anneal_k`](Self::anneal_k) | none | ≥ k; (0, 1] | first k, and fraction of the steps in which it falls |
@@ -191,6 +192,17 @@ impl<T: Real> Trainer<T> {
     /// number itself.
     pub fn steps(mut self, steps: usize) -> Self {
         self.engine.settings.steps = Some(steps);
+        self
+    }
+
+    /// Multiplies the learning rate of the encoder's biases by this factor, ≥ 0.
+    ///
+    /// A step of [`Adam`](crate::Adam) moves every parameter by about the learning rate. The pre-activation of a
+    /// sample with d entries of size 1 then moves by up to d times the rate through the weights, and by once the rate
+    /// through the bias. √d lets the bias of `Relu` units under an [`L1`](crate::L1) penalty follow. Units that compete, as
+    /// those of `TopK`, reconstruct less well with more than 1.
+    pub fn bias_rate(mut self, factor: f64) -> Self {
+        self.engine.settings.bias_rate = Some(factor);
         self
     }
 

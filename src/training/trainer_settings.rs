@@ -39,6 +39,7 @@ let json = r#"{
     "patience": 5,
     "schedule": {"decay": "cosine", "floor": 0.1, "warm_up": 0.05},
     "clip_gradient": 1.0,
+    "bias_rate": 10.0,
     "unit_norm_decoder": true,
     "sparsity_warm_up": 0.05,
     "anneal_k": {"from": 8, "fraction": 0.5},
@@ -55,6 +56,7 @@ let by_setters = Trainer::<f32>::new(Adam::new(1e-3)?)
     .patience(5)
     .schedule(Schedule::cosine(0.1).warm_up(0.05))
     .clip_gradient(1.0)
+    .bias_rate(10.0)
     .unit_norm_decoder(true)
     .sparsity_warm_up(0.05)
     .anneal_k(8, 0.5)
@@ -87,6 +89,8 @@ pub struct Settings {
     pub steps: Option<usize>,
     /// The largest Euclidean norm of a gradient, > 0.
     pub clip_gradient: Option<f64>,
+    /// The learning rate of the encoder's biases, as a multiple of that of the weights, ≥ 0. Unset: 1.
+    pub bias_rate: Option<f64>,
     /// Whether the columns of the decoder keep norm 1.
     pub unit_norm_decoder: bool,
     /// The fraction of the steps in which the penalty weight rises from 0, in (0, 1].
@@ -117,6 +121,7 @@ impl Default for Settings {
             schedule: None,
             steps: None,
             clip_gradient: None,
+            bias_rate: None,
             unit_norm_decoder: false,
             sparsity_warm_up: None,
             anneal_k: None,
@@ -147,6 +152,10 @@ impl Settings {
             let accepted = T::of(norm) > T::zero() && T::of(norm).is_finite();
             require(accepted, "clip_gradient", "finite and above 0", norm)?;
         }
+        if let Some(rate) = self.bias_rate {
+            let accepted = rate >= 0.0 && T::of(rate).is_finite();
+            require(accepted, "bias_rate", "finite and at least 0", rate)?;
+        }
         if let Some(schedule) = self.schedule {
             schedule.check()?;
         }
@@ -173,8 +182,9 @@ impl Settings {
     }
 
     /// Returns the settings that change what an autoencoder learns from step to step, and whether they are set.
-    fn of_autoencoders(&self) -> [(&'static str, bool); 5] {
+    fn of_autoencoders(&self) -> [(&'static str, bool); 6] {
         [
+            ("a rate of biases", self.bias_rate.is_some()),
             ("corruption", self.corruption.is_some()),
             ("a unit-norm decoder", self.unit_norm_decoder),
             ("annealing", self.anneals()),

@@ -17,7 +17,7 @@ pub(crate) enum Chooses {
 
 impl Chooses {
     /// Whether the units select a number of active units that is set.
-    pub(crate) fn fixes_number(self) -> bool {
+    pub(crate) const fn fixes_number(self) -> bool {
         matches!(self, Self::PerSample | Self::OverBatch)
     }
 }
@@ -49,6 +49,11 @@ pub(crate) struct Traits {
 }
 
 impl Traits {
+    /// Whether units become active where their pre-activation rises above 0.
+    pub(crate) const fn opens_at_zero(&self) -> bool {
+        !self.chooses.fixes_number() && !self.threshold
+    }
+
     /// Returns the traits of units that select: `max(z, 0)` for some units, 0 for the others.
     pub(crate) const fn selecting(chooses: Chooses) -> Self {
         Self {

@@ -637,6 +637,7 @@ fn a_trainer_of_classifiers_is_built_from_a_file_and_refuses_what_only_autoencod
 
     let autoencoders = Trainer::<f32>::new(adam())
         .steps(3)
+        .bias_rate(2.0)
         .unit_norm_decoder(true)
         .sparsity_warm_up(0.1)
         .anneal_k(9, 0.5)
@@ -658,7 +659,7 @@ fn a_trainer_of_classifiers_is_built_from_a_file_and_refuses_what_only_autoencod
         assert!(error.to_string().ends_with("with a classifier"), "{error}");
         refused += 1;
     }
-    assert_eq!(refused, 7);
+    assert_eq!(refused, 8);
 }
 
 #[test]

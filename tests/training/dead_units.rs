@@ -50,10 +50,16 @@ fn auxiliary(
             (z, j)
         };
         let mut z: Vec<(f64, usize)> = dead.iter().map(of).collect();
-        z.sort_by(|a, b| b.0.total_cmp(&a.0));
+        let opens_at_zero = matches!(
+            model.hidden_activations()[0],
+            Activation::Relu | Activation::Gated
+        );
+        let counted = |z: f64| if opens_at_zero { z.abs() } else { z };
+        z.sort_by(|a, b| counted(b.0).total_cmp(&counted(a.0)));
         let mut e_hat = e * 0.0;
         for &(z, j) in z.iter().take(kept) {
-            e_hat += layer.decoder_weights.column(j) * z.max(0.0);
+            let h = if opens_at_zero { z } else { z.max(0.0) };
+            e_hat += layer.decoder_weights.column(j) * h;
         }
         sum += 0.5 * (e_hat - e).norm_squared();
     }
@@ -280,6 +286,31 @@ fn dead_units_come_back_by_the_auxiliary_loss_and_the_reconstruction_gains() {
     let with = fit(DeadUnits::after(1000).auxiliary(8, 1.0 / 32.0));
     assert!(with.0 < without.0, "{with:?} {without:?}");
     assert!(with.1 < without.1, "{with:?} {without:?}");
+}
+
+/// A `Relu` or `Gated` unit without a positive pre-activation learns from the others.
+#[test]
+fn units_that_open_at_zero_come_back_from_below_it() {
+    let x = samples(200);
+    for hidden in [Activation::Relu, Activation::Gated] {
+        let mut start = builder(hidden).build().unwrap();
+        let mut theta = start.parameters().as_slice().to_vec();
+        theta[INPUT * UNITS..][..UNITS / 2].fill(-1.0);
+        start.set_theta(&theta).unwrap();
+        let dead = |dead_units: DeadUnits| {
+            let mut model = start.clone();
+            let report = Trainer::new(Adam::new(1e-2).unwrap())
+                .epochs(60)
+                .batch_size(50)
+                .dead_units(dead_units)
+                .fit(&mut model, &x)
+                .unwrap();
+            report.dead_units[59]
+        };
+        let without = dead(DeadUnits::after(200));
+        let with = dead(DeadUnits::after(200).auxiliary(INPUT / 2, 1e-3));
+        assert!(with < without / 4, "{hidden:?}: {with} of {without}");
+    }
 }
 
 #[test]

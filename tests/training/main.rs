@@ -2,6 +2,7 @@
 
 mod all_reduce;
 mod annealing;
+mod bias_rate;
 #[path = "../common/mod.rs"]
 mod common;
 mod corruption;

@@ -298,10 +298,11 @@ fn a_stop_leaves_what_so_many_steps_leave() {
         }
     }
     type Setting = fn(Trainer<f64>) -> Trainer<f64>;
-    let settings: [Setting; 4] = [
+    let settings: [Setting; 5] = [
         |t| t.set_point(SetPoint::active_units(2.0).gain(0.2)),
         |t| t.sparsity_warm_up(0.7).schedule(Schedule::cosine(0.1)),
         |t| t.dead_units(DeadUnits::after(5)).clip_gradient(0.3),
+        |t| t.bias_rate(4.0),
         |t| t.unit_norm_decoder(true),
     ];
     for setting in settings {

@@ -107,6 +107,7 @@ fn trainer(name: &str) -> Trainer<f64> {
     let trainer = Trainer::new(Sgd::new(0.1).unwrap().momentum(0.5).unwrap());
     match name {
         "TopK" => trainer
+            .bias_rate(2.0)
             .unit_norm_decoder(true)
             .dead_units(DeadUnits::after(SAMPLES).auxiliary(2, 0.5)),
         "L1" => trainer

@@ -56,13 +56,14 @@ fn simple() -> SparseAutoencoder<f64> {
 #[test]
 fn settings_that_differ_are_refused_before_the_first_step() {
     type Change = fn(Trainer<f64>) -> Trainer<f64>;
-    let changes: [Change; 8] = [
+    let changes: [Change; 9] = [
         |trainer| trainer.patience(1),
         |trainer| trainer.validation_split(0.25),
         |trainer| trainer.dead_units(DeadUnits::after(10)),
         |trainer| trainer.clip_gradient(0.1),
         |trainer| trainer.schedule(Schedule::linear(0.1)),
         |trainer| trainer.anneal_k(4, 0.5),
+        |trainer| trainer.bias_rate(2.0),
         |trainer| trainer.unit_norm_decoder(true),
         |trainer| trainer.epochs(3),
     ];

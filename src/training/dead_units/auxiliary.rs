@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! E = X − X̂                              a constant
-//! Ê = D_𝒟 TopK(W_𝒟ᵀ X̃ + b_𝒟)             of the dead units 𝒟
+//! Ê = D_𝒟 TopK(W_𝒟ᵀ X̃ + b_𝒟)             of the dead units 𝒟; AbsTopK of those that open at 0
 //! A = α Var(X)/Var(E) 1/m Σᵢ ½‖êᵢ − eᵢ‖²
 //! Var(X) = 1/m Σᵢ ‖xᵢ − x̄‖²              of the batch; both variances are constants
 //! ```
@@ -69,7 +69,7 @@ impl<T: Real> Auxiliary<T> {
 
     /// Returns A and adds its gradient to `gradient`.
     ///
-    /// In each sample, the `kept` largest units of `dead` are active. `workspace` comes from the pass over
+    /// In each sample, at most `kept` units of `dead` are active. `workspace` comes from the pass over
     /// `samples`.
     pub(in crate::training) fn add(
         &mut self,
@@ -85,7 +85,14 @@ impl<T: Real> Auxiliary<T> {
         }
         let (input_size, m) = (self.layout.input_size(), samples.input.ncols());
         self.layout.resize_hidden(dead.len());
-        self.objective.encoder[0] = Activation::TopK(kept.min(dead.len()));
+        let kept = kept.min(dead.len());
+        // Dead units that open at 0 have negative pre-activations only. They learn through these.
+        let opens_at_zero = pass.objective.encoder[0].traits().opens_at_zero();
+        self.objective.encoder[0] = if opens_at_zero {
+            Activation::AbsTopK(kept)
+        } else {
+            Activation::TopK(kept)
+        };
         self.gather(dead, pass);
 
         self.workspace.scratch.limit_as(&workspace.scratch);

@@ -50,6 +50,10 @@ fn assert_numeric_settings_of_training<T: Real>() {
         let trainer = trainer::<T>().clip_gradient(value);
         assert_refused_settings(trainer, "clip_gradient", "finite and above 0", value);
     }
+    for value in [&NEVER[..], &[-1.0], beyond_scalar].concat() {
+        let trainer = trainer::<T>().bias_rate(value);
+        assert_refused_settings(trainer, "bias_rate", "finite and at least 0", value);
+    }
 
     for value in [&NEVER[..], &[-0.1, 1.0, 2.0]].concat() {
         let trainer = trainer::<T>().schedule(Schedule::constant().warm_up(value));
@@ -203,6 +207,7 @@ fn a_full_batch_optimizer_refuses_what_changes_from_step_to_step() {
     let masking = Corruption::Masking { fraction: 0.5 };
     assert_refused(trainer().corruption(masking), "corruption", full);
     assert_refused(trainer().clip_gradient(1.0), "a clipped gradient", full);
+    assert_refused(trainer().bias_rate(2.0), "a rate of biases", full);
 
     let partial_fit = trainer().partial_fit(&mut model, &x);
     assert_incompatible(partial_fit, "partial_fit", full);

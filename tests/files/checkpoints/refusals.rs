@@ -99,6 +99,7 @@ fn other_settings_are_refused_by_name() {
         ("validation_split", ok().validation_split(0.2)),
         ("patience", ok().patience(2)),
         ("clip_gradient", ok().clip_gradient(1.0)),
+        ("bias_rate", ok().bias_rate(2.0)),
         ("unit_norm_decoder", ok().unit_norm_decoder(true)),
         ("sparsity_warm_up", ok().sparsity_warm_up(0.5)),
         ("anneal_k", ok().anneal_k(3, 0.5)),

@@ -59,7 +59,7 @@ fn every_setting_of_a_trainer_goes_on_from_every_batch() {
         standard_deviation: 0.1,
     };
     type Setting = fn(Trainer<f32>) -> Trainer<f32>;
-    let settings: [(&str, SparseAutoencoderBuilder<f32>, Setting); 11] = [
+    let settings: [(&str, SparseAutoencoderBuilder<f32>, Setting); 12] = [
         ("nothing", relu(), |t| t),
         ("schedule", relu(), |t| {
             t.schedule(Schedule::cosine(0.1).warm_up(0.2))
@@ -70,6 +70,7 @@ fn every_setting_of_a_trainer_goes_on_from_every_batch() {
         ("best epoch", relu().penalty_weight(50.0), |t| {
             t.patience(5).sparsity_warm_up(1.0)
         }),
+        ("bias rate", relu(), |t| t.bias_rate(3.0)),
         ("unit norm", relu(), |t| t.unit_norm_decoder(true)),
         ("warm-up", relu(), |t| t.sparsity_warm_up(0.7)),
         ("set point", relu(), |t| {
