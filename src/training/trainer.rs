@@ -197,9 +197,9 @@ impl<T: Real> Trainer<T> {
 
     /// Multiplies the learning rate of the encoder's biases by this factor, ≥ 0.
     ///
-    /// A step of [`Adam`](crate::Adam) moves every parameter by about the learning rate. The pre-activation of a
-    /// sample with d entries of size 1 then moves by up to d times the rate through the weights, and by once the rate
-    /// through the bias. √d lets the bias of `Relu` units under an [`L1`](crate::L1) penalty follow. Units that compete, as
+    /// A step of [`Adam`](crate::Adam) moves every parameter by about the learning rate. In a sample with d entries of
+    /// size 1, the weights of a unit then move its pre-activation by up to d times the rate, and its bias by once
+    /// the rate. For `Relu` units under an [`L1`](crate::L1) penalty, √d lets the bias follow. Units that compete, as
     /// those of `TopK`, reconstruct less well with more than 1.
     pub fn bias_rate(mut self, factor: f64) -> Self {
         self.engine.settings.bias_rate = Some(factor);
