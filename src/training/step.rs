@@ -123,11 +123,13 @@ impl<T: Real> Stepper<'_, T> {
             shares,
         };
         self.set_thresholds(&engine.settings, batch, at);
+        self.copy_biases(&engine.settings);
         let step = self.minimize(engine, batch, now, at.epoch);
         self.state.noisy = noisy.unwrap_or_default();
         let (loss, converged) = step?;
         self.state.penalty_weight = now.penalty_weight;
         let settings = &engine.settings;
+        self.stretch_biases(settings);
         self.count_idle(settings, samples, shares, now);
         self.move_thresholds();
         self.normalize_decoder(settings);
@@ -210,11 +212,6 @@ impl<T: Real> Stepper<'_, T> {
         let (objective, parameters) = self.model.objective_and_parameters();
         let (layout, theta) = parameters.layout_and_theta_mut();
         let dead = engine.settings.dead_units;
-        let rate = engine.settings.bias_rate.map(T::of);
-        let mut biases = std::mem::take(&mut self.state.biases);
-        if rate.is_some() {
-            bias_rate::copy(layout, theta, &mut biases);
-        }
         let mut evaluation = Evaluation {
             batch,
             auxiliary_loss: dead.and_then(|dead| dead.auxiliary_loss()),
@@ -224,15 +221,10 @@ impl<T: Real> Stepper<'_, T> {
         let threads = evaluation.state.workspace.scratch.take_threads();
         let threads = threads.worth(layout.len() * batch.target.ncols());
         let theta = &mut theta[..layout.learned()];
-        let step = engine.optimize(theta, epoch, threads, |theta, gradient| {
+        engine.optimize(theta, epoch, threads, |theta, gradient| {
             let pass = Pass::training(objective, layout, theta, now);
             evaluation.evaluate(&pass, gradient)
-        });
-        if let Some(rate) = rate {
-            bias_rate::stretch(layout, theta, &biases, rate);
-        }
-        self.state.biases = biases;
-        step
+        })
     }
 
     /// Counts how long units have been inactive, over the samples of all processes.
@@ -270,6 +262,23 @@ impl<T: Real> Stepper<'_, T> {
         let (objective, parameters) = self.model.objective_and_parameters();
         let (layout, theta) = parameters.layout_and_theta_mut();
         after_step(objective, layout, theta, &self.state.workspace);
+    }
+
+    /// Copies the biases of the encoder, if they have a rate of their own.
+    fn copy_biases(&mut self, settings: &Settings) {
+        if settings.bias_rate.is_some() {
+            let theta = self.model.parameters().as_slice();
+            bias_rate::copy(self.model.layout(), theta, &mut self.state.biases);
+        }
+    }
+
+    /// Moves the biases of the encoder at a rate of their own.
+    fn stretch_biases(&mut self, settings: &Settings) {
+        if let Some(rate) = settings.bias_rate {
+            let (_, parameters) = self.model.objective_and_parameters();
+            let (layout, theta) = parameters.layout_and_theta_mut();
+            bias_rate::stretch(layout, theta, &self.state.biases, T::of(rate));
+        }
     }
 
     /// Brings the decoder columns back to norm 1.
