@@ -56,13 +56,13 @@ impl<T: Real> Penalty<T> for Hoyer {
         omega
     }
 
-    fn check(&self, activation: &Activation, _target: T) -> Result<(), ModelError> {
+    fn check(&self, activation: Activation, _target: T) -> Result<(), ModelError> {
         if activation.is_non_negative() {
             return Ok(());
         }
         Err(ModelError::UnsupportedActivation {
             what: "Hoyer",
-            activation: *activation,
+            activation,
             requirement: "its values must not be negative",
         })
     }

@@ -12,7 +12,7 @@ pub(crate) mod stack;
 
 pub use anomaly::{
     AnomalyDetector, AnomalyDetectorBuilder, AnomalyDetectorSettings, AnomalyEnsemble,
-    AnomalyEnsembleBuilder, EnsembleStep, Threshold, benjamini_hochberg,
+    AnomalyEnsembleBuilder, EnsembleStep, FittedDetector, Threshold, benjamini_hochberg,
 };
 pub use classifier::{
     ClassifierEpoch, ClassifierEvent, ClassifierLoss, ClassifierReport, ClassifierStep,

@@ -22,6 +22,7 @@ pub(crate) mod samples;
 mod scaling;
 mod shards;
 mod shuffle_buffer;
+pub(crate) mod spread;
 pub(crate) mod stored_array;
 mod subset;
 

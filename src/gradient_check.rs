@@ -23,9 +23,7 @@ use nalgebra::DMatrixView;
 use crate::linalg::Aligned;
 use crate::linalg::wide::Wide;
 use crate::objective::Pass;
-use crate::penalty::{
-    HiddenBatch, HiddenGradient, Penalty, evaluate, mean_activations, mean_active,
-};
+use crate::penalty::{HiddenBatch, HiddenGradient, Penalty, evaluate, l0, mean_activations};
 use crate::{Activation, AsMatrix, Error, Real, SparseAutoencoder, Workspace};
 
 /// An analytic and a numeric gradient.
@@ -152,7 +150,7 @@ pub fn penalty<T: Real>(
     );
     let numeric = central_differences(hidden.as_mut_slice(), |activations| {
         let hidden = DMatrixView::from_slice(activations, units, samples);
-        let (mean, active) = (mean_activations(hidden), mean_active(hidden));
+        let (mean, active) = (mean_activations(hidden), l0(hidden));
         let means = (mean.as_slice(), active);
         let batch = HiddenBatch::new(activations, means, T::of(target), activation);
         let (per_unit, per_frequency, per_activation) =

@@ -217,7 +217,7 @@ pub use applications::{
     AnomalyDetector, AnomalyDetectorBuilder, AnomalyDetectorSettings, AnomalyEnsemble,
     AnomalyEnsembleBuilder, ClassifierEpoch, ClassifierEvent, ClassifierLoss, ClassifierReport,
     ClassifierStep, ClassifierTrainer, ClassifierWorkspace, DenseView, EnsembleStep,
-    SoftmaxClassifier, Stack, Threshold, benjamini_hochberg,
+    FittedDetector, SoftmaxClassifier, Stack, Threshold, benjamini_hochberg,
 };
 pub use data::{
     Batches, Chunk, Corruption, IdxFile, ImputedSamples, Imputer, MissingValues, NpyFile, Samples,
@@ -228,8 +228,8 @@ pub use matrix::{AsMatrix, into_rows, view_rows};
 #[cfg(feature = "ndarray")]
 pub use matrix::{into_array, view_array};
 pub use model::{
-    Convention, EncodedSamples, Initialization, Layer, LayerView, Layout, Parameters, Settings,
-    SparseAutoencoder, SparseAutoencoderBuilder, SparseHidden,
+    Convention, EncodedSamples, Initialization, Layer, LayerView, Layout, ModelSettings,
+    Parameters, SparseAutoencoder, SparseAutoencoderBuilder, SparseHidden,
 };
 pub use objective::{Loss, ReconstructionLoss, Workspace};
 pub use optimizer::{Adam, Lbfgs, Optimizer, Schedule, Sgd};
@@ -239,8 +239,8 @@ pub use recipe::Recipe;
 #[cfg(feature = "files")]
 pub use training::Every;
 pub use training::{
-    AllReduce, DeadUnits, Epoch, Event, LogWriter, Report, SetPoint, SetPointState, Step,
-    StopReason, Trainer, Warning,
+    AllReduce, AnnealK, DeadUnits, Epoch, Event, LogWriter, Report, SetPoint, SetPointState, Step,
+    StopReason, Trainer, TrainerSettings, Warning,
 };
 pub use units::Activation;
 

@@ -58,6 +58,7 @@ pub use unit_statistics::{TopSample, UnitStatistics};
 
 use nalgebra::DVector;
 
+use crate::Real;
 use crate::error::Error;
 use crate::linalg::reserve;
 use crate::linalg::wide::Wide;
@@ -76,7 +77,7 @@ fn mean(sum: Wide, count: f64) -> Option<f64> {
 fn mean_per_unit<U>(units: &[U], samples: usize, sum: impl Fn(&U) -> Wide) -> Option<DVector<f64>> {
     let means = units
         .iter()
-        .map(|unit| sum(unit).over(float(samples)).to_f64());
+        .map(|unit| sum(unit).over(f64::of_count(samples)).to_f64());
     (samples > 0).then(|| DVector::from_iterator(units.len(), means))
 }
 
@@ -121,10 +122,4 @@ impl<U: Clone> PerEntry<U> {
 fn positions(flags: Vec<bool>) -> Vec<usize> {
     let flagged = flags.into_iter().enumerate().filter(|(_, flag)| *flag);
     flagged.map(|(position, _)| position).collect()
-}
-
-/// Converts a count; counts stay far below 2⁵³.
-#[allow(clippy::cast_precision_loss)]
-fn float(count: usize) -> f64 {
-    count as f64
 }

@@ -38,7 +38,7 @@ pub use initialization::Initialization;
 pub use layer::{Layer, LayerView};
 pub use layout::Layout;
 pub use parameters::Parameters;
-pub use settings::Settings;
+pub use settings::ModelSettings;
 pub use sparse_hidden::SparseHidden;
 
 use nalgebra::{DMatrixView, DVector};
@@ -47,7 +47,7 @@ use crate::Real;
 use crate::error::Error;
 use crate::linalg::Threads;
 use crate::objective::{Objective, Pass};
-use crate::validate::{check_batch, check_batch_on, check_size};
+use crate::validate::{SAMPLES, check_batch, check_batch_on, check_size};
 use parameters::check_theta;
 
 /// A sparse autoencoder: encodes samples as hidden activations, few of them active, and decodes them.
@@ -95,7 +95,6 @@ pub struct SparseAutoencoder<T> {
 }
 
 /// The names of a batch and of its rows in errors.
-const SAMPLES: [&str; 2] = ["samples", "rows of the samples"];
 const HIDDEN: [&str; 2] = ["hidden activations", "rows of the hidden activations"];
 
 impl<T: Real> SparseAutoencoder<T> {

@@ -160,6 +160,7 @@ pub trait Optimizer<T: Real>: fmt::Debug + Send {
 }
 
 /// Allows choosing an optimizer at run time.
+#[warn(clippy::missing_trait_methods)]
 impl<T: Real, O: Optimizer<T> + ?Sized> Optimizer<T> for Box<O> {
     fn reset(&mut self, len: usize) {
         (**self).reset(len);
@@ -218,7 +219,7 @@ fn not_kept<O: ?Sized>() -> Error {
 /// An update can overflow although the gradient is finite. An infinity in θ, a velocity, or a moment
 /// would stay or become NaN; later steps can leave the largest finite number again.
 #[inline(always)]
-fn saturate<T: Real>(value: T) -> T {
+pub(crate) fn saturate<T: Real>(value: T) -> T {
     let largest = T::max_value().unwrap_or(value);
     let bounded = if value > largest { largest } else { value };
     if bounded < -largest {

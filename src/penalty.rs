@@ -94,7 +94,7 @@ pub trait Penalty<T: Real>: fmt::Debug + Send + Sync {
     /// # Errors
     ///
     /// [`Error::UnsupportedActivation`] for an activation, [`Error::InvalidParameter`] for a target.
-    fn check(&self, activation: &Activation, target: T) -> Result<(), Error> {
+    fn check(&self, activation: Activation, target: T) -> Result<(), Error> {
         let _ = (activation, target);
         Ok(())
     }
@@ -138,7 +138,7 @@ pub fn evaluate<T: Real>(
     hidden: impl AsMatrix<T>,
 ) -> Result<(T, DMatrix<T>), Error> {
     let hidden = hidden.as_matrix()?;
-    penalty.check(&activation, T::of(target))?;
+    penalty.check(activation, T::of(target))?;
     let finite = T::of(target).is_finite();
     require(finite, "sparsity_target", "finite", target)?;
     check_batch(hidden, hidden.nrows(), ["hidden activations"; 2])?;
@@ -154,7 +154,7 @@ pub fn evaluate<T: Real>(
     let mut per_activation = Aligned::zeros(hidden.len());
     let batch = HiddenBatch::new(
         hidden.as_slice(),
-        (mean.as_slice(), mean_active(hidden.as_view())),
+        (mean.as_slice(), l0(hidden.as_view())),
         T::of(target),
         activation,
     );
@@ -193,7 +193,7 @@ pub(crate) fn mean_activations<T: Real>(hidden: DMatrixView<'_, T>) -> DVector<T
 }
 
 /// Returns `L₀` as the passes compute it.
-pub(crate) fn mean_active<T: Real>(hidden: DMatrixView<'_, T>) -> T {
+pub(crate) fn l0<T: Real>(hidden: DMatrixView<'_, T>) -> T {
     let active = hidden.iter().filter(|&&h| h != T::zero()).count();
     T::of_count(active) / T::of_count(hidden.ncols())
 }
@@ -226,7 +226,7 @@ macro_rules! forward {
                 (**self).accumulate(hidden, scale, gradient)
             }
 
-            fn check(&self, activation: &Activation, target: T) -> Result<(), Error> {
+            fn check(&self, activation: Activation, target: T) -> Result<(), Error> {
                 (**self).check(activation, target)
             }
 
@@ -255,7 +255,7 @@ impl<T: Real, A: Penalty<T>, B: Penalty<T>> Penalty<T> for (A, B) {
         self.0.accumulate(hidden, scale, gradient) + self.1.accumulate(hidden, scale, gradient)
     }
 
-    fn check(&self, activation: &Activation, target: T) -> Result<(), Error> {
+    fn check(&self, activation: Activation, target: T) -> Result<(), Error> {
         self.0.check(activation, target)?;
         self.1.check(activation, target)
     }

@@ -1,17 +1,17 @@
 //! Recipes: all settings of a modern sparse autoencoder, from its width and its number of active units.
 
+mod settings;
 mod variant;
 
 pub use variant::Variant;
 
 use crate::data::samples::read;
-use crate::error::{Error, require};
+use crate::data::spread::spread;
+use crate::error::Error;
 use crate::linalg::reserve;
-use crate::model::SparseAutoencoderBuilder;
-use crate::{
-    Activation, Adam, DeadUnits, Initialization, L1, Real, Report, Samples, Scaler, Scaling,
-    Schedule, SetPoint, SparseAutoencoder, TargetL0, Trainer,
-};
+use crate::{Real, Report, Samples, Scaler, SparseAutoencoder, Trainer};
+#[cfg(doc)]
+use crate::{Scaling, SparseAutoencoderBuilder};
 
 /// All settings of a modern sparse autoencoder, from its variant, its width, and its number of active units.
 ///
@@ -128,7 +128,7 @@ pub struct Begun<T: Real> {
 }
 
 /// The result of [`Recipe::fit`].
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Fitted<T: Real> {
     /// The trained model. It takes unscaled samples.
@@ -179,8 +179,8 @@ impl Recipe {
 
     /// Sets the k of the first step, which falls to `active_units` over 60 % of the steps. The default is none.
     ///
-    /// Four times `active_units` finds more of the true features of synthetic data, and loses fewer units. Short
-    /// training then reconstructs a little less. A fit of `L1` or `Gated` refuses it.
+    /// Four times `active_units` finds more of the true features of synthetic data, and leaves fewer units dead. Short
+    /// training then has a little more error. A fit of `L1` or `Gated` refuses it.
     #[must_use]
     pub const fn anneal_from(mut self, k: usize) -> Self {
         self.anneal_from = Some(k);
@@ -194,112 +194,11 @@ impl Recipe {
         self
     }
 
-    /// Returns the scaling of samples with `input_size` entries, to a norm of `√input_size`.
-    pub fn scaling(&self, input_size: usize) -> Scaling {
-        let norm = f64::of_count(input_size).sqrt();
-        if self.variant.has_k() {
-            Scaling::mean_distance(norm)
-        } else {
-            Scaling::mean_norm(norm)
-        }
-    }
-
-    /// Returns the builder of the model, for samples with `input_size` entries.
-    pub fn builder<T: Real>(&self, input_size: usize) -> SparseAutoencoderBuilder<T> {
-        let (n, k) = (self.hidden_size, self.active_units);
-        let builder = SparseAutoencoder::builder()
-            .layers([input_size, n])
-            .output_activation(Activation::Identity)
-            .initialization(Initialization::TransposedDecoder { norm: 0.1 })
-            .pre_encoder_bias(!self.variant.has_k())
-            .seed(self.seed);
-        match self.variant {
-            Variant::L1 => builder
-                .hidden_activation(Activation::Relu)
-                .penalty(L1)
-                .penalty_weight(0.3)
-                .norm_weighted(true),
-            Variant::Gated => builder
-                .hidden_activation(Activation::Gated)
-                .penalty(L1)
-                .penalty_weight(0.3),
-            Variant::TopK => builder.hidden_activation(Activation::TopK(k)),
-            Variant::BatchTopK => builder.hidden_activation(Activation::BatchTopK(k)),
-            Variant::JumpRelu => builder
-                .hidden_activation(Activation::JumpRelu)
-                .penalty(TargetL0)
-                .sparsity_target(f64::of_count(k) / f64::of_count(n.max(1)))
-                .penalty_weight(1000.0),
-            Variant::Matryoshka => builder
-                .hidden_activation(Activation::BatchTopK(k))
-                .matryoshka(groups(n)),
-        }
-    }
-
-    /// Returns the trainer of models with `input_size` entries.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::InvalidParameter`] for a field outside its range.
-    pub fn trainer<T: Real>(&self, input_size: usize) -> Result<Trainer<T>, Error> {
-        for (name, value) in [
-            ("hidden_size of a recipe", self.hidden_size),
-            ("active_units of a recipe", self.active_units),
-            ("samples of a recipe", self.samples),
-            ("batch_size of a recipe", self.batch_size),
-        ] {
-            require(value >= 1, name, "at least 1", f64::of_count(value))?;
-        }
-        // A share of 1 is no sparsity target.
-        let (most, requirement) = match self.variant {
-            Variant::JumpRelu => (self.hidden_size - 1, "below its hidden_size for JumpRelu"),
-            _ => (self.hidden_size, "at most its hidden_size"),
-        };
-        let (name, active) = ("active_units of a recipe", self.active_units);
-        require(active <= most, name, requirement, f64::of_count(active))?;
-        let steps = self.samples.div_ceil(self.batch_size);
-        let idle = (self.samples / 100).max(self.batch_size.saturating_mul(10));
-        let weight = if self.variant.has_k() {
-            1.0 / 32.0
-        } else {
-            1e-4
-        };
-        let dead_units = DeadUnits::after(idle).auxiliary((input_size / 2).max(1), weight);
-        // The best rate falls as 1/√n (Gao et al. 2024).
-        let rate = self.learning_rate;
-        let rate = rate.unwrap_or_else(|| 0.1 / f64::of_count(self.hidden_size).sqrt());
-        let trainer = Trainer::new(Adam::new(rate)?.betas(0.9, 0.99)?)
-            .steps(steps)
-            .batch_size(self.batch_size)
-            .seed(self.seed)
-            .schedule(Schedule::linear(0.0).warm_up(0.02))
-            .clip_gradient(1.0)
-            .unit_norm_decoder(self.variant == Variant::Gated)
-            .dead_units(dead_units);
-        let trainer = match (self.anneal_from, self.variant) {
-            (Some(k), _) => trainer.anneal_k(k, 0.6),
-            // Thresholds learn too slowly to follow the pre-activations, which grow early.
-            (None, Variant::JumpRelu) => trainer.anneal_k(self.active_units, 0.5),
-            (None, _) => trainer,
-        };
-        let trainer = match self.variant {
-            Variant::L1 => trainer.bias_rate(f64::of_count(input_size).sqrt()),
-            _ => trainer,
-        };
-        if self.variant.has_k() {
-            return Ok(trainer);
-        }
-        // The weight has to reach its value early in the training, without overshooting.
-        let gain = (30.0 / f64::of_count(steps)).clamp(1e-3, 0.1);
-        let set_point = SetPoint::active_units(f64::of_count(self.active_units));
-        Ok(trainer.set_point(set_point.gain(gain)))
-    }
-
     /// Fits the scaler to the first samples of a stream, [starts](SparseAutoencoder::start_at) a model there,
     /// and creates its trainer.
     ///
     /// A few thousand samples are enough: a matrix or a view, input × samples, or any other [`Samples`], with the
-    /// same bits. Others than samples in memory are read in [many passes](crate::geometric_median).
+    /// same bits. Samples outside memory are read in [many passes](crate::geometric_median).
     ///
     /// Then call [`Trainer::partial_fit`] with one scaled batch per step, for [`samples`](Self::samples) /
     /// [`batch_size`](Self::batch_size) steps, and [`fold`](SparseAutoencoder::fold) the scaler.
@@ -356,7 +255,7 @@ impl Recipe {
     /// it.
     ///
     /// The number of epochs is [`Recipe::samples`] divided by the number of `samples`, rounded up. The model and
-    /// the scaler start from up to 4096 samples, evenly spaced, of which memory holds a copy. The same samples give
+    /// the scaler start from up to 4096 samples, spread over all, of which memory holds a copy. The same samples give
     /// the same bits, wherever they are stored.
     ///
     /// # Errors
@@ -364,8 +263,7 @@ impl Recipe {
     /// Those of [`begin`](Self::begin), [`Trainer::fit`], and [`fold`](SparseAutoencoder::fold).
     pub fn fit<T: Real>(&self, samples: impl Samples<T>) -> Result<Fitted<T>, Error> {
         let count = samples.count();
-        let every = count.div_ceil(FIRST).max(1);
-        let chosen: Vec<usize> = (0..count).step_by(every).collect();
+        let chosen = spread(count, FIRST, self.seed);
         let mut first = reserve::matrix(samples.entries(), chosen.len(), "first samples")?;
         read(&samples, &chosen, first.as_mut_slice())?;
         let Begun {
@@ -380,12 +278,4 @@ impl Recipe {
         model.fold(&scaler)?;
         Ok(Fitted { model, report })
     }
-}
-
-/// The first 1/32, 1/8, and 1/2 of `n` units, without groups that would be empty.
-fn groups(n: usize) -> Vec<usize> {
-    let mut groups: Vec<usize> = [32, 8, 2].iter().map(|part| n / part).collect();
-    groups.retain(|&size| size > 0);
-    groups.dedup();
-    groups
 }

@@ -2,7 +2,7 @@
 //!
 //! `epochs` is the loop. A learner takes the steps: `autoencoder` for autoencoders, another one for
 //! classifiers. The `step` of an autoencoder is a sequence of stages, each in a file of its own:
-//! sparsity control, dead units, distributed training. A [`Trainer`] holds the [`Settings`]. An `observer`
+//! sparsity control, dead units, distributed training. A [`Trainer`] holds the [`TrainerSettings`]. An `observer`
 //! sees steps and epochs, and a `log_writer` writes them. `measured` and `baseline` have the figures of a [`Report`]
 //! and its [`Warning`]s.
 
@@ -42,7 +42,7 @@ pub use distributed::all_reduce::AllReduce;
 pub use log_writer::{LogRow, LogWriter};
 pub use observer::{Event, Step, Verdict};
 pub use report::{Epoch, Report, StopReason};
-pub use sparsity::{SetPoint, SetPointState};
+pub use sparsity::{AnnealK, SetPoint, SetPointState};
 pub use trainer::{Autoencoders, Trainer};
-pub use trainer_settings::Settings;
+pub use trainer_settings::TrainerSettings;
 pub use warning::Warning;

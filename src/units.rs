@@ -182,13 +182,13 @@ impl Activation {
     /// assert_eq!(Activation::Relu.range(), None);
     /// ```
     #[must_use]
-    pub fn range(&self) -> Option<(f64, f64)> {
+    pub fn range(self) -> Option<(f64, f64)> {
         self.traits().range
     }
 
     /// Returns whether activations are never negative.
     #[must_use]
-    pub fn is_non_negative(&self) -> bool {
+    pub fn is_non_negative(self) -> bool {
         !self.traits().signed
     }
 
@@ -199,11 +199,15 @@ impl Activation {
     /// use sparse_autoencoder::Activation;
     ///
     /// assert_eq!(Activation::TopProportion(0.05).kept(200), Some(10));
+    /// assert_eq!(Activation::TopK(500).kept(200), Some(200));
     /// assert_eq!(Activation::Relu.kept(200), None);
     /// ```
     #[must_use]
-    pub fn kept(&self, units: usize) -> Option<usize> {
-        self.with(|f: &dyn Units<f64>| f.per_sample().map(|selection| selection.kept(units)))
+    pub fn kept(self, units: usize) -> Option<usize> {
+        self.with(|f: &dyn Units<f64>| {
+            f.per_sample()
+                .map(|selection| selection.kept(units).min(units))
+        })
     }
 
     /// Returns what [`Units::mean_kept`] returns.

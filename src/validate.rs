@@ -5,6 +5,9 @@ use nalgebra::DMatrixView;
 use crate::linalg::{self, Threads};
 use crate::{Error, Real};
 
+/// The names of samples and of their rows in errors.
+pub(crate) const SAMPLES: [&str; 2] = ["samples", "rows of the samples"];
+
 /// Returns the size of equal chunks of `samples`, at most `most`. The last chunk may be smaller.
 pub(crate) fn even_chunk(samples: usize, most: usize) -> usize {
     let chunks = samples.div_ceil(most).max(1);

@@ -204,7 +204,7 @@ fn models<T: Real>(input_size: usize, hidden: usize) -> Vec<SparseAutoencoder<T>
             .layers([input_size, hidden, hidden / 2])
             .tied(true)
             .penalty(Proportion),
-        builder().reconstruction(ReconstructionLoss::BinaryCrossEntropy),
+        builder().reconstruction_loss(ReconstructionLoss::BinaryCrossEntropy),
     ]);
     let mut models: Vec<_> = builders
         .iter()

@@ -100,7 +100,7 @@ fn run(settings: &Settings) -> Result<SparseAutoencoder<f32>, Error> {
         .norm_weighted(settings.norm_weighted)
         .seed(settings.seed);
     if settings.cross_entropy {
-        builder = builder.reconstruction(ReconstructionLoss::BinaryCrossEntropy);
+        builder = builder.reconstruction_loss(ReconstructionLoss::BinaryCrossEntropy);
     }
     if settings.transposed {
         builder = builder.initialization(Initialization::TransposedDecoder { norm: 1.0 });

@@ -6,7 +6,7 @@ mod scoring;
 mod selection;
 mod threshold;
 
-pub use detector_builder::{AnomalyDetectorBuilder, AnomalyDetectorSettings};
+pub use detector_builder::{AnomalyDetectorBuilder, AnomalyDetectorSettings, FittedDetector};
 pub use ensemble::{AnomalyEnsemble, AnomalyEnsembleBuilder, EnsembleStep};
 pub use selection::benjamini_hochberg;
 pub use threshold::Threshold;
@@ -14,7 +14,7 @@ pub use threshold::Threshold;
 use nalgebra::{DMatrix, DVector};
 
 use crate::error::Error;
-use crate::validate::{check_finite, check_len};
+use crate::validate::{SAMPLES, check_finite, check_len};
 use crate::{AsMatrix, Imputer, Real, Samples, Scaler, SparseAutoencoder, Subset};
 
 /// Detects samples that a model, fitted to normal samples, cannot reconstruct.
@@ -49,7 +49,8 @@ use crate::{AsMatrix, Imputer, Real, Samples, Scaler, SparseAutoencoder, Subset}
 /// let mut trainer = Trainer::new(Adam::new(1e-2)?).epochs(60).batch_size(32);
 /// let mut detector = AnomalyDetector::builder(&mut model)
 ///     .threshold(Threshold::FalseAlarmRate(0.02))
-///     .fit(&mut trainer, &normal)?;
+///     .fit(&mut trainer, &normal)?
+///     .detector;
 ///
 /// // One sample on the curve and one far from it.
 /// let unseen = DMatrix::from_column_slice(2, 2, &[0.5, 0.25, 3.0, -2.0]);
@@ -108,7 +109,8 @@ use crate::{AsMatrix, Imputer, Real, Samples, Scaler, SparseAutoencoder, Subset}
 ///     .build()?;
 /// let detector = AnomalyDetector::builder(&mut model)
 ///     .missing_values(MissingValues::Impute)
-///     .fit(&mut Trainer::new(Adam::new(1e-2)?).epochs(10), &table)?;
+///     .fit(&mut Trainer::new(Adam::new(1e-2)?).epochs(10), &table)?
+///     .detector;
 /// let contributions = detector.contributions(&table)?;
 /// assert!(table[(0, 0)].is_nan() && contributions[(0, 0)] == 0.0);
 /// # Ok::<(), sparse_autoencoder::Error>(())
@@ -159,8 +161,6 @@ pub struct AnomalyDetector<T> {
     rule: Threshold,
     threshold: T,
 }
-
-const SAMPLES: [&str; 2] = ["samples", "rows of the samples"];
 
 impl<T: Real> AnomalyDetector<T> {
     /// Returns a builder that fits `model` and wraps it in a detector.

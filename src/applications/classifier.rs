@@ -19,7 +19,9 @@ pub(crate) use self::network::{Dense, Network};
 use crate::error::{Error, require};
 use crate::linalg::{Aligned, Packed};
 use crate::training::Verdict;
-use crate::validate::{check_batch, check_finite, check_len, check_rows, even_chunk};
+use crate::validate::{
+    SAMPLES, check_batch, check_finite, check_len, check_rows, even_chunk, refuse_non_finite,
+};
 use crate::{Activation, AsMatrix, Real, Samples};
 
 /// A softmax classifier: softmax regression, or a deep classifier with hidden layers below.
@@ -67,8 +69,6 @@ pub struct SoftmaxClassifier<T> {
 
 /// The maximum number of samples that pass through the layers together.
 const CHUNK: usize = 1024;
-
-const SAMPLES: [&str; 2] = ["samples", "rows of the samples"];
 
 impl<T: Real> SoftmaxClassifier<T> {
     /// Creates softmax regression from `features` to `classes`, without weight decay.
@@ -159,7 +159,7 @@ impl<T: Real> SoftmaxClassifier<T> {
     /// Runs [`fit`](Self::fit) with an observer, which sees every [step](ClassifierStep) and every
     /// [epoch](ClassifierEpoch), and may stop the training after each by its [`Verdict`].
     ///
-    /// A stop is that of [`Trainer::fit_with_steps`](crate::Trainer::fit_with_steps).
+    /// A stop acts as in [`Trainer::fit_with_steps`](crate::Trainer::fit_with_steps).
     ///
     /// # Errors
     ///
@@ -194,7 +194,7 @@ impl<T: Real> SoftmaxClassifier<T> {
     /// # Errors
     ///
     /// [`Error::DimensionMismatch`] for another number of features, [`Error::EmptyBatch`] without
-    /// samples, [`Error::NonFinite`] for NaN and infinities.
+    /// samples, [`Error::NonFinite`] for NaN and infinities, in the samples or from an overflow.
     pub fn probabilities(&self, samples: impl AsMatrix<T>) -> Result<DMatrix<T>, Error> {
         let samples = samples.as_matrix()?;
         check_batch(samples, self.features(), SAMPLES)?;
@@ -209,6 +209,7 @@ impl<T: Real> SoftmaxClassifier<T> {
             self.network
                 .probabilities_into(theta, packed, x, p, &mut workspace);
         }
+        refuse_non_finite(probabilities.as_view(), "class probabilities")?;
         Ok(probabilities)
     }
 

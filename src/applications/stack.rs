@@ -7,7 +7,7 @@ use nalgebra::{DMatrix, DMatrixView};
 
 use crate::error::{Error, require};
 use crate::model::EncodedSamples;
-use crate::model::Settings;
+use crate::model::ModelSettings;
 use crate::model::per_layer::PerLayer;
 use crate::model::{Layer, Parameters};
 use crate::penalty::Penalty;
@@ -142,7 +142,7 @@ impl<T: Real> Stack<T> {
     /// Runs [`fit`](Self::fit) with an observer of the layer, counted from 0, and of each [step and
     /// epoch](Event).
     ///
-    /// A stop is that of [`Trainer::fit_with_steps`] for that layer; the next layer follows. To end the whole
+    /// A stop acts as in [`Trainer::fit_with_steps`] for that layer; the next layer follows. To end the whole
     /// fit, return an error.
     ///
     /// ```
@@ -463,18 +463,18 @@ impl<T: Real> Stack<T> {
             let by_threshold = |f: &Activation| f.traits().threshold;
             activations.iter().any(by_threshold)
         });
+        let of_thresholds = with_thresholds.map_or(outermost, |of| of.settings());
         let mut parameters = Parameters::from_layers(&layers)?.for_activations(&encoder)?;
         let descriptions = of_layers.iter().map(|of| of.penalty.description());
-        let mut settings = Settings {
+        let mut settings = ModelSettings {
             encoder: PerLayer::Each(encoder),
             decoder: PerLayer::Each(decoder),
             penalty: Some(PerLayer::Each(descriptions.collect())),
             penalty_weight: PerLayer::Each(of_layers.iter().map(|of| of.weight).collect()),
             sparsity_target: PerLayer::Each(of_layers.iter().map(|of| of.target).collect()),
             penalized_layers: Some(penalized),
-            bandwidth: with_thresholds
-                .map_or(outermost, |of| of.settings())
-                .bandwidth,
+            bandwidth: of_thresholds.bandwidth,
+            bandwidth_is_calibrated: of_thresholds.bandwidth_is_calibrated,
             ..outermost.clone()
         };
         if self.layers.len() > 1 {

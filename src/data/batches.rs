@@ -1,5 +1,6 @@
 //! Samples in their order, one batch at a time.
 
+use std::fmt;
 use std::ops::Range;
 
 use nalgebra::DMatrix;
@@ -12,7 +13,6 @@ use crate::error::{Error, require};
 /// An iterator over samples in their order, one batch at a time: see [`Samples::batches`].
 ///
 /// An error is the last item. A batch size of 0 is an [`Error::InvalidParameter`].
-#[allow(missing_debug_implementations)] // samples need not implement it
 pub struct Batches<'a, T> {
     samples: &'a dyn Samples<T>,
     size: usize,
@@ -26,6 +26,14 @@ impl<'a, T: Real> Batches<'a, T> {
             size,
             next: 0,
         }
+    }
+}
+
+impl<T> fmt::Debug for Batches<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut batches = f.debug_struct("Batches");
+        batches.field("size", &self.size).field("next", &self.next);
+        batches.finish_non_exhaustive() // samples need not implement `Debug`
     }
 }
 

@@ -15,7 +15,8 @@ use crate::{Error, Real, linalg};
 ///
 /// Computed in `f64` by Weiszfeld's iteration from the median of each entry. The step of Vardi & Zhang
 /// (2000), *The multivariate L₁-median and associated data depth*, makes it converge from every point.
-/// Stops once a step is below `1e-6` (or a few roundings) of the median distance, or after 1000 steps.
+/// Stops once the pull of the samples on the point is below `1e-6` (or a few roundings) of their number, or after
+/// 1000 steps. The sum of distances is then at most about that fraction above the smallest.
 ///
 /// ```
 /// use sparse_autoencoder::{geometric_median, nalgebra::DMatrix};
@@ -49,13 +50,14 @@ fn median_of<T: Real>(samples: &dyn Samples<T>) -> Result<DVector<T>, Error> {
     }
     // Values are divided by 4, so that differences do not overflow.
     let quarter = |x: &T| 0.25 * x.to_f64();
+    let mut distances = reserve::filled(0.0, passes.count(), "number of samples")?;
     let medians = medians(&mut passes)?;
     let mut y = DVector::from_iterator(medians.len(), medians.iter().map(quarter));
-    let mut distances = reserve::filled(0.0, passes.count(), "number of samples")?;
     let tolerance = 1e-6_f64.max(8.0 * T::default_epsilon().to_f64());
     let mut away = y.clone();
+    let mut near = 0.0;
     for _ in 0..STEPS {
-        // R = Σ (xᵢ − y)/dᵢ over the samples that differ from y; `here` counts those that equal y.
+        // R = Σ (xᵢ − y)/dᵢ over the samples away from y; `here` counts the others.
         let (mut pull, mut weights, mut here) = (DVector::zeros(y.len()), 0.0, 0.0);
         passes.each(|first, batch| {
             for (sample, distance) in batch.column_iter().zip(&mut distances[first..]) {
@@ -65,7 +67,7 @@ fn median_of<T: Real>(samples: &dyn Samples<T>) -> Result<DVector<T>, Error> {
                     .for_each(|(away, (y, x))| *away = quarter(x) - y);
                 *distance = linalg::norm(away.as_slice());
                 let weight = distance.recip();
-                if weight.is_finite() {
+                if *distance > near && weight.is_finite() {
                     linalg::axpy(weight, away.as_slice(), pull.as_mut_slice());
                     weights += weight;
                 } else {
@@ -76,14 +78,11 @@ fn median_of<T: Real>(samples: &dyn Samples<T>) -> Result<DVector<T>, Error> {
         })?;
         // T(y) − y = R/Σ(1/dᵢ), shortened by the pull of the samples at y.
         let strength = linalg::norm(pull.as_slice());
-        if strength <= here {
-            break; // y, which equals a sample, is the median
-        }
-        let step = (strength - here) / weights;
-        y.axpy(step / strength, &pull, 1.0);
-        if step <= tolerance * median(&mut distances) {
+        if strength - here <= tolerance * f64::of_count(passes.count()) {
             break;
         }
+        y.axpy((strength - here) / weights / strength, &pull, 1.0);
+        near = tolerance * median(&mut distances);
     }
     Ok(y.map(|y| T::of(4.0 * y)))
 }

@@ -10,7 +10,7 @@ use super::Samples;
 use super::in_order::{InOrder, size_of_batch};
 use crate::error::{Error, require};
 use crate::linalg::reserve;
-use crate::validate::{check_len, check_present};
+use crate::validate::{SAMPLES, check_len, check_present};
 use crate::{AsMatrix, Real};
 
 /// A rule for missing values, which are NaN in the samples of an anomaly detector.
@@ -78,8 +78,6 @@ pub struct Imputer<T> {
     /// Ascending, below the number of features.
     marked: Vec<usize>,
 }
-
-const SAMPLES: [&str; 2] = ["samples", "rows of the samples"];
 
 impl<T: Real> Imputer<T> {
     /// Learns the means, and which features have missing values, from any [`Samples`] in one pass.

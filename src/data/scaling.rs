@@ -11,6 +11,7 @@ use super::in_order::InOrder;
 use crate::error::{Error, require};
 use crate::linalg::reserve;
 use crate::linalg::wide::{Wide, scale_of, shift};
+use crate::validate::SAMPLES;
 use crate::{Activation, Real, geometric_median};
 
 /// A rule for scaling the features of samples, from which [`fit`](Self::fit) learns a [`Scaler`].
@@ -295,7 +296,7 @@ impl Scaling {
                 scaler.centers[feature] = T::of(least.to_f64() + shift(mean, scale));
                 scaler.factors[feature] = factor;
             } else {
-                return Err(too_wide(feature, most));
+                return Err(too_wide(passes, feature, most));
             }
         }
         Ok(())
@@ -307,7 +308,8 @@ impl Scaling {
         [low, high]: [T; 2],
         scaler: &mut Scaler<T>,
     ) -> Result<(), Error> {
-        for (feature, (least, most)) in ranges(passes)?.into_iter().enumerate() {
+        let ranges = ranges(passes)?;
+        for (feature, (least, most)) in ranges.into_iter().enumerate() {
             let mut factor = (high - low) / (most - least);
             // Rounding may move the largest sample just past the end of the range, where a
             // reconstruction loss may refuse it. Each iteration takes the next smaller factor.
@@ -322,7 +324,7 @@ impl Scaling {
                 scaler.factors[feature] = factor;
                 scaler.offsets[feature] = low;
             } else {
-                return Err(too_wide(feature, most));
+                return Err(too_wide(passes, feature, most));
             }
         }
         Ok(())
@@ -355,7 +357,7 @@ impl Scaling {
             scaler.factors.fill(factor);
             return Ok(());
         }
-        Err(too_wide(0, first))
+        Err(too_wide(passes, 0, first))
     }
 
     /// Returns the center of a constant feature, or an error if such features are refused.
@@ -369,8 +371,6 @@ impl Scaling {
         })
     }
 }
-
-const SAMPLES: [&str; 2] = ["samples", "rows of the samples"];
 
 fn is_factor<T: Real>(factor: T) -> bool {
     factor > T::zero() && factor.is_finite()
@@ -399,18 +399,25 @@ fn ranges<T: Real>(passes: &mut InOrder<'_, T>) -> Result<Vec<(T, T)>, Error> {
     })?;
     let wide = |&(least, most): &(T, T)| !(most - least).is_finite();
     match ranges.iter().position(wide) {
-        Some(feature) => Err(too_wide(feature, ranges[feature].1)),
+        Some(feature) => Err(too_wide(passes, feature, ranges[feature].1)),
         None => Ok(ranges),
     }
 }
 
+/// Names the first sample with this value.
 #[cold]
-fn too_wide<T: Real>(feature: usize, value: T) -> Error {
-    Error::OutOfRange {
+fn too_wide<T: Real>(passes: &mut InOrder<'_, T>, feature: usize, value: T) -> Error {
+    let mut found = None;
+    let read = passes.each(|first, batch| {
+        let mut values = batch.row(feature).into_iter();
+        found = found.or_else(|| Some(first + values.position(|&x| x == value)?));
+        Ok(())
+    });
+    read.err().unwrap_or(Error::OutOfRange {
         what: "samples",
         requirement: "of a smaller spread (divide them first, or use f64)",
         row: feature,
-        column: 0,
+        column: found.unwrap_or(0),
         value: value.to_f64(),
-    }
+    })
 }

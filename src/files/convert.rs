@@ -2,6 +2,7 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use super::atomic::Draft;
+use super::own;
 use super::safetensors::header;
 use super::tensors::Tensors;
 use crate::Error;
@@ -49,7 +50,7 @@ const CHUNK: usize = 1 << 13;
 /// # Errors
 ///
 /// [`Error::Malformed`] if the file is damaged; [`Error::Unsupported`] for numbers that are too large for the
-/// type, and for types that this crate does not read; [`Error::Io`]. The target then stays unchanged.
+/// type, factors of a scaler that would become 0, and types that this crate does not read; [`Error::Io`]. The target then stays unchanged.
 pub fn convert(
     source: impl AsRef<Path>,
     target: impl AsRef<Path>,
@@ -101,6 +102,7 @@ fn write_converted<R: io::Read + io::Seek>(
     out: &mut impl Write,
 ) -> Result<(), Error> {
     let path = tensors.path.clone();
+    let is_positive = own::POSITIVE.iter().any(|of| name.ends_with(of));
     let (mut values, mut converted) = (vec![0.0_f64; CHUNK], Vec::new());
     tensors.for_each_bytes(name, CHUNK, |_, from, bytes| {
         let element = from.or_float(to);
@@ -111,8 +113,12 @@ fn write_converted<R: io::Read + io::Seek>(
             let values = &mut values[..bytes.len() / from.size()];
             from.decode(bytes, values);
             for &value in &*values {
-                if !element.encode(value, &mut converted) {
-                    let reason = format!("{value} in {name} is too large for the type");
+                let fits = element.encode(value, &mut converted);
+                let encoded = &converted[converted.len() - element.size().min(converted.len())..];
+                let lost = is_positive && fits && encoded.iter().all(|&byte| byte == 0);
+                if !fits || lost {
+                    let size = if lost { "small" } else { "large" };
+                    let reason = format!("{value} in {name} is too {size} for the type");
                     return Err(unsupported(&path, reason));
                 }
             }

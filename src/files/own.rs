@@ -47,6 +47,9 @@ pub(super) use model::{check_shapes, read_theta, settings};
 const FORMAT: &str = "sparse-autoencoder";
 const VERSION: &str = "2";
 /// Versions of models. The other kinds began with the last one.
+/// How the names of tensors end whose numbers are above 0.
+pub(super) const POSITIVE: [&str; 3] = ["scaler.factors", "noise", "scale"];
+
 const READABLE: [&str; 2] = ["1", VERSION];
 
 pub(super) const MODEL: &str = "model";

@@ -1,7 +1,6 @@
 use nalgebra::{DMatrix, DMatrixView, DVector};
 
 use super::assignment::assign;
-use super::float;
 use crate::error::{Error, require};
 use crate::linalg::{self, Scratch, Write, transpose};
 use crate::validate::{check_batch, check_len, check_rows};
@@ -90,7 +89,7 @@ impl DictionaryMetrics {
     ) -> Result<Self, Error> {
         let (features, decoder) = (features.as_matrix()?, decoder.as_matrix()?);
         for (name, count) in [("features", features.ncols()), ("units", decoder.ncols())] {
-            require(count >= 1, name, "at least 1", float(count))?;
+            require(count >= 1, name, "at least 1", f64::of_count(count))?;
         }
         let entries = features.nrows();
         check_batch(features, entries, ["features", "rows of the features"])?;
@@ -200,7 +199,7 @@ impl DictionaryMetrics {
     #[must_use]
     pub fn mean_correlation_coefficient(&self) -> f64 {
         let sum: f64 = self.matches.iter().map(|pair| pair.cosine).sum();
-        sum / float(self.matches.len())
+        sum / f64::of_count(self.matches.len())
     }
 
     /// Returns the feature with the largest cosine for each unit. Ties go to the lower index.
@@ -219,7 +218,7 @@ impl DictionaryMetrics {
         let mut nearest = self.nearest.clone();
         nearest.sort_unstable();
         nearest.dedup();
-        float(nearest.len()) / float(self.units.len())
+        f64::of_count(nearest.len()) / f64::of_count(self.units.len())
     }
 
     /// Returns the mean precision of the units as detectors of their
@@ -272,7 +271,7 @@ impl DictionaryMetrics {
 
     fn mean(&self, score: impl Fn(&Detections) -> f64) -> Option<f64> {
         let scores = self.units.iter().map(score).sum::<f64>();
-        (self.samples > 0).then(|| scores / float(self.units.len()))
+        (self.samples > 0).then(|| scores / f64::of_count(self.units.len()))
     }
 }
 
@@ -290,7 +289,7 @@ impl Detections {
 
 /// Returns `part / of`, 0 for a share of nothing.
 fn share(part: usize, of: usize) -> f64 {
-    float(part) / float(of.max(1))
+    f64::of_count(part) / f64::of_count(of.max(1))
 }
 
 /// Returns |cos| of every feature and unit, features × units.

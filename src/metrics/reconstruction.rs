@@ -1,4 +1,4 @@
-use super::{PerEntry, float, mean};
+use super::{PerEntry, mean};
 use crate::error::{Error, require};
 use crate::linalg::wide::Wide;
 use crate::validate::{check_batch, check_columns, check_rows};
@@ -91,7 +91,7 @@ impl ReconstructionMetrics {
 
     fn add_sample<T: Real>(&mut self, sample: &[T], reconstruction: &[T]) {
         self.samples += 1;
-        let share = 1.0 / float(self.samples);
+        let share = 1.0 / f64::of_count(self.samples);
         let values = sample.iter().map(|x| x.to_f64());
         let pairs = reconstruction
             .iter()
@@ -137,7 +137,7 @@ impl ReconstructionMetrics {
     }
 
     fn mean_error(&self) -> Option<Wide> {
-        let count = float(self.samples) * float(self.entries());
+        let count = f64::of_count(self.samples) * f64::of_count(self.entries());
         (count > 0.0).then(|| self.squared_error.over(count))
     }
 
@@ -182,7 +182,7 @@ impl ReconstructionMetrics {
     /// ```
     #[must_use]
     pub fn mean_squared_norm(&self) -> Option<f64> {
-        mean(self.squared_error, float(self.samples))
+        mean(self.squared_error, f64::of_count(self.samples))
     }
 
     /// Returns the fraction of variance unexplained (FVU), in [0, ∞]. `None` while all added samples
@@ -234,7 +234,7 @@ impl ReconstructionMetrics {
     /// [fraction of variance unexplained](Self::fraction_of_variance_unexplained).
     #[must_use]
     pub fn normalized_mean_squared_error(&self) -> Option<f64> {
-        mean(self.relative_squared_error?, float(self.samples))
+        mean(self.relative_squared_error?, f64::of_count(self.samples))
     }
 
     fn per_deviation(&self, sum: Wide) -> Option<f64> {

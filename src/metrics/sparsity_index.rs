@@ -1,4 +1,3 @@
-use super::float;
 use crate::Real;
 use crate::linalg::wide::Wide;
 
@@ -116,14 +115,14 @@ impl Magnitudes {
     // Cauchy–Schwarz bounds all three indices; the clamps only undo rounding.
 
     fn hoyer(self, count: usize) -> Option<f64> {
-        let root = float(count).sqrt();
+        let root = f64::of_count(count).sqrt();
         let spread = || self.sum.per(self.squares.sqrt()).to_f64();
         (count > 1 && self.squares.is_positive())
             .then(|| ((root - spread()) / (root - 1.0)).clamp(0.0, 1.0))
     }
 
     fn treves_rolls(self, count: usize) -> Option<f64> {
-        let count = float(count);
+        let count = f64::of_count(count);
         let evenness = || {
             self.sum
                 .over(count)
@@ -137,6 +136,6 @@ impl Magnitudes {
 
     fn vinje_gallant(self, count: usize) -> Option<f64> {
         let evenness = self.treves_rolls(count)?;
-        (count > 1).then(|| ((1.0 - evenness) / (1.0 - 1.0 / float(count))).clamp(0.0, 1.0))
+        (count > 1).then(|| ((1.0 - evenness) / (1.0 - 1.0 / f64::of_count(count))).clamp(0.0, 1.0))
     }
 }

@@ -1,7 +1,7 @@
 use nalgebra::DVector;
 
 use super::sparsity_index::{Magnitudes, SparsityIndex};
-use super::{PerEntry, float, mean_per_unit, positions, ratio};
+use super::{PerEntry, mean_per_unit, positions, ratio};
 use crate::error::{Error, require};
 use crate::linalg::wide::Wide;
 use crate::validate::check_batch;
@@ -149,7 +149,7 @@ impl SparsityMetrics {
     #[must_use]
     pub fn l0(&self) -> Option<f64> {
         let active = self.units.kept.iter().map(|unit| unit.active).sum();
-        ratio(float(active), float(self.samples))
+        ratio(f64::of_count(active), f64::of_count(self.samples))
     }
 
     /// Returns the proportion of samples in which each unit is active, in [0, 1]. `None` before any
@@ -164,7 +164,7 @@ impl SparsityMetrics {
     #[must_use]
     pub fn activation_frequency(&self) -> Option<DVector<f64>> {
         mean_per_unit(&self.units.kept, self.samples, |unit| {
-            Wide::of(float(unit.active))
+            Wide::of(f64::of_count(unit.active))
         })
     }
 
@@ -184,7 +184,7 @@ impl SparsityMetrics {
     #[must_use]
     pub fn population_sparsity(&self, index: SparsityIndex) -> Option<f64> {
         let mean = self.population[index.position()];
-        ratio(mean.sum, float(mean.count))
+        ratio(mean.sum, f64::of_count(mean.count))
     }
 
     /// Returns a sparsity index of each unit over all added samples. `None` for a unit that is always 0.

@@ -1,6 +1,6 @@
 use nalgebra::DVector;
 
-use super::{PerEntry, float, mean_per_unit, positions};
+use super::{PerEntry, mean_per_unit, positions};
 use crate::error::Error;
 use crate::linalg::wide::Wide;
 use crate::validate::check_batch;
@@ -172,7 +172,7 @@ impl UnitStatistics {
     #[must_use]
     pub fn activation_frequency(&self) -> Option<DVector<f64>> {
         mean_per_unit(&self.units.kept, self.samples, |unit| {
-            Wide::of(float(unit.active))
+            Wide::of(f64::of_count(unit.active))
         })
     }
 
@@ -194,7 +194,7 @@ impl UnitStatistics {
     /// ```
     #[must_use]
     pub fn mean_when_active(&self) -> Vec<Option<f64>> {
-        self.per_active_unit(|unit| unit.sum.over(float(unit.active)).to_f64())
+        self.per_active_unit(|unit| unit.sum.over(f64::of_count(unit.active)).to_f64())
     }
 
     /// Returns the largest activation of each unit over the samples in which it is active. `None` for a

@@ -1,6 +1,6 @@
 //! Access to the settings of a model.
 
-use super::{Settings, SparseAutoencoder};
+use super::{ModelSettings, SparseAutoencoder};
 use crate::objective::ReconstructionLoss;
 use crate::penalty::Penalty;
 use crate::{Activation, Real};
@@ -8,7 +8,7 @@ use crate::{Activation, Real};
 impl<T: Real> SparseAutoencoder<T> {
     /// Returns all settings of the model.
     #[must_use]
-    pub fn settings(&self) -> &Settings {
+    pub fn settings(&self) -> &ModelSettings {
         &self.objective.settings
     }
 
@@ -34,8 +34,8 @@ impl<T: Real> SparseAutoencoder<T> {
 
     /// Returns the reconstruction loss ℓ.
     #[must_use]
-    pub fn reconstruction(&self) -> ReconstructionLoss {
-        self.objective.reconstruction
+    pub fn reconstruction_loss(&self) -> ReconstructionLoss {
+        self.objective.reconstruction_loss
     }
 
     /// Returns the sparsity penalty Ω of the innermost hidden layer.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::per_layer::PerLayer;
-use super::{Initialization, Layout, Parameters, Settings, SparseAutoencoder};
+use super::{Initialization, Layout, ModelSettings, Parameters, SparseAutoencoder};
 use crate::error::Error;
 use crate::objective::ReconstructionLoss;
 use crate::penalty::Penalty;
@@ -54,7 +54,7 @@ use crate::{Activation, Real};
 #[derive(Debug, Clone)]
 #[must_use]
 pub struct SparseAutoencoderBuilder<T> {
-    settings: Settings,
+    settings: ModelSettings,
     /// Ω of each hidden layer, which the settings describe.
     penalties: Option<PerLayer<Arc<dyn Penalty<T>>>>,
     parameters: Option<Parameters<T>>,
@@ -63,7 +63,7 @@ pub struct SparseAutoencoderBuilder<T> {
 impl<T: Real> Default for SparseAutoencoderBuilder<T> {
     fn default() -> Self {
         Self {
-            settings: Settings::default(),
+            settings: ModelSettings::default(),
             penalties: None,
             parameters: None,
         }
@@ -86,7 +86,7 @@ impl<T: Real> SparseAutoencoderBuilder<T> {
     /// assert_eq!(single.penalty_weight(), 0.1);
     /// # Ok::<(), sparse_autoencoder::Error>(())
     /// ```
-    pub fn settings(mut self, settings: Settings) -> Self {
+    pub fn settings(mut self, settings: ModelSettings) -> Self {
         self.settings = settings;
         self.penalties = None;
         self
@@ -141,8 +141,8 @@ impl<T: Real> SparseAutoencoderBuilder<T> {
     }
 
     /// Sets the reconstruction loss ℓ.
-    pub fn reconstruction(mut self, reconstruction: ReconstructionLoss) -> Self {
-        self.settings.reconstruction = reconstruction;
+    pub fn reconstruction_loss(mut self, loss: ReconstructionLoss) -> Self {
+        self.settings.reconstruction_loss = loss;
         self
     }
 
@@ -292,6 +292,7 @@ impl<T: Real> SparseAutoencoderBuilder<T> {
     /// activations ignore it.
     pub fn bandwidth(mut self, bandwidth: f64) -> Self {
         self.settings.bandwidth = Some(bandwidth);
+        self.settings.bandwidth_is_calibrated = false;
         self
     }
 
@@ -349,16 +350,16 @@ impl<T: Real> SparseAutoencoderBuilder<T> {
         self.finish(self.completed(parameters.layout())?, parameters)
     }
 
-    fn completed(&self, layout: &Layout) -> Result<Settings, Error> {
+    fn completed(&self, layout: &Layout) -> Result<ModelSettings, Error> {
         let mut settings = self.settings.clone();
         settings.complete(layout)?;
         Ok(settings)
     }
 
-    /// Builds a model with these [complete](Settings::complete) settings.
+    /// Builds a model with these [complete](ModelSettings::complete) settings.
     fn finish(
         &self,
-        settings: Settings,
+        settings: ModelSettings,
         parameters: Parameters<T>,
     ) -> Result<SparseAutoencoder<T>, Error> {
         let parameters = parameters.for_activations(&settings.encoder)?;

@@ -1,11 +1,10 @@
 //! Calibration of thresholds to a number of active units.
 
 use nalgebra::{DMatrix, DMatrixView};
-use rand::SeedableRng;
-use rand::rngs::Xoshiro256PlusPlus;
 
 use super::{HIDDEN, SparseAutoencoder};
 use crate::data::samples::read;
+use crate::data::spread::spread;
 use crate::error::{Error, require};
 use crate::linalg::{Threads, reserve};
 use crate::objective::Workspace;
@@ -22,10 +21,9 @@ impl<T: Real> SparseAutoencoder<T> {
     /// Also [calibrates](Self::calibrate_thresholds) the thresholds of [`JumpRelu`](Activation::JumpRelu) units
     /// to the sparsity target, if the penalty is [`TargetL0`](crate::TargetL0).
     ///
-    /// Call it before the first step. With a [pre-encoder
-    /// bias](crate::SparseAutoencoderBuilder::pre_encoder_bias), units then see deviations from the median,
-    /// and far fewer of them die. A few thousand samples are enough. The median reads others than samples in memory
-    /// in [many passes](geometric_median).
+    /// Call it before the first step. With a [pre-encoder bias](crate::SparseAutoencoderBuilder::pre_encoder_bias),
+    /// units then see deviations from the median, and far fewer of them die. A few thousand samples are enough. The
+    /// median reads samples outside memory in [many passes](geometric_median).
     ///
     /// ```
     /// use sparse_autoencoder::nalgebra::DMatrix;
@@ -84,7 +82,7 @@ impl<T: Real> SparseAutoencoder<T> {
     /// ties make that distance 0, it becomes the default.
     ///
     /// The threshold is a quantile of the positive pre-activations, so a few thousand [`Samples`] are enough. Of
-    /// more than 4096, the call reads 4096, chosen at random by the
+    /// more than 4096, the call reads 4096, spread over all by the
     /// [seed](crate::SparseAutoencoderBuilder::seed) of the model. Equal pre-activations are all active or all
     /// inactive; ties leave fewer units active.
     ///
@@ -174,12 +172,9 @@ impl<T: Real> SparseAutoencoder<T> {
         }
     }
 
-    /// Reads [`MOST`] of the samples, or all if they are fewer.
+    /// Reads [`MOST`] of the samples, spread over all.
     fn read_some(&self, samples: &dyn Samples<T>) -> Result<DMatrix<T>, Error> {
-        let rng = &mut Xoshiro256PlusPlus::seed_from_u64(self.settings().seed);
-        let count = samples.count();
-        let mut chosen = rand::seq::index::sample(rng, count, count.min(MOST)).into_vec();
-        chosen.sort_unstable(); // files are read faster in their order
+        let chosen = spread(samples.count(), MOST, self.settings().seed);
         let name = "samples to calibrate with";
         let mut some = reserve::matrix(samples.entries(), chosen.len(), name)?;
         read(samples, &chosen, some.as_mut_slice())?;

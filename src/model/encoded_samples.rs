@@ -72,11 +72,10 @@ impl<'a, T: Real, S: Samples<T>> EncodedSamples<'a, T, S> {
         let entries = self.samples.entries();
         let mut samples = reserve::matrix(entries, indices.len(), "samples of a batch")?;
         self.samples.read(indices, samples.as_mut_slice())?;
-        let mut hidden = first
-            .encode(&samples)
-            .map_err(|error| error.at_sample(|column| indices[column]))?;
+        let at_sample = |error: Error| error.at_sample(|column| indices[column]);
+        let mut hidden = first.encode(&samples).map_err(at_sample)?;
         for layer in others {
-            hidden = layer.encode(&hidden)?;
+            hidden = layer.encode(&hidden).map_err(at_sample)?;
         }
         batch.copy_from_slice(hidden.as_slice());
         Ok(())

@@ -86,7 +86,7 @@ impl<T: Real> SparseAutoencoder<T> {
     /// Checks samples as for inference, and against the range of the reconstruction loss.
     pub(crate) fn check_training_samples(&self, samples: DMatrixView<'_, T>) -> Result<(), Error> {
         self.check_samples(samples, Threads::at_most(1))?;
-        if self.objective.reconstruction != ReconstructionLoss::BinaryCrossEntropy {
+        if self.objective.reconstruction_loss != ReconstructionLoss::BinaryCrossEntropy {
             return Ok(());
         }
         for (column, sample) in samples.column_iter().enumerate() {

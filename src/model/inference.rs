@@ -2,11 +2,13 @@
 
 use nalgebra::{DMatrix, DMatrixView, DVector};
 
-use super::{HIDDEN, SAMPLES, SparseAutoencoder};
+use super::{HIDDEN, SparseAutoencoder};
 use crate::error::{Error, check_shape};
 use crate::objective::Workspace;
-use crate::validate::{check_batch_on, check_rows, even_chunk};
+use crate::validate::{SAMPLES, check_batch_on, check_rows, even_chunk};
 use crate::{AsMatrix, Real, linalg};
+
+const RECONSTRUCTIONS: [&str; 2] = ["reconstructions", "rows of the reconstructions"];
 
 /// Fewest samples of a chunk: enough to pay for packing the weights.
 const FEWEST: usize = 1024;
@@ -42,7 +44,7 @@ impl<T: Real> SparseAutoencoder<T> {
     /// |---|---|
     /// | [`Error::DimensionMismatch`] | the number of rows is not the input size |
     /// | [`Error::EmptyBatch`] | there are no samples |
-    /// | [`Error::NonFinite`] | a sample has NaN or infinities |
+    /// | [`Error::NonFinite`] | a sample has NaN or infinities, or the result overflows |
     pub fn encode(&self, samples: impl AsMatrix<T>) -> Result<DMatrix<T>, Error> {
         let samples = samples.as_matrix()?;
         self.check_rows(samples)?;
@@ -65,13 +67,14 @@ impl<T: Real> SparseAutoencoder<T> {
         workspace: &mut Workspace<T>,
     ) -> Result<(), Error> {
         let samples = samples.as_matrix()?;
-        self.check_samples(samples, workspace.take_threads())?;
+        let threads = workspace.take_threads();
+        self.check_samples(samples, threads)?;
         let units = self.layout().hidden_size();
         check_shape("hidden", (units, samples.ncols()), hidden.shape())?;
         self.for_each_chunk(samples, hidden.as_mut_slice(), units, |x, h| {
             self.inference().encode_into(x, h, workspace);
         });
-        Ok(())
+        check_batch_on(threads, hidden.as_view(), units, HIDDEN)
     }
 
     /// Returns the reconstruction from hidden activations, input × samples.
@@ -82,7 +85,7 @@ impl<T: Real> SparseAutoencoder<T> {
     /// |---|---|
     /// | [`Error::DimensionMismatch`] | the number of rows is not the innermost hidden size |
     /// | [`Error::EmptyBatch`] | there are no samples |
-    /// | [`Error::NonFinite`] | an activation is NaN or infinite |
+    /// | [`Error::NonFinite`] | an activation is NaN or infinite, or the result overflows |
     pub fn decode(&self, hidden: impl AsMatrix<T>) -> Result<DMatrix<T>, Error> {
         let hidden = hidden.as_matrix()?;
         check_rows(hidden, self.layout().hidden_size(), HIDDEN[1])?;
@@ -105,18 +108,14 @@ impl<T: Real> SparseAutoencoder<T> {
         workspace: &mut Workspace<T>,
     ) -> Result<(), Error> {
         let hidden = hidden.as_matrix()?;
-        check_batch_on(
-            workspace.take_threads(),
-            hidden,
-            self.layout().hidden_size(),
-            HIDDEN,
-        )?;
+        let threads = workspace.take_threads();
+        check_batch_on(threads, hidden, self.layout().hidden_size(), HIDDEN)?;
         let input_size = self.layout().input_size();
         check_shape("samples", (input_size, hidden.ncols()), samples.shape())?;
         self.for_each_chunk(hidden, samples.as_mut_slice(), input_size, |h, x_hat| {
             self.inference().decode_into(h, x_hat, workspace);
         });
-        Ok(())
+        check_batch_on(threads, samples.as_view(), input_size, RECONSTRUCTIONS)
     }
 
     /// Encodes and decodes the samples. Returns the reconstructions, input × samples.
@@ -147,10 +146,22 @@ impl<T: Real> SparseAutoencoder<T> {
         workspace: &mut Workspace<T>,
     ) -> Result<(), Error> {
         let samples = samples.as_matrix()?;
+        self.reconstruct_any(samples, reconstructions, workspace)?;
+        let (threads, rows) = (workspace.take_threads(), reconstructions.nrows());
+        check_batch_on(threads, reconstructions.as_view(), rows, RECONSTRUCTIONS)
+    }
+
+    /// Runs [`reconstruct_into`](Self::reconstruct_into), and accepts reconstructions that overflow.
+    pub(crate) fn reconstruct_any(
+        &self,
+        samples: DMatrixView<'_, T>,
+        reconstructions: &mut DMatrix<T>,
+        workspace: &mut Workspace<T>,
+    ) -> Result<(), Error> {
         self.check_samples(samples, workspace.take_threads())?;
         let input_size = self.layout().input_size();
         check_shape(
-            "reconstructions",
+            RECONSTRUCTIONS[0],
             (input_size, samples.ncols()),
             reconstructions.shape(),
         )?;
@@ -165,7 +176,7 @@ impl<T: Real> SparseAutoencoder<T> {
         Ok(())
     }
 
-    /// Returns the squared reconstruction error `‖x̂ − x‖²` of each sample.
+    /// Returns the squared reconstruction error `‖x̂ − x‖²` of each sample: infinite or NaN where a sum overflows.
     ///
     /// ```
     /// use sparse_autoencoder::{SparseAutoencoder, nalgebra::DMatrix};
@@ -221,33 +232,6 @@ impl<T: Real> SparseAutoencoder<T> {
         });
         workspace.return_output(output);
         Ok(())
-    }
-
-    /// Returns the hidden activations of one sample.
-    ///
-    /// # Errors
-    ///
-    /// As [`encode`](Self::encode).
-    pub fn encode_sample(&self, sample: &DVector<T>) -> Result<DVector<T>, Error> {
-        Ok(self.encode(sample)?.column(0).into_owned())
-    }
-
-    /// Returns the reconstruction from the hidden activations of one sample.
-    ///
-    /// # Errors
-    ///
-    /// As [`decode`](Self::decode).
-    pub fn decode_sample(&self, hidden: &DVector<T>) -> Result<DVector<T>, Error> {
-        Ok(self.decode(hidden)?.column(0).into_owned())
-    }
-
-    /// Encodes and decodes one sample.
-    ///
-    /// # Errors
-    ///
-    /// As [`encode`](Self::encode).
-    pub fn reconstruct_sample(&self, sample: &DVector<T>) -> Result<DVector<T>, Error> {
-        Ok(self.reconstruct(sample)?.column(0).into_owned())
     }
 
     fn reconstruct_chunk(&self, x: DMatrixView<'_, T>, x_hat: &mut [T], ws: &mut Workspace<T>) {

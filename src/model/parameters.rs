@@ -10,7 +10,7 @@ use nalgebra::DVector;
 use super::{Layer, LayerView, Layout};
 use crate::error::{Error, check_shape};
 use crate::linalg::{Aligned, Packed};
-use crate::validate::check_batch;
+use crate::validate::{check_batch, check_finite, check_len};
 use crate::{Activation, Real};
 
 /// All parameters of a model: weights, biases, and blocks of the activations.
@@ -229,20 +229,6 @@ impl<T: Real> Parameters<T> {
 
 /// Refuses parameters that do not fit the layout, and NaN and infinities.
 pub(crate) fn check_theta<T: Real>(layout: &Layout, theta: &[T]) -> Result<(), Error> {
-    if theta.len() != layout.len() {
-        return Err(Error::DimensionMismatch {
-            what: "parameters",
-            expected: layout.len(),
-            actual: theta.len(),
-        });
-    }
-    match theta.iter().position(|value| !value.is_finite()) {
-        None => Ok(()),
-        Some(row) => Err(Error::NonFinite {
-            what: "parameters",
-            row,
-            column: 0,
-            value: theta[row].to_f64(),
-        }),
-    }
+    check_len("parameters", layout.len(), theta.len())?;
+    check_finite("parameters", theta)
 }

@@ -24,7 +24,7 @@ use crate::{Activation, Real};
 /// | `tied` | `false` | [`tied`](crate::SparseAutoencoderBuilder::tied) |
 /// | `hidden_activations` | `"sigmoid"` | [`hidden_activations`](crate::SparseAutoencoderBuilder::hidden_activations); one activation stands for all layers |
 /// | `decoder_activations` | `"sigmoid"` | [`output_activation`](crate::SparseAutoencoderBuilder::output_activation), mirrored inwards; a list has one for each level |
-/// | `reconstruction` | `"squared_error"` | [`reconstruction`](crate::SparseAutoencoderBuilder::reconstruction) |
+/// | `reconstruction_loss` | `"squared_error"` | [`reconstruction_loss`](crate::SparseAutoencoderBuilder::reconstruction_loss) |
 /// | `penalty` | by the activation | [`penalty`](crate::SparseAutoencoderBuilder::penalty), by its [`Description`]; a list has one for each hidden layer |
 /// | `penalty_weight` | 1 | [`penalty_weight`](crate::SparseAutoencoderBuilder::penalty_weight); a list has one for each hidden layer |
 /// | `sparsity_target` | 0.05 | [`sparsity_target`](crate::SparseAutoencoderBuilder::sparsity_target); a list has one for each hidden layer |
@@ -62,14 +62,14 @@ use crate::{Activation, Real};
     feature = "files",
     doc = r###"
 ```
-use sparse_autoencoder::{Scaling, Settings, SparseAutoencoder, Trainer, optimizer, training};
+use sparse_autoencoder::{ModelSettings, Scaling, SparseAutoencoder, Trainer, TrainerSettings, optimizer};
 
 #[derive(serde::Deserialize)]
 struct Run {
     scaling: Scaling,
-    model: Settings,
+    model: ModelSettings,
     optimizer: optimizer::Description,
-    trainer: training::Settings,
+    trainer: TrainerSettings,
 }
 
 let json = r##"{
@@ -89,7 +89,7 @@ assert_eq!(run.scaling, Scaling::min_max(0.1, 0.9));
 #[derive(Debug, Clone, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(default, deny_unknown_fields))]
-pub struct Settings {
+pub struct ModelSettings {
     pub(crate) layers: Vec<usize>,
     pub(crate) tied: bool,
     /// f of each hidden layer, the outermost first
@@ -104,7 +104,8 @@ pub struct Settings {
         serde(rename = "decoder_activations", alias = "output_activation")
     )]
     pub(crate) decoder: PerLayer<Activation>,
-    pub(crate) reconstruction: ReconstructionLoss,
+    #[cfg_attr(feature = "serde", serde(alias = "reconstruction"))] // in early files
+    pub(crate) reconstruction_loss: ReconstructionLoss,
     /// Ω of each hidden layer; `None` for the default
     #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
     pub(crate) penalty: Option<PerLayer<Description>>,
@@ -126,6 +127,9 @@ pub struct Settings {
     /// ε of the pseudo-derivative of thresholds; `None` for the default, which calibration replaces
     #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
     pub(crate) bandwidth: Option<f64>,
+    /// Whether calibration has found the bandwidth, and may replace it
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "std::ops::Not::not"))]
+    pub(crate) bandwidth_is_calibrated: bool,
     /// `None` for the one that suits the activations
     #[cfg_attr(
         feature = "serde",
@@ -138,14 +142,14 @@ pub struct Settings {
     pub(crate) seed: u64,
 }
 
-impl Default for Settings {
+impl Default for ModelSettings {
     fn default() -> Self {
         Self {
             layers: Vec::new(),
             tied: false,
             encoder: PerLayer::default(),
             decoder: PerLayer::default(),
-            reconstruction: ReconstructionLoss::default(),
+            reconstruction_loss: ReconstructionLoss::default(),
             penalty: None,
             penalty_weight: PerLayer::One(1.0),
             sparsity_target: PerLayer::One(0.05),
@@ -155,13 +159,14 @@ impl Default for Settings {
             matryoshka: Vec::new(),
             pre_encoder_bias: false,
             bandwidth: None,
+            bandwidth_is_calibrated: false,
             initialization: None,
             seed: 0,
         }
     }
 }
 
-impl Settings {
+impl ModelSettings {
     /// Fills in every default, for a model of this layout.
     pub(crate) fn complete(&mut self, layout: &Layout) -> Result<(), Error> {
         self.layers = layout.sizes().to_vec();
@@ -181,7 +186,15 @@ impl Settings {
         layout.check_layers("decoder_activations", self.decoder.len())?;
         self.penalty_weight.complete("penalty_weights", layout)?;
         self.sparsity_target.complete("sparsity_targets", layout)?;
-        let suited = || PerLayer::Each(self.encoder.iter().map(Description::suited_to).collect());
+        let suited = || {
+            PerLayer::Each(
+                self.encoder
+                    .iter()
+                    .copied()
+                    .map(Description::suited_to)
+                    .collect(),
+            )
+        };
         let penalty = self.penalty.get_or_insert_with(suited);
         penalty.complete("penalties", layout)
     }
@@ -273,9 +286,10 @@ impl Settings {
             .is_none_or(|layers| layers.contains(&l))
     }
 
-    /// Returns the settings without those that only affect the initial parameters.
+    /// Returns the settings without those that only affect the start of a training.
     pub(crate) fn without_start(&self) -> Self {
         Self {
+            bandwidth_is_calibrated: false,
             initialization: None,
             seed: 0,
             ..self.clone()

@@ -54,7 +54,7 @@ impl<T: Real> SparseAutoencoder<T> {
     ///   [`fold_decoder_norm`](Self::fold_decoder_norm) first to edit in units of the samples.
     /// - [Fold](Self::fold) the scaler of a model of scaled samples, or steer scaled samples and
     ///   [invert](crate::Scaler::invert) the result.
-    /// - A transcoder reconstructs another place than it reads. Add `decode(h′) − decode(h)` there instead.
+    /// - A transcoder reads one place and predicts another. Add `decode(h′) − decode(h)` there instead.
     ///
     /// # Errors
     ///
@@ -102,12 +102,20 @@ impl<T: Real> SparseAutoencoder<T> {
             if !linear {
                 let mut hidden = self.encode(x)?;
                 let before = self.decode(&hidden)?;
+                let mut edited = vec![false; count];
                 for (i, mut h) in hidden.column_iter_mut().enumerate() {
                     for &unit in units {
-                        h[unit] = changed(edit, unit, h[unit], first + i)?;
+                        let after = changed(edit, unit, h[unit], first + i)?;
+                        edited[i] |= after != h[unit];
+                        h[unit] = after;
                     }
                 }
-                steered += self.decode(&hidden)? - before;
+                let change = self.decode(&hidden)? - before;
+                for i in (0..count).filter(|&i| edited[i]) {
+                    steered
+                        .column_mut(i)
+                        .zip_apply(&change.column(i), |x, change| *x += change);
+                }
                 continue;
             }
             let hidden = match &edited {

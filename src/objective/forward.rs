@@ -45,7 +45,7 @@ impl<T: Real> Pass<'_, T> {
         for (mean, &sum) in ws.mean[l].iter_mut().zip(&ws.sums[..n]) {
             *mean = sum * per_sample;
         }
-        ws.mean_active[l] = ws.sums[n] * per_sample;
+        ws.l0[l] = ws.sums[n] * per_sample;
     }
 
     /// Averages ρ̂ and the number of active units over all processes.
@@ -56,7 +56,7 @@ impl<T: Real> Pass<'_, T> {
         for (mean, blocks) in ws.mean.iter_mut().zip(self.layout.blocks()) {
             shares.average(&mut mean[..blocks.above]);
         }
-        shares.average(&mut ws.mean_active[..self.layout.depth()]);
+        shares.average(&mut ws.l0[..self.layout.depth()]);
     }
 
     /// `Z = W_lᵀ X`

@@ -29,7 +29,7 @@ impl<T: Real> Pass<'_, T> {
         self.weight_by_norms(l, m, ws);
         let (per_unit, per_frequency) = (&mut ws.per_unit[..n], &mut ws.per_frequency[..n]);
         let (weighted, delta) = (&ws.weighted[..n * m], &mut ws.delta[l]);
-        let means = (&ws.weighted_mean[..n], ws.mean_active[l]);
+        let means = (&ws.weighted_mean[..n], ws.l0[l]);
         let penalized = self.accumulate(l, weighted, means, per_unit, per_frequency, delta);
         self.weight_gradient(l, m, penalized.per_activation, ws);
         penalized

@@ -7,7 +7,7 @@ use nalgebra::DMatrixView;
 
 use super::Workspace;
 use crate::linalg::{Aligned, Packed};
-use crate::model::{Layout, Settings};
+use crate::model::{Layout, ModelSettings};
 use crate::penalty::Penalty;
 use crate::training::all_reduce::Shares;
 use crate::units::{Elementwise, Own, State, Units};
@@ -16,47 +16,44 @@ use crate::{Activation, Real};
 /// Everything that defines J except θ and the samples: the settings of a model, and its penalty.
 #[derive(Debug, Clone)]
 pub(crate) struct Objective<T> {
-    pub(crate) settings: Settings,
+    pub(crate) settings: ModelSettings,
     /// Ω of each hidden layer, which the settings describe.
     pub(crate) penalties: Vec<Arc<dyn Penalty<T>>>,
-    /// Whether the bandwidth in the settings is one that calibration has found.
-    bandwidth_is_calibrated: bool,
 }
 
 impl<T> Deref for Objective<T> {
-    type Target = Settings;
+    type Target = ModelSettings;
 
-    fn deref(&self) -> &Settings {
+    fn deref(&self) -> &ModelSettings {
         &self.settings
     }
 }
 
 impl<T> DerefMut for Objective<T> {
-    fn deref_mut(&mut self) -> &mut Settings {
+    fn deref_mut(&mut self) -> &mut ModelSettings {
         &mut self.settings
     }
 }
 
 impl<T: Real> Objective<T> {
     /// Takes checked settings and the penalties that they describe, one per hidden layer.
-    pub(crate) fn new(settings: Settings, penalties: Vec<Arc<dyn Penalty<T>>>) -> Self {
+    pub(crate) fn new(settings: ModelSettings, penalties: Vec<Arc<dyn Penalty<T>>>) -> Self {
         Self {
             settings,
             penalties,
-            bandwidth_is_calibrated: false,
         }
     }
 
     /// Returns whether calibration may choose the bandwidth, because the builder has not.
     pub(crate) fn bandwidth_is_open(&self) -> bool {
-        self.bandwidth.is_none() || self.bandwidth_is_calibrated
+        self.bandwidth.is_none() || self.settings.bandwidth_is_calibrated
     }
 
     /// Sets ε of the thresholds if it is open; `None` for the default.
     pub(crate) fn calibrate_bandwidth(&mut self, bandwidth: Option<f64>) {
         if self.bandwidth_is_open() {
             self.bandwidth = bandwidth;
-            self.bandwidth_is_calibrated = bandwidth.is_some();
+            self.settings.bandwidth_is_calibrated = bandwidth.is_some();
         }
     }
 

@@ -40,7 +40,7 @@ impl<T: Real> Pass<'_, T> {
             return self.penalize_weighted(l, m, ws);
         }
         let seen = self.seen(l, m, &ws.hidden, &ws.states);
-        let means = (&ws.mean[l][..n], ws.mean_active[l]);
+        let means = (&ws.mean[l][..n], ws.l0[l]);
         let (per_unit, per_frequency) = (&mut ws.per_unit[..n], &mut ws.per_frequency[..n]);
         self.accumulate(l, seen, means, per_unit, per_frequency, &mut ws.delta[l])
     }

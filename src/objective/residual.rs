@@ -19,7 +19,7 @@ impl<T: Real> Pass<'_, T> {
         ws: &mut Workspace<T>,
     ) -> f64 {
         let (half, per_sample) = (T::of(0.5), T::one() / T::of_count(target.ncols()));
-        match self.objective.reconstruction {
+        match self.objective.reconstruction_loss {
             ReconstructionLoss::SquaredError => {
                 with_function!(self.decoder(0), g => self.residual(target, place, move |z, x| {
                     let x_hat = g.value(z);

@@ -78,7 +78,7 @@ impl<T: Real> Pass<'_, T> {
                 };
                 ws.active.fill(z, n, first, &ws.scratch, pick);
             }
-            ws.mean_active[0] = T::of_count(ws.active.total(m)) / T::of_count(m);
+            ws.l0[0] = T::of_count(ws.active.total(m)) / T::of_count(m);
         });
     }
 
@@ -133,7 +133,7 @@ impl<T: Real> Pass<'_, T> {
     /// Returns `false` for other models, and if too many are active.
     pub(super) fn compress_if_sparse(&self, m: usize, ws: &mut Workspace<T>) -> bool {
         let units = self.layout.hidden_size();
-        let few = ws.mean_active[0].to_f64() * f64::of_count(SPARSE) <= f64::of_count(units);
+        let few = ws.l0[0].to_f64() * f64::of_count(SPARSE) <= f64::of_count(units);
         if self.layout.depth() != 1 || !self.activation(0).traits().vanishes || !few {
             return false;
         }

@@ -33,7 +33,7 @@ pub struct Workspace<T> {
     /// ρ̂ of `H_{l+1}` at index `l`.
     pub(crate) mean: Vec<Aligned<T>>,
     /// The mean number of active units of `H_{l+1}` at index `l`.
-    pub(crate) mean_active: Aligned<T>,
+    pub(crate) l0: Aligned<T>,
     /// `1/m Σᵢ ℓ(x̂ᵢ, xᵢ)` of all units: the last Matryoshka prefix.
     pub(crate) full: T,
     /// The channel of `β ∂Ω` per unit.
@@ -86,7 +86,7 @@ impl<T: Real> Workspace<T> {
             reconstruction: Vec::new(),
             delta: Vec::new(),
             mean: Vec::new(),
-            mean_active: Aligned::new(),
+            l0: Aligned::new(),
             full: T::zero(),
             per_unit: Aligned::new(),
             per_frequency: Aligned::new(),
@@ -182,7 +182,7 @@ impl<T: Real> Workspace<T> {
         ] {
             buffers.resize_with(depth.max(buffers.len()), Aligned::new);
         }
-        self.mean_active.grow(depth);
+        self.l0.grow(depth);
         let states = depth.max(self.states.len());
         self.states.resize_with(states, State::default);
         for (mean, blocks) in self.mean.iter_mut().zip(layout.blocks()) {

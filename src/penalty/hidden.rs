@@ -71,7 +71,7 @@ impl<'a, T: Real> HiddenBatch<'a, T> {
     ///
     /// Covers the same batches as [`mean`](Self::mean).
     #[must_use]
-    pub fn mean_active(&self) -> T {
+    pub fn l0(&self) -> T {
         self.active
     }
 

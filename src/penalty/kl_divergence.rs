@@ -56,7 +56,7 @@ impl<T: Real> Penalty<T> for KlDivergence {
         value
     }
 
-    fn check(&self, activation: &Activation, target: T) -> Result<(), Error> {
+    fn check(&self, activation: Activation, target: T) -> Result<(), Error> {
         match activation.range() {
             Some(_) => require(
                 target > T::zero() && target < T::one(),
@@ -66,7 +66,7 @@ impl<T: Real> Penalty<T> for KlDivergence {
             ),
             None => Err(Error::UnsupportedActivation {
                 what: "KlDivergence",
-                activation: *activation,
+                activation,
                 requirement: "it needs bounded activations (Sigmoid, Tanh, or SaturatingLinear); use \
                               `.penalty(L1)` or `.penalty(SquaredDeviation)` with unbounded ones",
             }),

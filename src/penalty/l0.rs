@@ -41,10 +41,10 @@ impl<T: Real> Penalty<T> for L0 {
             .per_frequency()
             .iter_mut()
             .for_each(|g| *g += scale);
-        hidden.mean_active()
+        hidden.l0()
     }
 
-    fn check(&self, activation: &Activation, _target: T) -> Result<(), Error> {
+    fn check(&self, activation: Activation, _target: T) -> Result<(), Error> {
         needs_thresholds("L0", activation)
     }
 
@@ -89,7 +89,7 @@ impl<T: Real> Penalty<T> for TargetL0 {
         gradient: &mut HiddenGradient<'_, T>,
     ) -> T {
         let target = hidden.target().to_f64() * f64::of_count(hidden.units());
-        let excess = hidden.mean_active().to_f64() / target - 1.0;
+        let excess = hidden.l0().to_f64() / target - 1.0;
         let slope = scale * T::of(2.0 * excess / target);
         gradient
             .per_frequency()
@@ -98,7 +98,7 @@ impl<T: Real> Penalty<T> for TargetL0 {
         T::of(excess * excess)
     }
 
-    fn check(&self, activation: &Activation, target: T) -> Result<(), Error> {
+    fn check(&self, activation: Activation, target: T) -> Result<(), Error> {
         needs_thresholds("TargetL0", activation)?;
         require(
             target > T::zero() && target <= T::one(),
@@ -114,13 +114,13 @@ impl<T: Real> Penalty<T> for TargetL0 {
 }
 
 /// Refuses activations without thresholds.
-fn needs_thresholds(what: &'static str, activation: &Activation) -> Result<(), Error> {
+fn needs_thresholds(what: &'static str, activation: Activation) -> Result<(), Error> {
     if activation.traits().threshold {
         return Ok(());
     }
     Err(Error::UnsupportedActivation {
         what,
-        activation: *activation,
+        activation,
         requirement: "only the thresholds of JumpRelu learn from the number of active units; use \
                       `.penalty(L1)` or `.penalty(Proportion)` with other activations",
     })

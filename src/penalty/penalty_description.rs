@@ -36,7 +36,7 @@ pub enum Description {
 
 impl Description {
     /// Returns the default penalty of a hidden layer with this activation.
-    pub(crate) fn suited_to(activation: &Activation) -> Self {
+    pub(crate) fn suited_to(activation: Activation) -> Self {
         match activation {
             f if f.selects() => Self::None, // sparse by construction, or by a penalty on its thresholds
             f if f.range().is_some() => Self::KlDivergence,

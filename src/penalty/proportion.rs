@@ -53,7 +53,7 @@ impl<T: Real> Penalty<T> for Proportion {
         T::of(sum / f64::of_count(hidden.samples()))
     }
 
-    fn check(&self, _activation: &Activation, target: T) -> Result<(), Error> {
+    fn check(&self, _activation: Activation, target: T) -> Result<(), Error> {
         require(
             target > T::zero() && target <= T::one(),
             "sparsity_target",

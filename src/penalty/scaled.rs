@@ -44,7 +44,7 @@ impl<T: Real, P: Penalty<T>> Penalty<T> for Scaled<P> {
         factor * self.penalty.accumulate(hidden, scale * factor, gradient)
     }
 
-    fn check(&self, activation: &Activation, target: T) -> Result<(), Error> {
+    fn check(&self, activation: Activation, target: T) -> Result<(), Error> {
         Description::check::<T>(&Penalty::<T>::description(self))?;
         if self.factor == 0.0 {
             return Ok(());

@@ -2,6 +2,7 @@
 
 use super::all_reduce::Shares;
 use crate::data::samples::read;
+use crate::data::spread::spread;
 use crate::objective::ReconstructionLoss;
 use crate::{Activation, Error, Real, Samples, SparseAutoencoder};
 
@@ -10,7 +11,7 @@ const ENTRIES: usize = 1 << 20;
 /// The number of samples read together.
 const TOGETHER: usize = 64;
 
-/// Figures of the samples of a fit, from evenly spaced ones if there are many.
+/// Figures of the samples of a fit, from [some](spread) if there are many.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Baseline {
     /// The loss of a model that reconstructs every sample as the mean: `1/m Σᵢ ℓ(x̄, xᵢ)`.
@@ -43,8 +44,11 @@ impl Baseline {
             shares.average(&mut of_all);
             mean = of_all.iter().map(|mean| mean.to_f64()).collect();
         }
-        let squared = model.reconstruction() == ReconstructionLoss::SquaredError;
-        let mut losses = [own.loss_of(&mean, model.reconstruction()), own.unreachable];
+        let squared = model.reconstruction_loss() == ReconstructionLoss::SquaredError;
+        let mut losses = [
+            own.loss_of(&mean, model.reconstruction_loss()),
+            own.unreachable,
+        ];
         if let Some(shares) = shares {
             let mut of_all = losses.map(T::of);
             shares.average(&mut of_all);
@@ -104,8 +108,7 @@ impl Moments {
 
     fn read<T: Real>(samples: &dyn Samples<T>, range: (f64, f64)) -> Result<Self, Error> {
         let (input_size, count) = (samples.entries(), samples.count());
-        let step = count.div_ceil((ENTRIES / input_size).max(1));
-        let chosen: Vec<usize> = (0..count).step_by(step).collect();
+        let chosen = spread(count, (ENTRIES / input_size).max(1), 0);
         // Differences from the first sample keep the digits where the mean is far from 0.
         let mut first = Vec::new();
         let mut sums = vec![[0.0; 2]; input_size];

@@ -8,6 +8,7 @@
 
 use crate::Real;
 use crate::model::Layout;
+use crate::optimizer::saturate;
 
 /// Copies the biases of the encoder.
 pub(super) fn copy<T: Real>(layout: &Layout, theta: &[T], biases: &mut Vec<T>) {
@@ -23,7 +24,7 @@ pub(super) fn stretch<T: Real>(layout: &Layout, theta: &mut [T], before: &[T], r
     for blocks in layout.blocks() {
         let biases = &mut theta[blocks.encoder_bias.clone()];
         for (b, &from) in biases.iter_mut().zip(&mut before) {
-            *b = from + rate * (*b - from);
+            *b = saturate(from + rate * (*b - from));
         }
     }
 }

@@ -185,7 +185,7 @@ impl DeadUnits {
             return incompatible(auxiliary, "bounded hidden activations");
         }
         let plain = objective.decoder[0] == Activation::Identity
-            && objective.reconstruction == ReconstructionLoss::SquaredError;
+            && objective.reconstruction_loss == ReconstructionLoss::SquaredError;
         if !plain {
             return incompatible(auxiliary, "any output but Identity with SquaredError");
         }

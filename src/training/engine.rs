@@ -4,7 +4,7 @@ use rand::SeedableRng;
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::seq::SliceRandom;
 
-use super::Settings;
+use super::TrainerSettings;
 use super::epochs::Terms;
 use crate::Real;
 use crate::error::Error;
@@ -15,7 +15,7 @@ use crate::optimizer::{Optimizer, Step};
 #[derive(Debug)]
 pub(crate) struct Engine<T> {
     pub(crate) optimizer: Box<dyn Optimizer<T>>,
-    pub(crate) settings: Settings,
+    pub(crate) settings: TrainerSettings,
     /// The maximum number of threads. Unset: all of rayon's current pool.
     pub(crate) threads: Option<usize>,
     pub(crate) rng: Xoshiro256PlusPlus,
@@ -26,7 +26,7 @@ pub(crate) struct Engine<T> {
 }
 
 impl<T: Real> Engine<T> {
-    pub(super) fn new(optimizer: Box<dyn Optimizer<T>>, settings: Settings) -> Self {
+    pub(super) fn new(optimizer: Box<dyn Optimizer<T>>, settings: TrainerSettings) -> Self {
         Self {
             optimizer,
             rng: Xoshiro256PlusPlus::seed_from_u64(settings.seed),

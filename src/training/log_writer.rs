@@ -57,9 +57,9 @@ use crate::{Error, Real};
 /// `validation_cross_entropy`, `validation_weight_decay`. Their kinds are `"classifier step"` and
 /// `"classifier epoch"`.
 ///
-/// Every row has all columns of its kind. A value that does not apply is empty in CSV and `null` in JSON, which
-/// also has `null` for numbers that are not finite. Numbers have the fewest digits that give the same bits when
-/// read as the scalar of the model; those of the type `f64` when read as such.
+/// Every row has all columns of its kind. A value that does not apply is empty in CSV and `null` in JSON, which also
+/// has `null` for numbers that are not finite. Numbers have the fewest digits that give the same bits when read as
+/// their own type: the scalar of the model, or `f64`.
 ///
 /// Each row is one call of [`write_all`](io::Write::write_all), so that a file needs no buffer and a program can
 /// follow it. A log of many short steps is faster in a [`BufWriter`](io::BufWriter), which the program flushes.

@@ -31,7 +31,7 @@ impl<T: Real> Measured<T> {
         Self {
             loss,
             full: workspace.full,
-            l0: workspace.mean_active[layout.depth() - 1].to_f64(),
+            l0: workspace.l0[layout.depth() - 1].to_f64(),
         }
     }
 

@@ -78,7 +78,7 @@ impl<T: Real> Trainer<T> {
         if settings.corruption.is_some() {
             taken.take(rows.saturating_mul(batch));
         }
-        let mut passes = Passes::of(model, settings.anneal_k.map(|(from, _)| from));
+        let mut passes = Passes::of(model, settings.anneal_k.map(|annealing| annealing.from));
         let threads = Threads::available().count();
         let threads = self
             .engine

@@ -4,7 +4,7 @@ use rand::rngs::Xoshiro256PlusPlus;
 use rand::seq::SliceRandom;
 
 use super::epochs::{Taken, Terms};
-use super::{Settings, StopReason};
+use super::{StopReason, TrainerSettings};
 use crate::{Error, Real};
 
 /// The position of a fit between two steps, and its report so far.
@@ -59,12 +59,12 @@ impl<T: Real, L: Terms<T>> Progress<T, L> {
     }
 
     /// Returns the number of epochs that the report holds without growing.
-    pub(crate) fn expected(&self, settings: &Settings) -> usize {
+    pub(crate) fn expected(&self, settings: &TrainerSettings) -> usize {
         settings.epochs.min(1 << 16).saturating_sub(self.epochs)
     }
 
     /// Makes room for the losses of all epochs.
-    pub(crate) fn reserve(&mut self, settings: &Settings) {
+    pub(crate) fn reserve(&mut self, settings: &TrainerSettings) {
         let more = self.expected(settings);
         self.history.reserve(more);
         if settings.validation_split > 0.0 {

@@ -86,7 +86,7 @@ pub struct Report<T> {
     pub stop: StopReason,
     /// The number of completed epochs.
     pub epochs: usize,
-    /// The number of steps. A fit stopped within an epoch has taken more than those of its epochs.
+    /// The number of steps. Includes those of an unfinished last epoch.
     #[cfg_attr(feature = "serde", serde(default))]
     pub steps: u64,
     /// The epoch, counted from 1, whose parameters the model has. Without [patience](crate::Trainer::patience),

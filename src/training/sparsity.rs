@@ -6,17 +6,18 @@
 mod annealing;
 mod set_point;
 
+pub use annealing::AnnealK;
 pub(super) use set_point::Controller;
 pub use set_point::{SetPoint, SetPointState};
 
-use super::Settings;
+use super::TrainerSettings;
 use crate::Real;
 use crate::objective::{Now, Objective};
 
 /// Returns the values of a step after this `fraction` of the training. Without a fraction, nothing is
 /// annealed.
 pub(super) fn now<T: Real>(
-    settings: &Settings,
+    settings: &TrainerSettings,
     fraction: Option<f64>,
     objective: &Objective<T>,
     controller: &Controller<T>,

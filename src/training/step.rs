@@ -10,7 +10,7 @@ use super::engine::Engine;
 use super::epochs::{Place, Taken, Terms};
 use super::measured::{Measured, SHARE};
 use super::sparsity::{Controller, now};
-use super::{Settings, bias_rate, unit_norm};
+use super::{TrainerSettings, bias_rate, unit_norm};
 use crate::error::Error;
 use crate::linalg::{self, Aligned};
 use crate::model::{Calibration, Layout, activations_of};
@@ -73,7 +73,11 @@ impl<T: Real> State<T> {
     }
 
     /// Makes room for a model of this layout, and keeps the counts of dead units if they fit.
-    pub(super) fn prepare(&mut self, settings: &Settings, layout: &Layout) -> Result<(), Error> {
+    pub(super) fn prepare(
+        &mut self,
+        settings: &TrainerSettings,
+        layout: &Layout,
+    ) -> Result<(), Error> {
         let Some(dead_units) = &settings.dead_units else {
             return Ok(());
         };
@@ -145,7 +149,7 @@ impl<T: Real> Stepper<'_, T> {
     /// Returns the samples with noise, if the input is corrupted, in a buffer of the state.
     fn corrupt(
         &mut self,
-        settings: &Settings,
+        settings: &TrainerSettings,
         samples: DMatrixView<'_, T>,
         rng: &mut Xoshiro256PlusPlus,
     ) -> Option<Aligned<T>> {
@@ -164,7 +168,7 @@ impl<T: Real> Stepper<'_, T> {
     }
 
     /// Sets the thresholds to a quantile of the batch, while k falls.
-    fn set_thresholds(&mut self, settings: &Settings, batch: Batch<'_, T>, at: Place) {
+    fn set_thresholds(&mut self, settings: &TrainerSettings, batch: Batch<'_, T>, at: Place) {
         let (objective, layout) = (self.model.objective(), self.model.layout());
         let target = |fraction| settings.threshold_target(fraction, objective);
         let Some(active) = at.fraction.and_then(target) else {
@@ -230,7 +234,7 @@ impl<T: Real> Stepper<'_, T> {
     /// Counts how long units have been inactive, over the samples of all processes.
     fn count_idle(
         &mut self,
-        settings: &Settings,
+        settings: &TrainerSettings,
         samples: usize,
         shares: Option<Shares<'_, T>>,
         now: Now<T>,
@@ -265,7 +269,7 @@ impl<T: Real> Stepper<'_, T> {
     }
 
     /// Copies the biases of the encoder, if they have a rate of their own.
-    fn copy_biases(&mut self, settings: &Settings) {
+    fn copy_biases(&mut self, settings: &TrainerSettings) {
         if settings.bias_rate.is_some() {
             let theta = self.model.parameters().as_slice();
             bias_rate::copy(self.model.layout(), theta, &mut self.state.biases);
@@ -273,7 +277,7 @@ impl<T: Real> Stepper<'_, T> {
     }
 
     /// Moves the biases of the encoder at a rate of their own.
-    fn stretch_biases(&mut self, settings: &Settings) {
+    fn stretch_biases(&mut self, settings: &TrainerSettings) {
         if let Some(rate) = settings.bias_rate {
             let (_, parameters) = self.model.objective_and_parameters();
             let (layout, theta) = parameters.layout_and_theta_mut();
@@ -282,7 +286,7 @@ impl<T: Real> Stepper<'_, T> {
     }
 
     /// Brings the decoder columns back to norm 1.
-    fn normalize_decoder(&mut self, settings: &Settings) {
+    fn normalize_decoder(&mut self, settings: &TrainerSettings) {
         if settings.unit_norm_decoder {
             let (_, parameters) = self.model.objective_and_parameters();
             let (layout, theta) = parameters.layout_and_theta_mut();
@@ -291,14 +295,14 @@ impl<T: Real> Stepper<'_, T> {
     }
 
     /// Moves the penalty weight towards the set point.
-    fn follow_set_point(&mut self, settings: &Settings, now: Now<T>) {
+    fn follow_set_point(&mut self, settings: &TrainerSettings, now: Now<T>) {
         let Some(set_point) = &settings.set_point else {
             return;
         };
         let (layout, workspace) = (self.model.layout(), &self.state.workspace);
         let innermost = layout.depth() - 1;
         let measured = if set_point.measures_active_units() {
-            workspace.mean_active[innermost].to_f64()
+            workspace.l0[innermost].to_f64()
         } else {
             let means = &workspace.mean[innermost][..layout.hidden_size()];
             linalg::sum(means, |mean| mean).to_f64() / f64::of_count(means.len())

@@ -6,7 +6,7 @@ use super::engine::Engine;
 use super::measured::Measured;
 use super::progress::Progress;
 use super::step::State;
-use super::{AllReduce, DeadUnits, SetPoint, SetPointState, Settings};
+use super::{AllReduce, AnnealK, DeadUnits, SetPoint, SetPointState, TrainerSettings};
 use crate::linalg::Aligned;
 use crate::optimizer::Optimizer;
 use crate::{Corruption, Real, Schedule};
@@ -101,12 +101,15 @@ impl<T: Real> Default for Autoencoders<T> {
 impl<T: Real, S: Default> Trainer<T, S> {
     /// Creates a trainer with this optimizer.
     pub fn new(optimizer: impl Optimizer<T> + 'static) -> Self {
-        Self::with_settings(optimizer, Settings::default())
+        Self::with_settings(optimizer, TrainerSettings::default())
     }
 
     /// Creates a trainer with these settings, such as those of a file. Fitting a classifier refuses settings that
     /// only autoencoders have.
-    pub fn with_settings(optimizer: impl Optimizer<T> + 'static, settings: Settings) -> Self {
+    pub fn with_settings(
+        optimizer: impl Optimizer<T> + 'static,
+        settings: TrainerSettings,
+    ) -> Self {
         Self {
             engine: Engine::new(Box::new(optimizer), settings),
             own: S::default(),
@@ -145,7 +148,8 @@ impl<T: Real, S> Trainer<T, S> {
     /// Stops after `epochs` epochs without a new lowest loss: the validation loss if samples are held out,
     /// else the loss of the epoch.
     ///
-    /// The model then has the parameters of the best epoch, whatever stopped the training.
+    /// The model then has the parameters at the end of the best epoch, whatever stopped the training. The loss of an
+    /// epoch is a mean over its steps, and lags behind these parameters: hold out samples to compare epochs exactly.
     pub fn patience(mut self, epochs: usize) -> Self {
         self.engine.settings.patience = Some(epochs);
         self
@@ -172,7 +176,7 @@ impl<T: Real, S> Trainer<T, S> {
 
     /// Returns the settings.
     #[must_use]
-    pub fn settings(&self) -> &Settings {
+    pub fn settings(&self) -> &TrainerSettings {
         &self.engine.settings
     }
 
@@ -237,7 +241,7 @@ impl<T: Real> Trainer<T> {
     /// [calibrating](crate::SparseAutoencoder::calibrate_thresholds) the thresholds to it, on up to 1024
     /// samples of the batch. Afterwards, they learn. `from` may be k itself.
     pub fn anneal_k(mut self, from: usize, fraction: f64) -> Self {
-        self.engine.settings.anneal_k = Some((from, fraction));
+        self.engine.settings.anneal_k = Some(AnnealK { from, fraction });
         self
     }
 

@@ -2,7 +2,7 @@
 
 use crate::error::{Error, require};
 use crate::optimizer::Optimizer;
-use crate::{Corruption, DeadUnits, Real, Schedule, SetPoint};
+use crate::{AnnealK, Corruption, DeadUnits, Real, Schedule, SetPoint};
 
 /// The settings of a [`Trainer`](crate::Trainer), as one value that a file can hold.
 ///
@@ -11,10 +11,10 @@ use crate::{Corruption, DeadUnits, Real, Schedule, SetPoint};
 /// their ranges.
 ///
 /// ```
-/// use sparse_autoencoder::training::Settings;
+/// use sparse_autoencoder::TrainerSettings;
 /// use sparse_autoencoder::{Adam, Trainer};
 ///
-/// let mut settings = Settings::default();
+/// let mut settings = TrainerSettings::default();
 /// settings.epochs = 20;
 /// settings.batch_size = Some(64);
 /// let trainer: Trainer<f32> = Trainer::with_settings(Adam::new(1e-3)?, settings.clone());
@@ -29,7 +29,7 @@ use crate::{Corruption, DeadUnits, Real, Schedule, SetPoint};
 With the feature `serde`. TOML has the same tables and keys as this JSON. All keys are optional.
 
 ```
-use sparse_autoencoder::{Adam, Corruption, DeadUnits, Schedule, SetPoint, Trainer, training::Settings};
+use sparse_autoencoder::{Adam, Corruption, DeadUnits, Schedule, SetPoint, Trainer, TrainerSettings};
 
 let json = r#"{
     "epochs": 20,
@@ -43,11 +43,11 @@ let json = r#"{
     "unit_norm_decoder": true,
     "sparsity_warm_up": 0.05,
     "anneal_k": {"from": 8, "fraction": 0.5},
-    "set_point": {"measure": "active_units", "wanted": 4.0},
+    "set_point": {"measure": "active_units", "target": 4.0},
     "dead_units": {"after": 400, "auxiliary": {"units": 3, "weight": 0.03125}},
     "corruption": {"gaussian": {"standard_deviation": 0.1}}
 }"#;
-let settings: Settings = serde_json::from_str(json).unwrap();
+let settings: TrainerSettings = serde_json::from_str(json).unwrap();
 let by_setters = Trainer::<f32>::new(Adam::new(1e-3)?)
     .epochs(20)
     .batch_size(64)
@@ -72,7 +72,7 @@ assert_eq!(&settings, by_setters.settings());
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(default, deny_unknown_fields))]
 #[non_exhaustive]
-pub struct Settings {
+pub struct TrainerSettings {
     /// Passes over the samples, ≥ 1.
     pub epochs: usize,
     /// The maximum number of samples per step, ≥ 1. Unset: 256, or all samples for a full-batch optimizer.
@@ -95,9 +95,8 @@ pub struct Settings {
     pub unit_norm_decoder: bool,
     /// The fraction of the steps in which the penalty weight rises from 0, in (0, 1].
     pub sparsity_warm_up: Option<f64>,
-    /// The k of the first step, and the fraction of the steps in which k falls, in (0, 1].
-    #[cfg_attr(feature = "serde", serde(with = "of_anneal_k"))]
-    pub anneal_k: Option<(usize, f64)>,
+    /// How k falls.
+    pub anneal_k: Option<AnnealK>,
     /// The sparsity to reach.
     pub set_point: Option<SetPoint>,
     /// Which units count as dead, and how they are revived.
@@ -110,7 +109,7 @@ pub struct Settings {
     pub corruption: Option<Corruption>,
 }
 
-impl Default for Settings {
+impl Default for TrainerSettings {
     fn default() -> Self {
         Self {
             epochs: 100,
@@ -135,7 +134,7 @@ impl Default for Settings {
 /// The default number of samples per step.
 const BATCH: usize = 256;
 
-impl Settings {
+impl TrainerSettings {
     /// Checks everything that does not depend on a model.
     pub(super) fn check<T: Real>(&self, optimizer: &dyn Optimizer<T>) -> Result<(), Error> {
         let at_least_one =
@@ -183,13 +182,32 @@ impl Settings {
 
     /// Returns the settings that change what an autoencoder learns from step to step, and whether they are set.
     fn of_autoencoders(&self) -> [(&'static str, bool); 6] {
+        // Every setting, so that a new one belongs to one of the two.
+        let Self {
+            epochs: _,
+            batch_size: _,
+            seed: _,
+            validation_split: _,
+            patience: _,
+            schedule: _,
+            steps: _,
+            clip_gradient: _,
+            bias_rate,
+            unit_norm_decoder,
+            sparsity_warm_up,
+            anneal_k,
+            set_point,
+            dead_units,
+            corruption,
+        } = self;
+        let annealing = sparsity_warm_up.is_some() || anneal_k.is_some();
         [
-            ("a rate of biases", self.bias_rate.is_some()),
-            ("corruption", self.corruption.is_some()),
-            ("a unit-norm decoder", self.unit_norm_decoder),
-            ("annealing", self.anneals()),
-            ("a set point", self.set_point.is_some()),
-            ("dead units", self.dead_units.is_some()),
+            ("a rate of biases", bias_rate.is_some()),
+            ("corruption", corruption.is_some()),
+            ("a unit-norm decoder", *unit_norm_decoder),
+            ("annealing", annealing),
+            ("a set point", set_point.is_some()),
+            ("dead units", dead_units.is_some()),
         ]
     }
 
@@ -218,34 +236,5 @@ fn refuse_set(
     match settings.into_iter().find(|&(_, is_set)| is_set) {
         None => Ok(()),
         Some((what, _)) => Err(Error::Incompatible { what, other }),
-    }
-}
-
-/// The form of `anneal_k` in a file: a table with named keys.
-#[cfg(feature = "serde")]
-mod of_anneal_k {
-    use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
-    #[derive(Serialize, Deserialize)]
-    #[serde(deny_unknown_fields)]
-    struct Table {
-        from: usize,
-        fraction: f64,
-    }
-
-    #[allow(clippy::ref_option)] // as serde calls it
-    pub(super) fn serialize<S: Serializer>(
-        pair: &Option<(usize, f64)>,
-        serializer: S,
-    ) -> Result<S::Ok, S::Error> {
-        let table = pair.map(|(from, fraction)| Table { from, fraction });
-        table.serialize(serializer)
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
-        deserializer: D,
-    ) -> Result<Option<(usize, f64)>, D::Error> {
-        let table = Option::<Table>::deserialize(deserializer)?;
-        Ok(table.map(|table| (table.from, table.fraction)))
     }
 }

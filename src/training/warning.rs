@@ -34,6 +34,7 @@ use crate::{Activation, Real, SparseAutoencoder};
 pub enum Warning {
     /// The reconstruction loss is at least 99 % of that of the mean sample: the model has collapsed, or
     /// has learned nothing yet.
+    #[non_exhaustive]
     NoBetterThanMean {
         /// The [reconstruction term](crate::Loss::reconstruction) of the loss at the end.
         loss: f64,
@@ -42,12 +43,14 @@ pub enum Warning {
     },
     /// Most samples have no active unit in the innermost layer, and the reconstruction loss is above 90 % of
     /// that of the mean sample.
+    #[non_exhaustive]
     NoUnitActive {
         /// The mean number of active units per sample, below 0.5.
         l0: f64,
     },
     /// The sparsity is more than 10 % away from the target of a [set point](crate::Trainer::set_point) or of a
     /// [`TargetL0`](crate::TargetL0) penalty.
+    #[non_exhaustive]
     TargetNotReached {
         /// The sparsity at the end: the mean number of active units, or the mean activation.
         measured: f64,
@@ -56,6 +59,7 @@ pub enum Warning {
     },
     /// The output cannot reach many entries of the samples: their distances from its range alone cost more
     /// than 1 % of the loss of the mean sample.
+    #[non_exhaustive]
     OutsideOutputRange {
         /// The smallest entry of the samples. Of several processes, each reports its own.
         low: f64,
@@ -66,6 +70,7 @@ pub enum Warning {
     },
     /// More than 10 % of the units of the innermost layer are [dead](crate::DeadUnits), if dead units are
     /// counted.
+    #[non_exhaustive]
     DeadUnits {
         /// The number of dead units at the end.
         dead: usize,
@@ -167,7 +172,7 @@ impl<T: Real> Trainer<T> {
     fn target(&self, model: &SparseAutoencoder<T>, last: &Measured<T>) -> Option<Warning> {
         let objective = model.objective();
         let (measured, target) = if let Some(set_point) = &self.engine.settings.set_point {
-            (self.own.state.controller.measured?, set_point.wanted())
+            (self.own.state.controller.measured?, set_point.target())
         } else {
             let innermost = objective.innermost();
             let penalized = objective.penalizes(innermost, objective.now().penalty_weight);

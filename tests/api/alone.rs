@@ -88,7 +88,7 @@ fn every_method_of_a_model() {
         });
         let sparse = model.encode_sparse(&all).unwrap().to_dense();
         assert_eq!(bits(sparse.as_view()), bits(hidden.as_view()), "{name}");
-        let one = model.encode_sample(&all.column(7).into_owned()).unwrap();
+        let one = model.encode(&all.column(7)).unwrap();
         assert_eq!(
             bits(one.columns(0, 1)),
             bits(hidden.columns(7, 1)),
@@ -226,7 +226,8 @@ fn detectors_stacks_and_classifiers() {
     let mut model = layer([INPUT, 20]);
     let detector = AnomalyDetector::builder(&mut model)
         .fit(&mut trainer, &all)
-        .unwrap();
+        .unwrap()
+        .detector;
     assert_alone("scores", &all, &COUNTS, &|x| {
         let scores = detector.scores(x).unwrap();
         DMatrix::from_row_slice(1, scores.len(), scores.as_slice())

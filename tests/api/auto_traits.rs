@@ -8,20 +8,23 @@ use std::sync::Arc;
 
 use sparse_autoencoder::gradient_check::GradientCheck;
 use sparse_autoencoder::metrics::{
-    DictionaryMetrics, FeatureMatch, ReconstructionMetrics, SparsityIndex, SparsityMetrics,
-    TopSample, UnitStatistics,
+    DictionaryMetrics, FeatureMatch, ReconstructionMetrics, RocPoint, SparsityIndex,
+    SparsityMetrics, TopSample, UnitStatistics,
 };
 use sparse_autoencoder::nalgebra::DMatrix;
 use sparse_autoencoder::optimizer::Step;
 use sparse_autoencoder::penalty::{HiddenBatch, HiddenGradient, Scaled};
+use sparse_autoencoder::recipe::{Fitted, Variant};
 use sparse_autoencoder::{
-    Activation, Adam, AnomalyDetector, AnomalyDetectorSettings, AnomalyEnsembleBuilder, Batches,
-    ClassifierEvent, Corruption, EnsembleStep, Epoch, Error, Event, IdxFile, Imputer,
-    Initialization, KlDivergence, L1, Layer, LayerView, Layout, Lbfgs, Loss, MissingValues,
-    NpyFile, Optimizer, Parameters, Penalty, Proportion, ReconstructionLoss, Report, Samples,
-    Scaler, Schedule, Sgd, ShuffleBuffer, SoftmaxClassifier, SparseAutoencoder,
-    SparseAutoencoderBuilder, SparseHidden, SquaredDeviation, Stack, StopReason, Trainer,
-    Workspace,
+    Activation, Adam, AnnealK, AnomalyDetector, AnomalyDetectorSettings, AnomalyEnsemble,
+    AnomalyEnsembleBuilder, Batches, ClassifierEvent, ClassifierReport, Convention, Corruption,
+    DeadUnits, EncodedSamples, EnsembleStep, Epoch, Error, Event, FittedDetector, IdxFile,
+    ImputedSamples, Imputer, Initialization, KlDivergence, L1, Layer, LayerView, Layout, Lbfgs,
+    LogWriter, Loss, MissingValues, ModelSettings, NpyFile, Optimizer, Parameters, Penalty,
+    Proportion, Recipe, ReconstructionLoss, Report, Samples, ScaledSamples, Scaler, Scaling,
+    Schedule, SetPoint, SetPointState, Sgd, Shards, ShuffleBuffer, SoftmaxClassifier,
+    SparseAutoencoder, SparseAutoencoderBuilder, SparseHidden, SquaredDeviation, Stack, StopReason,
+    Subset, Threshold, Trainer, TrainerSettings, Warning, Workspace,
 };
 
 fn shared<T: Send + Sync + Unpin + Debug>() {}
@@ -50,13 +53,29 @@ fn values_can_be_sent_shared_cloned_and_shown() {
     small_value::<SparsityIndex>();
     small_value::<SquaredDeviation>();
     small_value::<Step<f64>>();
+    small_value::<AnnealK>();
+    small_value::<Convention>();
+    small_value::<DeadUnits>();
+    small_value::<RocPoint>();
+    small_value::<Scaling>();
+    small_value::<SetPoint>();
+    small_value::<SetPointState<f32>>();
     small_value::<StopReason>();
+    small_value::<Threshold>();
     small_value::<TopSample>();
+    small_value::<Variant>();
+    small_value::<Warning>();
 
     value::<Adam<f32>>();
     value::<DictionaryMetrics>();
     value::<Error>();
     value::<GradientCheck<f64>>();
+    value::<ClassifierReport<f32>>();
+    value::<ModelSettings>();
+    value::<Recipe>();
+    value::<Shards<f32, DMatrix<f32>>>();
+    value::<Subset<DMatrix<f32>>>();
+    value::<TrainerSettings>();
     value::<Imputer<f32>>();
     value::<Layer<f32>>();
     value::<Layout>();
@@ -89,6 +108,9 @@ fn values_can_be_sent_shared_cloned_and_shown() {
 fn models_can_be_sent_shared_and_cloned() {
     fn model<T: Send + Sync + Unpin + Debug + Clone + 'static>() {}
     model::<AnomalyDetector<f32>>();
+    model::<AnomalyEnsemble<f32>>();
+    model::<Fitted<f32>>();
+    model::<FittedDetector<f32>>();
     model::<Scaler<f64>>();
     model::<SoftmaxClassifier<f32>>();
     model::<SparseAutoencoder<f32>>();
@@ -114,8 +136,11 @@ fn what_is_lent_can_be_shared() {
     shared::<HiddenBatch<'_, f32>>();
     shared::<HiddenGradient<'_, f64>>();
     shared::<LayerView<'_, f64>>();
-    fn both<T: Send + Sync>() {}
-    both::<Batches<'_, f32>>();
+    shared::<LogWriter<Vec<u8>>>();
+    shared::<Batches<'_, f32>>();
+    shared::<ScaledSamples<'_, f32, DMatrix<f32>>>();
+    shared::<ImputedSamples<'_, f32, DMatrix<f32>>>();
+    shared::<EncodedSamples<'_, f32, DMatrix<f32>>>();
 }
 
 #[test]

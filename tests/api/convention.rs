@@ -111,7 +111,7 @@ impl Theirs {
             .parameters(Parameters::from_layers(&[layer.unwrap()]).unwrap())
             .hidden_activation(Activation::Sigmoid)
             .output_activation(Activation::Sigmoid)
-            .reconstruction(reconstruction(convention))
+            .reconstruction_loss(reconstruction(convention))
             .penalty(L1)
             .penalty_weight(convention.penalty_weight(BETA, INPUT))
             .weight_decay(convention.weight_decay(LAMBDA, INPUT))

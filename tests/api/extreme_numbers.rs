@@ -7,8 +7,8 @@ use crate::common::variants::ACTIVATIONS;
 use sparse_autoencoder::nalgebra::DMatrix;
 use sparse_autoencoder::{
     Activation, Adam, AnomalyDetector, Error, KlDivergence, L1, Penalty, Proportion, Real, Samples,
-    Scaler, Scaling, SparseAutoencoder, SquaredDeviation, TargetL0, Threshold, Trainer, Workspace,
-    geometric_median, penalty,
+    Scaler, Scaling, SparseAutoencoder, SquaredDeviation, Stack, Subset, TargetL0, Threshold,
+    Trainer, Workspace, geometric_median, penalty,
 };
 
 fn row<T: Real>(values: &[f64]) -> DMatrix<T> {
@@ -147,6 +147,11 @@ fn quantiles_are_between_the_scores() {
         let expected = low + (high - low) * (position % 1.0);
         assert!((f64::from(quantile(q)) - expected).abs() < 1e32, "{q}");
     }
+    // Rounding does not leave the interval.
+    let scores = [0.000_162_5, 0.009_193, 75.824_265, 374.282_44];
+    let rule = Threshold::Quantile(1.0 - f64::EPSILON / 2.0);
+    let detector = AnomalyDetector::from_scores(&model, &scaler, &scores, rule).unwrap();
+    assert_eq!(detector.threshold(), 374.282_44);
 }
 
 #[test]
@@ -225,6 +230,35 @@ fn a_penalty_is_not_evaluated_at_a_target_without_meaning() {
     assert_eq!(value, 1.7e308);
 }
 
+/// An overflow is named where it happens, with the sample.
+#[test]
+fn an_overflow_within_a_stack_names_its_sample() {
+    let mut layers = vec![];
+    for sizes in [[2, 3], [3, 2]] {
+        let mut layer = SparseAutoencoder::<f32>::builder()
+            .layers(sizes)
+            .hidden_activation(Activation::Relu)
+            .penalty(())
+            .build()
+            .unwrap();
+        layer.set_theta(&vec![10.0; layer.layout().len()]).unwrap();
+        layers.push(layer);
+    }
+    // The first layer makes 20 x of x, and the second overflows.
+    let x = DMatrix::from_fn(2, 9, |_, j| if j == 7 { 1e37 } else { 1.0 });
+    let stack = Stack::new(layers).unwrap();
+    let expected = |error: Error| match error {
+        Error::NonFinite { what, column, .. } => (what, column),
+        error => panic!("{error}"),
+    };
+    let error = stack.encode(&x).unwrap_err();
+    assert_eq!(expected(error), ("hidden activations", 7));
+    let encoded = stack.encode_on_read(&x).unwrap();
+    let some = Subset::new(encoded, [1, 7]).unwrap();
+    let error = some.to_matrix().unwrap_err();
+    assert_eq!(expected(error), ("hidden activations", 7));
+}
+
 /// Says how many samples it has, and that is all.
 struct Claims(usize);
 
@@ -273,6 +307,7 @@ fn more_samples_than_fit_into_memory_are_an_error() {
             no_room(trainer.fit(&mut model, Claims(count)).map(|_| ()));
         }
         no_room(Samples::<f32>::to_matrix(&Claims(count)).map(|_| ()));
+        no_room(geometric_median::<f32>(Claims(count)).map(|_| ()));
         let claims = Claims(count);
         let mut batches = Samples::<f32>::batches(&claims, count);
         no_room(batches.next().unwrap().map(|_| ()));
@@ -347,10 +382,16 @@ fn pre_activations_that_are_no_numbers_show_in_the_loss() {
             let mut gradient = vec![0.0; theta.len()];
             let loss = model.loss_and_gradient(&x, &mut gradient, &mut Workspace::new());
             assert!(!loss.unwrap().total().is_finite(), "{activation:?}");
+            let bounded = activation.range().is_some();
             let hidden = model.encode_sparse(&x);
             let refused = matches!(hidden, Err(Error::NonFinite { .. }));
-            let bounded = activation.range().is_some();
             assert!(refused || bounded, "{activation:?}: {hidden:?}");
+            let hidden = model.encode(&x);
+            let refused = matches!(hidden, Err(Error::NonFinite { .. }));
+            assert!(refused || bounded, "{activation:?}: {hidden:?}");
+            let reconstructed = model.reconstruct(&x);
+            let refused = matches!(reconstructed, Err(Error::NonFinite { .. }));
+            assert!(refused || bounded, "{activation:?}: {reconstructed:?}");
         }
     }
 }

@@ -58,6 +58,51 @@ fn a_sample_can_be_the_median() {
     );
 }
 
+/// The iteration starts beside a sample that is not the median, and must leave it.
+#[test]
+fn a_sample_beside_the_start_does_not_hold_it() {
+    let samples = DMatrix::from_column_slice(
+        2,
+        4,
+        &[
+            4.000_000_000_65,
+            1.000_000_000_4,
+            2.000_000_000_2,
+            3.000_000_000_2,
+            4.000_000_000_8,
+            3.000_000_000_7,
+            3.000_000_001,
+            2.000_000_000_04,
+        ],
+    );
+    let best = distances(&samples, &DVector::from_column_slice(&[3.0, 2.0]));
+    let median = geometric_median(&samples).unwrap();
+    assert!(distances(&samples, &median) < best * (1.0 + 1e-6));
+
+    // Samples near few places: no other sample is better, and no small step.
+    for seed in 0..40 {
+        let places = DMatrix::from_fn(3, 41, |i, j| {
+            let draw = |k: usize| {
+                let phase = (seed * 1009 + i * 331 + j * 17 + k * 7 + 1) as f64;
+                (phase * 0.618_033_988_749_895).fract()
+            };
+            (3.0 * draw(0)).floor() + 1e-7 * draw(1)
+        });
+        let found = geometric_median(places.map(|x| x as f32)).unwrap();
+        let found = found.map(f64::from);
+        let least = distances(&places, &found);
+        let others = places.column_iter().map(|place| place.into_owned());
+        let steps = (0..6).map(|k| {
+            let mut beside = found.clone();
+            beside[k / 2] += if k % 2 == 0 { 1e-2 } else { -1e-2 };
+            beside
+        });
+        for other in others.chain(steps) {
+            assert!(least <= distances(&places, &other) * (1.0 + 1e-6), "{seed}");
+        }
+    }
+}
+
 fn refused<T: Real>(samples: &DMatrix<T>) -> Error {
     geometric_median(samples).unwrap_err()
 }

@@ -129,7 +129,8 @@ fn detect<T: Real>(split: f64, samples: &dyn Samples<T>) -> Result<Vec<T>, Error
     let mut detector = AnomalyDetector::builder(&mut model)
         .calibration_split(split)
         .threshold(Threshold::Contamination(0.1))
-        .fit(&mut trainer(), samples)?;
+        .fit(&mut trainer(), samples)?
+        .detector;
     let mut learned = detector.model().parameters().as_slice().to_vec();
     learned.extend_from_slice(detector.calibration_scores());
     learned.push(detector.threshold());

@@ -173,6 +173,19 @@ fn large_activations_overflow_nothing() {
     assert_eq!(p.as_slice(), [1.0, 0.0, 0.0, 0.0, 1.0, 0.0]);
     let loss = classifier.loss(&x, &[0, 0]).unwrap();
     assert_eq!(loss.cross_entropy, 1e38);
+
+    // What does overflow is refused.
+    let x = DMatrix::from_row_slice(1, 3, &[1e8, 3e38, 1.0]);
+    for error in [
+        classifier.probabilities(&x).unwrap_err(),
+        classifier.predict(&x).unwrap_err(),
+        classifier.accuracy(&x, &[0, 0, 0]).unwrap_err(),
+    ] {
+        assert!(
+            matches!(error, Error::NonFinite { column: 1, .. }),
+            "{error}"
+        );
+    }
 }
 
 #[test]

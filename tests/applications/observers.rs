@@ -150,14 +150,14 @@ fn an_observer_of_a_detector_sees_every_step_and_stops_within_an_epoch() {
             }
             _ => ControlFlow::Continue(()),
         });
-        let detector = detector.unwrap();
+        let detector = detector.unwrap().detector;
         assert_eq!(Some(fitted.parameters()), last.as_ref());
         assert_eq!(detector.model().parameters(), fitted.parameters());
         (steps, detector)
     };
     let mut unseen = model([6, 7]);
     let builder = AnomalyDetector::builder(&mut unseen).threshold(Threshold::Quantile(0.9));
-    let expected = builder.fit(&mut trainer(), samples()).unwrap();
+    let expected = builder.fit(&mut trainer(), samples()).unwrap().detector;
     for x in sources() {
         let (steps, detector) = fit(&*x, u64::MAX);
         assert_eq!(steps, (1..=steps.len() as u64).collect::<Vec<_>>());

@@ -223,7 +223,7 @@ fn samples_and_indices_must_fit() {
 fn a_layer_that_fails_leaves_those_below_fitted() {
     // What a tanh layer encodes is not data in [0, 1].
     let outer = builder(&[6, 7], 1).hidden_activation(Activation::Tanh);
-    let inner = builder(&[7, 4], 2).reconstruction(ReconstructionLoss::BinaryCrossEntropy);
+    let inner = builder(&[7, 4], 2).reconstruction_loss(ReconstructionLoss::BinaryCrossEntropy);
     let start = vec![outer.build().unwrap(), inner.build().unwrap()];
     let mut stack = Stack::new(start.clone()).unwrap();
     let mut trainer = Trainer::new(Adam::new(1e-2).unwrap()).epochs(2);

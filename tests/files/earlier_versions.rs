@@ -66,7 +66,8 @@ fn models_of_version_1_are_loaded() {
     assert_built("classic", weighted());
     let single = builder::<f32>().sparsity_target(0.1).penalty_weight(0.3);
     assert_built("f32", single.weight_decay(1e-3).tied(true));
-    let cross_entropy = builder::<f64>().reconstruction(ReconstructionLoss::BinaryCrossEntropy);
+    let cross_entropy =
+        builder::<f64>().reconstruction_loss(ReconstructionLoss::BinaryCrossEntropy);
     assert_built("cross_entropy", cross_entropy.penalty(SquaredDeviation));
     let deep = builder::<f64>()
         .layers([3, 5, 4, 4])

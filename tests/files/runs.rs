@@ -9,9 +9,10 @@ use sparse_autoencoder::penalty::{Description, HiddenBatch, HiddenGradient, Scal
 use sparse_autoencoder::recipe::{Recipe, Variant};
 use sparse_autoencoder::{
     Activation, Adam, AnomalyDetector, AnomalyDetectorSettings, ClassifierTrainer, Corruption,
-    DeadUnits, Error, Imputer, Initialization, KlDivergence, L1, Lbfgs, MissingValues, Penalty,
-    Real, ReconstructionLoss, Scaler, Scaling, Schedule, SetPoint, Settings, Sgd,
-    SoftmaxClassifier, SparseAutoencoder, SparseAutoencoderBuilder, Threshold, Trainer, training,
+    DeadUnits, Error, Imputer, Initialization, KlDivergence, L1, Lbfgs, MissingValues,
+    ModelSettings, Penalty, Real, ReconstructionLoss, Scaler, Scaling, Schedule, SetPoint, Sgd,
+    SoftmaxClassifier, SparseAutoencoder, SparseAutoencoderBuilder, Threshold, Trainer,
+    TrainerSettings,
 };
 
 use crate::common::recipes::RECIPES;
@@ -20,9 +21,9 @@ use crate::common::recipes::RECIPES;
 #[serde(deny_unknown_fields)]
 struct Run {
     scaling: Scaling,
-    model: Settings,
+    model: ModelSettings,
     optimizer: optimizer::Description,
-    trainer: training::Settings,
+    trainer: TrainerSettings,
 }
 
 fn samples() -> DMatrix<f32> {
@@ -50,7 +51,7 @@ fn a_run_written_by_hand_gives_the_bits_of_the_builders() {
             "layers": [6, 10],
             "hidden_activation": "sigmoid",
             "output_activation": "sigmoid",
-            "reconstruction": "binary_cross_entropy",
+            "reconstruction_loss": "binary_cross_entropy",
             "penalty": { "sum": ["kl_divergence", { "scaled": [0.01, "l1"] }] },
             "penalty_weight": 0.3,
             "sparsity_target": 0.1,
@@ -72,7 +73,7 @@ fn a_run_written_by_hand_gives_the_bits_of_the_builders() {
         .layers([6, 10])
         .hidden_activation(Activation::Sigmoid)
         .output_activation(Activation::Sigmoid)
-        .reconstruction(ReconstructionLoss::BinaryCrossEntropy)
+        .reconstruction_loss(ReconstructionLoss::BinaryCrossEntropy)
         .penalty((KlDivergence, Scaled::new(0.01, L1)))
         .penalty_weight(0.3)
         .sparsity_target(0.1)
@@ -98,7 +99,7 @@ fn a_run_written_by_hand_gives_the_bits_of_the_builders() {
     assert_eq!(again, run);
     let settings = by_hand.build().unwrap().settings().clone();
     assert_eq!(by_file.build().unwrap().settings(), &settings);
-    let again: Settings = serde_json::from_value(json!(settings)).unwrap();
+    let again: ModelSettings = serde_json::from_value(json!(settings)).unwrap();
     assert_eq!(again, settings);
     let rebuilt = SparseAutoencoder::builder().settings(again);
     assert_eq!(theta, fitted(scaling, &rebuilt, trainer()));
@@ -151,7 +152,7 @@ fn one_activation_stands_for_all_layers_and_a_list_for_each() {
 #[test]
 fn layers_have_a_penalty_weight_and_target_of_their_own() {
     let build = |weight: Value, target: Value, penalty: Value| {
-        let settings: Result<Settings, _> = serde_json::from_value(json!({
+        let settings: Result<ModelSettings, _> = serde_json::from_value(json!({
             "layers": [3, 4, 2],
             "penalty_weight": weight,
             "sparsity_target": target,
@@ -171,7 +172,7 @@ fn layers_have_a_penalty_weight_and_target_of_their_own() {
     assert_eq!(written["penalty_weight"], json!([1.0, 0.25]));
     assert_eq!(written["sparsity_target"], json!([0.1, 0.2]));
     assert_eq!(written["penalty"], penalties);
-    let read: Settings = serde_json::from_value(written).unwrap();
+    let read: ModelSettings = serde_json::from_value(written).unwrap();
     assert_eq!(&read, model.settings());
 
     // Equal values are one.
@@ -350,12 +351,12 @@ fn what_a_file_leaves_out_has_the_default_of_the_constructor() {
         let error = read_schedule(json!({ "decay": decay })).unwrap_err();
         assert!(error.starts_with("missing field `floor`"), "{error}");
     }
-    let active = json!({ "measure": "active_units", "wanted": 3.0 });
+    let active = json!({ "measure": "active_units", "target": 3.0 });
     assert_eq!(read(active), Ok(SetPoint::active_units(3.0)));
     assert_eq!(read(json!({ "after": 7 })), Ok(DeadUnits::after(7)));
     let standard = json!({ "target": "standard" });
     assert_eq!(read(standard), Ok(Scaling::standard()));
-    assert_eq!(read(json!({})), Ok(training::Settings::default()));
+    assert_eq!(read(json!({})), Ok(TrainerSettings::default()));
     let lbfgs = read::<optimizer::Description>(json!("lbfgs"));
     assert_eq!(lbfgs, read(json!({ "lbfgs": {} })));
     assert!(lbfgs.is_ok());
@@ -373,7 +374,7 @@ fn every_setting_of_a_trainer_is_written_by_name() {
     let auxiliary = json!({ "units": 2, "weight": 0.25 });
     let dead_units = json!({ "after": 3, "auxiliary": auxiliary, "resampled": 5 });
     assert_eq!(written["dead_units"], dead_units);
-    let again: training::Settings = serde_json::from_value(written).unwrap();
+    let again: TrainerSettings = serde_json::from_value(written).unwrap();
     assert_eq!(&again, trainer.settings());
     let kept = json!(Scaling::standard().keep_constant_features());
     let expected = json!({ "target": "standard", "keep_constant_features": true });
@@ -388,8 +389,8 @@ fn a_name_alone_says_which_setting_is_missing() {
     }
     let optimizer = error::<optimizer::Description>;
     let target = |name: &str| error::<Scaling>(json!({ "target": name }));
-    let corruption = |name: &str| error::<training::Settings>(json!({ "corruption": name }));
-    let model = |key: &str, name: &str| error::<Settings>(json!({ key: name }));
+    let corruption = |name: &str| error::<TrainerSettings>(json!({ "corruption": name }));
+    let model = |key: &str, name: &str| error::<ModelSettings>(json!({ key: name }));
     let threshold = |name: &str| error::<AnomalyDetectorSettings>(json!({ "threshold": name }));
     let value = "its value is missing";
     for (name, error, says) in [
@@ -588,7 +589,7 @@ fn the_settings_of_a_detector_are_the_same_after_json_and_have_defaults() {
                 .seed(3)
         };
         let mut trainer = Trainer::new(Adam::new(1e-2).unwrap()).epochs(2);
-        builder.fit(&mut trainer, samples()).unwrap()
+        builder.fit(&mut trainer, samples()).unwrap().detector
     };
     let [by_file, by_setters] = [fitted(true), fitted(false)];
     assert_eq!(by_file.scaler(), by_setters.scaler());
@@ -624,7 +625,7 @@ fn a_trainer_of_classifiers_is_built_from_a_file_and_refuses_what_only_autoencod
     };
     let adam = || Adam::new(1e-2).unwrap();
     let by_file = |settings: Value| {
-        let settings: training::Settings = serde_json::from_value(settings).unwrap();
+        let settings: TrainerSettings = serde_json::from_value(settings).unwrap();
         fit(ClassifierTrainer::with_settings(adam(), settings))
     };
     let settings = json!({ "epochs": 3, "batch_size": 7, "seed": 4, "clip_gradient": 0.1 });

@@ -30,7 +30,7 @@ fn assert_same<T: Real>(a: &SparseAutoencoder<T>, b: &SparseAutoencoder<T>) {
     assert_eq!(a.parameters(), b.parameters());
     assert_eq!(a.hidden_activations(), b.hidden_activations());
     assert_eq!(a.output_activation(), b.output_activation());
-    assert_eq!(a.reconstruction(), b.reconstruction());
+    assert_eq!(a.reconstruction_loss(), b.reconstruction_loss());
     assert_eq!(a.has_pre_encoder_bias(), b.has_pre_encoder_bias());
     assert_eq!(a.is_norm_weighted(), b.is_norm_weighted());
     assert_eq!(a.matryoshka(), b.matryoshka());
@@ -71,7 +71,7 @@ fn every_setting_is_kept() {
                 .penalty_weight(0.3)
                 .weight_decay(1e-3),
         ),
-        build(builder().reconstruction(ReconstructionLoss::BinaryCrossEntropy)),
+        build(builder().reconstruction_loss(ReconstructionLoss::BinaryCrossEntropy)),
         build(builder().tied(true)),
         build(builder().layers([5, 7, 3]).penalized_layers([1])),
         build(builder().layers([5, 7, 3]).tied(true).penalized_layers([])),

@@ -4,7 +4,7 @@
 
 use sparse_autoencoder::nalgebra::{DMatrix, DVector};
 use sparse_autoencoder::{
-    Activation, Error, Real, SparseAutoencoder, SparseAutoencoderBuilder, TargetL0,
+    Activation, Error, Real, SparseAutoencoder, SparseAutoencoderBuilder, Stack, TargetL0,
     geometric_median,
 };
 
@@ -206,6 +206,18 @@ fn a_bandwidth_that_is_not_set_is_the_distance_of_two_thresholds() {
     // It is now that of the model, and of its clones.
     model.clone().calibrate_thresholds(&x, 4.0).unwrap();
     assert_eq!(model.clone().bandwidth(), expected);
+
+    // Another calibration replaces it, in a model built of the same settings and in an unrolled stack, too.
+    let mut again = SparseAutoencoder::builder()
+        .settings(model.settings().clone())
+        .build()
+        .unwrap();
+    let mut unrolled = Stack::new(vec![model.clone()]).unwrap().unroll().unwrap();
+    for other in [&mut again, &mut unrolled] {
+        assert_eq!(other.bandwidth(), expected);
+        other.calibrate_thresholds(&(100.0 * &x), 2.0).unwrap();
+        assert!(other.bandwidth() > 50.0 * expected);
+    }
 
     let mut set = build(Some(0.3)).build().unwrap();
     set.calibrate_thresholds(&x, 2.0).unwrap();

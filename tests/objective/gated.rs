@@ -116,7 +116,7 @@ fn naive(
                     Activation::Sigmoid => sigmoid(z),
                     other => panic!("{other:?}"),
                 };
-                sum += match model.reconstruction() {
+                sum += match model.reconstruction_loss() {
                     ReconstructionLoss::SquaredError => 0.5 * (x_hat - x).powi(2),
                     _ => -x * x_hat.ln() - (1.0 - x) * (1.0 - x_hat).ln(),
                 };
@@ -287,7 +287,7 @@ fn other_losses_of_the_output() {
             let builder = builder([5, 12])
                 .tied(tied)
                 .output_activation(Activation::Sigmoid)
-                .reconstruction(reconstruction)
+                .reconstruction_loss(reconstruction)
                 .penalty(L1);
             check(&moved(&builder, 0.0), &x, &format!("{reconstruction:?}"));
         }

@@ -89,7 +89,7 @@ fn every_combination_agrees_with_central_differences() {
                                 .tied(tied)
                                 .hidden_activation(hidden)
                                 .output_activation(*output)
-                                .reconstruction(reconstruction)
+                                .reconstruction_loss(reconstruction)
                                 .penalty(penalty())
                                 .sparsity_target(0.3)
                                 .penalty_weight(0.7)

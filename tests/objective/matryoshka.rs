@@ -44,7 +44,7 @@ fn the_objective_is_the_sum_of_those_of_the_prefixes() {
             let builder = match cross_entropy {
                 true => builder(units, hidden)
                     .output_activation(Activation::Sigmoid)
-                    .reconstruction(ReconstructionLoss::BinaryCrossEntropy),
+                    .reconstruction_loss(ReconstructionLoss::BinaryCrossEntropy),
                 false => builder(units, hidden).pre_encoder_bias(true),
             };
             let x = samples(6, 50);

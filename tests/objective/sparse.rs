@@ -36,7 +36,7 @@ fn model(
         .layers([input_size, units])
         .hidden_activation(hidden)
         .output_activation(output)
-        .reconstruction(reconstruction)
+        .reconstruction_loss(reconstruction)
         .penalty(penalty)
         .penalty_weight(0.3)
         .sparsity_target(0.02)

@@ -2,7 +2,7 @@
 
 use crate::common::variants::{for_each_in_threads, samples};
 use sparse_autoencoder::nalgebra::DVector;
-use sparse_autoencoder::{Adam, SparseAutoencoder, Trainer};
+use sparse_autoencoder::{Activation, Adam, SparseAutoencoder, Trainer};
 
 fn encoder_biases(model: &SparseAutoencoder<f64>) -> Vec<DVector<f64>> {
     let layers = model.parameters().layers();
@@ -53,4 +53,20 @@ fn the_biases_of_every_encoder_move_by_the_factor_and_nothing_else_does() {
             );
         }
     });
+}
+
+#[test]
+fn a_huge_rate_leaves_finite_biases() {
+    for rate in [1e38, f64::MAX] {
+        let mut model = SparseAutoencoder::<f32>::builder()
+            .layers([4, 6])
+            .hidden_activation(Activation::Relu)
+            .build()
+            .unwrap();
+        let mut trainer = Trainer::new(Adam::new(10.0).unwrap()).bias_rate(rate);
+        let samples = samples::<f32>(20).rows(0, 4).into_owned();
+        let step = trainer.partial_fit(&mut model, &samples);
+        let finite = model.parameters().as_slice().iter().all(|x| x.is_finite());
+        assert!(finite, "{rate:e}: {step:?}");
+    }
 }

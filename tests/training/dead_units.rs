@@ -500,7 +500,7 @@ fn what_has_no_dead_units_or_no_residual_refuses_them() {
             auxiliary(1, 0.1),
             relu()
                 .output_activation(Activation::Sigmoid)
-                .reconstruction(ReconstructionLoss::BinaryCrossEntropy),
+                .reconstruction_loss(ReconstructionLoss::BinaryCrossEntropy),
         ),
     ] {
         let error = fit(dead_units, builder);

@@ -323,7 +323,7 @@ fn the_number_of_threads_changes_no_bit_of_ragged_shapes() {
             .layers([input_size, hidden])
             .tied(input_size == 130)
             .penalty((Proportion, SquaredDeviation))
-            .reconstruction(ReconstructionLoss::BinaryCrossEntropy);
+            .reconstruction_loss(ReconstructionLoss::BinaryCrossEntropy);
         let trainer = || {
             Trainer::new(Sgd::new(0.01).unwrap().momentum(0.9).unwrap())
                 .epochs(2)

@@ -122,7 +122,7 @@ fn kl_divergence_explains_unseen_digits_at_the_sparsity_target() {
 fn binary_cross_entropy_explains_unseen_digits_at_the_sparsity_target() {
     let model = kl()
         .output_activation(Activation::Sigmoid)
-        .reconstruction(ReconstructionLoss::BinaryCrossEntropy)
+        .reconstruction_loss(ReconstructionLoss::BinaryCrossEntropy)
         .penalty_weight(3.0)
         .weight_decay(1e-4);
     let (_, found) = learn(&model, adam(0.02, 200));

@@ -116,7 +116,7 @@ fn everywhere<T: Real>() {
         &few,
         &dense
             .clone()
-            .reconstruction(ReconstructionLoss::BinaryCrossEntropy),
+            .reconstruction_loss(ReconstructionLoss::BinaryCrossEntropy),
         || {
             Trainer::new(Sgd::new(0.1).unwrap())
                 .epochs(3)
@@ -262,7 +262,7 @@ fn a_number_that_is_none_is_named_by_its_sample() {
     );
 
     x[(7, 801)] = 1.5;
-    let builder = builder.reconstruction(ReconstructionLoss::BinaryCrossEntropy);
+    let builder = builder.reconstruction_loss(ReconstructionLoss::BinaryCrossEntropy);
     let mut model = builder.build().unwrap();
     let error = trainer.fit(&mut model, file::<f32>(&x)).unwrap_err();
     assert!(

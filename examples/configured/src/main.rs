@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use sparse_autoencoder::{
-    LogWriter, NpyFile, Scaling, Settings, SparseAutoencoder, Trainer, files, optimizer, training,
+    LogWriter, NpyFile, Scaling, ModelSettings, SparseAutoencoder, Trainer, TrainerSettings, files, optimizer,
 };
 
 #[derive(Deserialize)]
@@ -18,9 +18,9 @@ use sparse_autoencoder::{
 struct Run {
     samples: PathBuf,
     scaling: Scaling,
-    model: Settings,
+    model: ModelSettings,
     optimizer: optimizer::Description,
-    trainer: training::Settings,
+    trainer: TrainerSettings,
     output: Output,
 }
 

@@ -114,7 +114,8 @@ fn run(task: &Task, scaling: Scaling, seed: u64) -> Result<(AnomalyDetector<f32>
         .fit_with(&mut trainer, &task.training, |epoch| {
             progress(&task.name, seed, epoch.number, epochs, epoch.loss.total());
             ControlFlow::Continue(())
-        })?;
+        })?
+        .detector;
     let seconds = start.elapsed().as_secs_f64();
     let scores = detector.scores(&task.test)?.as_slice().to_vec();
     let outcome = Outcome {
@@ -364,7 +365,8 @@ fn defects(digits: &digits::Digits) -> Result<()> {
         let mut detector = AnomalyDetector::builder(&mut model)
             .scaling(Scaling::identity())
             .seed(seed)
-            .fit(&mut trainer, &training.samples)?;
+            .fit(&mut trainer, &training.samples)?
+            .detector;
 
         let intact = test.samples;
         let (damaged, defects) = damage(&intact, seed);

@@ -199,7 +199,7 @@ fn fit(
     let mut model = SparseAutoencoder::builder()
         .layers([settings.side.pow(2), settings.hidden])
         .hidden_activation(Activation::Relu)
-        .reconstruction(ReconstructionLoss::BinaryCrossEntropy)
+        .reconstruction_loss(ReconstructionLoss::BinaryCrossEntropy)
         .penalty(())
         .seed(seed)
         .build()?;

@@ -4,16 +4,16 @@ use rand::SeedableRng;
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::seq::SliceRandom;
 
-use super::{AnomalyDetector, SAMPLES, Threshold, scaled};
+use super::{AnomalyDetector, Threshold, scaled};
 use crate::data::in_order::InOrder;
 use crate::error::{Error, require};
 use crate::linalg::reserve;
 use crate::training::observer::{Observer, of_epochs};
 use crate::training::{Event, Verdict};
-use crate::validate::check_len;
+use crate::validate::{SAMPLES, check_len};
 use crate::{
-    Activation, Epoch, Imputer, MissingValues, Real, Samples, Scaler, Scaling, SparseAutoencoder,
-    Subset, Trainer,
+    Activation, Epoch, Imputer, MissingValues, Real, Report, Samples, Scaler, Scaling,
+    SparseAutoencoder, Subset, Trainer,
 };
 
 /// The settings of an [`AnomalyDetectorBuilder`], as one value that a file can hold.
@@ -104,7 +104,8 @@ impl Default for AnomalyDetectorSettings {
 ///     .scaling(Scaling::min_max(0.0, 1.0))
 ///     .threshold(Threshold::Contamination(0.1))
 ///     .calibration_split(0.5)
-///     .fit(&mut Trainer::new(Adam::new(1e-2)?).epochs(5), &normal)?;
+///     .fit(&mut Trainer::new(Adam::new(1e-2)?).epochs(5), &normal)?
+///     .detector;
 /// assert_eq!(detector.calibration_scores().len(), 40);
 /// # Ok::<(), sparse_autoencoder::Error>(())
 /// ```
@@ -113,6 +114,16 @@ impl Default for AnomalyDetectorSettings {
 pub struct AnomalyDetectorBuilder<'m, T> {
     model: &'m mut SparseAutoencoder<T>,
     settings: AnomalyDetectorSettings,
+}
+
+/// A fitted detector, and the report of the training.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct FittedDetector<T: Real> {
+    /// The calibrated detector.
+    pub detector: AnomalyDetector<T>,
+    /// The losses of the training, on scaled samples, and its [warnings](Report::warnings).
+    pub report: Report<T>,
 }
 
 impl<'m, T: Real> AnomalyDetectorBuilder<'m, T> {
@@ -165,9 +176,9 @@ impl<'m, T: Real> AnomalyDetectorBuilder<'m, T> {
     /// Learns the scaling, fits the model, and calibrates a detector from [`Samples`]: a matrix or a view,
     /// input × samples, a file, or a source of your own.
     ///
-    /// The detector holds a copy of the fitted model. The same samples give the same bits, wherever they are
-    /// stored. Of samples in memory, a fit copies those that the model is trained on. Other samples are checked
-    /// in a pass of its own, scaled on reading, and not copied.
+    /// The detector holds a copy of the fitted model. The same samples give the same bits, wherever they are stored. Of
+    /// samples in memory, a fit copies those that the model is trained on. Other samples are checked in a separate
+    /// pass, scaled on reading, and not copied.
     ///
     /// # Errors
     ///
@@ -176,7 +187,7 @@ impl<'m, T: Real> AnomalyDetectorBuilder<'m, T> {
         self,
         trainer: &mut Trainer<T>,
         samples: impl Samples<T>,
-    ) -> Result<AnomalyDetector<T>, Error> {
+    ) -> Result<FittedDetector<T>, Error> {
         self.fit_with(trainer, samples, |_| ())
     }
 
@@ -201,7 +212,7 @@ impl<'m, T: Real> AnomalyDetectorBuilder<'m, T> {
         trainer: &mut Trainer<T>,
         samples: impl Samples<T>,
         observer: impl FnMut(&Epoch<'_, T>) -> V,
-    ) -> Result<AnomalyDetector<T>, Error> {
+    ) -> Result<FittedDetector<T>, Error> {
         self.fit_observed(trainer, &samples, false, &mut of_epochs(observer))
     }
 
@@ -218,7 +229,7 @@ impl<'m, T: Real> AnomalyDetectorBuilder<'m, T> {
     /// let normal = DMatrix::from_fn(3, 80, |i, j| ((i * 31 + j * 17) % 23) as f32);
     /// let mut model = SparseAutoencoder::builder().layers([3, 4]).build()?;
     /// let mut trainer = Trainer::new(Adam::new(1e-2)?).epochs(50).batch_size(20);
-    /// let detector = AnomalyDetector::builder(&mut model).fit_with_steps(&mut trainer, &normal, |event| {
+    /// AnomalyDetector::builder(&mut model).fit_with_steps(&mut trainer, &normal, |event| {
     ///     match event {
     ///         Event::Step(step) if step.number == 40 => ControlFlow::Break(()),
     ///         _ => ControlFlow::Continue(()),
@@ -236,7 +247,7 @@ impl<'m, T: Real> AnomalyDetectorBuilder<'m, T> {
         trainer: &mut Trainer<T>,
         samples: impl Samples<T>,
         mut observer: impl FnMut(&Event<'_, T>) -> V,
-    ) -> Result<AnomalyDetector<T>, Error> {
+    ) -> Result<FittedDetector<T>, Error> {
         let see = &mut |event: &Event<'_, T>| observer(event).verdict();
         self.fit_observed(trainer, &samples, true, see)
     }
@@ -248,7 +259,7 @@ impl<'m, T: Real> AnomalyDetectorBuilder<'m, T> {
         samples: &dyn Samples<T>,
         sees_steps: bool,
         observer: &mut Observer<'_, T>,
-    ) -> Result<AnomalyDetector<T>, Error> {
+    ) -> Result<FittedDetector<T>, Error> {
         let Some(imputer) = trainer.or_refuse_to_fit(self.imputer(samples))? else {
             return self.fit_complete(trainer, samples, samples, None, sees_steps, observer);
         };
@@ -290,11 +301,11 @@ impl<'m, T: Real> AnomalyDetectorBuilder<'m, T> {
         imputer: Option<Imputer<T>>,
         sees_steps: bool,
         observer: &mut Observer<'_, T>,
-    ) -> Result<AnomalyDetector<T>, Error> {
+    ) -> Result<FittedDetector<T>, Error> {
         let prepared = self.prepare(complete);
         let (training, held_out, scaler) = trainer.or_refuse_to_fit(prepared)?;
         let scaled = trainer.or_refuse_to_fit(scaled(complete, &training, &scaler))?;
-        trainer.fit_observed(self.model, &scaled, sees_steps, observer)?;
+        let report = trainer.fit_observed(self.model, &scaled, sees_steps, observer)?;
         drop(scaled);
         let calibration = if held_out.is_empty() {
             training
@@ -303,7 +314,9 @@ impl<'m, T: Real> AnomalyDetectorBuilder<'m, T> {
         };
         let calibration = Subset::new(samples, calibration)?;
         let rule = self.settings.threshold;
-        AnomalyDetector::calibrate_imputing(self.model, imputer, &scaler, &calibration, rule)
+        let detector =
+            AnomalyDetector::calibrate_imputing(self.model, imputer, &scaler, &calibration, rule)?;
+        Ok(FittedDetector { detector, report })
     }
 
     /// Returns the indices of the training samples and of the held-out samples, and the scaling. Reads all

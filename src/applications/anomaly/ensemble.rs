@@ -18,11 +18,11 @@ pub(crate) use self::denoiser::Level;
 pub(crate) use self::input::Input;
 use super::scoring::{CHUNK, passes};
 use super::selection::check_selection;
-use super::{SAMPLES, Threshold, benjamini_hochberg};
-use crate::error::Error;
+use super::{Threshold, benjamini_hochberg};
+use crate::error::{Error, require};
 use crate::linalg::reserve;
 #[cfg(feature = "files")]
-use crate::validate::check_len;
+use crate::validate::{SAMPLES, check_len};
 use crate::validate::{check_batch, check_present};
 use crate::{AsMatrix, MissingValues, Real, Samples};
 
@@ -102,7 +102,7 @@ impl<T: Real> AnomalyEnsemble<T> {
     /// |---|---|
     /// | [`Error::TooFewSamples`] | fewer than 20 samples |
     /// | [`Error::NonFinite`] | NaN or infinities |
-    /// | [`Error::ConstantFeature`] | no feature varies |
+    /// | [`Error::Incompatible`] | no feature varies |
     /// | [`Error::OutOfRange`] | a feature whose spread overflows `T` |
     /// | those of [`Samples::read`] | samples that cannot be read |
     pub fn fit(samples: impl Samples<T>) -> Result<Self, Error> {
@@ -124,7 +124,7 @@ impl<T: Real> AnomalyEnsemble<T> {
     /// [`Error::DimensionMismatch`] for another number of features, [`Error::EmptyBatch`] without samples,
     /// [`Error::NonFinite`] for NaN and infinities, and those of [`Samples::read`].
     pub fn scores(&self, samples: impl Samples<T>) -> Result<DVector<T>, Error> {
-        let folds = T::of(f64::of_count(self.denoisers.len()));
+        let folds = T::of_count(self.denoisers.len());
         let of_folds = self.scores_of_folds(&samples)?;
         Ok(DVector::from_iterator(
             of_folds.ncols(),
@@ -198,7 +198,7 @@ impl<T: Real> AnomalyEnsemble<T> {
             MissingValues::Refuse => check_batch(samples, self.features, SAMPLES)?,
             MissingValues::Impute => check_present(samples, self.features, SAMPLES)?,
         }
-        let share = T::one() / T::of(f64::of_count(self.denoisers.len()));
+        let share = T::one() / T::of_count(self.denoisers.len());
         let mut contributions = DMatrix::zeros(self.features, samples.ncols());
         for start in (0..samples.ncols()).step_by(CHUNK) {
             let count = CHUNK.min(samples.ncols() - start);
@@ -275,9 +275,13 @@ impl<T: Real> AnomalyEnsemble<T> {
                 other: "the number of features: they must ascend below it",
             });
         }
-        if denoisers.is_empty() {
-            return Err(Error::EmptyBatch { what: "folds" });
-        }
+        let folds = f64::of_count(denoisers.len());
+        require(
+            !denoisers.is_empty(),
+            "number of folds",
+            "at least 1",
+            folds,
+        )?;
         for denoiser in &denoisers {
             let of_scaler = denoiser.input.scaler.features();
             check_len("features of the scaler", kept.len(), of_scaler)?;

@@ -2,11 +2,12 @@
 
 use nalgebra::{DMatrix, DMatrixView, DVector};
 
-use super::{AnomalyDetector, SAMPLES};
+use super::AnomalyDetector;
 use crate::data::imputer::is_missing;
 use crate::data::in_order::InOrder;
 use crate::error::Error;
 use crate::linalg::reserve;
+use crate::validate::SAMPLES;
 use crate::{Real, Samples, Workspace};
 
 /// The number of samples scored together, which bounds the memory of scaled copies.
@@ -71,7 +72,9 @@ impl<T: Real> AnomalyDetector<T> {
         samples: DMatrixView<'_, T>,
         scaled: &DMatrix<T>,
     ) -> Result<DMatrix<T>, Error> {
-        let mut parts = self.model.reconstruct(scaled)?;
+        let mut parts = DMatrix::zeros(scaled.nrows(), scaled.ncols());
+        self.model
+            .reconstruct_any(scaled.as_view(), &mut parts, &mut Workspace::new())?;
         parts.zip_apply(scaled, |x_hat, x| {
             let error = *x_hat - x;
             *x_hat = unless_nan(error * error);

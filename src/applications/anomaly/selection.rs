@@ -33,10 +33,14 @@ pub fn benjamini_hochberg(p_values: &[f64], rate: f64) -> Result<Vec<bool>, Erro
     }
     let mut sorted = p_values.to_vec();
     sorted.sort_by(f64::total_cmp);
-    let share = |k: usize| f64::of_count(k) / f64::of_count(sorted.len());
+    // p₍ₖ₎ · m ≤ rate · k, up to the rounding of both sides, so that equality counts.
+    let (m, rate) = (
+        f64::of_count(sorted.len()),
+        rate * (1.0 + 4.0 * f64::EPSILON),
+    );
     let limit = (1..=sorted.len())
         .rev()
-        .find(|&k| sorted[k - 1] <= rate * share(k))
+        .find(|&k| sorted[k - 1] * m <= rate * f64::of_count(k))
         .map(|k| sorted[k - 1]);
     let selected = |&p: &f64| limit.is_some_and(|limit| p <= limit);
     Ok(p_values.iter().map(selected).collect())

@@ -6,14 +6,14 @@ use nalgebra::DMatrixView;
 
 use super::{
     ClassifierEpoch, ClassifierEvent, ClassifierLoss, ClassifierReport, ClassifierStep,
-    ClassifierWorkspace, SAMPLES, SoftmaxClassifier,
+    ClassifierWorkspace, SoftmaxClassifier,
 };
 use crate::linalg::{Threads, reserve};
 use crate::training::engine::Engine;
 use crate::training::epochs::{self, Learner, Place, Taken, Terms};
 use crate::training::progress::Progress;
 use crate::training::{Trainer, reading};
-use crate::validate::{check_batch, check_size};
+use crate::validate::{SAMPLES, check_batch, check_size};
 use crate::{Error, Real, Samples};
 
 /// Fits classifiers: a [`Trainer`] with the settings that apply to them.

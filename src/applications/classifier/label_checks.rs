@@ -2,8 +2,8 @@
 
 use nalgebra::DMatrixView;
 
-use super::{SAMPLES, SoftmaxClassifier};
-use crate::validate::{check_batch, check_len};
+use super::SoftmaxClassifier;
+use crate::validate::{SAMPLES, check_batch, check_len};
 use crate::{Error, Real};
 
 impl<T: Real> SoftmaxClassifier<T> {

@@ -2,10 +2,10 @@
 
 use nalgebra::DMatrixView;
 
-use super::{Imputer, SAMPLES};
+use super::Imputer;
 use crate::data::Samples;
 use crate::data::samples::check_read;
-use crate::validate::refuse_infinite;
+use crate::validate::{SAMPLES, refuse_infinite};
 use crate::{Error, Real};
 
 /// The samples of another source, imputed and marked on reading: see [`Imputer::apply_on_read`].

@@ -2,10 +2,10 @@
 
 use nalgebra::DMatrixView;
 
-use super::{SAMPLES, Scaler};
+use super::Scaler;
 use crate::data::Samples;
 use crate::data::samples::check_read;
-use crate::validate::refuse_non_finite;
+use crate::validate::{SAMPLES, refuse_non_finite};
 use crate::{Error, Real};
 
 /// The samples of another source, scaled on reading: see [`Scaler::apply_on_read`].

@@ -2,9 +2,9 @@
 
 use nalgebra::DMatrix;
 
-use super::{SAMPLES, ScaledSamples, is_factor};
+use super::{ScaledSamples, is_factor};
 use crate::error::{Error, require};
-use crate::validate::{check_batch, check_len};
+use crate::validate::{SAMPLES, check_batch, check_len};
 use crate::{AsMatrix, Real, Samples};
 
 /// The scaling of each feature, learned by [`Scaling::fit`](super::Scaling::fit).

@@ -1,4 +1,4 @@
-//! Models: the text `model`, which is the [`Settings`], and the parameters. A prefix tells several models of a
+//! Models: the text `model`, which is the [`ModelSettings`], and the parameters. A prefix tells several models of a
 //! file apart.
 
 use std::io::{Read, Seek};
@@ -12,7 +12,7 @@ use crate::files::json::{Object, short};
 use crate::files::tensors::Rows;
 use crate::linalg::Aligned;
 use crate::model::per_layer::PerLayer;
-use crate::model::{Layout, Parameters, Settings};
+use crate::model::{Layout, ModelSettings, Parameters};
 use crate::penalty::Description;
 use crate::{Error, Real, SparseAutoencoder};
 
@@ -106,7 +106,10 @@ pub(super) fn read<T: Real>(
 }
 
 /// Returns the settings of a model. An unknown penalty becomes a custom one.
-pub(in crate::files) fn settings<R>(tensors: &Tensors<R>, prefix: &str) -> Result<Settings, Error> {
+pub(in crate::files) fn settings<R>(
+    tensors: &Tensors<R>,
+    prefix: &str,
+) -> Result<ModelSettings, Error> {
     let path = &tensors.path;
     let key = format!("{prefix}model");
     let Some(text) = tensors.metadata.get(&key) else {
@@ -140,10 +143,11 @@ pub(in crate::files) fn settings<R>(tensors: &Tensors<R>, prefix: &str) -> Resul
 
 /// Refuses settings that leave one out. Version 1 had no initialization settings.
 fn check_keys(object: &Object) -> Result<(), Error> {
-    let all = json!(Settings::default());
+    let all = json!(ModelSettings::default());
     let mut keys = all.as_object().into_iter().flat_map(|all| all.keys());
     keys.try_for_each(|key| match key.as_str() {
         "initialization" | "seed" => Ok(()),
+        "reconstruction_loss" if object.get("reconstruction").is_some() => Ok(()), // in early files
         key => object.required(key, object.get(key)).map(drop),
     })
 }

@@ -327,13 +327,21 @@ pub fn save<T: Real>(model: &SparseAutoencoder<T>, folder: impl AsRef<Path>) -> 
     let folder = folder.as_ref();
     let layer = OneLayer::of(model, folder, "Llama Scope")?;
     let (d, n) = (layer.input_size, layer.hidden);
+    // A threshold below 0 acts as 0.
+    let acting = |&threshold: &T| {
+        if threshold > T::zero() {
+            threshold
+        } else {
+            T::zero()
+        }
+    };
     let threshold = match layer.activation {
         Activation::Relu => T::zero(),
-        Activation::JumpRelu => layer.blocks[0][0],
+        Activation::JumpRelu => acting(&layer.blocks[0][0]),
         _ => return layer.refuse_activation(folder, "Llama Scope"),
     };
-    let mut thresholds = layer.blocks.iter().flatten();
-    if thresholds.any(|&other| other != threshold) {
+    let mut thresholds = layer.blocks.iter().flatten().map(acting);
+    if thresholds.any(|other| other != threshold) {
         let reason = "the files of Llama Scope have one threshold for all units";
         return Err(unsupported(folder, reason));
     }

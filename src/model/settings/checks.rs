@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use super::Settings;
+use super::ModelSettings;
 use crate::error::{Error, require};
 use crate::model::Initialization;
 use crate::objective::ReconstructionLoss;
 use crate::penalty::Penalty;
 use crate::{Activation, Real};
 
-impl Settings {
+impl ModelSettings {
     /// Rounds the numbers to `T` and checks them before and after: 1e300 is not finite in `f32`.
     pub(super) fn check_numbers<T: Real>(&mut self) -> Result<(), Error> {
         let number = |name, value: &mut f64, requirement, accepts: fn(f64) -> bool| {
@@ -94,7 +94,7 @@ impl Settings {
                 "a reconstruction cannot select units",
             );
         }
-        if self.reconstruction == ReconstructionLoss::BinaryCrossEntropy
+        if self.reconstruction_loss == ReconstructionLoss::BinaryCrossEntropy
             && output != Activation::Sigmoid
         {
             return refuse("BinaryCrossEntropy", output, "the output must be Sigmoid");
@@ -153,7 +153,7 @@ impl Settings {
                     other: "bounded hidden activations",
                 });
             }
-            penalty.check(f, T::of(self.sparsity_target_of(l)))?;
+            penalty.check(*f, T::of(self.sparsity_target_of(l)))?;
         }
         Ok(())
     }

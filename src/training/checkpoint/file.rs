@@ -13,7 +13,7 @@ use crate::training::engine::Engine;
 use crate::training::measured::{Measured, TERMS};
 use crate::training::progress::Progress;
 use crate::training::step::State;
-use crate::training::{Settings, StopReason, Trainer};
+use crate::training::{AnnealK, StopReason, Trainer, TrainerSettings};
 use crate::{Real, SparseAutoencoder};
 
 /// How often a [`Trainer`] writes a checkpoint.
@@ -272,10 +272,11 @@ fn write<T: Real>(
 }
 
 /// Describes every setting that affects the result.
-pub(super) fn describe_settings<T>(settings: &Settings) -> Value {
+pub(super) fn describe_settings<T>(settings: &TrainerSettings) -> Value {
     let mut described = serde_json::to_value(settings).unwrap_or_default();
     described["scalar"] = json!(std::any::type_name::<T>());
-    described["anneal_k"] = json!(settings.anneal_k); // a pair since version 1
+    let pair = |of: AnnealK| (of.from, of.fraction);
+    described["anneal_k"] = json!(settings.anneal_k.map(pair)); // since version 1
     // Otherwise a finished fit may continue with more epochs.
     let depends_on_epochs = settings.schedule.is_some() || settings.anneals();
     if !depends_on_epochs {

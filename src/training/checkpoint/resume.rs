@@ -18,7 +18,7 @@ use crate::training::epochs::Terms;
 use crate::training::measured::{Measured, TERMS};
 use crate::training::progress::{Best, Progress};
 use crate::training::sparsity::Controller;
-use crate::training::{Settings, StopReason, Trainer};
+use crate::training::{StopReason, Trainer, TrainerSettings};
 use crate::{Real, SparseAutoencoder};
 
 /// The setting that calibration finds. A freshly built model may lack it.
@@ -117,7 +117,9 @@ impl<T: Real> Trainer<T> {
         let state = self.engine.optimizer.state()?;
         let part = |key| file.training.required(key, file.training.object(key)?);
         let given = describe_settings::<T>(&self.engine.settings);
-        compare(file, "", &part("settings")?, &given)?;
+        let mut saved = part("settings")?;
+        saved.rename("set_point", "wanted", "target"); // of early checkpoints
+        compare(file, "", &saved, &given)?;
         let saved = part("optimizer")?;
         compare(file, "optimizer.", &saved, &describe_optimizer(&state))?;
         let open = model.objective().bandwidth_is_open();
@@ -138,7 +140,7 @@ impl<T: Real> Trainer<T> {
 
 /// Reads the position of a fit of a model with `parameters` parameters.
 fn read_progress<T: Real>(
-    settings: &Settings,
+    settings: &TrainerSettings,
     fit: &Object,
     file: &mut Checkpoint,
     parameters: usize,

@@ -18,7 +18,7 @@ use nalgebra::DMatrixView;
 
 use crate::linalg::Aligned;
 use crate::model::per_layer::PerLayer;
-use crate::model::{Layout, Settings};
+use crate::model::{Layout, ModelSettings};
 use crate::objective::Workspace;
 use crate::objective::{Batch, Objective, Pass};
 use crate::penalty::Description;
@@ -43,12 +43,12 @@ pub(in crate::training) struct Auxiliary<T> {
 impl<T: Real> Auxiliary<T> {
     /// Creates one for models of this layout, which has one hidden layer.
     pub(in crate::training) fn new(layout: &Layout) -> Result<Self, Error> {
-        let mut settings = Settings {
+        let mut settings = ModelSettings {
             encoder: PerLayer::One(Activation::Relu),
             decoder: PerLayer::One(Activation::Identity),
             penalty: Some(PerLayer::One(Description::None)),
             penalty_weight: PerLayer::One(0.0),
-            ..Settings::default()
+            ..ModelSettings::default()
         };
         settings.complete(layout)?;
         Ok(Self {

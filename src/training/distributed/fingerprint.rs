@@ -3,7 +3,7 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use crate::optimizer::Entry;
-use crate::training::Settings;
+use crate::training::TrainerSettings;
 use crate::training::engine::Engine;
 use crate::training::trainer::Autoencoders;
 use crate::{Real, SparseAutoencoder};
@@ -26,7 +26,7 @@ pub(in crate::training) fn fingerprint<T: Real>(
     let penalties = &model.objective().penalties;
     let objective = (model.settings().without_start(), penalties);
     tell(format!("{objective:?}"), model.parameters().as_slice());
-    let settings = Settings {
+    let settings = TrainerSettings {
         batch_size: None,
         seed: 0,
         validation_split: f64::from(u8::from(engine.settings.validation_split > 0.0)),

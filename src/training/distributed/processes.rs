@@ -3,7 +3,7 @@
 use super::all_reduce::{AllReduce, Shares, agree};
 use crate::error::Error;
 use crate::objective::Objective;
-use crate::training::Settings;
+use crate::training::TrainerSettings;
 use crate::training::measured::Measured;
 use crate::units::Chooses;
 use crate::{Activation, Real};
@@ -34,7 +34,7 @@ impl<T: Real> Processes<T> {
     /// Refuses settings that several processes do not support.
     pub(in crate::training) fn check(
         &self,
-        settings: &Settings,
+        settings: &TrainerSettings,
         objective: &Objective<T>,
     ) -> Result<(), Error> {
         if self.0.is_none() {

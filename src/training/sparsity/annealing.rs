@@ -4,9 +4,28 @@ use crate::Real;
 use crate::error::{Error, require};
 use crate::model::Layout;
 use crate::objective::{Now, Objective};
-use crate::training::Settings;
+use crate::training::TrainerSettings;
 
-impl Settings {
+/// The fall of k in a training: see [`Trainer::anneal_k`](crate::Trainer::anneal_k).
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(deny_unknown_fields))]
+pub struct AnnealK {
+    /// The k of the first step.
+    pub from: usize,
+    /// The fraction of the steps in which k falls, in (0, 1].
+    pub fraction: f64,
+}
+
+impl AnnealK {
+    /// Returns the k of a step after this `done` fraction of the training, which ends at `k`.
+    fn at(self, done: f64, k: f64) -> f64 {
+        let left = 1.0 - (done / self.fraction).min(1.0);
+        k + (f64::of_count(self.from) - k) * left
+    }
+}
+
+impl TrainerSettings {
     /// Whether anything is annealed.
     pub(in crate::training) fn anneals(&self) -> bool {
         self.sparsity_warm_up.is_some() || self.anneal_k.is_some()
@@ -24,17 +43,17 @@ impl Settings {
         if let Some(of_steps) = self.sparsity_warm_up {
             fraction("fraction of sparsity_warm_up", of_steps)?;
         }
-        let Some((from, of_steps)) = self.anneal_k else {
+        let Some(annealing) = self.anneal_k else {
             return Ok(());
         };
-        fraction("fraction of anneal_k", of_steps)?;
+        fraction("fraction of anneal_k", annealing.fraction)?;
         let Some(k) = target(objective) else {
             return Err(Error::Incompatible {
                 what: "annealing of k",
                 other: "an innermost activation without a k, or JumpRelu without TargetL0",
             });
         };
-        let from = f64::of_count(from);
+        let from = f64::of_count(annealing.from);
         require(
             (k..=f64::of_count(layout.hidden_size())).contains(&from),
             "first k of anneal_k",
@@ -49,16 +68,9 @@ impl Settings {
         fraction: f64,
         objective: &Objective<T>,
     ) -> Option<f64> {
-        let (_, of_steps) = self.anneal_k?;
-        let falls = objective.now().k.is_none() && fraction < of_steps;
-        falls.then(|| self.k_at(fraction, target(objective)?))?
-    }
-
-    /// Returns the k of a step that ends at `k`.
-    fn k_at(&self, fraction: f64, k: f64) -> Option<f64> {
-        let (from, of_steps) = self.anneal_k?;
-        let left = 1.0 - (fraction / of_steps).min(1.0);
-        Some(k + (f64::of_count(from) - k) * left)
+        let annealing = self.anneal_k?;
+        let falls = objective.now().k.is_none() && fraction < annealing.fraction;
+        falls.then(|| Some(annealing.at(fraction, target(objective)?)))?
     }
 
     /// Returns the values of a step after this `fraction` of the training, for a model built with `built`.
@@ -70,8 +82,11 @@ impl Settings {
         }
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // in k..=from
         let rounded = |k: f64| k.round() as usize;
-        let falling = |k| self.k_at(fraction, f64::of_count(k)).map(rounded);
-        now.k = built.k.map(|k| falling(k).unwrap_or(k));
+        if let Some(annealing) = self.anneal_k {
+            now.k = built
+                .k
+                .map(|k| rounded(annealing.at(fraction, f64::of_count(k))));
+        }
         now
     }
 }

@@ -67,8 +67,8 @@ With the feature `serde`. TOML has the same keys as this JSON. `gain` is optiona
 use sparse_autoencoder::SetPoint;
 
 let json = r#"[
-    {"measure": "active_units", "wanted": 4.0},
-    {"measure": "mean_activation", "wanted": 0.1, "gain": 0.02}
+    {"measure": "active_units", "target": 4.0},
+    {"measure": "mean_activation", "target": 0.1, "gain": 0.02}
 ]"#;
 let set_points: Vec<SetPoint> = serde_json::from_str(json).unwrap();
 assert_eq!(set_points[0], SetPoint::active_units(4.0));
@@ -82,7 +82,7 @@ assert_eq!(set_points[1], SetPoint::mean_activation(0.1).gain(0.02));
 #[must_use]
 pub struct SetPoint {
     measure: Measure,
-    wanted: f64,
+    target: f64,
     #[cfg_attr(feature = "serde", serde(default = "default_gain"))]
     gain: f64,
 }
@@ -114,10 +114,10 @@ pub struct SetPointState<T> {
 }
 
 impl SetPoint {
-    const fn new(measure: Measure, wanted: f64) -> Self {
+    const fn new(measure: Measure, target: f64) -> Self {
         Self {
             measure,
-            wanted,
+            target,
             gain: default_gain(),
         }
     }
@@ -127,15 +127,15 @@ impl SetPoint {
     /// Requires activations that can be exactly 0 and do not fix the number of active units:
     /// [`Relu`](crate::Activation::Relu), [`JumpRelu`](crate::Activation::JumpRelu), and
     /// [`Gated`](crate::Activation::Gated).
-    pub const fn active_units(wanted: f64) -> Self {
-        Self::new(Measure::ActiveUnits, wanted)
+    pub const fn active_units(target: f64) -> Self {
+        Self::new(Measure::ActiveUnits, target)
     }
 
     /// The mean activation ρ̂ of the innermost layer, over its units and the samples, > 0.
     ///
     /// Requires activations that are never below 0.
-    pub const fn mean_activation(wanted: f64) -> Self {
-        Self::new(Measure::MeanActivation, wanted)
+    pub const fn mean_activation(target: f64) -> Self {
+        Self::new(Measure::MeanActivation, target)
     }
 
     /// Sets the gain, in (0, 1]. The default is 0.01.
@@ -152,10 +152,10 @@ impl SetPoint {
     ) -> Result<(), Error> {
         let positive = |value: f64| value > 0.0 && value.is_finite();
         require(
-            positive(self.wanted),
+            positive(self.target),
             "set point",
             "finite and above 0",
-            self.wanted,
+            self.target,
         )?;
         let gain = self.gain;
         require(
@@ -194,8 +194,8 @@ impl SetPoint {
     }
 
     /// Returns the sparsity to reach.
-    pub(in crate::training) fn wanted(&self) -> f64 {
-        self.wanted
+    pub(in crate::training) fn target(&self) -> f64 {
+        self.target
     }
 
     pub(in crate::training) fn measures_active_units(&self) -> bool {
@@ -237,13 +237,13 @@ impl<T: Real> Controller<T> {
         let measured = before + SHARE * (measured - before);
         self.measured = Some(measured);
         // Bounded, because the logarithm is −∞ for a layer without active units.
-        let excess = |measured: f64| (measured / set_point.wanted).ln().clamp(-10.0, 10.0);
+        let excess = |measured: f64| (measured / set_point.target).ln().clamp(-10.0, 10.0);
         let change = excess(measured) - excess(before);
         let moves = set_point.gain * excess(measured).clamp(-1.0, 1.0) + change;
-        let distance = (measured - set_point.wanted).abs();
+        let distance = (measured - set_point.target).abs();
         let log = weight.to_f64().ln();
         let (nearest, since) = self.nearest.unwrap_or((distance, log));
-        let on_the_other_side = (before - set_point.wanted) * (measured - set_point.wanted) <= 0.0;
+        let on_the_other_side = (before - set_point.target) * (measured - set_point.target) <= 0.0;
         if on_the_other_side || distance < (1.0 - EFFECT) * nearest {
             self.nearest = Some((distance, log));
             self.exhausted = false;

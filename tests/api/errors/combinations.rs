@@ -79,7 +79,7 @@ fn cross_entropy_needs_a_sigmoid_output() {
         Activation::SaturatingLinear,
     ] {
         let build = small::<f64>()
-            .reconstruction(ReconstructionLoss::BinaryCrossEntropy)
+            .reconstruction_loss(ReconstructionLoss::BinaryCrossEntropy)
             .output_activation(activation)
             .build();
         assert_unsupported(build, "BinaryCrossEntropy", activation, "Sigmoid");

@@ -145,7 +145,7 @@ fn build<T: Real>(model: &Model) -> Result<SparseAutoencoder<T>, Error> {
         .initialization(model.initialization)
         .seed(model.seed);
     if model.cross_entropy {
-        builder = builder.reconstruction(ReconstructionLoss::BinaryCrossEntropy);
+        builder = builder.reconstruction_loss(ReconstructionLoss::BinaryCrossEntropy);
     }
     if let Some(penalty) = combined_penalty(model.penalty.0, model.penalty.1) {
         builder = builder.penalty(penalty);

@@ -20,10 +20,6 @@ fn every_method_on_samples(
     let mut errors = DVector::zeros(m);
     let mut gradient = vec![0.0; model.layout().len()];
     let unit = |_| ();
-    let first = samples
-        .column_iter()
-        .next()
-        .map(|column| column.into_owned());
     let mut results = vec![
         ("encode", model.encode(samples).map(unit)),
         ("encode_into", model.encode_into(samples, &mut hidden, ws)),
@@ -57,13 +53,6 @@ fn every_method_on_samples(
             gradient_check::model(model, samples).map(|_| ()),
         ),
     ];
-    if let Some(first) = first.filter(|_| m == 1) {
-        results.push(("encode_sample", model.encode_sample(&first).map(|_| ())));
-        results.push((
-            "reconstruct_sample",
-            model.reconstruct_sample(&first).map(|_| ()),
-        ));
-    }
     let mut trained = model.clone();
     let trainer = || Trainer::new(Adam::new(0.1).unwrap());
     results.push(("fit", trainer().fit(&mut trained, samples).map(|_| ())));
@@ -131,12 +120,7 @@ fn nan_and_infinity_are_refused_everywhere_with_their_place() {
         let decode = model.decode_into(&hidden, &mut decoded, &mut Workspace::new());
         assert_non_finite(decode, "hidden activations", (3, 2), value);
         let sample = DVector::from_element(4, value);
-        assert_non_finite(
-            model.decode_sample(&sample),
-            "hidden activations",
-            (0, 0),
-            value,
-        );
+        assert_non_finite(model.decode(&sample), "hidden activations", (0, 0), value);
     }
 }
 
@@ -159,7 +143,7 @@ fn hidden_activations_of_the_wrong_height_are_refused() {
     let mut samples = DMatrix::zeros(3, 2);
     let decode = model.decode_into(DMatrix::zeros(5, 2), &mut samples, &mut Workspace::new());
     assert_mismatch(decode, rows, 4, 5);
-    assert_mismatch(model.decode_sample(&DVector::zeros(3)), rows, 4, 3);
+    assert_mismatch(model.decode(DVector::zeros(3)), rows, 4, 3);
 }
 
 #[test]
@@ -213,7 +197,7 @@ fn results_of_the_wrong_shape_are_refused_and_left_alone() {
 #[test]
 fn cross_entropy_needs_data_between_0_and_1() {
     let mut model = small::<f64>()
-        .reconstruction(ReconstructionLoss::BinaryCrossEntropy)
+        .reconstruction_loss(ReconstructionLoss::BinaryCrossEntropy)
         .build()
         .unwrap();
     let before = bits(&model);

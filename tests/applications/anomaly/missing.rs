@@ -40,6 +40,7 @@ fn fitted(
     AnomalyDetector::builder(&mut model(3))
         .settings(settings)
         .fit(&mut trainer, samples)
+        .map(|fitted| fitted.detector)
 }
 
 fn imputing() -> AnomalyDetectorSettings {
@@ -295,7 +296,7 @@ fn what_is_refused_names_the_remedy() {
         .missing_values(MissingValues::Impute)
         .fit(all_empty)
         .unwrap_err();
-    assert!(matches!(error, Error::ConstantFeature { .. }));
+    assert!(error.to_string().contains("all equal"), "{error}");
 
     let other = Imputer::new(&[0.0; 4], &[0]).unwrap();
     let error = DETECTOR.clone().with_imputer(other).unwrap_err();

@@ -60,7 +60,8 @@ fn a_detector_scales_as_it_is_told() {
             &mut Trainer::new(Adam::new(1e-2).unwrap()).epochs(1),
             &normal,
         )
-        .unwrap();
+        .unwrap()
+        .detector;
     assert_eq!(*detector.scaler(), scaling.fit(&normal).unwrap());
 }
 
@@ -83,7 +84,8 @@ fn a_detector_that_is_told_no_scaling_scales_to_what_its_output_reaches() {
                 &mut Trainer::new(Adam::new(1e-2).unwrap()).epochs(1),
                 &normal,
             )
-            .unwrap();
+            .unwrap()
+            .detector;
         let suited = match output.range() {
             Some((low, high)) => {
                 let margin = 0.1 * (high - low);
@@ -115,7 +117,8 @@ fn a_sample_beyond_all_numbers_is_an_anomaly() {
     let rule = Threshold::Quantile(0.9);
     let detector = AnomalyDetector::from_scores(&model, &identity(1), &scores, rule).unwrap();
     let beyond = DMatrix::from_element(1, 1, 1e200);
-    assert!(model.reconstruct(&beyond).unwrap()[0].is_nan());
+    assert!(model.reconstruction_errors(&beyond).unwrap()[0].is_nan());
+    assert!(model.reconstruct(&beyond).is_err());
     let infinity = DVector::from_element(1, f64::INFINITY);
     assert_eq!(detector.scores(&beyond).unwrap(), infinity);
     assert_eq!(detector.contributions(&beyond).unwrap(), infinity);

@@ -189,6 +189,19 @@ fn bad_scalings_are_refused() {
     let wide = DMatrix::from_row_slice(1, 2, &[f32::MAX, -f32::MAX]);
     let error = standard.fit(&wide).unwrap_err();
     assert!(matches!(error, Error::OutOfRange { row: 0, .. }));
+    let mut far = DMatrix::from_element(2, 20, -3e38_f32);
+    far[(1, 17)] = 3e38;
+    far.row_mut(0).copy_from_slice(&[0.5; 20]);
+    for scaling in [
+        standard.keep_constant_features(),
+        Scaling::min_max(0.0, 1.0).keep_constant_features(),
+    ] {
+        let error = scaling.fit(&far).unwrap_err();
+        assert!(
+            matches!(error, Error::OutOfRange { row: 1, column: 17, value, .. } if value > 2.9e38),
+            "{error}"
+        );
+    }
     for bad in [f64::NAN, f64::INFINITY] {
         let mut samples = samples.clone();
         samples[(1, 3)] = bad;

@@ -81,7 +81,7 @@ fn a_detector_fits_calibrates_and_detects() {
         .epochs(60)
         .batch_size(50);
     let mut epochs = 0;
-    let detector = AnomalyDetector::builder(&mut model)
+    let fitted = AnomalyDetector::builder(&mut model)
         .threshold(Threshold::FalseAlarmRate(0.05))
         .calibration_split(0.25)
         .seed(4)
@@ -90,7 +90,8 @@ fn a_detector_fits_calibrates_and_detects() {
             std::ops::ControlFlow::Continue(())
         })
         .unwrap();
-    assert_eq!(epochs, 60);
+    assert_eq!((epochs, fitted.report.epochs), (60, 60));
+    let detector = fitted.detector;
     assert_eq!(detector.calibration_scores().len(), 200);
     assert_eq!(detector.model().parameters(), model.parameters());
 
@@ -124,7 +125,8 @@ fn without_a_split_the_training_samples_calibrate() {
         .threshold(Threshold::Contamination(0.1))
         .calibration_split(0.0)
         .fit(&mut trainer, &normal)
-        .unwrap();
+        .unwrap()
+        .detector;
     let mut scores = detector.scores(&normal).unwrap().as_slice().to_vec();
     scores.sort_by(f64::total_cmp);
     assert_eq!(detector.calibration_scores(), scores);

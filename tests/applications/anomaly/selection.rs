@@ -24,6 +24,30 @@ fn a_selection_steps_up_over_p_values_above_their_own_limit() {
     assert_eq!(benjamini_hochberg(&[], 0.1), Ok(vec![]));
 }
 
+/// `p₍ₖ₎ = rate · k/m` is selected, also where both sides are rounded.
+#[test]
+fn equality_is_not_lost_to_rounding() {
+    let mut p_values = vec![1.0; 10];
+    p_values[..7].fill(0.07);
+    let selected = benjamini_hochberg(&p_values, 0.1).unwrap();
+    assert_eq!(selected.iter().filter(|&&selected| selected).count(), 7);
+    // Conformal p-values of k anomalies among m samples, with n calibration samples: m/(n + 1) = k · rate.
+    for per_cent in [1, 5, 10, 20, 25, 30] {
+        for (m, k) in (1..200).flat_map(|m| [1, 2, 3, 7].map(|k| (m, k))) {
+            let (samples, share) = (100 * m, per_cent * k);
+            if k > m || samples % share != 0 {
+                continue;
+            }
+            let smallest = 1.0 / f64::from(samples / share);
+            let mut p_values = vec![1.0; m as usize];
+            p_values[..k as usize].fill(smallest);
+            let selected = benjamini_hochberg(&p_values, f64::from(per_cent) / 100.0).unwrap();
+            let count = selected.iter().filter(|&&selected| selected).count();
+            assert_eq!(count, k as usize, "{per_cent} % of {m}");
+        }
+    }
+}
+
 #[test]
 fn rates_and_p_values_out_of_range() {
     for rate in [0.0, 1.0, -0.5, f64::NAN] {

@@ -1,9 +1,9 @@
 //! Penalties and optimizers that the crate does not know, and settings in JSON.
 
 use super::*;
+use sparse_autoencoder::TrainerSettings;
 use sparse_autoencoder::optimizer::{Objective, State, Step};
 use sparse_autoencoder::penalty::Scaled;
-use sparse_autoencoder::training::Settings;
 use sparse_autoencoder::{
     Activation, Adam, Corruption, DeadUnits, Error, Every, Initialization, KlDivergence, L1,
     Optimizer, Penalty, Real, Schedule, SetPoint, Trainer,
@@ -145,9 +145,9 @@ fn settings_and_reports_are_the_same_after_json() {
         .anneal_k(5, 0.5)
         .dead_units(DeadUnits::after(9));
     there_and_back(trainer.settings());
-    let few: Settings = serde_json::from_str(r#"{"epochs": 3}"#).unwrap();
+    let few: TrainerSettings = serde_json::from_str(r#"{"epochs": 3}"#).unwrap();
     assert_eq!((few.epochs, few.batch_size), (3, None));
-    let misspelled = serde_json::from_str::<Settings>(r#"{"epoch": 3}"#);
+    let misspelled = serde_json::from_str::<TrainerSettings>(r#"{"epoch": 3}"#);
     assert!(misspelled.unwrap_err().to_string().contains("epoch"));
     let mut model = relu::<f32>().build().unwrap();
     let report = Trainer::new(Adam::new(0.01).unwrap())

@@ -2,8 +2,9 @@
 
 use super::*;
 use crate::common::variants::ACTIVATIONS;
-use sparse_autoencoder::Layout;
 use sparse_autoencoder::files::Number;
+use sparse_autoencoder::nalgebra::DVector;
+use sparse_autoencoder::{Layout, Scaler};
 
 /// A model without a zero anywhere.
 fn model<T: Real>(activation: Activation, centered: bool) -> SparseAutoencoder<T> {
@@ -205,6 +206,42 @@ fn numbers_are_narrowed_and_whole_ones_kept() {
         "{error}"
     );
     assert_eq!(fs::read(&weights).unwrap(), before);
+}
+
+#[test]
+fn factors_of_a_scaler_are_not_narrowed_to_0() {
+    let scratch = Scratch::new("narrow-scaler");
+    let path = scratch.0.join("scaler");
+    let scaler = Scaler::<f64>::new(&[0.0], &[1e-8], &[0.0]).unwrap();
+    files::save(&scaler, &path).unwrap();
+    let before = fs::read(&path).unwrap();
+    let error = unsupported(files::convert(&path, &path, Number::F16));
+    assert!(error.contains("too small"), "{error}");
+    assert_eq!(fs::read(&path).unwrap(), before);
+    files::convert(&path, &path, Number::BF16).unwrap();
+    let again = files::load::<Scaler<f64>>(&path).unwrap().model;
+    assert!((again.factors()[0] / 1e-8 - 1.0).abs() < 1e-2);
+}
+
+#[test]
+fn thresholds_below_0_are_saved_as_what_they_act_like() {
+    let scratch = Scratch::new("negative-thresholds");
+    let model = model::<f64>(Activation::JumpRelu, false);
+    let mut parameters = model.parameters().clone();
+    let units = model.layout().hidden_size();
+    let thresholds: Vec<f64> = (0..units).map(|j| -0.1 * (j + 1) as f64).collect();
+    parameters = parameters
+        .with_block(0, "thresholds", &DVector::from_vec(thresholds))
+        .unwrap();
+    let mut model = model;
+    model.set_theta(parameters.as_slice()).unwrap();
+    llama_scope::save(&model, &scratch.0).unwrap();
+    let again = llama_scope::load::<f64>(&scratch.0).unwrap().model;
+    let x = DMatrix::from_fn(model.layout().input_size(), 30, |i, j| {
+        ((i * 7 + j) as f64).sin()
+    });
+    let difference = again.encode(&x).unwrap() - model.encode(&x).unwrap();
+    assert!(difference.amax() < 1e-12);
 }
 
 #[test]

@@ -290,7 +290,7 @@ fn a_detector_of_one_process_is_served_by_eight_threads_of_another() {
     let builder = AnomalyDetector::builder(&mut model);
     let builder = builder.missing_values(MissingValues::Impute);
     let table = stored::table::<f32>(200);
-    let detector = builder.fit(&mut trainer, table).unwrap();
+    let detector = builder.fit(&mut trainer, table).unwrap().detector;
     // Saved in one thread, and loaded in others.
     thread::scope(|scope| {
         let saved = scope.spawn(|| files::save(&detector, &path)).join();

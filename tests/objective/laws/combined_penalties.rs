@@ -185,12 +185,12 @@ impl<T: Real> Penalty<T> for Particular {
         Penalty::<T>::accumulate(&SquaredDeviation, hidden, scale, gradient)
     }
 
-    fn check(&self, activation: &Activation, target: T) -> Result<(), Error> {
+    fn check(&self, activation: Activation, target: T) -> Result<(), Error> {
         match self.refuses {
             false => Ok(()),
             true => Err(Error::UnsupportedActivation {
                 what: "Particular",
-                activation: *activation,
+                activation,
                 requirement: if target > T::of(0.5) {
                     "above"
                 } else {
@@ -211,8 +211,8 @@ fn assert_forwards(wrap: impl Fn(Particular) -> Box<dyn Penalty<f64>>) {
         assert_eq!(wrapped.is_zero(), !refuses);
         for target in [0.25, 0.75] {
             for activation in [Activation::Relu, Activation::TopK(3)] {
-                let expected = Penalty::<f64>::check(&bare, &activation, target);
-                assert_eq!(wrapped.check(&activation, target), expected);
+                let expected = Penalty::<f64>::check(&bare, activation, target);
+                assert_eq!(wrapped.check(activation, target), expected);
                 assert_eq!(expected.is_err(), refuses);
             }
         }

@@ -18,7 +18,7 @@ fn cross_entropy<T: Real>(biases: &[f64]) -> SparseAutoencoder<T> {
     }]);
     SparseAutoencoder::builder()
         .parameters(parameters.unwrap())
-        .reconstruction(ReconstructionLoss::BinaryCrossEntropy)
+        .reconstruction_loss(ReconstructionLoss::BinaryCrossEntropy)
         .penalty(())
         .build()
         .unwrap()

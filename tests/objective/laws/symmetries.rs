@@ -46,7 +46,7 @@ fn thresholds_and_gates_know_no_order_and_no_multiplicity() {
         ];
         let kinds = ACTIVATIONS.iter().filter(|f| !knows(**f));
         for (hidden, penalty) in kinds.flat_map(|f| penalties.iter().map(move |p| (*f, p))) {
-            if penalty.check(&hidden, T::of(0.25)).is_err() {
+            if penalty.check(hidden, T::of(0.25)).is_err() {
                 continue; // L0 needs thresholds
             }
             let mut model = SparseAutoencoder::<T>::builder()

@@ -84,7 +84,7 @@ impl Twin {
             .parameters(Parameters::new(layout, theta).unwrap())
             .hidden_activations(self.hidden.clone())
             .output_activation(self.output)
-            .reconstruction(self.reconstruction)
+            .reconstruction_loss(self.reconstruction)
             .sparsity_target(self.target)
             .penalty_weight(self.penalty_weight)
             .penalized_layers(self.penalized.clone())

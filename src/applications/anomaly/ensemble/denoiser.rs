@@ -79,7 +79,7 @@ impl<T: Real> Level<T> {
     /// Returns the squared error of each feature over the scale, features × samples: the mean over the noise.
     /// The present values of a sample count for those that are missing.
     fn errors(&self, scaled: &DMatrix<T>, samples: &DMatrix<T>) -> Result<DMatrix<T>, Error> {
-        let share = T::one() / (T::of(f64::of_count(2 * DRAWS)) * self.scale);
+        let share = T::one() / (T::of_count(2 * DRAWS) * self.scale);
         let mut errors = DMatrix::zeros(scaled.nrows(), scaled.ncols());
         for draw in self.noise.column_iter() {
             for sign in [T::one(), -T::one()] {
@@ -147,10 +147,14 @@ impl<T: Real> Denoiser<T> {
         levels: Vec<Level<T>>,
         mut calibration_scores: Vec<T>,
     ) -> Result<Self, Error> {
-        if levels.is_empty() || calibration_scores.is_empty() {
-            return Err(Error::EmptyBatch {
-                what: "noise levels or calibration scores of a fold",
-            });
+        for (name, count) in [
+            ("number of noise levels of a fold", levels.len()),
+            (
+                "number of calibration scores of a fold",
+                calibration_scores.len(),
+            ),
+        ] {
+            require(count > 0, name, "at least 1", f64::of_count(count))?;
         }
         let features = input.scaler.features();
         if let Some(imputer) = &input.imputer {
@@ -176,7 +180,7 @@ impl<T: Real> Denoiser<T> {
     /// Returns the contributions of the features to the scores: the mean over the levels.
     pub(super) fn contributions(&self, samples: &DMatrix<T>) -> Result<DMatrix<T>, Error> {
         let scaled = self.input.apply(samples)?;
-        let share = T::one() / T::of(f64::of_count(self.levels.len()));
+        let share = T::one() / T::of_count(self.levels.len());
         let mut mean = DMatrix::zeros(samples.nrows(), samples.ncols());
         for level in &self.levels {
             mean += level.errors(&scaled, samples)? * share;

@@ -65,12 +65,12 @@ pub(super) fn varying_features<T: Real>(
         });
     }
     let imputes = missing_values == MissingValues::Impute;
-    let (first, varies) = variation(samples, imputes)?;
+    let varies = variation(samples, imputes)?;
     let varying: Vec<usize> = (0..varies.len()).filter(|&j| varies[j]).collect();
     if varying.is_empty() {
-        return Err(Error::ConstantFeature {
-            feature: 0,
-            value: first.first().map_or(0.0, |value| value.to_f64()),
+        return Err(Error::Incompatible {
+            what: "a detector",
+            other: "samples that are all equal: check how they are read",
         });
     }
     Ok(varying)

@@ -33,7 +33,7 @@ impl<T: Real> Input<T> {
         let Some(others) = others.filter(|_| factors.contains(&T::one())) else {
             return Ok(Self { imputer, scaler });
         };
-        let (_, varies) = variation(samples, imputer.is_some())?;
+        let varies = variation(samples, imputer.is_some())?;
         for ((factor, varies), &of_others) in factors.iter_mut().zip(varies).zip(others.factors()) {
             if !varies {
                 *factor = of_others;

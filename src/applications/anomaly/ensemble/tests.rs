@@ -146,11 +146,8 @@ fn refused_samples() {
         }
     ));
     let constant = DMatrix::from_element(2, 30, 4.0);
-    let error = Error::ConstantFeature {
-        feature: 0,
-        value: 4.0,
-    };
-    assert_eq!(fit(&constant), error);
+    let error = fit(&constant).to_string();
+    assert!(error.contains("samples that are all equal"), "{error}");
     let mut samples = circle(30, 0);
     samples[(1, 2)] = f32::NAN;
     assert!(matches!(

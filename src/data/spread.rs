@@ -1,0 +1,41 @@
+//! Samples spread over all, from which to estimate what takes long to compute from all.
+
+use rand::rngs::Xoshiro256PlusPlus;
+use rand::{RngExt, SeedableRng};
+
+/// Returns the rising indices of `most` of `count` samples, or of all if they are fewer.
+///
+/// One is drawn from each of `most` ranges of equal size. Samples at equal distances would repeat a period of the
+/// data.
+pub(crate) fn spread(count: usize, most: usize, seed: u64) -> Vec<usize> {
+    if count <= most {
+        return (0..count).collect();
+    }
+    let rng = &mut Xoshiro256PlusPlus::seed_from_u64(seed);
+    #[allow(clippy::cast_possible_truncation)] // at most `count`
+    let start = |range: usize| (range as u128 * count as u128 / most as u128) as usize;
+    (0..most)
+        .map(|range| rng.random_range(start(range)..start(range + 1)))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::spread;
+
+    #[test]
+    fn one_sample_is_drawn_from_each_range() {
+        assert_eq!(spread(7, 7, 1), [0, 1, 2, 3, 4, 5, 6]);
+        assert_eq!(spread(0, 3, 1), [0_usize; 0]);
+        for (count, most) in [(8, 7), (1000, 10), (1001, 13), (usize::MAX, 100)] {
+            let chosen = spread(count, most, 1);
+            assert_eq!(chosen.len(), most);
+            for (range, &index) in chosen.iter().enumerate() {
+                let end = |range: usize| range as u128 * count as u128 / most as u128;
+                assert!((end(range)..end(range + 1)).contains(&(index as u128)));
+            }
+            assert_eq!(chosen, spread(count, most, 1));
+            assert!(count == 8 || chosen != spread(count, most, 2));
+        }
+    }
+}

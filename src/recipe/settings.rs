@@ -1,0 +1,133 @@
+//! The settings that a recipe chooses for each part of a training.
+
+use super::{Recipe, Variant};
+use crate::error::{Error, require};
+use crate::model::SparseAutoencoderBuilder;
+use crate::{
+    Activation, Adam, DeadUnits, Initialization, L1, Real, Scaling, Schedule, SetPoint,
+    SparseAutoencoder, TargetL0, Trainer,
+};
+
+impl Recipe {
+    /// Returns the scaling of samples with `input_size` entries, to a norm of `√input_size`.
+    pub fn scaling(&self, input_size: usize) -> Scaling {
+        let norm = f64::of_count(input_size).sqrt();
+        if self.variant.has_k() {
+            Scaling::mean_distance(norm)
+        } else {
+            Scaling::mean_norm(norm)
+        }
+    }
+
+    /// Returns the builder of the model, for samples with `input_size` entries.
+    pub fn builder<T: Real>(&self, input_size: usize) -> SparseAutoencoderBuilder<T> {
+        let (n, k) = (self.hidden_size, self.active_units);
+        let builder = SparseAutoencoder::builder()
+            .layers([input_size, n])
+            .output_activation(Activation::Identity)
+            .initialization(Initialization::TransposedDecoder { norm: 0.1 })
+            .pre_encoder_bias(!self.variant.has_k())
+            .seed(self.seed);
+        match self.variant {
+            Variant::L1 => builder
+                .hidden_activation(Activation::Relu)
+                .penalty(L1)
+                .penalty_weight(0.3)
+                .norm_weighted(true),
+            Variant::Gated => builder
+                .hidden_activation(Activation::Gated)
+                .penalty(L1)
+                .penalty_weight(0.3),
+            Variant::TopK => builder.hidden_activation(Activation::TopK(k)),
+            Variant::BatchTopK => builder.hidden_activation(Activation::BatchTopK(k)),
+            Variant::JumpRelu => builder
+                .hidden_activation(Activation::JumpRelu)
+                .penalty(TargetL0)
+                .sparsity_target(f64::of_count(k) / f64::of_count(n.max(1)))
+                .penalty_weight(1000.0),
+            Variant::Matryoshka => builder
+                .hidden_activation(Activation::BatchTopK(k))
+                .matryoshka(groups(n)),
+        }
+    }
+
+    /// Returns the trainer of models with `input_size` entries.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidParameter`] for a field outside its range.
+    pub fn trainer<T: Real>(&self, input_size: usize) -> Result<Trainer<T>, Error> {
+        self.check()?;
+        // The best rate falls as 1/√n (Gao et al. 2024).
+        let rate = self.learning_rate;
+        let rate = rate.unwrap_or_else(|| 0.1 / f64::of_count(self.hidden_size).sqrt());
+        let trainer = Trainer::new(Adam::new(rate)?.betas(0.9, 0.99)?)
+            .steps(self.steps())
+            .batch_size(self.batch_size)
+            .seed(self.seed)
+            .schedule(Schedule::linear(0.0).warm_up(0.02))
+            .clip_gradient(1.0)
+            .dead_units(self.dead_units(input_size));
+        let trainer = match self.anneal_from {
+            Some(k) => trainer.anneal_k(k, 0.6),
+            None => trainer,
+        };
+        Ok(match self.variant {
+            Variant::L1 => trainer
+                .bias_rate(f64::of_count(input_size).sqrt())
+                .set_point(self.set_point()),
+            Variant::Gated => trainer.unit_norm_decoder(true).set_point(self.set_point()),
+            // Thresholds learn too slowly to follow the pre-activations, which grow early.
+            Variant::JumpRelu if self.anneal_from.is_none() => {
+                trainer.anneal_k(self.active_units, 0.5)
+            }
+            _ => trainer,
+        })
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        for (name, value) in [
+            ("hidden_size of a recipe", self.hidden_size),
+            ("active_units of a recipe", self.active_units),
+            ("samples of a recipe", self.samples),
+            ("batch_size of a recipe", self.batch_size),
+        ] {
+            require(value >= 1, name, "at least 1", f64::of_count(value))?;
+        }
+        // A share of 1 is no sparsity target.
+        let (most, requirement) = match self.variant {
+            Variant::JumpRelu => (self.hidden_size - 1, "below its hidden_size for JumpRelu"),
+            _ => (self.hidden_size, "at most its hidden_size"),
+        };
+        let (name, active) = ("active_units of a recipe", self.active_units);
+        require(active <= most, name, requirement, f64::of_count(active))
+    }
+
+    fn steps(&self) -> usize {
+        self.samples.div_ceil(self.batch_size)
+    }
+
+    fn dead_units(&self, input_size: usize) -> DeadUnits {
+        let idle = (self.samples / 100).max(self.batch_size.saturating_mul(10));
+        let weight = if self.variant.has_k() {
+            1.0 / 32.0
+        } else {
+            1e-4
+        };
+        DeadUnits::after(idle).auxiliary((input_size / 2).max(1), weight)
+    }
+
+    fn set_point(&self) -> SetPoint {
+        // The weight has to reach its value early in the training, without overshooting.
+        let gain = (30.0 / f64::of_count(self.steps())).clamp(1e-3, 0.1);
+        SetPoint::active_units(f64::of_count(self.active_units)).gain(gain)
+    }
+}
+
+/// The first 1/32, 1/8, and 1/2 of `n` units, without groups that would be empty.
+fn groups(n: usize) -> Vec<usize> {
+    let mut groups: Vec<usize> = [32, 8, 2].iter().map(|part| n / part).collect();
+    groups.retain(|&size| size > 0);
+    groups.dedup();
+    groups
+}
