@@ -161,9 +161,9 @@
 //! # Ok::<(), sparse_autoencoder::Error>(())
 //! ```
 //!
-//! Often less is enough: [`Trainer::partial_fit`] takes one step on a batch of yours, [`Trainer::fit_with`] calls
-//! you after each [`Epoch`], [`Trainer::fit_with_steps`] after each [`Step`] too, and an [`Optimizer`] of your own plugs into a trainer. [`gradient_check`] compares
-//! gradients with central differences.
+//! Often less is enough: [`Trainer::partial_fit`] takes one step on a batch of yours, [`Trainer::fit_with`] shows you
+//! each [`Epoch`], [`Trainer::fit_with_steps`] each [`Step`] too, and a trainer takes an [`Optimizer`] of your own.
+//! [`gradient_check`] compares gradients with central differences.
 //!
 //! # Cargo features
 //!

@@ -13,6 +13,7 @@ pub use threshold::Threshold;
 
 use nalgebra::{DMatrix, DVector};
 
+use self::scoring::{as_high, sort};
 use crate::error::Error;
 use crate::validate::{SAMPLES, check_finite, check_len};
 use crate::{AsMatrix, Imputer, Real, Samples, Scaler, SparseAutoencoder, Subset};
@@ -312,10 +313,8 @@ impl<T: Real> AnomalyDetector<T> {
     /// As [`scores`](Self::scores).
     pub fn p_values(&self, samples: impl Samples<T>) -> Result<DVector<f64>, Error> {
         let sorted = &self.calibration_scores;
-        let p_value = |score: T| {
-            let as_high = sorted.len() - sorted.partition_point(|&calibration| calibration < score);
-            f64::of_count(1 + as_high) / f64::of_count(1 + sorted.len())
-        };
+        let total = f64::of_count(1 + sorted.len());
+        let p_value = |score: T| f64::of_count(1 + as_high(sorted, score)) / total;
         Ok(self.scores(samples)?.map(p_value))
     }
 
@@ -429,7 +428,7 @@ fn copied<'a, T: Real>(
 
 fn sorted<T: Real>(mut scores: Vec<T>) -> Result<Vec<T>, Error> {
     check_finite("calibration scores", &scores)?;
-    scores.sort_unstable_by(|a, b| a.to_f64().total_cmp(&b.to_f64()));
+    sort(&mut scores);
     Ok(scores)
 }
 

@@ -27,7 +27,7 @@ pub(crate) use header::{Header, MAGIC};
 ///
 /// The first axis counts the samples; the others are flattened into their entries. Write such a file by
 /// `numpy.save` of a samples × entries array. An array of one axis has n samples of one entry each.
-/// [`TensorFile`](crate::files::TensorFile) and [`IdxFile`](crate::IdxFile) follow the same rule. For a table in CSV
+/// `TensorFile` of the feature `files` and [`IdxFile`](crate::IdxFile) follow the same rule. For a table in CSV
 /// see [`view_rows`](crate::view_rows#a-table-in-csv).
 ///
 /// | property | supported |

@@ -22,7 +22,7 @@ use crate::{Activation, Real};
 /// | [`hidden_activation`](Self::hidden_activation) | `Sigmoid` | any; `Gated` for one layer | f of all hidden layers |
 /// | [`hidden_activations`](Self::hidden_activations) | | one per layer | f of each hidden layer |
 /// | [`output_activation`](Self::output_activation) | `Sigmoid` | any that does not select units | g of the reconstruction |
-/// | [`reconstruction`](Self::reconstruction) | `SquaredError` | | ℓ |
+/// | [`reconstruction_loss`](Self::reconstruction_loss) | `SquaredError` | | ℓ |
 /// | [`penalty`](Self::penalty) | by f: `KlDivergence` if bounded, `SquaredDeviation` for `Relu`, otherwise none | any [`Penalty`] | Ω of all hidden layers |
 /// | [`penalties`](Self::penalties) | | one per layer | Ω of each hidden layer |
 /// | [`sparsity_target`](Self::sparsity_target) | 0.05 | (0, 1) | ρ of all hidden layers |

@@ -3,7 +3,6 @@
 use nalgebra::{DMatrix, DMatrixView};
 use rand::rngs::Xoshiro256PlusPlus;
 
-use super::all_reduce::Shares;
 use super::dead_units::{Auxiliary, Idle};
 use super::distributed::{Processes, average};
 use super::engine::Engine;
@@ -12,13 +11,10 @@ use super::measured::{Measured, SHARE};
 use super::sparsity::{Controller, now};
 use super::{TrainerSettings, bias_rate, unit_norm};
 use crate::error::Error;
-use crate::linalg::{self, Aligned};
-use crate::model::{Calibration, Layout, activations_of};
+use crate::linalg::Aligned;
+use crate::model::Layout;
 use crate::objective::{Batch, Loss, Now, Pass, Workspace, after_step};
 use crate::{Real, SparseAutoencoder};
-
-/// The largest number of samples of a batch from which thresholds are set.
-const QUANTILE: usize = 1024;
 
 /// The state between steps, apart from the model and the optimizer.
 #[derive(Debug)]
@@ -36,9 +32,9 @@ pub(super) struct State<T> {
     /// The biases of the encoder before a step, if they have a rate of their own.
     biases: Vec<T>,
     /// Those of a batch, from which thresholds are set.
-    pre_activations: DMatrix<T>,
+    pub(super) pre_activations: DMatrix<T>,
     /// Which units were active in the batches of several processes.
-    activity: Vec<T>,
+    pub(super) activity: Vec<T>,
 }
 
 impl<T: Real> Default for State<T> {
@@ -167,44 +163,6 @@ impl<T: Real> Stepper<'_, T> {
         Some(buffer)
     }
 
-    /// Sets the thresholds to a quantile of the batch, while k falls.
-    fn set_thresholds(&mut self, settings: &TrainerSettings, batch: Batch<'_, T>, at: Place) {
-        let (objective, layout) = (self.model.objective(), self.model.layout());
-        let target = |fraction| settings.threshold_target(fraction, objective);
-        let Some(active) = at.fraction.and_then(target) else {
-            return;
-        };
-        let units = layout.hidden_size();
-        let samples = batch.input.columns(0, batch.input.ncols().min(QUANTILE));
-        let State {
-            workspace,
-            pre_activations,
-            ..
-        } = &mut *self.state;
-        if pre_activations.shape() != (units, samples.ncols()) {
-            *pre_activations = DMatrix::zeros(units, samples.ncols());
-        }
-        let kept = activations_of(active, samples.ncols());
-        let model = &mut *self.model;
-        let positive = model.positive_pre_activations(samples, pre_activations, workspace);
-        // Without a threshold, the loss of the step is not finite either.
-        let none = [T::of(f64::NAN); 2];
-        let mut found = positive.map_or(none, |positive| {
-            let found = Calibration::of(positive, kept);
-            [found.threshold, found.bandwidth]
-        });
-        if let Some(shares) = batch.shares {
-            shares.average(&mut found);
-        }
-        let [threshold, bandwidth] = found;
-        if threshold.is_finite() && bandwidth.is_finite() {
-            model.calibrate(Calibration {
-                threshold,
-                bandwidth,
-            });
-        }
-    }
-
     /// Takes a step of the optimizer. Returns the loss, and whether the optimizer has converged.
     fn minimize(
         &mut self,
@@ -229,36 +187,6 @@ impl<T: Real> Stepper<'_, T> {
             let pass = Pass::training(objective, layout, theta, now);
             evaluation.evaluate(&pass, gradient)
         })
-    }
-
-    /// Counts how long units have been inactive, over the samples of all processes.
-    fn count_idle(
-        &mut self,
-        settings: &TrainerSettings,
-        samples: usize,
-        shares: Option<Shares<'_, T>>,
-        now: Now<T>,
-    ) {
-        let Some(dead_units) = &settings.dead_units else {
-            return;
-        };
-        let State {
-            workspace,
-            idle,
-            activity,
-            ..
-        } = &mut *self.state;
-        let (layout, theta) = (self.model.layout(), self.model.parameters().as_slice());
-        let pass = Pass::training(self.model.objective(), layout, theta, now);
-        let was_active = |j| pass.was_active(j, workspace);
-        let Some(shares) = shares else {
-            return idle.see(samples, dead_units, was_active);
-        };
-        let one_where = |active| if active { T::one() } else { T::zero() };
-        activity.clear();
-        activity.extend((0..layout.hidden_size()).map(|j| one_where(was_active(j))));
-        shares.average(activity);
-        idle.see(samples, dead_units, |j| activity[j] > T::zero());
     }
 
     /// Updates the parameters that the optimizer does not train.
@@ -292,23 +220,6 @@ impl<T: Real> Stepper<'_, T> {
             let (layout, theta) = parameters.layout_and_theta_mut();
             unit_norm::normalize(layout, theta, &mut self.state.workspace.scratch);
         }
-    }
-
-    /// Moves the penalty weight towards the set point.
-    fn follow_set_point(&mut self, settings: &TrainerSettings, now: Now<T>) {
-        let Some(set_point) = &settings.set_point else {
-            return;
-        };
-        let (layout, workspace) = (self.model.layout(), &self.state.workspace);
-        let innermost = layout.depth() - 1;
-        let measured = if set_point.measures_active_units() {
-            workspace.l0[innermost].to_f64()
-        } else {
-            let means = &workspace.mean[innermost][..layout.hidden_size()];
-            linalg::sum(means, |mean| mean).to_f64() / f64::of_count(means.len())
-        };
-        let controller = &mut self.state.controller;
-        controller.see(set_point, measured, now.penalty_weight);
     }
 }
 

@@ -16,7 +16,7 @@ pub(crate) use self::denoiser::Denoiser;
 pub(crate) use self::denoiser::Level;
 #[cfg(feature = "files")]
 pub(crate) use self::input::Input;
-use super::scoring::{CHUNK, passes};
+use super::scoring::{CHUNK, as_high, passes};
 use super::selection::check_selection;
 use super::{Threshold, benjamini_hochberg};
 use crate::error::{Error, require};
@@ -75,7 +75,7 @@ use crate::{AsMatrix, MissingValues, Real, Samples};
 ///
 /// A fit trains nine models for each fold, in parallel on the current rayon pool. The same samples and seed give
 /// the same bits for any number of threads. Hundreds of features take minutes, of which
-/// [`fit_with_steps`](AnomalyEnsembleBuilder::fit_with_steps) shows the progress.
+/// [`fit_with_progress`](AnomalyEnsembleBuilder::fit_with_progress) shows the progress.
 ///
 /// Samples in memory are copied once, and those for training once for each fold. Of other samples, memory holds
 /// about 50 bytes each for indices and scores, and one batch per thread. Such a fit reads the samples in a few
@@ -146,7 +146,9 @@ impl<T: Real> AnomalyEnsemble<T> {
         let total = f64::of_count(self.calibration_samples() + 1);
         let p_value = |scores: &[T]| {
             let folds = self.denoisers.iter().zip(scores);
-            let as_high: usize = folds.map(|(fold, &score)| fold.as_high(score)).sum();
+            let as_high: usize = folds
+                .map(|(fold, &score)| as_high(&fold.calibration_scores, score))
+                .sum();
             f64::of_count(1 + as_high) / total
         };
         let (folds, samples) = of_folds.shape();

@@ -121,6 +121,16 @@ pub(super) fn incomplete<T: Real>(samples: DMatrixView<'_, T>) -> Vec<usize> {
     (0..samples.ncols()).filter(incomplete).collect()
 }
 
+/// Sorts scores, the smallest first.
+pub(super) fn sort<T: Real>(scores: &mut [T]) {
+    scores.sort_unstable_by(|a, b| a.to_f64().total_cmp(&b.to_f64()));
+}
+
+/// Returns the number of sorted scores that are at least `score`.
+pub(super) fn as_high<T: Real>(sorted: &[T], score: T) -> usize {
+    sorted.len() - sorted.partition_point(|&other| other < score)
+}
+
 /// Returns the error, or infinity instead of NaN, which would compare as below every threshold.
 pub(super) fn unless_nan<T: Real>(error: T) -> T {
     if error >= T::zero() {

@@ -1,6 +1,11 @@
 //! Counts how long units have been inactive.
 
 use super::DeadUnits;
+use crate::Real;
+use crate::objective::{Now, Pass};
+use crate::training::TrainerSettings;
+use crate::training::all_reduce::Shares;
+use crate::training::step::{State, Stepper};
 
 /// How long each unit of the innermost layer has been inactive.
 #[derive(Debug, Default)]
@@ -65,5 +70,37 @@ impl Idle {
         for j in self.dead.drain(..) {
             self.samples[j] = 0;
         }
+    }
+}
+
+impl<T: Real> Stepper<'_, T> {
+    /// Counts how long units have been inactive, over the samples of all processes.
+    pub(in crate::training) fn count_idle(
+        &mut self,
+        settings: &TrainerSettings,
+        samples: usize,
+        shares: Option<Shares<'_, T>>,
+        now: Now<T>,
+    ) {
+        let Some(dead_units) = &settings.dead_units else {
+            return;
+        };
+        let State {
+            workspace,
+            idle,
+            activity,
+            ..
+        } = &mut *self.state;
+        let (layout, theta) = (self.model.layout(), self.model.parameters().as_slice());
+        let pass = Pass::training(self.model.objective(), layout, theta, now);
+        let was_active = |j| pass.was_active(j, workspace);
+        let Some(shares) = shares else {
+            return idle.see(samples, dead_units, was_active);
+        };
+        let one_where = |active| if active { T::one() } else { T::zero() };
+        activity.clear();
+        activity.extend((0..layout.hidden_size()).map(|j| one_where(was_active(j))));
+        shares.average(activity);
+        idle.see(samples, dead_units, |j| activity[j] > T::zero());
     }
 }

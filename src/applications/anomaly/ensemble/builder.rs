@@ -122,14 +122,14 @@ impl<T: Real> AnomalyEnsembleBuilder<T> {
     /// use sparse_autoencoder::{AnomalyEnsemble, nalgebra::DMatrix};
     ///
     /// let normal = DMatrix::from_fn(3, 20, |i, j| (j as f32 / 10.0 - 1.0).powi(i as i32 + 1));
-    /// AnomalyEnsemble::builder().fit_with_steps(&normal, |step| {
+    /// AnomalyEnsemble::builder().fit_with_progress(&normal, |step| {
     ///     if step.number % 5000 == 0 {
     ///         println!("{} %", 100 * step.number / step.of);
     ///     }
     ///     Ok(())
     /// })?;
     ///
-    /// let stopped = AnomalyEnsemble::builder().fit_with_steps(&normal, |_| {
+    /// let stopped = AnomalyEnsemble::builder().fit_with_progress(&normal, |_| {
     ///     Err(std::io::Error::from(std::io::ErrorKind::Interrupted))?
     /// });
     /// assert!(stopped.is_err());
@@ -139,7 +139,7 @@ impl<T: Real> AnomalyEnsembleBuilder<T> {
     /// # Errors
     ///
     /// As [`fit`](Self::fit), and those that the observer returns.
-    pub fn fit_with_steps(
+    pub fn fit_with_progress(
         &self,
         samples: impl Samples<T>,
         observer: impl Fn(EnsembleStep) -> Result<(), Error> + Sync,

@@ -3,14 +3,14 @@
 use nalgebra::{DMatrix, DVector};
 
 use super::input::Input;
-use crate::applications::anomaly::scoring::{count_present, passes, unless_nan};
+use crate::applications::anomaly::scoring::{count_present, passes, sort, unless_nan};
 use crate::error::Error;
 #[cfg(feature = "files")]
 use crate::error::require;
 use crate::linalg::reserve;
 #[cfg(feature = "files")]
 use crate::validate::check_len;
-use crate::{Corruption, Real, Samples, SparseAutoencoder};
+use crate::{Corruption, Real, Samples, SparseAutoencoder, Workspace};
 
 /// Denoising autoencoders for several noise levels, with the scores of the samples held out from them.
 #[derive(Debug, Clone)]
@@ -81,13 +81,15 @@ impl<T: Real> Level<T> {
     fn errors(&self, scaled: &DMatrix<T>, samples: &DMatrix<T>) -> Result<DMatrix<T>, Error> {
         let share = T::one() / (T::of_count(2 * DRAWS) * self.scale);
         let mut errors = DMatrix::zeros(scaled.nrows(), scaled.ncols());
+        let (mut reconstructed, mut workspace) = (errors.clone(), Workspace::new());
         for draw in self.noise.column_iter() {
             for sign in [T::one(), -T::one()] {
                 let mut noisy = scaled.clone();
                 for mut sample in noisy.column_iter_mut() {
                     sample.axpy(sign, &draw, T::one());
                 }
-                let mut reconstructed = self.model.reconstruct(&noisy)?;
+                let model = &self.model;
+                model.reconstruct_any(noisy.as_view(), &mut reconstructed, &mut workspace)?;
                 reconstructed -= scaled;
                 errors.zip_apply(&reconstructed, |error, residual| {
                     *error = unless_nan(*error + residual * residual * share);
@@ -188,12 +190,6 @@ impl<T: Real> Denoiser<T> {
         Ok(mean)
     }
 
-    /// Returns the number of calibration scores that are at least `score`.
-    pub(super) fn as_high(&self, score: T) -> usize {
-        let below = |&calibration: &T| calibration < score;
-        self.calibration_samples() - self.calibration_scores.partition_point(below)
-    }
-
     pub(super) fn calibration_samples(&self) -> usize {
         self.calibration_scores.len()
     }
@@ -213,10 +209,6 @@ fn by_chunks<T: Real>(
         Ok(())
     })?;
     Ok(all)
-}
-
-fn sort<T: Real>(values: &mut [T]) {
-    values.sort_by(|a, b| a.to_f64().total_cmp(&b.to_f64()));
 }
 
 /// Returns the upper median of values, which it sorts.
