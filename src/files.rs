@@ -139,7 +139,8 @@ pub struct Loaded<M> {
 #[non_exhaustive]
 pub enum Note {
     /// The penalty is not defined in this crate. The model is loaded without it, for inference. To train
-    /// it further, build a model with the penalty from its parameters.
+    /// it further, build it again: `SparseAutoencoder::builder().settings(model.settings().clone())
+    /// .parameters(model.into_parameters()).penalty(Mine).build()`.
     UnknownPenalty {
         /// The penalty as the file describes it.
         description: String,
@@ -178,7 +179,8 @@ impl fmt::Display for Note {
             Self::UnknownPenalty { description } => write!(
                 f,
                 "the penalty {description} is not one of this crate's: the model is loaded \
-                 without it, for inference"
+                 without it, for inference (to train it, build it with its settings, parameters, and \
+                 `.penalty(…)`)"
             ),
             Self::TransformedSamples { transformation } => write!(
                 f,

@@ -23,7 +23,9 @@ use nalgebra::DMatrixView;
 use crate::linalg::Aligned;
 use crate::linalg::wide::Wide;
 use crate::objective::Pass;
-use crate::penalty::{HiddenBatch, HiddenGradient, Penalty, evaluate, l0, mean_activations};
+#[cfg(doc)]
+use crate::penalty::evaluate;
+use crate::penalty::{HiddenBatch, HiddenGradient, Penalty, evaluate_adding, l0, mean_activations};
 use crate::{Activation, AsMatrix, Error, Real, SparseAutoencoder, Workspace};
 
 /// An analytic and a numeric gradient.
@@ -118,8 +120,9 @@ pub fn model<T: Real>(
 
 /// Checks the gradient of one penalty at the given hidden activations, units × samples.
 ///
-/// The penalty sees `activation` and the sparsity target `target` as a model would pass them. Entries of
-/// `hidden` should be values that the activation can take.
+/// The penalty sees `activation` and the sparsity target `target` as a model would pass them. One that leaves out the
+/// scale, or overwrites gradients instead of adding to them, fails. Entries of `hidden`
+/// should be values that the activation can take.
 ///
 /// ```
 /// use sparse_autoencoder::{Activation, L1, gradient_check, nalgebra::DMatrix};
@@ -140,7 +143,13 @@ pub fn penalty<T: Real>(
     hidden: impl AsMatrix<T>,
 ) -> Result<GradientCheck<T>, Error> {
     let hidden = hidden.as_matrix()?;
-    let (_, analytic) = evaluate(penalty, activation, target, hidden)?;
+    let half = T::of(0.5);
+    let added_to = |before| evaluate_adding(penalty, activation, target, hidden, (before, half));
+    let ((_, added), (_, added_to_ones)) = (added_to(T::zero())?, added_to(T::one())?);
+    // Both agree up to the rounding of 1, or the penalty overwrites what it should add to.
+    let rounding = T::default_epsilon().sqrt() * (T::one() + added.amax());
+    let overwrites = (&added_to_ones - &added).amax() > rounding;
+    let analytic = if overwrites { added_to_ones } else { added };
     let mut hidden = hidden.into_owned();
     let (units, samples) = hidden.shape();
     let mut scratch = (

@@ -29,6 +29,7 @@
 //! |---|---|---|
 //! | **a job** | detect anomalies | [`AnomalyEnsemble`], without settings; [`AnomalyDetector`], with a model of yours |
 //! | | detect them in a table with missing values | [`MissingValues`] |
+//! | | find the most unusual samples of one table | [`AnomalyEnsemble::scores`] of its own samples: sort by them |
 //! | | remove noise | [`Trainer::corruption`] |
 //! | | reduce dimensions | [`SparseAutoencoder::encode`], with a narrow innermost [layer](SparseAutoencoderBuilder::layers) |
 //! | | pretrain a classifier | [`Stack`], [`SoftmaxClassifier::on_top_of`] |
@@ -235,7 +236,7 @@ pub use objective::{Loss, ReconstructionLoss, Workspace};
 pub use optimizer::{Adam, Lbfgs, Optimizer, Schedule, Sgd};
 pub use penalty::{KlDivergence, L0, L1, Penalty, Proportion, SquaredDeviation, TargetL0};
 pub use real::Real;
-pub use recipe::Recipe;
+pub use recipe::{Recipe, Variant};
 #[cfg(feature = "files")]
 pub use training::Every;
 pub use training::{

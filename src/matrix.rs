@@ -140,7 +140,7 @@ where
 ///
 /// # A table in CSV
 ///
-/// Each line is a sample. The crate [csv](https://docs.rs/csv) splits lines with quotes. An empty cell is a
+/// Each line is a sample. The crate [csv](https://docs.rs/csv) splits lines with quotes. An empty cell, or NA, is a
 /// [missing value](crate::MissingValues).
 ///
 /// ```
@@ -150,10 +150,16 @@ where
 /// let mut lines = text.lines();
 /// let names: Vec<&str> = lines.next().unwrap_or("").split(',').collect();
 /// let mut values = Vec::new();
-/// for (line, cells) in lines.map(|line| (line, line.split(',').map(str::trim))) {
-///     assert_eq!(cells.clone().count(), names.len(), "{line}");
+/// for (number, line) in (2..).zip(lines) {
+///     let cells: Vec<&str> = line.split(',').map(str::trim).collect();
+///     if cells.len() != names.len() {
+///         return Err(format!("line {number} has {} cells", cells.len()).into());
+///     }
 ///     for cell in cells {
-///         values.push(if cell.is_empty() { f32::NAN } else { cell.parse()? });
+///         values.push(match cell {
+///             "" | "NA" => f32::NAN,
+///             _ => cell.parse().map_err(|error| format!("line {number}, {cell:?}: {error}"))?,
+///         });
 ///     }
 /// }
 /// let table = view_rows(&values, names.len())?; // features × samples

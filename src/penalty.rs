@@ -28,7 +28,7 @@
 //!     }
 //! }
 //!
-//! // One call checks the gradient against central differences.
+//! // One call checks the gradient against central differences, and the first rule below.
 //! let hidden = DMatrix::from_row_slice(2, 2, &[0.2, 0.9, -0.4, 0.1]);
 //! let check = gradient_check::penalty(&LogSquare, Activation::Tanh, 0.05, &hidden)?;
 //! assert!(check.relative_error() < 1e-8);
@@ -137,7 +137,23 @@ pub fn evaluate<T: Real>(
     target: f64,
     hidden: impl AsMatrix<T>,
 ) -> Result<(T, DMatrix<T>), Error> {
-    let hidden = hidden.as_matrix()?;
+    evaluate_adding(
+        penalty,
+        activation,
+        target,
+        hidden.as_matrix()?,
+        (T::zero(), T::one()),
+    )
+}
+
+/// Runs [`evaluate`] with gradients that hold `before`, and with `scale`. Returns what is added over `scale`.
+pub(crate) fn evaluate_adding<T: Real>(
+    penalty: &dyn Penalty<T>,
+    activation: Activation,
+    target: f64,
+    hidden: DMatrixView<'_, T>,
+    (before, scale): (T, T),
+) -> Result<(T, DMatrix<T>), Error> {
     penalty.check(activation, T::of(target))?;
     let finite = T::of(target).is_finite();
     require(finite, "sparsity_target", "finite", target)?;
@@ -149,8 +165,8 @@ pub fn evaluate<T: Real>(
     }
     let hidden = hidden.into_owned();
     let mean = mean_activations(hidden.as_view());
-    let mut per_unit = DVector::zeros(hidden.nrows());
-    let mut per_frequency = vec![T::zero(); hidden.nrows()];
+    let mut per_unit = DVector::from_element(hidden.nrows(), before);
+    let mut per_frequency = vec![before; hidden.nrows()];
     let mut per_activation = Aligned::zeros(hidden.len());
     let batch = HiddenBatch::new(
         hidden.as_slice(),
@@ -164,11 +180,13 @@ pub fn evaluate<T: Real>(
         &mut per_activation,
         hidden.len(),
     );
-    let value = penalty.accumulate(&batch, T::one(), &mut channels);
+    channels.per_activation().fill(before);
+    let value = penalty.accumulate(&batch, scale, &mut channels);
     let (units, samples) = hidden.shape();
     let mut gradient = DMatrix::from_vec(units, samples, per_activation.into_vec());
+    let added = |sum: T| (sum - before) / scale;
     for mut column in gradient.column_iter_mut() {
-        column += &per_unit;
+        column.zip_apply(&per_unit, |g, of_unit| *g = added(*g) + added(of_unit));
     }
     Ok((value, gradient))
 }

@@ -42,7 +42,7 @@ use crate::error::Error;
 ///     }
 ///
 ///     fn read(&self, indices: &[usize], batch: &mut [T]) -> Result<(), Error> {
-///         self.0.read(indices, batch)?; // `?` also takes an io::Error
+///         self.0.read(indices, batch)?; // also an io::Error; others by `.map_err(io::Error::other)?`
 ///         batch.iter_mut().for_each(|x| *x = x.ln_1p());
 ///         Ok(())
 ///     }
@@ -60,6 +60,7 @@ use crate::error::Error;
     message = "`{Self}` is not a source of samples of `{T}`",
     label = "not a source of samples of `{T}`",
     note = "pass `&matrix` whose columns are samples, `matrix.columns(0, 10)`, an `NpyFile`, an `IdxFile`, or `Shards`",
+    note = "for one sample, pass `matrix.columns(0, 1)`",
     note = "for a row-major slice, pass `view_rows(&slice, features)?`",
     note = "for an array of `ndarray`, samples × features, enable the feature `ndarray` of `sparse-autoencoder`",
     note = "the scalars of the samples must be those of the model: `f32` or `f64`"

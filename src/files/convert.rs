@@ -102,7 +102,7 @@ fn write_converted<R: io::Read + io::Seek>(
     out: &mut impl Write,
 ) -> Result<(), Error> {
     let path = tensors.path.clone();
-    let is_positive = own::POSITIVE.iter().any(|of| name.ends_with(of));
+    let refuses_0 = own::refuses_0(tensors, name);
     let (mut values, mut converted) = (vec![0.0_f64; CHUNK], Vec::new());
     tensors.for_each_bytes(name, CHUNK, |_, from, bytes| {
         let element = from.or_float(to);
@@ -113,11 +113,11 @@ fn write_converted<R: io::Read + io::Seek>(
             let values = &mut values[..bytes.len() / from.size()];
             from.decode(bytes, values);
             for &value in &*values {
+                let first = converted.len();
                 let fits = element.encode(value, &mut converted);
-                let encoded = &converted[converted.len() - element.size().min(converted.len())..];
-                let lost = is_positive && fits && encoded.iter().all(|&byte| byte == 0);
+                let lost = refuses_0 && converted[first..].iter().all(|&byte| byte == 0);
                 if !fits || lost {
-                    let size = if lost { "small" } else { "large" };
+                    let size = if fits { "small" } else { "large" };
                     let reason = format!("{value} in {name} is too {size} for the type");
                     return Err(unsupported(&path, reason));
                 }

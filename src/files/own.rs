@@ -46,10 +46,16 @@ pub(super) use model::{check_shapes, read_theta, settings};
 
 const FORMAT: &str = "sparse-autoencoder";
 const VERSION: &str = "2";
-/// Versions of models. The other kinds began with the last one.
-/// How the names of tensors end whose numbers are above 0.
-pub(super) const POSITIVE: [&str; 3] = ["scaler.factors", "noise", "scale"];
+/// How the names of the tensors end that have no 0.
+const POSITIVE: [&str; 2] = ["scaler.factors", "scale"];
 
+/// Returns whether 0 is invalid in a tensor of a file of this crate.
+pub(super) fn refuses_0<R>(tensors: &Tensors<R>, name: &str) -> bool {
+    let is_own = tensors.metadata.get("format").map(String::as_str) == Some(FORMAT);
+    is_own && POSITIVE.iter().any(|of| name.ends_with(of))
+}
+
+/// Versions of models. The other kinds began with the last one.
 const READABLE: [&str; 2] = ["1", VERSION];
 
 pub(super) const MODEL: &str = "model";
@@ -120,7 +126,7 @@ pub struct Contents<'a, T: Real> {
 /// Saves a model, an anomaly detector or ensemble, a stack, a classifier, a scaler, or an imputer,
 /// bit for bit.
 ///
-/// A penalty of your own is saved as its `Debug` text, and cannot be loaded again.
+/// A penalty of your own is saved as its `Debug` text, and [left out](super::Note::UnknownPenalty) when loaded.
 ///
 /// # Errors
 ///

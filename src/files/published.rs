@@ -151,6 +151,13 @@ impl Published<'_> {
         let unused = self.check(tensors, sizes)?;
         let (d, n) = sizes;
         let activation = self.units.activation;
+        let path = tensors.path.clone();
+        let refused = |error: Error| match error {
+            Error::InvalidParameter { .. } | Error::NonFinite { .. } => {
+                malformed(&path, error.to_string())
+            }
+            error => error,
+        };
         let layout = Layout::new(&[d, n], false)?.for_activations(&[activation])?;
         let mut theta = tensors.room::<T>(layout.len())?;
         let at = layout.blocks()[0].clone();
@@ -195,7 +202,8 @@ impl Published<'_> {
             .output_activation(Activation::Identity)
             .pre_encoder_bias(self.centered)
             .penalty(())
-            .build_with(Parameters::from_aligned(layout, theta)?)?;
+            .build_with(Parameters::from_aligned(layout, theta).map_err(refused)?)
+            .map_err(refused)?;
         notes.extend(unused.into_iter().map(|name| Note::UnusedTensor { name }));
         notes.extend(config.unread());
         Ok(Loaded { model, notes })

@@ -202,6 +202,10 @@ impl<T: Real> SparseAutoencoderBuilder<T> {
     }
 
     /// Sets the weight β of the penalty. A weight of 0 turns the penalty off.
+    ///
+    /// The best weight depends on the size of the reconstruction loss: see [the
+    /// guide](crate::guide#choosing-the-penalty-weight). For samples of 64 entries in [0, 1], the default of 1 is
+    /// strong.
     pub fn penalty_weight(mut self, weight: f64) -> Self {
         self.settings.penalty_weight = PerLayer::One(weight);
         self

@@ -8,7 +8,7 @@ use crate::objective::Workspace;
 use crate::validate::{SAMPLES, check_batch_on, check_rows, even_chunk};
 use crate::{AsMatrix, Real, linalg};
 
-const RECONSTRUCTIONS: [&str; 2] = ["reconstructions", "rows of the reconstructions"];
+pub(super) const RECONSTRUCTIONS: [&str; 2] = ["reconstructions", "rows of the reconstructions"];
 
 /// Fewest samples of a chunk: enough to pay for packing the weights.
 const FEWEST: usize = 1024;

@@ -3,7 +3,9 @@
 use nalgebra::DMatrix;
 
 use super::SparseAutoencoder;
+use super::inference::RECONSTRUCTIONS;
 use crate::error::{Error, check_shape};
+use crate::validate::check_batch_on;
 use crate::{AsMatrix, Real, SparseHidden, Workspace};
 
 impl<T: Real> SparseAutoencoder<T> {
@@ -73,6 +75,7 @@ impl<T: Real> SparseAutoencoder<T> {
     ///
     /// - [`Error::DimensionMismatch`] if the number of units is not the innermost hidden size.
     /// - [`Error::EmptyBatch`] without samples.
+    /// - [`Error::NonFinite`] if the result overflows.
     pub fn decode_sparse(&self, hidden: &SparseHidden<T>) -> Result<DMatrix<T>, Error> {
         self.check_hidden(hidden)?;
         let mut samples = DMatrix::zeros(self.layout().input_size(), hidden.samples());
@@ -105,7 +108,8 @@ impl<T: Real> SparseAutoencoder<T> {
             self.inference()
                 .decode_sparse(hidden.columns(), range, x_hat, workspace);
         }
-        Ok(())
+        let threads = workspace.take_threads();
+        check_batch_on(threads, samples.as_view(), input_size, RECONSTRUCTIONS)
     }
 
     fn check_hidden(&self, hidden: &SparseHidden<T>) -> Result<(), Error> {

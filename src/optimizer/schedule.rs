@@ -104,7 +104,7 @@ impl Schedule {
 
     /// Raises the factor linearly from 0 to 1 over the first `fraction` of the steps, in [0, 1).
     ///
-    /// The decay follows over the remaining steps.
+    /// The first step therefore changes nothing. The decay follows over the remaining steps.
     #[must_use]
     pub const fn warm_up(mut self, fraction: f64) -> Self {
         self.warm_up = fraction;

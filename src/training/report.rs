@@ -21,7 +21,7 @@ pub struct Epoch<'a, T> {
     /// The loss on the samples held out, after the epoch and without corruption.
     pub validation: Option<Loss<T>>,
     /// The mean number of active units per sample (L0) of the innermost layer, in the batches of the epoch.
-    /// `None` for units that are never exactly 0. A gated unit is active while its gate is open.
+    /// `None` for units that are never exactly 0. A gated unit is active while its gate is open and its magnitude is above 0.
     pub l0: Option<f64>,
     /// The explained variance in the batches of the epoch: 1 − reconstruction loss / loss of the mean sample.
     ///

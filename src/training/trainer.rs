@@ -46,7 +46,8 @@ use crate::{Corruption, Real, Schedule};
 /// sample, so that no small remainder distorts a batch mean. [`fit`](Self::fit) checks the settings.
 ///
 /// `S` is the kind of model: [`Autoencoders`], or [`SoftmaxClassifier`](crate::SoftmaxClassifier)s for a
-/// [`ClassifierTrainer`](crate::ClassifierTrainer). The compiler infers it from the use of the trainer.
+/// [`ClassifierTrainer`](crate::ClassifierTrainer). The compiler infers it from the use of the trainer, and one trainer
+/// does not fit both kinds. The learning rate is that of the optimizer.
 ///
 /// ```
 /// use std::ops::ControlFlow;
@@ -150,6 +151,8 @@ impl<T: Real, S> Trainer<T, S> {
     ///
     /// The model then has the parameters at the end of the best epoch, whatever stopped the training. The loss of an
     /// epoch is a mean over its steps, and lags behind these parameters: hold out samples to compare epochs exactly.
+    /// A fit refuses patience with a [set point](Self::set_point), and with annealing unless samples are held out: the
+    /// objective then changes from epoch to epoch.
     pub fn patience(mut self, epochs: usize) -> Self {
         self.engine.settings.patience = Some(epochs);
         self
@@ -192,8 +195,8 @@ impl<T: Real> Trainer<T> {
     /// Sets the number of steps that [`partial_fit`](Self::partial_fit) will take, ≥ 1.
     ///
     /// The [schedule](Self::schedule), the [rise of the penalty](Self::sparsity_warm_up), and the [fall
-    /// of k](Self::anneal_k) span this many steps and then hold. A [`fit`](Self::fit) computes the
-    /// number itself.
+    /// of k](Self::anneal_k) span this many steps and then hold. Steps of an earlier [`fit`](Self::fit) with this
+    /// trainer count, too. A fit computes the number itself.
     pub fn steps(mut self, steps: usize) -> Self {
         self.engine.settings.steps = Some(steps);
         self
@@ -239,7 +242,8 @@ impl<T: Real> Trainer<T> {
     /// With [`JumpRelu`](crate::Activation::JumpRelu) and [`TargetL0`](crate::TargetL0), k is the number of
     /// active units at the sparsity target. While it falls, each step starts by
     /// [calibrating](crate::SparseAutoencoder::calibrate_thresholds) the thresholds to it, on up to 1024
-    /// samples of the batch. Afterwards, they learn. `from` may be k itself.
+    /// samples of the batch. Afterwards, they learn. `from` may be k itself. Several processes average their
+    /// thresholds, so their samples should be alike.
     pub fn anneal_k(mut self, from: usize, fraction: f64) -> Self {
         self.engine.settings.anneal_k = Some(AnnealK { from, fraction });
         self

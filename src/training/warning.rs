@@ -85,9 +85,9 @@ impl fmt::Display for Warning {
             Self::NoBetterThanMean { loss, loss_of_mean } => write!(
                 f,
                 "the reconstruction loss is {loss:.4}, no better than the {loss_of_mean:.4} of the mean \
-                 sample: scale the samples into the range of the output activation (see Scaling), lower \
-                 the learning rate or the penalty weight, build the model without a penalty \
-                 (`.penalty(())`), or train for more epochs"
+                 sample: scale the samples into the range of the output activation (see Scaling), try another \
+                 learning rate (sigmoid units need about 0.01), lower the penalty weight, build the model \
+                 without a penalty (`.penalty(())`), or train for more epochs"
             ),
             Self::NoUnitActive { l0 } => write!(
                 f,
@@ -112,8 +112,9 @@ impl fmt::Display for Warning {
             }
             Self::DeadUnits { dead, of } => write!(
                 f,
-                "{dead} of {of} units are dead: start the pre-encoder bias at the data, train dead units \
-                 (see DeadUnits::auxiliary), lower the learning rate, or use fewer units"
+                "{dead} of {of} units are dead: train longer, use fewer units, let k fall (see anneal_k), \
+                 train dead units (see DeadUnits::auxiliary), center the samples or start the pre-encoder \
+                 bias at them, or lower the learning rate"
             ),
         }
     }
@@ -164,7 +165,8 @@ impl<T: Real> Trainer<T> {
         let of = model.layout().hidden_size();
         let too_many = f64::of_count(dead) > TOLERATED * f64::of_count(of);
         let dead = too_many.then_some(Warning::DeadUnits { dead, of });
-        let found = [of_mean, no_unit, target, outside, dead];
+        // The cause before what follows from it.
+        let found = [outside, of_mean, no_unit, target, dead];
         found.into_iter().flatten().collect()
     }
 

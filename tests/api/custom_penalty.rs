@@ -9,7 +9,7 @@ use std::sync::Arc;
 use approx::assert_relative_eq;
 use example::Hoyer;
 use sparse_autoencoder::nalgebra::DMatrix;
-use sparse_autoencoder::penalty::{self, Scaled};
+use sparse_autoencoder::penalty::{self, HiddenBatch, HiddenGradient, Scaled};
 use sparse_autoencoder::{
     Activation, Error, L1, Loss, Penalty, SparseAutoencoder, SparseAutoencoderBuilder, Workspace,
     gradient_check, metrics,
@@ -27,6 +27,42 @@ fn hidden() -> DMatrix<f64> {
 fn its_gradient_is_checked_by_one_call() {
     let check = gradient_check::penalty(&Hoyer, Activation::Relu, 0.05, hidden()).unwrap();
     assert!(check.relative_error() < 1e-8, "{:?}", check.worst());
+}
+
+/// The squares of the activations, with a gradient that keeps or breaks the rules of [`penalty`].
+#[derive(Debug)]
+struct Squares {
+    adds: bool,
+    scales: bool,
+}
+
+impl Penalty<f64> for Squares {
+    fn accumulate(
+        &self,
+        hidden: &HiddenBatch<'_, f64>,
+        scale: f64,
+        gradient: &mut HiddenGradient<'_, f64>,
+    ) -> f64 {
+        let scale = if self.scales { scale } else { 1.0 };
+        for (g, &h) in gradient
+            .per_activation()
+            .iter_mut()
+            .zip(hidden.activations())
+        {
+            *g = scale * 2.0 * h + if self.adds { *g } else { 0.0 };
+        }
+        hidden.activations().iter().map(|h| h * h).sum()
+    }
+}
+
+#[test]
+fn the_check_finds_a_gradient_without_the_scale_and_one_that_overwrites() {
+    for (adds, scales) in [(true, true), (false, true), (true, false), (false, false)] {
+        let squares = Squares { adds, scales };
+        let check = gradient_check::penalty(&squares, Activation::Relu, 0.05, hidden()).unwrap();
+        let passes = check.relative_error() < 1e-7;
+        assert_eq!(passes, adds && scales, "{squares:?}: {:?}", check.worst());
+    }
 }
 
 #[test]

@@ -7,8 +7,8 @@ use crate::common::variants::ACTIVATIONS;
 use sparse_autoencoder::nalgebra::DMatrix;
 use sparse_autoencoder::{
     Activation, Adam, AnomalyDetector, Error, KlDivergence, L1, Penalty, Proportion, Real, Samples,
-    Scaler, Scaling, SparseAutoencoder, SquaredDeviation, Stack, Subset, TargetL0, Threshold,
-    Trainer, Workspace, geometric_median, penalty,
+    Scaler, Scaling, SparseAutoencoder, SparseHidden, SquaredDeviation, Stack, Subset, TargetL0,
+    Threshold, Trainer, Workspace, geometric_median, penalty,
 };
 
 fn row<T: Real>(values: &[f64]) -> DMatrix<T> {
@@ -389,6 +389,12 @@ fn pre_activations_that_are_no_numbers_show_in_the_loss() {
             let hidden = model.encode(&x);
             let refused = matches!(hidden, Err(Error::NonFinite { .. }));
             assert!(refused || bounded, "{activation:?}: {hidden:?}");
+            let one = SparseHidden::from_parts(units, vec![0, 1], vec![0], vec![1e20]).unwrap();
+            let decoded = model.decode_sparse(&one);
+            assert!(
+                matches!(decoded, Err(Error::NonFinite { .. })),
+                "{decoded:?}"
+            );
             let reconstructed = model.reconstruct(&x);
             let refused = matches!(reconstructed, Err(Error::NonFinite { .. }));
             assert!(refused || bounded, "{activation:?}: {reconstructed:?}");

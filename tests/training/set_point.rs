@@ -215,3 +215,40 @@ fn what_cannot_be_controlled_is_refused() {
         .fit(&mut model, &x);
     assert!(matches!(full_batch, Err(Error::Incompatible { .. })));
 }
+
+/// The loss of an early epoch, with little penalty, would always be the lowest.
+#[test]
+fn patience_is_refused_while_the_objective_changes() {
+    let model = || {
+        SparseAutoencoder::<f64>::builder()
+            .layers([6, 9])
+            .hidden_activation(Activation::Relu)
+            .output_activation(Activation::Identity)
+            .build()
+            .unwrap()
+    };
+    let x = DMatrix::from_fn(6, 40, |i, j| ((i * 7 + j * 3) % 11) as f64 / 11.0);
+    let start = || Trainer::new(Adam::new(1e-3).unwrap()).epochs(2).patience(1);
+    for trainer in [
+        start().set_point(SetPoint::active_units(3.0)),
+        start()
+            .set_point(SetPoint::active_units(3.0))
+            .validation_split(0.2),
+        start().sparsity_warm_up(0.5),
+    ] {
+        let mut trainer = trainer;
+        let error = trainer.fit(&mut model(), &x).unwrap_err();
+        assert!(
+            matches!(
+                error,
+                Error::Incompatible {
+                    what: "patience",
+                    ..
+                }
+            ),
+            "{error}"
+        );
+    }
+    let mut validated = start().sparsity_warm_up(0.5).validation_split(0.2);
+    validated.fit(&mut model(), &x).unwrap();
+}

@@ -71,6 +71,11 @@ use crate::{AsMatrix, MissingValues, Real, Samples};
 /// serve for calibration. Then `P(p ≤ α)` is about α. For rules fixed in advance, it is at most 2α plus a small
 /// term (Barber et al. 2021, *Predictive Inference with the Jackknife+*).
 ///
+/// # Files and threads
+///
+/// The module `files` (feature `files`) saves an ensemble in one file. It is `Send + Sync`: [share
+/// it](super::AnomalyDetector#threads) by reference or in an `Arc`.
+///
 /// # Cost
 ///
 /// A fit trains nine models for each fold, in parallel on the current rayon pool. The same samples and seed give
@@ -177,6 +182,9 @@ impl<T: Real> AnomalyEnsemble<T> {
     /// Selects the anomalies among these samples, with a false discovery rate of at most `rate`, in (0, 1): see
     /// [`AnomalyDetector::select`](super::AnomalyDetector::select), also for the number of [calibration
     /// samples](Self::calibration_samples) that it needs.
+    ///
+    /// Pass samples that the fit has not seen. Anomalies among those of the fit serve for calibration, too, and are
+    /// then not selected. To find the anomalies of one table, fit it and sort by the [scores](Self::scores).
     ///
     /// # Errors
     ///

@@ -65,7 +65,8 @@ impl<T: Real> AnomalyDetector<T> {
     /// [`is_anomaly`](Self::is_anomaly) bounds the alarms among the normal samples. Applies
     /// [`benjamini_hochberg`] to the [p-values](Self::p_values), which keeps the rate for conformal p-values
     /// (Bates et al. 2023, *Testing for Outliers with Conformal p-Values*). The selection depends on all
-    /// samples, so pass them together.
+    /// samples, so pass them together, and only samples that the fit has not seen: anomalies that serve for
+    /// calibration are not selected.
     ///
     /// No p-value is below 1/(n + 1) for n calibration samples. To find k anomalies among m samples needs
     /// n + 1 ≥ m/(k · rate). For 5 among 1000 at a rate of 0.1, these are 1999 calibration samples.

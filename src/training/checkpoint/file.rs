@@ -65,7 +65,8 @@ impl<T: Real> Trainer<T> {
     ///
     /// The file is about as large as θ, the state of the optimizer (twice θ for
     /// [`Adam`](crate::Adam)), and with [`patience`](Self::patience) the best parameters. It is a model
-    /// file too, which [`files::load`](crate::files::load) reads. Only one process may write to it.
+    /// file too, which [`files::load`](crate::files::load) reads, with the parameters of the last step. Only one
+    /// process may write to it.
     ///
     /// [`partial_fit`](Self::partial_fit) writes no checkpoint: see [`save`](Self::save).
     /// [`Stack::fit`](crate::Stack::fit), which fits several models, refuses it: fit the layers in turn.

@@ -224,6 +224,23 @@ fn factors_of_a_scaler_are_not_narrowed_to_0() {
 }
 
 #[test]
+fn a_0_in_a_foreign_scale_is_converted() {
+    let scratch = Scratch::new("foreign-scale");
+    let path = scratch.0.join("weights.safetensors");
+    let header = r#"{"weight_scale":{"dtype":"F32","shape":[3],"data_offsets":[0,12]}}"#;
+    let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
+    bytes.extend(header.as_bytes());
+    bytes.extend([0.0_f32, 1.0, 2.0].iter().flat_map(|x| x.to_le_bytes()));
+    fs::write(&path, bytes).unwrap();
+    files::convert(&path, &path, Number::BF16).unwrap();
+    assert!(
+        fs::read(&path)
+            .unwrap()
+            .ends_with(&[0, 0, 0x80, 0x3f, 0, 0x40])
+    );
+}
+
+#[test]
 fn thresholds_below_0_are_saved_as_what_they_act_like() {
     let scratch = Scratch::new("negative-thresholds");
     let model = model::<f64>(Activation::JumpRelu, false);
