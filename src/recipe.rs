@@ -93,7 +93,7 @@ pub struct Recipe {
         serde(default, skip_serializing_if = "Option::is_none")
     )]
     pub learning_rate: Option<f64>,
-    /// The k of the first step, which falls to `active_units` over 60 % of the steps. Not for `L1` and `Gated`,
+    /// The k of the first step, which falls to `active_units` over 90 % of the steps. Not for `L1` and `Gated`,
     /// which have no k.
     #[cfg_attr(
         feature = "serde",
@@ -177,7 +177,7 @@ impl Recipe {
         self
     }
 
-    /// Sets the k of the first step, which falls to `active_units` over 60 % of the steps. The default is none.
+    /// Sets the k of the first step, which falls to `active_units` over 90 % of the steps. The default is none.
     ///
     /// Four times `active_units` finds more of the true features of synthetic data, and leaves fewer units dead. Short
     /// training then has a little more error. A fit of `L1` or `Gated` refuses it.

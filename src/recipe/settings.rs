@@ -69,7 +69,8 @@ impl Recipe {
             .clip_gradient(1.0)
             .dead_units(self.dead_units(input_size));
         let trainer = match self.anneal_from {
-            Some(k) => trainer.anneal_k(k, 0.6),
+            // The longer k falls, the more true features are found; in the last steps, thresholds settle.
+            Some(k) => trainer.anneal_k(k, 0.9),
             None => trainer,
         };
         Ok(match self.variant {

@@ -19,11 +19,13 @@ pub(crate) use self::input::Input;
 use super::scoring::{CHUNK, as_high, passes};
 use super::selection::check_selection;
 use super::{Threshold, benjamini_hochberg};
-use crate::error::{Error, require};
+use crate::error::Error;
+#[cfg(feature = "files")]
+use crate::error::require;
 use crate::linalg::reserve;
 #[cfg(feature = "files")]
-use crate::validate::{SAMPLES, check_len};
-use crate::validate::{check_batch, check_present};
+use crate::validate::check_len;
+use crate::validate::{SAMPLES, check_batch, check_present};
 use crate::{AsMatrix, MissingValues, Real, Samples};
 
 /// Detects anomalies without any settings, by nine denoising autoencoders.

@@ -13,7 +13,7 @@
 //! |---|---|---|
 //! | `--l0` | 25 | active units of a sample |
 //! | `--lr` | 3e-4 | learning rate of Adam |
-//! | `--anneal-from` | none | k of the first step, which falls to `--l0` over 60 % of the steps |
+//! | `--anneal-from` | none | k of the first step, which falls to `--l0` over 90 % of the steps |
 //! | `--seed` | 1 | of the initial weights and of the stream of samples; the world is always the same |
 //! | `--width` | 4096 | hidden units |
 //! | `--batch` | 1024 | samples a step |
