@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use sparse_autoencoder::{
-    LogWriter, NpyFile, Scaling, ModelSettings, SparseAutoencoder, Trainer, TrainerSettings, files, optimizer,
+    LogWriter, ModelSettings, NpyFile, Scaling, SparseAutoencoder, Trainer, TrainerSettings, files,
+    optimizer,
 };
 
 #[derive(Deserialize)]
