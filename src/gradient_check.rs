@@ -121,8 +121,8 @@ pub fn model<T: Real>(
 /// Checks the gradient of one penalty at the given hidden activations, units × samples.
 ///
 /// The penalty sees `activation` and the sparsity target `target` as a model would pass them. One that leaves out the
-/// scale, or overwrites gradients instead of adding to them, fails. Entries of `hidden`
-/// should be values that the activation can take.
+/// scale, or overwrites gradients instead of adding to them, fails. Entries of `hidden` should be values that the
+/// activation can take.
 ///
 /// ```
 /// use sparse_autoencoder::{Activation, L1, gradient_check, nalgebra::DMatrix};

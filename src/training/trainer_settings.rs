@@ -152,23 +152,13 @@ impl TrainerSettings {
             require(accepted, "clip_gradient", "finite and above 0", norm)?;
         }
         if self.patience.is_some() {
-            // Losses of epochs are then those of different objectives, and the first epochs would always win.
+            // Epochs then have the losses of different objectives, and the first would always win.
             let annealed = self.anneals() && split <= 0.0;
-            let changing = [
-                (
-                    "patience",
-                    self.set_point.is_some(),
-                    "a set point, which raises the loss",
-                ),
-                (
-                    "patience",
-                    annealed,
-                    "annealing, unless samples are held out",
-                ),
-            ];
-            if let Some((what, _, other)) = changing.into_iter().find(|(_, is_set, _)| *is_set) {
-                return Err(Error::Incompatible { what, other });
-            }
+            refuse_set([("patience", self.set_point.is_some())], "a set point")?;
+            refuse_set(
+                [("patience", annealed)],
+                "annealing, unless samples are held out",
+            )?;
         }
         if let Some(rate) = self.bias_rate {
             let accepted = rate >= 0.0 && T::of(rate).is_finite();
