@@ -5,10 +5,8 @@ mod variant;
 
 pub use variant::Variant;
 
-use crate::data::samples::read;
-use crate::data::spread::spread;
+use crate::data::spread::read_spread;
 use crate::error::Error;
-use crate::linalg::reserve;
 use crate::{Real, Report, Samples, Scaler, SparseAutoencoder, Trainer};
 #[cfg(doc)]
 use crate::{Scaling, SparseAutoencoderBuilder};
@@ -262,10 +260,7 @@ impl Recipe {
     ///
     /// Those of [`begin`](Self::begin), [`Trainer::fit`], and [`fold`](SparseAutoencoder::fold).
     pub fn fit<T: Real>(&self, samples: impl Samples<T>) -> Result<Fitted<T>, Error> {
-        let count = samples.count();
-        let chosen = spread(count, FIRST, self.seed);
-        let mut first = reserve::matrix(samples.entries(), chosen.len(), "first samples")?;
-        read(&samples, &chosen, first.as_mut_slice())?;
+        let (chosen, first) = read_spread(&samples, FIRST, self.seed, "first samples")?;
         let Begun {
             scaler,
             mut model,
@@ -273,7 +268,7 @@ impl Recipe {
         } = self
             .begin(&first)
             .map_err(|error| error.at_sample(|column| chosen[column]))?;
-        let mut trainer = trainer.epochs(self.samples.div_ceil(count));
+        let mut trainer = trainer.epochs(self.samples.div_ceil(samples.count()));
         let report = trainer.fit(&mut model, scaler.apply_on_read(&samples)?)?;
         model.fold(&scaler)?;
         Ok(Fitted { model, report })

@@ -1,7 +1,12 @@
 //! Samples spread over all, from which to estimate what takes long to compute from all.
 
+use nalgebra::DMatrix;
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::{RngExt, SeedableRng};
+
+use super::samples::{Samples, read};
+use crate::linalg::reserve;
+use crate::{Error, Real};
 
 /// Returns the rising indices of `most` of `count` samples, or of all if they are fewer.
 ///
@@ -17,6 +22,20 @@ pub(crate) fn spread(count: usize, most: usize, seed: u64) -> Vec<usize> {
     (0..most)
         .map(|range| rng.random_range(start(range)..start(range + 1)))
         .collect()
+}
+
+/// Reads the samples that [`spread`] chooses, and returns their indices, too. An error of the allocation names
+/// them.
+pub(crate) fn read_spread<T: Real>(
+    samples: &dyn Samples<T>,
+    most: usize,
+    seed: u64,
+    name: &'static str,
+) -> Result<(Vec<usize>, DMatrix<T>), Error> {
+    let chosen = spread(samples.count(), most, seed);
+    let mut some = reserve::matrix(samples.entries(), chosen.len(), name)?;
+    read(samples, &chosen, some.as_mut_slice())?;
+    Ok((chosen, some))
 }
 
 #[cfg(test)]

@@ -50,7 +50,8 @@ const CHUNK: usize = 1 << 13;
 /// # Errors
 ///
 /// [`Error::Malformed`] if the file is damaged; [`Error::Unsupported`] for numbers that are too large for the
-/// type, factors of a scaler that would become 0, and types that this crate does not read; [`Error::Io`]. The target then stays unchanged.
+/// type, factors of a scaler that would become 0, and types that this crate does not read; [`Error::Io`]. The target
+/// then stays unchanged.
 pub fn convert(
     source: impl AsRef<Path>,
     target: impl AsRef<Path>,

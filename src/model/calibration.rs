@@ -3,8 +3,7 @@
 use nalgebra::{DMatrix, DMatrixView};
 
 use super::{HIDDEN, SparseAutoencoder};
-use crate::data::samples::read;
-use crate::data::spread::spread;
+use crate::data::spread::read_spread;
 use crate::error::{Error, require};
 use crate::linalg::{Threads, reserve};
 use crate::objective::Workspace;
@@ -174,10 +173,8 @@ impl<T: Real> SparseAutoencoder<T> {
 
     /// Reads [`MOST`] of the samples, spread over all.
     fn read_some(&self, samples: &dyn Samples<T>) -> Result<DMatrix<T>, Error> {
-        let chosen = spread(samples.count(), MOST, self.settings().seed);
-        let name = "samples to calibrate with";
-        let mut some = reserve::matrix(samples.entries(), chosen.len(), name)?;
-        read(samples, &chosen, some.as_mut_slice())?;
+        let (seed, name) = (self.settings().seed, "samples to calibrate with");
+        let (chosen, some) = read_spread(samples, MOST, seed, name)?;
         self.check_samples(some.as_view(), Threads::at_most(1))
             .map_err(|error| error.at_sample(|column| chosen[column]))?;
         Ok(some)

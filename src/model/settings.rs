@@ -186,15 +186,8 @@ impl ModelSettings {
         layout.check_layers("decoder_activations", self.decoder.len())?;
         self.penalty_weight.complete("penalty_weights", layout)?;
         self.sparsity_target.complete("sparsity_targets", layout)?;
-        let suited = || {
-            PerLayer::Each(
-                self.encoder
-                    .iter()
-                    .copied()
-                    .map(Description::suited_to)
-                    .collect(),
-            )
-        };
+        let suited = self.encoder.iter().map(|&f| Description::suited_to(f));
+        let suited = || PerLayer::Each(suited.collect());
         let penalty = self.penalty.get_or_insert_with(suited);
         penalty.complete("penalties", layout)
     }

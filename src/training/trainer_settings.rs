@@ -203,18 +203,17 @@ impl TrainerSettings {
             clip_gradient: _,
             bias_rate,
             unit_norm_decoder,
-            sparsity_warm_up,
-            anneal_k,
+            sparsity_warm_up: _, // both by `anneals`
+            anneal_k: _,
             set_point,
             dead_units,
             corruption,
         } = self;
-        let annealing = sparsity_warm_up.is_some() || anneal_k.is_some();
         [
             ("a rate of biases", bias_rate.is_some()),
             ("corruption", corruption.is_some()),
             ("a unit-norm decoder", *unit_norm_decoder),
-            ("annealing", annealing),
+            ("annealing", self.anneals()),
             ("a set point", set_point.is_some()),
             ("dead units", dead_units.is_some()),
         ]

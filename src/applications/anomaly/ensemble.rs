@@ -81,7 +81,7 @@ use crate::{AsMatrix, MissingValues, Real, Samples};
 /// # Cost
 ///
 /// A fit trains nine models for each fold, in parallel on the current rayon pool. The same samples and seed give
-/// the same bits for any number of threads. Hundreds of features take minutes, of which
+/// the same bits for any number of threads. Hundreds of features take minutes:
 /// [`fit_with_progress`](AnomalyEnsembleBuilder::fit_with_progress) shows the progress.
 ///
 /// Samples in memory are copied once, and those for training once for each fold. Of other samples, memory holds

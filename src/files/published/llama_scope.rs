@@ -328,13 +328,7 @@ pub fn save<T: Real>(model: &SparseAutoencoder<T>, folder: impl AsRef<Path>) -> 
     let layer = OneLayer::of(model, folder, "Llama Scope")?;
     let (d, n) = (layer.input_size, layer.hidden);
     // A threshold below 0 acts as 0.
-    let acting = |&threshold: &T| {
-        if threshold > T::zero() {
-            threshold
-        } else {
-            T::zero()
-        }
-    };
+    let acting = |threshold: &T| threshold.max(T::zero());
     let threshold = match layer.activation {
         Activation::Relu => T::zero(),
         Activation::JumpRelu => acting(&layer.blocks[0][0]),
