@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::Activation;
+use crate::validate::SAMPLES;
 
 /// The error of every fallible function of the crate.
 ///
@@ -111,8 +112,8 @@ pub enum Error {
     },
     /// A feature is constant and has no scale.
     #[error(
-        "feature {feature} is {value} in every sample, or nearly so, and cannot be scaled: drop \
-         it, or call `keep_constant_features`"
+        "feature {feature} is {value} in every sample that the scaling learns from, or nearly so, and cannot be \
+         scaled: drop it, or call `keep_constant_features`"
     )]
     ConstantFeature {
         /// The row of the samples.
@@ -214,6 +215,34 @@ impl Error {
     pub(crate) fn at_sample(mut self, index: impl Fn(usize) -> usize) -> Self {
         if let Self::NonFinite { column, .. } | Self::OutOfRange { column, .. } = &mut self {
             *column = index(*column);
+        }
+        self
+    }
+
+    /// Converts the index of a sample among the `chosen` ones to that in their source.
+    pub(crate) fn at_chosen(self, chosen: &[usize]) -> Self {
+        let is_of_sample = match &self {
+            Self::NonFinite { what, .. } | Self::OutOfRange { what, .. } => {
+                what.starts_with(SAMPLES[0])
+            }
+            _ => false,
+        };
+        let whole = |column: usize| chosen.get(column).copied().unwrap_or(column);
+        if is_of_sample {
+            self.at_sample(whole)
+        } else {
+            self
+        }
+    }
+
+    /// Converts the index of a kept feature to that in the source.
+    pub(crate) fn at_kept(mut self, kept: &[usize]) -> Self {
+        if let Self::NonFinite { row, .. }
+        | Self::OutOfRange { row, .. }
+        | Self::ConstantFeature { feature: row, .. }
+        | Self::MissingFeature { feature: row } = &mut self
+        {
+            *row = kept.get(*row).copied().unwrap_or(*row);
         }
         self
     }

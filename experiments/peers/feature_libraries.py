@@ -87,7 +87,8 @@ def sae_lens(setting):
         batches(setting),
     )
     trainer.fit()
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = setting.get("model", temporary)
         sae.save_inference_model(folder)
         sae = sl.SAE.load_from_disk(folder)
     return sae.encode, sae.decode, sae.W_dec.detach().numpy()

@@ -14,5 +14,6 @@ pub mod picture;
 pub mod probe;
 pub mod report;
 pub mod shuffle;
+pub mod sparse_probe;
 pub mod synth_sae_bench;
 pub mod variants;

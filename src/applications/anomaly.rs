@@ -14,8 +14,8 @@ pub use threshold::Threshold;
 use nalgebra::{DMatrix, DVector};
 
 use self::scoring::{as_high, sort};
-use crate::error::Error;
-use crate::validate::{SAMPLES, check_finite, check_len};
+use crate::error::{Error, require};
+use crate::validate::{SAMPLES, check_len};
 use crate::{AsMatrix, Imputer, Real, Samples, Scaler, SparseAutoencoder, Subset};
 
 /// Detects samples that a model, fitted to normal samples, cannot reconstruct.
@@ -426,8 +426,13 @@ fn copied<'a, T: Real>(
     })
 }
 
+/// Refuses NaN and −∞, which no sample scores.
 fn sorted<T: Real>(mut scores: Vec<T>) -> Result<Vec<T>, Error> {
-    check_finite("calibration scores", &scores)?;
+    let is_score = |score: T| score.is_finite() || score > T::zero();
+    if let Some(score) = scores.iter().find(|&&score| !is_score(score)) {
+        let requirement = "finite, or ∞ for an error that overflows";
+        require(false, "calibration scores", requirement, score.to_f64())?;
+    }
     sort(&mut scores);
     Ok(scores)
 }

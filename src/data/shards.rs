@@ -96,7 +96,9 @@ impl<T: Real, S: Samples<T>> Samples<T> for Shards<T, S> {
                 run += 1;
             }
             let (samples, rest) = batch.split_at_mut(run * entries);
-            self.shards[shard].read(&within[..run], samples)?;
+            self.shards[shard]
+                .read(&within[..run], samples)
+                .map_err(|error| error.at_sample(|index| start + index))?;
             (indices, batch) = (&indices[run..], rest);
         }
         Ok(())

@@ -144,7 +144,15 @@ impl<T: Real, S: Samples<T>> Samples<T> for Subset<S> {
             for (to, &index) in within.iter_mut().zip(indices) {
                 *to = self.indices[index];
             }
-            self.samples.read(&within[..indices.len()], batch)?;
+            let within = &within[..indices.len()];
+            // Of several places of a sample, the first one read.
+            let of_subset = |index| match within.iter().position(|&of| of == index) {
+                Some(place) => indices[place],
+                None => index,
+            };
+            self.samples
+                .read(within, batch)
+                .map_err(|error| error.at_sample(of_subset))?;
         }
         Ok(())
     }

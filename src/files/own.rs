@@ -48,11 +48,18 @@ const FORMAT: &str = "sparse-autoencoder";
 const VERSION: &str = "2";
 /// How the names of the tensors end that have no 0.
 const POSITIVE: [&str; 2] = ["scaler.factors", "scale"];
+/// How the names of the tensors end that may be infinite: errors that overflow.
+const SCORES: &str = "calibration_scores";
 
 /// Returns whether 0 is invalid in a tensor of a file of this crate.
 pub(super) fn refuses_0<R>(tensors: &Tensors<R>, name: &str) -> bool {
     let is_own = tensors.metadata.get("format").map(String::as_str) == Some(FORMAT);
     is_own && POSITIVE.iter().any(|of| name.ends_with(of))
+}
+
+/// Returns whether numbers of a tensor may be infinite.
+pub(super) fn may_be_infinite(name: &str) -> bool {
+    name.ends_with(SCORES)
 }
 
 /// Versions of models. The other kinds began with the last one.
@@ -249,6 +256,11 @@ fn described<D: DeserializeOwned>(file: &Reading, key: &str) -> Result<D, Error>
         let refuse = if is_new { unsupported } else { malformed };
         refuse(path, format!("{key}: {error}"))
     })
+}
+
+/// Reads calibration scores, which may be infinite.
+fn scores<T: Real>(file: &mut Reading, prefix: &str) -> Result<Vec<T>, Error> {
+    vector(file, &format!("{prefix}{SCORES}"))
 }
 
 /// Reads a tensor of one dimension and any length.

@@ -17,7 +17,7 @@ use std::path::Path;
 use serde_json::{Map, Value, json};
 
 use super::json::short;
-use super::tensors::{Entry, Place, Rows, Tensors, gather, panel_rows};
+use super::tensors::{Entry, Place, Rows, Tensors, gather, panel_rows, position_of_invalid};
 use super::{io_error, malformed, number_types};
 use crate::data::dtype::{Element, count};
 use crate::{Error, Real};
@@ -277,8 +277,21 @@ pub(super) fn write<T: Real>(
             format!("the header would have more than {MOST_HEADER} bytes, which no reader accepts");
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, message));
     }
+    refuse_invalid(parts)?;
     out.write_all(&header)?;
     write_parts(out, parts)
+}
+
+/// Refuses numbers that reading refuses, such as a bias that overflows in the layout of a file.
+fn refuse_invalid<T: Real>(parts: &[Part<'_, T>]) -> io::Result<()> {
+    for Part { name, values, .. } in parts {
+        if let Some(place) = position_of_invalid(name, values) {
+            let value = values[place];
+            let message = format!("{name} must be finite, would have {value} at {place}");
+            return Err(io::Error::new(io::ErrorKind::InvalidData, message));
+        }
+    }
+    Ok(())
 }
 
 /// Returns the length of the header, followed by the header. A tensor is a name, a type, the size of a

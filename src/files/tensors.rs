@@ -8,6 +8,7 @@ use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
+use super::own::may_be_infinite;
 use super::{io_error, malformed, npz, safetensors};
 use crate::data::dtype::{self, Element, count, no_room, unsupported_type};
 use crate::data::file_kind::{FileKind, START};
@@ -218,7 +219,8 @@ impl<R: Read + Seek> Tensors<R> {
         )
     }
 
-    /// Calls `each` with chunks of the finite numbers of a tensor, and the index of the first of a chunk.
+    /// Calls `each` with chunks of the numbers of a tensor, and the index of the first of a chunk. Refuses those that
+    /// are not finite, unless the tensor may have infinities.
     fn for_each_chunk<T: Real>(
         &mut self,
         name: &str,
@@ -230,7 +232,7 @@ impl<R: Read + Seek> Tensors<R> {
         self.for_each_bytes(name, chunk, |first, element, bytes| {
             values.resize(bytes.len() / element.size(), T::zero());
             element.decode(bytes, &mut values);
-            if let Some(index) = values.iter().position(|value| !value.is_finite()) {
+            if let Some(index) = position_of_invalid(name, &values) {
                 let mut number = [0.0_f64];
                 element.decode(&bytes[index * element.size()..], &mut number);
                 let reason = format!(
@@ -308,6 +310,13 @@ impl<R: Read + Seek> Tensors<R> {
             Box::new(bytes)
         })
     }
+}
+
+/// Returns the place of a number that a file may not have: of NaN, and of an infinity except for an infinite score.
+pub(super) fn position_of_invalid<T: Real>(name: &str, values: &[T]) -> Option<usize> {
+    let is_score = may_be_infinite(name);
+    let is_valid = |value: T| value.is_finite() || (is_score && value > T::zero());
+    values.iter().position(|&value| !is_valid(value))
 }
 
 /// Copies consecutive numbers of a row-major `height × width` matrix, from (row, column) on, to their

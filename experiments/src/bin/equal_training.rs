@@ -25,6 +25,7 @@ use rand::SeedableRng;
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::seq::SliceRandom;
 use serde::{Deserialize, Serialize};
+use sparse_autoencoder::files::sae_lens;
 use sparse_autoencoder::nalgebra::DMatrix;
 use sparse_autoencoder::recipe::{Begun, Recipe, Variant};
 use sparse_autoencoder::{NpyFile, Samples, SparseAutoencoder};
@@ -43,6 +44,8 @@ struct Request {
     batches: PathBuf,
     /// Where to write the decoder, units × inputs, as a NumPy file.
     decoder: Option<PathBuf>,
+    /// Where to write the model, a folder in SAELens' layout.
+    model: Option<PathBuf>,
 }
 
 /// The settings of a model and its training.
@@ -56,6 +59,9 @@ struct Shape {
     /// The target for the number of active units.
     #[serde(rename = "knob")]
     active: usize,
+    /// The number of active units of the first step, if it falls.
+    #[serde(default)]
+    anneal_from: Option<usize>,
     steps: usize,
     batch: usize,
     rate: f64,
@@ -85,11 +91,15 @@ fn recipe(shape: &Shape) -> Result<Recipe, Box<dyn Error>> {
                 .1
         }
     };
-    Ok(Recipe::new(variant, shape.width, shape.active)
+    let recipe = Recipe::new(variant, shape.width, shape.active)
         .samples(shape.steps * shape.batch)
         .batch_size(shape.batch)
         .learning_rate(shape.rate)
-        .seed(shape.seed))
+        .seed(shape.seed);
+    Ok(match shape.anneal_from {
+        Some(first) => recipe.anneal_from(first),
+        None => recipe,
+    })
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -124,6 +134,9 @@ fn answer(request: &Request) -> Result<(), Box<dyn Error>> {
         let layer = model.parameters().layer(0).ok_or("no layer")?;
         write_columns(path, &layer.decoder_weights.into_owned())?;
         dead = Some(Scores::of(&model, &training)?.dead);
+    }
+    if let Some(folder) = &request.model {
+        sae_lens::save(&model, folder)?;
     }
     let answer = Answer {
         l0: scores.l0,
@@ -224,6 +237,7 @@ fn patches() -> Result<(), Box<dyn Error>> {
                 inputs: training.nrows(),
                 width: 4 * training.nrows(),
                 active,
+                anneal_from: None,
                 steps,
                 batch: BATCH,
                 rate: 3e-3,

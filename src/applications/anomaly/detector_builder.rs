@@ -286,7 +286,9 @@ impl<'m, T: Real> AnomalyDetectorBuilder<'m, T> {
                 let (training, _) = self.split(samples.count())?;
                 // All samples first, so that a feature has a mean if all its values are held out.
                 let mut imputer = Imputer::fit(samples)?.unmarked();
-                imputer.learn_means(&Subset::new(samples, training)?)?;
+                imputer
+                    .learn_means(&Subset::new(samples, &*training)?)
+                    .map_err(|error| error.at_chosen(&training))?;
                 Ok(Some(imputer))
             }
         }
@@ -304,8 +306,12 @@ impl<'m, T: Real> AnomalyDetectorBuilder<'m, T> {
     ) -> Result<FittedDetector<T>, Error> {
         let prepared = self.prepare(complete);
         let (training, held_out, scaler) = trainer.or_refuse_to_fit(prepared)?;
-        let scaled = trainer.or_refuse_to_fit(scaled(complete, &training, &scaler))?;
-        let report = trainer.fit_observed(self.model, &scaled, sees_steps, observer)?;
+        let of_whole = |error: Error| error.at_chosen(&training);
+        let scaled = scaled(complete, &training, &scaler).map_err(of_whole);
+        let scaled = trainer.or_refuse_to_fit(scaled)?;
+        let report = trainer
+            .fit_observed(self.model, &scaled, sees_steps, observer)
+            .map_err(of_whole)?;
         drop(scaled);
         let calibration = if held_out.is_empty() {
             training
@@ -315,7 +321,8 @@ impl<'m, T: Real> AnomalyDetectorBuilder<'m, T> {
         let calibration = Subset::new(samples, calibration)?;
         let rule = self.settings.threshold;
         let detector =
-            AnomalyDetector::calibrate_imputing(self.model, imputer, &scaler, &calibration, rule)?;
+            AnomalyDetector::calibrate_imputing(self.model, imputer, &scaler, &calibration, rule)
+                .map_err(|error| error.at_chosen(calibration.indices()))?;
         Ok(FittedDetector { detector, report })
     }
 
@@ -334,7 +341,9 @@ impl<'m, T: Real> AnomalyDetectorBuilder<'m, T> {
             Some(scaling) => scaling,
             None => suited_to(self.model.output_activation())?,
         };
-        let scaler = scaling.fit(Subset::new(samples, &*training)?)?;
+        let scaler = scaling
+            .fit(Subset::new(samples, &*training)?)
+            .map_err(|error| error.at_chosen(&training))?;
         Ok((training, held_out, scaler))
     }
 

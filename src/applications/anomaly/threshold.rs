@@ -106,7 +106,9 @@ fn quantile<T: Real>(sorted: &[T], q: f64) -> T {
     let (low, high) = (sorted[below], sorted[below + 1]);
     let share = T::of(position - f64::of_count(below));
     let difference = high - low;
-    let between = if difference.is_finite() {
+    let between = if share == T::zero() {
+        low
+    } else if difference.is_finite() {
         low + difference * share
     } else {
         low * (T::one() - share) + high * share

@@ -3,7 +3,7 @@
 use super::{Dense, Network, SoftmaxClassifier};
 use crate::error::{Error, require};
 use crate::linalg::{Aligned, Packed};
-use crate::validate::check_len;
+use crate::validate::{check_finite, check_len};
 use crate::{Activation, Real, SparseAutoencoder};
 
 impl<T: Real> SoftmaxClassifier<T> {
@@ -31,7 +31,8 @@ impl<T: Real> SoftmaxClassifier<T> {
     ///
     /// [`Error::DimensionMismatch`] unless the innermost hidden size is the number of features of this
     /// classifier and the autoencoders fit onto each other; [`Error::Incompatible`] for hidden
-    /// activations with thresholds or gates.
+    /// activations with thresholds or gates; [`Error::NonFinite`] if a bias overflows that takes in the pre-encoder
+    /// bias.
     pub fn on_top_of(
         &self,
         autoencoders: impl AsRef<[SparseAutoencoder<T>]>,
@@ -86,6 +87,7 @@ impl<T: Real> SoftmaxClassifier<T> {
         }
         let start = deep.theta.len() - self.theta.len();
         deep.theta[start..].copy_from_slice(&self.theta);
+        check_finite("parameters", &deep.theta)?; // Wᵀ c may overflow
         Ok(deep)
     }
 

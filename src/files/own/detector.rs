@@ -3,12 +3,12 @@
 use serde_json::json;
 
 use super::{
-    Contents, DETECTOR, Kind, Part, Reading, described, imputer, invalid, model, scaler, vector,
+    Contents, DETECTOR, Kind, Part, Reading, SCORES, described, imputer, invalid, model, scaler,
+    scores,
 };
 use crate::{AnomalyDetector, Error, Real};
 
 const THRESHOLD: &str = "threshold";
-const SCORES: &str = "calibration_scores";
 
 impl<T: Real> Kind for AnomalyDetector<T> {
     type Scalar = T;
@@ -31,7 +31,7 @@ impl<T: Real> Kind for AnomalyDetector<T> {
         let model = model::read(file, "")?;
         let scaler = scaler::read(file, "")?;
         let imputer = imputer::read_means(file, "")?;
-        let scores = vector(file, SCORES)?;
+        let scores = scores(file, "")?;
         let detector = Self::from_parts(model, scaler, scores, rule);
         match imputer {
             None => detector,

