@@ -87,7 +87,9 @@
 //!   the file into the model. [`convert`] narrows the numbers of a file.
 //! - A configuration may begin with a byte-order mark and contain `NaN`, `Infinity`, and duplicate keys, as
 //!   Python writes them. Numbers in use must be finite. The last of duplicate keys counts.
-//! - A damaged or forged file is an [`Error::Malformed`]. Reading never allocates more than the file holds.
+//! - A file whose parts do not fit together, or with numbers that a model cannot have, is an
+//!   [`Error::Malformed`]. A checkpoint also has a checksum of all its bytes. Reading never allocates more than the
+//!   file holds.
 //!   NaN and infinities are refused. If memory runs out, the error is an [`Error::Io`] of the kind
 //!   [`OutOfMemory`](std::io::ErrorKind::OutOfMemory).
 //! - A file of another kind, such as a Git LFS pointer or an HTML page, is an error that names the kind and

@@ -7,7 +7,9 @@ pub use variant::Variant;
 
 use crate::data::spread::read_spread;
 use crate::error::Error;
-use crate::{Real, Report, Samples, Scaler, SparseAutoencoder, Trainer};
+use crate::training::Verdict;
+use crate::training::observer::{Observer, of_epochs};
+use crate::{Epoch, Event, Real, Report, Samples, Scaler, SparseAutoencoder, Trainer};
 #[cfg(doc)]
 use crate::{Scaling, SparseAutoencoderBuilder};
 
@@ -121,7 +123,8 @@ pub struct Begun<T: Real> {
     pub scaler: Scaler<T>,
     /// The untrained model. It takes scaled samples.
     pub model: SparseAutoencoder<T>,
-    /// The trainer, for `partial_fit` with scaled batches or for `fit`.
+    /// The trainer, for [`partial_fit`](Trainer::partial_fit) with scaled batches. Before a
+    /// [`fit`](Trainer::fit), set its epochs: it knows the steps of the recipe, but not the number of samples.
     pub trainer: Trainer<T>,
 }
 
@@ -260,17 +263,84 @@ impl Recipe {
     ///
     /// Those of [`begin`](Self::begin), [`Trainer::fit`], and [`fold`](SparseAutoencoder::fold).
     pub fn fit<T: Real>(&self, samples: impl Samples<T>) -> Result<Fitted<T>, Error> {
-        let (chosen, first) = read_spread(&samples, FIRST, self.seed, "first samples")?;
+        self.fit_with(samples, |_| ())
+    }
+
+    /// Runs [`fit`](Self::fit) with an observer of the epochs, as in [`Trainer::fit_with`].
+    ///
+    /// # Errors
+    ///
+    /// As [`fit`](Self::fit), and those that the observer returns.
+    pub fn fit_with<T: Real, V: Verdict>(
+        &self,
+        samples: impl Samples<T>,
+        observer: impl FnMut(&Epoch<'_, T>) -> V,
+    ) -> Result<Fitted<T>, Error> {
+        self.fit_observed(&samples, false, &mut of_epochs(observer))
+    }
+
+    /// Runs [`fit`](Self::fit) with an observer of each [step and epoch](Event), as in
+    /// [`Trainer::fit_with_steps`].
+    ///
+    /// ```
+    /// use sparse_autoencoder::nalgebra::DMatrix;
+    /// use sparse_autoencoder::recipe::{Recipe, Variant};
+    /// use sparse_autoencoder::Event;
+    ///
+    /// let samples = DMatrix::from_fn(8, 200, |i, j| ((i * 7 + j * 11) % 13) as f32);
+    /// let recipe = Recipe::new(Variant::TopK, 32, 3).samples(6400).batch_size(64);
+    /// recipe.fit_with_steps(&samples, |event| {
+    ///     if let Event::Step(step) = event {
+    ///         println!("step {} of {}: {}", step.number, step.of, step.loss.total());
+    ///     }
+    /// })?;
+    /// # Ok::<(), sparse_autoencoder::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`fit`](Self::fit), and those that the observer returns.
+    pub fn fit_with_steps<T: Real, V: Verdict>(
+        &self,
+        samples: impl Samples<T>,
+        mut observer: impl FnMut(&Event<'_, T>) -> V,
+    ) -> Result<Fitted<T>, Error> {
+        let see = &mut |event: &Event<'_, T>| observer(event).verdict();
+        self.fit_observed(&samples, true, see)
+    }
+
+    fn fit_observed<T: Real>(
+        &self,
+        samples: &dyn Samples<T>,
+        sees_steps: bool,
+        observer: &mut Observer<'_, T>,
+    ) -> Result<Fitted<T>, Error> {
+        self.check()?;
+        let (chosen, first) = read_spread(samples, FIRST, self.seed, "first samples")?;
+        let begun = self.of_steps_on(samples.count()).begin(&first);
         let Begun {
             scaler,
             mut model,
             trainer,
-        } = self
-            .begin(&first)
-            .map_err(|error| error.at_sample(|column| chosen[column]))?;
-        let mut trainer = trainer.epochs(self.samples.div_ceil(samples.count()));
-        let report = trainer.fit(&mut model, scaler.apply_on_read(&samples)?)?;
+        } = begun.map_err(|error| error.at_chosen(&chosen))?;
+        let mut trainer = trainer.epochs(self.epochs(samples.count()));
+        let scaled = scaler.apply_on_read(samples)?;
+        let report = trainer.fit_observed(&mut model, &scaled, sees_steps, observer)?;
         model.fold(&scaler)?;
         Ok(Fitted { model, report })
+    }
+
+    /// Returns the number of epochs over `count` samples.
+    fn epochs(&self, count: usize) -> usize {
+        self.samples.div_ceil(count.max(1))
+    }
+
+    /// Returns the recipe for the steps that a fit to `count` samples takes: whole epochs, in batches of at most all.
+    fn of_steps_on(&self, count: usize) -> Self {
+        Self {
+            samples: self.epochs(count).saturating_mul(count).max(1),
+            batch_size: self.batch_size.min(count.max(1)),
+            ..self.clone()
+        }
     }
 }

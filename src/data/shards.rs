@@ -110,7 +110,7 @@ mod tests {
     use nalgebra::DMatrix;
 
     use super::{AT_A_TIME, Shards};
-    use crate::{Error, Samples};
+    use crate::{Error, Samples, Scaler, Subset};
 
     #[test]
     fn shards_are_read_as_one_dataset() {
@@ -130,6 +130,28 @@ mod tests {
         assert_eq!(batch, whole.select_columns(&chosen).as_slice());
         assert!(shards.read(&[1000], &mut batch[..3]).is_err());
         assert!(shards.read(&[0], &mut batch[..2]).is_err());
+    }
+
+    #[test]
+    fn an_error_names_the_sample_of_the_dataset() {
+        let column = |error: Error| match error {
+            Error::NonFinite { column, .. } => column,
+            error => panic!("{error}"),
+        };
+        let mut whole = DMatrix::from_element(3, 100, 1.0);
+        whole[(1, 77)] = f64::NAN;
+        let scaler = Scaler::new(&[0.0; 3], &[1.0; 3], &[0.0; 3]).unwrap();
+        let halves = [whole.columns(0, 50), whole.columns(50, 50)];
+        let halves = halves.map(|half| scaler.apply_on_read(half.into_owned()).unwrap());
+        let shards = Shards::new(halves.to_vec()).unwrap();
+        assert_eq!(column(shards.to_matrix().unwrap_err()), 77);
+
+        let chosen: Vec<usize> = (60..100).rev().collect();
+        let raw = whole.subset(&*chosen).unwrap();
+        let scaled = Subset::new(scaler.apply_on_read(&whole).unwrap(), chosen).unwrap();
+        let of_raw = scaler.apply_on_read(raw).unwrap();
+        assert_eq!(column(scaled.to_matrix().unwrap_err()), 22);
+        assert_eq!(column(of_raw.to_matrix().unwrap_err()), 22);
     }
 
     #[test]

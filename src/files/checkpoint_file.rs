@@ -24,6 +24,8 @@ use crate::model::Layout;
 use crate::{Error, Real, SparseAutoencoder};
 
 const VERSION: &str = "1";
+/// The key of the version.
+const KEY: &str = "checkpoint";
 const CHECKSUM: &str = "crc32";
 
 /// The numbers of a tensor to write.
@@ -92,7 +94,7 @@ pub(crate) fn write<T: Real>(
             )
         }))
         .chain([(CHECKSUM, "U32", 4, &[][..])]);
-    metadata.push(("checkpoint".to_owned(), VERSION.to_owned()));
+    metadata.push((KEY.to_owned(), VERSION.to_owned()));
     metadata.push(("training".to_owned(), training.to_string()));
     let header = header(&metadata, directory);
     if header.len() as u64 > MOST_HEADER {
@@ -130,10 +132,7 @@ impl Checkpoint {
         let Some(training) = tensors.metadata.remove("training") else {
             return Err(malformed(path, "not a checkpoint of this crate"));
         };
-        let version = tensors
-            .metadata
-            .get("checkpoint")
-            .map_or("none", String::as_str);
+        let version = tensors.metadata.get(KEY).map_or("none", String::as_str);
         if version != VERSION {
             let reason = format!("version {version} of a checkpoint, this crate reads {VERSION}");
             return Err(unsupported(path, reason));
@@ -235,6 +234,22 @@ impl Checkpoint {
             return Err(self.malformed(format!("{name} must be {element}, is {}", entry.dtype)));
         }
         filled(value, count(shape)).map_err(|error| io_error(self.path(), &error))
+    }
+}
+
+/// Compares the checksum of a checkpoint. Other files have none.
+pub(super) fn check_sum_of_checkpoint(tensors: &mut Tensors<BufReader<File>>) -> Result<(), Error> {
+    if tensors.metadata.contains_key(KEY) || tensors.has(CHECKSUM) {
+        check_sum(tensors)?;
+    }
+    Ok(())
+}
+
+/// Takes from the directory of a checkpoint what no longer holds once its numbers are converted.
+pub(super) fn become_model<R>(tensors: &mut Tensors<R>) {
+    if tensors.metadata.remove(KEY).is_some() {
+        tensors.metadata.remove("training");
+        tensors.entries.remove(CHECKSUM);
     }
 }
 

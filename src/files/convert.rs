@@ -2,6 +2,7 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use super::atomic::Draft;
+use super::checkpoint_file::become_model;
 use super::own;
 use super::safetensors::header;
 use super::tensors::Tensors;
@@ -58,6 +59,7 @@ pub fn convert(
     number: Number,
 ) -> Result<(), Error> {
     let mut tensors = Tensors::open(source.as_ref())?;
+    become_model(&mut tensors);
     let to = match number {
         Number::F16 => Element::F16,
         Number::BF16 => Element::BF16,

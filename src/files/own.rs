@@ -33,6 +33,7 @@ use std::path::Path;
 use serde::de::DeserializeOwned;
 
 use super::atomic::Draft;
+use super::checkpoint_file::check_sum_of_checkpoint;
 use super::safetensors::{Part, write};
 use super::tensors::Tensors;
 use super::{Loaded, Note, malformed, unsupported};
@@ -170,8 +171,9 @@ pub fn save<S: Stored>(stored: &S, path: impl AsRef<Path>) -> Result<(), Error> 
 /// damaged, [`Error::Unsupported`] for a later version, and the errors of
 /// [`build`](crate::SparseAutoencoderBuilder::build).
 pub fn load<S: Stored>(path: impl AsRef<Path>) -> Result<Loaded<S>, Error> {
-    let tensors = Tensors::open(path.as_ref())?;
+    let mut tensors = Tensors::open(path.as_ref())?;
     check_kind(&tensors, S::KIND)?;
+    check_sum_of_checkpoint(&mut tensors)?;
     let mut file = Reading {
         tensors,
         notes: Vec::new(),

@@ -277,7 +277,6 @@ pub(super) fn write<T: Real>(
             format!("the header would have more than {MOST_HEADER} bytes, which no reader accepts");
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, message));
     }
-    refuse_invalid(parts)?;
     out.write_all(&header)?;
     write_parts(out, parts)
 }
@@ -323,8 +322,9 @@ pub(super) fn header<'a>(
     bytes
 }
 
-/// Writes the numbers of tensors.
+/// Writes the numbers of tensors, if reading accepts them.
 pub(super) fn write_parts<T: Real>(out: &mut impl Write, parts: &[Part<'_, T>]) -> io::Result<()> {
+    refuse_invalid(parts)?;
     let mut bytes = Vec::new();
     for part in parts {
         match (part.rows, part.shape.as_slice()) {

@@ -3,7 +3,8 @@
 use nalgebra::{DMatrix, DMatrixView};
 
 use super::{HIDDEN, SparseAutoencoder};
-use crate::data::spread::read_spread;
+use crate::data::samples::read;
+use crate::data::spread::spread;
 use crate::error::{Error, require};
 use crate::linalg::{Threads, reserve};
 use crate::objective::Workspace;
@@ -12,6 +13,9 @@ use crate::{Activation, Real, Samples, geometric_median};
 
 /// The largest number of samples that a calibration reads.
 const MOST: usize = 4096;
+
+/// The number of samples encoded together, which bounds the memory.
+const CHUNK: usize = 256;
 
 impl<T: Real> SparseAutoencoder<T> {
     /// Sets the decoder's bias to the geometric median of [`Samples`]: a matrix or a view, input × samples, a
@@ -68,10 +72,13 @@ impl<T: Real> SparseAutoencoder<T> {
         Ok(())
     }
 
-    /// Sets all thresholds of the innermost [`JumpRelu`](Activation::JumpRelu) layer to one value, at which
-    /// `active_units` units of a sample are active on average. Returns that threshold.
+    /// Sets all thresholds of the innermost [`JumpRelu`](Activation::JumpRelu) layer, or that of
+    /// [`BatchTopK`](Activation::BatchTopK), to one value, at which `active_units` units of a sample are active on
+    /// average. Returns that threshold.
     ///
-    /// Thresholds start at 0, where about half of the units are active. They learn slowly, because only
+    /// A [fit](crate::Trainer::fit) does so for BatchTopK at its end. After single steps, call it yourself.
+    ///
+    /// Thresholds of `JumpRelu` start at 0, where about half of the units are active. They learn slowly, because only
     /// pre-activations within the [bandwidth](crate::SparseAutoencoderBuilder::bandwidth) move them. Start them
     /// near the intended number of active units, after [setting the bias](Self::set_decoder_bias). In a trained
     /// model, the call trades error for sparsity.
@@ -113,8 +120,8 @@ impl<T: Real> SparseAutoencoder<T> {
     ///
     /// | error | cause |
     /// |---|---|
-    /// | [`Error::UnsupportedActivation`] | the units are not `JumpRelu` |
-    /// | [`Error::InvalidParameter`] | `active_units` is not above 0, or above the mean number of positive pre-activations |
+    /// | [`Error::UnsupportedActivation`] | the units are neither `JumpRelu` nor `BatchTopK` |
+    /// | [`Error::InvalidParameter`] | `active_units` is not above 0, or, for `JumpRelu`, above the mean number of positive pre-activations |
     /// | [`Error::TooFewSamples`] | `active_units` times the number of samples, at most 4096, rounds to 0 |
     /// | [`Error::NonFinite`] | pre-activations overflow |
     /// | those of [`Samples::read`] | samples that cannot be read |
@@ -130,37 +137,52 @@ impl<T: Real> SparseAutoencoder<T> {
 
     fn calibrate_on(&mut self, samples: &dyn Samples<T>, active_units: f64) -> Result<T, Error> {
         let activation = self.hidden_activations().last().copied();
-        let by_threshold = |f: &Activation| f.traits().threshold;
-        if let Some(activation) = activation.filter(|f| !by_threshold(f)) {
+        if let Some(activation) = activation.filter(|_| !self.has_innermost_thresholds()) {
             return Err(Error::UnsupportedActivation {
                 what: "calibrate_thresholds",
                 activation,
-                requirement: "only units of JumpRelu have a threshold each",
+                requirement: "only JumpRelu and BatchTopK have thresholds",
             });
         }
         self.check_source(samples)?;
-        let read;
-        let samples = match samples.in_memory().filter(|whole| whole.ncols() <= MOST) {
-            Some(whole) => whole,
-            None => {
-                read = self.read_some(samples)?;
-                read.as_view()
-            }
-        };
-        let kept = self.count_active(active_units, samples.ncols())?;
-        let units = self.layout().hidden_size();
-        let mut hidden = reserve::matrix(units, samples.ncols(), "samples to calibrate with")?;
-        let mut workspace = Workspace::new();
-        let positive = self.positive_pre_activations(samples, &mut hidden, &mut workspace)?;
+        let kept = self.count_active(active_units, samples.count().min(MOST))?;
+        let mut largest = self.largest_pre_activations(samples, kept)?;
+        let is_most = self.objective().now().k.is_some(); // BatchTopK keeps fewer where fewer are positive
         require(
-            kept <= positive.len(),
+            kept <= largest.found || is_most,
             "active_units",
             "at most the mean number of positive pre-activations",
             active_units,
         )?;
-        let calibration = Calibration::of(positive, kept);
+        let calibration = Calibration::of(&mut largest.values, kept);
         self.calibrate(calibration);
         Ok(calibration.threshold)
+    }
+
+    /// Lets the innermost units of BatchTopK keep k activations of a sample on average.
+    ///
+    /// The running average of a training lags behind the pre-activations, and is that of noisy samples if the training
+    /// adds noise.
+    pub(crate) fn set_threshold_of_inference(
+        &mut self,
+        samples: &dyn Samples<T>,
+    ) -> Result<(), Error> {
+        let k = self.objective().now().k;
+        let Some(k) = k.filter(|_| self.has_innermost_thresholds()) else {
+            return Ok(());
+        };
+        let kept = k * samples.count().min(MOST);
+        let mut largest = self.largest_pre_activations(samples, kept)?;
+        let threshold = threshold_of(&mut largest.values, kept);
+        self.innermost_thresholds().fill(threshold);
+        Ok(())
+    }
+
+    /// Whether units of the innermost layer have a threshold, or share one.
+    fn has_innermost_thresholds(&self) -> bool {
+        let innermost = self.hidden_activations().last();
+        let has_thresholds = |f: &Activation| f.blocks().iter().any(|of| of.name == "thresholds");
+        innermost.is_some_and(has_thresholds)
     }
 
     /// Checks the samples in memory, or the size of others.
@@ -171,13 +193,35 @@ impl<T: Real> SparseAutoencoder<T> {
         }
     }
 
-    /// Reads [`MOST`] of the samples, spread over all.
-    fn read_some(&self, samples: &dyn Samples<T>) -> Result<DMatrix<T>, Error> {
-        let (seed, name) = (self.settings().seed, "samples to calibrate with");
-        let (chosen, some) = read_spread(samples, MOST, seed, name)?;
-        self.check_samples(some.as_view(), Threads::at_most(1))
-            .map_err(|error| error.at_sample(|column| chosen[column]))?;
-        Ok(some)
+    /// Returns the largest positive pre-activations of the innermost layer, 3/2 `kept` and one more, from at most
+    /// [`MOST`] of the samples, spread over all.
+    fn largest_pre_activations(
+        &mut self,
+        samples: &dyn Samples<T>,
+        kept: usize,
+    ) -> Result<Largest<T>, Error> {
+        let name = "samples to calibrate with";
+        let chosen = spread(samples.count(), MOST, self.settings().seed);
+        let chunk = chosen.len().min(CHUNK);
+        let mut batch = reserve::matrix(samples.entries(), chunk, name)?;
+        let mut hidden = reserve::matrix(self.layout().hidden_size(), chunk, name)?;
+        let mut workspace = Workspace::new();
+        let mut largest = Largest {
+            values: Vec::new(),
+            found: 0,
+            most: kept + kept / 2 + 1,
+        };
+        for chosen in chosen.chunks(CHUNK) {
+            batch.resize_horizontally_mut(chosen.len(), T::zero());
+            hidden.resize_horizontally_mut(chosen.len(), T::zero());
+            read(samples, chosen, batch.as_mut_slice())?;
+            self.check_samples(batch.as_view(), Threads::at_most(1))
+                .map_err(|error| error.at_chosen(chosen))?;
+            let positive =
+                self.positive_pre_activations(batch.as_view(), &mut hidden, &mut workspace)?;
+            largest.add(positive);
+        }
+        Ok(largest)
     }
 
     /// Sets the thresholds, and the bandwidth unless the builder has.
@@ -261,11 +305,35 @@ impl<T: Real> Calibration<T> {
     }
 }
 
+/// The largest of many values.
+struct Largest<T> {
+    values: Vec<T>,
+    /// The number of all values.
+    found: usize,
+    most: usize,
+}
+
+impl<T: Real> Largest<T> {
+    fn add(&mut self, values: &[T]) {
+        self.found += values.len();
+        self.values.extend_from_slice(values);
+        // Rarely, so that each value is compared a few times.
+        if self.values.len() > 2 * self.most {
+            self.values
+                .select_nth_unstable_by(self.most - 1, descending);
+            self.values.truncate(self.most);
+        }
+    }
+}
+
+fn descending<T: Real>(a: &T, b: &T) -> std::cmp::Ordering {
+    b.to_f64().total_cmp(&a.to_f64())
+}
+
 /// Returns the largest value that is not among the `kept` largest ones, or 0.
 fn threshold_of<T: Real>(positive: &mut [T], kept: usize) -> T {
     if kept >= positive.len() {
         return T::zero();
     }
-    let descending = |a: &T, b: &T| b.to_f64().total_cmp(&a.to_f64());
     *positive.select_nth_unstable_by(kept, descending).1
 }

@@ -51,7 +51,9 @@ impl Recipe {
         }
     }
 
-    /// Returns the trainer of models with `input_size` entries.
+    /// Returns the trainer of models with `input_size` entries, for `samples / batch_size` steps, rounded up.
+    ///
+    /// The number of epochs of a [`fit`](Trainer::fit) is left to you.
     ///
     /// # Errors
     ///
@@ -86,7 +88,7 @@ impl Recipe {
         })
     }
 
-    fn check(&self) -> Result<(), Error> {
+    pub(super) fn check(&self) -> Result<(), Error> {
         for (name, value) in [
             ("hidden_size of a recipe", self.hidden_size),
             ("active_units of a recipe", self.active_units),
@@ -119,8 +121,8 @@ impl Recipe {
     }
 
     fn set_point(&self) -> SetPoint {
-        // The weight has to reach its value early in the training, without overshooting.
-        let gain = (30.0 / f64::of_count(self.steps())).clamp(1e-3, 0.1);
+        // The weight has to reach its value early in the training. A larger gain overshoots and kills all units.
+        let gain = (30.0 / f64::of_count(self.steps())).clamp(1e-3, 0.05);
         SetPoint::active_units(f64::of_count(self.active_units)).gain(gain)
     }
 }

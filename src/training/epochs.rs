@@ -16,6 +16,11 @@ pub(crate) trait Terms<T: Real>: Copy + Send {
     /// Returns the objective: the sum of the terms.
     fn total(&self) -> T;
 
+    /// Returns the sum of the terms that epochs are compared by.
+    fn compared(&self) -> T {
+        self.total()
+    }
+
     /// Returns each term plus `share` times that of `other`.
     fn plus(self, other: Self, share: T) -> Self;
 
@@ -154,7 +159,11 @@ fn run_to_last<T: Real, L: Learner<T>>(
         }
         let validation = finite(epoch, learner.validate()?)?;
         let seen = learner.observe_epoch(engine, progress, validation);
-        progress.see_epoch(validation, learner.theta(), engine.settings.patience);
+        // Losses of different objectives cannot be compared.
+        let begun = f64::of_count(progress.epochs) / f64::of_count(epochs);
+        let has_settled = engine.settings.has_settled(begun);
+        let patience = engine.settings.patience.filter(|_| has_settled);
+        progress.see_epoch(validation, learner.theta(), patience);
         stop = if seen? || stopped {
             StopReason::Observer
         } else {

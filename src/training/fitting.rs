@@ -165,6 +165,7 @@ impl<T: Real> Trainer<T> {
                 return Err(error);
             }
         };
+        model.set_threshold_of_inference(samples)?;
         let (history, validation) = (&progress.history, &progress.validation);
         let losses = |of: &[Measured<T>]| of.iter().map(|epoch| epoch.loss).collect();
         let explained = |of: &[Measured<T>]| {
@@ -191,12 +192,14 @@ impl<T: Real> Trainer<T> {
         };
         // Long epochs begin with a model far from that at the end.
         let is_long = progress.batches > BATCHES || progress.epochs == 0;
+        let fraction = progress.fraction(engine.settings.epochs);
+        let falls = engine.settings.k_falls(fraction);
         let recent = own.state.recent;
         let recent = recent.filter(|_| progress.ends_at_last_step() && is_long);
         let best = progress.best_epoch.checked_sub(1);
         let best = best.and_then(|epoch| progress.history.get(epoch).copied());
         if let Some(last) = recent.or(best) {
-            report.warnings = self.warnings_of_fit(model, &report, &last, baseline);
+            report.warnings = self.warnings_of_fit(model, &report, &last, baseline, falls);
         }
         Ok(report)
     }

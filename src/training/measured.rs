@@ -85,6 +85,11 @@ impl<T: Real> Terms<T> for Measured<T> {
         self.loss.total()
     }
 
+    /// Leaves out the auxiliary term, which appears when units die.
+    fn compared(&self) -> T {
+        self.loss.total() - self.loss.auxiliary
+    }
+
     fn plus(self, other: Self, share: T) -> Self {
         let (mut terms, others) = (self.terms(), other.terms());
         for (term, other) in terms.iter_mut().zip(others) {

@@ -169,7 +169,7 @@ impl<T: Real, L: Terms<T>> Progress<T, L> {
         self.validation.extend(validation);
         self.end = self.converged.then_some(StopReason::Converged);
         if let Some(patience) = patience {
-            let loss = validation.unwrap_or(self.mean).total();
+            let loss = validation.unwrap_or(self.mean).compared();
             self.best.see(self.epochs, loss, theta);
             self.best_epoch = self.best.epoch;
             if self.epochs - self.best_epoch >= patience {

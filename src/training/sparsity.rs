@@ -3,7 +3,7 @@
 //!
 //! Both replace the model's values for a step. The model keeps its own values.
 
-mod annealing;
+pub(super) mod annealing;
 mod set_point;
 mod thresholds;
 

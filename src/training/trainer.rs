@@ -151,8 +151,8 @@ impl<T: Real, S> Trainer<T, S> {
     ///
     /// The model then has the parameters at the end of the best epoch, whatever stopped the training. The loss of an
     /// epoch is a mean over its steps, and lags behind these parameters: hold out samples to compare epochs exactly.
-    /// A fit refuses patience with a [set point](Self::set_point), and with annealing unless samples are held out: the
-    /// objective then changes from epoch to epoch.
+    /// Auxiliary terms do not count. Neither do epochs of annealing, whose objective changes. A fit refuses patience
+    /// with a [set point](Self::set_point), which changes it to the end.
     pub fn patience(mut self, epochs: usize) -> Self {
         self.engine.settings.patience = Some(epochs);
         self

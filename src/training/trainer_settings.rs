@@ -153,12 +153,7 @@ impl TrainerSettings {
         }
         if self.patience.is_some() {
             // Epochs then have the losses of different objectives, and the first would always win.
-            let annealed = self.anneals() && split <= 0.0;
             refuse_set([("patience", self.set_point.is_some())], "a set point")?;
-            refuse_set(
-                [("patience", annealed)],
-                "annealing, unless samples are held out",
-            )?;
         }
         if let Some(rate) = self.bias_rate {
             let accepted = rate >= 0.0 && T::of(rate).is_finite();

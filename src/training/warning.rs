@@ -4,6 +4,7 @@ use std::fmt;
 
 use super::baseline::{Baseline, range_of};
 use super::measured::Measured;
+use super::sparsity::annealing;
 use super::{Report, Trainer};
 use crate::{Activation, Real, SparseAutoencoder};
 
@@ -49,7 +50,8 @@ pub enum Warning {
         l0: f64,
     },
     /// The sparsity is more than 10 % away from the target of a [set point](crate::Trainer::set_point) or of a
-    /// [`TargetL0`](crate::TargetL0) penalty.
+    /// [`TargetL0`](crate::TargetL0) penalty, or from a k that [still falls](crate::Trainer::anneal_k) where an
+    /// observer stops the fit.
     #[non_exhaustive]
     TargetNotReached {
         /// The sparsity at the end: the mean number of active units, or the mean activation.
@@ -145,10 +147,16 @@ impl<T: Real> Trainer<T> {
         report: &Report<T>,
         last: &Measured<T>,
         baseline: Option<Baseline>,
+        k_falls: bool,
     ) -> Vec<Warning> {
         let dead = report.best_epoch.checked_sub(1);
         let dead = dead.and_then(|epoch| report.dead_units.get(epoch));
-        self.find_warnings(model, last, dead.copied().unwrap_or(0), baseline)
+        let mut found = self.find_warnings(model, last, dead.copied().unwrap_or(0), baseline);
+        let is_told = |of: &Warning| matches!(of, Warning::TargetNotReached { .. });
+        if k_falls && !found.iter().any(is_told) {
+            found.extend(still_falling(model, last));
+        }
+        found
     }
 
     fn find_warnings(
@@ -187,6 +195,13 @@ impl<T: Real> Trainer<T> {
         let missed = (measured - target).abs() > TOLERATED * target;
         missed.then_some(Warning::TargetNotReached { measured, target })
     }
+}
+
+/// Returns a warning that k has not reached its value.
+fn still_falling<T: Real>(model: &SparseAutoencoder<T>, last: &Measured<T>) -> Option<Warning> {
+    let (measured, target) = (last.l0_of(model)?, annealing::target(model.objective())?);
+    let missed = measured > (1.0 + TOLERATED) * target;
+    missed.then_some(Warning::TargetNotReached { measured, target })
 }
 
 /// Returns a warning if the reconstruction loss is above this share of that of the mean sample.

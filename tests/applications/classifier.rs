@@ -582,3 +582,20 @@ fn a_fit_that_diverges_keeps_the_last_finite_parameters() {
     assert!(matches!(error, Error::Diverged { .. }), "{error}");
     assert!(classifier.theta().iter().all(|value| value.is_finite()));
 }
+
+/// The bias of a deep classifier takes in the pre-encoder bias, and may overflow.
+#[test]
+fn a_bias_that_overflows_is_refused() {
+    let mut sae = SparseAutoencoder::<f32>::builder()
+        .layers([4, 4])
+        .hidden_activation(Activation::Relu)
+        .output_activation(Activation::Identity)
+        .pre_encoder_bias(true)
+        .build()
+        .unwrap();
+    let theta = vec![1e20; sae.parameters().as_slice().len()];
+    sae.set_theta(&theta).unwrap();
+    let head = SoftmaxClassifier::new(4, 2).unwrap();
+    let error = head.on_top_of([sae]).unwrap_err();
+    assert!(matches!(error, Error::NonFinite { .. }), "{error}");
+}

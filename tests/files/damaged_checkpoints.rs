@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 
+use sparse_autoencoder::files::{self, Number};
 use sparse_autoencoder::nalgebra::DMatrix;
 use sparse_autoencoder::{Adam, Error, Every, SparseAutoencoder, Trainer};
 
@@ -85,4 +86,31 @@ fn another_version_is_refused_by_its_number() {
         Error::Unsupported { reason, .. } => assert!(reason.contains("version 7"), "{reason}"),
         other => panic!("{other}"),
     }
+}
+
+/// A checkpoint loads as a model; its checksum holds there, too.
+#[test]
+fn a_damaged_checkpoint_is_no_model() {
+    let scratch = Scratch::new("damaged_model");
+    let path = scratch.file();
+    let whole = checkpoint(&path);
+    let model = || files::load::<SparseAutoencoder<f32>>(&path);
+    let loaded = model().unwrap().model;
+    // Half of the numbers, which come last.
+    for index in (whole.len() / 2..whole.len()).step_by(7) {
+        let mut bytes = whole.clone();
+        bytes[index] ^= 1;
+        fs::write(&path, bytes).unwrap();
+        let error = model().unwrap_err();
+        assert!(
+            matches!(error, Error::Malformed { .. }),
+            "byte {index}: {error}"
+        );
+    }
+
+    fs::write(&path, whole).unwrap();
+    let converted = Scratch::new("converted_checkpoint");
+    files::convert(&path, converted.file(), Number::F64).unwrap();
+    let wider = files::load::<SparseAutoencoder<f32>>(converted.file()).unwrap();
+    assert_eq!(wider.model.parameters(), loaded.parameters());
 }

@@ -281,3 +281,36 @@ fn a_checkpoint_of_other_shapes_is_refused_before_it_is_read() {
     };
     assert!(reason.contains("must have the shape"), "{reason}");
 }
+
+/// A bias that overflows in the layout of a file is refused, and the old file stays.
+#[test]
+fn what_cannot_be_read_is_not_written() {
+    let scratch = Scratch::new("overflow");
+    let folder = scratch.file();
+    let model = |value: f32| {
+        let mut sae = SparseAutoencoder::builder()
+            .layers([4, 4])
+            .hidden_activation(Activation::JumpRelu)
+            .output_activation(Activation::Identity)
+            .pre_encoder_bias(true)
+            .build()
+            .unwrap();
+        let theta = vec![value; sae.parameters().as_slice().len()];
+        sae.set_theta(&theta).unwrap();
+        sae
+    };
+    gemma_scope::save(&model(1.0), &folder).unwrap();
+    let error = gemma_scope::save(&model(1e20), &folder).unwrap_err();
+    assert!(
+        error.to_string().contains("b_enc must be finite"),
+        "{error}"
+    );
+    let kept = gemma_scope::load::<f32>(&folder).unwrap().model;
+    let bias = kept
+        .parameters()
+        .layer(0)
+        .unwrap()
+        .decoder_bias
+        .into_owned();
+    assert_eq!(bias.as_slice(), [1.0; 4]);
+}

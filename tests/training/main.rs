@@ -20,5 +20,6 @@ mod recipe;
 mod reports;
 mod set_point;
 mod sources;
+mod thresholds;
 mod unit_norm;
 mod warnings;

@@ -276,6 +276,10 @@ fn check_stop(
     for batch in &batches[..stop as usize] {
         steps.partial_fit(&mut other, batch).unwrap();
     }
+    // As a fit does at its end.
+    if let Some(&Activation::BatchTopK(k)) = other.hidden_activations().last() {
+        other.calibrate_thresholds(&x.samples, k as f64).unwrap();
+    }
     assert_eq!(bits(&model), bits(&other), "{name} after step {stop}");
     // What the optimizer and the counters remember shows in the next step.
     let mut trainer = trainer.steps(STEPS as usize);

@@ -31,6 +31,20 @@ impl TrainerSettings {
         self.sparsity_warm_up.is_some() || self.anneal_k.is_some()
     }
 
+    /// Whether the objective stays the same after this `fraction` of the training.
+    pub(in crate::training) fn has_settled(&self, fraction: f64) -> bool {
+        let warms_up = self
+            .sparsity_warm_up
+            .is_some_and(|of_steps| fraction < of_steps);
+        !warms_up && !self.k_falls(fraction)
+    }
+
+    /// Whether k falls after this `fraction` of the training.
+    pub(in crate::training) fn k_falls(&self, fraction: f64) -> bool {
+        self.anneal_k
+            .is_some_and(|annealing| fraction < annealing.fraction)
+    }
+
     pub(in crate::training) fn check_annealing<T: Real>(
         &self,
         objective: &Objective<T>,
@@ -69,7 +83,7 @@ impl TrainerSettings {
         objective: &Objective<T>,
     ) -> Option<f64> {
         let annealing = self.anneal_k?;
-        let falls = objective.now().k.is_none() && fraction < annealing.fraction;
+        let falls = objective.now().k.is_none() && self.k_falls(fraction);
         falls.then(|| Some(annealing.at(fraction, target(objective)?)))?
     }
 
@@ -92,7 +106,7 @@ impl TrainerSettings {
 }
 
 /// Returns the number of active units at the end of a training, if k can be annealed.
-fn target<T: Real>(objective: &Objective<T>) -> Option<f64> {
+pub(in crate::training) fn target<T: Real>(objective: &Objective<T>) -> Option<f64> {
     if let Some(k) = objective.now().k {
         return Some(f64::of_count(k));
     }

@@ -65,9 +65,71 @@ fn samples_that_do_not_fit() {
     let rule = Threshold::Quantile(0.5);
     let error = AnomalyDetector::calibrate(&model(4), &identity(3), &samples, rule).unwrap_err();
     assert_eq!(name_of(&error), "features of the scaler");
-    for bad in [f64::NAN, f64::INFINITY] {
+    for bad in [f64::NAN, f64::NEG_INFINITY] {
         let error = with_scores(&[1.0, bad], rule).unwrap_err();
         assert_eq!(name_of(&error), "calibration scores");
+    }
+}
+
+/// An error that overflows is an infinite score, also of a calibration sample.
+#[test]
+fn infinite_calibration_scores_count_as_the_largest() {
+    let scores = [f64::INFINITY, 1.0, 2.0, 3.0, 4.0];
+    for (q, threshold) in [(0.5, 3.0), (0.75, 4.0), (0.9, f64::INFINITY)] {
+        let detector = with_scores(&scores, Threshold::Quantile(q)).unwrap();
+        assert_eq!(detector.threshold(), threshold, "{q}");
+    }
+}
+
+/// The index of a sample is that in the caller's data, wherever the fit splits and shuffles them.
+#[test]
+fn errors_of_a_fit_name_the_sample_in_the_data() {
+    let place = |error: Error| match error {
+        Error::NonFinite { row, column, .. } | Error::OutOfRange { row, column, .. } => {
+            (row, column)
+        }
+        error => panic!("{error}"),
+    };
+    for sample in [3, 37, 71] {
+        let mut bounded = random::<f64>(4, 100, 1).map(|x| x.clamp(0.0, 1.0));
+        bounded[(1, sample)] = 1.5;
+        for seed in 0..4 {
+            let mut sae = SparseAutoencoder::builder()
+                .layers([4, 6])
+                .reconstruction_loss(ReconstructionLoss::BinaryCrossEntropy)
+                .build()
+                .unwrap();
+            let fitted = AnomalyDetector::builder(&mut sae)
+                .scaling(Scaling::identity())
+                .seed(seed)
+                .fit(&mut Trainer::new(Adam::new(1e-2).unwrap()), &bounded);
+            // Held out, the sample only scores.
+            if let Err(error) = fitted {
+                assert_eq!(place(error), (1, sample));
+            }
+        }
+        let mut wide = random::<f64>(4, 100, 1);
+        wide[(1, sample)] = f64::MAX;
+        wide[(1, sample + 1)] = f64::MIN;
+        let expected = place(Scaling::standard().fit(&wide).unwrap_err());
+        wide.row_mut(0).fill(1.0); // dropped by the ensemble
+        let found = place(AnomalyEnsemble::fit(&wide).unwrap_err());
+        assert_eq!(found.0, expected.0);
+        let mut sae = SparseAutoencoder::builder()
+            .layers([4, 6])
+            .output_activation(Activation::Identity)
+            .build()
+            .unwrap();
+        wide.row_mut(0).copy_from(&random::<f64>(4, 100, 2).row(0));
+        let fitted = AnomalyDetector::builder(&mut sae)
+            .fit(&mut Trainer::new(Adam::new(1e-2).unwrap()), &wide);
+        if let Err(error) = fitted {
+            let (row, column) = place(error);
+            assert!(
+                row == 1 && (column == sample || column == sample + 1),
+                "{column}"
+            );
+        }
     }
 }
 

@@ -18,8 +18,8 @@ use rand::{RngExt, SeedableRng};
 use sparse_autoencoder::metrics::{average_precision, roc_auc, roc_curve};
 use sparse_autoencoder::nalgebra::{DMatrix, DVector};
 use sparse_autoencoder::{
-    Activation, Adam, AnomalyDetector, Error, Real, Scaler, Scaling, SparseAutoencoder, Threshold,
-    Trainer,
+    Activation, Adam, AnomalyDetector, AnomalyEnsemble, Error, Real, ReconstructionLoss, Scaler,
+    Scaling, SparseAutoencoder, Threshold, Trainer,
 };
 
 fn random<T: Real>(rows: usize, columns: usize, seed: u64) -> DMatrix<T> {

@@ -399,3 +399,46 @@ fn a_loaded_detector_can_be_changed_as_the_saved_one() {
     loaded.recalibrate(&others).unwrap();
     assert_same_detector(&detector, &loaded);
 }
+
+/// An error that overflows is an infinite score, which files keep.
+#[test]
+fn infinite_calibration_scores_are_kept() {
+    let scratch = Scratch::new("infinite_scores");
+    let path = scratch.file();
+    let mut samples = DMatrix::from_fn(2, 40, |i, j| ((i * 31 + j * 17) % 23) as f32 / 23.0);
+    samples[(1, 7)] = 1e22; // its squared error overflows
+    let saved = AnomalyEnsemble::fit(&samples).unwrap();
+    let loaded = saved_and_loaded(&saved, &path);
+    assert_eq!(
+        loaded.p_values(&samples).unwrap(),
+        saved.p_values(&samples).unwrap()
+    );
+
+    let mut sae = SparseAutoencoder::builder().layers([2, 3]).build().unwrap();
+    let scaler = Scaling::identity().fit(&samples).unwrap();
+    let saved = AnomalyDetector::from_scores(
+        &sae,
+        &scaler,
+        &[f32::INFINITY, 1.0, 2.0],
+        Threshold::Quantile(0.5),
+    )
+    .unwrap();
+    let loaded = saved_and_loaded(&saved, &path);
+    assert_eq!(loaded.calibration_scores(), [1.0, 2.0, f32::INFINITY]);
+    let converted = Scratch::new("infinite_converted");
+    files::convert(&path, converted.file(), files::Number::F64).unwrap();
+
+    // Trained with such a sample, wherever it falls.
+    for seed in 0..4 {
+        let fitted = AnomalyDetector::builder(&mut sae)
+            .scaling(Scaling::identity())
+            .seed(seed)
+            .fit(
+                &mut Trainer::new(Adam::new(1e-3).unwrap()).epochs(1),
+                &samples,
+            );
+        if let Ok(fitted) = fitted {
+            saved_and_loaded(&fitted.detector, &path);
+        }
+    }
+}

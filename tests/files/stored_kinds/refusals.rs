@@ -144,7 +144,7 @@ fn contents_that_cannot_be_are_refused() {
     );
     malformed(
         detector,
-        &number("calibration_scores", f32::INFINITY),
+        &number("calibration_scores", f32::NEG_INFINITY),
         "must be finite numbers",
     );
     malformed(
