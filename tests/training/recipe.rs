@@ -1,9 +1,13 @@
 //! Recipes on the digits: what the defaults reach, and that every part of a recipe is the same everywhere.
 
+use std::ops::ControlFlow;
+
 use sparse_autoencoder::metrics::{ReconstructionMetrics, SparsityMetrics};
 use sparse_autoencoder::nalgebra::DMatrix;
 use sparse_autoencoder::recipe::{Begun, Recipe, Variant};
-use sparse_autoencoder::{Activation, Adam, Error, SparseAutoencoder, Trainer, geometric_median};
+use sparse_autoencoder::{
+    Activation, Adam, Error, Event, SparseAutoencoder, Trainer, geometric_median,
+};
 
 use crate::common::digits;
 use crate::common::recipes::RECIPES;
@@ -52,6 +56,53 @@ fn recipes_reach_their_number_of_active_units_and_lose_no_unit() {
         assert!(dead <= if selects { 0 } else { UNITS / 32 }, "{found}");
         assert_eq!(fitted.report.warnings, [], "{found}");
     }
+}
+
+/// Short training, also on fewer samples than a batch has, reaches the target as far as it can and kills no unit.
+#[test]
+fn short_recipes_keep_their_units() {
+    let ((digits, _), _) = digits::split(300);
+    let few = digits.columns(0, 100).into_owned();
+    for (_, variant) in RECIPES {
+        let short = |samples: usize| Recipe::new(variant, UNITS, ACTIVE).samples(samples);
+        for (steps, samples, recipe) in [
+            (135, &digits, short(135 * 128).batch_size(128)),
+            (345, &digits, short(345 * 128).batch_size(128)),
+            (200, &few, short(200 * 100)), // the default batch has 512
+        ] {
+            let fitted = recipe.fit(samples).unwrap();
+            let (l0, explained, dead) = judge(&fitted.model, samples);
+            let found = format!("{variant:?}, {steps} steps: {l0:.2}, {explained:.3}, {dead} dead");
+            println!("{found}");
+            // 100 samples need fewer units than 8.
+            let lowest = if samples.ncols() == 100 { 4.0 } else { 7.0 };
+            assert!(l0 > lowest && l0 < 10.0, "{found}");
+            assert!(explained > 0.5 && dead < UNITS / 2, "{found}");
+        }
+    }
+}
+
+/// An observer of a recipe sees its steps and epochs, and may stop it.
+#[test]
+fn a_recipe_can_be_observed() {
+    let ((digits, _), _) = digits::split(300);
+    let recipe = Recipe::new(Variant::TopK, 64, 4)
+        .samples(10_000)
+        .batch_size(100);
+    let (mut steps, mut epochs) = (0, 0);
+    let seen = recipe
+        .fit_with_steps(&digits, |event| match event {
+            Event::Step(step) => steps = step.number,
+            _ => epochs += 1,
+        })
+        .unwrap();
+    assert_eq!((steps, epochs), (seen.report.steps, seen.report.epochs));
+    let unseen = recipe.fit(&digits).unwrap();
+    assert_eq!(seen.model.parameters(), unseen.model.parameters());
+    let stopped = recipe
+        .fit_with(&digits, |_| ControlFlow::Break(()))
+        .unwrap();
+    assert_eq!(stopped.report.epochs, 1);
 }
 
 #[test]

@@ -6,7 +6,8 @@ use sparse_autoencoder::metrics::SparsityMetrics;
 use sparse_autoencoder::nalgebra::DMatrix;
 use sparse_autoencoder::recipe::{Recipe, Variant};
 use sparse_autoencoder::{
-    Activation, Adam, Corruption, Lbfgs, Samples, Schedule, SparseAutoencoder, Trainer, Warning,
+    Activation, Adam, Corruption, DeadUnits, Lbfgs, Samples, Schedule, SparseAutoencoder, Trainer,
+    Warning,
 };
 
 const K: usize = 3;
@@ -178,4 +179,31 @@ fn patience_counts_once_k_has_fallen() {
             .unwrap();
         assert!(report.best_epoch > 20, "{split}: {}", report.best_epoch);
     }
+}
+
+/// The auxiliary term appears when units die, and must not hide that the reconstruction improves.
+#[test]
+fn patience_does_not_see_the_auxiliary_term() {
+    let samples = samples();
+    let epochs = |weight: f64| {
+        let mut sae = SparseAutoencoder::<f64>::builder()
+            .layers([12, 128])
+            .hidden_activation(Activation::TopK(K))
+            .output_activation(Activation::Identity)
+            .build()
+            .unwrap();
+        let report = Trainer::new(Adam::new(1e-2).unwrap())
+            .epochs(60)
+            .batch_size(100)
+            .patience(5)
+            .dead_units(DeadUnits::after(3000).auxiliary(8, weight))
+            .fit(&mut sae, &samples)
+            .unwrap();
+        let died = report.dead_units.iter().any(|&dead| dead > 64);
+        assert!(died, "{:?}", report.dead_units);
+        report.best_epoch
+    };
+    // So large a weight that the total rises when units die after the fifth epoch.
+    let best = epochs(1.0);
+    assert!(best > 10, "{best}");
 }
