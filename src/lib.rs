@@ -95,7 +95,7 @@
 //!
 //! | penalty | Ω | asks for | use it |
 //! |---|---|---|---|
-//! | [`KlDivergence`] | `Σⱼ ρ ln(ρ/ρ̂ⱼ) + (1−ρ) ln((1−ρ)/(1−ρ̂ⱼ))` | mean activation ρ of every unit | with bounded units (sigmoid, tanh, saturating linear): the classic choice |
+//! | [`KlDivergence`] | `Σⱼ ρ ln(ρ/ρ̂ⱼ) + (1−ρ) ln((1−ρ)/(1−ρ̂ⱼ))` | mean activation ρ of every unit; 2ρ − 1 of tanh units | with sigmoid and saturating linear units: the classic choice |
 //! | [`SquaredDeviation`] | `½ Σⱼ (ρ̂ⱼ − ρ)²` | the same | with unbounded units, which KL refuses |
 //! | [`L1`] | `1/m Σᵢ ‖hᵢ‖₁` | a small sum of activations | with ReLU or [`Gated`](Activation::Gated) units; it shrinks ReLU activations, not gated ones |
 //! | [`Proportion`] | `1/m Σᵢ Σ_{j ∉ top_k} \|hⱼᵢ\|`, `k = ⌈ρ·units⌉` | at most a proportion ρ of the units active in a sample | when you know that proportion; it does not shrink the k strongest |
@@ -173,7 +173,7 @@
 //!   checkpoints, and reads and writes the files of SAELens, sparsify, Gemma Scope, Llama Scope, and
 //!   dictionary_learning.
 //! - `serde`: derives `Serialize` and `Deserialize` for settings and reports. A TOML or JSON file can then describe
-//!   a run.
+//!   a run. Formats must be self-describing.
 //! - `ndarray`: arrays, samples × features, wherever matrices are taken, and matrices as arrays, without a copy.
 //! - `nalgebra-sparse`: conversions between [`SparseHidden`] and the `CscMatrix` of `nalgebra_sparse`.
 

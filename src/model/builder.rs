@@ -152,10 +152,13 @@ impl<T: Real> SparseAutoencoderBuilder<T> {
     ///
     /// | activation | default |
     /// |---|---|
-    /// | bounded: `Sigmoid`, `Tanh`, `SaturatingLinear` | [`KlDivergence`](crate::KlDivergence) |
+    /// | `Sigmoid`, `SaturatingLinear` | [`KlDivergence`](crate::KlDivergence) |
+    /// | `Tanh` | the same, with the mean activation 2ρ − 1: most units are near −1, and none is 0 |
     /// | `Relu` | [`SquaredDeviation`](crate::SquaredDeviation), which has the same target ρ |
     /// | `Identity` | `()`, because linear units are never inactive |
     /// | units that select, or have thresholds or gates | `()` |
+    ///
+    /// Give `()` to a model of `Tanh` units that need not be near −1.
     pub fn penalty(mut self, penalty: impl Penalty<T> + 'static) -> Self {
         self.settings.penalty = Some(PerLayer::One(penalty.description()));
         self.penalties = Some(PerLayer::One(Arc::new(penalty)));
@@ -186,9 +189,10 @@ impl<T: Real> SparseAutoencoderBuilder<T> {
         self
     }
 
-    /// Sets the sparsity target ρ of the penalty: a mean activation, or a proportion of active units.
+    /// Sets the sparsity target ρ of the penalty, in (0, 1): a mean activation, or a proportion of active units.
     ///
-    /// Penalties without a target, such as [`L1`](crate::L1), ignore it.
+    /// [`KlDivergence`](crate::KlDivergence) takes it as a part of the activation's range: the mean activation of
+    /// `Tanh` units becomes 2ρ − 1. Penalties without a target, such as [`L1`](crate::L1), ignore it.
     pub fn sparsity_target(mut self, target: f64) -> Self {
         self.settings.sparsity_target = PerLayer::One(target);
         self

@@ -17,6 +17,7 @@ use crate::{Activation, Error, Real};
 /// | [`Sigmoid`](Activation::Sigmoid), [`SaturatingLinear`](Activation::SaturatingLinear) | [0, 1] | `ρ̂` |
 /// | [`Tanh`](Activation::Tanh) | [−1, 1] | `(ρ̂ + 1)/2` |
 ///
+/// The mean activation ρ̂ of tanh units thus becomes `2ρ − 1`: a dense code near −1, in which no unit is 0.
 /// Unbounded activations are refused. The sparsity target ρ lies in (0, 1).
 ///
 /// Costs O(units). `q` is clamped to `[ε, 1−ε]`, where ε is the machine precision; the gradient is 0

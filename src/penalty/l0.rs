@@ -60,7 +60,7 @@ impl<T: Real> Penalty<T> for L0 {
 /// ∂Ω/∂φⱼ = 2 (L₀/(ρ·units) − 1)/(ρ·units)
 /// ```
 ///
-/// The sparsity target ρ, in (0, 1], is the target proportion of active units: `20.0 / 4096.0` for
+/// The sparsity target ρ, in (0, 1), is the target proportion of active units: `20.0 / 4096.0` for
 /// 20 of 4096 units. Requires [`Activation::JumpRelu`], as [`L0`] does (Rajamanoharan et al. 2024,
 /// *Jumping Ahead*, appendix on a target for L₀).
 ///
@@ -101,9 +101,9 @@ impl<T: Real> Penalty<T> for TargetL0 {
     fn check(&self, activation: Activation, target: T) -> Result<(), Error> {
         needs_thresholds("TargetL0", activation)?;
         require(
-            target > T::zero() && target <= T::one(),
+            target > T::zero() && target < T::one(),
             "sparsity_target",
-            "a proportion in (0, 1] for TargetL0",
+            "a proportion in (0, 1) for TargetL0",
             target.to_f64(),
         )
     }

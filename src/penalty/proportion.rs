@@ -13,7 +13,7 @@ use crate::{Activation, Error, Real};
 ///
 /// Ω is zero exactly when every sample has at most k active units. The k strongest are not shrunk
 /// (Bertsimas, Copenhaver & Mazumder 2017, *The Trimmed Lasso*). Of equal magnitudes the lower index
-/// is kept. The sparsity target ρ lies in (0, 1].
+/// is kept. The sparsity target ρ lies in (0, 1).
 ///
 /// Costs O(units · samples). [`Activation::TopProportion`] enforces the same bound exactly.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -55,9 +55,9 @@ impl<T: Real> Penalty<T> for Proportion {
 
     fn check(&self, _activation: Activation, target: T) -> Result<(), Error> {
         require(
-            target > T::zero() && target <= T::one(),
+            target > T::zero() && target < T::one(),
             "sparsity_target",
-            "a proportion in (0, 1] for Proportion",
+            "a proportion in (0, 1) for Proportion",
             target.to_f64(),
         )
     }
