@@ -52,7 +52,7 @@
 //! | [SAELens](https://github.com/decoderesearch/SAELens) | [`sae_lens`] | `cfg.json`, `sae_weights.safetensors` | yes | yes |
 //! | [sparsify](https://github.com/EleutherAI/sparsify) | [`sparsify`] | `cfg.json`, `sae.safetensors` | yes | yes |
 //! | [Gemma Scope](https://arxiv.org/abs/2408.05147) and Gemma Scope 2 | [`gemma_scope`] | `params.npz`; `params.safetensors` | yes | yes |
-//! | [Llama Scope](https://arxiv.org/abs/2410.20526) | [`llama_scope`] | `hyperparams.json`, `checkpoints/final.safetensors`; `config.json`, `sae_weights.safetensors` | yes | yes |
+//! | [Llama Scope](https://arxiv.org/abs/2410.20526) | [`llama_scope`] | `hyperparams.json`, `checkpoints/final.safetensors`; `config.json`, `sae_weights.safetensors` | yes | the first two; ReLU, or one threshold for all units |
 //! | [dictionary_learning](https://github.com/saprmarks/dictionary_learning) | [`dictionary_learning`] | `ae.safetensors`, converted from `ae.pt`; `config.json` | yes | yes |
 //!
 //! The layouts differ, and each difference changes what `encode` returns:
@@ -81,6 +81,8 @@
 //! [`Note`]s. Every configuration key and every tensor is used, refused, known to have no effect, or
 //! reported in a note. Published files contain no penalty, and loaded models have none.
 //!
+//! Transcoders of sparsify and Gemma Scope load for inference. Nothing here trains one: no fit takes targets.
+//!
 //! # Guarantees
 //!
 //! - Numbers in the file may be `f16`, `bf16`, `f32`, `f64`, or integers of 8 to 64 bits. They stream from
@@ -88,10 +90,10 @@
 //! - A configuration may begin with a byte-order mark and contain `NaN`, `Infinity`, and duplicate keys, as
 //!   Python writes them. Numbers in use must be finite. The last of duplicate keys counts.
 //! - A file whose parts do not fit together, or with numbers that a model cannot have, is an
-//!   [`Error::Malformed`]. A checkpoint also has a checksum of all its bytes. Reading never allocates more than the
-//!   file holds.
-//!   NaN and infinities are refused. If memory runs out, the error is an [`Error::Io`] of the kind
-//!   [`OutOfMemory`](std::io::ErrorKind::OutOfMemory).
+//!   [`Error::Malformed`]. A checkpoint also has a checksum of all its bytes. The room for numbers is allocated once
+//!   the file is known to hold them. The list of tensors takes a few times the room that it has in the file.
+//!   Models with NaN or infinities are refused, and samples with infinities. If memory runs out, the error is an
+//!   [`Error::Io`] of the kind [`OutOfMemory`](std::io::ErrorKind::OutOfMemory).
 //! - A file of another kind, such as a Git LFS pointer or an HTML page, is an error that names the kind and
 //!   the remedy. A folder, pipe, or device is an [`Error::Io`]; reading never blocks.
 //! - A new file replaces an old one in one atomic step, once it is complete and on the disk.
@@ -171,7 +173,8 @@ pub enum Note {
         name: String,
     },
     /// Hidden activations are those of the original, multiplied by the norms of the decoder columns. The
-    /// columns of the model have norm 1. Reconstructions are the same.
+    /// columns of the model have one norm: 1, or `1/r` for a factor `r` of the output. Reconstructions are the
+    /// same.
     ScaledByDecoderNorm,
 }
 
@@ -202,7 +205,7 @@ impl fmt::Display for Note {
             }
             Self::ScaledByDecoderNorm => f.write_str(
                 "hidden activations are those of the original times the norms of the decoder's \
-                 columns, which have norm 1 here",
+                 columns, which all have the same norm here",
             ),
         }
     }

@@ -16,7 +16,7 @@ use crate::{Activation, Real};
 ///
 /// A [builder](crate::SparseAutoencoderBuilder) sets them one by one, or
 /// [all at once](crate::SparseAutoencoderBuilder::settings). With the feature `serde` they can be read
-/// from and written to any format of serde, with these keys:
+/// from and written to any self-describing format of serde, such as JSON, TOML, or CBOR, with these keys:
 ///
 /// | key | default | setter |
 /// |---|---|---|
@@ -88,7 +88,14 @@ assert_eq!(run.scaling, Scaling::min_max(0.1, 0.9));
 )]
 #[derive(Debug, Clone, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-#[cfg_attr(feature = "serde", serde(default, deny_unknown_fields))]
+#[cfg_attr(
+    feature = "serde",
+    serde(
+        default,
+        deny_unknown_fields,
+        expecting = "a table with settings of a model, such as `layers`"
+    )
+)]
 pub struct ModelSettings {
     pub(crate) layers: Vec<usize>,
     pub(crate) tied: bool,

@@ -31,7 +31,7 @@
 //! |---|---|
 //! | `jumprelu` | [`JumpRelu`](Activation::JumpRelu) with a threshold for each unit |
 //! | `relu`, or absent | [`Relu`](Activation::Relu) |
-//! | `topk` | [`TopK`](Activation::TopK); `jumprelu` in the first generation if `jump_relu_threshold` is above 0. With `sparsity_include_decoder_norm`, hidden activations are the k largest `z‖D_j‖`, and decoder columns have norm 1 |
+//! | `topk` | [`TopK`](Activation::TopK); `jumprelu` in the first generation if `jump_relu_threshold` is above 0. With `sparsity_include_decoder_norm`, hidden activations are the k largest `z‖D_j‖`, and decoder columns have norm `1/r` |
 //!
 //! Refused: `batchtopk`, which needs a batch; `use_glu_encoder`; transcoders and other dictionaries;
 //! normalization per sample (`token-wise`) or per batch (`batch-wise`).
@@ -316,7 +316,8 @@ fn scales<R: std::io::Read + std::io::Seek>(
 /// Saves a model to a folder, in the first generation of the layout. Creates the folder if necessary.
 ///
 /// The model needs ReLU units, or one threshold for all units, as with
-/// [`BatchTopK`](Activation::BatchTopK). The average norm is written as `√d`, so that `s = 1` and raw
+/// [`BatchTopK`](Activation::BatchTopK). [`TopK`](Activation::TopK) is read, but not written: the first generation
+/// converts it to a threshold. The average norm is written as `√d`, so that `s = 1` and raw
 /// samples stay raw.
 ///
 /// # Errors

@@ -21,6 +21,8 @@ pub(super) struct OneLayer<'a, T> {
     /// D, unit by unit
     pub(super) decoder_weights: &'a [T],
     pub(super) decoder_bias: &'a [T],
+    /// The activation of the model
+    of_model: Activation,
     /// The activation of inference
     pub(super) activation: Activation,
     /// The blocks of the activation, with one number for each unit
@@ -59,6 +61,7 @@ impl<'a, T: Real> OneLayer<'a, T> {
             encoder_bias: &theta[blocks.encoder_bias.clone()],
             decoder_weights: &theta[blocks.decoder_weights.clone()],
             decoder_bias: &theta[blocks.decoder_bias.clone()],
+            of_model: activation,
             activation: published,
             blocks: blocks
                 .own
@@ -118,7 +121,7 @@ impl<'a, T: Real> OneLayer<'a, T> {
 
     /// Refuses an activation that the files of a project cannot have.
     pub(super) fn refuse_activation<R>(&self, path: &Path, project: &str) -> Result<R, Error> {
-        let activation = self.activation;
+        let activation = self.of_model;
         let reason = format!("the files of {project} have no place for {activation:?} activations");
         Err(unsupported(path, reason))
     }

@@ -295,6 +295,11 @@ fn a_model_without_a_place_in_the_files_is_not_saved() {
     assert!(unsupported(sae_lens::save(&output, &scratch.0)).contains("output activation"));
     let deep = builder.layers([8, 16, 4]).build().unwrap();
     assert!(unsupported(sparsify::save(&deep, &scratch.0)).contains("2 hidden layers"));
+    // As the model has it, not as inference computes it.
+    for activation in [Activation::BatchTopK(8), Activation::WinnerTakeAll(0.1)] {
+        let refused = sparsify::save(&model::<f32>(activation, true), &scratch.0);
+        assert!(unsupported(refused).contains(&format!("{activation:?}")));
+    }
     assert_eq!(fs::read_dir(&scratch.0).unwrap().count(), 0);
 }
 
