@@ -66,7 +66,9 @@ pub enum Error {
         what: &'static str,
     },
     /// A class has no samples: no label names it.
-    #[error("class {class}: at least one sample is needed, got none")]
+    #[error(
+        "class {class}: at least one sample is needed, got none; the labels must name every class from 0 on"
+    )]
     EmptyClass {
         /// The class, counted from 0.
         class: usize,
@@ -136,12 +138,27 @@ pub enum Error {
         samples: usize,
     },
     /// The loss or its gradient is no longer finite. The model keeps its last finite parameters.
-    #[error("training diverged in epoch {epoch}: the loss is {loss}")]
+    #[error(
+        "training diverged in epoch {epoch}: the loss is {loss}; lower the learning rate, clip the gradient (see \
+         `clip_gradient`), or scale the samples (see `Scaling`)"
+    )]
     Diverged {
         /// The epoch, counted from 1.
         epoch: usize,
         /// The loss that is not finite.
         loss: f64,
+    },
+    /// Nothing has the given name.
+    #[error("there is no {what} {name:?}{}", listed(known, *of))]
+    UnknownName {
+        /// What was looked for, such as a tensor.
+        what: &'static str,
+        /// The given name.
+        name: String,
+        /// The names that exist, or the first of many.
+        known: Vec<String>,
+        /// The number of names that exist.
+        of: usize,
     },
     /// A file could not be read or written.
     #[error("{}: {message}", path.display())]
@@ -282,6 +299,35 @@ fn remedy_of_missing(what: &str, value: f64) -> &'static str {
         " (if values are missing, impute them: see `Imputer` and `MissingValues`)"
     } else {
         ""
+    }
+}
+
+/// The largest number of names in an error.
+const MOST_NAMES: usize = 8;
+
+/// Returns the error of a name that is not among the `known` ones.
+pub(crate) fn unknown_name(
+    what: &'static str,
+    name: &str,
+    mut known: impl Iterator<Item = impl Into<String>>,
+) -> Error {
+    let first: Vec<String> = known.by_ref().take(MOST_NAMES).map(Into::into).collect();
+    Error::UnknownName {
+        what,
+        name: name.chars().take(100).collect(),
+        of: first.len() + known.count(),
+        known: first,
+    }
+}
+
+/// Returns the end of a message, which names what exists.
+fn listed(known: &[String], of: usize) -> String {
+    let names = known.iter().map(|name| format!("{name:?}"));
+    let names = names.collect::<Vec<_>>().join(", ");
+    match of.saturating_sub(known.len()) {
+        _ if of == 0 => ": there is none".to_owned(),
+        0 => format!(": there are only {names}"),
+        others => format!(": there are only {names}, and {others} others"),
     }
 }
 

@@ -171,17 +171,19 @@ where
 ///
 /// # Errors
 ///
-/// [`Error::InvalidParameter`] without features, or if the length is not a multiple of their number.
+/// [`Error::InvalidParameter`] without features, [`Error::DimensionMismatch`] if the length is not a multiple of
+/// their number.
 pub fn view_rows<T: Real>(values: &[T], features: usize) -> Result<DMatrixView<'_, T>, Error> {
     let count = f64::of_count(features);
     require(features >= 1, "features", "at least 1", count)?;
-    let length = f64::of_count(values.len());
-    require(
-        values.len().is_multiple_of(features),
-        "length of the row-major buffer",
-        "a multiple of the number of features",
-        length,
-    )?;
+    let rest = values.len() % features;
+    if rest > 0 {
+        return Err(Error::DimensionMismatch {
+            what: "values in the last row of the row-major buffer",
+            expected: features,
+            actual: rest,
+        });
+    }
     let samples = values.len() / features;
     Ok(DMatrixView::from_slice(values, features, samples))
 }

@@ -7,11 +7,12 @@ use std::path::Path;
 
 use nalgebra::DMatrix;
 
-use super::tensors::{Place, Rows, Tensors};
+use super::tensors::{Place, Tensors};
 use super::{io_error, unsupported};
 use crate::data::byte_source::ByteSource;
 use crate::data::dtype::{self, unsupported_type};
 use crate::data::stored_array::StoredArray;
+use crate::error::unknown_name;
 use crate::{Error, Real, Samples};
 
 /// The named tensors of a `safetensors` or `npz` file, as samples to encode.
@@ -66,14 +67,16 @@ impl TensorFile {
     ///
     /// The first axis counts the samples. The other axes are flattened into their entries, as in
     /// [`NpyFile`](crate::NpyFile) and [`IdxFile`](crate::IdxFile). A tensor of one axis has n samples of one
-    /// entry each: `1 × n`. Numbers may be booleans, integers of 8 to 64 bits, `f16`, `bf16`, `f32`, and `f64`.
+    /// entry each: `1 × n`. Numbers may be booleans, integers of 8 to 64 bits, `f16`, `bf16`, `f32`, and `f64`. NaN is
+    /// a [missing value](crate::MissingValues).
     ///
     /// # Errors
     ///
-    /// [`Error::Malformed`] for an unknown name, an empty tensor, NaN, and infinities;
+    /// [`Error::UnknownName`]; [`Error::Malformed`] for an empty tensor and for infinities, also of `T`;
     /// [`Error::Unsupported`] for other types of numbers, and for more than two axes in Fortran's order;
     /// [`Error::Io`] if the file cannot be read or memory runs out.
     pub fn samples<T: Real>(&mut self, name: &str) -> Result<DMatrix<T>, Error> {
+        self.check_name(name)?;
         let tensors = &mut self.tensors;
         let column_major = tensors.entry(name)?.column_major;
         let shape = tensors.shape(name)?;
@@ -82,21 +85,30 @@ impl TensorFile {
         let zeros = dtype::filled(T::zero(), samples.checked_mul(entries));
         let zeros = zeros.map_err(|error| io_error(&tensors.path, &error))?;
         let mut matrix = DMatrix::from_vec(entries, samples, zeros);
-        tensors.read_into(name, Rows::Contiguous, matrix.as_mut_slice())?;
+        tensors.read_samples_into(name, matrix.as_mut_slice())?;
         Ok(matrix)
+    }
+
+    /// Refuses a name that the caller made up, which is no fault of the file.
+    fn check_name(&self, name: &str) -> Result<(), Error> {
+        if self.tensors.has(name) {
+            return Ok(());
+        }
+        Err(unknown_name("tensor", name, self.names()))
     }
 
     /// Returns the samples of a tensor, which are read when needed. The tensor may be larger than the memory.
     ///
-    /// Shapes and types of numbers are those of [`samples`](Self::samples). NaN and infinities are found when a
-    /// fit reads them. The checksum of an array in an `npz` archive is not compared.
+    /// Shapes and types of numbers are those of [`samples`](Self::samples). Infinities are found when a fit reads them.
+    /// The checksum of an array in an `npz` archive is not compared.
     ///
     /// # Errors
     ///
-    /// [`Error::Malformed`] for an unknown name or an empty tensor; [`Error::Unsupported`] for a compressed
+    /// [`Error::UnknownName`]; [`Error::Malformed`] for an empty tensor; [`Error::Unsupported`] for a compressed
     /// array, other types of numbers, and more than two axes in Fortran's order; [`Error::Io`] if the system
     /// has no further handle of the file.
     pub fn samples_on_read<T: Real>(&self, name: &str) -> Result<TensorSamples<T>, Error> {
+        self.check_name(name)?;
         let Tensors { path, source, .. } = &self.tensors;
         let entry = self.tensors.entry(name)?;
         let Some(element) = entry.element else {

@@ -181,12 +181,34 @@ impl<R: Read + Seek> Tensors<R> {
         Ok(values)
     }
 
-    /// Streams a tensor into `place`, which has the same number of entries.
+    /// Streams a tensor into `place`, which has the same number of entries. Refuses numbers that are not finite, unless
+    /// the tensor may have infinities.
     pub(super) fn read_into<T: Real>(
         &mut self,
         name: &str,
         rows: Rows,
         place: &mut [T],
+    ) -> Result<(), Error> {
+        self.read_checked_into(name, rows, place, position_of_invalid)
+    }
+
+    /// Runs [`read_into`](Self::read_into) for samples, in which NaN is a missing value.
+    pub(super) fn read_samples_into<T: Real>(
+        &mut self,
+        name: &str,
+        place: &mut [T],
+    ) -> Result<(), Error> {
+        let infinite = |_: &str, values: &[T]| values.iter().position(|x| x.to_f64().is_infinite());
+        self.read_checked_into(name, Rows::Contiguous, place, infinite)
+    }
+
+    /// Streams a tensor into `place`. `refused` finds a number that the tensor may not have.
+    fn read_checked_into<T: Real>(
+        &mut self,
+        name: &str,
+        rows: Rows,
+        place: &mut [T],
+        refused: fn(&str, &[T]) -> Option<usize>,
     ) -> Result<(), Error> {
         let entry = self.entry(name)?;
         let rows_in_file = entry.shape.first().copied().unwrap_or(1);
@@ -200,7 +222,7 @@ impl<R: Read + Seek> Tensors<R> {
         let strided = (rows == Rows::Strided) != entry.column_major;
         debug_assert_eq!(height * width, place.len());
         if !strided || height <= 1 || width <= 1 {
-            return self.for_each_chunk(name, CHUNK, |first, values| {
+            return self.for_each_chunk(name, CHUNK, refused, |first, values| {
                 place[first..first + values.len()].copy_from_slice(values);
             });
         }
@@ -208,6 +230,7 @@ impl<R: Read + Seek> Tensors<R> {
         self.for_each_chunk(
             name,
             if panel == 0 { PANEL } else { panel },
+            refused,
             |first, values| {
                 scatter(
                     values,
@@ -219,12 +242,13 @@ impl<R: Read + Seek> Tensors<R> {
         )
     }
 
-    /// Calls `each` with chunks of the numbers of a tensor, and the index of the first of a chunk. Refuses those that
-    /// are not finite, unless the tensor may have infinities.
+    /// Calls `each` with chunks of the numbers of a tensor, and the index of the first of a chunk. Refuses the number
+    /// that `refused` finds.
     fn for_each_chunk<T: Real>(
         &mut self,
         name: &str,
         chunk: usize,
+        refused: fn(&str, &[T]) -> Option<usize>,
         mut each: impl FnMut(usize, &[T]),
     ) -> Result<(), Error> {
         let path = self.path.clone();
@@ -232,7 +256,7 @@ impl<R: Read + Seek> Tensors<R> {
         self.for_each_bytes(name, chunk, |first, element, bytes| {
             values.resize(bytes.len() / element.size(), T::zero());
             element.decode(bytes, &mut values);
-            if let Some(index) = position_of_invalid(name, &values) {
+            if let Some(index) = refused(name, &values) {
                 let mut number = [0.0_f64];
                 element.decode(&bytes[index * element.size()..], &mut number);
                 let reason = format!(

@@ -50,7 +50,10 @@ impl<T: Real, S: Data<Elem = T>> AsMatrix<T> for &ArrayBase<S, Ix1> {
     }
 }
 
-/// One sample per row. Batches of an array that is not in standard layout are copied.
+/// One sample per row.
+///
+/// Batches of an array that is not in standard layout, such as a transposed one, are copied. It counts as not in
+/// memory, which full-batch optimizers refuse: pass `array.as_standard_layout()`.
 impl<T: Real, S: Data<Elem = T>> Samples<T> for ArrayBase<S, Ix2>
 where
     Self: Sync,

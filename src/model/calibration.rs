@@ -121,8 +121,8 @@ impl<T: Real> SparseAutoencoder<T> {
     /// | error | cause |
     /// |---|---|
     /// | [`Error::UnsupportedActivation`] | the units are neither `JumpRelu` nor `BatchTopK` |
-    /// | [`Error::InvalidParameter`] | `active_units` is not above 0, or, for `JumpRelu`, above the mean number of positive pre-activations |
-    /// | [`Error::TooFewSamples`] | `active_units` times the number of samples, at most 4096, rounds to 0 |
+    /// | [`Error::InvalidParameter`] | `active_units` is below 1/8192, or, for `JumpRelu`, above the mean number of positive pre-activations |
+    /// | [`Error::TooFewSamples`] | `active_units` times the number of samples rounds to 0 |
     /// | [`Error::NonFinite`] | pre-activations overflow |
     /// | those of [`Samples::read`] | samples that cannot be read |
     ///
@@ -151,7 +151,8 @@ impl<T: Real> SparseAutoencoder<T> {
         require(
             kept <= largest.found || is_most,
             "active_units",
-            "at most the mean number of positive pre-activations",
+            "at most the mean number of positive pre-activations, about half of the units before training: \
+             ask for fewer, or take more units",
             active_units,
         )?;
         let calibration = Calibration::of(&mut largest.values, kept);
@@ -234,8 +235,9 @@ impl<T: Real> SparseAutoencoder<T> {
     /// Returns the number of active units of `samples` samples together.
     fn count_active(&self, active_units: f64, samples: usize) -> Result<usize, Error> {
         let units = f64::of_count(self.layout().hidden_size());
-        let accepted = active_units > 0.0 && active_units <= units;
-        let requirement = "above 0 and at most the number of hidden units";
+        // Half a unit in all samples that a call reads.
+        let accepted = active_units >= 0.5 / f64::of_count(MOST) && active_units <= units;
+        let requirement = "at least 1/8192 and at most the number of hidden units";
         require(accepted, "active_units", requirement, active_units)?;
         let kept = activations_of(active_units, samples);
         if kept == 0 {

@@ -8,7 +8,7 @@ use std::ops::Range;
 use nalgebra::DVector;
 
 use super::{Layer, LayerView, Layout};
-use crate::error::{Error, check_shape};
+use crate::error::{Error, check_shape, unknown_name};
 use crate::linalg::{Aligned, Packed};
 use crate::validate::{check_batch, check_finite, check_len};
 use crate::{Activation, Real};
@@ -154,7 +154,8 @@ impl<T: Real> Parameters<T> {
     ///
     /// # Errors
     ///
-    /// - [`Error::Incompatible`] if the layer has no such block.
+    /// - [`Error::InvalidParameter`] if there is no such layer.
+    /// - [`Error::UnknownName`] if the layer has no such block.
     /// - [`Error::DimensionMismatch`] for another length.
     /// - [`Error::NonFinite`] for NaN and infinities.
     pub fn with_block(
@@ -163,12 +164,16 @@ impl<T: Real> Parameters<T> {
         name: &str,
         values: &DVector<T>,
     ) -> Result<Self, Error> {
-        let blocks = self.layout.blocks().get(index);
-        let Some(range) = blocks.and_then(|blocks| blocks.block(name)) else {
-            return Err(Error::Incompatible {
-                what: "a block of this name",
-                other: "a layer whose activation has none; see `Layout`",
+        let Some(blocks) = self.layout.blocks().get(index) else {
+            return Err(Error::InvalidParameter {
+                name: "index of a layer",
+                requirement: "below the number of hidden layers",
+                value: f64::of_count(index),
             });
+        };
+        let Some(range) = blocks.block(name) else {
+            let known = blocks.names.iter().map(|block| block.name);
+            return Err(unknown_name("block of the units", name, known));
         };
         check_batch(values.as_view(), range.len(), ["block of a layer"; 2])?;
         self.theta_mut()[range].copy_from_slice(values.as_slice());

@@ -6,6 +6,7 @@ use nalgebra::{DMatrix, DMatrixView, DVector};
 
 use super::per_layer::PerLayer;
 use super::{Layer, Parameters, SparseAutoencoder};
+use crate::error::require;
 use crate::linalg::{self, Threads};
 use crate::objective::Objective;
 use crate::penalty::Description;
@@ -54,7 +55,8 @@ impl<T: Real> SparseAutoencoder<T> {
     ///   [`fold_decoder_norm`](Self::fold_decoder_norm) first to edit in units of the samples.
     /// - [Fold](Self::fold) the scaler of a model of scaled samples, or steer scaled samples and
     ///   [invert](crate::Scaler::invert) the result.
-    /// - A transcoder reads one place and predicts another. Add `decode(h′) − decode(h)` there instead.
+    /// - A transcoder reads one place and predicts another. Add `decode(h′) − decode(h)` there instead. This
+    ///   crate loads transcoders, and trains none.
     ///
     /// # Errors
     ///
@@ -173,16 +175,15 @@ impl<T: Real> SparseAutoencoder<T> {
         let hidden = self.layout().hidden_size();
         let mut named = units.to_vec();
         named.sort_unstable();
+        let largest = named.last().copied().unwrap_or(0);
+        let exists = units.is_empty() || largest < hidden;
+        let requirement = "below the number of hidden units";
+        require(exists, "unit", requirement, f64::of_count(largest))?;
         let twice = named.windows(2).find(|pair| pair[0] == pair[1]);
-        let beyond = named.last().filter(|&&unit| unit >= hidden);
-        match twice.map(|pair| &pair[0]).or(beyond) {
-            None => Ok(()),
-            Some(&unit) => Err(Error::InvalidParameter {
-                name: "unit",
-                requirement: "below the number of hidden units, and named once",
-                value: f64::of_count(unit),
-            }),
-        }
+        let twice = twice.map_or(0.0, |pair| f64::of_count(pair[0]));
+        named.dedup();
+        let once = named.len() == units.len();
+        require(once, "unit", "named only once", twice)
     }
 }
 

@@ -55,6 +55,7 @@ impl<'a, T: Real> HiddenBatch<'a, T> {
     }
 
     /// Iterates over the samples, each with `units` activations.
+    #[must_use]
     pub fn columns(&self) -> impl ExactSizeIterator<Item = &'a [T]> {
         self.activations.chunks_exact(self.mean.len())
     }

@@ -106,7 +106,7 @@ impl<T: Real> Trainer<T> {
             Some(samples) => model.check_training_samples(samples),
             None if self.engine.optimizer.needs_full_batch() => Err(Error::Incompatible {
                 what: "samples that are not in memory",
-                other: "a full-batch optimizer",
+                other: "a full-batch optimizer: read them by `Samples::to_matrix`",
             }),
             None => Ok(()),
         }

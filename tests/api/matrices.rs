@@ -84,6 +84,6 @@ fn row_major_buffers_go_in_and_out_without_a_copy() {
     let error = view_rows(&buffer, 5).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "length of the row-major buffer must be a multiple of the number of features, got 12"
+        "values in the last row of the row-major buffer: expected 5, got 2"
     );
 }

@@ -419,7 +419,7 @@ fn a_full_batch_optimizer_needs_the_samples_in_memory() {
     let file = file::<f64>(&x);
     let expected = Error::Incompatible {
         what: "samples that are not in memory",
-        other: "a full-batch optimizer",
+        other: "a full-batch optimizer: read them by `Samples::to_matrix`",
     };
     let mut trainer = Trainer::new(Lbfgs::new()).epochs(2);
     let mut fitted = model([FEATURES, 9], Activation::Sigmoid);

@@ -307,6 +307,24 @@ fn a_file_is_a_matrix_in_one_call() {
 }
 
 #[test]
+fn a_missing_value_of_a_tensor_is_kept() {
+    let scratch = Scratch::new("missing");
+    let bytes = [1.0, f32::NAN, 3.0, 4.0].map(f32::to_le_bytes).concat();
+    let file = write(
+        &scratch,
+        "a.safetensors",
+        &safetensors(&[("w", "F32", &[2, 2], &bytes)]),
+    );
+    let mut file = TensorFile::open(file).unwrap();
+    let on_read = file.samples_on_read::<f64>("w").unwrap();
+    for x in [file.samples("w").unwrap(), on_read.to_matrix().unwrap()] {
+        assert!(x[1].is_nan());
+        assert_eq!([x[0], x[2], x[3]], [1.0, 3.0, 4.0]);
+        assert!(sparse_autoencoder::Imputer::fit(&x).is_ok());
+    }
+}
+
+#[test]
 fn samples_of_a_tensor_are_read_when_needed() {
     let scratch = Scratch::new("on-read");
     let x = DMatrix::<f32>::from_fn(3, 500, |i, j| (j * 3 + i) as f32 / 7.0);
@@ -356,7 +374,14 @@ fn samples_of_a_tensor_are_read_when_needed() {
     // A file that is open as tensors still is.
     let mut tensors = tensors;
     assert_eq!(tensors.samples::<f32>("w").unwrap(), x);
-    assert!(malformed(tensors.samples_on_read::<f32>("v")).contains("no tensor v"));
+    let known = "there is no tensor \"v\": there are only \"after\", \"before\", \"cube\", \"empty\", \"w\"";
+    let unknown = [
+        tensors.samples_on_read::<f32>("v").err(),
+        tensors.samples::<f32>("v").err(),
+    ];
+    for error in unknown.map(Option::unwrap) {
+        assert_eq!(error.to_string(), known);
+    }
     malformed(tensors.samples_on_read::<f32>("empty"));
     assert!(unsupported(tensors.samples_on_read::<f32>("after")).contains("F8_E5M2"));
     let deflated = write(&scratch, "b.npz", &zip(&members, true, 0));

@@ -108,10 +108,18 @@ fn what_cannot_be_reached_is_refused_and_changes_nothing() {
     }
     let expected = Error::InvalidParameter {
         name: "active_units",
-        requirement: "at most the mean number of positive pre-activations",
+        requirement: "at most the mean number of positive pre-activations, about half of the units before training: \
+                      ask for fewer, or take more units",
         value: 20.0,
     };
     assert_eq!(refused(&x, 20.0), expected);
+    // However many samples there are, 4096 are read at most.
+    let too_few = Error::InvalidParameter {
+        name: "active_units",
+        requirement: "at least 1/8192 and at most the number of hidden units",
+        value: 1e-4,
+    };
+    assert_eq!(refused(&samples(6, 6000), 1e-4), too_few);
     let expected = Error::TooFewSamples {
         what: "samples for so few active units",
         needed: 500,

@@ -110,13 +110,22 @@ fn a_sample_moves_by_the_difference_of_the_reconstructions() {
 fn bad_edits_are_refused() {
     let samples = samples();
     for (name, model) in models() {
-        for units in [&[8][..], &[2, 3, 2], &[usize::MAX]] {
+        for (units, expected) in [
+            (
+                &[8][..],
+                "unit must be below the number of hidden units, got 8",
+            ),
+            (&[2, 3, 2], "unit must be named only once, got 2"),
+            (
+                &[3, 9, 9],
+                "unit must be below the number of hidden units, got 9",
+            ),
+        ] {
             let error = model.steer(&samples, units, |_, h| h).unwrap_err();
-            assert!(
-                matches!(error, Error::InvalidParameter { name: "unit", .. }),
-                "{name}"
-            );
+            assert_eq!(error.to_string(), expected, "{name}");
         }
+        let last = model.steer(&samples, &[usize::MAX], |_, h| h);
+        assert!(last.is_err(), "{name}");
         for bad in [f64::NAN, f64::INFINITY] {
             let mut calls = 0;
             let error = model.steer(&samples, &[7, 3], |_, h| {

@@ -307,7 +307,10 @@ fn samples_that_do_not_fit_are_refused_before_they_are_read() {
     };
     assert_eq!(
         (what, other),
-        ("samples that are not in memory", "a full-batch optimizer")
+        (
+            "samples that are not in memory",
+            "a full-batch optimizer: read them by `Samples::to_matrix`"
+        )
     );
 }
 

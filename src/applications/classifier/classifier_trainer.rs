@@ -136,7 +136,7 @@ fn check_samples<T: Real>(
     if engine.optimizer.needs_full_batch() {
         return Err(Error::Incompatible {
             what: "samples that are not in memory",
-            other: "a full-batch optimizer",
+            other: "a full-batch optimizer: read them by `Samples::to_matrix`",
         });
     }
     model.check_classes(labels.iter().copied())

@@ -146,7 +146,7 @@ fn blocks_must_fit_the_units_and_the_activation() {
     for &activation in ACTIVATIONS {
         let with_blocks = parameters().for_activations(&[activation]).unwrap();
         let names: Vec<_> = with_blocks.layer(0).unwrap().block_names().collect();
-        for name in names {
+        for &name in &names {
             let block = with_blocks.layer(0).unwrap().block(name).unwrap();
             assert!(block.iter().all(|&value| value == 0.0), "{name}");
             let len = block.len();
@@ -162,7 +162,14 @@ fn blocks_must_fit_the_units_and_the_activation() {
             let infinite = with(0, &DVector::from_element(len, f64::INFINITY));
             assert!(matches!(infinite, Err(Error::NonFinite { .. })), "{name}");
             let absent = with(1, &DVector::zeros(len));
-            assert!(matches!(absent, Err(Error::Incompatible { .. })), "{name}");
+            let requirement = "below the number of hidden layers";
+            let index = "index of a layer";
+            let beyond = Error::InvalidParameter {
+                name: index,
+                requirement,
+                value: 1.0,
+            };
+            assert_eq!(absent.unwrap_err(), beyond, "{name}");
 
             let values = DVector::from_fn(len, |j, _| 0.5 + j as f64);
             let changed = with(0, &values).unwrap();
@@ -179,7 +186,13 @@ fn blocks_must_fit_the_units_and_the_activation() {
             }
         }
         let unknown = with_blocks.with_block(0, "none of this name", &DVector::zeros(1));
-        assert!(matches!(unknown, Err(Error::Incompatible { .. })));
+        let expected = Error::UnknownName {
+            what: "block of the units",
+            name: "none of this name".to_owned(),
+            of: names.len(),
+            known: names.into_iter().map(str::to_owned).collect(),
+        };
+        assert_eq!(unknown.unwrap_err(), expected);
     }
     let refused = parameters().for_activations(&[]).unwrap_err();
     let expected = Error::DimensionMismatch {
