@@ -19,13 +19,17 @@ use crate::model::Layout;
 /// | [`Relu`](crate::Activation::Relu), `JumpRelu`, `Gated` | `TransposedDecoder` with norm 1 |
 /// | all others, several hidden layers, or an output other than [`Identity`](crate::Activation::Identity) | `Glorot` |
 ///
-/// Numbers are drawn in `f64` from a seeded, portable generator and then converted. Models in `f32`
-/// and `f64` start from the same numbers.
+/// Numbers are drawn and scaled in `f64` from a seeded, portable generator, and then rounded. Models in `f32`
+/// and `f64` start from the same numbers up to this rounding.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(
     feature = "serde",
-    serde(rename_all = "snake_case", deny_unknown_fields)
+    serde(
+        rename_all = "snake_case",
+        deny_unknown_fields,
+        expecting = "`glorot`, or a table with the key `transposed_decoder`"
+    )
 )]
 #[non_exhaustive]
 pub enum Initialization {
@@ -65,11 +69,14 @@ impl Initialization {
                     weights.fill_with(|| T::of(r * (2.0 * rng.random::<f64>() - 1.0)));
                 }
                 Self::TransposedDecoder { norm } => {
+                    let mut direction = vec![0.0; blocks.below];
                     for unit in weights.chunks_exact_mut(blocks.below) {
-                        unit.fill_with(|| T::of(rng.sample(StandardNormal)));
-                        let drawn = unit.iter().map(|w| w.to_f64().powi(2)).sum::<f64>().sqrt();
+                        direction.fill_with(|| rng.sample(StandardNormal));
+                        let drawn = direction.iter().map(|w: &f64| w.powi(2)).sum::<f64>();
+                        let drawn = drawn.sqrt();
                         let factor = if drawn > 0.0 { norm / drawn } else { norm };
-                        unit.iter_mut().for_each(|w| *w *= T::of(factor));
+                        let scaled = direction.iter().map(|w| T::of(w * factor));
+                        unit.iter_mut().zip(scaled).for_each(|(w, x)| *w = x);
                     }
                 }
             };
