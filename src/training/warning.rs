@@ -58,6 +58,9 @@ pub enum Warning {
         measured: f64,
         /// The sparsity to reach. For [`TargetL0`](crate::TargetL0), ρ times the number of units.
         target: f64,
+        /// Whether the target is that of a [set point](crate::Trainer::set_point).
+        #[cfg_attr(feature = "serde", serde(default))]
+        by_set_point: bool,
     },
     /// The output cannot reach many entries of the samples: their distances from its range alone cost more
     /// than 1 % of the loss of the mean sample.
@@ -97,12 +100,33 @@ impl fmt::Display for Warning {
                  or the thresholds (see calibrate_thresholds), build the model without a penalty \
                  (`.penalty(())`), or start the pre-encoder bias at the data"
             ),
-            Self::TargetNotReached { measured, target } => write!(
-                f,
-                "the sparsity is {measured:.4}, and its target {target:.4}: train for more steps, raise \
-                 the penalty weight, or, with JumpReLU, start with calibrate_thresholds and set a bandwidth \
-                 of the scale of the pre-activations"
-            ),
+            Self::TargetNotReached {
+                measured,
+                target,
+                by_set_point,
+            } => {
+                let remedy = match (by_set_point, measured > target) {
+                    (true, true) => {
+                        "train for more steps, start at a higher penalty weight, or raise the gain of the set point"
+                    }
+                    (true, false) => {
+                        "train for more steps, start at a lower penalty weight, or lower the gain of the set \
+                         point, at which the weight overshoots"
+                    }
+                    (false, true) => {
+                        "train for more steps, raise the penalty weight, or, with JumpReLU, start with \
+                         calibrate_thresholds and set a bandwidth of the scale of the pre-activations"
+                    }
+                    (false, false) => {
+                        "train for more steps, or start with calibrate_thresholds and set a bandwidth of the \
+                         scale of the pre-activations"
+                    }
+                };
+                write!(
+                    f,
+                    "the sparsity is {measured:.4}, and its target {target:.4}: {remedy}"
+                )
+            }
             Self::OutsideOutputRange { low, high, output } => {
                 let (least, most) = range_of(*output);
                 write!(
@@ -181,7 +205,8 @@ impl<T: Real> Trainer<T> {
     /// Returns a warning if the sparsity is not that of the set point or of [`TargetL0`](crate::TargetL0).
     fn target(&self, model: &SparseAutoencoder<T>, last: &Measured<T>) -> Option<Warning> {
         let objective = model.objective();
-        let (measured, target) = if let Some(set_point) = &self.engine.settings.set_point {
+        let set_point = &self.engine.settings.set_point;
+        let (measured, target) = if let Some(set_point) = set_point {
             (self.own.state.controller.measured?, set_point.target())
         } else {
             let innermost = objective.innermost();
@@ -193,7 +218,11 @@ impl<T: Real> Trainer<T> {
             (last.l0_of(model)?, objective.target_l0())
         };
         let missed = (measured - target).abs() > TOLERATED * target;
-        missed.then_some(Warning::TargetNotReached { measured, target })
+        missed.then_some(Warning::TargetNotReached {
+            measured,
+            target,
+            by_set_point: set_point.is_some(),
+        })
     }
 }
 

@@ -218,7 +218,9 @@ fn a_set_point_out_of_reach_says_so() {
         target == 4.0 && (measured - target).abs() > 0.4,
         "{measured}"
     );
-    assert_says(&warning, &["target 4.0", "more steps", "penalty weight"]);
+    assert_says(&warning, &["target 4.0", "more steps", "gain"]);
+    let start = if measured > target { "higher" } else { "lower" };
+    assert_says(&warning, &[start, "penalty weight"]);
 
     let means = |trainer: Trainer<f64>| {
         let set_point = SetPoint::mean_activation(1e-3);
@@ -230,6 +232,27 @@ fn a_set_point_out_of_reach_says_so() {
             if *measured > *target && *target == 1e-3)
     };
     assert!(warnings.iter().any(missed), "{warnings:?}");
+}
+
+/// No remedy of a fit contradicts another: units that are all inactive need a lower weight.
+#[test]
+fn a_set_point_from_far_below_says_to_start_at_a_lower_weight() {
+    let strong = linear().penalty_weight(100.0);
+    let set_point = SetPoint::active_units(4.0);
+    let few = |trainer: Trainer<f64>| trainer.set_point(set_point).epochs(2);
+    let warnings = warnings_of(&strong, few, &samples());
+    let missed = |warning: &&Warning| {
+        matches!(warning, Warning::TargetNotReached { measured, target, by_set_point: true, .. }
+            if measured < target)
+    };
+    let missed = warnings.iter().find(missed).unwrap();
+    assert_says(missed, &["lower penalty weight", "gain"]);
+    let text = warnings.iter().map(ToString::to_string);
+    assert!(
+        !text.clone().any(|text| text.contains("raise")),
+        "{warnings:?}"
+    );
+    assert!(text.count() > 1, "{warnings:?}");
 }
 
 #[test]
