@@ -168,7 +168,8 @@ impl SparsityMetrics {
         })
     }
 
-    /// Returns the units that are active in no sample, ascending. Before any sample, all units.
+    /// Returns the units that are active in no sample, ascending. Before any sample, all units, or
+    /// none if their number does not fit into memory.
     #[must_use]
     pub fn dead_units(&self) -> Vec<usize> {
         positions(self.units.each(true, |unit| unit.active == 0))

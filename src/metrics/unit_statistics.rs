@@ -208,7 +208,8 @@ impl UnitStatistics {
         self.per_active_unit(|unit| unit.maximum)
     }
 
-    /// Returns the units that are active in no sample, ascending. Before any sample, all units.
+    /// Returns the units that are active in no sample, ascending. Before any sample, all units, or
+    /// none if their number does not fit into memory.
     #[must_use]
     pub fn dead_units(&self) -> Vec<usize> {
         positions(self.units.each(true, |unit| unit.active == 0))

@@ -60,7 +60,11 @@ pub struct Schedule {
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(
     feature = "serde",
-    serde(rename_all = "snake_case", deny_unknown_fields)
+    serde(
+        rename_all = "snake_case",
+        deny_unknown_fields,
+        expecting = "`constant`, `linear`, `cosine`, or `exponential`"
+    )
 )]
 enum Decay {
     Constant,
@@ -127,13 +131,17 @@ impl Schedule {
         )
     }
 
-    /// Returns the factor at `progress`, the fraction of all steps already taken, in [0, 1].
+    /// Returns the factor at `progress`, the fraction of all steps already taken, in [0, 1]. A fraction beyond an end
+    /// counts as that end.
     #[must_use]
     pub fn factor(&self, progress: f64) -> f64 {
+        let progress = progress.clamp(0.0, 1.0);
         if progress < self.warm_up {
             return progress / self.warm_up;
         }
-        let p = (progress - self.warm_up) / (1.0 - self.warm_up);
+        // Above 0 also for a warm-up over all steps, which a fit refuses.
+        let rest = (1.0 - self.warm_up).max(f64::MIN_POSITIVE);
+        let p = ((progress - self.warm_up) / rest).min(1.0);
         let floor = self.floor;
         match self.decay {
             Decay::Constant => 1.0,
@@ -147,7 +155,10 @@ impl Schedule {
 /// A schedule as a file may hold it.
 #[cfg(feature = "serde")]
 #[derive(serde::Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(
+    deny_unknown_fields,
+    expecting = "a table such as {\"decay\": \"cosine\", \"floor\": 0.1}, with an optional `warm_up`"
+)]
 struct Unchecked {
     decay: Decay,
     floor: Option<f64>,
@@ -166,5 +177,33 @@ impl TryFrom<Unchecked> for Schedule {
             _ => return Err("missing field `floor`: the factor at the end, such as 0.1"),
         };
         Ok(Self::new(unchecked.decay, floor).warm_up(unchecked.warm_up))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Schedule;
+
+    #[test]
+    fn a_fraction_beyond_an_end_counts_as_that_end() {
+        for decay in [
+            Schedule::constant(),
+            Schedule::linear(0.1),
+            Schedule::cosine(0.2),
+            Schedule::exponential(0.01),
+            Schedule::exponential(0.0),
+        ] {
+            for warm_up in [0.0, 0.3, 1.0, 2.0] {
+                let schedule = decay.warm_up(warm_up);
+                let factor = |progress| schedule.factor(progress).to_bits();
+                for outside in [-0.1, f64::NEG_INFINITY] {
+                    assert_eq!(factor(outside), factor(0.0), "{schedule:?}");
+                }
+                for outside in [1.1, f64::INFINITY] {
+                    assert_eq!(factor(outside), factor(1.0), "{schedule:?}");
+                }
+                assert!((0.0..=1.0).contains(&schedule.factor(1.0)), "{schedule:?}");
+            }
+        }
     }
 }

@@ -31,7 +31,8 @@ use crate::{Error, Real};
 /// # Ok::<(), sparse_autoencoder::Error>(())
 /// ```
 ///
-/// The columns of CSV, and the keys of JSON:
+/// The columns of CSV, and the keys of JSON, in the order of steps. Epochs begin with `epoch`, `epochs`, `step`,
+/// `samples`:
 ///
 /// | column | of | value |
 /// |---|---|---|
@@ -52,7 +53,7 @@ use crate::{Error, Real};
 /// | `validation_loss`, `validation_reconstruction`, … | epochs | the loss and its terms on the samples held out |
 /// | `validation_explained_variance` | epochs | explained variance on the samples held out |
 ///
-/// Rows of a [classifier](crate::SoftmaxClassifier) have `step`, `steps`, `epoch`, `epochs`, `samples`, `loss`,
+/// Rows of a [classifier](crate::SoftmaxClassifier) begin with the same columns up to `samples`. Then follow `loss`,
 /// `cross_entropy`, `weight_decay`, `learning_rate`, and of epochs `validation_loss`,
 /// `validation_cross_entropy`, `validation_weight_decay`. Their kinds are `"classifier step"` and
 /// `"classifier epoch"`.
@@ -124,7 +125,7 @@ impl<W: io::Write> LogWriter<W> {
                     other: "rows of several kinds: write steps or epochs only, or JSON Lines",
                 });
             }
-            if std::mem::take(&mut self.has_header) {
+            if self.has_header {
                 row.cells(&mut Cells(&mut self.line, Style::Names));
                 self.end_row(0);
             }
@@ -136,7 +137,9 @@ impl<W: io::Write> LogWriter<W> {
         written.map_err(|error| Error::Unwritable {
             kind: error.kind(),
             message: error.to_string(),
-        })
+        })?;
+        self.has_header = false; // a row that failed may be written again
+        Ok(())
     }
 
     /// Returns what it writes to.

@@ -360,3 +360,44 @@ fn an_error_of_writing_ends_the_fit() {
         assert_eq!(fit(6, json), (Ok(()), 6));
     }
 }
+
+/// Refuses the first row.
+#[derive(Debug, Default)]
+struct Refuses {
+    refused: bool,
+    written: Vec<u8>,
+}
+
+impl Write for Refuses {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if !std::mem::replace(&mut self.refused, true) {
+            return Err(io::Error::other("full"));
+        }
+        self.written.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_first_row_that_is_written_again_has_the_header() {
+    let samples = samples::<f64>(40);
+    let mut model = SparseAutoencoder::builder()
+        .layers([INPUT, 4])
+        .build()
+        .unwrap();
+    let mut trainer = Trainer::new(Adam::new(1e-2).unwrap()).epochs(2);
+    let mut log = LogWriter::csv(Refuses::default());
+    let report = trainer.fit_with(&mut model, &samples, |epoch| {
+        if epoch.number == 1 {
+            assert!(log.write(epoch).is_err());
+        }
+        log.write(epoch)
+    });
+    assert!(report.is_ok());
+    let text = String::from_utf8(log.into_inner().written).unwrap();
+    assert!(text.starts_with("epoch,epochs,"), "{text}");
+    assert_eq!(text.lines().count(), 3);
+}
