@@ -9,7 +9,8 @@ use crate::{
 };
 
 impl Recipe {
-    /// Returns the scaling of samples with `input_size` entries, to a norm of `√input_size`.
+    /// Returns the scaling of samples with `input_size` entries. It makes `√input_size` the mean norm for `L1` and
+    /// `Gated`, and the mean distance from the geometric median for the other variants.
     pub fn scaling(&self, input_size: usize) -> Scaling {
         let norm = f64::of_count(input_size).sqrt();
         if self.variant.has_k() {
@@ -57,7 +58,8 @@ impl Recipe {
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidParameter`] for a field outside its range.
+    /// [`Error::InvalidParameter`] for a field outside its range, [`Error::Incompatible`] for
+    /// [`anneal_from`](Self::anneal_from) without a k.
     pub fn trainer<T: Real>(&self, input_size: usize) -> Result<Trainer<T>, Error> {
         self.check()?;
         // The best rate falls as 1/√n (Gao et al. 2024).
@@ -103,7 +105,23 @@ impl Recipe {
             _ => (self.hidden_size, "at most its hidden_size"),
         };
         let (name, active) = ("active_units of a recipe", self.active_units);
-        require(active <= most, name, requirement, f64::of_count(active))
+        require(active <= most, name, requirement, f64::of_count(active))?;
+        let Some(from) = self.anneal_from else {
+            return Ok(());
+        };
+        if !self.variant.has_k() {
+            return Err(Error::Incompatible {
+                what: "anneal_from",
+                other: "the recipes L1 and Gated, which have no k: leave it out, or take TopK, BatchTopK, JumpRelu, \
+                        or Matryoshka",
+            });
+        }
+        require(
+            (active..=self.hidden_size).contains(&from),
+            "anneal_from of a recipe",
+            "at least its active_units and at most its hidden_size",
+            f64::of_count(from),
+        )
     }
 
     fn steps(&self) -> usize {

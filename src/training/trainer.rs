@@ -225,8 +225,9 @@ impl<T: Real> Trainer<T> {
 
     /// Raises the penalty weights β of all hidden layers linearly from 0 over this fraction of the steps, in (0, 1].
     ///
-    /// A penalty that is strong from the start kills units before they learn anything. A [set
-    /// point](Self::set_point) starts low by itself, and refuses a warm-up.
+    /// A penalty that is strong from the start kills units before they learn anything. A model without a penalty
+    /// refuses it. A [set
+    /// point](Self::set_point) starts at the model's own β and moves it, and refuses a warm-up.
     pub fn sparsity_warm_up(mut self, fraction: f64) -> Self {
         self.engine.settings.sparsity_warm_up = Some(fraction);
         self
@@ -245,7 +246,7 @@ impl<T: Real> Trainer<T> {
     /// samples of the batch. Afterwards, they learn. `from` may be k itself. Several processes average their
     /// thresholds, so their samples should be alike.
     pub fn anneal_k(mut self, from: usize, fraction: f64) -> Self {
-        self.engine.settings.anneal_k = Some(AnnealK { from, fraction });
+        self.engine.settings.anneal_k = Some(AnnealK::new(from, fraction));
         self
     }
 

@@ -183,6 +183,24 @@ fn what_cannot_be_annealed_is_refused() {
 }
 
 #[test]
+fn a_warm_up_of_no_penalty_is_refused() {
+    for builder in [
+        builder(Activation::TopK(4)).penalty(()),
+        builder(Activation::Relu).penalty_weight(0.0),
+        builder(Activation::Relu).penalized_layers([]),
+    ] {
+        let mut model = builder.build().unwrap();
+        let mut trainer = trainer().sparsity_warm_up(0.5);
+        let error = trainer.fit(&mut model, samples()).unwrap_err();
+        let expected = "sparsity_warm_up cannot be used with a model without a penalty";
+        assert!(error.to_string().starts_with(expected), "{error}");
+    }
+    let mut model = builder(Activation::TopK(4)).build().unwrap();
+    let fitted = trainer().sparsity_warm_up(0.5).epochs(1);
+    assert!({ fitted }.fit(&mut model, samples()).is_ok());
+}
+
+#[test]
 fn what_is_annealed_is_the_objective_of_the_model_at_hand() {
     let model = |decay| {
         builder(Activation::Relu)

@@ -327,7 +327,25 @@ fn k_falls_from_where_the_recipe_says_and_only_variants_with_a_k_accept_it() {
                     "{variant:?}: {first} {last}"
                 );
             }
-            Err(error) => assert!(!has_k, "{variant:?}: {error}"),
+            Err(error) => {
+                assert!(!has_k, "{variant:?}: {error}");
+                assert!(error.to_string().starts_with("anneal_from "), "{error}");
+            }
         }
     }
+}
+
+#[test]
+fn a_fall_of_k_outside_its_range_names_the_setting_of_the_recipe() {
+    for k in [3, 33] {
+        let recipe = Recipe::new(Variant::TopK, 32, 4).anneal_from(k);
+        let error = recipe.trainer::<f32>(8).unwrap_err().to_string();
+        assert!(error.starts_with("anneal_from of a recipe"), "{error}");
+    }
+    assert!(
+        Recipe::new(Variant::TopK, 32, 4)
+            .anneal_from(32)
+            .trainer::<f32>(8)
+            .is_ok()
+    );
 }

@@ -174,6 +174,12 @@ fn what_cannot_be_controlled_is_refused() {
         (of(0.0), relu(), "set point"),
         (of(f64::NAN), relu(), "set point"),
         (of(f64::INFINITY), relu(), "set point"),
+        (of(64.0), relu(), "set point"), // all units
+        (
+            SetPoint::mean_activation(1.0),
+            builder(Activation::Sigmoid, KlDivergence, 1.0),
+            "set point",
+        ),
         (of(4.0).gain(0.0), relu(), "gain of SetPoint"),
         (of(4.0).gain(1.5), relu(), "gain of SetPoint"),
         (of(4.0).gain(f64::NAN), relu(), "gain of SetPoint"),

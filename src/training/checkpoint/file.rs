@@ -69,7 +69,7 @@ impl<T: Real> Trainer<T> {
     /// process may write to it.
     ///
     /// [`partial_fit`](Self::partial_fit) writes no checkpoint: see [`save`](Self::save).
-    /// [`Stack::fit`](crate::Stack::fit), which fits several models, refuses it: fit the layers in turn.
+    /// [`Stack::fit`](crate::Stack::fit) of several layers refuses it: fit the layers in turn.
     ///
     /// With [several processes](Self::all_reduce), let each write its own file. Or let one write, and
     /// resume every process with the same number of samples from that file. The fit refuses to start

@@ -9,7 +9,14 @@ use crate::training::TrainerSettings;
 /// The fall of k in a training: see [`Trainer::anneal_k`](crate::Trainer::anneal_k).
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-#[cfg_attr(feature = "serde", serde(deny_unknown_fields))]
+#[cfg_attr(
+    feature = "serde",
+    serde(
+        deny_unknown_fields,
+        expecting = "a table with the keys `from` and `fraction`"
+    )
+)]
+#[non_exhaustive]
 pub struct AnnealK {
     /// The k of the first step.
     pub from: usize,
@@ -18,6 +25,12 @@ pub struct AnnealK {
 }
 
 impl AnnealK {
+    /// Lets k fall from `from` over this `fraction` of the steps, in (0, 1].
+    #[must_use]
+    pub const fn new(from: usize, fraction: f64) -> Self {
+        Self { from, fraction }
+    }
+
     /// Returns the k of a step after this `done` fraction of the training, which ends at `k`.
     fn at(self, done: f64, k: f64) -> f64 {
         let left = 1.0 - (done / self.fraction).min(1.0);
@@ -56,6 +69,13 @@ impl TrainerSettings {
         };
         if let Some(of_steps) = self.sparsity_warm_up {
             fraction("fraction of sparsity_warm_up", of_steps)?;
+            let weight = |l| T::of(objective.penalty_weight_of(l));
+            if !(0..layout.depth()).any(|l| objective.penalizes(l, weight(l))) {
+                return Err(Error::Incompatible {
+                    what: "sparsity_warm_up",
+                    other: "a model without a penalty: set a penalty with a weight above 0, or no warm-up",
+                });
+            }
         }
         let Some(annealing) = self.anneal_k else {
             return Ok(());

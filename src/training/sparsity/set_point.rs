@@ -78,7 +78,13 @@ assert_eq!(set_points[1], SetPoint::mean_activation(0.1).gain(0.02));
 )]
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-#[cfg_attr(feature = "serde", serde(deny_unknown_fields))]
+#[cfg_attr(
+    feature = "serde",
+    serde(
+        deny_unknown_fields,
+        expecting = "a table with the keys `measure`, `target`, and optionally `gain`"
+    )
+)]
 #[must_use]
 pub struct SetPoint {
     measure: Measure,
@@ -93,7 +99,13 @@ const fn default_gain() -> f64 {
 
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
+#[cfg_attr(
+    feature = "serde",
+    serde(
+        rename_all = "snake_case",
+        expecting = "`active_units` or `mean_activation`"
+    )
+)]
 enum Measure {
     ActiveUnits,
     MeanActivation,
@@ -122,7 +134,7 @@ impl SetPoint {
         }
     }
 
-    /// The mean number of active units of the innermost layer (L0), > 0.
+    /// The mean number of active units of the innermost layer (L0), above 0 and below the number of units.
     ///
     /// Requires activations that can be exactly 0 and do not fix the number of active units:
     /// [`Relu`](crate::Activation::Relu), [`JumpRelu`](crate::Activation::JumpRelu), and
@@ -131,7 +143,8 @@ impl SetPoint {
         Self::new(Measure::ActiveUnits, target)
     }
 
-    /// The mean activation ρ̂ of the innermost layer, over its units and the samples, > 0.
+    /// The mean activation ρ̂ of the innermost layer, over its units and the samples, above 0 and below the largest
+    /// value of the activation.
     ///
     /// Requires activations that are never below 0.
     pub const fn mean_activation(target: f64) -> Self {
@@ -157,6 +170,17 @@ impl SetPoint {
             "finite and above 0",
             self.target,
         )?;
+        let innermost = objective.innermost();
+        let f = objective.encoder[innermost];
+        let units = objective.layers.last().copied().unwrap_or(0);
+        let (most, requirement) = match self.measure {
+            Measure::ActiveUnits => (f64::of_count(units), "below the number of units"),
+            Measure::MeanActivation => (
+                f.range().map_or(f64::INFINITY, |(_, high)| high),
+                "below the largest value of the activation",
+            ),
+        };
+        require(self.target < most, "set point", requirement, self.target)?;
         let gain = self.gain;
         require(
             gain > 0.0 && gain <= 1.0,
@@ -164,7 +188,6 @@ impl SetPoint {
             "in (0, 1]",
             gain,
         )?;
-        let innermost = objective.innermost();
         let weight = objective.penalty_weight_of(innermost);
         require(
             positive(weight),
@@ -172,7 +195,6 @@ impl SetPoint {
             "above 0",
             weight,
         )?;
-        let f = objective.encoder[innermost];
         let chooses = f.traits().chooses;
         let incompatible = |other| {
             let what = "a set point";
