@@ -71,7 +71,13 @@ assert_eq!((recipe.samples, recipe.anneal_from), (80_000, Some(8)));
 )]
 #[derive(Debug, Clone, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-#[cfg_attr(feature = "serde", serde(deny_unknown_fields))]
+#[cfg_attr(
+    feature = "serde",
+    serde(
+        deny_unknown_fields,
+        expecting = "a table with the keys `variant`, `hidden_size`, `active_units`, and optional ones"
+    )
+)]
 #[non_exhaustive]
 pub struct Recipe {
     /// How units are selected.
@@ -181,7 +187,7 @@ impl Recipe {
     /// Sets the k of the first step, which falls to `active_units` over 90 % of the steps. The default is none.
     ///
     /// Four times `active_units` finds more of the true features of synthetic data. Short training then has more error:
-    /// 6 % after 2,000 steps on activations of a transformer. A fit of `L1` or `Gated` refuses it.
+    /// 6 % after 2,000 steps on activations of a transformer. `L1` and `Gated` refuse it.
     #[must_use]
     pub const fn anneal_from(mut self, k: usize) -> Self {
         self.anneal_from = Some(k);

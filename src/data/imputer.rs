@@ -267,7 +267,10 @@ fn present<T: Real>(samples: &dyn Samples<T>) -> Result<Vec<(f64, usize)>, Error
 /// An imputer as a file holds it.
 #[cfg(feature = "serde")]
 #[derive(serde::Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(
+    deny_unknown_fields,
+    expecting = "a table with the lists `means` and `marked`"
+)]
 struct Unchecked<T> {
     means: Vec<T>,
     marked: Vec<usize>,

@@ -83,7 +83,13 @@ assert_eq!(scalings, [
 )]
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-#[cfg_attr(feature = "serde", serde(deny_unknown_fields))]
+#[cfg_attr(
+    feature = "serde",
+    serde(
+        deny_unknown_fields,
+        expecting = "a table such as {\"target\": \"standard\"}, with an optional `keep_constant_features`"
+    )
+)]
 #[must_use]
 pub struct Scaling {
     #[cfg_attr(feature = "serde", serde(deserialize_with = "crate::by_name::choice"))]

@@ -25,11 +25,7 @@ use crate::model::Layout;
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(
     feature = "serde",
-    serde(
-        rename_all = "snake_case",
-        deny_unknown_fields,
-        expecting = "`glorot`, or a table with the key `transposed_decoder`"
-    )
+    serde(rename_all = "snake_case", deny_unknown_fields)
 )]
 #[non_exhaustive]
 pub enum Initialization {

@@ -60,11 +60,7 @@ pub struct Schedule {
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(
     feature = "serde",
-    serde(
-        rename_all = "snake_case",
-        deny_unknown_fields,
-        expecting = "`constant`, `linear`, `cosine`, or `exponential`"
-    )
+    serde(rename_all = "snake_case", deny_unknown_fields)
 )]
 enum Decay {
     Constant,

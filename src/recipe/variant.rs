@@ -1,9 +1,26 @@
 //! The variants that have a recipe.
 
+use std::fmt;
+use std::str::FromStr;
+
+use crate::Error;
+use crate::error::unknown_name;
 #[cfg(doc)]
 use crate::{Activation, L1, SetPoint, TargetL0};
 
 /// The family of a sparse autoencoder: how it selects its active units.
+///
+/// [`Display`](fmt::Display) and [`FromStr`] use the names of files: `l1`, `gated`, `top_k`, `batch_top_k`,
+/// `jump_relu`, `matryoshka`. Another name is an [`Error::UnknownName`].
+///
+/// ```
+/// use sparse_autoencoder::Variant;
+///
+/// let variant: Variant = "jump_relu".parse()?;
+/// assert_eq!(variant, Variant::JumpRelu);
+/// assert_eq!(variant.to_string(), "jump_relu");
+/// # Ok::<(), sparse_autoencoder::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
@@ -27,8 +44,43 @@ pub enum Variant {
 }
 
 impl Variant {
+    const ALL: [Self; 6] = [
+        Self::L1,
+        Self::Gated,
+        Self::TopK,
+        Self::BatchTopK,
+        Self::JumpRelu,
+        Self::Matryoshka,
+    ];
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::L1 => "l1",
+            Self::Gated => "gated",
+            Self::TopK => "top_k",
+            Self::BatchTopK => "batch_top_k",
+            Self::JumpRelu => "jump_relu",
+            Self::Matryoshka => "matryoshka",
+        }
+    }
+
     /// Whether the number of active units is set. The others reach it by a penalty on the size of activations.
     pub(super) fn has_k(self) -> bool {
         !matches!(self, Self::L1 | Self::Gated)
+    }
+}
+
+impl fmt::Display for Variant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl FromStr for Variant {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self, Error> {
+        let named = Self::ALL.into_iter().find(|variant| variant.name() == name);
+        named.ok_or_else(|| unknown_name("variant", name, Self::ALL.into_iter().map(Self::name)))
     }
 }

@@ -55,7 +55,13 @@ assert_eq!(dead_units, DeadUnits::after(400).auxiliary(3, 1.0 / 32.0).resampled(
 )]
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-#[cfg_attr(feature = "serde", serde(deny_unknown_fields))]
+#[cfg_attr(
+    feature = "serde",
+    serde(
+        deny_unknown_fields,
+        expecting = "a table with the key `after`, and optionally `auxiliary` and `resampled`"
+    )
+)]
 #[must_use]
 pub struct DeadUnits {
     after: usize,
@@ -66,7 +72,13 @@ pub struct DeadUnits {
 /// The settings of [`DeadUnits::auxiliary`].
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-#[cfg_attr(feature = "serde", serde(deny_unknown_fields))]
+#[cfg_attr(
+    feature = "serde",
+    serde(
+        deny_unknown_fields,
+        expecting = "a table with the keys `units` and `weight`"
+    )
+)]
 struct OfAuxiliary {
     units: usize,
     weight: f64,

@@ -70,7 +70,14 @@ assert_eq!(&settings, by_setters.settings());
 )]
 #[derive(Debug, Clone, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-#[cfg_attr(feature = "serde", serde(default, deny_unknown_fields))]
+#[cfg_attr(
+    feature = "serde",
+    serde(
+        default,
+        deny_unknown_fields,
+        expecting = "a table with settings of a trainer, such as `epochs`"
+    )
+)]
 #[non_exhaustive]
 pub struct TrainerSettings {
     /// Passes over the samples, ≥ 1.

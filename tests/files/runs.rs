@@ -678,3 +678,45 @@ fn a_trainer_that_is_reset_forgets_where_its_set_point_was() {
     trainer.reset();
     assert!(trainer.set_point_state().is_none());
 }
+
+/// No error shows a private type: each says which keys or names are expected.
+#[test]
+fn a_setting_of_another_type_says_what_to_write() {
+    fn refused<S: DeserializeOwned + std::fmt::Debug>(value: Value, says: &str) {
+        let error = serde_json::from_value::<S>(value).unwrap_err().to_string();
+        assert!(error.contains(says), "{error}");
+        for private in ["expected struct", "expected enum", "Unchecked"] {
+            assert!(!error.contains(private), "{error}");
+        }
+    }
+    refused::<TrainerSettings>(json!(3), "`epochs`");
+    let trainer = |key: &str, value: Value, says| {
+        refused::<TrainerSettings>(json!({ key: value }), says);
+    };
+    trainer("schedule", json!("cosine"), "\"floor\": 0.1");
+    trainer("dead_units", json!(3000), "`after`");
+    let auxiliary = json!({ "after": 3, "auxiliary": 2 });
+    trainer("dead_units", auxiliary, "`weight`");
+    trainer("anneal_k", json!(8), "`fraction`");
+    trainer("set_point", json!(4.0), "`target`");
+    refused::<ModelSettings>(json!("relu"), "`layers`");
+    refused::<Recipe>(json!("top_k"), "`hidden_size`");
+    refused::<Scaling>(json!("standard"), "{\"target\": \"standard\"}");
+    refused::<Scaler<f32>>(json!(1.0), "`centers`");
+    refused::<Imputer<f32>>(json!(1.0), "`means`");
+    refused::<AnomalyDetectorSettings>(json!(0.1), "`threshold`");
+    refused::<sparse_autoencoder::AnomalyEnsembleBuilder<f32>>(json!(1), "`seed`");
+}
+
+/// A variant has the same name in a file, in a text, and as an argument.
+#[test]
+fn a_variant_is_parsed_from_its_name_in_a_file() {
+    for (name, variant) in RECIPES {
+        assert_eq!(json!(variant), json!(name));
+        assert_eq!(variant.to_string(), name);
+        assert_eq!(name.parse(), Ok(variant));
+    }
+    let error = "topk".parse::<Variant>().unwrap_err().to_string();
+    let expected = "there is no variant \"topk\": there are only \"l1\", \"gated\", ";
+    assert!(error.starts_with(expected), "{error}");
+}

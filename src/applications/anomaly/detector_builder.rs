@@ -53,7 +53,14 @@ assert_eq!(settings.threshold, Threshold::Contamination(0.1));
 )]
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-#[cfg_attr(feature = "serde", serde(default, deny_unknown_fields))]
+#[cfg_attr(
+    feature = "serde",
+    serde(
+        default,
+        deny_unknown_fields,
+        expecting = "a table with settings of a detector, such as `threshold`"
+    )
+)]
 #[non_exhaustive]
 pub struct AnomalyDetectorSettings {
     /// The scaling of the input. Unset: the one that suits the output activation.

@@ -202,7 +202,10 @@ impl<T: Real> Scaler<T> {
 /// A scaler as a file holds it.
 #[cfg(feature = "serde")]
 #[derive(serde::Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(
+    deny_unknown_fields,
+    expecting = "a table with the lists `centers`, `factors`, and `offsets`"
+)]
 struct Unchecked<T> {
     centers: Vec<T>,
     factors: Vec<T>,

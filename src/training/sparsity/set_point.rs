@@ -99,13 +99,7 @@ const fn default_gain() -> f64 {
 
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-#[cfg_attr(
-    feature = "serde",
-    serde(
-        rename_all = "snake_case",
-        expecting = "`active_units` or `mean_activation`"
-    )
-)]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 enum Measure {
     ActiveUnits,
     MeanActivation,

@@ -245,14 +245,14 @@ fn a_norm_weighted_penalty_needs_unbounded_activations() {
 #[test]
 fn a_penalty_may_refuse_a_target() {
     // Reached only from outside a model, whose builder refuses such targets for any penalty.
-    for value in NEVER.into_iter().chain([0.0, -0.5, 1.5]) {
+    for value in NEVER.into_iter().chain([0.0, -0.5, 1.0, 1.5]) {
         let evaluated = penalty::evaluate(
             &Proportion,
             Activation::Relu,
             value,
             DMatrix::from_element(1, 1, 1.0),
         );
-        let requirement = "a proportion in (0, 1] for Proportion";
+        let requirement = "a proportion in (0, 1) for Proportion";
         assert_invalid(evaluated, "sparsity_target", requirement, value);
     }
 }

@@ -27,7 +27,14 @@ assert_eq!(builder, AnomalyEnsemble::builder().missing_values(MissingValues::Imp
 )]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-#[cfg_attr(feature = "serde", serde(default, deny_unknown_fields))]
+#[cfg_attr(
+    feature = "serde",
+    serde(
+        default,
+        deny_unknown_fields,
+        expecting = "a table with the keys `missing_values` and `seed`, which are optional"
+    )
+)]
 #[must_use]
 pub struct AnomalyEnsembleBuilder<T> {
     missing_values: MissingValues,
