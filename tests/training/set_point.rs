@@ -174,7 +174,7 @@ fn what_cannot_be_controlled_is_refused() {
         (of(0.0), relu(), "set point"),
         (of(f64::NAN), relu(), "set point"),
         (of(f64::INFINITY), relu(), "set point"),
-        (of(64.0), relu(), "set point"), // all units
+        (of(64.5), relu(), "set point"), // of 64 units
         (
             SetPoint::mean_activation(1.0),
             builder(Activation::Sigmoid, KlDivergence, 1.0),

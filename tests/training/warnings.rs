@@ -239,7 +239,7 @@ fn a_set_point_out_of_reach_says_so() {
 fn a_set_point_from_far_below_says_to_start_at_a_lower_weight() {
     let strong = linear().penalty_weight(100.0);
     let set_point = SetPoint::active_units(4.0);
-    let few = |trainer: Trainer<f64>| trainer.set_point(set_point).epochs(2);
+    let few = |trainer: Trainer<f64>| trainer.set_point(set_point).epochs(40);
     let warnings = warnings_of(&strong, few, &samples());
     let missed = |warning: &&Warning| {
         matches!(warning, Warning::TargetNotReached { measured, target, by_set_point: true, .. }

@@ -128,7 +128,7 @@ impl SetPoint {
         }
     }
 
-    /// The mean number of active units of the innermost layer (L0), above 0 and below the number of units.
+    /// The mean number of active units of the innermost layer (L0), above 0 and at most the number of units.
     ///
     /// Requires activations that can be exactly 0 and do not fix the number of active units:
     /// [`Relu`](crate::Activation::Relu), [`JumpRelu`](crate::Activation::JumpRelu), and
@@ -167,14 +167,17 @@ impl SetPoint {
         let innermost = objective.innermost();
         let f = objective.encoder[innermost];
         let units = objective.layers.last().copied().unwrap_or(0);
-        let (most, requirement) = match self.measure {
-            Measure::ActiveUnits => (f64::of_count(units), "below the number of units"),
+        let (is_within, requirement) = match self.measure {
+            Measure::ActiveUnits => (
+                self.target <= f64::of_count(units),
+                "at most the number of units",
+            ),
             Measure::MeanActivation => (
-                f.range().map_or(f64::INFINITY, |(_, high)| high),
+                f.range().is_none_or(|(_, high)| self.target < high),
                 "below the largest value of the activation",
             ),
         };
-        require(self.target < most, "set point", requirement, self.target)?;
+        require(is_within, "set point", requirement, self.target)?;
         let gain = self.gain;
         require(
             gain > 0.0 && gain <= 1.0,
