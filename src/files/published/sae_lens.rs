@@ -196,8 +196,8 @@ fn is_legacy(config: &Config) -> Result<bool, Error> {
 /// Saves a model to a folder that `SAE.load_from_disk` of SAELens 6 reads. Creates the folder if
 /// necessary.
 ///
-/// The architecture is `standard` for ReLU and for [`WinnerTakeAll`](Activation::WinnerTakeAll), whose inference is
-/// that of ReLU. It is `topk` for activations that select within a sample, `jumprelu` for thresholds, and `gated`
+/// The architecture is `standard` for ReLU and for [`WinnerTakeAll`](crate::Activation::WinnerTakeAll), whose
+/// inference is that of ReLU. It is `topk` for activations that select within a sample, `jumprelu` for thresholds, and `gated`
 /// for gated units. Tied weights are written twice. These files do not hold the objective;
 /// [`files::save`](crate::files::save) does. [`save_with`] adds the origin of the samples.
 ///
