@@ -197,9 +197,13 @@ impl<T: Real> Trainer<T> {
         let recent = own.state.recent;
         let recent = recent.filter(|_| progress.ends_at_last_step() && is_long);
         let best = progress.best_epoch.checked_sub(1);
-        let best = best.and_then(|epoch| progress.history.get(epoch).copied());
-        if let Some(last) = recent.or(best) {
-            report.warnings = self.warnings_of_fit(model, &report, &last, baseline, falls);
+        let of_best = best.and_then(|epoch| progress.history.get(epoch).copied());
+        let dead = best.and_then(|epoch| report.dead_units.get(epoch).copied());
+        // The counts go on after the last complete epoch.
+        let dead = dead.filter(|_| !progress.ends_at_last_step());
+        let dead = dead.unwrap_or(own.state.idle.dead.len());
+        if let Some(last) = recent.or(of_best) {
+            report.warnings = self.find_warnings(model, &last, dead, baseline, falls);
         }
         Ok(report)
     }

@@ -25,6 +25,16 @@ pub(super) const BATCHES: usize = 20;
 /// The weight of a new measurement in it.
 pub(super) const SHARE: f64 = 0.05;
 
+/// Returns the weight of measurement `t` in a running mean of all so far: `SHARE / (1 − (1 − SHARE)ᵗ)`.
+///
+/// The mean then has the weights `(1 − SHARE)^{t−i}` relative to each other from the first measurement on. A
+/// constant weight would let the first one, of an untrained model, stand for all before it.
+pub(super) fn share(t: u64) -> f64 {
+    // Far beyond these many, the power vanishes.
+    let t = i32::try_from(t.clamp(1, 10_000)).unwrap_or(i32::MAX);
+    SHARE / (1.0 - (1.0 - SHARE).powi(t))
+}
+
 impl<T: Real> Measured<T> {
     /// Returns `loss` with the figures that its pass left in the workspace.
     pub(super) fn new(loss: Loss<T>, layout: &Layout, workspace: &Workspace<T>) -> Self {
@@ -109,6 +119,30 @@ impl<T: Real> Terms<T> for Measured<T> {
         Self {
             l0: active / of,
             ..self.plus(batch, share)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::share;
+
+    #[test]
+    fn a_running_mean_forgets_the_first_measurement() {
+        let mean = |values: &[f64]| {
+            let steps = (1..).zip(values);
+            steps.fold(f64::NAN, |mean, (t, &x)| match t {
+                1 => x,
+                t => mean + share(t) * (x - mean),
+            })
+        };
+        assert!((share(1) - 1.0).abs() < 1e-12);
+        assert!((mean(&[1.0, 3.0]) - (0.95 + 3.0) / 1.95).abs() < 1e-12);
+        let mut values = [8.0; 60];
+        values[0] = 800.0;
+        assert!((mean(&values) - 8.0).abs() < 2.1, "{}", mean(&values));
+        for t in [500, 10_000, u64::MAX] {
+            assert!((share(t) - 0.05).abs() < 1e-12);
         }
     }
 }

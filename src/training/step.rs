@@ -7,7 +7,7 @@ use super::dead_units::{Auxiliary, Idle};
 use super::distributed::{Processes, average};
 use super::engine::Engine;
 use super::epochs::{Place, Taken, Terms};
-use super::measured::{Measured, SHARE};
+use super::measured::{Measured, share};
 use super::sparsity::{Controller, now};
 use super::{TrainerSettings, bias_rate, unit_norm};
 use crate::error::Error;
@@ -62,9 +62,9 @@ impl<T: Real> State<T> {
         self.recent = None;
     }
 
-    /// Adds a batch to the means over the last ones.
-    fn see(&mut self, batch: Measured<T>) {
-        let (before, share) = (self.recent.unwrap_or(batch), T::of(SHARE));
+    /// Adds the batch of step `t` to the means over the last ones.
+    fn see(&mut self, batch: Measured<T>, t: u64) {
+        let (before, share) = (self.recent.unwrap_or(batch), T::of(share(t)));
         self.recent = Some(before.plus(before, -share).plus(batch, share));
     }
 
@@ -134,7 +134,7 @@ impl<T: Real> Stepper<'_, T> {
         self.move_thresholds();
         self.normalize_decoder(settings);
         self.follow_set_point(settings, now);
-        self.state.see(loss);
+        self.state.see(loss, engine.steps);
         Ok(Taken {
             loss,
             converged,

@@ -2,10 +2,10 @@
 
 use std::fmt;
 
+use super::Trainer;
 use super::baseline::{Baseline, range_of};
 use super::measured::Measured;
 use super::sparsity::annealing;
-use super::{Report, Trainer};
 use crate::{Activation, Real, SparseAutoencoder};
 
 /// A reason why a trained model may be useless although training reported no error. The text names the
@@ -160,39 +160,22 @@ impl<T: Real> Trainer<T> {
         let dead = self.own.state.idle.dead.len();
         let recent = self.own.state.recent.as_ref();
         recent.map_or(Vec::new(), |last| {
-            self.find_warnings(model, last, dead, None)
+            self.find_warnings(model, last, dead, None, false)
         })
     }
 
-    /// Returns the warnings of a fit, whose model has the figures `last`.
-    pub(super) fn warnings_of_fit(
-        &self,
-        model: &SparseAutoencoder<T>,
-        report: &Report<T>,
-        last: &Measured<T>,
-        baseline: Option<Baseline>,
-        k_falls: bool,
-    ) -> Vec<Warning> {
-        let dead = report.best_epoch.checked_sub(1);
-        let dead = dead.and_then(|epoch| report.dead_units.get(epoch));
-        let mut found = self.find_warnings(model, last, dead.copied().unwrap_or(0), baseline);
-        let is_told = |of: &Warning| matches!(of, Warning::TargetNotReached { .. });
-        if k_falls && !found.iter().any(is_told) {
-            found.extend(still_falling(model, last));
-        }
-        found
-    }
-
-    fn find_warnings(
+    /// Returns the warnings of a model that has the figures `last` and this number of dead units, also while k falls.
+    pub(super) fn find_warnings(
         &self,
         model: &SparseAutoencoder<T>,
         last: &Measured<T>,
         dead: usize,
         baseline: Option<Baseline>,
+        k_falls: bool,
     ) -> Vec<Warning> {
         let of_mean = baseline.and_then(|baseline| no_better(model, last, baseline, 0.99));
         let no_unit = no_unit_active(model, last, baseline);
-        let target = self.target(model, last);
+        let target = self.target(model, last, k_falls);
         let outside = baseline.and_then(|baseline| outside(model, baseline));
         let of = model.layout().hidden_size();
         let too_many = f64::of_count(dead) > TOLERATED * f64::of_count(of);
@@ -202,12 +185,24 @@ impl<T: Real> Trainer<T> {
         found.into_iter().flatten().collect()
     }
 
-    /// Returns a warning if the sparsity is not that of the set point or of [`TargetL0`](crate::TargetL0).
-    fn target(&self, model: &SparseAutoencoder<T>, last: &Measured<T>) -> Option<Warning> {
+    /// Returns a warning if the sparsity is not that of the set point, of [`TargetL0`](crate::TargetL0), or of a k that
+    /// still falls.
+    fn target(
+        &self,
+        model: &SparseAutoencoder<T>,
+        last: &Measured<T>,
+        k_falls: bool,
+    ) -> Option<Warning> {
         let objective = model.objective();
         let set_point = &self.engine.settings.set_point;
         let (measured, target) = if let Some(set_point) = set_point {
-            (self.own.state.controller.measured?, set_point.target())
+            // The controller's own mean holds the first batch for long.
+            let state = &self.own.state;
+            let recent = state.recent.filter(|_| set_point.measures_active_units());
+            let l0 = recent.and_then(|recent| recent.l0_of(model));
+            (l0.or(state.controller.measured)?, set_point.target())
+        } else if k_falls {
+            (last.l0_of(model)?, annealing::target(objective)?)
         } else {
             let innermost = objective.innermost();
             let penalized = objective.penalizes(innermost, objective.now().penalty_weight);
@@ -224,13 +219,6 @@ impl<T: Real> Trainer<T> {
             by_set_point: set_point.is_some(),
         })
     }
-}
-
-/// Returns a warning that k has not reached its value.
-fn still_falling<T: Real>(model: &SparseAutoencoder<T>, last: &Measured<T>) -> Option<Warning> {
-    let (measured, target) = (last.l0_of(model)?, annealing::target(model.objective())?);
-    let missed = measured > (1.0 + TOLERATED) * target;
-    missed.then_some(Warning::TargetNotReached { measured, target })
 }
 
 /// Returns a warning if the reconstruction loss is above this share of that of the mean sample.

@@ -2,12 +2,14 @@
 
 #![allow(clippy::float_cmp)] // what is copied
 
+use std::ops::ControlFlow;
+
 use crate::common::variants::ACTIVATIONS;
 use sparse_autoencoder::metrics::ReconstructionMetrics;
 use sparse_autoencoder::nalgebra::DMatrix;
 use sparse_autoencoder::penalty::Scaled;
 use sparse_autoencoder::{
-    Activation, Adam, DeadUnits, Initialization, L1, ReconstructionLoss, Report, SetPoint,
+    Activation, Adam, DeadUnits, Event, Initialization, L1, ReconstructionLoss, Report, SetPoint,
     SparseAutoencoder, SparseAutoencoderBuilder, TargetL0, Trainer, Warning,
 };
 
@@ -370,6 +372,43 @@ fn dead_units_say_so() {
 }
 
 #[test]
+fn a_fit_that_ends_within_an_epoch_counts_the_units_that_are_dead_then() {
+    let builder = linear()
+        .layers([6, 60])
+        .hidden_activation(Activation::TopK(2))
+        .penalty(());
+    let far = samples().map(|x| x + 20.0);
+    for (after, last) in [(100, 30), (220, 70)] {
+        let mut model = builder.build().unwrap();
+        let mut dead = 0;
+        let report = Trainer::new(Adam::new(1e-2).unwrap())
+            .epochs(2)
+            .batch_size(4)
+            .dead_units(DeadUnits::after(after))
+            .fit_with_steps(&mut model, &far, |event| {
+                let Event::Step(step) = event else {
+                    return Ok(ControlFlow::Continue(()));
+                };
+                dead = step.dead_units.unwrap();
+                Ok(match step.number {
+                    number if number == last => ControlFlow::Break(()),
+                    _ => ControlFlow::Continue(()),
+                })
+            })
+            .unwrap();
+        assert!(
+            dead > 6 && report.dead_units.last() != Some(&dead),
+            "{dead}"
+        );
+        let counted = report.warnings.iter().find_map(|warning| match *warning {
+            Warning::DeadUnits { dead, .. } => Some(dead),
+            _ => None,
+        });
+        assert_eq!(counted, Some(dead), "{:?}", report.warnings);
+    }
+}
+
+#[test]
 fn a_stream_warns_too() {
     let builder = linear().penalty_weight(100.0);
     let mut model = builder.build().unwrap();
@@ -406,4 +445,26 @@ fn a_long_epoch_warns_of_its_end() {
         .set_point(SetPoint::active_units(4.0).gain(0.1));
     let report = trainer.fit(&mut model, &long).unwrap();
     assert_eq!(report.warnings, [], "{:?}", report.l0);
+}
+
+/// The loss of the untrained model weighs no more than that of any other step.
+#[test]
+fn a_short_epoch_warns_of_its_last_batches() {
+    let far = samples().map(|x| x + 6.0);
+    let long = DMatrix::from_fn(6, 1200, |i, j| far[(i, j % 200)]);
+    let mut model = linear().penalty(()).build().unwrap();
+    let (mut sum, mut weights) = (0.0, 0.0);
+    let report = Trainer::new(Adam::new(0.1).unwrap())
+        .epochs(1)
+        .batch_size(20)
+        .fit_with_steps(&mut model, &long, |event| {
+            if let Event::Step(step) = event {
+                sum = 0.95 * sum + step.loss.reconstruction;
+                weights = 0.95 * weights + 1.0;
+            }
+            Ok(ControlFlow::Continue(()))
+        })
+        .unwrap();
+    let [loss, _] = no_better(&report).unwrap();
+    assert!((loss - sum / weights).abs() < 1e-9 * loss, "{loss}");
 }
