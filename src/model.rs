@@ -30,8 +30,9 @@ pub(crate) mod per_layer;
 mod settings;
 mod sparse_hidden;
 
+pub(crate) use blocks::Blocks;
 pub use builder::SparseAutoencoderBuilder;
-pub(crate) use calibration::{Calibration, activations_of};
+pub(crate) use calibration::{Calibration, activations_of, positive};
 pub use convention::Convention;
 pub use encoded_samples::EncodedSamples;
 pub use initialization::Initialization;

@@ -13,15 +13,22 @@ use crate::{Error, Real};
 /// One is drawn from each of `most` ranges of equal size. Samples at equal distances would repeat a period of the
 /// data.
 pub(crate) fn spread(count: usize, most: usize, seed: u64) -> Vec<usize> {
-    if count <= most {
-        return (0..count).collect();
-    }
-    let rng = &mut Xoshiro256PlusPlus::seed_from_u64(seed);
+    iter_spread(count, most, seed).collect()
+}
+
+/// Iterates over the indices of [`spread`].
+pub(crate) fn iter_spread(count: usize, most: usize, seed: u64) -> impl Iterator<Item = usize> {
+    let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
+    let most = most.min(count);
     #[allow(clippy::cast_possible_truncation)] // at most `count`
-    let start = |range: usize| (range as u128 * count as u128 / most as u128) as usize;
-    (0..most)
-        .map(|range| rng.random_range(start(range)..start(range + 1)))
-        .collect()
+    let start = move |range: usize| (range as u128 * count as u128 / most as u128) as usize;
+    (0..most).map(move |range| {
+        if count == most {
+            range
+        } else {
+            rng.random_range(start(range)..start(range + 1))
+        }
+    })
 }
 
 /// Reads the samples that [`spread`] chooses, and returns their indices, too. An error of the allocation names

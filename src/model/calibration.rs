@@ -1,6 +1,6 @@
 //! Calibration of thresholds to a number of active units.
 
-use nalgebra::{DMatrix, DMatrixView};
+use nalgebra::DMatrix;
 
 use super::{HIDDEN, SparseAutoencoder};
 use crate::data::samples::read;
@@ -22,7 +22,7 @@ impl<T: Real> SparseAutoencoder<T> {
     /// file, or a source of your own.
     ///
     /// Also [calibrates](Self::calibrate_thresholds) the thresholds of [`JumpRelu`](Activation::JumpRelu) units
-    /// to the sparsity target, if the penalty is [`TargetL0`](crate::TargetL0).
+    /// to the sparsity target, if [`TargetL0`](crate::TargetL0) is the penalty or a part of it.
     ///
     /// Call it before the first step. With a [pre-encoder bias](crate::SparseAutoencoderBuilder::pre_encoder_bias),
     /// units then see deviations from the median, and far fewer of them die. A few thousand samples are enough. The
@@ -197,7 +197,7 @@ impl<T: Real> SparseAutoencoder<T> {
     /// Returns the largest positive pre-activations of the innermost layer, 3/2 `kept` and one more, from at most
     /// [`MOST`] of the samples, spread over all.
     fn largest_pre_activations(
-        &mut self,
+        &self,
         samples: &dyn Samples<T>,
         kept: usize,
     ) -> Result<Largest<T>, Error> {
@@ -205,7 +205,8 @@ impl<T: Real> SparseAutoencoder<T> {
         let chosen = spread(samples.count(), MOST, self.settings().seed);
         let chunk = chosen.len().min(CHUNK);
         let mut batch = reserve::matrix(samples.entries(), chunk, name)?;
-        let mut hidden = reserve::matrix(self.layout().hidden_size(), chunk, name)?;
+        let units = self.layout().hidden_size();
+        let mut hidden = reserve::matrix(units, chunk, name)?;
         let mut workspace = Workspace::new();
         let mut largest = Largest {
             values: Vec::new(),
@@ -218,9 +219,11 @@ impl<T: Real> SparseAutoencoder<T> {
             read(samples, chosen, batch.as_mut_slice())?;
             self.check_samples(batch.as_view(), Threads::at_most(1))
                 .map_err(|error| error.at_chosen(chosen))?;
-            let positive =
-                self.positive_pre_activations(batch.as_view(), &mut hidden, &mut workspace)?;
-            largest.add(positive);
+            self.for_each_chunk(batch.as_view(), hidden.as_mut_slice(), units, |x, z| {
+                self.inference().pre_activations_into(x, z, &mut workspace);
+            });
+            check_batch(hidden.as_view(), units, HIDDEN)?;
+            largest.add(positive(hidden.as_mut_slice()));
         }
         Ok(largest)
     }
@@ -252,33 +255,21 @@ impl<T: Real> SparseAutoencoder<T> {
         Ok(kept)
     }
 
-    /// Returns the positive pre-activations of the innermost layer, in the room of `hidden`.
-    pub(crate) fn positive_pre_activations<'a>(
-        &mut self,
-        samples: DMatrixView<'_, T>,
-        hidden: &'a mut DMatrix<T>,
-        workspace: &mut Workspace<T>,
-    ) -> Result<&'a mut [T], Error> {
-        let before = self.innermost_thresholds().to_vec();
-        self.innermost_thresholds().fill(T::zero());
-        let encoded = self.encode_into(samples, hidden, workspace);
-        self.innermost_thresholds().copy_from_slice(&before);
-        encoded?;
-        check_batch(hidden.as_view(), hidden.nrows(), HIDDEN)?;
-        let hidden = hidden.as_mut_slice();
-        let mut count = 0;
-        for i in 0..hidden.len() {
-            hidden[count] = hidden[i];
-            count += usize::from(hidden[i] > T::zero());
-        }
-        Ok(&mut hidden[..count])
-    }
-
     fn innermost_thresholds(&mut self) -> &mut [T] {
         let (layout, theta) = self.parameters.layout_and_theta_mut();
         let place = layout.blocks()[layout.depth() - 1].own[0].clone();
         &mut theta[place]
     }
+}
+
+/// Moves the positive ones of these pre-activations to the start, and returns them.
+pub(crate) fn positive<T: Real>(z: &mut [T]) -> &mut [T] {
+    let mut count = 0;
+    for i in 0..z.len() {
+        z[count] = z[i];
+        count += usize::from(z[i] > T::zero());
+    }
+    &mut z[..count]
 }
 
 /// Returns the number of activations above 0 of `samples` samples, each with this number of active units.

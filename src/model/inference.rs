@@ -256,7 +256,7 @@ impl<T: Real> SparseAutoencoder<T> {
     }
 
     /// Calls `pass` with each chunk of the columns of `input` and `output`. Columns of `output` have `rows` entries.
-    fn for_each_chunk(
+    pub(super) fn for_each_chunk(
         &self,
         input: DMatrixView<'_, T>,
         output: &mut [T],

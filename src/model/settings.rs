@@ -231,7 +231,7 @@ impl ModelSettings {
         let by_threshold = innermost.is_some_and(|f| f.traits().threshold);
         let penalty = self.penalty.as_ref();
         let penalty = penalty.map(|penalty| penalty.of(self.innermost()));
-        by_threshold && penalty == Some(&Description::TargetL0)
+        by_threshold && penalty.is_some_and(Description::has_target_l0)
     }
 
     /// Returns the initialization of a model with these [complete](Self::complete) settings.

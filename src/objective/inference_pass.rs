@@ -4,15 +4,36 @@ use nalgebra::DMatrixView;
 
 use super::{Pass, Workspace, matrix};
 use crate::Real;
-use crate::linalg::Scratch;
+use crate::linalg::{self, Scratch};
 
 impl<T: Real> Pass<'_, T> {
     /// Writes `H_L` of the samples `x` to `hidden`, units × samples.
-    #[inline(never)]
     pub(crate) fn encode_into(
         &self,
         x: DMatrixView<'_, T>,
         hidden: &mut [T],
+        workspace: &mut Workspace<T>,
+    ) {
+        self.encode_levels(x, hidden, true, workspace);
+    }
+
+    /// Writes `Z_L = W_{L−1}ᵀ H_{L−1} + b_{L−1}` of the samples `x` to `z`, units × samples.
+    pub(crate) fn pre_activations_into(
+        &self,
+        x: DMatrixView<'_, T>,
+        z: &mut [T],
+        workspace: &mut Workspace<T>,
+    ) {
+        self.encode_levels(x, z, false, workspace);
+    }
+
+    /// Writes `H_L` to `hidden`, or `Z_L` unless it `activates`.
+    #[inline(never)]
+    fn encode_levels(
+        &self,
+        x: DMatrixView<'_, T>,
+        hidden: &mut [T],
+        activates: bool,
         workspace: &mut Workspace<T>,
     ) {
         let (m, depth) = (x.ncols(), self.layout.depth());
@@ -33,8 +54,12 @@ impl<T: Real> Pass<'_, T> {
                 };
                 let h = &mut h[..blocks.above * m];
                 self.encode_product(l, below, h, &mut ws.scratch);
-                let (state, scratch) = (&mut ws.states[l], &mut ws.scratch);
-                self.with_units(l, |units| units.infer(&self.own(l), h, state, scratch));
+                let (own, state, scratch) = (self.own(l), &mut ws.states[l], &mut ws.scratch);
+                if activates || l + 1 < depth {
+                    self.with_units(l, |units| units.infer(&own, h, state, scratch));
+                } else {
+                    linalg::activate(h, own.bias, |z| z, &mut [], scratch);
+                }
             }
             ws.return_centered(centered);
         });

@@ -1,6 +1,6 @@
 //! One step of an autoencoder.
 
-use nalgebra::{DMatrix, DMatrixView};
+use nalgebra::DMatrixView;
 use rand::rngs::Xoshiro256PlusPlus;
 
 use super::dead_units::{Auxiliary, Idle};
@@ -31,8 +31,9 @@ pub(super) struct State<T> {
     auxiliary: Option<Auxiliary<T>>,
     /// The biases of the encoder before a step, if they have a rate of their own.
     biases: Vec<T>,
-    /// Those of a batch, from which thresholds are set.
-    pub(super) pre_activations: DMatrix<T>,
+    /// Some samples of a batch, from which thresholds are set, and their pre-activations.
+    pub(super) spread: Aligned<T>,
+    pub(super) pre_activations: Aligned<T>,
     /// Which units were active in the batches of several processes.
     pub(super) activity: Vec<T>,
 }
@@ -48,7 +49,8 @@ impl<T: Real> Default for State<T> {
             idle: Idle::default(),
             auxiliary: None,
             biases: Vec::new(),
-            pre_activations: DMatrix::zeros(0, 0),
+            spread: Aligned::new(),
+            pre_activations: Aligned::new(),
             activity: Vec::new(),
         }
     }

@@ -243,8 +243,9 @@ impl<T: Real> Trainer<T> {
     /// With [`JumpRelu`](crate::Activation::JumpRelu) and [`TargetL0`](crate::TargetL0), k is the number of
     /// active units at the sparsity target. While it falls, each step starts by
     /// [calibrating](crate::SparseAutoencoder::calibrate_thresholds) the thresholds to it, on up to 1024
-    /// samples of the batch. Afterwards, they learn. `from` may be k itself. Several processes average their
-    /// thresholds, so their samples should be alike.
+    /// samples spread over the batch. Afterwards, they learn. `from` may be k itself. Several processes average
+    /// their thresholds, so their samples should be alike. A [set point](Self::set_point) is refused, because the
+    /// penalty weight has no effect on k.
     pub fn anneal_k(mut self, from: usize, fraction: f64) -> Self {
         self.engine.settings.anneal_k = Some(AnnealK::new(from, fraction));
         self

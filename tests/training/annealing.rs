@@ -1,9 +1,10 @@
 //! An objective that changes over a fit.
 
 use sparse_autoencoder::nalgebra::DMatrix;
+use sparse_autoencoder::penalty::Scaled;
 use sparse_autoencoder::{
-    Activation, Adam, Error, L1, Lbfgs, Sgd, SparseAutoencoder, SparseAutoencoderBuilder, TargetL0,
-    Trainer,
+    Activation, Adam, Error, L1, Lbfgs, Penalty, Sgd, SparseAutoencoder, SparseAutoencoderBuilder,
+    TargetL0, Trainer,
 };
 
 fn samples() -> DMatrix<f64> {
@@ -127,6 +128,48 @@ fn thresholds_follow_a_falling_k() {
     let mut fixed = fixed.build().unwrap();
     by_fit.fit(&mut fixed, &x).unwrap();
     assert_eq!(fixed.bandwidth().to_bits(), 0.3_f64.to_bits());
+}
+
+/// A single batch is never shuffled, and its first samples may differ from the others.
+#[test]
+fn thresholds_are_set_by_samples_spread_over_the_batch() {
+    let x = DMatrix::from_fn(6, 4096, |i, j| {
+        let phase = ((i * 31 + j * 17 + 1) as f64 * 0.618_033_988_749_895).fract() - 0.4;
+        if j < 1024 { 0.2 * phase } else { phase }
+    });
+    let builder = builder(Activation::JumpRelu).penalty(TargetL0);
+    let mut model = builder.sparsity_target(3.0 / 20.0).build().unwrap();
+    let mut trainer = Trainer::new(Sgd::new(1e-9).unwrap())
+        .batch_size(4096)
+        .epochs(2)
+        .anneal_k(3, 1.0);
+    trainer.fit(&mut model, &x).unwrap();
+    let mut calibrated = model.clone();
+    calibrated.calibrate_thresholds(&x, 3.0).unwrap();
+    let l0 = |model: &SparseAutoencoder<f64>| {
+        let hidden = model.encode(&x).unwrap();
+        hidden.iter().filter(|&&h| h != 0.0).count() as f64 / 4096.0
+    };
+    assert!((l0(&calibrated) - 3.0).abs() < 0.01);
+    assert!((l0(&model) - 3.0).abs() < 0.1, "{}", l0(&model));
+}
+
+/// `TargetL0` may be a part of the penalty, and scaled.
+#[test]
+fn thresholds_follow_k_under_a_sum_and_a_multiple() {
+    let x = samples();
+    let fit = |penalty: Box<dyn Penalty<f64>>| {
+        let builder = builder(Activation::JumpRelu).penalty(penalty);
+        let mut model = builder.sparsity_target(0.1).build().unwrap();
+        model.start_at(&x).unwrap();
+        let layer = model.parameters().layer(0).unwrap();
+        let threshold = layer.block("thresholds").unwrap()[0];
+        assert!(threshold > 0.0);
+        trainer().epochs(10).anneal_k(8, 0.5).fit(&mut model, &x)
+    };
+    assert!(fit(Box::new(TargetL0)).is_ok());
+    assert!(fit(Box::new((TargetL0, L1))).is_ok());
+    assert!(fit(Box::new(Scaled::new(1000.0, TargetL0))).is_ok());
 }
 
 #[test]

@@ -1,16 +1,18 @@
 //! Thresholds that are a quantile of each batch while k falls.
 
-use nalgebra::DMatrix;
+use nalgebra::DMatrixView;
 
-use crate::Real;
-use crate::model::{Calibration, activations_of};
-use crate::objective::Batch;
+use crate::data::spread::iter_spread;
+use crate::linalg::Aligned;
+use crate::model::{Calibration, activations_of, positive};
+use crate::objective::{Batch, Pass};
 use crate::training::TrainerSettings;
 use crate::training::epochs::Place;
 use crate::training::step::{State, Stepper};
+use crate::{Real, linalg};
 
 /// The largest number of samples of a batch from which thresholds are set.
-const QUANTILE: usize = 1024;
+pub(in crate::training) const QUANTILE: usize = 1024;
 
 impl<T: Real> Stepper<'_, T> {
     /// Sets the thresholds to a quantile of the batch, while k falls.
@@ -25,34 +27,49 @@ impl<T: Real> Stepper<'_, T> {
         let Some(active) = at.fraction.and_then(target) else {
             return;
         };
-        let units = layout.hidden_size();
-        let samples = batch.input.columns(0, batch.input.ncols().min(QUANTILE));
         let State {
             workspace,
+            spread,
             pre_activations,
             ..
         } = &mut *self.state;
-        if pre_activations.shape() != (units, samples.ncols()) {
-            *pre_activations = DMatrix::zeros(units, samples.ncols());
-        }
+        let samples = some(batch.input, spread);
         let kept = activations_of(active, samples.ncols());
-        let model = &mut *self.model;
-        let positive = model.positive_pre_activations(samples, pre_activations, workspace);
-        // Without a threshold, the loss of the step is not finite either.
-        let none = [T::of(f64::NAN); 2];
-        let mut found = positive.map_or(none, |positive| {
-            let found = Calibration::of(positive, kept);
+        let room = layout.hidden_size() * samples.ncols();
+        pre_activations.grow(room);
+        let z = &mut pre_activations[..room];
+        let theta = self.model.parameters().as_slice();
+        let pass = Pass::training(objective, layout, theta, objective.now());
+        pass.pre_activations_into(samples, z, workspace);
+        let mut found = if linalg::all_finite(z) {
+            let found = Calibration::of(positive(z), kept);
             [found.threshold, found.bandwidth]
-        });
+        } else {
+            [T::of(f64::NAN); 2] // as the loss of the step
+        };
         if let Some(shares) = batch.shares {
             shares.average(&mut found);
         }
         let [threshold, bandwidth] = found;
         if threshold.is_finite() && bandwidth.is_finite() {
-            model.calibrate(Calibration {
+            self.model.calibrate(Calibration {
                 threshold,
                 bandwidth,
             });
         }
     }
+}
+
+/// Returns samples spread over the batch, in `room`, or all if they are few.
+fn some<'a, T: Real>(batch: DMatrixView<'a, T>, room: &'a mut Aligned<T>) -> DMatrixView<'a, T> {
+    let (rows, m) = batch.shape();
+    if m <= QUANTILE {
+        return batch;
+    }
+    room.grow(rows * QUANTILE);
+    let chosen = iter_spread(m, QUANTILE, 0);
+    for (column, i) in room.chunks_exact_mut(rows).zip(chosen) {
+        column.copy_from_slice(batch.column(i).as_slice());
+    }
+    DMatrixView::from_slice(&room[..rows * QUANTILE], rows, QUANTILE)
 }
