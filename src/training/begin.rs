@@ -86,6 +86,13 @@ impl<T: Real> Trainer<T> {
                     other: "a set point",
                 });
             }
+            // While k falls, the thresholds follow k, whatever β is.
+            if settings.anneal_k.is_some() {
+                return Err(Error::Incompatible {
+                    what: "annealing of k",
+                    other: "a set point: leave one of them out, as TargetL0 alone reaches its k",
+                });
+            }
             set_point.check(objective)?;
         }
         self.own.processes.check(settings, objective)?;

@@ -9,7 +9,7 @@ use rand_distr::StandardNormal;
 use sparse_autoencoder::nalgebra::DMatrix;
 use sparse_autoencoder::{
     Activation, Adam, Error, Initialization, KlDivergence, L0, L1, Lbfgs, Penalty, SetPoint,
-    SetPointState, SparseAutoencoder, SparseAutoencoderBuilder, Trainer,
+    SetPointState, SparseAutoencoder, SparseAutoencoderBuilder, TargetL0, Trainer,
 };
 
 /// Sums of a few of 48 directions in 16 dimensions.
@@ -216,6 +216,23 @@ fn what_cannot_be_controlled_is_refused() {
         .sparsity_warm_up(0.1)
         .fit(&mut model, &x);
     assert!(matches!(with_warm_up, Err(Error::Incompatible { .. })));
+    let mut jump = builder(Activation::JumpRelu, TargetL0, 1.0)
+        .build()
+        .unwrap();
+    let while_k_falls = Trainer::new(Adam::new(1e-3).unwrap())
+        .set_point(of(4.0))
+        .anneal_k(16, 0.5)
+        .fit(&mut jump, &x);
+    assert!(
+        matches!(
+            while_k_falls,
+            Err(Error::Incompatible {
+                what: "annealing of k",
+                ..
+            })
+        ),
+        "{while_k_falls:?}"
+    );
     let full_batch = Trainer::new(Lbfgs::new())
         .set_point(of(4.0))
         .fit(&mut model, &x);

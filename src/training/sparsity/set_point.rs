@@ -147,7 +147,8 @@ impl SetPoint {
 
     /// Sets the gain, in (0, 1]. The default is 0.01.
     ///
-    /// With a large gain the weight overshoots, because the model needs some steps to follow it.
+    /// With a large gain the weight overshoots, because the model needs some steps to follow it. Near 1 its swings
+    /// grow from one to the next, and it may never settle.
     pub const fn gain(mut self, gain: f64) -> Self {
         self.gain = gain;
         self
