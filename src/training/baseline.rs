@@ -6,8 +6,10 @@ use crate::data::spread::spread;
 use crate::objective::ReconstructionLoss;
 use crate::{Activation, Error, Real, Samples, SparseAutoencoder};
 
-/// The maximum number of entries to read, which takes about two milliseconds.
+/// The maximum number of entries to read, which takes about two milliseconds, unless samples are wide.
 const ENTRIES: usize = 1 << 20;
+/// The number of samples to read at least, for a relative error of the variance of about √(2/256).
+const FEWEST: usize = 256;
 /// The number of samples read together.
 const TOGETHER: usize = 64;
 
@@ -74,6 +76,16 @@ impl Baseline {
     }
 }
 
+/// Returns the factor that turns the mean squared distance of `m` of `n` samples from their own mean into an unbiased
+/// estimate of that of all: `m/(m − 1) · (n − 1)/n`, which is 1 for all of them.
+fn unbiased(m: f64, n: f64) -> f64 {
+    if m > 1.0 {
+        (m * (n - 1.0)) / ((m - 1.0) * n)
+    } else {
+        1.0
+    }
+}
+
 /// Returns the smallest and the largest output of an activation.
 pub(super) fn range_of(output: Activation) -> (f64, f64) {
     let least = if output.is_non_negative() {
@@ -88,7 +100,7 @@ pub(super) fn range_of(output: Activation) -> (f64, f64) {
 struct Moments {
     /// x̄
     mean: Vec<f64>,
-    /// The variance of each entry.
+    /// The variance of each entry over all samples, estimated from those read.
     variance: Vec<f64>,
     low: f64,
     high: f64,
@@ -108,13 +120,14 @@ impl Moments {
 
     fn read<T: Real>(samples: &dyn Samples<T>, range: (f64, f64)) -> Result<Self, Error> {
         let (input_size, count) = (samples.entries(), samples.count());
-        let chosen = spread(count, (ENTRIES / input_size).max(1), 0);
+        let chosen = spread(count, (ENTRIES / input_size).max(FEWEST), 0);
         // Differences from the first sample keep the digits where the mean is far from 0.
         let mut first = Vec::new();
         let mut sums = vec![[0.0; 2]; input_size];
         let mut moments = Self::unknown(0);
-        let mut batch = vec![T::zero(); input_size * chosen.len().min(TOGETHER)];
-        for chosen in chosen.chunks(TOGETHER) {
+        let together = (ENTRIES / input_size).clamp(1, TOGETHER);
+        let mut batch = vec![T::zero(); input_size * chosen.len().min(together)];
+        for chosen in chosen.chunks(together) {
             let batch = &mut batch[..input_size * chosen.len()];
             read(samples, chosen, batch)?;
             if first.is_empty() {
@@ -133,9 +146,12 @@ impl Moments {
         }
         let m = f64::of_count(chosen.len());
         moments.unreachable *= 0.5 / m;
+        let bias = unbiased(m, f64::of_count(count));
         for ([sum, squares], first) in sums.into_iter().zip(first) {
             moments.mean.push(first.to_f64() + sum / m);
-            moments.variance.push((squares - sum * (sum / m)) / m);
+            moments
+                .variance
+                .push((squares - sum * (sum / m)) / m * bias);
         }
         Ok(moments)
     }
@@ -161,5 +177,32 @@ impl Moments {
             }
         };
         entries.map(of_entry).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nalgebra::DMatrix;
+
+    #[test]
+    fn the_variance_of_wide_samples_is_estimated_without_bias() {
+        let sample = |i: usize, j: usize| (((i * 31 + j * 17) as f32) * 0.618_034).fract();
+        let unbounded = (f64::NEG_INFINITY, f64::INFINITY);
+        // Of 300 samples, 256 are read; of 20, all.
+        for (count, tolerance) in [(300, 1e-2), (20, 1e-6)] {
+            let samples = DMatrix::from_fn(1 << 14, count, sample);
+            let all = samples.column_variance().sum();
+            let moments = Moments::read(&samples, unbounded).unwrap();
+            let variance: f64 = moments.variance.iter().sum();
+            let ratio = variance / f64::from(all);
+            assert!((ratio - 1.0).abs() < tolerance, "{count}: {ratio}");
+        }
+        // Over all ways to choose 2 of 3 samples, the mean of the estimates is exact.
+        let x: [f64; 3] = [1.0, 2.0, 6.0];
+        let of_pair = |a: f64, b: f64| 0.25 * (a - b) * (a - b) * unbiased(2.0, 3.0);
+        let mean = (of_pair(x[0], x[1]) + of_pair(x[0], x[2]) + of_pair(x[1], x[2])) / 3.0;
+        let variance = x.iter().map(|x| (x - 3.0) * (x - 3.0)).sum::<f64>() / 3.0;
+        assert!((mean - variance).abs() < 1e-12, "{mean} {variance}");
     }
 }
