@@ -200,8 +200,8 @@ where
         }
         let (optimizer, rng) = (&mut *engine.optimizer, &mut engine.rng);
         let (dead, workspace) = (&state.idle.dead, &mut state.workspace);
-        resample(dead, model, self.samples, order, optimizer, rng, workspace)?;
-        state.idle.revive();
+        let replaced = resample(dead, model, self.samples, order, optimizer, rng, workspace)?;
+        state.idle.revive(&replaced);
         Ok(())
     }
 

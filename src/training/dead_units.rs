@@ -6,7 +6,7 @@ mod resampling;
 
 pub(super) use auxiliary::Auxiliary;
 pub(super) use idle::Idle;
-pub(super) use resampling::resample;
+pub(super) use resampling::{CANDIDATES, CHUNK, resample};
 
 use crate::error::{Error, require};
 use crate::model::Layout;
@@ -111,7 +111,7 @@ impl DeadUnits {
     ///
     /// [`Relu`](Activation::Relu) and [`Gated`](Activation::Gated) units are dead because no pre-activation is
     /// positive, which leaves `TopK` nothing to learn from. Of these, the pre-activations of the `units` largest
-    /// magnitudes count, with their signs.
+    /// magnitudes count, with their signs. So they do of [`AbsTopK`](Activation::AbsTopK).
     ///
     /// `units` must be at least 1; the paper uses about half the input size. `weight` α must be at least
     /// 0; the paper uses 1/32, and divides each loss by the variance of what it reconstructs. The ratio of
@@ -135,6 +135,9 @@ impl DeadUnits {
     /// becomes 0, and the optimizer forgets all of these parameters (Bricken et al. 2023, *Towards
     /// Monosemanticity*, *Neuron Resampling*).
     ///
+    /// Of more than 65,536 samples, that many are looked at, spread over all. If all are reconstructed exactly, dead
+    /// units stay dead.
+    ///
     /// The model needs one hidden layer of [`Activation::Relu`]: competing units would never win with
     /// columns this small. Streams have no epochs and therefore no resampling.
     pub const fn resampled(mut self, epochs: usize) -> Self {
@@ -145,6 +148,11 @@ impl DeadUnits {
     /// Whether dead units are ever replaced.
     pub(super) fn are_resampled(&self) -> bool {
         self.resampled.is_some()
+    }
+
+    /// Whether dead units are replaced in a fit of so many epochs, if there are any.
+    pub(super) fn are_resampled_within(&self, epochs: usize) -> bool {
+        self.resampled.is_some_and(|every| every < epochs)
     }
 
     /// Whether dead units are replaced after this epoch, counted from 1.

@@ -1,13 +1,15 @@
 //! Units that have not been active for long, and the loss by which they learn from the residual.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use crate::common::variants::ACTIVATIONS;
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::{RngExt, SeedableRng};
 use rand_distr::StandardNormal;
 use sparse_autoencoder::nalgebra::DMatrix;
 use sparse_autoencoder::{
-    Activation, Adam, DeadUnits, Error, Initialization, L1, Lbfgs, ReconstructionLoss, Sgd,
-    SparseAutoencoder, SparseAutoencoderBuilder, Trainer, Workspace,
+    Activation, Adam, DeadUnits, Error, Initialization, L1, Lbfgs, Real, ReconstructionLoss,
+    Samples, Sgd, SparseAutoencoder, SparseAutoencoderBuilder, Trainer, Workspace,
 };
 
 const INPUT: usize = 6;
@@ -50,15 +52,15 @@ fn auxiliary(
             (z, j)
         };
         let mut z: Vec<(f64, usize)> = dead.iter().map(of).collect();
-        let opens_at_zero = matches!(
+        let both_signs = matches!(
             model.hidden_activations()[0],
-            Activation::Relu | Activation::Gated
+            Activation::Relu | Activation::Gated | Activation::AbsTopK(_)
         );
-        let counted = |z: f64| if opens_at_zero { z.abs() } else { z };
+        let counted = |z: f64| if both_signs { z.abs() } else { z };
         z.sort_by(|a, b| counted(b.0).total_cmp(&counted(a.0)));
         let mut e_hat = e * 0.0;
         for &(z, j) in z.iter().take(kept) {
-            let h = if opens_at_zero { z } else { z.max(0.0) };
+            let h = if both_signs { z } else { z.max(0.0) };
             e_hat += layer.decoder_weights.column(j) * h;
         }
         sum += 0.5 * (e_hat - e).norm_squared();
@@ -311,6 +313,148 @@ fn units_that_open_at_zero_come_back_from_below_it() {
         let with = dead(DeadUnits::after(200).auxiliary(INPUT / 2, 1e-3));
         assert!(with < without / 4, "{hidden:?}: {with} of {without}");
     }
+}
+
+/// The auxiliary loss of two steps, for samples around `offset`.
+fn auxiliary_far_from_0<T: Real>(offset: f64) -> f64 {
+    let x = samples(200).map(|x| T::of(x + offset));
+    let mut model = SparseAutoencoder::<T>::builder()
+        .layers([INPUT, UNITS])
+        .hidden_activation(Activation::TopK(2))
+        .output_activation(Activation::Identity)
+        .build()
+        .unwrap();
+    let mut trainer = Trainer::new(Sgd::new(1e-9).unwrap())
+        .dead_units(DeadUnits::after(200).auxiliary(INPUT, WEIGHT));
+    trainer.partial_fit(&mut model, &x).unwrap();
+    let loss = trainer.partial_fit(&mut model, &x).unwrap();
+    loss.auxiliary.to_f64()
+}
+
+#[test]
+fn dead_units_learn_in_single_precision_far_from_0() {
+    for offset in [0.0, 200.0, 1000.0] {
+        let (single, double) = (
+            auxiliary_far_from_0::<f32>(offset),
+            auxiliary_far_from_0::<f64>(offset),
+        );
+        assert!(double > 0.0, "{offset}");
+        let ratio = single / double;
+        assert!((ratio - 1.0).abs() < 0.01, "{offset}: {ratio}");
+    }
+}
+
+/// Units of either sign learn from pre-activations of both.
+#[test]
+fn a_dead_unit_of_signs_learns_from_a_negative_pre_activation() {
+    let x = DMatrix::from_element(1, 20, 1.0) + samples(20).rows(0, 1) * 0.1;
+    let mut start = SparseAutoencoder::<f64>::builder()
+        .layers([1, 2])
+        .hidden_activation(Activation::AbsTopK(1))
+        .output_activation(Activation::Identity)
+        .build()
+        .unwrap();
+    start
+        .set_theta(&[1.0, -0.1, 0.0, 0.0, 0.5, 0.5, 0.0])
+        .unwrap();
+    let mut trainer =
+        Trainer::new(Sgd::new(1e-3).unwrap()).dead_units(DeadUnits::after(20).auxiliary(1, WEIGHT));
+    let mut model = start.clone();
+    for _ in 0..2 {
+        trainer.partial_fit(&mut model, &x).unwrap();
+    }
+    let weight = |model: &SparseAutoencoder<f64>| model.parameters().as_slice()[1];
+    let moved = weight(&model) - weight(&start);
+    assert!(moved.abs() > 1e-9, "{moved}");
+}
+
+#[test]
+fn units_that_are_not_replaced_stay_dead() {
+    // Nothing is left to reconstruct.
+    let x = DMatrix::zeros(INPUT, 200);
+    let mut model = builder(Activation::Relu).build().unwrap();
+    let report = Trainer::new(Adam::new(1e-2).unwrap())
+        .epochs(6)
+        .batch_size(50)
+        .dead_units(DeadUnits::after(300).resampled(2))
+        .fit(&mut model, &x)
+        .unwrap();
+    assert_eq!(report.dead_units, [0, UNITS, UNITS, UNITS, UNITS, UNITS]);
+}
+
+/// Of samples in a single batch, which are not shuffled, only the last are badly reconstructed.
+#[test]
+fn units_are_replaced_by_samples_beyond_the_first_65536() {
+    let last = samples(1);
+    let x = DMatrix::from_fn(INPUT, 67_000, |i, j| if j < 65_536 { 0.0 } else { last[i] });
+    let builder = builder(Activation::Relu).layers([INPUT, 2]);
+    let mut model = builder.build().unwrap();
+    let mut theta = vec![0.0; model.layout().len()];
+    theta[2 * INPUT..][..2].fill(-1.0);
+    model.set_theta(&theta).unwrap();
+    let report = Trainer::new(Sgd::new(1e-13).unwrap())
+        .epochs(2)
+        .dead_units(DeadUnits::after(67_000).resampled(1))
+        .batch_size(67_000)
+        .fit(&mut model, &x)
+        .unwrap();
+    assert_eq!(report.dead_units, [2, 0]);
+}
+
+/// Samples that turn into NaN at one index when they are told to.
+#[derive(Debug)]
+struct Spoiled(DMatrix<f64>, AtomicBool);
+
+impl Samples<f64> for Spoiled {
+    fn count(&self) -> usize {
+        self.0.ncols()
+    }
+
+    fn entries(&self) -> usize {
+        self.0.nrows()
+    }
+
+    fn read(&self, indices: &[usize], batch: &mut [f64]) -> Result<(), Error> {
+        self.0.read(indices, batch)?;
+        let spoiled = self.1.load(Ordering::Relaxed);
+        for (column, _) in batch
+            .chunks_exact_mut(INPUT)
+            .zip(indices)
+            .filter(|&(_, &index)| spoiled && index == 1501)
+        {
+            column[2] = f64::NAN;
+        }
+        Ok(())
+    }
+}
+
+#[test]
+fn resampling_names_the_sample_that_it_cannot_use() {
+    let x = Spoiled(samples(1600), AtomicBool::new(false));
+    let mut model = builder(Activation::Relu).build().unwrap();
+    let mut theta = model.parameters().as_slice().to_vec();
+    theta[INPUT * UNITS..][..UNITS / 2].fill(-1e3);
+    model.set_theta(&theta).unwrap();
+    let error = Trainer::new(Sgd::new(1e-6).unwrap())
+        .epochs(2)
+        .batch_size(1600)
+        .dead_units(DeadUnits::after(1600).resampled(1))
+        .fit_with(&mut model, &x, |_| {
+            x.1.store(true, Ordering::Relaxed);
+            std::ops::ControlFlow::Continue(())
+        })
+        .unwrap_err();
+    assert!(
+        matches!(
+            error,
+            Error::NonFinite {
+                row: 2,
+                column: 1501,
+                ..
+            }
+        ),
+        "{error}"
+    );
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! E = X − X̂                              a constant
-//! Ê = D_𝒟 TopK(W_𝒟ᵀ X̃ + b_𝒟)             of the dead units 𝒟; AbsTopK of those that open at 0
+//! Ê = D_𝒟 TopK(W_𝒟ᵀ X̃ + b_𝒟)             of the dead units 𝒟; AbsTopK of those that open at 0 or have signs
 //! A = α Var(X)/Var(E) 1/m Σᵢ ½‖êᵢ − eᵢ‖²
 //! Var(X) = 1/m Σᵢ ‖xᵢ − x̄‖²              of the batch; both variances are constants
 //! ```
@@ -36,7 +36,9 @@ pub(in crate::training) struct Auxiliary<T> {
     gradient: Aligned<T>,
     residual: Aligned<T>,
     workspace: Workspace<T>,
-    /// Σ(x − c) and Σe of each entry, then Σ‖x − c‖² and Σ‖e‖²
+    /// x₁ and e₁ of the batch, or their means over all processes
+    center: Vec<T>,
+    /// Σ(x − x₁) and Σ(e − e₁) of each entry, then Σ‖x − x₁‖² and Σ‖e − e₁‖²
     moments: Vec<T>,
 }
 
@@ -58,6 +60,7 @@ impl<T: Real> Auxiliary<T> {
             gradient: Aligned::new(),
             residual: Aligned::new(),
             workspace: Workspace::new(),
+            center: Vec::new(),
             moments: Vec::new(),
         })
     }
@@ -87,8 +90,8 @@ impl<T: Real> Auxiliary<T> {
         self.layout.resize_hidden(dead.len());
         let kept = kept.min(dead.len());
         // Dead units that open at 0 have negative pre-activations only. They learn through these.
-        let opens_at_zero = pass.objective.encoder[0].traits().opens_at_zero();
-        self.objective.encoder[0] = if opens_at_zero {
+        let traits = pass.objective.encoder[0].traits();
+        self.objective.encoder[0] = if traits.opens_at_zero() || traits.signed {
             Activation::AbsTopK(kept)
         } else {
             Activation::TopK(kept)
@@ -96,7 +99,7 @@ impl<T: Real> Auxiliary<T> {
         self.gather(dead, pass);
 
         self.workspace.scratch.limit_as(&workspace.scratch);
-        let weight = alpha * self.take_residual(pass, samples, &workspace.reconstruction[0]);
+        let weight = alpha * self.take_residual(samples, &workspace.reconstruction[0]);
         if weight <= T::zero() {
             return T::zero();
         }
@@ -125,11 +128,18 @@ impl<T: Real> Auxiliary<T> {
     ///
     /// Returns 0 if either variance is mere rounding: for a single sample, equal samples, or a perfect
     /// reconstruction.
-    fn take_residual(&mut self, pass: &Pass<'_, T>, samples: &Batch<'_, T>, delta: &[T]) -> T {
+    fn take_residual(&mut self, samples: &Batch<'_, T>, delta: &[T]) -> T {
         let (rows, m) = (self.layout.input_size(), samples.target.ncols());
         let minus_m = -T::of_count(m);
-        // Deviations from the bias, which is near the mean, keep the digits of the variance.
-        let c = &pass.theta[pass.layout.blocks()[0].decoder_bias.clone()];
+        // Deviations from a sample keep the digits of the variance, however far from 0 the mean is.
+        self.center.clear();
+        self.center.extend(samples.target.column(0).iter());
+        self.center
+            .extend(delta[..rows].iter().map(|&delta| minus_m * delta));
+        if let Some(shares) = &samples.shares {
+            shares.average(&mut self.center);
+        }
+        let (x_1, e_1) = self.center.split_at(rows);
         self.moments.resize(2 * rows + 2, T::zero());
         self.residual.grow(rows * m);
         let residual = &mut self.residual[..rows * m];
@@ -146,15 +156,17 @@ impl<T: Real> Auxiliary<T> {
                     let x = samples.target.column(first + i);
                     let delta = &delta[(first + i) * rows..][..rows];
                     let mut of_sample = [T::zero(); 2];
-                    for (((e, &delta), (&x, &c)), (of_x, of_e)) in (e.iter_mut().zip(delta))
-                        .zip(x.iter().zip(c))
-                        .zip(of_x.iter_mut().zip(&mut *of_e))
+                    for (((e, &delta), (&x, (&x_1, &e_1))), (of_x, of_e)) in
+                        (e.iter_mut().zip(delta))
+                            .zip(x.iter().zip(x_1.iter().zip(e_1)))
+                            .zip(of_x.iter_mut().zip(&mut *of_e))
                     {
                         *e = minus_m * delta;
-                        *of_x += x - c;
-                        *of_e += *e;
-                        of_sample[0] += (x - c) * (x - c);
-                        of_sample[1] += *e * *e;
+                        let (x, e) = (x - x_1, *e - e_1);
+                        *of_x += x;
+                        *of_e += e;
+                        of_sample[0] += x * x;
+                        of_sample[1] += e * e;
                     }
                     squares[0] += of_sample[0];
                     squares[1] += of_sample[1];
@@ -177,7 +189,9 @@ impl<T: Real> Auxiliary<T> {
             }
         };
         let (of_x, of_e) = (variance(of_x, squares[0]), variance(of_e, squares[1]));
-        if of_e > rounding * rounding * of_x {
+        // A residual has the rounding errors of the samples, which are in proportion to their distance from 0.
+        let size = of_x + T::dot(&self.center[..rows], &self.center[..rows]);
+        if of_e > rounding * rounding * size {
             of_x / of_e
         } else {
             T::zero()

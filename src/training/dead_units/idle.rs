@@ -65,11 +65,12 @@ impl Idle {
         }
     }
 
-    /// Counts the dead units from 0 again.
-    pub(in crate::training) fn revive(&mut self) {
-        for j in self.dead.drain(..) {
+    /// Counts these dead units from 0 again, which are ascending.
+    pub(in crate::training) fn revive(&mut self, replaced: &[usize]) {
+        for &j in replaced {
             self.samples[j] = 0;
         }
+        self.dead.retain(|j| replaced.binary_search(j).is_err());
     }
 }
 

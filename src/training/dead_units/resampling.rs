@@ -13,6 +13,7 @@ use rand::RngExt;
 use rand::rngs::Xoshiro256PlusPlus;
 
 use crate::data::samples::read;
+use crate::data::spread::spread;
 use crate::error::Error;
 use crate::linalg::wide::{scale_of, shift};
 use crate::objective::Workspace;
@@ -20,13 +21,14 @@ use crate::optimizer::Optimizer;
 use crate::{Real, Samples, SparseAutoencoder, linalg};
 
 /// The most samples whose errors are computed.
-const CANDIDATES: usize = 1 << 16;
+pub(in crate::training) const CANDIDATES: usize = 1 << 16;
 /// Samples read together.
-const CHUNK: usize = 1024;
+pub(in crate::training) const CHUNK: usize = 1024;
 /// The norm of new encoder columns, relative to the mean of the living units.
 const SHARE: f64 = 0.2;
 
-/// Replaces the `dead` units of a model with one hidden layer by some of the `chosen` samples.
+/// Replaces the `dead` units of a model with one hidden layer by some of the `chosen` samples. Returns the units
+/// replaced, ascending: none if every sample is reconstructed exactly.
 pub(in crate::training) fn resample<T: Real>(
     dead: &[usize],
     model: &mut SparseAutoencoder<T>,
@@ -35,15 +37,19 @@ pub(in crate::training) fn resample<T: Real>(
     optimizer: &mut dyn Optimizer<T>,
     rng: &mut Xoshiro256PlusPlus,
     workspace: &mut Workspace<T>,
-) -> Result<(), Error> {
-    let candidates = &chosen[..chosen.len().min(CANDIDATES)];
+) -> Result<Vec<usize>, Error> {
+    // Of samples in one batch, which are never shuffled, the first may differ from the others.
+    let mut candidates = spread(chosen.len(), CANDIDATES, 0);
+    candidates.iter_mut().for_each(|i| *i = chosen[*i]);
     let mut total = 0.0;
     let mut cumulated = Vec::with_capacity(candidates.len());
     for chunk in candidates.chunks(CHUNK) {
         let mut errors = DVector::zeros(chunk.len());
         let mut batch = DMatrix::zeros(model.layout().input_size(), chunk.len());
         read(samples, chunk, batch.as_mut_slice())?;
-        model.reconstruction_errors_into(&batch, &mut errors, workspace)?;
+        model
+            .reconstruction_errors_into(&batch, &mut errors, workspace)
+            .map_err(|error| error.at_chosen(chunk))?;
         cumulated.extend(errors.iter().map(|error| error.to_f64()));
     }
     // Scaled by a power of two where the squares would overflow or vanish.
@@ -53,7 +59,7 @@ pub(in crate::training) fn resample<T: Real>(
         *weight = total;
     }
     if !(total > 0.0 && total.is_finite()) {
-        return Ok(()); // every sample is reconstructed exactly
+        return Ok(Vec::new());
     }
 
     let centered = model.has_pre_encoder_bias();
@@ -73,6 +79,7 @@ pub(in crate::training) fn resample<T: Real>(
     }
     let size = if living > 0.0 { norms / living } else { 1.0 };
 
+    let mut replaced = Vec::with_capacity(dead.len());
     for &j in dead {
         let threshold = rng.random::<f64>() * total;
         let drawn = cumulated.partition_point(|&sum| sum <= threshold);
@@ -106,6 +113,7 @@ pub(in crate::training) fn resample<T: Real>(
         theta[bias] = T::zero();
         optimizer.forget(encoder);
         optimizer.forget(bias..bias + 1);
+        replaced.push(j);
     }
-    Ok(())
+    Ok(replaced)
 }
