@@ -529,6 +529,27 @@ fn annealed_steps_of_partial_fit_do_not_allocate() {
     assert_no_allocation("annealing", || {
         trainer.partial_fit(&mut model, &x).unwrap();
     });
+    // Few samples, two sizes of batches, and more than thresholds are set from.
+    for counts in [[5, 5], [33, 34], [1030, 1030]] {
+        let batches = counts.map(|count| samples::<f32>(8, count));
+        let builder = SparseAutoencoder::<f32>::builder()
+            .layers([8, 12])
+            .hidden_activation(Activation::JumpRelu)
+            .penalty(TargetL0)
+            .sparsity_target(2.0 / 12.0)
+            .output_activation(Activation::Identity)
+            .pre_encoder_bias(true);
+        let mut model = builder.build().unwrap();
+        let mut trainer = Trainer::new(Adam::new(1e-3).unwrap())
+            .anneal_k(4, 1.0)
+            .steps(10)
+            .threads(1);
+        assert_no_allocation("thresholds", || {
+            for batch in &batches {
+                trainer.partial_fit(&mut model, batch).unwrap();
+            }
+        });
+    }
 }
 
 #[test]
@@ -620,6 +641,62 @@ fn estimates_are_close<T: Real>() {
         adam(300).corruption(noise),
         &file,
     ));
+    let wide = |hidden| {
+        SparseAutoencoder::builder()
+            .layers([64, 2048])
+            .hidden_activation(hidden)
+            .output_activation(Activation::Identity)
+            .pre_encoder_bias(true)
+    };
+    let thresholds = || {
+        wide(Activation::JumpRelu)
+            .penalty(TargetL0)
+            .sparsity_target(0.01)
+    };
+    let (x_wide, long) = (samples::<T>(64, 700), samples::<T>(64, 1300));
+    for (name, builder, trainer, x) in [
+        (
+            "thresholds",
+            thresholds(),
+            adam(1300).anneal_k(40, 1.0),
+            &long,
+        ),
+        (
+            "thresholds of many units",
+            thresholds(),
+            adam(350).anneal_k(600, 1.0),
+            &x_wide,
+        ),
+        (
+            "resampling",
+            wide(Activation::Relu).penalty(()),
+            adam(100)
+                .epochs(2)
+                .dead_units(DeadUnits::after(1).resampled(1)),
+            &long,
+        ),
+        (
+            "signs",
+            wide(Activation::AbsTopK(16))
+                .penalty(L1)
+                .norm_weighted(true),
+            adam(350),
+            &x_wide,
+        ),
+        (
+            "few of a large batch",
+            wide(Activation::TopK(16)).penalty(()),
+            adam(1300),
+            &long,
+        ),
+    ] {
+        wrong.extend(misestimated(
+            name,
+            builder.build().unwrap(),
+            trainer.threads(1),
+            x,
+        ));
+    }
     let sgd = || Trainer::new(Sgd::new(1e-4).unwrap());
     wrong.extend(misestimated("descent", model(), sgd().epochs(2), &x));
     let lbfgs = Trainer::new(Lbfgs::new().history(7).unwrap()).epochs(3);

@@ -83,6 +83,18 @@ impl Description {
         }
     }
 
+    /// Returns whether the gradient of the penalty has an entry for each activation. For a penalty of another
+    /// crate, assumes so.
+    pub(crate) fn is_per_activation(&self, signed: bool) -> bool {
+        match self {
+            Self::Proportion | Self::Custom(_) => true,
+            Self::L1 => signed,
+            Self::Sum(a, b) => a.is_per_activation(signed) || b.is_per_activation(signed),
+            Self::Scaled(factor, inner) => *factor > 0.0 && inner.is_per_activation(signed),
+            _ => false,
+        }
+    }
+
     /// Refuses factors outside their range.
     pub(crate) fn check<T: Real>(&self) -> Result<(), Error> {
         match self {

@@ -4,6 +4,7 @@ use nalgebra::{DMatrix, DMatrixView};
 
 use super::distributed::fingerprint;
 use super::measured::Measured;
+use super::memory::least_room;
 use super::progress::Progress;
 use super::{Trainer, reading};
 use crate::error::Error;
@@ -25,7 +26,12 @@ impl<T: Real> Trainer<T> {
         let (order, held_out) = self.engine.split(samples.count(), &mut rng)?;
         let held_out = self.read_held_out(model, samples, &held_out)?;
         let batch_size = self.engine.batch_size_of(order.len())?;
-        check_room(model, batch_size)?;
+        let first_k = self
+            .engine
+            .settings
+            .anneal_k
+            .map(|annealing| annealing.from);
+        check_room(model, first_k, batch_size)?;
         let batches = order.len().div_ceil(batch_size);
         self.engine.check_schedule()?;
         self.own.checkpoints.check(&*self.engine.optimizer)?;
@@ -186,9 +192,12 @@ impl<T: Real> Trainer<T> {
 }
 
 /// Refuses batches whose samples and activations would not fit into memory.
-fn check_room<T: Real>(model: &SparseAutoencoder<T>, batch_size: usize) -> Result<(), Error> {
-    let entries = model.layout().sizes().iter().sum::<usize>();
-    let count = entries.saturating_mul(batch_size);
+fn check_room<T: Real>(
+    model: &SparseAutoencoder<T>,
+    first_k: Option<usize>,
+    batch_size: usize,
+) -> Result<(), Error> {
+    let count = least_room(model, first_k, batch_size);
     let fits = Vec::<T>::new().try_reserve_exact(count).is_ok();
     reserve::check(fits, "entries of a batch", count)
 }

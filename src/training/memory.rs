@@ -1,13 +1,14 @@
 //! An estimate of the memory that a fit takes.
 
+mod passes;
+
 use super::Trainer;
+use super::sparsity::QUANTILE;
 use crate::error::Error;
 use crate::linalg::{Threads, packed_room};
 use crate::model::Layout;
-use crate::objective::{PANEL, SPARSE};
-use crate::units::Chooses;
-use crate::validate::even_chunk;
 use crate::{Real, Samples, SparseAutoencoder};
+use passes::{Passes, Taken};
 
 impl<T: Real> Trainer<T> {
     /// Returns the approximate number of bytes of memory that [`fit`](Self::fit) takes for this model and these
@@ -94,163 +95,38 @@ impl<T: Real> Trainer<T> {
             taken.take_bytes(blocks.saturating_sub(packed));
             packed = blocks.max(packed);
         }
+        if settings.threshold_target(0.0, model.objective()).is_some() {
+            let some = batch.min(QUANTILE);
+            taken.take(layout.hidden_size().saturating_mul(some));
+            if some < batch {
+                taken.take(rows.saturating_mul(some));
+            }
+        }
         if held_out > 0 {
             passes.forward(held_out, &mut taken);
+        }
+        let dead_units = settings.dead_units.as_ref();
+        if dead_units.is_some_and(|dead| dead.are_resampled_within(settings.epochs)) {
+            passes.resample(training, &mut taken);
         }
         Ok(taken.most)
     }
 }
 
-/// The bytes taken so far, and the most at any time.
-struct Taken<T> {
-    bytes: usize,
-    most: usize,
-    scalar: std::marker::PhantomData<T>,
-}
-
-impl<T> Taken<T> {
-    fn new() -> Self {
-        Self {
-            bytes: 0,
-            most: 0,
-            scalar: std::marker::PhantomData,
-        }
-    }
-
-    fn take_bytes(&mut self, bytes: usize) {
-        self.bytes = self.bytes.saturating_add(bytes);
-        self.most = self.most.max(self.bytes);
-    }
-
-    fn take(&mut self, scalars: usize) {
-        self.take_bytes(scalars.saturating_mul(size_of::<T>()));
-    }
-
-    /// Lets a buffer grow. The old one is freed after the new one is taken.
-    fn grow(&mut self, buffer: &mut usize, scalars: usize) {
-        if *buffer < scalars {
-            self.take(scalars);
-            self.bytes -= buffer.saturating_mul(size_of::<T>()).min(self.bytes);
-            *buffer = scalars;
-        }
-    }
-}
-
-/// The sizes of the buffers of a [`Workspace`](crate::Workspace), as the passes let them grow.
-struct Passes<'a, T: Real> {
-    model: &'a SparseAutoencoder<T>,
-    /// The mean number of active units of the only layer, if they are known to be few.
-    few: Option<usize>,
-    /// Whether each sample selects units, and H is not needed as a whole.
-    selects_only: bool,
-    hidden: Vec<usize>,
-    delta: Vec<usize>,
-    reconstruction: Vec<usize>,
-    centered: usize,
-    gates: usize,
-    weighted: usize,
-    frozen: usize,
-    partials: usize,
-    active: usize,
-    by_unit: usize,
-}
-
-impl<'a, T: Real> Passes<'a, T> {
-    /// Starts without buffers, for a fit whose first steps keep `k` units, if it is set.
-    fn of(model: &'a SparseAutoencoder<T>, k: Option<usize>) -> Self {
-        let (objective, layout) = (model.objective(), model.layout());
-        let (units, depth) = (layout.hidden_size(), layout.depth());
-        let penalized = objective.penalizes(0, objective.now().penalty_weight);
-        let innermost = objective.encoder[depth - 1];
-        let innermost = k.map_or(innermost, |k| innermost.with_k(k));
-        let few = |kept: &usize| depth == 1 && kept.saturating_mul(SPARSE) <= units;
-        let few = innermost.mean_kept(units).filter(few);
-        let selects = innermost.kept(units).is_some() && !penalized;
-        Self {
-            model,
-            few,
-            selects_only: few.is_some() && selects,
-            hidden: vec![0; depth],
-            delta: vec![0; depth],
-            reconstruction: vec![0; depth],
-            centered: 0,
-            gates: 0,
-            weighted: 0,
-            frozen: 0,
-            partials: 0,
-            active: 0,
-            by_unit: 0,
-        }
-    }
-
-    /// Lets the buffers grow for the loss of `m` samples.
-    fn forward(&mut self, m: usize, taken: &mut Taken<T>) {
-        let (objective, layout) = (self.model.objective(), self.model.layout());
-        let (rows, units) = (layout.input_size(), layout.hidden_size());
-        let of = |size: usize| size.saturating_mul(m);
-        if objective.pre_encoder_bias {
-            taken.grow(&mut self.centered, of(rows));
-        }
-        if self.selects_only {
-            let panel = units.saturating_mul(even_chunk(m, PANEL));
-            taken.grow(&mut self.hidden[0], panel);
-            self.activate(of(self.few.unwrap_or(0)), taken);
-        } else {
-            for (l, blocks) in layout.blocks().iter().enumerate() {
-                let traits = objective.encoder[l].traits();
-                taken.grow(&mut self.hidden[l], of(blocks.above));
-                if traits.chooses == Chooses::OverBatch {
-                    taken.grow(&mut self.delta[l], of(blocks.above));
-                }
-                if traits.frozen {
-                    taken.grow(&mut self.gates, of(blocks.above));
-                }
-                let widest = 2 * blocks.above.max(blocks.below);
-                taken.grow(&mut self.partials, m.div_ceil(32).saturating_mul(widest));
-            }
-            if self.few.is_some() {
-                self.activate(of(units.div_ceil(8)), taken);
-            }
-        }
-        for (l, blocks) in layout.blocks().iter().enumerate().rev() {
-            let places = if l == 0 {
-                objective.matryoshka.len() + 1
-            } else {
-                1
-            };
-            let size = of(blocks.below).saturating_mul(places);
-            taken.grow(&mut self.reconstruction[l], size);
-        }
-        if objective.encoder[0].traits().frozen {
-            taken.grow(&mut self.frozen, of(rows));
-        }
-        for (l, blocks) in layout.blocks().iter().enumerate() {
-            let weight = objective.now().penalty_weight;
-            if objective.norm_weighted && objective.penalizes(l, weight) {
-                taken.grow(&mut self.weighted, of(blocks.above));
-            }
-        }
-    }
-
-    /// Lets the buffers grow for the gradient, after the loss, of `m` samples.
-    fn backward(&mut self, m: usize, taken: &mut Taken<T>) {
-        let layout = self.model.layout();
-        if let Some(kept) = self.few {
-            // By unit: a sample of 4 bytes, an activation, and a slope.
-            let scalars = 2 + 4_usize.div_ceil(size_of::<T>());
-            let len = kept.saturating_mul(m).saturating_mul(scalars);
-            return taken.grow(&mut self.by_unit, len);
-        }
-        for (delta, blocks) in self.delta.iter_mut().zip(layout.blocks()) {
-            taken.grow(delta, blocks.above.saturating_mul(m));
-        }
-    }
-
-    /// Makes room for active units: an index of 4 bytes and a value each.
-    fn activate(&mut self, units: usize, taken: &mut Taken<T>) {
-        let scalars = units.saturating_add(units.saturating_mul(4) / size_of::<T>());
-        taken.grow(&mut self.active, scalars);
-    }
+/// Returns the least number of scalars for the activations and reconstructions of a batch of `m` samples, if the
+/// first steps keep `k` units.
+pub(super) fn least_room<T: Real>(
+    model: &SparseAutoencoder<T>,
+    k: Option<usize>,
+    m: usize,
+) -> usize {
+    let passes = Passes::of(model, k);
+    let sizes = model.layout().sizes();
+    let activations = match passes.few {
+        Some(few) if passes.selects_only => few,
+        _ => sizes[1..].iter().sum(),
+    };
+    m.saturating_mul(sizes[0].saturating_add(activations))
 }
 
 /// Returns the bytes of the packed blocks in the products of a step on `m` samples, on at most this many
