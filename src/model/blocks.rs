@@ -39,6 +39,15 @@ impl Blocks {
         Some(self.own[place].clone())
     }
 
+    /// Returns the places of the encoder's biases: that of all units, and those that are blocks.
+    pub(crate) fn encoder_biases(&self) -> impl Iterator<Item = Range<usize>> {
+        let blocks = self.names.iter().zip(&self.own);
+        let own = blocks.filter(|(block, _)| block.is_bias);
+        std::iter::once(&self.encoder_bias)
+            .chain(own.map(|(_, place)| place))
+            .cloned()
+    }
+
     /// Views the parameters of the units in θ, or in a gradient. Blocks beyond its end are empty.
     pub(crate) fn own<'a, T: Real>(&self, theta: &'a [T], bandwidth: T) -> Own<'a, T> {
         Own {

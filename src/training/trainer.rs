@@ -202,7 +202,8 @@ impl<T: Real> Trainer<T> {
         self
     }
 
-    /// Multiplies the learning rate of the encoder's biases by this factor, ≥ 0.
+    /// Multiplies the learning rate of the encoder's biases by this factor, ≥ 0. [`Gated`](crate::Activation::Gated)
+    /// units have two each: that of the gate, and `magnitude_bias`.
     ///
     /// A step of [`Adam`](crate::Adam) moves every parameter by about the learning rate. In a sample with d entries of
     /// size 1, the weights of a unit then move its pre-activation by up to d times the rate, and its bias by once

@@ -49,6 +49,7 @@ impl<T: Real> Units<T> for BatchTopK {
             name: "thresholds",
             len: Len::One,
             learns: false,
+            is_bias: false,
         }]
     }
 

@@ -81,11 +81,13 @@ impl<T: Real> Units<T> for Gated {
             name: "log_magnitude",
             len: Len::PerUnit,
             learns: true,
+            is_bias: false,
         };
         &[
             BLOCK,
             Block {
                 name: "magnitude_bias",
+                is_bias: true,
                 ..BLOCK
             },
         ]

@@ -44,6 +44,7 @@ impl<T: Real> Units<T> for JumpRelu {
             name: "thresholds",
             len: Len::PerUnit,
             learns: true,
+            is_bias: false,
         }]
     }
 

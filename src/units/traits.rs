@@ -79,6 +79,8 @@ pub(crate) struct Block {
     pub(crate) len: Len,
     /// Whether the optimizer moves them. The objective does not depend on the others.
     pub(crate) learns: bool,
+    /// Whether they are added to pre-activations, as the bias is.
+    pub(crate) is_bias: bool,
 }
 
 /// The number of parameters of a block.

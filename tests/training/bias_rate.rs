@@ -5,11 +5,16 @@ use sparse_autoencoder::nalgebra::DVector;
 use sparse_autoencoder::{Activation, Adam, SparseAutoencoder, Trainer};
 
 fn encoder_biases(model: &SparseAutoencoder<f64>) -> Vec<DVector<f64>> {
-    let layers = model.parameters().layers();
-    layers
-        .map(|layer| layer.encoder_bias.into_owned())
-        .collect()
+    let mut biases = Vec::new();
+    for layer in model.parameters().layers() {
+        biases.push(layer.encoder_bias.into_owned());
+        biases.extend(layer.block(MAGNITUDE_BIAS).map(|b| b.into_owned()));
+    }
+    biases
 }
+
+/// The second bias of `Gated` units.
+const MAGNITUDE_BIAS: &str = "magnitude_bias";
 
 fn other_parameters(model: &SparseAutoencoder<f64>) -> Vec<f64> {
     let mut others = Vec::new();
@@ -17,7 +22,7 @@ fn other_parameters(model: &SparseAutoencoder<f64>) -> Vec<f64> {
         others.extend(layer.encoder_weights.iter());
         others.extend(layer.decoder_weights.iter());
         others.extend(layer.decoder_bias.iter());
-        for name in layer.block_names() {
+        for name in layer.block_names().filter(|&name| name != MAGNITUDE_BIAS) {
             others.extend(layer.block(name).unwrap());
         }
     }
