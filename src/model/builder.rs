@@ -246,6 +246,8 @@ impl<T: Real> SparseAutoencoderBuilder<T> {
     /// Small activations with long columns then do not evade the penalty. [`L1`](crate::L1) becomes that
     /// of Conerly et al. (2024), *Circuits Updates: Update on how we train SAEs*. The gradient reaches
     /// the decoder, too. Penalized layers must have unbounded activations.
+    ///
+    /// [`L0`](crate::L0) and [`TargetL0`](crate::TargetL0) count units, whatever their size: they stay the same.
     pub fn norm_weighted(mut self, weighted: bool) -> Self {
         self.settings.norm_weighted = weighted;
         self
@@ -295,7 +297,8 @@ impl<T: Real> SparseAutoencoderBuilder<T> {
     /// Sets the bandwidth ε of the pseudo-derivative of [`Activation::JumpRelu`]'s thresholds:
     /// pre-activations within ε/2 of a threshold move it.
     ///
-    /// Choose it by the scale of the pre-activations.
+    /// Choose it by the scale of the pre-activations. Thresholds do not learn if it is below the distance of a
+    /// threshold from the next number of the scalar.
     /// [`calibrate_thresholds`](SparseAutoencoder::calibrate_thresholds) finds one if none is set. Other
     /// activations ignore it.
     pub fn bandwidth(mut self, bandwidth: f64) -> Self {

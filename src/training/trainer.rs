@@ -281,7 +281,8 @@ impl<T: Real> Trainer<T> {
     /// activations ρ̂ are averaged over all samples before the penalty, losses and gradients after the
     /// backward pass. Models and reports therefore stay equal to the bit. The loss of an epoch is the
     /// mean over the samples of all processes. Each process holds out a validation split of its own
-    /// samples.
+    /// samples. Give each a [seed](Self::seed) of its own: with the same one, the first, second, … samples of all
+    /// processes get the same [noise](Self::corruption).
     ///
     /// All processes end together. An observer that stops the training stops it everywhere, also within
     /// an epoch. An error in one process ends the training in all, such as an unreadable sample or an error
