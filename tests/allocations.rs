@@ -518,7 +518,8 @@ fn annealed_steps_of_partial_fit_do_not_allocate() {
     let x = samples(8, 20);
     let builder = SparseAutoencoder::<f32>::builder()
         .layers([8, 12])
-        .hidden_activation(Activation::TopK(2));
+        .hidden_activation(Activation::TopK(2))
+        .penalty(L1);
     let mut model = builder.build().unwrap();
     let mut trainer = Trainer::new(Adam::new(1e-3).unwrap())
         .schedule(Schedule::cosine(0.1).warm_up(0.2))

@@ -1,7 +1,5 @@
 //! Calibration of thresholds to a number of active units.
 
-use nalgebra::DMatrix;
-
 use super::{HIDDEN, SparseAutoencoder};
 use crate::data::samples::read;
 use crate::data::spread::spread;
@@ -15,7 +13,7 @@ use crate::{Activation, Real, Samples, geometric_median};
 const MOST: usize = 4096;
 
 /// The number of samples encoded together, which bounds the memory.
-const CHUNK: usize = 256;
+const CHUNK: usize = 64;
 
 impl<T: Real> SparseAutoencoder<T> {
     /// Sets the decoder's bias to the geometric median of [`Samples`]: a matrix or a view, input × samples, a
@@ -146,7 +144,7 @@ impl<T: Real> SparseAutoencoder<T> {
         }
         self.check_source(samples)?;
         let kept = self.count_active(active_units, samples.count().min(MOST))?;
-        let mut largest = self.largest_pre_activations(samples, kept)?;
+        let mut largest = self.largest_pre_activations(samples, kept, &mut Workspace::new())?;
         let is_most = self.objective().now().k.is_some(); // BatchTopK keeps fewer where fewer are positive
         require(
             kept <= largest.found || is_most,
@@ -167,16 +165,31 @@ impl<T: Real> SparseAutoencoder<T> {
     pub(crate) fn set_threshold_of_inference(
         &mut self,
         samples: &dyn Samples<T>,
+        workspace: &mut Workspace<T>,
     ) -> Result<(), Error> {
         let k = self.objective().now().k;
         let Some(k) = k.filter(|_| self.has_innermost_thresholds()) else {
             return Ok(());
         };
         let kept = k * samples.count().min(MOST);
-        let mut largest = self.largest_pre_activations(samples, kept)?;
+        let mut largest = self.largest_pre_activations(samples, kept, workspace)?;
         let threshold = threshold_of(&mut largest.values, kept);
         self.innermost_thresholds().fill(threshold);
         Ok(())
+    }
+
+    /// Returns the number of scalars that [`set_threshold_of_inference`](Self::set_threshold_of_inference) takes for
+    /// `count` samples.
+    pub(crate) fn room_for_threshold(&self, count: usize) -> usize {
+        let k = self.objective().now().k;
+        let Some(k) = k.filter(|_| self.has_innermost_thresholds()) else {
+            return 0;
+        };
+        let hidden = self.layout().hidden_size().saturating_mul(count.min(CHUNK));
+        let samples = self.layout().input_size().saturating_mul(count.min(CHUNK));
+        // The values grow by those of a chunk, half of them positive.
+        let values = 2 * most_values(k.saturating_mul(count.min(MOST)));
+        samples + hidden + hidden / 2 + values
     }
 
     /// Whether units of the innermost layer have a threshold, or share one.
@@ -200,6 +213,7 @@ impl<T: Real> SparseAutoencoder<T> {
         &self,
         samples: &dyn Samples<T>,
         kept: usize,
+        workspace: &mut Workspace<T>,
     ) -> Result<Largest<T>, Error> {
         let name = "samples to calibrate with";
         let chosen = spread(samples.count(), MOST, self.settings().seed);
@@ -207,11 +221,10 @@ impl<T: Real> SparseAutoencoder<T> {
         let mut batch = reserve::matrix(samples.entries(), chunk, name)?;
         let units = self.layout().hidden_size();
         let mut hidden = reserve::matrix(units, chunk, name)?;
-        let mut workspace = Workspace::new();
         let mut largest = Largest {
             values: Vec::new(),
             found: 0,
-            most: kept + kept / 2 + 1,
+            most: most_values(kept),
         };
         for chosen in chosen.chunks(CHUNK) {
             batch.resize_horizontally_mut(chosen.len(), T::zero());
@@ -220,7 +233,7 @@ impl<T: Real> SparseAutoencoder<T> {
             self.check_samples(batch.as_view(), Threads::at_most(1))
                 .map_err(|error| error.at_chosen(chosen))?;
             self.for_each_chunk(batch.as_view(), hidden.as_mut_slice(), units, |x, z| {
-                self.inference().pre_activations_into(x, z, &mut workspace);
+                self.inference().pre_activations_into(x, z, workspace);
             });
             check_batch(hidden.as_view(), units, HIDDEN)?;
             largest.add(positive(hidden.as_mut_slice()));
@@ -319,14 +332,25 @@ impl<T: Real> Largest<T> {
     }
 }
 
+/// Returns the number of largest values of which a threshold and its bandwidth are found.
+fn most_values(kept: usize) -> usize {
+    kept + kept / 2 + 1
+}
+
 fn descending<T: Real>(a: &T, b: &T) -> std::cmp::Ordering {
     b.to_f64().total_cmp(&a.to_f64())
 }
 
-/// Returns the largest value that is not among the `kept` largest ones, or 0.
+/// Returns the middle between the `kept` largest values and the others, or 0: rounding must not change which is which.
 fn threshold_of<T: Real>(positive: &mut [T], kept: usize) -> T {
     if kept >= positive.len() {
         return T::zero();
     }
-    *positive.select_nth_unstable_by(kept, descending).1
+    let (above, &mut below, _) = positive.select_nth_unstable_by(kept, descending);
+    let smaller = |a: T, b: T| if b < a { b } else { a };
+    let Some(above) = above.iter().copied().reduce(smaller) else {
+        return below;
+    };
+    let middle = below + (above - below) * T::of(0.5);
+    if middle < above { middle } else { below }
 }

@@ -165,7 +165,7 @@ impl<T: Real> Trainer<T> {
                 return Err(error);
             }
         };
-        model.set_threshold_of_inference(samples)?;
+        model.set_threshold_of_inference(samples, &mut own.state.workspace)?;
         let (history, validation) = (&progress.history, &progress.validation);
         let losses = |of: &[Measured<T>]| of.iter().map(|epoch| epoch.loss).collect();
         let explained = |of: &[Measured<T>]| {

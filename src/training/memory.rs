@@ -109,6 +109,7 @@ impl<T: Real> Trainer<T> {
         if dead_units.is_some_and(|dead| dead.are_resampled_within(settings.epochs)) {
             passes.resample(training, &mut taken);
         }
+        taken.take(model.room_for_threshold(samples.count()));
         Ok(taken.most)
     }
 }

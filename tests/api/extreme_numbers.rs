@@ -256,7 +256,7 @@ fn an_overflow_within_a_stack_names_its_sample() {
     let encoded = stack.encode_on_read(&x).unwrap();
     let some = Subset::new(encoded, [1, 7]).unwrap();
     let error = some.to_matrix().unwrap_err();
-    assert_eq!(expected(error), ("hidden activations", 7));
+    assert_eq!(expected(error), ("hidden activations", 1)); // of the subset
 }
 
 /// Says how many samples it has, and that is all.

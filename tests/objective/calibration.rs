@@ -152,11 +152,7 @@ fn pre_activations_that_overflow_are_refused() {
 
 #[test]
 fn other_units_have_no_thresholds_to_calibrate() {
-    for activation in [
-        Activation::Relu,
-        Activation::BatchTopK(2),
-        Activation::Gated,
-    ] {
+    for activation in [Activation::Relu, Activation::TopK(2), Activation::Gated] {
         let builder = builder::<f64>(&[6, 20]).hidden_activation(activation);
         let mut model = builder.build().unwrap();
         let error = model.calibrate_thresholds(samples(6, 9), 2.0).unwrap_err();

@@ -40,7 +40,7 @@ fn model() -> SparseAutoencoder<f64> {
 
 fn l0(model: &SparseAutoencoder<f64>, samples: &DMatrix<f64>) -> f64 {
     let mut sparsity = SparsityMetrics::new(model.layout().hidden_size());
-    sparsity.add(&model.encode(samples).unwrap()).unwrap();
+    sparsity.add(model.encode(samples).unwrap()).unwrap();
     sparsity.l0().unwrap()
 }
 
