@@ -218,7 +218,7 @@ fn draw(lines: &str) -> Result<(), Box<dyn Error>> {
         &[Panel {
             axis: Axis::linear("F1, mean over the classes"),
             curves: models.iter().map(curve).collect(),
-            names: Place::UpperLeft,
+            names: Place::LowerRight,
         }],
     )
 }
