@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+#[cfg(doc)]
+use super::Report;
 use super::Trainer;
 use super::baseline::{Baseline, range_of};
 use super::measured::Measured;
