@@ -208,7 +208,9 @@ impl Recipe {
     /// same bits. Samples outside memory are read in [many passes](crate::geometric_median).
     ///
     /// Then call [`Trainer::partial_fit`] with one scaled batch per step, for [`samples`](Self::samples) /
-    /// [`batch_size`](Self::batch_size) steps, and [`fold`](SparseAutoencoder::fold) the scaler.
+    /// [`batch_size`](Self::batch_size) steps, and [`fold`](SparseAutoencoder::fold) the scaler. The threshold of
+    /// `BatchTopK` and `Matryoshka` lags behind a short training: let
+    /// [`calibrate_thresholds`](SparseAutoencoder::calibrate_thresholds) set it on the last scaled samples.
     ///
     /// ```
     /// use sparse_autoencoder::nalgebra::DMatrix;

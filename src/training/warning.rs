@@ -116,8 +116,8 @@ impl fmt::Display for Warning {
                          point, at which the weight overshoots"
                     }
                     (false, true) => {
-                        "train for more steps, raise the penalty weight, or, with JumpReLU, start with \
-                         calibrate_thresholds and set a bandwidth of the scale of the pre-activations"
+                        "train for more steps, or until k has fallen, raise the penalty weight, or, with JumpReLU, \
+                         start with calibrate_thresholds and set a bandwidth of the scale of the pre-activations"
                     }
                     (false, false) => {
                         "train for more steps, or start with calibrate_thresholds and set a bandwidth of the \
