@@ -25,7 +25,7 @@ use experiments::variants::{FrozenDecoder, Scores, VARIANTS};
 use experiments::{chart, digits};
 use serde_json::{Value, json};
 use sparse_autoencoder::files::sae_lens;
-use sparse_autoencoder::nalgebra::DMatrix;
+use sparse_autoencoder::nalgebra::{DMatrix, DVector};
 use sparse_autoencoder::recipe::{Recipe, Variant};
 use sparse_autoencoder::{Error as AutoencoderError, NpyFile, Samples, SparseAutoencoder};
 
@@ -103,13 +103,24 @@ impl Classified {
         Ok(means)
     }
 
-    /// Returns the scores of a model and its F1.
+    /// Returns the scores of a model and its F1. Units count as much as they add to the reconstruction: times the norms
+    /// of their decoder columns, which libraries choose differently.
     fn judge(
         &self,
         model: &SparseAutoencoder<f32>,
     ) -> Result<(Option<Scores>, [f64; 3]), Box<dyn Error>> {
         let scores = Scores::of(model, &self.test.0)?;
-        Ok((Some(scores), self.f1(|samples| model.encode(samples))?))
+        let layer = model.parameters().layer(0).ok_or("no layer")?;
+        let norms = layer.decoder_weights.column_iter().map(|d| d.norm());
+        let norms = DVector::from_iterator(model.layout().hidden_size(), norms);
+        let encode = |samples: &DMatrix<f32>| {
+            let mut hidden = model.encode(samples)?;
+            for mut of_sample in hidden.column_iter_mut() {
+                of_sample.component_mul_assign(&norms);
+            }
+            Ok(hidden)
+        };
+        Ok((Some(scores), self.f1(encode)?))
     }
 
     /// Returns the scores, where there are any, and F1 of a baseline. Random directions have this recipe's shape.
