@@ -101,6 +101,7 @@
 
 mod atomic;
 pub(crate) mod checkpoint_file;
+mod checksum;
 mod convert;
 pub(crate) mod json;
 mod npy;

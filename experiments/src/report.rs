@@ -77,6 +77,13 @@ impl Summary {
         }
     }
 
+    /// Returns the mean of each quantity, for each model.
+    pub fn means(&self) -> impl Iterator<Item = (&str, Vec<f64>)> {
+        let mean = |values: &Vec<f64>| mean_and_deviation(values).0;
+        let rows = self.rows.iter();
+        rows.map(move |(name, row)| (name.as_str(), row.iter().map(mean).collect()))
+    }
+
     /// Adds a value of each quantity.
     pub fn add<const N: usize>(&mut self, name: &str, values: [f64; N]) {
         let known = self.rows.iter().position(|(known, _)| known == name);

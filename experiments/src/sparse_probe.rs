@@ -1,7 +1,7 @@
 //! k-sparse probes: how well a few units tell whether a sample is of a class.
 //!
-//! Gurnee, Nanda, Pauly, Harvey, Troitskii & Bertsimas 2023, Finding neurons in a haystack: the units with the
-//! largest difference of means between the class and the others, and a logistic regression on them.
+//! Gurnee, Nanda, Pauly, Harvey, Troitskii & Bertsimas (2023), *Finding Neurons in a Haystack*. A probe takes the units
+//! with the largest difference of means between the class and the others, and fits a logistic regression to them.
 
 use sparse_autoencoder::nalgebra::{DMatrix, DVector};
 use sparse_autoencoder::{Error, Lbfgs, Scaling, SoftmaxClassifier, Trainer};
@@ -61,12 +61,13 @@ fn best_threshold(scores: &[f32], of_class: &[bool]) -> f32 {
     let mut order = (0..scores.len()).collect::<Vec<_>>();
     order.sort_by(|&a, &b| scores[b].total_cmp(&scores[a]));
     let all = count(of_class);
-    let (mut hits, mut best) = (0.0, (0.0, f32::INFINITY));
+    let (mut hits, mut predictions, mut best) = (0.0, 0.0, (0.0, f32::INFINITY));
     for (place, &sample) in order.iter().enumerate() {
         hits += f64::from(of_class[sample]);
+        predictions += 1.0;
         let next = order.get(place + 1).map(|&next| scores[next]);
         if next != Some(scores[sample]) {
-            let f1 = 2.0 * hits / (all + crate::variants::ratio(place + 1, 1));
+            let f1 = 2.0 * hits / (all + predictions);
             if f1 > best.0 {
                 best = (f1, scores[sample]);
             }
@@ -93,7 +94,7 @@ fn count(of_class: &[bool]) -> f64 {
 mod tests {
     use super::*;
 
-    /// Unit 2 is active for the class alone, in three of four samples; unit 0 is larger, but for all samples.
+    /// Unit 2 is active in three of four samples of the class, and in no other. Unit 0 is larger in all samples.
     fn units() -> (DMatrix<f32>, Vec<bool>) {
         let of_class = (0..40).map(|sample| sample % 4 == 0).collect::<Vec<_>>();
         let units = DMatrix::from_fn(3, 40, |unit, sample| match unit {

@@ -6,13 +6,14 @@
 
 use std::borrow::Cow;
 use std::fs::File;
-use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
+use std::io::{self, BufReader, Write};
 use std::path::Path;
 
-use flate2::{Crc, CrcWriter};
+use flate2::CrcWriter;
 use serde_json::Value;
 
 use super::atomic::Draft;
+use super::checksum::{CHECKPOINT, CHECKSUM, check_sum};
 use super::json::Object;
 use super::own;
 use super::safetensors::{MOST_HEADER, header, write_numbers, write_parts};
@@ -24,9 +25,6 @@ use crate::model::Layout;
 use crate::{Error, Real, SparseAutoencoder};
 
 const VERSION: &str = "1";
-/// The key of the version.
-const KEY: &str = "checkpoint";
-const CHECKSUM: &str = "crc32";
 
 /// The numbers of a tensor to write.
 #[derive(Debug)]
@@ -94,7 +92,7 @@ pub(crate) fn write<T: Real>(
             )
         }))
         .chain([(CHECKSUM, "U32", 4, &[][..])]);
-    metadata.push((KEY.to_owned(), VERSION.to_owned()));
+    metadata.push((CHECKPOINT.to_owned(), VERSION.to_owned()));
     metadata.push(("training".to_owned(), training.to_string()));
     let header = header(&metadata, directory);
     if header.len() as u64 > MOST_HEADER {
@@ -132,7 +130,10 @@ impl Checkpoint {
         let Some(training) = tensors.metadata.remove("training") else {
             return Err(malformed(path, "not a checkpoint of this crate"));
         };
-        let version = tensors.metadata.get(KEY).map_or("none", String::as_str);
+        let version = tensors
+            .metadata
+            .get(CHECKPOINT)
+            .map_or("none", String::as_str);
         if version != VERSION {
             let reason = format!("version {version} of a checkpoint, this crate reads {VERSION}");
             return Err(unsupported(path, reason));
@@ -234,54 +235,5 @@ impl Checkpoint {
             return Err(self.malformed(format!("{name} must be {element}, is {}", entry.dtype)));
         }
         filled(value, count(shape)).map_err(|error| io_error(self.path(), &error))
-    }
-}
-
-/// Compares the checksum of a checkpoint. Other files have none.
-pub(super) fn check_sum_of_checkpoint(tensors: &mut Tensors<BufReader<File>>) -> Result<(), Error> {
-    if tensors.metadata.contains_key(KEY) || tensors.has(CHECKSUM) {
-        check_sum(tensors)?;
-    }
-    Ok(())
-}
-
-/// Takes from the directory of a checkpoint what no longer holds once its numbers are converted.
-pub(super) fn become_model<R>(tensors: &mut Tensors<R>) {
-    if tensors.metadata.remove(KEY).is_some() {
-        tensors.metadata.remove("training");
-        tensors.entries.remove(CHECKSUM);
-    }
-}
-
-fn check_sum(tensors: &mut Tensors<BufReader<File>>) -> Result<(), Error> {
-    let path = tensors.path.clone();
-    let place = tensors.entry(CHECKSUM)?.place.clone();
-    let places = tensors.entries.values().map(|entry| &entry.place);
-    let end = places.map(|place| place.offset + place.length).max();
-    if place.length != 4 || end != Some(place.offset + 4) {
-        return Err(malformed(&path, "the checksum must be the last four bytes"));
-    }
-    let source = &mut tensors.source;
-    let mut sum = || -> io::Result<(u32, [u8; 4])> {
-        source.seek(SeekFrom::Start(0))?;
-        let mut crc = Crc::new();
-        let mut bytes = vec![0; 1 << 16];
-        let mut left = place.offset;
-        while left > 0 {
-            #[allow(clippy::cast_possible_truncation)] // at most that of the buffer
-            let len = left.min(bytes.len() as u64) as usize;
-            source.read_exact(&mut bytes[..len])?;
-            crc.update(&bytes[..len]);
-            left -= len as u64;
-        }
-        let mut stated = [0; 4];
-        source.read_exact(&mut stated)?;
-        Ok((crc.sum(), stated))
-    };
-    let (sum, stated) = sum().map_err(|error| io_error(&path, &error))?;
-    if sum == u32::from_le_bytes(stated) {
-        Ok(())
-    } else {
-        Err(malformed(&path, "it is not what its checksum says"))
     }
 }

@@ -2,7 +2,7 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use super::atomic::Draft;
-use super::checkpoint_file::become_model;
+use super::checksum::become_model;
 use super::own;
 use super::safetensors::header;
 use super::tensors::Tensors;

@@ -33,9 +33,9 @@ use std::path::Path;
 use serde::de::DeserializeOwned;
 
 use super::atomic::Draft;
-use super::checkpoint_file::check_sum_of_checkpoint;
+use super::checksum::check_sum_of_checkpoint;
 use super::safetensors::{Part, write};
-use super::tensors::Tensors;
+use super::tensors::{SCORES, Tensors};
 use super::{Loaded, Note, malformed, unsupported};
 use crate::{
     AnomalyDetector, AnomalyEnsemble, Error, Imputer, Real, Scaler, SoftmaxClassifier,
@@ -49,18 +49,11 @@ const FORMAT: &str = "sparse-autoencoder";
 const VERSION: &str = "2";
 /// How the names of the tensors end that have no 0.
 const POSITIVE: [&str; 2] = ["scaler.factors", "scale"];
-/// How the names of the tensors end that may be infinite: errors that overflow.
-const SCORES: &str = "calibration_scores";
 
 /// Returns whether 0 is invalid in a tensor of a file of this crate.
 pub(super) fn refuses_0<R>(tensors: &Tensors<R>, name: &str) -> bool {
     let is_own = tensors.metadata.get("format").map(String::as_str) == Some(FORMAT);
     is_own && POSITIVE.iter().any(|of| name.ends_with(of))
-}
-
-/// Returns whether numbers of a tensor may be infinite.
-pub(super) fn may_be_infinite(name: &str) -> bool {
-    name.ends_with(SCORES)
 }
 
 /// Versions of models. The other kinds began with the last one.

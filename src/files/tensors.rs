@@ -8,7 +8,6 @@ use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
-use super::own::may_be_infinite;
 use super::{io_error, malformed, npz, safetensors};
 use crate::data::dtype::{self, Element, count, no_room, unsupported_type};
 use crate::data::file_kind::{FileKind, START};
@@ -17,6 +16,9 @@ use crate::linalg::Aligned;
 use crate::{Error, Real};
 use flate2::Crc;
 use flate2::read::DeflateDecoder;
+
+/// How the names of the tensors end that may be infinite: errors that overflow.
+pub(super) const SCORES: &str = "calibration_scores";
 
 /// Scalars per chunk.
 pub(super) const CHUNK: usize = 1 << 14;
@@ -338,7 +340,7 @@ impl<R: Read + Seek> Tensors<R> {
 
 /// Returns the place of a number that a file may not have: of NaN, and of an infinity except for an infinite score.
 pub(super) fn position_of_invalid<T: Real>(name: &str, values: &[T]) -> Option<usize> {
-    let is_score = may_be_infinite(name);
+    let is_score = name.ends_with(SCORES);
     let is_valid = |value: T| value.is_finite() || (is_score && value > T::zero());
     values.iter().position(|&value| !is_valid(value))
 }

@@ -145,7 +145,7 @@ impl<T: Real> SparseAutoencoder<T> {
         self.check_source(samples)?;
         let kept = self.count_active(active_units, samples.count().min(MOST))?;
         let mut largest = self.largest_pre_activations(samples, kept, &mut Workspace::new())?;
-        let is_most = self.objective().now().k.is_some(); // BatchTopK keeps fewer where fewer are positive
+        let is_most = self.k_by_threshold().is_some(); // BatchTopK keeps fewer where fewer are positive
         require(
             kept <= largest.found || is_most,
             "active_units",
@@ -167,22 +167,18 @@ impl<T: Real> SparseAutoencoder<T> {
         samples: &dyn Samples<T>,
         workspace: &mut Workspace<T>,
     ) -> Result<(), Error> {
-        let k = self.objective().now().k;
-        let Some(k) = k.filter(|_| self.has_innermost_thresholds()) else {
-            return Ok(());
-        };
-        let kept = k * samples.count().min(MOST);
-        let mut largest = self.largest_pre_activations(samples, kept, workspace)?;
-        let threshold = threshold_of(&mut largest.values, kept);
-        self.innermost_thresholds().fill(threshold);
+        if let Some(k) = self.k_by_threshold() {
+            let kept = k * samples.count().min(MOST);
+            let mut largest = self.largest_pre_activations(samples, kept, workspace)?;
+            self.calibrate(Calibration::of(&mut largest.values, kept));
+        }
         Ok(())
     }
 
     /// Returns the number of scalars that [`set_threshold_of_inference`](Self::set_threshold_of_inference) takes for
     /// `count` samples.
     pub(crate) fn room_for_threshold(&self, count: usize) -> usize {
-        let k = self.objective().now().k;
-        let Some(k) = k.filter(|_| self.has_innermost_thresholds()) else {
+        let Some(k) = self.k_by_threshold() else {
             return 0;
         };
         let hidden = self.layout().hidden_size().saturating_mul(count.min(CHUNK));
@@ -190,6 +186,12 @@ impl<T: Real> SparseAutoencoder<T> {
         // The values grow by those of a chunk, half of them positive.
         let values = 2 * most_values(k.saturating_mul(count.min(MOST)));
         samples + hidden + hidden / 2 + values
+    }
+
+    /// Returns the k of the innermost units, if a threshold keeps as many on average: that of BatchTopK.
+    fn k_by_threshold(&self) -> Option<usize> {
+        let k = self.objective().now().k;
+        k.filter(|_| self.has_innermost_thresholds())
     }
 
     /// Whether units of the innermost layer have a threshold, or share one.
@@ -241,10 +243,12 @@ impl<T: Real> SparseAutoencoder<T> {
         Ok(largest)
     }
 
-    /// Sets the thresholds, and the bandwidth unless the builder has.
+    /// Sets the thresholds, and the bandwidth of those that learn unless the builder has.
     pub(crate) fn calibrate(&mut self, found: Calibration<T>) {
-        let bandwidth = Some(found.bandwidth.to_f64()).filter(|&bandwidth| bandwidth > 0.0);
-        self.calibrate_bandwidth(bandwidth);
+        if self.k_by_threshold().is_none() {
+            let bandwidth = Some(found.bandwidth.to_f64()).filter(|&bandwidth| bandwidth > 0.0);
+            self.calibrate_bandwidth(bandwidth);
+        }
         self.innermost_thresholds().fill(found.threshold);
     }
 
@@ -332,7 +336,7 @@ impl<T: Real> Largest<T> {
     }
 }
 
-/// Returns the number of largest values of which a threshold and its bandwidth are found.
+/// Returns how many of the largest values a threshold and its bandwidth need.
 fn most_values(kept: usize) -> usize {
     kept + kept / 2 + 1
 }

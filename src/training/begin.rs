@@ -26,12 +26,7 @@ impl<T: Real> Trainer<T> {
         let (order, held_out) = self.engine.split(samples.count(), &mut rng)?;
         let held_out = self.read_held_out(model, samples, &held_out)?;
         let batch_size = self.engine.batch_size_of(order.len())?;
-        let first_k = self
-            .engine
-            .settings
-            .anneal_k
-            .map(|annealing| annealing.from);
-        check_room(model, first_k, batch_size)?;
+        check_room(model, self.engine.settings.first_k(), batch_size)?;
         let batches = order.len().div_ceil(batch_size);
         self.engine.check_schedule()?;
         self.own.checkpoints.check(&*self.engine.optimizer)?;

@@ -150,7 +150,7 @@ impl DeadUnits {
         self.resampled.is_some()
     }
 
-    /// Whether dead units are replaced in a fit of so many epochs, if there are any.
+    /// Whether a fit of this many epochs replaces units, if some are dead.
     pub(super) fn are_resampled_within(&self, epochs: usize) -> bool {
         self.resampled.is_some_and(|every| every < epochs)
     }

@@ -79,7 +79,7 @@ impl<T: Real> Trainer<T> {
         if settings.corruption.is_some() {
             taken.take(rows.saturating_mul(batch));
         }
-        let mut passes = Passes::of(model, settings.anneal_k.map(|annealing| annealing.from));
+        let mut passes = Passes::of(model, settings.first_k());
         let threads = Threads::available().count();
         let threads = self
             .engine

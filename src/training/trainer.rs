@@ -226,9 +226,8 @@ impl<T: Real> Trainer<T> {
 
     /// Raises the penalty weights β of all hidden layers linearly from 0 over this fraction of the steps, in (0, 1].
     ///
-    /// A penalty that is strong from the start kills units before they learn anything. A model without a penalty
-    /// refuses it. A [set
-    /// point](Self::set_point) starts at the model's own β and moves it, and refuses a warm-up.
+    /// A penalty that is strong from the start kills units before they learn anything. A fit refuses a warm-up of a
+    /// model without a penalty, and beside a [set point](Self::set_point), which moves β itself.
     pub fn sparsity_warm_up(mut self, fraction: f64) -> Self {
         self.engine.settings.sparsity_warm_up = Some(fraction);
         self

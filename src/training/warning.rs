@@ -52,8 +52,8 @@ pub enum Warning {
         l0: f64,
     },
     /// The sparsity is more than 10 % away from the target of a [set point](crate::Trainer::set_point) or of a
-    /// [`TargetL0`](crate::TargetL0) penalty, or from a k that [still falls](crate::Trainer::anneal_k) where an
-    /// observer stops the fit.
+    /// [`TargetL0`](crate::TargetL0) penalty. Or an observer stopped the fit while k was still
+    /// [falling](crate::Trainer::anneal_k).
     #[non_exhaustive]
     TargetNotReached {
         /// The sparsity at the end: the mean number of active units, or the mean activation.

@@ -91,15 +91,13 @@ fn recipe(shape: &Shape) -> Result<Recipe, Box<dyn Error>> {
                 .1
         }
     };
-    let recipe = Recipe::new(variant, shape.width, shape.active)
+    let mut recipe = Recipe::new(variant, shape.width, shape.active)
         .samples(shape.steps * shape.batch)
         .batch_size(shape.batch)
         .learning_rate(shape.rate)
         .seed(shape.seed);
-    Ok(match shape.anneal_from {
-        Some(first) => recipe.anneal_from(first),
-        None => recipe,
-    })
+    recipe.anneal_from = shape.anneal_from;
+    Ok(recipe)
 }
 
 fn main() -> Result<(), Box<dyn Error>> {

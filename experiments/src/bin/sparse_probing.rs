@@ -39,7 +39,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let arguments = std::env::args().skip(1).collect::<Vec<_>>();
     match &arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         [] => of_digits(),
-        ["chart", file] => draw(&std::fs::read_to_string(file)?),
+        ["chart", file] => draw(&of_lines(&std::fs::read_to_string(file)?)?),
         [folder, name] => of_tokens(Path::new(folder), name, None),
         [folder, name, model] => of_tokens(Path::new(folder), name, Some(model)),
         _ => Err("expected: FOLDER NAME [MODEL], or chart FILE".into()),
@@ -173,8 +173,7 @@ fn of_digits() -> Result<(), Box<dyn Error>> {
         Some(_) => 2,
         None => 50,
     };
-    let mut table = Summary::new("F1 of k =", &[("1", 3), ("2", 3), ("5", 3)]);
-    let mut lines = String::new();
+    let mut table = summary();
     for seed in 0..3 {
         let digits = Classified::digits(seed)?;
         let recipe = |variant| {
@@ -182,53 +181,47 @@ fn of_digits() -> Result<(), Box<dyn Error>> {
             let recipe = Recipe::new(variant, 256, 8).samples(samples).seed(seed);
             recipe.batch_size(64).learning_rate(3e-3)
         };
-        let mut judged = Vec::new();
         for name in BASELINES {
-            judged.push((name, digits.judge_baseline(name, recipe(Variant::TopK))?));
+            let (_, f1) = digits.judge_baseline(name, recipe(Variant::TopK))?;
+            table.add(name, f1);
         }
         for (_, label, variant) in VARIANTS {
             let fitted = recipe(variant).fit(&digits.training.0)?;
-            judged.push((label, digits.judge(&fitted.model)?));
-        }
-        for (name, (_, f1)) in judged {
-            table.add(name, f1);
-            let line = json!({ "model": format!("{name} seed {seed}"), "f1": f1 });
-            lines += &format!("{line}\n");
+            table.add(label, digits.judge(&fitted.model)?.1);
         }
     }
     println!("{table}");
-    draw(&lines)
+    draw(&table)
 }
 
-/// Draws F1 over k, the mean over the seeds of each model.
-fn draw(lines: &str) -> Result<(), Box<dyn Error>> {
-    let mut models: Vec<(String, [Vec<f64>; 3])> = Vec::new();
+/// Returns an empty table of F1.
+fn summary() -> Summary {
+    Summary::new("F1 of k =", &[("1", 3), ("2", 3), ("5", 3)])
+}
+
+/// Returns the F1 of the lines of tokens, over the seeds of each model.
+fn of_lines(lines: &str) -> Result<Summary, Box<dyn Error>> {
+    let mut table = summary();
     for line in lines.lines() {
         let line: Value = serde_json::from_str(line)?;
         let name = line["model"].as_str().ok_or("a line without a model")?;
         let name = name.split_once(" seed ").map_or(name, |(model, _)| model);
         let f1: [f64; 3] = serde_json::from_value(line["f1"].clone())?;
-        if !models.iter().any(|(known, _)| known == name) {
-            models.push((name.into(), Default::default()));
-        }
-        for (_, values) in models.iter_mut().filter(|(known, _)| known == name) {
-            values
-                .iter_mut()
-                .zip(f1)
-                .for_each(|(all, value)| all.push(value));
-        }
+        table.add(name, f1);
     }
-    let curve = |(name, values): &(String, [Vec<f64>; 3])| {
-        let means = values.iter().map(|values| mean_and_deviation(values).0);
-        Curve::new(name, KS.iter().map(|&k| f64::from(k)).zip(means))
-    };
+    Ok(table)
+}
+
+/// Draws F1 over k.
+fn draw(table: &Summary) -> Result<(), Box<dyn Error>> {
+    let curve = |(name, means)| Curve::new(name, KS.map(f64::from).into_iter().zip(means));
     chart::curves::panels(
         Path::new("out/sparse_probing.svg"),
         "Classes told by a few units",
         Axis::logarithmic("units of the probe, k"),
         &[Panel {
             axis: Axis::linear("F1, mean over the classes"),
-            curves: models.iter().map(curve).collect(),
+            curves: table.means().map(curve).collect(),
             names: Place::LowerRight,
         }],
     )

@@ -163,7 +163,7 @@ impl<'a, T: Real> Passes<'a, T> {
         }
     }
 
-    /// Lets the buffers grow for the errors of `count` samples, of which some replace dead units.
+    /// Lets the buffers grow for the errors of `count` samples, from which dead units are replaced.
     pub(super) fn resample(&mut self, count: usize, taken: &mut Taken<T>) {
         let layout = self.model.layout();
         let (rows, m) = (layout.input_size(), count.min(CHUNK));

@@ -52,6 +52,11 @@ impl TrainerSettings {
         !warms_up && !self.k_falls(fraction)
     }
 
+    /// Returns the k of the first step, if k falls.
+    pub(in crate::training) fn first_k(&self) -> Option<usize> {
+        self.anneal_k.map(|annealing| annealing.from)
+    }
+
     /// Whether k falls after this `fraction` of the training.
     pub(in crate::training) fn k_falls(&self, fraction: f64) -> bool {
         self.anneal_k
