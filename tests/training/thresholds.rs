@@ -134,6 +134,8 @@ fn a_stream_calibrates_batch_top_k_itself() {
     sae.calibrate_thresholds(&samples, 3.0).unwrap();
     let after = l0(&sae, &samples);
     assert!((before - 3.0).abs() > 0.5 && (after - 3.0).abs() < 0.01);
+    // A bandwidth is for thresholds that learn.
+    assert_eq!(sae.settings(), model().settings());
 }
 
 #[test]
