@@ -1,8 +1,8 @@
 //! Data sources: samples in memory, in files, or from a source of your own.
 //!
 //! Everything that a [`Trainer`](crate::Trainer) reads is [`Samples`]: matrices, an [`NpyFile`], an
-//! [`IdxFile`], several files as [`Shards`], some samples as a [`Subset`], or samples scaled on reading
-//! ([`ScaledSamples`]).
+//! [`IdxFile`], several files as [`Shards`], some samples as a [`Subset`], inputs and targets as [`Pairs`], or samples
+//! scaled on reading ([`ScaledSamples`]).
 //! A [`ShuffleBuffer`] turns a stream of [`Chunk`]s into batches. [`Scaling`] learns a [`Scaler`], an
 //! [`Imputer`] fills missing values, [`Corruption`] adds noise to the input, and [`geometric_median`] locates the center of a dataset.
 
@@ -17,6 +17,7 @@ mod idx_file;
 pub(crate) mod imputer;
 pub(crate) mod in_order;
 pub(crate) mod npy_file;
+pub(crate) mod pairs;
 pub(crate) mod regular_file;
 pub(crate) mod samples;
 mod scaling;
@@ -32,6 +33,7 @@ pub use geometric_median::geometric_median;
 pub use idx_file::IdxFile;
 pub use imputer::{ImputedSamples, Imputer, MissingValues};
 pub use npy_file::NpyFile;
+pub use pairs::Pairs;
 pub use samples::Samples;
 #[cfg(feature = "ndarray")]
 pub(crate) use samples::check_read;

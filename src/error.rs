@@ -236,6 +236,17 @@ impl Error {
         self
     }
 
+    /// Adds `first` to the index of an entry, which was counted in a part of a sample.
+    pub(crate) fn at_entry(mut self, first: usize) -> Self {
+        if let Self::NonFinite { row, .. }
+        | Self::OutOfRange { row, .. }
+        | Self::ConstantFeature { feature: row, .. } = &mut self
+        {
+            *row += first;
+        }
+        self
+    }
+
     /// Converts the index of a sample among the `chosen` ones to that in their source.
     pub(crate) fn at_chosen(self, chosen: &[usize]) -> Self {
         let is_of_sample = match &self {
@@ -285,11 +296,15 @@ impl From<io::Error> for Error {
 
 /// Returns the remedy for a wrong number of rows of samples.
 fn remedy(what: &str) -> &'static str {
-    let of_a_dictionary = ["rows of the features", "rows of the decoder"].contains(&what);
-    if what.starts_with("rows of ") && !of_a_dictionary {
-        " (a column is a sample: transpose?)"
-    } else {
-        ""
+    match what {
+        "rows of the features" | "rows of the decoder" => "",
+        "rows of the pairs of a transcoder" => " (the input and then its target: see `Pairs`)",
+        "rows of the input of a transcoder" => " (without the target)",
+        "features of the scaler of a transcoder" => {
+            " (those of the input and of the target: see `Scaler::with_targets`)"
+        }
+        what if what.starts_with("rows of ") => " (a column is a sample: transpose?)",
+        _ => "",
     }
 }
 

@@ -81,7 +81,8 @@
 //! [`Note`]s. Every configuration key and every tensor is used, refused, known to have no effect, or
 //! reported in a note. Published files contain no penalty, and loaded models have none.
 //!
-//! Transcoders of sparsify and Gemma Scope load for inference. Nothing here trains one: no fit takes targets.
+//! [Transcoders](crate::SparseAutoencoderBuilder::output_size) of SAELens, sparsify, and Gemma Scope 2 load and save,
+//! with their skip connections.
 //!
 //! # Guarantees
 //!

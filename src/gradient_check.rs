@@ -22,7 +22,7 @@ use nalgebra::DMatrixView;
 
 use crate::linalg::Aligned;
 use crate::linalg::wide::Wide;
-use crate::objective::Pass;
+use crate::objective::{Batch, Pass};
 #[cfg(doc)]
 use crate::penalty::evaluate;
 use crate::penalty::{HiddenBatch, HiddenGradient, Penalty, evaluate_adding, l0, mean_activations};
@@ -113,7 +113,8 @@ pub fn model<T: Real>(
     let (objective, parameters) = model.objective_and_parameters();
     let numeric = central_differences(&mut theta, |theta| {
         let pass = Pass::training(objective, parameters.layout(), theta, objective.now());
-        pass.evaluate(samples.into(), None, &mut workspace).total()
+        let batch = Batch::of(&samples, parameters.layout());
+        pass.evaluate(batch, None, &mut workspace).total()
     });
     Ok(GradientCheck { analytic, numeric })
 }

@@ -35,7 +35,8 @@
 //! | | pretrain a classifier | [`Stack`], [`SoftmaxClassifier::on_top_of`] |
 //! | | save the result and serve it | the module `files` (feature `files`) |
 //! | **a neural network** | find features in its activations | [Features of a network's activations](#features-of-a-networks-activations) |
-//! | | load a published sparse autoencoder | the module `files` (feature `files`) |
+//! | | predict what a layer computes, as a transcoder does | [`Recipe::output_size`] with [`Pairs`], [`SparseAutoencoderBuilder::skip`] |
+//! | | load a published sparse autoencoder or transcoder | the module `files` (feature `files`) |
 //! | | see what each unit responds to | [`metrics::UnitStatistics`] |
 //! | **your own penalty** | write and check it | [`penalty`](penalty#writing-one): one method of about 15 lines |
 //! | **your own loop** | compute the loss and its gradient | [Your own training loop](#your-own-training-loop) |
@@ -221,8 +222,8 @@ pub use applications::{
     FittedDetector, SoftmaxClassifier, Stack, Threshold, benjamini_hochberg,
 };
 pub use data::{
-    Batches, Chunk, Corruption, IdxFile, ImputedSamples, Imputer, MissingValues, NpyFile, Samples,
-    ScaledSamples, Scaler, Scaling, Shards, ShuffleBuffer, Subset, geometric_median,
+    Batches, Chunk, Corruption, IdxFile, ImputedSamples, Imputer, MissingValues, NpyFile, Pairs,
+    Samples, ScaledSamples, Scaler, Scaling, Shards, ShuffleBuffer, Subset, geometric_median,
 };
 pub use error::Error;
 pub use matrix::{AsMatrix, into_rows, view_rows};

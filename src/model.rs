@@ -57,13 +57,14 @@ use parameters::check_theta;
 /// H = f(Wᵀ X + b),     X̂ = g(D H + c)
 /// ```
 ///
-/// A column is a sample. Deep models have further hidden layers in between.
+/// A column is a sample. Deep models have further hidden layers in between. A
+/// [transcoder](SparseAutoencoderBuilder::output_size) predicts targets of an output size instead.
 ///
 /// | symbol | shape | method |
 /// |---|---|---|
-/// | X | input × samples | |
+/// | X | input × samples | of a transcoder, some methods also take the targets: see [there](SparseAutoencoderBuilder::output_size) |
 /// | H | units × samples | [`encode`](Self::encode), [`encode_sparse`](Self::encode_sparse) |
-/// | X̂ | input × samples | [`decode`](Self::decode), [`reconstruct`](Self::reconstruct) |
+/// | X̂ | input × samples, or output × samples | [`decode`](Self::decode), [`reconstruct`](Self::reconstruct) |
 /// | W, b, D, c | see [`Layout`] | [`parameters`](Self::parameters) |
 /// | J | a number | [`loss`](Self::loss), [`loss_and_gradient`](Self::loss_and_gradient) |
 ///
@@ -96,6 +97,8 @@ pub struct SparseAutoencoder<T> {
 }
 
 /// The names of a batch and of its rows in errors.
+const PAIRS: [&str; 2] = ["samples", "rows of the pairs of a transcoder"];
+const INPUTS: [&str; 2] = ["samples", "rows of the input of a transcoder"];
 const HIDDEN: [&str; 2] = ["hidden activations", "rows of the hidden activations"];
 
 impl<T: Real> SparseAutoencoder<T> {
@@ -149,21 +152,21 @@ impl<T: Real> SparseAutoencoder<T> {
         Ok(())
     }
 
-    /// Replaces the bias `c` of the reconstruction, one entry per entry of a sample.
+    /// Replaces the bias `c` of the reconstruction, one entry per entry of the output.
     ///
     /// With a [pre-encoder bias](SparseAutoencoderBuilder::pre_encoder_bias), start from the mean of the samples
     /// or their [geometric median](crate::geometric_median).
     ///
     /// # Errors
     ///
-    /// - [`Error::DimensionMismatch`] if the length is not the input size.
+    /// - [`Error::DimensionMismatch`] if the length is not the output size.
     /// - [`Error::NonFinite`] for NaN and infinities.
     ///
     /// The model is then unchanged.
     pub fn set_decoder_bias(&mut self, bias: &DVector<T>) -> Result<(), Error> {
         check_batch(
             bias.as_view(),
-            self.layout().input_size(),
+            self.layout().output_size(),
             ["decoder bias"; 2],
         )?;
         let range = self.layout().blocks()[0].decoder_bias.clone();
@@ -206,11 +209,35 @@ impl<T: Real> SparseAutoencoder<T> {
     }
 
     fn check_samples(&self, samples: DMatrixView<'_, T>, threads: Threads) -> Result<(), Error> {
-        check_batch_on(threads, samples, self.layout().input_size(), SAMPLES)
+        check_batch_on(threads, samples, self.layout().input_size(), self.names())
     }
 
-    /// Checks the size and number of samples that are not in memory.
-    pub(crate) fn check_size(&self, input_size: usize, count: usize) -> Result<(), Error> {
-        check_size((input_size, count), self.layout().input_size(), SAMPLES)
+    /// Returns the names of samples and of their rows, as the encoder sees them.
+    fn names(&self) -> [&'static str; 2] {
+        if self.layout().is_transcoder() {
+            INPUTS
+        } else {
+            SAMPLES
+        }
+    }
+
+    /// Refuses `what` for a transcoder.
+    pub(crate) fn refuse_transcoder(&self, what: &'static str) -> Result<(), Error> {
+        if !self.layout().is_transcoder() {
+            return Ok(());
+        }
+        let other = "a transcoder, whose output is not its input";
+        Err(Error::Incompatible { what, other })
+    }
+
+    /// Checks the size and number of samples to train on that are not in memory.
+    pub(crate) fn check_size(&self, entries: usize, count: usize) -> Result<(), Error> {
+        let layout = self.layout();
+        let names = if layout.is_transcoder() {
+            PAIRS
+        } else {
+            SAMPLES
+        };
+        check_size((entries, count), layout.sample_size(), names)
     }
 }

@@ -7,7 +7,7 @@
 //! | symbol | shape | meaning |
 //! |---|---|---|
 //! | `m`, `L` | | number of samples and of hidden layers |
-//! | `X`, `X̃` | input × samples | the samples; what the encoder sees: X, or X with noise |
+//! | `X`, `X̃` | input × samples | the samples; what the encoder sees: X, or X with noise. In a transcoder, X is the target, output × samples, and X̃ the input |
 //! | `H_l`, `R_l` | units × samples | the hidden activations of level `l`, and their reconstruction |
 //! | `W_l`, `D_l` | below × above | weights of the encoder and decoder; column `j` belongs to unit `j` above |
 //! | `b_l`, `c_l` | above, below | biases of the encoder and decoder |
@@ -46,7 +46,7 @@
 //! | [`forward`], [`residual`], [`penalize`], [`backward`] | the terms and passes above |
 //! | [`sparse_path`] | the same passes if few units are active |
 //! | [`inference_pass`] | encoder and decoder without the objective |
-//! | [`matryoshka`], [`frozen`], [`norm_weighted`], [`pre_encoder_bias`] | variations, each with its formulas |
+//! | [`matryoshka`], [`frozen`], [`norm_weighted`], [`pre_encoder_bias`], [`skip`] | variations, each with its formulas |
 
 mod backward;
 mod forward;
@@ -59,6 +59,7 @@ mod pass;
 mod penalize;
 mod pre_encoder_bias;
 mod residual;
+mod skip;
 mod sparse_path;
 mod workspace;
 
@@ -87,8 +88,8 @@ impl<T: Real> Pass<'_, T> {
             let input = centered.as_deref().map_or(batch.input, of_centered);
             let sparse = self.encode(input, ws);
             self.average_means(batch.shares, ws);
-            let auxiliary = self.reconstruct_frozen(batch.target, sparse, ws);
-            let reconstruction = self.reconstruct(batch.target, sparse, ws);
+            let auxiliary = self.reconstruct_frozen(&batch, sparse, ws);
+            let reconstruction = self.reconstruct(&batch, sparse, ws);
             let sparsity = match gradient.as_deref_mut() {
                 Some(gradient) => self.backpropagate(input, sparse, gradient, ws),
                 None => self.penalize_all(m, ws),
@@ -118,6 +119,7 @@ impl<T: Real> Pass<'_, T> {
             self.backpropagate_decoder(input.ncols(), gradient, ws);
             self.backpropagate_encoder(input, gradient, ws)
         };
+        self.skip_gradient(input, gradient, ws);
         self.backpropagate_center(gradient);
         sparsity
     }

@@ -5,13 +5,16 @@ mod variant;
 
 pub use variant::Variant;
 
+use std::ops::Range;
+
+#[cfg(doc)]
+use crate::SparseAutoencoderBuilder;
+use crate::data::pairs::Part;
 use crate::data::spread::read_spread;
 use crate::error::Error;
 use crate::training::Verdict;
 use crate::training::observer::{Observer, of_epochs};
-use crate::{Epoch, Event, Real, Report, Samples, Scaler, SparseAutoencoder, Trainer};
-#[cfg(doc)]
-use crate::{Scaling, SparseAutoencoderBuilder};
+use crate::{Epoch, Event, Real, Report, Samples, Scaler, Scaling, SparseAutoencoder, Trainer};
 
 /// All settings of a modern sparse autoencoder, from its variant, its width, and its number of active units.
 ///
@@ -28,6 +31,7 @@ use crate::{Scaling, SparseAutoencoderBuilder};
 /// | dead units | auxiliary loss with d/2 units and weight 1/32; 1e-4 for `L1` and `Gated` |
 /// | encoder biases of `L1` | √d times the learning rate |
 /// | k | constant, see [`anneal_from`](Self::anneal_from) |
+/// | transcoders | every variant: geometric median of inputs and targets 0, mean distances √d and 0.3 √d; no pre-encoder bias; decoder 0, encoder columns of norm 0.6 with a k |
 ///
 /// [`fit`](Self::fit) trains on samples in memory or in files. For streams, [`begin`](Self::begin) returns the
 /// scaler, the model, and the trainer. To change a choice, call the setters of the [builder](Self::builder)
@@ -106,6 +110,15 @@ pub struct Recipe {
         serde(default, skip_serializing_if = "Option::is_none")
     )]
     pub anneal_from: Option<usize>,
+    /// The output size of a transcoder, ≥ 1; unset for an autoencoder.
+    #[cfg_attr(
+        feature = "serde",
+        serde(default, skip_serializing_if = "Option::is_none")
+    )]
+    pub output_size: Option<usize>,
+    /// Whether a transcoder has a skip connection.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub skip: bool,
     /// The seed of weights and batches.
     #[cfg_attr(feature = "serde", serde(default))]
     pub seed: u64,
@@ -125,7 +138,7 @@ mod default {
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Begun<T: Real> {
-    /// The scaler of the samples.
+    /// The scaler of the samples. That of a transcoder is one of [`Pairs`](crate::Pairs): see [`Scaler::split_at`].
     pub scaler: Scaler<T>,
     /// The untrained model. It takes scaled samples.
     pub model: SparseAutoencoder<T>,
@@ -159,6 +172,8 @@ impl Recipe {
             batch_size: default::batch_size(),
             learning_rate: None,
             anneal_from: None,
+            output_size: None,
+            skip: false,
             seed: 0,
         }
     }
@@ -191,6 +206,35 @@ impl Recipe {
     #[must_use]
     pub const fn anneal_from(mut self, k: usize) -> Self {
         self.anneal_from = Some(k);
+        self
+    }
+
+    /// Makes a [transcoder](SparseAutoencoderBuilder::output_size), which predicts targets of this size, ≥ 1.
+    ///
+    /// Then the samples are [`Pairs`](crate::Pairs).
+    ///
+    /// ```
+    /// use sparse_autoencoder::Pairs;
+    /// use sparse_autoencoder::nalgebra::DMatrix;
+    /// use sparse_autoencoder::recipe::{Recipe, Variant};
+    ///
+    /// let inputs = DMatrix::<f32>::from_fn(16, 800, |i, j| f32::from([j % 16, j / 3 % 16].contains(&i)));
+    /// let targets = DMatrix::from_fn(4, 800, |i, j| inputs[(i, j)] - inputs[(i + 8, j)]);
+    /// let recipe = Recipe::new(Variant::TopK, 32, 2).samples(40_000).output_size(4).skip(true);
+    /// let transcoder = recipe.fit(Pairs::new(&inputs, &targets)?)?.model;
+    /// assert_eq!(transcoder.reconstruct(&inputs)?.shape(), (4, 800)); // in the units of the targets
+    /// # Ok::<(), sparse_autoencoder::Error>(())
+    /// ```
+    #[must_use]
+    pub const fn output_size(mut self, entries: usize) -> Self {
+        self.output_size = Some(entries);
+        self
+    }
+
+    /// Sets whether a transcoder has a [skip connection](SparseAutoencoderBuilder::skip). The default is `false`.
+    #[must_use]
+    pub const fn skip(mut self, skip: bool) -> Self {
+        self.skip = skip;
         self
     }
 
@@ -232,19 +276,34 @@ impl Recipe {
     /// Those of [`trainer`](Self::trainer), [`Scaling::fit`], [`build`](SparseAutoencoderBuilder::build), and
     /// [`start_at`](SparseAutoencoder::start_at). [`Error::Incompatible`] if all samples are equal, or all are 0.
     pub fn begin<T: Real>(&self, first: impl Samples<T>) -> Result<Begun<T>, Error> {
-        let input_size = first.entries();
+        let input_size = self.input_size(first.entries())?;
         let trainer = self.trainer(input_size)?;
-        let scaler = self.scaling(input_size).fit(&first);
-        let scaler = scaler.map_err(|error| match error {
-            Error::ConstantFeature { .. } => Error::Incompatible {
-                what: "a recipe",
-                other: "samples that are all equal or all 0: check how they are read",
-            },
-            error => error,
-        })?;
         let mut model = self.builder(input_size).build()?;
+        let layout = model.layout();
+        let scaler_of = |scaling: Scaling, entries: Range<usize>| {
+            let first_entry = entries.start;
+            let scaler = scaling.fit(Part::new(&first, entries));
+            scaler.map_err(|error| match error {
+                Error::ConstantFeature { .. } => Error::Incompatible {
+                    what: "a recipe",
+                    other: if first_entry > 0 {
+                        "targets that are all equal or all 0: check how they are read"
+                    } else {
+                        "samples that are all equal or all 0: check how they are read"
+                    },
+                },
+                error => error.at_entry(first_entry),
+            })
+        };
+        let scaler = scaler_of(self.scaling(input_size), layout.input_entries())?;
+        let scaler = if layout.is_transcoder() {
+            let of_targets = self.target_scaling(layout.output_size());
+            scaler.with_targets(&scaler_of(of_targets, layout.target_entries())?)
+        } else {
+            scaler
+        };
         let scaled = scaler.apply_on_read(&first)?;
-        if !self.variant.has_k() {
+        if model.has_pre_encoder_bias() {
             match first.in_memory() {
                 Some(_) => model.start_at(scaled.to_matrix()?)?,
                 None => model.start_at(scaled)?,
@@ -260,8 +319,8 @@ impl Recipe {
         })
     }
 
-    /// Trains a model on any [`Samples`], such as a matrix, input × samples, or a file, and folds the scaling into
-    /// it.
+    /// Trains a model on any [`Samples`], such as a matrix, input × samples, or a file, or on
+    /// [`Pairs`](crate::Pairs) for a transcoder, and folds the scaling into it.
     ///
     /// The number of epochs is [`Recipe::samples`] divided by the number of `samples`, rounded up. The model and
     /// the scaler start from up to 4096 samples, spread over all, of which memory holds a copy. The same samples give
@@ -336,6 +395,20 @@ impl Recipe {
         let report = trainer.fit_observed(&mut model, &scaled, sees_steps, observer)?;
         model.fold(&scaler)?;
         Ok(Fitted { model, report })
+    }
+
+    /// Returns the input size for samples of so many entries.
+    fn input_size(&self, entries: usize) -> Result<usize, Error> {
+        let output = self.output_size.unwrap_or(0);
+        let what = "rows of the pairs of a transcoder";
+        let input = entries
+            .checked_sub(output)
+            .filter(|&input| input > 0 || output == 0);
+        input.ok_or(Error::DimensionMismatch {
+            what,
+            expected: output.saturating_add(1),
+            actual: entries,
+        })
     }
 
     /// Returns the number of epochs over `count` samples.

@@ -690,6 +690,28 @@ fn estimates_are_close<T: Real>() {
             adam(1300),
             &long,
         ),
+        (
+            "a skip connection to a wide output",
+            SparseAutoencoder::builder()
+                .layers([10, 2000])
+                .hidden_activation(Activation::TopK(4))
+                .output_activation(Activation::Identity)
+                .output_size(774)
+                .skip(true),
+            adam(300),
+            &x,
+        ),
+        (
+            "a transcoder",
+            wide(Activation::Gated)
+                .layers([20, 600])
+                .output_size(44)
+                .skip(true)
+                .pre_encoder_bias(false)
+                .penalty(L1),
+            adam(350),
+            &x_wide,
+        ),
     ] {
         wrong.extend(misestimated(
             name,

@@ -182,6 +182,7 @@ impl<T: Real> AnomalyDetector<T> {
     /// | [`Error::TooFewSamples`] | fewer than two calibration samples, or too few for the false-alarm rate |
     /// | [`Error::InvalidParameter`] | a threshold rule outside (0, 1) |
     /// | [`Error::DimensionMismatch`] | model, scaler, and samples differ in size |
+    /// | [`Error::Incompatible`] | the model is a transcoder |
     /// | [`Error::NonFinite`] | NaN or infinities |
     /// | those of [`Samples::read`] | samples that cannot be read |
     pub fn calibrate(
@@ -438,6 +439,7 @@ fn sorted<T: Real>(mut scores: Vec<T>) -> Result<Vec<T>, Error> {
 }
 
 fn check_scaler<T: Real>(model: &SparseAutoencoder<T>, scaler: &Scaler<T>) -> Result<(), Error> {
+    model.refuse_transcoder("anomaly detection")?;
     let input = model.layout().input_size();
     check_len("features of the scaler", input, scaler.features())
 }

@@ -63,9 +63,12 @@ impl<T: Real> Stack<T> {
     /// # Errors
     ///
     /// [`Error::InvalidParameter`] without autoencoders, [`Error::DimensionMismatch`] unless the input
-    /// size of each is the hidden size of the one below.
+    /// size of each is the hidden size of the one below, [`Error::Incompatible`] for a transcoder.
     pub fn new(layers: Vec<SparseAutoencoder<T>>) -> Result<Self, Error> {
         require(!layers.is_empty(), "layers of a stack", "at least 1", 0.0)?;
+        for layer in &layers {
+            layer.refuse_transcoder("a stack")?;
+        }
         for pair in layers.windows(2) {
             let (hidden, input) = (
                 pair[0].layout().hidden_size(),

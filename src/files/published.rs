@@ -25,7 +25,7 @@ use config::Config;
 /// The tensors of a published model, and their meaning.
 ///
 /// ```text
-/// z = g ⊙ (Wᵀ(s·x − c) + b),   h = units(z),   x̂ = (D (h ⊙ q ⊘ g) + c) / r
+/// z = g ⊙ (Wᵀ(s·x − c) + b),   h = units(z),   x̂ = (D (h ⊙ q ⊘ g) + c) / r,   + S x in a transcoder
 /// ```
 #[derive(Debug)]
 struct Published<'a> {
@@ -37,6 +37,10 @@ struct Published<'a> {
     decoder_bias: Option<&'a str>,
     /// Whether the encoder sees `x − c`, not `x`.
     centered: bool,
+    /// Whether x̂ is another place, whose size is that of D.
+    transcodes: bool,
+    /// S, in a transcoder. Its outputs are what the units are of a weight tensor.
+    skip: Option<Matrix<'a>>,
     /// b, and the units, which map z to h
     units: PublishedUnits<'a>,
     decoder_norms: DecoderNorms,
@@ -53,6 +57,8 @@ struct Published<'a> {
     of_layout: &'a [&'a str],
     /// The key of the input size in the configuration, and the size.
     input_size: Option<(&'a str, usize)>,
+    /// The key of the output size of a transcoder, and the size.
+    output_size: Option<(&'a str, usize)>,
     /// The key of the hidden size, and the size.
     hidden: Option<(&'a str, usize)>,
 }
@@ -99,6 +105,15 @@ impl<'a> Matrix<'a> {
         }
     }
 
+    /// Returns the same tensor with its indices exchanged.
+    fn transposed(self) -> Self {
+        let units = match self.units {
+            UnitsAre::Rows => UnitsAre::Columns,
+            UnitsAre::Columns => UnitsAre::Rows,
+        };
+        Self { units, ..self }
+    }
+
     /// Returns (d, n).
     fn sizes<R: Read + Seek>(self, tensors: &Tensors<R>) -> Result<(usize, usize), Error> {
         let (rows, columns) = tensors.matrix_shape(self.name)?;
@@ -142,14 +157,23 @@ impl Published<'_> {
         mut notes: Vec<Note>,
     ) -> Result<Loaded<SparseAutoencoder<T>>, Error> {
         let sizes = self.encoder_weights.sizes(tensors)?;
-        for (claim, size) in [(self.input_size, sizes.0), (self.hidden, sizes.1)] {
+        let (d, n) = sizes;
+        let output = if self.transcodes {
+            self.decoder_weights.sizes(tensors)?.0
+        } else {
+            d
+        };
+        for (claim, size) in [
+            (self.input_size, d),
+            (self.output_size, output),
+            (self.hidden, n),
+        ] {
             if let Some((key, claimed)) = claim.filter(|&(_, claimed)| claimed != size) {
                 let reason = format!("{key} is {claimed}, but that of the weights is {size}");
                 return Err(malformed(config.path(), reason));
             }
         }
-        let unused = self.check(tensors, sizes)?;
-        let (d, n) = sizes;
+        let unused = self.check(tensors, sizes, output)?;
         let activation = self.units.activation;
         let path = tensors.path.clone();
         let refused = |error: Error| match error {
@@ -158,7 +182,12 @@ impl Published<'_> {
             }
             error => error,
         };
-        let layout = Layout::new(&[d, n], false)?.for_activations(&[activation])?;
+        let layout = if self.transcodes {
+            Layout::transcoder(&[d, n], output, self.skip.is_some())?
+        } else {
+            Layout::new(&[d, n], false)?
+        };
+        let layout = layout.for_activations(&[activation])?;
         let mut theta = tensors.room::<T>(layout.len())?;
         let at = layout.blocks()[0].clone();
         self.encoder_weights
@@ -171,23 +200,26 @@ impl Published<'_> {
             let place = &mut theta[at.decoder_bias.clone()];
             tensors.read_into(name, Rows::Contiguous, place)?;
         }
+        if let (Some(skip), Some(place)) = (self.skip, layout.skip()) {
+            skip.transposed().read(tensors, &mut theta[place])?;
+        }
         self.read_blocks(tensors, at.own_mut(&mut theta).blocks, &mut notes)?;
 
         if self.decoder_norms == DecoderNorms::InThresholds {
-            let norms = norms(&theta[at.decoder_weights.clone()], d);
+            let norms = norms(&theta[at.decoder_weights.clone()], output);
             divide_thresholds(&mut theta[at.own[0].clone()], &norms);
         }
         if self.decoder_norms == DecoderNorms::InUnits {
             let norms =
-                self.positive_norms(&theta[at.decoder_weights.clone()], d, &tensors.path)?;
+                self.positive_norms(&theta[at.decoder_weights.clone()], output, &tensors.path)?;
             let inverse: Vec<T> = norms.iter().map(|&norm| T::one() / norm).collect();
             scale_units(&mut theta[at.encoder_weights.clone()], d, &norms);
             scale_units(&mut theta[at.encoder_bias.clone()], 1, &norms);
-            scale_units(&mut theta[at.decoder_weights.clone()], d, &inverse);
+            scale_units(&mut theta[at.decoder_weights.clone()], output, &inverse);
         }
         if let Some(name) = self.decoder_factors {
             let factors: Vec<T> = tensors.vector(name, n)?;
-            scale_units(&mut theta[at.decoder_weights.clone()], d, &factors);
+            scale_units(&mut theta[at.decoder_weights.clone()], output, &factors);
         }
         let (s, r) = (T::of(self.input_scale), T::of(self.output_scale));
         if s != T::one() {
@@ -214,15 +246,19 @@ impl Published<'_> {
     fn check<R: Read + Seek>(
         &self,
         tensors: &Tensors<R>,
-        sizes: (usize, usize),
+        (d, n): (usize, usize),
+        output: usize,
     ) -> Result<Vec<String>, Error> {
-        let (d, n) = sizes;
-        self.encoder_weights.check(tensors, sizes)?;
-        self.decoder_weights.check(tensors, sizes)?;
+        self.encoder_weights.check(tensors, (d, n))?;
+        self.decoder_weights.check(tensors, (output, n))?;
         let mut known = vec![self.encoder_weights.name, self.decoder_weights.name];
         if let Some(name) = self.decoder_bias {
-            tensors.check_shape(name, &[d])?;
+            tensors.check_shape(name, &[output])?;
             known.push(name);
+        }
+        if let Some(skip) = self.skip {
+            skip.check(tensors, (d, output))?;
+            known.push(skip.name);
         }
         known.extend(self.unused);
         let mut vectors: Vec<&str> = self.decoder_factors.into_iter().collect();

@@ -12,6 +12,8 @@ use crate::units::{ActiveGradient, Block, Own, OwnMut};
 pub(crate) struct Blocks {
     pub(crate) below: usize,
     pub(crate) above: usize,
+    /// The rows of D and c: `below`, or the output size of a transcoder in its outermost layer
+    pub(crate) decoded: usize,
     pub(crate) encoder_weights: Range<usize>,
     pub(crate) encoder_bias: Range<usize>,
     pub(crate) decoder_weights: Range<usize>,
@@ -25,12 +27,14 @@ pub(crate) struct Blocks {
 impl Blocks {
     /// Views `W_l`, below × above.
     pub(crate) fn encoder_weights<'a, T: Real>(&self, theta: &'a [T]) -> DMatrixView<'a, T> {
-        self.weights(&theta[self.encoder_weights.clone()])
+        let weights = &theta[self.encoder_weights.clone()];
+        DMatrixView::from_slice(weights, self.below, self.above)
     }
 
-    /// Views `D_l`, below × above.
+    /// Views `D_l`, decoded × above.
     pub(crate) fn decoder_weights<'a, T: Real>(&self, theta: &'a [T]) -> DMatrixView<'a, T> {
-        self.weights(&theta[self.decoder_weights.clone()])
+        let weights = &theta[self.decoder_weights.clone()];
+        DMatrixView::from_slice(weights, self.decoded, self.above)
     }
 
     /// Returns the place of the block `name`.
@@ -86,17 +90,22 @@ impl Blocks {
         }
     }
 
-    fn weights<'a, T: Real>(&self, block: &'a [T]) -> DMatrixView<'a, T> {
-        DMatrixView::from_slice(block, self.below, self.above)
-    }
-
-    /// Views the weights at `block` to write to, below × above.
-    pub(crate) fn weights_mut<'a, T: Real>(
+    /// Views `W_l` to write to.
+    pub(crate) fn encoder_weights_mut<'a, T: Real>(
         &self,
         theta: &'a mut [T],
-        block: &Range<usize>,
     ) -> DMatrixViewMut<'a, T> {
-        DMatrixViewMut::from_slice(&mut theta[block.clone()], self.below, self.above)
+        let weights = &mut theta[self.encoder_weights.clone()];
+        DMatrixViewMut::from_slice(weights, self.below, self.above)
+    }
+
+    /// Views `D_l` to write to.
+    pub(crate) fn decoder_weights_mut<'a, T: Real>(
+        &self,
+        theta: &'a mut [T],
+    ) -> DMatrixViewMut<'a, T> {
+        let weights = &mut theta[self.decoder_weights.clone()];
+        DMatrixViewMut::from_slice(weights, self.decoded, self.above)
     }
 }
 

@@ -35,6 +35,8 @@ use crate::{Activation, Real};
 /// | [`matryoshka`](Self::matryoshka) | none | ascending, one hidden layer | groups of units that reconstruct by themselves |
 /// | [`tied`](Self::tied) | `false` | | the decoder shares the encoder's weights |
 /// | [`pre_encoder_bias`](Self::pre_encoder_bias) | `false` | `Identity` output | the encoder sees x − c |
+/// | [`output_size`](Self::output_size) | none | ≥ 1 | makes a transcoder: it predicts targets of this size |
+/// | [`skip`](Self::skip) | `false` | transcoders | a linear map from the input to the output, beside the units |
 /// | [`bandwidth`](Self::bandwidth) | 0.05, or as calibrated | > 0 | ε of the pseudo-derivative of `JumpRelu`'s thresholds |
 /// | [`initialization`](Self::initialization) | by the activations | | distribution of the initial weights |
 /// | [`seed`](Self::seed) | 0 | | seed of the initial weights |
@@ -294,6 +296,59 @@ impl<T: Real> SparseAutoencoderBuilder<T> {
         self
     }
 
+    /// Makes the model a transcoder, which predicts a target of `entries` entries from the input: the output of a
+    /// part of a network from its input, by units few of which are active (Dunefsky, Chlenski & Nanda 2024,
+    /// *Transcoders Find Interpretable LLM Feature Circuits*).
+    ///
+    /// ```text
+    /// H = f(Wᵀ X + b),     Ŷ = g(D H + c),     J = 1/m Σᵢ ℓ(ŷᵢ, yᵢ) + …
+    /// ```
+    ///
+    /// D has the rows of the output, whose size may be that of the input. A sample is a pair, the input and then its
+    /// target: [`Pairs`](crate::Pairs) joins two sources.
+    ///
+    /// | samples | methods |
+    /// |---|---|
+    /// | pairs | all fits, [`partial_fit`](crate::Trainer::partial_fit), [`loss`](SparseAutoencoder::loss), [`loss_and_gradient`](SparseAutoencoder::loss_and_gradient), [`reconstruction_errors`](SparseAutoencoder::reconstruction_errors), [`start_at`](SparseAutoencoder::start_at), [`gradient_check`](crate::gradient_check), scalers to [`fold`](SparseAutoencoder::fold) |
+    /// | the input alone | [`encode`](SparseAutoencoder::encode), [`encode_sparse`](SparseAutoencoder::encode_sparse), [`encode_on_read`](SparseAutoencoder::encode_on_read), [`reconstruct`](SparseAutoencoder::reconstruct) |
+    /// | either | [`calibrate_thresholds`](SparseAutoencoder::calibrate_thresholds) |
+    ///
+    /// [Noise](crate::Trainer::corruption) is added to the input alone. Tied weights, a pre-encoder bias,
+    /// [steering](SparseAutoencoder::steer), stacks, and anomaly detectors are refused.
+    ///
+    /// ```
+    /// use sparse_autoencoder::nalgebra::DMatrix;
+    /// use sparse_autoencoder::{Activation, Adam, Pairs, SparseAutoencoder, Trainer};
+    ///
+    /// let inputs = DMatrix::from_fn(8, 300, |i, j| ((i * j) % 5) as f32);
+    /// let targets = DMatrix::from_fn(3, 300, |i, j| ((i + j) % 4) as f32); // outputs of a layer on these inputs
+    /// let mut transcoder = SparseAutoencoder::builder()
+    ///     .layers([8, 32])
+    ///     .hidden_activation(Activation::TopK(4))
+    ///     .output_activation(Activation::Identity)
+    ///     .output_size(3)
+    ///     .build()?;
+    /// let pairs = Pairs::new(&inputs, &targets)?;
+    /// Trainer::new(Adam::new(1e-2)?).epochs(5).fit(&mut transcoder, &pairs)?;
+    /// assert_eq!(transcoder.reconstruct(&inputs)?.shape(), (3, 300));
+    /// # Ok::<(), sparse_autoencoder::Error>(())
+    /// ```
+    pub fn output_size(mut self, entries: usize) -> Self {
+        self.settings.output_size = Some(entries);
+        self
+    }
+
+    /// Sets whether a [transcoder](Self::output_size) has a skip connection S, output × input:
+    /// `Ŷ = g(D H + S X + c)`.
+    ///
+    /// S starts at 0. It takes over what is linear, and leaves the rest to the units (Paulo, Shabalin & Belrose 2025,
+    /// *Transcoders Beat Sparse Autoencoders for Interpretability*). [`reconstruct`](SparseAutoencoder::reconstruct)
+    /// adds it; [`decode`](SparseAutoencoder::decode), which has no input, returns the part of the units.
+    pub fn skip(mut self, skip: bool) -> Self {
+        self.settings.skip = skip;
+        self
+    }
+
     /// Sets the bandwidth ε of the pseudo-derivative of [`Activation::JumpRelu`]'s thresholds:
     /// pre-activations within ε/2 of a threshold move it.
     ///
@@ -347,7 +402,7 @@ impl<T: Real> SparseAutoencoderBuilder<T> {
             self.check_layers_of(parameters)?;
             return self.build_with(parameters.clone());
         }
-        let layout = Layout::new(&self.settings.layers, self.settings.tied)?;
+        let layout = self.settings.layout()?;
         let settings = self.completed(&layout)?;
         let theta = settings.initialization().draw(&layout, settings.seed)?;
         self.finish(settings, Parameters::from_aligned(layout, theta)?)
@@ -378,9 +433,23 @@ impl<T: Real> SparseAutoencoderBuilder<T> {
         Ok(SparseAutoencoder::from_parts(parameters, objective))
     }
 
-    /// Refuses parameters of other layers than the settings name.
+    /// Refuses parameters of other layers, or of another output, than the settings name.
     fn check_layers_of(&self, parameters: &Parameters<T>) -> Result<(), Error> {
-        let (sizes, layers) = (parameters.layout().sizes(), &self.settings.layers);
+        let (layout, layers) = (parameters.layout(), &self.settings.layers);
+        if let Some(output) = self.settings.output_size {
+            check_len("outputs of the parameters", output, layout.output_size())?;
+        }
+        let transcodes = self.settings.output_size.is_some() || self.settings.skip;
+        let other = match (layout.is_transcoder(), layout.has_skip()) {
+            (false, _) if transcodes => Some("parameters of an autoencoder"),
+            (_, false) if self.settings.skip => Some("parameters without one"),
+            _ => None,
+        };
+        if let Some(other) = other {
+            let what = "a transcoder or its skip connection";
+            return Err(Error::Incompatible { what, other });
+        }
+        let sizes = layout.sizes();
         if layers.is_empty() {
             return Ok(());
         }

@@ -1,12 +1,13 @@
 //! Calibration of thresholds to a number of active units.
 
 use super::{HIDDEN, SparseAutoencoder};
+use crate::data::pairs::Part;
 use crate::data::samples::read;
 use crate::data::spread::spread;
 use crate::error::{Error, require};
 use crate::linalg::{Threads, reserve};
 use crate::objective::Workspace;
-use crate::validate::check_batch;
+use crate::validate::{check_batch, check_size};
 use crate::{Activation, Real, Samples, geometric_median};
 
 /// The largest number of samples that a calibration reads.
@@ -17,7 +18,8 @@ const CHUNK: usize = 64;
 
 impl<T: Real> SparseAutoencoder<T> {
     /// Sets the decoder's bias to the geometric median of [`Samples`]: a matrix or a view, input × samples, a
-    /// file, or a source of your own.
+    /// file, or a source of your own. That of a [transcoder](crate::SparseAutoencoderBuilder::output_size), which takes
+    /// [`Pairs`](crate::Pairs), becomes the median of the targets.
     ///
     /// Also [calibrates](Self::calibrate_thresholds) the thresholds of [`JumpRelu`](Activation::JumpRelu) units
     /// to the sparsity target, if [`TargetL0`](crate::TargetL0) is the penalty or a part of it.
@@ -59,12 +61,19 @@ impl<T: Real> SparseAutoencoder<T> {
                 requirement: "its bias is a sample only if it is Identity",
             });
         }
-        self.check_source(samples)?;
+        self.check_size(samples.entries(), samples.count())?;
+        if let Some(samples) = samples.in_memory() {
+            self.check_pairs(samples, Threads::at_most(1))?;
+        }
         let mut started = self.clone();
-        started.set_decoder_bias(&geometric_median(samples)?)?;
+        let entries = self.layout().target_entries();
+        let at_entry = |error: Error| error.at_entry(entries.start);
+        let targets = Part::new(samples, entries.clone());
+        started.set_decoder_bias(&geometric_median(&targets).map_err(at_entry)?)?;
         let settings = self.settings();
         if settings.targets_l0() {
-            started.calibrate_on(samples, settings.target_l0())?;
+            let inputs = Part::new(samples, self.layout().input_entries());
+            started.calibrate_on(&inputs, settings.target_l0())?;
         }
         *self = started;
         Ok(())
@@ -85,7 +94,8 @@ impl<T: Real> SparseAutoencoder<T> {
     /// between two thresholds: those at which `active_units / 2` and `3 active_units / 2` units are active. If
     /// ties make that distance 0, it becomes the default.
     ///
-    /// The threshold is a quantile of the positive pre-activations, so a few thousand [`Samples`] are enough. Of
+    /// The threshold is a quantile of the positive pre-activations, so a few thousand [`Samples`] are enough. Those of a
+    /// transcoder may hold the targets, too. Of
     /// more than 4096, the call reads 4096, spread over all by the
     /// [seed](crate::SparseAutoencoderBuilder::seed) of the model. Equal pre-activations are all active or all
     /// inactive; ties leave fewer units active.
@@ -130,6 +140,11 @@ impl<T: Real> SparseAutoencoder<T> {
         samples: impl Samples<T>,
         active_units: f64,
     ) -> Result<T, Error> {
+        let layout = self.layout();
+        if layout.is_transcoder() && samples.entries() == layout.sample_size() {
+            let inputs = Part::new(&samples, layout.input_entries());
+            return self.calibrate_on(&inputs, active_units);
+        }
         self.calibrate_on(&samples, active_units)
     }
 
@@ -169,7 +184,8 @@ impl<T: Real> SparseAutoencoder<T> {
     ) -> Result<(), Error> {
         if let Some(k) = self.k_by_threshold() {
             let kept = k * samples.count().min(MOST);
-            let mut largest = self.largest_pre_activations(samples, kept, workspace)?;
+            let inputs = Part::new(samples, self.layout().input_entries());
+            let mut largest = self.largest_pre_activations(&inputs, kept, workspace)?;
             self.calibrate(Calibration::of(&mut largest.values, kept));
         }
         Ok(())
@@ -205,7 +221,10 @@ impl<T: Real> SparseAutoencoder<T> {
     fn check_source(&self, samples: &dyn Samples<T>) -> Result<(), Error> {
         match samples.in_memory() {
             Some(samples) => self.check_samples(samples, Threads::at_most(1)),
-            None => self.check_size(samples.entries(), samples.count()),
+            None => {
+                let size = (samples.entries(), samples.count());
+                check_size(size, self.layout().input_size(), self.names())
+            }
         }
     }
 

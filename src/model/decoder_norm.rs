@@ -63,11 +63,11 @@ impl<T: Real> SparseAutoencoder<T> {
         let blocks = layout.blocks()[innermost].clone();
         let mut theta = self.parameters().as_slice().to_vec();
         for unit in 0..blocks.above {
-            let column = |start: usize| {
-                let first = start + unit * blocks.below;
-                first..first + blocks.below
+            let column = |start: usize, rows: usize| {
+                let first = start + unit * rows;
+                first..first + rows
             };
-            let decoder = &mut theta[column(blocks.decoder_weights.start)];
+            let decoder = &mut theta[column(blocks.decoder_weights.start, blocks.decoded)];
             let norm = norm(decoder);
             if norm <= 0.0 {
                 continue;
@@ -75,7 +75,7 @@ impl<T: Real> SparseAutoencoder<T> {
             for value in decoder {
                 *value = T::of(value.to_f64() / norm);
             }
-            let encoder = &mut theta[column(blocks.encoder_weights.start)];
+            let encoder = &mut theta[column(blocks.encoder_weights.start, blocks.below)];
             for value in encoder {
                 *value = T::of(value.to_f64() * norm);
             }

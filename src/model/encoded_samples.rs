@@ -1,6 +1,6 @@
 //! Hidden activations of the samples of another source, computed on reading.
 
-use super::SparseAutoencoder;
+use super::{INPUTS, SparseAutoencoder};
 use crate::data::samples::check_read;
 use crate::linalg::reserve;
 use crate::validate::check_len;
@@ -59,7 +59,12 @@ impl<'a, T: Real, S: Samples<T>> EncodedSamples<'a, T, S> {
     pub(crate) fn checked(layers: &'a [SparseAutoencoder<T>], samples: S) -> Result<Self, Error> {
         if let [outermost, ..] = layers {
             let input = outermost.layout().input_size();
-            check_len("entries of the samples", input, samples.entries())?;
+            let what = if outermost.layout().is_transcoder() {
+                INPUTS[1]
+            } else {
+                "entries of the samples"
+            };
+            check_len(what, input, samples.entries())?;
         }
         Ok(Self::of(layers, samples))
     }

@@ -6,10 +6,13 @@ use super::SparseAutoencoder;
 use crate::error::Error;
 use crate::linalg::Threads;
 use crate::objective::{Batch, Loss, ReconstructionLoss, Workspace};
+use crate::validate::{SAMPLES, check_batch_on};
 use crate::{AsMatrix, Real};
 
 impl<T: Real> SparseAutoencoder<T> {
     /// Returns J(θ) on samples taken as one batch, term by term.
+    ///
+    /// Those of a [transcoder](crate::SparseAutoencoderBuilder::output_size) hold the input and then the target.
     ///
     /// Activations that select over a batch, such as
     /// [`WinnerTakeAll`](crate::Activation::WinnerTakeAll), do so as in training, unlike inference.
@@ -31,7 +34,7 @@ impl<T: Real> SparseAutoencoder<T> {
         let samples = samples.as_matrix()?;
         self.check_training_samples(samples)?;
         let workspace = &mut Workspace::new();
-        Ok(self.evaluate(samples.into(), None, workspace))
+        Ok(self.evaluate(Batch::of(&samples, self.layout()), None, workspace))
     }
 
     /// Returns J(θ) on one batch and writes its gradient, for your own optimizers and training loops.
@@ -70,7 +73,8 @@ impl<T: Real> SparseAutoencoder<T> {
                 actual: gradient.len(),
             });
         }
-        Ok(self.evaluate(samples.into(), Some(gradient), workspace))
+        let batch = Batch::of(&samples, self.layout());
+        Ok(self.evaluate(batch, Some(gradient), workspace))
     }
 
     #[inline(never)]
@@ -83,15 +87,17 @@ impl<T: Real> SparseAutoencoder<T> {
         self.pass().evaluate(batch, gradient, workspace)
     }
 
-    /// Checks samples as for inference, and against the range of the reconstruction loss.
+    /// Checks samples to train on, also against the range of the reconstruction loss.
     pub(crate) fn check_training_samples(&self, samples: DMatrixView<'_, T>) -> Result<(), Error> {
-        self.check_samples(samples, Threads::at_most(1))?;
+        self.check_pairs(samples, Threads::at_most(1))?;
         if self.objective.reconstruction_loss != ReconstructionLoss::BinaryCrossEntropy {
             return Ok(());
         }
+        let first = self.layout().target_entries().start;
         for (column, sample) in samples.column_iter().enumerate() {
             let outside = |value: &T| !(*value >= T::zero() && *value <= T::one());
-            if let Some(row) = sample.iter().position(outside) {
+            if let Some(row) = sample.iter().skip(first).position(outside) {
+                let row = first + row;
                 return Err(Error::OutOfRange {
                     what: "samples for BinaryCrossEntropy",
                     requirement: "in [0, 1]",
@@ -102,5 +108,15 @@ impl<T: Real> SparseAutoencoder<T> {
             }
         }
         Ok(())
+    }
+
+    /// Refuses samples of another size than those to train on, no samples, and NaN and infinities.
+    pub(crate) fn check_pairs(
+        &self,
+        samples: DMatrixView<'_, T>,
+        threads: Threads,
+    ) -> Result<(), Error> {
+        self.check_size(samples.nrows(), samples.ncols())?;
+        check_batch_on(threads, samples, samples.nrows(), SAMPLES)
     }
 }

@@ -17,6 +17,13 @@ impl<T: Real> SparseAutoencoder<T> {
     ///
     /// Factor `k` applies to row `k`. Thresholds do not change. A scaler without effect folds into every model.
     ///
+    /// That of a [transcoder](crate::SparseAutoencoderBuilder::output_size), by
+    /// [`Scaler::with_targets`], has μ, f, and o of the input, for W and b, and then ν, g, and q of the target:
+    ///
+    /// ```text
+    /// D ← D/g,     c ← (c + S(o − f μ) − q)/g + ν,     S ← g⁻¹ S f
+    /// ```
+    ///
     /// Further training on raw samples has another objective: errors, the weight decay, and norm-weighted
     /// penalties are in other units.
     ///
@@ -51,6 +58,7 @@ impl<T: Real> SparseAutoencoder<T> {
         let layout = self.layout();
         let blocks = layout.blocks()[0].clone();
         let mut theta = self.parameters().as_slice().to_vec();
+        let of_target = layout.target_entries().start;
         let (mu, f, o) = (scaler.centers(), scaler.factors(), scaler.offsets());
         let columns = theta[blocks.encoder_weights.clone()].chunks_exact_mut(blocks.below);
         let mut shifts = Vec::with_capacity(blocks.above);
@@ -68,10 +76,22 @@ impl<T: Real> SparseAutoencoder<T> {
         }
         if !layout.is_tied() {
             let decoder = &mut theta[blocks.decoder_weights.clone()];
-            for d in decoder.chunks_exact_mut(blocks.below) {
-                d.iter_mut().zip(f).for_each(|(d, &f)| *d /= f);
+            for d in decoder.chunks_exact_mut(blocks.decoded) {
+                d.iter_mut()
+                    .zip(&f[of_target..])
+                    .for_each(|(d, &f)| *d /= f);
             }
         }
+        if let Some(place) = layout.skip() {
+            for (k, column) in place.step_by(blocks.decoded).enumerate() {
+                for row in 0..blocks.decoded {
+                    let s = theta[column + row];
+                    theta[blocks.decoder_bias.start + row] += s * (o[k] - f[k] * mu[k]);
+                    theta[column + row] = s * f[k] / f[of_target + row];
+                }
+            }
+        }
+        let (mu, f, o) = (&mu[of_target..], &f[of_target..], &o[of_target..]);
         for (k, c) in theta[blocks.decoder_bias.clone()].iter_mut().enumerate() {
             *c = (*c - o[k]) / f[k] + mu[k];
         }
@@ -81,10 +101,15 @@ impl<T: Real> SparseAutoencoder<T> {
     /// Refuses a scaler that does not fit the model. Returns `false` for one without effect.
     fn check_folding(&self, scaler: &Scaler<T>) -> Result<bool, Error> {
         let layout = self.layout();
-        if scaler.features() != layout.input_size() {
+        if scaler.features() != layout.sample_size() {
+            let what = if layout.is_transcoder() {
+                "features of the scaler of a transcoder"
+            } else {
+                "features of the scaler"
+            };
             return Err(Error::DimensionMismatch {
-                what: "features of the scaler",
-                expected: layout.input_size(),
+                what,
+                expected: layout.sample_size(),
                 actual: scaler.features(),
             });
         }

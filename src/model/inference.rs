@@ -4,8 +4,8 @@ use nalgebra::{DMatrix, DMatrixView, DVector};
 
 use super::{HIDDEN, SparseAutoencoder};
 use crate::error::{Error, check_shape};
-use crate::objective::Workspace;
-use crate::validate::{SAMPLES, check_batch_on, check_rows, even_chunk};
+use crate::objective::{Batch, Workspace};
+use crate::validate::{check_batch_on, check_rows, even_chunk};
 use crate::{AsMatrix, Real, linalg};
 
 pub(super) const RECONSTRUCTIONS: [&str; 2] = ["reconstructions", "rows of the reconstructions"];
@@ -77,7 +77,8 @@ impl<T: Real> SparseAutoencoder<T> {
         check_batch_on(threads, hidden.as_view(), units, HIDDEN)
     }
 
-    /// Returns the reconstruction from hidden activations, input × samples.
+    /// Returns the reconstruction from hidden activations, input × samples, or output × samples in a transcoder. A
+    /// [skip connection](crate::SparseAutoencoderBuilder::skip), which needs the input, is left out.
     ///
     /// # Errors
     ///
@@ -89,18 +90,18 @@ impl<T: Real> SparseAutoencoder<T> {
     pub fn decode(&self, hidden: impl AsMatrix<T>) -> Result<DMatrix<T>, Error> {
         let hidden = hidden.as_matrix()?;
         check_rows(hidden, self.layout().hidden_size(), HIDDEN[1])?;
-        let mut samples = DMatrix::zeros(self.layout().input_size(), hidden.ncols());
+        let mut samples = DMatrix::zeros(self.layout().output_size(), hidden.ncols());
         self.decode_into(hidden, &mut samples, &mut Workspace::new())?;
         Ok(samples)
     }
 
-    /// Writes the reconstruction to `samples`, input × samples, like [`decode`](Self::decode).
+    /// Writes the reconstruction to `samples`, output × samples, like [`decode`](Self::decode).
     ///
     /// Allocates nothing once the workspace has grown.
     ///
     /// # Errors
     ///
-    /// As [`decode`](Self::decode), and [`Error::DimensionMismatch`] unless `samples` is input × samples.
+    /// As [`decode`](Self::decode), and [`Error::DimensionMismatch`] unless `samples` is output × samples.
     pub fn decode_into(
         &self,
         hidden: impl AsMatrix<T>,
@@ -110,15 +111,16 @@ impl<T: Real> SparseAutoencoder<T> {
         let hidden = hidden.as_matrix()?;
         let threads = workspace.take_threads();
         check_batch_on(threads, hidden, self.layout().hidden_size(), HIDDEN)?;
-        let input_size = self.layout().input_size();
-        check_shape("samples", (input_size, hidden.ncols()), samples.shape())?;
-        self.for_each_chunk(hidden, samples.as_mut_slice(), input_size, |h, x_hat| {
-            self.inference().decode_into(h, x_hat, workspace);
+        let rows = self.layout().output_size();
+        check_shape("samples", (rows, hidden.ncols()), samples.shape())?;
+        self.for_each_chunk(hidden, samples.as_mut_slice(), rows, |h, x_hat| {
+            self.inference().decode_into(h, None, x_hat, workspace);
         });
-        check_batch_on(threads, samples.as_view(), input_size, RECONSTRUCTIONS)
+        check_batch_on(threads, samples.as_view(), rows, RECONSTRUCTIONS)
     }
 
-    /// Encodes and decodes the samples. Returns the reconstructions, input × samples.
+    /// Encodes and decodes the samples. Returns the reconstructions, input × samples, or the predictions of a
+    /// transcoder, output × samples, with its skip connection.
     ///
     /// # Errors
     ///
@@ -126,19 +128,19 @@ impl<T: Real> SparseAutoencoder<T> {
     pub fn reconstruct(&self, samples: impl AsMatrix<T>) -> Result<DMatrix<T>, Error> {
         let samples = samples.as_matrix()?;
         self.check_rows(samples)?;
-        let mut reconstructions = DMatrix::zeros(self.layout().input_size(), samples.ncols());
+        let mut reconstructions = DMatrix::zeros(self.layout().output_size(), samples.ncols());
         self.reconstruct_into(samples, &mut reconstructions, &mut Workspace::new())?;
         Ok(reconstructions)
     }
 
-    /// Writes the reconstructions to a matrix, input × samples, like [`reconstruct`](Self::reconstruct).
+    /// Writes the reconstructions to a matrix, output × samples, like [`reconstruct`](Self::reconstruct).
     ///
     /// Allocates nothing once the workspace has grown.
     ///
     /// # Errors
     ///
     /// As [`encode`](Self::encode), and [`Error::DimensionMismatch`] unless `reconstructions` is
-    /// input × samples.
+    /// output × samples.
     pub fn reconstruct_into(
         &self,
         samples: impl AsMatrix<T>,
@@ -159,24 +161,21 @@ impl<T: Real> SparseAutoencoder<T> {
         workspace: &mut Workspace<T>,
     ) -> Result<(), Error> {
         self.check_samples(samples, workspace.take_threads())?;
-        let input_size = self.layout().input_size();
+        let rows = self.layout().output_size();
         check_shape(
             RECONSTRUCTIONS[0],
-            (input_size, samples.ncols()),
+            (rows, samples.ncols()),
             reconstructions.shape(),
         )?;
-        self.for_each_chunk(
-            samples,
-            reconstructions.as_mut_slice(),
-            input_size,
-            |x, x_hat| {
-                self.reconstruct_chunk(x, x_hat, workspace);
-            },
-        );
+        self.for_each_chunk(samples, reconstructions.as_mut_slice(), rows, |x, x_hat| {
+            self.reconstruct_chunk(x, x_hat, workspace);
+        });
         Ok(())
     }
 
     /// Returns the squared reconstruction error `‖x̂ − x‖²` of each sample: infinite or NaN where a sum overflows.
+    ///
+    /// Samples of a [transcoder](crate::SparseAutoencoderBuilder::output_size) hold the input and then the target.
     ///
     /// ```
     /// use sparse_autoencoder::{SparseAutoencoder, nalgebra::DMatrix};
@@ -192,7 +191,7 @@ impl<T: Real> SparseAutoencoder<T> {
     /// As [`encode`](Self::encode).
     pub fn reconstruction_errors(&self, samples: impl AsMatrix<T>) -> Result<DVector<T>, Error> {
         let samples = samples.as_matrix()?;
-        self.check_rows(samples)?;
+        self.check_size(samples.nrows(), samples.ncols())?;
         let mut errors = DVector::zeros(samples.ncols());
         self.reconstruction_errors_into(samples, &mut errors, &mut Workspace::new())?;
         Ok(errors)
@@ -212,7 +211,7 @@ impl<T: Real> SparseAutoencoder<T> {
         workspace: &mut Workspace<T>,
     ) -> Result<(), Error> {
         let samples = samples.as_matrix()?;
-        self.check_samples(samples, workspace.take_threads())?;
+        self.check_pairs(samples, workspace.take_threads())?;
         if errors.len() != samples.ncols() {
             return Err(Error::DimensionMismatch {
                 what: "errors",
@@ -220,12 +219,13 @@ impl<T: Real> SparseAutoencoder<T> {
                 actual: errors.len(),
             });
         }
-        let input_size = self.layout().input_size();
-        let mut output = workspace.lend_output(input_size * self.chunk(samples.ncols()));
-        self.for_each_chunk(samples, errors.as_mut_slice(), 1, |x, errors| {
-            let x_hat = &mut output[..input_size * x.ncols()];
-            self.reconstruct_chunk(x, x_hat, workspace);
-            let columns = x_hat.chunks_exact(input_size).zip(x.column_iter());
+        let rows = self.layout().output_size();
+        let mut output = workspace.lend_output(rows * self.chunk(samples.ncols()));
+        self.for_each_chunk(samples, errors.as_mut_slice(), 1, |samples, errors| {
+            let batch = Batch::of(&samples, self.layout());
+            let x_hat = &mut output[..rows * samples.ncols()];
+            self.reconstruct_chunk(batch.input, x_hat, workspace);
+            let columns = x_hat.chunks_exact(rows).zip(batch.target.column_iter());
             for (error, (x_hat, x)) in errors.iter_mut().zip(columns) {
                 *error = linalg::distance_squared(x_hat, x.as_slice());
             }
@@ -239,11 +239,8 @@ impl<T: Real> SparseAutoencoder<T> {
         let mut hidden = ws.lend_innermost(units * m);
         self.inference()
             .encode_into(x, &mut hidden[..units * m], ws);
-        self.inference().decode_into(
-            DMatrixView::from_slice(&hidden[..units * m], units, m),
-            x_hat,
-            ws,
-        );
+        let h = DMatrixView::from_slice(&hidden[..units * m], units, m);
+        self.inference().decode_into(h, Some(x), x_hat, ws);
         ws.return_innermost(hidden);
     }
 
@@ -251,7 +248,8 @@ impl<T: Real> SparseAutoencoder<T> {
     ///
     /// Chunks have about equal sizes, so the last one is not small.
     pub(super) fn chunk(&self, samples: usize) -> usize {
-        let widest = self.layout().sizes().iter().copied().max().unwrap_or(1);
+        let sizes = self.layout().sizes().iter().copied();
+        let widest = sizes.fold(self.layout().output_size(), usize::max);
         even_chunk(samples, (ENTRIES / widest).clamp(FEWEST, MOST))
     }
 
@@ -271,6 +269,6 @@ impl<T: Real> SparseAutoencoder<T> {
 
     /// Checks the number of rows before memory is allocated: a matrix without rows can claim any number of columns.
     fn check_rows(&self, samples: DMatrixView<'_, T>) -> Result<(), Error> {
-        check_rows(samples, self.layout().input_size(), SAMPLES[1])
+        check_rows(samples, self.layout().input_size(), self.names()[1])
     }
 }

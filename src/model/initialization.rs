@@ -17,6 +17,7 @@ use crate::model::Layout;
 /// |---|---|
 /// | [`TopK`](crate::Activation::TopK), `AbsTopK`, `TopProportion`, `BatchTopK`, `WinnerTakeAll` | `TransposedDecoder` with norm 0.1 |
 /// | [`Relu`](crate::Activation::Relu), `JumpRelu`, `Gated` | `TransposedDecoder` with norm 1 |
+/// | all of these in a [transcoder](crate::SparseAutoencoderBuilder::output_size) | `TransposedDecoder` with norm 0.6, and a decoder of 0 |
 /// | all others, several hidden layers, or an output other than [`Identity`](crate::Activation::Identity) | `Glorot` |
 ///
 /// Numbers are drawn and scaled in `f64` from a seeded, portable generator, and then rounded. Models in `f32`
@@ -34,7 +35,8 @@ pub enum Initialization {
     Glorot,
     /// Random directions of equal norm as decoder columns, and the same columns in the encoder: each unit
     /// detects what it contributes. Far fewer units die (Gao et al. 2024). Units that select learn faster
-    /// from a small norm (Conerly et al. 2024, *Update on how we train SAEs*, use 0.1).
+    /// from a small norm (Conerly et al. 2024, *Update on how we train SAEs*, use 0.1). The decoder of a transcoder,
+    /// whose output is elsewhere, starts at 0, as in EleutherAI's sparsify.
     TransposedDecoder {
         /// The Euclidean norm of each column, > 0.
         norm: f64,
@@ -49,24 +51,20 @@ impl Initialization {
         require(
             theta.is_some(),
             "layers",
-            "small enough for the parameters to fit into memory",
-            layout
-                .sizes()
-                .iter()
-                .map(|&size| f64::of_count(size))
-                .product(),
+            "few enough parameters for the memory",
+            f64::of_count(layout.len()),
         )?;
         let mut theta = theta.unwrap_or_default();
-        for blocks in layout.blocks() {
-            let fan = (f64::of_count(blocks.below), f64::of_count(blocks.above));
-            let mut fill = |weights: &mut [T]| match self {
+        for (l, blocks) in layout.blocks().iter().enumerate() {
+            let mut fill = |weights: &mut [T], rows: usize| match self {
                 Self::Glorot => {
-                    let r = (6.0 / (fan.0 + fan.1 + 1.0)).sqrt();
+                    let fan = f64::of_count(rows) + f64::of_count(blocks.above);
+                    let r = (6.0 / (fan + 1.0)).sqrt();
                     weights.fill_with(|| T::of(r * (2.0 * rng.random::<f64>() - 1.0)));
                 }
                 Self::TransposedDecoder { norm } => {
-                    let mut direction = vec![0.0; blocks.below];
-                    for unit in weights.chunks_exact_mut(blocks.below) {
+                    let mut direction = vec![0.0; rows];
+                    for unit in weights.chunks_exact_mut(rows) {
                         direction.fill_with(|| rng.sample(StandardNormal));
                         let drawn = direction.iter().map(|w: &f64| w.powi(2)).sum::<f64>();
                         let drawn = drawn.sqrt();
@@ -76,13 +74,15 @@ impl Initialization {
                     }
                 }
             };
-            fill(&mut theta[blocks.encoder_weights.clone()]);
-            if !layout.is_tied() {
-                if matches!(self, Self::TransposedDecoder { .. }) {
-                    theta.copy_within(blocks.encoder_weights.clone(), blocks.decoder_weights.start);
-                } else {
-                    fill(&mut theta[blocks.decoder_weights.clone()]);
+            fill(&mut theta[blocks.encoder_weights.clone()], blocks.below);
+            match self {
+                Self::TransposedDecoder { .. } if l == 0 && layout.is_transcoder() => {}
+                Self::TransposedDecoder { .. } => {
+                    let decoder = blocks.decoder_weights.start;
+                    theta.copy_within(blocks.encoder_weights.clone(), decoder);
                 }
+                Self::Glorot if layout.is_tied() => {}
+                Self::Glorot => fill(&mut theta[blocks.decoder_weights.clone()], blocks.decoded),
             }
         }
         Ok(theta)

@@ -18,9 +18,9 @@ pub struct Layer<T> {
     pub encoder_weights: DMatrix<T>,
     /// `b`, one per unit above.
     pub encoder_bias: DVector<T>,
-    /// `D`, below × above; `None` for tied weights.
+    /// `D`, below × above, or output × above in a transcoder; `None` for tied weights.
     pub decoder_weights: Option<DMatrix<T>>,
-    /// `c`, one per unit below.
+    /// `c`, one per unit below, or per entry of the output.
     pub decoder_bias: DVector<T>,
 }
 
@@ -32,10 +32,10 @@ pub struct LayerView<'a, T: Real> {
     pub encoder_weights: DMatrixView<'a, T>,
     /// `b`, one per unit above.
     pub encoder_bias: DVectorView<'a, T>,
-    /// `D`, below × above: column `j` is what unit `j` contributes to the reconstruction. Tied
-    /// weights are `W`.
+    /// `D`, below × above, or output × above in a transcoder: column `j` is what unit `j` contributes to the
+    /// reconstruction. Tied weights are `W`.
     pub decoder_weights: DMatrixView<'a, T>,
-    /// `c`, one per unit below.
+    /// `c`, one per unit below, or per entry of the output.
     pub decoder_bias: DVectorView<'a, T>,
     blocks: &'static [Block],
     own: [&'a [T]; 2],

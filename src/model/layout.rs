@@ -18,8 +18,9 @@ use crate::{Activation, Real};
 /// blocks of the activations         layer by layer, those that learn first
 /// ```
 ///
-/// Matrices are stored column by column. With tied weights, θ has no `D_l`, and the decoder uses `W_l`. Some
-/// activations have further blocks:
+/// Matrices are stored column by column. With tied weights, θ has no `D_l`, and the decoder uses `W_l`. In a
+/// [transcoder](Self::transcoder), `D_0` and `c_0` have the rows of the output, and a skip connection S, output ×
+/// input, follows `c_{L−1}`. Some activations have further blocks:
 ///
 /// | activation | block | entries | learns by gradient |
 /// |---|---|---|---|
@@ -30,12 +31,23 @@ use crate::{Activation, Real};
 /// The `b_l` of `Gated` units is the bias of the gates.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Layout {
-    sizes: Vec<usize>,
-    tied: bool,
+    shape: Shape,
     blocks: Vec<Blocks>,
+    /// The place of S; `None` without a skip connection.
+    skip: Option<Range<usize>>,
     /// The number of parameters that the optimizer moves, at the start of θ.
     learned: usize,
     len: usize,
+}
+
+/// What defines a layout, except the blocks of the activations.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Shape {
+    sizes: Vec<usize>,
+    tied: bool,
+    /// The output size of a transcoder; `None` for an autoencoder.
+    output: Option<usize>,
+    has_skip: bool,
 }
 
 impl Layout {
@@ -46,7 +58,41 @@ impl Layout {
     /// [`Error::InvalidParameter`] for fewer than two sizes, a size of 0, or more parameters than the machine can
     /// address.
     pub fn new(sizes: &[usize], tied: bool) -> Result<Self, Error> {
-        Self::with_blocks(sizes, tied, |_| &[])
+        let shape = Shape {
+            sizes: sizes.to_vec(),
+            tied,
+            output: None,
+            has_skip: false,
+        };
+        shape.arrange(|_| &[])
+    }
+
+    /// Returns the layout of a [transcoder](crate::SparseAutoencoderBuilder::output_size) with this output size,
+    /// without blocks of activations.
+    ///
+    /// ```
+    /// use sparse_autoencoder::Layout;
+    ///
+    /// let layout = Layout::transcoder(&[3, 5], 2, true)?;
+    /// let (encoder, decoder, skip) = (3 * 5 + 5, 2 * 5 + 2, 2 * 3);
+    /// assert_eq!(layout.len(), encoder + decoder + skip);
+    /// assert_eq!((layout.input_size(), layout.output_size(), layout.sample_size()), (3, 2, 5));
+    /// # Ok::<(), sparse_autoencoder::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`new`](Self::new), and [`Error::InvalidParameter`] for an output size of 0.
+    pub fn transcoder(sizes: &[usize], output_size: usize, has_skip: bool) -> Result<Self, Error> {
+        let value = f64::of_count(output_size);
+        require(output_size > 0, "output_size", "at least 1", value)?;
+        let shape = Shape {
+            sizes: sizes.to_vec(),
+            tied: false,
+            output: Some(output_size),
+            has_skip,
+        };
+        shape.arrange(|_| &[])
     }
 
     /// Returns a layout of the same sizes with the blocks of these activations, one activation per hidden layer.
@@ -67,7 +113,8 @@ impl Layout {
     /// [`new`](Self::new).
     pub fn for_activations(&self, activations: &[Activation]) -> Result<Self, Error> {
         self.check_layers("activations of the hidden layers", activations.len())?;
-        Self::with_blocks(&self.sizes, self.tied, |l| activations[l].blocks())
+        let shape = self.shape.clone();
+        shape.arrange(|l| activations[l].blocks())
     }
 
     /// Refuses a list unless it has one entry per hidden layer.
@@ -82,66 +129,8 @@ impl Layout {
         })
     }
 
-    /// Returns the layout with the blocks `names(l)` in layer `l`.
-    fn with_blocks(
-        sizes: &[usize],
-        tied: bool,
-        names: impl Fn(usize) -> &'static [Block],
-    ) -> Result<Self, Error> {
-        check_sizes(sizes)?;
-        let mut places = Places::default();
-        let joins = || sizes.windows(2).map(|pair| (pair[0], pair[1]));
-        let encoder: Vec<_> = joins()
-            .map(|(below, above)| (places.weights(below, above), places.take(Some(above))))
-            .collect();
-        let mut blocks: Vec<_> = joins()
-            .zip(encoder)
-            .map(|((below, above), (encoder_weights, encoder_bias))| Blocks {
-                below,
-                above,
-                decoder_weights: if tied {
-                    encoder_weights.clone()
-                } else {
-                    places.weights(below, above)
-                },
-                decoder_bias: places.take(Some(below)),
-                encoder_weights,
-                encoder_bias,
-                names: &[],
-                own: [0..0, 0..0],
-            })
-            .collect();
-        let mut learned = 0;
-        for learns in [true, false] {
-            for (l, layer) in blocks.iter_mut().enumerate() {
-                layer.names = names(l);
-                for (range, block) in layer.own.iter_mut().zip(layer.names) {
-                    if block.learns == learns {
-                        *range = places.take(Some(block.len.of(layer.above)));
-                    }
-                }
-            }
-            if learns {
-                learned = places.len;
-            }
-        }
-        if places.overflow {
-            return Err(Error::InvalidParameter {
-                name: "layers",
-                requirement: "small enough for the parameters to be addressed",
-                value: sizes.iter().map(|&size| f64::of_count(size)).product(),
-            });
-        }
-        Ok(Self {
-            sizes: sizes.to_vec(),
-            tied,
-            blocks,
-            learned,
-            len: places.len,
-        })
-    }
-
-    /// Changes the number of hidden units of a layout with one layer and no blocks. Allocates nothing.
+    /// Changes the number of hidden units of a layout with one layer, no skip connection, and no blocks. Allocates
+    /// nothing.
     pub(crate) fn resize_hidden(&mut self, units: usize) {
         let blocks = &mut self.blocks[0];
         let weights = blocks.below * units;
@@ -149,34 +138,70 @@ impl Layout {
         blocks.encoder_weights = 0..weights;
         blocks.encoder_bias = weights..weights + units;
         let mut end = weights + units;
-        blocks.decoder_weights = if self.tied {
+        blocks.decoder_weights = if self.shape.tied {
             0..weights
         } else {
-            end += weights;
-            end - weights..end
+            end += blocks.decoded * units;
+            weights + units..end
         };
-        blocks.decoder_bias = end..end + blocks.below;
+        blocks.decoder_bias = end..end + blocks.decoded;
         self.len = blocks.decoder_bias.end;
         self.learned = self.len;
-        self.sizes[1] = units;
+        self.shape.sizes[1] = units;
     }
 
     /// Returns the sizes `[input, hidden, hidden, …]`.
     #[must_use]
     pub fn sizes(&self) -> &[usize] {
-        &self.sizes
+        &self.shape.sizes
     }
 
-    /// Returns the input size: the number of entries of a sample.
+    /// Returns the input size: the number of entries that the encoder sees.
     #[must_use]
     pub fn input_size(&self) -> usize {
-        self.sizes[0]
+        self.shape.sizes[0]
+    }
+
+    /// Returns the output size: the number of entries of a reconstruction. It is the input size, except in a
+    /// transcoder.
+    #[must_use]
+    pub fn output_size(&self) -> usize {
+        self.shape.output.unwrap_or(self.input_size())
+    }
+
+    /// Returns the number of entries of a sample to train on: the input size, and in a transcoder the output size
+    /// more.
+    #[must_use]
+    pub fn sample_size(&self) -> usize {
+        self.input_size() + self.shape.output.unwrap_or(0)
+    }
+
+    /// Returns the entries of a sample to train on that are the input.
+    pub(crate) fn input_entries(&self) -> Range<usize> {
+        0..self.input_size()
+    }
+
+    /// Returns the entries of a sample to train on that the reconstruction is compared with.
+    pub(crate) fn target_entries(&self) -> Range<usize> {
+        self.sample_size() - self.output_size()..self.sample_size()
+    }
+
+    /// Returns whether the model is a [transcoder](crate::SparseAutoencoderBuilder::output_size).
+    #[must_use]
+    pub fn is_transcoder(&self) -> bool {
+        self.shape.output.is_some()
+    }
+
+    /// Returns whether there is a [skip connection](crate::SparseAutoencoderBuilder::skip) from the input to the output.
+    #[must_use]
+    pub fn has_skip(&self) -> bool {
+        self.skip.is_some()
     }
 
     /// Returns the number of units of the innermost hidden layer.
     #[must_use]
     pub fn hidden_size(&self) -> usize {
-        self.sizes[self.sizes.len() - 1]
+        self.shape.sizes[self.depth()]
     }
 
     /// Returns the number of hidden layers.
@@ -188,7 +213,7 @@ impl Layout {
     /// Returns whether the decoder uses the weights of the encoder.
     #[must_use]
     pub fn is_tied(&self) -> bool {
-        self.tied
+        self.shape.tied
     }
 
     /// Returns the number of parameters.
@@ -212,13 +237,88 @@ impl Layout {
         &self.blocks
     }
 
+    /// Returns the place of S, output × input, if there is a skip connection.
+    pub(crate) fn skip(&self) -> Option<Range<usize>> {
+        self.skip.clone()
+    }
+
     /// Iterates over the places of all weights. Tied weights appear once.
     pub(crate) fn weights(&self) -> impl Iterator<Item = Range<usize>> {
-        let decoder = if self.tied { &[] } else { &self.blocks[..] };
+        let decoder = if self.shape.tied {
+            &[]
+        } else {
+            &self.blocks[..]
+        };
         self.blocks
             .iter()
             .map(|blocks| blocks.encoder_weights.clone())
             .chain(decoder.iter().map(|blocks| blocks.decoder_weights.clone()))
+            .chain(self.skip.clone())
+    }
+}
+
+impl Shape {
+    /// Returns the layout with the blocks `names(l)` in layer `l`.
+    fn arrange(self, names: impl Fn(usize) -> &'static [Block]) -> Result<Layout, Error> {
+        check_sizes(&self.sizes)?;
+        let mut places = Places::default();
+        let joins = || self.sizes.windows(2).map(|pair| (pair[0], pair[1]));
+        let encoder: Vec<_> = joins()
+            .map(|(below, above)| (places.weights(below, above), places.take(Some(above))))
+            .collect();
+        let mut decoded = self.output; // of the outermost layer
+        let mut blocks: Vec<_> = joins()
+            .zip(encoder)
+            .map(|((below, above), (encoder_weights, encoder_bias))| {
+                let decoded = decoded.take().unwrap_or(below);
+                Blocks {
+                    below,
+                    above,
+                    decoded,
+                    decoder_weights: if self.tied {
+                        encoder_weights.clone()
+                    } else {
+                        places.weights(decoded, above)
+                    },
+                    decoder_bias: places.take(Some(decoded)),
+                    encoder_weights,
+                    encoder_bias,
+                    names: &[],
+                    own: [0..0, 0..0],
+                }
+            })
+            .collect();
+        let output = self.output.filter(|_| self.has_skip);
+        let skip = output.map(|output| places.weights(output, self.sizes[0]));
+        let mut learned = 0;
+        for learns in [true, false] {
+            for (l, layer) in blocks.iter_mut().enumerate() {
+                layer.names = names(l);
+                for (range, block) in layer.own.iter_mut().zip(layer.names) {
+                    if block.learns == learns {
+                        *range = places.take(Some(block.len.of(layer.above)));
+                    }
+                }
+            }
+            if learns {
+                learned = places.len;
+            }
+        }
+        if places.overflow {
+            let sizes = self.sizes.iter().chain(&self.output);
+            return Err(Error::InvalidParameter {
+                name: "layers",
+                requirement: "small enough for the parameters to be addressed",
+                value: sizes.map(|&size| f64::of_count(size)).product(),
+            });
+        }
+        Ok(Layout {
+            shape: self,
+            blocks,
+            skip,
+            learned,
+            len: places.len,
+        })
     }
 }
 

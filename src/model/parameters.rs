@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use nalgebra::DVector;
+use nalgebra::{DMatrix, DMatrixView, DVector};
 
 use super::{Layer, LayerView, Layout};
 use crate::error::{Error, check_shape, unknown_name};
@@ -86,21 +86,71 @@ impl<T: Real> Parameters<T> {
                 other: "a layer without",
             });
         }
-        let layout = Layout::new(&sizes, tied != 0)?;
+        Self::fill(Layout::new(&sizes, tied != 0)?, layers)
+    }
+
+    /// Copies matrices of a [transcoder](crate::SparseAutoencoderBuilder::output_size) with one hidden layer, and its
+    /// [skip connection](crate::SparseAutoencoderBuilder::skip) if it has one, output × input.
+    ///
+    /// The output size is the length of the decoder bias. Deep ones take [`new`](Self::new) with a
+    /// [layout](Layout::transcoder).
+    ///
+    /// ```
+    /// use sparse_autoencoder::{Layer, Parameters, SparseAutoencoder, nalgebra::{DMatrix, DVector}};
+    ///
+    /// let layer = Layer {
+    ///     encoder_weights: DMatrix::from_element(3, 5, 0.5),
+    ///     encoder_bias: DVector::zeros(5),
+    ///     decoder_weights: Some(DMatrix::from_element(2, 5, 0.1)),
+    ///     decoder_bias: DVector::zeros(2),
+    /// };
+    /// let parameters = Parameters::of_transcoder(layer, Some(&DMatrix::zeros(2, 3)))?;
+    /// let transcoder = SparseAutoencoder::builder().parameters(parameters).build()?;
+    /// assert_eq!(transcoder.layout().output_size(), 2);
+    /// # Ok::<(), sparse_autoencoder::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`from_layers`](Self::from_layers), and [`Error::Incompatible`] for tied weights.
+    pub fn of_transcoder(layer: Layer<T>, skip: Option<&DMatrix<T>>) -> Result<Self, Error> {
+        if layer.decoder_weights.is_none() {
+            return Err(Error::Incompatible {
+                what: "tied weights",
+                other: "a transcoder",
+            });
+        }
+        let (input, units) = layer.encoder_weights.shape();
+        let layout = Layout::transcoder(&[input, units], layer.decoder_bias.len(), skip.is_some())?;
+        if let Some(skip) = skip {
+            let shape = (layout.output_size(), input);
+            check_shape("skip connection", shape, skip.shape())?;
+        }
+        let place = layout.skip();
+        let mut parameters = Self::fill(layout, &[layer])?;
+        if let (Some(place), Some(skip)) = (place, skip) {
+            check_finite("skip connection", skip.as_slice())?;
+            parameters.theta_mut()[place].copy_from_slice(skip.as_slice());
+        }
+        Ok(parameters)
+    }
+
+    /// Copies the matrices of the layers.
+    fn fill(layout: Layout, layers: &[Layer<T>]) -> Result<Self, Error> {
         // Shapes are checked before memory is allocated for them.
         for (layer, blocks) in layers.iter().zip(layout.blocks()) {
-            let weights = (blocks.below, blocks.above);
+            let (below, above, decoded) = (blocks.below, blocks.above, blocks.decoded);
             let (w, b, c) = (
                 &layer.encoder_weights,
                 &layer.encoder_bias,
                 &layer.decoder_bias,
             );
-            check_shape("encoder weights of a layer", weights, w.shape())?;
-            check_shape("encoder bias of a layer", (blocks.above, 1), b.shape())?;
+            check_shape("encoder weights of a layer", (below, above), w.shape())?;
+            check_shape("encoder bias of a layer", (above, 1), b.shape())?;
             if let Some(d) = &layer.decoder_weights {
-                check_shape("decoder weights of a layer", weights, d.shape())?;
+                check_shape("decoder weights of a layer", (decoded, above), d.shape())?;
             }
-            check_shape("decoder bias of a layer", (blocks.below, 1), c.shape())?;
+            check_shape("decoder bias of a layer", (decoded, 1), c.shape())?;
         }
         let mut theta = Aligned::zeros(layout.len());
         for (layer, blocks) in layers.iter().zip(layout.blocks()) {
@@ -214,6 +264,15 @@ impl<T: Real> Parameters<T> {
             .blocks()
             .iter()
             .map(|blocks| LayerView::of(blocks, &self.theta))
+    }
+
+    /// Views the [skip connection](crate::SparseAutoencoderBuilder::skip) of a transcoder, output × input; `None` without
+    /// one.
+    #[must_use]
+    pub fn skip(&self) -> Option<DMatrixView<'_, T>> {
+        let (rows, columns) = (self.layout.output_size(), self.layout.input_size());
+        let place = self.layout.skip()?;
+        Some(DMatrixView::from_slice(&self.theta[place], rows, columns))
     }
 
     pub(crate) fn packed(&self) -> &[Packed<T>] {

@@ -22,6 +22,8 @@ use crate::{Activation, Real};
 /// |---|---|---|
 /// | `layers` | `[]`, refused | [`layers`](crate::SparseAutoencoderBuilder::layers) |
 /// | `tied` | `false` | [`tied`](crate::SparseAutoencoderBuilder::tied) |
+/// | `output_size` | none: an autoencoder | [`output_size`](crate::SparseAutoencoderBuilder::output_size) |
+/// | `skip` | `false` | [`skip`](crate::SparseAutoencoderBuilder::skip) |
 /// | `hidden_activations` | `"sigmoid"` | [`hidden_activations`](crate::SparseAutoencoderBuilder::hidden_activations); one activation stands for all layers |
 /// | `decoder_activations` | `"sigmoid"` | [`output_activation`](crate::SparseAutoencoderBuilder::output_activation), mirrored inwards; a list has one for each level |
 /// | `reconstruction_loss` | `"squared_error"` | [`reconstruction_loss`](crate::SparseAutoencoderBuilder::reconstruction_loss) |
@@ -99,6 +101,12 @@ assert_eq!(run.scaling, Scaling::min_max(0.1, 0.9));
 pub struct ModelSettings {
     pub(crate) layers: Vec<usize>,
     pub(crate) tied: bool,
+    /// The output size of a transcoder; `None` for an autoencoder
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
+    pub(crate) output_size: Option<usize>,
+    /// Whether a transcoder has a skip connection
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "std::ops::Not::not"))]
+    pub(crate) skip: bool,
     /// f of each hidden layer, the outermost first
     #[cfg_attr(
         feature = "serde",
@@ -154,6 +162,8 @@ impl Default for ModelSettings {
         Self {
             layers: Vec::new(),
             tied: false,
+            output_size: None,
+            skip: false,
             encoder: PerLayer::default(),
             decoder: PerLayer::default(),
             reconstruction_loss: ReconstructionLoss::default(),
@@ -174,10 +184,26 @@ impl Default for ModelSettings {
 }
 
 impl ModelSettings {
+    /// Returns the layout of these sizes, without blocks of activations.
+    pub(crate) fn layout(&self) -> Result<Layout, Error> {
+        let refuse = |what, other| Err(Error::Incompatible { what, other });
+        match self.output_size {
+            None if self.skip => refuse(
+                "a skip connection",
+                "an autoencoder, which it would make the identity: set `output_size`",
+            ),
+            Some(_) if self.tied => refuse("tied weights", "a transcoder"),
+            None => Layout::new(&self.layers, self.tied),
+            Some(output) => Layout::transcoder(&self.layers, output, self.skip),
+        }
+    }
+
     /// Fills in every default, for a model of this layout.
     pub(crate) fn complete(&mut self, layout: &Layout) -> Result<(), Error> {
         self.layers = layout.sizes().to_vec();
         self.tied = layout.is_tied();
+        self.output_size = layout.is_transcoder().then(|| layout.output_size());
+        self.skip = layout.has_skip();
         let depth = layout.depth();
         if let PerLayer::One(activation) = self.encoder {
             self.encoder = PerLayer::Each(vec![activation; depth]);
@@ -239,7 +265,11 @@ impl ModelSettings {
         let suited = match self.encoder[..] {
             [f] if f.traits().vanishes && f.range().is_none() => {
                 let fixed = f.traits().chooses.fixes_number();
-                let norm = if fixed { 0.1 } else { 1.0 };
+                let norm = match self.output_size {
+                    Some(_) => 0.6,
+                    None if fixed => 0.1,
+                    None => 1.0,
+                };
                 Initialization::TransposedDecoder { norm }
             }
             _ => Initialization::Glorot,

@@ -66,7 +66,8 @@ impl<T: Real> SparseAutoencoder<T> {
         })
     }
 
-    /// Returns the reconstruction from sparse hidden activations, input × samples.
+    /// Returns the reconstruction from sparse hidden activations, input × samples, or output × samples in a
+    /// transcoder, without its skip connection.
     ///
     /// The innermost layer costs O(active · input), instead of O(units · samples · input) with
     /// [`decode`](Self::decode). Terms can be added in another order, so results agree up to rounding.
@@ -78,19 +79,19 @@ impl<T: Real> SparseAutoencoder<T> {
     /// - [`Error::NonFinite`] if the result overflows.
     pub fn decode_sparse(&self, hidden: &SparseHidden<T>) -> Result<DMatrix<T>, Error> {
         self.check_hidden(hidden)?;
-        let mut samples = DMatrix::zeros(self.layout().input_size(), hidden.samples());
+        let mut samples = DMatrix::zeros(self.layout().output_size(), hidden.samples());
         self.decode_sparse_into(hidden, &mut samples, &mut Workspace::new())?;
         Ok(samples)
     }
 
-    /// Writes the reconstruction to `samples`, input × samples, like [`decode_sparse`](Self::decode_sparse).
+    /// Writes the reconstruction to `samples`, output × samples, like [`decode_sparse`](Self::decode_sparse).
     ///
     /// Allocates nothing once the workspace has grown.
     ///
     /// # Errors
     ///
     /// As [`decode_sparse`](Self::decode_sparse), and [`Error::DimensionMismatch`] unless `samples` is
-    /// input × samples.
+    /// output × samples.
     pub fn decode_sparse_into(
         &self,
         hidden: &SparseHidden<T>,
@@ -98,18 +99,18 @@ impl<T: Real> SparseAutoencoder<T> {
         workspace: &mut Workspace<T>,
     ) -> Result<(), Error> {
         self.check_hidden(hidden)?;
-        let input_size = self.layout().input_size();
-        check_shape("samples", (input_size, hidden.samples()), samples.shape())?;
+        let rows = self.layout().output_size();
+        check_shape("samples", (rows, hidden.samples()), samples.shape())?;
         let chunk = self.chunk(hidden.samples());
-        let chunks = samples.as_mut_slice().chunks_mut(input_size * chunk);
+        let chunks = samples.as_mut_slice().chunks_mut(rows * chunk);
         for (index, x_hat) in chunks.enumerate() {
             let first = index * chunk;
-            let range = first..first + x_hat.len() / input_size;
+            let range = first..first + x_hat.len() / rows;
             self.inference()
                 .decode_sparse(hidden.columns(), range, x_hat, workspace);
         }
         let threads = workspace.take_threads();
-        check_batch_on(threads, samples.as_view(), input_size, RECONSTRUCTIONS)
+        check_batch_on(threads, samples.as_view(), rows, RECONSTRUCTIONS)
     }
 
     fn check_hidden(&self, hidden: &SparseHidden<T>) -> Result<(), Error> {

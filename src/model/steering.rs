@@ -55,14 +55,15 @@ impl<T: Real> SparseAutoencoder<T> {
     ///   [`fold_decoder_norm`](Self::fold_decoder_norm) first to edit in units of the samples.
     /// - [Fold](Self::fold) the scaler of a model of scaled samples, or steer scaled samples and
     ///   [invert](crate::Scaler::invert) the result.
-    /// - A transcoder reads one place and predicts another. Add `decode(h′) − decode(h)` there instead. This
-    ///   crate loads transcoders, and trains none.
+    /// - A [transcoder](crate::SparseAutoencoderBuilder::output_size) predicts another place, and is refused. Add
+    ///   `decode(h′) − decode(h)` there instead.
     ///
     /// # Errors
     ///
     /// | error | cause |
     /// |---|---|
     /// | those of [`encode`](Self::encode) | the samples |
+    /// | [`Error::Incompatible`] | a transcoder |
     /// | [`Error::InvalidParameter`] | a unit that does not exist, or is named twice |
     /// | [`Error::NonFinite`] | `edit` returns NaN or infinities, or a result overflows |
     pub fn steer(
@@ -72,6 +73,7 @@ impl<T: Real> SparseAutoencoder<T> {
         mut edit: impl FnMut(usize, T) -> T,
     ) -> Result<DMatrix<T>, Error> {
         let samples = samples.as_matrix()?;
+        self.refuse_transcoder("steering")?;
         self.check_samples(samples, Threads::at_most(1))?;
         self.check_units(units)?;
         self.steer_by(samples, units, &mut edit)

@@ -38,7 +38,7 @@ impl<T: Real> Pass<'_, T> {
         let blocks = &self.layout.blocks()[l];
         let bias_gradient = &mut gradient[blocks.decoder_bias.clone()];
         if l == 0 {
-            bias_gradient.copy_from_slice(&ws.sums[..blocks.below]);
+            bias_gradient.copy_from_slice(&ws.sums[..blocks.decoded]);
             return;
         }
         let delta = &mut ws.delta[l - 1][..blocks.below * m];
@@ -60,12 +60,12 @@ impl<T: Real> Pass<'_, T> {
             &ws.reconstruction[l + 1]
         };
         let above = matrix(above, blocks.above, m);
-        let mut weight_gradient = blocks.weights_mut(gradient, &blocks.decoder_weights);
+        let mut weight_gradient = blocks.decoder_weights_mut(gradient);
         for group in self.groups(l, m) {
             gemm(
                 weight_gradient.columns_range_mut(group.units.clone()),
                 Write::Over,
-                matrix(&delta[group.delta], blocks.below, m),
+                matrix(&delta[group.delta], blocks.decoded, m),
                 transpose(above.rows_range(group.units)),
                 &mut ws.scratch,
             );
@@ -98,7 +98,7 @@ impl<T: Real> Pass<'_, T> {
                 into.rows_range_mut(group.units.clone()),
                 write,
                 transpose(d.columns_range(group.units)),
-                matrix(&residual[group.delta], blocks.below, m),
+                matrix(&residual[group.delta], blocks.decoded, m),
                 scratch,
             );
         }
@@ -204,7 +204,7 @@ impl<T: Real> Pass<'_, T> {
             Write::Over
         };
         gemm(
-            blocks.weights_mut(gradient, &blocks.encoder_weights),
+            blocks.encoder_weights_mut(gradient),
             write,
             below.unwrap_or(input),
             transpose(delta),

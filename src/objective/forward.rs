@@ -2,7 +2,7 @@
 
 use nalgebra::DMatrixView;
 
-use super::{Pass, Workspace, matrix, matrix_mut};
+use super::{Batch, Pass, Workspace, matrix, matrix_mut};
 use crate::Real;
 use crate::linalg::{self, Scratch, Write, gemm, gemm_packed, transpose};
 use crate::training::all_reduce::Shares;
@@ -86,7 +86,7 @@ impl<T: Real> Pass<'_, T> {
     ) {
         let blocks = &self.layout.blocks()[l];
         let d = blocks.decoder_weights(self.theta);
-        let r = matrix_mut(r, blocks.below, above.ncols());
+        let r = matrix_mut(r, blocks.decoded, above.ncols());
         gemm(r, Write::Over, d, above, scratch);
     }
 
@@ -112,7 +112,7 @@ impl<T: Real> Pass<'_, T> {
     ) {
         let blocks = &self.layout.blocks()[l];
         let c = &self.theta[blocks.decoder_bias.clone()];
-        let r = &mut r[..blocks.below * m];
+        let r = &mut r[..blocks.decoded * m];
         with_function!(self.decoder(l), g => linalg::activate(r, c, |z| g.value(z), &mut [], scratch));
     }
 
@@ -121,22 +121,22 @@ impl<T: Real> Pass<'_, T> {
     /// Leaves `Δ(R₀) 1` in `ws.sums`.
     pub(super) fn reconstruct(
         &self,
-        target: DMatrixView<'_, T>,
+        batch: &Batch<'_, T>,
         sparse: bool,
         ws: &mut Workspace<T>,
     ) -> T {
-        let m = target.ncols();
+        let (rows, m) = batch.target.shape();
         let loss = if !self.objective.matryoshka.is_empty() {
             self.reconstruct_groups(m, sparse, ws);
-            self.compare_groups(target, ws)
+            self.compare_groups(batch, ws)
         } else if sparse {
             let r = &mut ws.reconstruction[0];
-            r.grow(target.len());
-            self.decode_active(&mut r[..target.len()], &ws.active, &mut ws.scratch);
-            self.compare(target, 0, ws)
+            r.grow(rows * m);
+            self.decode_active(&mut r[..rows * m], &ws.active, &mut ws.scratch);
+            self.compare(batch, 0, ws)
         } else {
             self.decode_levels(m, ws);
-            self.compare(target, 0, ws)
+            self.compare(batch, 0, ws)
         };
         T::of(loss / f64::of_count(m))
     }
@@ -147,7 +147,7 @@ impl<T: Real> Pass<'_, T> {
         for (l, blocks) in self.layout.blocks().iter().enumerate().rev() {
             let (r, above) = ws.reconstruction.split_at_mut(l + 1);
             let (r, above) = (&mut r[l], above.first());
-            r.grow(blocks.below * m);
+            r.grow(blocks.decoded * m);
             let innermost = l + 1 == self.layout.depth();
             let above = above.filter(|_| !innermost).unwrap_or(&ws.hidden[l]);
             let above = matrix(above, blocks.above, m);

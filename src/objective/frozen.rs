@@ -8,9 +8,7 @@
 //! G is what the penalty [sees](crate::units::Units::seen) in place of H. D′ and c′ are constant, so Δ′
 //! reaches only the encoder.
 
-use nalgebra::DMatrixView;
-
-use super::{Pass, Workspace, matrix};
+use super::{Batch, Pass, Workspace, matrix};
 use crate::Real;
 
 impl<T: Real> Pass<'_, T> {
@@ -24,25 +22,25 @@ impl<T: Real> Pass<'_, T> {
     /// Uses the buffer of `R₀`, and leaves `ws.sums` undefined. Active units of G become those of H.
     pub(super) fn reconstruct_frozen(
         &self,
-        target: DMatrixView<'_, T>,
+        batch: &Batch<'_, T>,
         sparse: bool,
         ws: &mut Workspace<T>,
     ) -> T {
         if !self.has_frozen() {
             return T::zero();
         }
-        let (n, m) = (self.layout.hidden_size(), target.ncols());
+        let (n, (rows, m)) = (self.layout.hidden_size(), batch.target.shape());
         let r = &mut ws.reconstruction[0];
-        r.grow(target.len());
+        r.grow(rows * m);
         if sparse {
-            let r = &mut r[..target.len()];
+            let r = &mut r[..rows * m];
             self.decode_active(r, &ws.active, &mut ws.scratch);
             ws.active.revalue(&ws.hidden[0][..n * m], n);
         } else {
             let seen = self.seen(0, m, &ws.hidden, &ws.states);
             self.decode_product(0, matrix(seen, n, m), r, &mut ws.scratch);
         }
-        let loss = self.compare(target, 0, ws);
+        let loss = self.compare(batch, 0, ws);
         std::mem::swap(&mut ws.frozen, &mut ws.reconstruction[0]);
         T::of(loss / f64::of_count(m))
     }

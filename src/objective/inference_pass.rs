@@ -65,16 +65,18 @@ impl<T: Real> Pass<'_, T> {
         });
     }
 
-    /// Writes `X̂` of the innermost activations `h` to `x_hat`, input × samples.
+    /// Writes `X̂` of the innermost activations `h` to `x_hat`, output × samples. A [skip connection](super::skip) sees
+    /// the input, if it is given.
     #[inline(never)]
     pub(crate) fn decode_into(
         &self,
         h: DMatrixView<'_, T>,
+        input: Option<DMatrixView<'_, T>>,
         x_hat: &mut [T],
         workspace: &mut Workspace<T>,
     ) {
         let m = h.ncols();
-        self.decode(m, x_hat, workspace, |r, scratch| {
+        self.decode(m, input, x_hat, workspace, |r, scratch| {
             self.decode_product(self.layout.depth() - 1, h, r, scratch);
         });
     }
@@ -83,6 +85,7 @@ impl<T: Real> Pass<'_, T> {
     pub(super) fn decode(
         &self,
         m: usize,
+        input: Option<DMatrixView<'_, T>>,
         x_hat: &mut [T],
         workspace: &mut Workspace<T>,
         innermost: impl Fn(&mut [T], &mut Scratch<T>) + Send + Sync,
@@ -94,16 +97,19 @@ impl<T: Real> Pass<'_, T> {
                 let r = if l == 0 {
                     &mut *x_hat
                 } else {
-                    r[l].grow(blocks.below * m);
+                    r[l].grow(blocks.decoded * m);
                     &mut r[l]
                 };
                 if l + 1 == self.layout.depth() {
                     innermost(r, &mut ws.scratch);
-                    self.activate_reconstruction(l, m, r, &mut ws.scratch);
                 } else {
                     let above = matrix(&above[0], blocks.above, m);
-                    self.decode_layer(l, above, r, &mut ws.scratch);
+                    self.decode_product(l, above, r, &mut ws.scratch);
                 }
+                if let Some(input) = input.filter(|_| l == 0) {
+                    self.add_skipped(input, r, &mut ws.scratch);
+                }
+                self.activate_reconstruction(l, m, r, &mut ws.scratch);
             }
         });
     }

@@ -13,13 +13,11 @@
 //! A unit of group `g` belongs to the prefixes `g … G`, so it receives the sum `Δ̄ᵍ` of their residuals. The
 //! backward pass costs the same as without groups.
 //!
-//! The buffer of `R₀` has `G` places of input × samples. The first holds `Δ̄ᴳ`, the last `Δ̄¹`.
+//! The buffer of `R₀` has `G` places of output × samples. The first holds `Δ̄ᴳ`, the last `Δ̄¹`.
 
 use std::ops::Range;
 
-use nalgebra::DMatrixView;
-
-use super::{Pass, matrix, matrix_mut};
+use super::{Batch, Pass, matrix, matrix_mut};
 use crate::Real;
 use crate::linalg::{self, Write, gemm};
 use crate::objective::Workspace;
@@ -35,7 +33,7 @@ impl<T: Real> Pass<'_, T> {
     /// Iterates over the groups of the units of layer `l`; a single one if they are not nested.
     pub(super) fn groups(&self, l: usize, m: usize) -> impl Iterator<Item = Group> {
         let blocks = &self.layout.blocks()[l];
-        let (groups, len) = (&self.objective.matryoshka, blocks.below * m);
+        let (groups, len) = (&self.objective.matryoshka, blocks.decoded * m);
         (0..=groups.len()).map(move |g| {
             let start = g.checked_sub(1).map_or(0, |before| groups[before]);
             let end = groups.get(g).copied().unwrap_or(blocks.above);
@@ -50,7 +48,7 @@ impl<T: Real> Pass<'_, T> {
     /// `D₁…D_g H₁…H_g` of every prefix: the product of the prefix before, plus `D_g H_g`.
     pub(super) fn reconstruct_groups(&self, m: usize, sparse: bool, ws: &mut Workspace<T>) {
         let blocks = &self.layout.blocks()[0];
-        let (rows, n) = (blocks.below, blocks.above);
+        let (rows, n) = (blocks.decoded, blocks.above);
         let d = blocks.decoder_weights(self.theta);
         let places = self.objective.matryoshka.len() + 1;
         ws.reconstruction[0].grow(rows * m * places);
@@ -81,18 +79,18 @@ impl<T: Real> Pass<'_, T> {
     /// Returns `Σ_g Σᵢ ℓ(x̂ᵍᵢ, xᵢ)`, and turns the products into `Δ̄ᵍ`.
     ///
     /// Leaves `Δ̄¹ 1` in `ws.sums`.
-    pub(super) fn compare_groups(&self, target: DMatrixView<'_, T>, ws: &mut Workspace<T>) -> f64 {
-        let rows = target.nrows();
+    pub(super) fn compare_groups(&self, batch: &Batch<'_, T>, ws: &mut Workspace<T>) -> f64 {
+        let (rows, m) = batch.target.shape();
         ws.prefix_sums.grow(rows);
         ws.prefix_sums[..rows].fill(T::zero());
         let mut loss = 0.0;
         for place in 0..=self.objective.matryoshka.len() {
-            loss += self.compare(target, place, ws);
+            loss += self.compare(batch, place, ws);
             for (total, &sum) in ws.prefix_sums[..rows].iter_mut().zip(ws.sums.iter()) {
                 *total += sum;
             }
             if place > 0 {
-                add_larger(rows, target.len(), place, ws);
+                add_larger(rows, rows * m, place, ws);
             }
         }
         ws.sums[..rows].copy_from_slice(&ws.prefix_sums[..rows]);

@@ -41,7 +41,7 @@ impl<T: Real> Pass<'_, T> {
         let n = blocks.above;
         ws.norms.grow(n);
         let norms = &mut ws.norms[..n];
-        let columns = self.theta[blocks.decoder_weights.clone()].chunks_exact(blocks.below);
+        let columns = self.theta[blocks.decoder_weights.clone()].chunks_exact(blocks.decoded);
         for (norm, d) in norms.iter_mut().zip(columns) {
             *norm = T::of(linalg::norm(d));
         }
@@ -95,7 +95,7 @@ impl<T: Real> Pass<'_, T> {
             return;
         }
         let blocks = &self.layout.blocks()[l];
-        let rows = blocks.below;
+        let rows = blocks.decoded;
         let d = &self.theta[blocks.decoder_weights.clone()];
         let (norms, of_norms) = (&ws.norms, &ws.of_norms);
         let gradient = &mut gradient[blocks.decoder_weights.clone()];

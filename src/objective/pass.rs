@@ -83,22 +83,23 @@ pub(crate) struct Now<T> {
     pub(crate) k: Option<usize>,
 }
 
-/// A batch, input × samples.
+/// A batch.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Batch<'a, T: Real> {
-    /// X̃, which the encoder sees.
+    /// X̃, which the encoder sees, input × samples.
     pub(crate) input: DMatrixView<'a, T>,
-    /// X, which X̂ is compared with.
+    /// X, which X̂ is compared with, output × samples.
     pub(crate) target: DMatrixView<'a, T>,
     /// The other processes that hold samples of this batch.
     pub(crate) shares: Option<Shares<'a, T>>,
 }
 
-impl<'a, T: Real> From<DMatrixView<'a, T>> for Batch<'a, T> {
-    fn from(samples: DMatrixView<'a, T>) -> Self {
+impl<'a, T: Real> Batch<'a, T> {
+    /// Views samples to train on. Those of a transcoder hold the input and then its target.
+    pub(crate) fn of(samples: &'a DMatrixView<'_, T>, layout: &Layout) -> Self {
         Self {
-            input: samples,
-            target: samples,
+            input: samples.rows_range(layout.input_entries()),
+            target: samples.rows_range(layout.target_entries()),
             shares: None,
         }
     }

@@ -2,22 +2,22 @@
 
 use nalgebra::DMatrixView;
 
-use super::{Pass, ReconstructionLoss, Workspace};
+use super::{Batch, Pass, ReconstructionLoss, Workspace};
 use crate::Real;
 use crate::linalg::{self, Scalar};
 use crate::units::{Function, with_function};
 
 impl<T: Real> Pass<'_, T> {
-    /// Returns `Σᵢ ℓ(x̂ᵢ, xᵢ)`, and turns the product `D₀ R₁` at this place of the buffer of `R₀` into `Δ(R₀)`.
+    /// Returns `Σᵢ ℓ(x̂ᵢ, xᵢ)`, and turns the product `D₀ R₁` at this place of the buffer of `R₀` into `Δ(R₀)`, after
+    /// the [skip connection](super::skip).
     ///
     /// Leaves `Δ(R₀) 1` in `ws.sums`. [Matryoshka groups](super::matryoshka) have a place each; the first
     /// is that of all units.
-    pub(super) fn compare(
-        &self,
-        target: DMatrixView<'_, T>,
-        place: usize,
-        ws: &mut Workspace<T>,
-    ) -> f64 {
+    pub(super) fn compare(&self, batch: &Batch<'_, T>, place: usize, ws: &mut Workspace<T>) -> f64 {
+        let (target, rows) = (batch.target, self.layout.output_size());
+        let len = rows * target.ncols();
+        let r = &mut ws.reconstruction[0][place * len..(place + 1) * len];
+        self.add_skipped(batch.input, r, &mut ws.scratch);
         let (half, per_sample) = (T::of(0.5), T::one() / T::of_count(target.ncols()));
         match self.objective.reconstruction_loss {
             ReconstructionLoss::SquaredError => {
@@ -37,7 +37,7 @@ impl<T: Real> Pass<'_, T> {
                 );
             }
         }
-        let losses = &ws.sums[self.layout.input_size()..2 * self.layout.input_size()];
+        let losses = &ws.sums[rows..2 * rows];
         let loss = losses.iter().map(|loss| loss.to_f64()).sum();
         if place == 0 {
             ws.full = T::of(loss / f64::of_count(target.ncols()));
@@ -54,11 +54,11 @@ impl<T: Real> Pass<'_, T> {
         term: impl Fn(T, T) -> (T, T) + Send + Sync,
         ws: &mut Workspace<T>,
     ) {
-        let (input_size, blocks) = (self.layout.input_size(), &self.layout.blocks()[0]);
-        let len = input_size * target.ncols();
+        let (rows, blocks) = (self.layout.output_size(), &self.layout.blocks()[0]);
+        let len = rows * target.ncols();
         let r = &mut ws.reconstruction[0][place * len..(place + 1) * len];
         let c = &self.theta[blocks.decoder_bias.clone()];
-        let sums = &mut ws.sums[..2 * input_size];
+        let sums = &mut ws.sums[..2 * rows];
         linalg::residual(r, c, target, term, sums, &mut ws.scratch);
     }
 }

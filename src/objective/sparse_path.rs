@@ -110,7 +110,7 @@ impl<T: Real> Pass<'_, T> {
         workspace.return_innermost(dense);
     }
 
-    /// Writes `X̂` of these samples of `H_L` to `x_hat`, input × samples.
+    /// Writes `X̂` of these samples of `H_L` to `x_hat`, output × samples.
     #[inline(never)]
     pub(crate) fn decode_sparse(
         &self,
@@ -122,8 +122,8 @@ impl<T: Real> Pass<'_, T> {
         let innermost = &self.layout.blocks()[self.layout.depth() - 1];
         let d = innermost.decoder_weights(self.theta);
         let m = samples.len();
-        self.decode(m, x_hat, workspace, |r, scratch| {
-            let r = &mut r[..innermost.below * m];
+        self.decode(m, None, x_hat, workspace, |r, scratch| {
+            let r = &mut r[..innermost.decoded * m];
             hidden.product(r, d, samples.clone(), scratch);
         });
     }
@@ -162,7 +162,7 @@ impl<T: Real> Pass<'_, T> {
         ws: &mut Workspace<T>,
     ) -> T {
         let (blocks, m) = (&self.layout.blocks()[0], input.ncols());
-        let (rows, n) = (blocks.below, blocks.above);
+        let (rows, n) = (blocks.decoded, blocks.above);
         gradient[blocks.decoder_bias.clone()].copy_from_slice(&ws.sums[..rows]);
         let penalized = self.penalize(0, m, ws);
         ws.active.sort_by_unit(n, m);
@@ -171,7 +171,7 @@ impl<T: Real> Pass<'_, T> {
         let (groups, residuals) = (&self.objective.matryoshka, &ws.reconstruction[0]);
         let residual_of = |j: usize| {
             let group = groups.partition_point(|&end| end <= j);
-            &residuals[(groups.len() - group) * input.len()..]
+            &residuals[(groups.len() - group) * rows * m..]
         };
         let operands = UnitOperands {
             d: &self.theta[blocks.decoder_weights.clone()],

@@ -9,36 +9,64 @@ use crate::{
 };
 
 impl Recipe {
-    /// Returns the scaling of samples with `input_size` entries. It makes `√input_size` the mean norm for `L1` and
-    /// `Gated`, and the mean distance from the geometric median for the other variants.
+    /// Returns the scaling of samples with `input_size` entries. It makes `√input_size` the mean norm for autoencoders of
+    /// `L1` and `Gated` units, and otherwise the mean distance from the geometric median.
     pub fn scaling(&self, input_size: usize) -> Scaling {
         let norm = f64::of_count(input_size).sqrt();
-        if self.variant.has_k() {
-            Scaling::mean_distance(norm)
-        } else {
+        if self.has_pre_encoder_bias() {
             Scaling::mean_norm(norm)
+        } else {
+            Scaling::mean_distance(norm)
         }
     }
 
-    /// Returns the builder of the model, for samples with `input_size` entries.
+    /// Returns the scaling of the targets of a transcoder, to a mean distance of `0.3 √output_size`.
+    ///
+    /// Small targets let the decoder, which starts at 0, learn faster relative to its weights.
+    pub fn target_scaling(&self, output_size: usize) -> Scaling {
+        Scaling::mean_distance(0.3 * f64::of_count(output_size).sqrt())
+    }
+
+    /// Whether the bias learns what all samples share, which otherwise the scaling removes.
+    fn has_pre_encoder_bias(&self) -> bool {
+        !self.variant.has_k() && self.output_size.is_none()
+    }
+
+    /// Returns the builder of the model, for inputs with `input_size` entries.
     pub fn builder<T: Real>(&self, input_size: usize) -> SparseAutoencoderBuilder<T> {
         let (n, k) = (self.hidden_size, self.active_units);
+        let transcodes = self.output_size.is_some();
+        let norm = if transcodes && self.variant.has_k() {
+            0.6
+        } else {
+            0.1
+        };
+        let [of_l1, of_gated] = if transcodes {
+            [0.03, 0.003]
+        } else {
+            [0.3, 0.3]
+        };
         let builder = SparseAutoencoder::builder()
             .layers([input_size, n])
             .output_activation(Activation::Identity)
-            .initialization(Initialization::TransposedDecoder { norm: 0.1 })
-            .pre_encoder_bias(!self.variant.has_k())
+            .initialization(Initialization::TransposedDecoder { norm })
+            .pre_encoder_bias(self.has_pre_encoder_bias())
+            .skip(self.skip)
             .seed(self.seed);
+        let builder = match self.output_size {
+            Some(output) => builder.output_size(output),
+            None => builder,
+        };
         match self.variant {
             Variant::L1 => builder
                 .hidden_activation(Activation::Relu)
                 .penalty(L1)
-                .penalty_weight(0.3)
+                .penalty_weight(of_l1)
                 .norm_weighted(true),
             Variant::Gated => builder
                 .hidden_activation(Activation::Gated)
                 .penalty(L1)
-                .penalty_weight(0.3),
+                .penalty_weight(of_gated),
             Variant::TopK => builder.hidden_activation(Activation::TopK(k)),
             Variant::BatchTopK => builder.hidden_activation(Activation::BatchTopK(k)),
             Variant::JumpRelu => builder
@@ -135,7 +163,8 @@ impl Recipe {
         } else {
             1e-4
         };
-        DeadUnits::after(idle).auxiliary((input_size / 2).max(1), weight)
+        let output_size = self.output_size.unwrap_or(input_size);
+        DeadUnits::after(idle).auxiliary((output_size / 2).max(1), weight)
     }
 
     fn set_point(&self) -> SetPoint {

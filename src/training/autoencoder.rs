@@ -75,7 +75,7 @@ where
             return self.stepper.step(engine, samples, at).map(exact);
         }
         let model = &*self.stepper.model;
-        let rows = model.layout().input_size();
+        let rows = model.layout().sample_size();
         self.batch.grow(rows * chosen.len());
         let batch = &mut self.batch[..rows * chosen.len()];
         let threads = self.stepper.state.workspace.scratch.take_threads();
@@ -94,7 +94,8 @@ where
             state,
             processes,
         } = &mut self.stepper;
-        let mut batch = Batch::from(samples.as_view());
+        let samples = samples.as_view();
+        let mut batch = Batch::of(&samples, model.layout());
         batch.shares = processes.shares(samples.ncols())?;
         let objective = model.objective();
         let now = state.controller.apply(objective.now());

@@ -1,6 +1,7 @@
 //! Figures of the samples before a fit: the loss of their mean, and whether the output can reach them.
 
 use super::all_reduce::Shares;
+use crate::data::pairs::Part;
 use crate::data::samples::read;
 use crate::data::spread::spread;
 use crate::objective::ReconstructionLoss;
@@ -38,8 +39,9 @@ impl Baseline {
     ) -> Option<Self> {
         let output = model.objective().decoder[0];
         // A process that cannot read still takes part in the sums.
-        let own = Moments::read(samples, range_of(output));
-        let own = own.unwrap_or_else(|_| Moments::unknown(samples.entries()));
+        let targets = Part::new(samples, model.layout().target_entries());
+        let own = Moments::read(&targets, range_of(output));
+        let own = own.unwrap_or_else(|_| Moments::unknown(targets.entries()));
         let mut mean = own.mean.clone();
         if let Some(shares) = shares {
             let mut of_all: Vec<T> = mean.iter().map(|&mean| T::of(mean)).collect();

@@ -130,8 +130,8 @@ impl<T: Real> Trainer<T> {
         if held_out.is_empty() {
             return Ok(None);
         }
-        let (input_size, count) = (model.layout().input_size(), held_out.len());
-        let mut copy = reserve::matrix(input_size, count, "samples held out")?;
+        let (entries, count) = (model.layout().sample_size(), held_out.len());
+        let mut copy = reserve::matrix(entries, count, "samples held out")?;
         self.limit_threads();
         let threads = self.own.state.workspace.scratch.take_threads();
         reading::read(model, samples, held_out, copy.as_mut_slice(), threads)?;

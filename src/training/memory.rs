@@ -63,7 +63,7 @@ impl<T: Real> Trainer<T> {
         // Buffers grow from the first batches to the others, which have one sample more.
         let (smaller, batch) = (training / batches, training.div_ceil(batches));
         let layout = model.layout();
-        let (rows, parameters) = (layout.input_size(), layout.len());
+        let (rows, parameters) = (layout.sample_size(), layout.len());
 
         let mut taken = Taken::<T>::new();
         taken.take(parameters);
@@ -77,7 +77,7 @@ impl<T: Real> Trainer<T> {
             taken.take(rows.saturating_mul(batch));
         }
         if settings.corruption.is_some() {
-            taken.take(rows.saturating_mul(batch));
+            taken.take(layout.input_size().saturating_mul(batch));
         }
         let mut passes = Passes::of(model, settings.first_k());
         let threads = Threads::available().count();
@@ -99,7 +99,7 @@ impl<T: Real> Trainer<T> {
             let some = batch.min(QUANTILE);
             taken.take(layout.hidden_size().saturating_mul(some));
             if some < batch {
-                taken.take(rows.saturating_mul(some));
+                taken.take(layout.input_size().saturating_mul(some));
             }
         }
         if held_out > 0 {
@@ -122,23 +122,30 @@ pub(super) fn least_room<T: Real>(
     m: usize,
 ) -> usize {
     let passes = Passes::of(model, k);
-    let sizes = model.layout().sizes();
+    let layout = model.layout();
     let activations = match passes.few {
         Some(few) if passes.selects_only => few,
-        _ => sizes[1..].iter().sum(),
+        _ => layout.sizes()[1..].iter().sum(),
     };
-    m.saturating_mul(sizes[0].saturating_add(activations))
+    m.saturating_mul(layout.sample_size().saturating_add(activations))
 }
 
 /// Returns the bytes of the packed blocks in the products of a step on `m` samples, on at most this many
 /// threads.
 fn packed_bytes<T: Real>(layout: &Layout, m: usize, sparse: bool, threads: Threads) -> usize {
     let (mut lhs, mut rhs, mut most) = (0, 0, 1);
-    for blocks in layout.blocks() {
-        let (below, above) = (blocks.below, blocks.above);
+    let (input, output) = (layout.input_size(), layout.output_size());
+    let of_skip = [((output, m, input), true), ((output, input, m), false)];
+    for (l, blocks) in layout.blocks().iter().enumerate() {
+        let (below, above, decoded) = (blocks.below, blocks.above, blocks.decoded);
         let mut products = vec![((above, m, below), true)];
         if !sparse {
-            products.extend([((below, m, above), true), ((below, above, m), false)]);
+            let gradients = [below, decoded].map(|rows| ((rows, above, m), false));
+            products.push(((decoded, m, above), true));
+            products.extend(gradients);
+        }
+        if l == 0 && layout.has_skip() {
+            products.extend(of_skip);
         }
         for ((rows, columns, depth), in_place) in products {
             let multiplications = rows.saturating_mul(columns).saturating_mul(depth);

@@ -99,15 +99,16 @@ pub(super) struct Stepper<'a, T> {
 }
 
 impl<T: Real> Stepper<'_, T> {
-    /// Takes one step of the optimizer on the samples `target`.
+    /// Takes one step of the optimizer on these samples.
     pub(super) fn step(
         &mut self,
         engine: &mut Engine<T>,
-        target: DMatrixView<'_, T>,
+        samples: DMatrixView<'_, T>,
         at: Place,
     ) -> Result<Taken<Measured<T>>, Error> {
-        let shares = self.processes.shares(target.ncols())?;
-        let samples = shares.map_or(target.ncols(), |shares| shares.samples());
+        let batch = Batch::of(&samples, self.model.layout());
+        let shares = self.processes.shares(samples.ncols())?;
+        let count = shares.map_or(samples.ncols(), |shares| shares.samples());
         let objective = self.model.objective();
         let now = now(
             &engine.settings,
@@ -115,14 +116,15 @@ impl<T: Real> Stepper<'_, T> {
             objective,
             &self.state.controller,
         );
-        let noisy = self.corrupt(&engine.settings, target, &mut engine.rng);
-        let input = noisy.as_ref().map_or(target, |noisy| {
-            DMatrixView::from_slice(&noisy[..target.len()], target.nrows(), target.ncols())
+        let clean = batch.input;
+        let noisy = self.corrupt(&engine.settings, clean, &mut engine.rng);
+        let input = noisy.as_ref().map_or(clean, |noisy| {
+            DMatrixView::from_slice(&noisy[..clean.len()], clean.nrows(), clean.ncols())
         });
         let batch = Batch {
             input,
-            target,
             shares,
+            ..batch
         };
         self.set_thresholds(&engine.settings, batch, at);
         self.copy_biases(&engine.settings);
@@ -132,7 +134,7 @@ impl<T: Real> Stepper<'_, T> {
         self.state.penalty_weight = now.penalty_weight;
         let settings = &engine.settings;
         self.stretch_biases(settings);
-        self.count_idle(settings, samples, shares, now);
+        self.count_idle(settings, count, shares, now);
         self.move_thresholds();
         self.normalize_decoder(settings);
         self.follow_set_point(settings, now);
@@ -140,7 +142,7 @@ impl<T: Real> Stepper<'_, T> {
         Ok(Taken {
             loss,
             converged,
-            samples,
+            samples: count,
         })
     }
 

@@ -20,7 +20,7 @@ pub(super) fn project<T: Real>(
     scratch: &mut Scratch<T>,
 ) {
     for blocks in layout.blocks() {
-        let rows = blocks.below;
+        let rows = blocks.decoded;
         let d = &theta[blocks.decoder_weights.clone()];
         let gradient = &mut gradient[blocks.decoder_weights.clone()];
         scratch.run(gradient, rows, &mut [], |first, panel, _| {
@@ -35,7 +35,7 @@ pub(super) fn project<T: Real>(
 /// Scales every decoder column to norm 1. A column of zeros stays.
 pub(super) fn normalize<T: Real>(layout: &Layout, theta: &mut [T], scratch: &mut Scratch<T>) {
     for blocks in layout.blocks() {
-        let rows = blocks.below;
+        let rows = blocks.decoded;
         let decoder = &mut theta[blocks.decoder_weights.clone()];
         scratch.run(decoder, rows, &mut [], |_, panel, _| {
             for d in panel.chunks_exact_mut(rows) {

@@ -10,7 +10,7 @@ use sparse_autoencoder::{
     Trainer, Workspace,
 };
 
-use crate::common::variants::{Shape, Variant, trained, variants};
+use crate::common::variants::{Shape, Variant, inputs, trained, variants};
 
 const INPUT: usize = 13;
 
@@ -25,11 +25,12 @@ fn models() -> Vec<(String, SparseAutoencoder<f32>)> {
     let mut variants = variants();
     variants.retain(|variant| {
         let told_apart = variant.penalty == Description::None && !variant.norm_weighted;
-        told_apart && matches!(variant.shape, Shape::Wide | Shape::Deep)
+        told_apart && matches!(variant.shape, Shape::Wide | Shape::Deep | Shape::Transcoder)
     });
     let model = |variant: Variant| {
         let layers: &[usize] = match variant.shape {
             Shape::Deep => &[INPUT, 20, 9],
+            Shape::Transcoder => &[INPUT - 3, 70], // to 3
             _ => &[INPUT, 70],
         };
         let builder = variant.builder::<f32>().layers(layers);
@@ -66,29 +67,30 @@ fn assert_alone(
 fn every_method_of_a_model() {
     let all = samples(2100);
     for (name, model) in models() {
-        let hidden = model.encode(&all).unwrap();
+        let input = inputs(&model, &all);
+        let hidden = model.encode(&input).unwrap();
         let check =
             |method: &str, all: &DMatrix<f32>, f: &dyn Fn(DMatrixView<'_, f32>) -> DMatrix<f32>| {
                 assert_alone(&format!("{method}, {name}"), all, &COUNTS, f);
             };
-        check("encode", &all, &|x| model.encode(x).unwrap());
-        check("encode_sparse", &all, &|x| {
+        check("encode", &input, &|x| model.encode(x).unwrap());
+        check("encode_sparse", &input, &|x| {
             model.encode_sparse(x).unwrap().to_dense()
         });
         check("decode", &hidden, &|h| model.decode(h).unwrap());
-        check("decode_sparse", &all, &|x| {
+        check("decode_sparse", &input, &|x| {
             model
                 .decode_sparse(&model.encode_sparse(x).unwrap())
                 .unwrap()
         });
-        check("reconstruct", &all, &|x| model.reconstruct(x).unwrap());
+        check("reconstruct", &input, &|x| model.reconstruct(x).unwrap());
         check("reconstruction_errors", &all, &|x| {
             let errors = model.reconstruction_errors(x).unwrap();
             DMatrix::from_row_slice(1, errors.len(), errors.as_slice())
         });
-        let sparse = model.encode_sparse(&all).unwrap().to_dense();
+        let sparse = model.encode_sparse(&input).unwrap().to_dense();
         assert_eq!(bits(sparse.as_view()), bits(hidden.as_view()), "{name}");
-        let one = model.encode(&all.column(7)).unwrap();
+        let one = model.encode(&input.column(7)).unwrap();
         assert_eq!(
             bits(one.columns(0, 1)),
             bits(hidden.columns(7, 1)),
@@ -101,6 +103,7 @@ fn every_method_of_a_model() {
 fn the_number_of_threads() {
     let all = samples(600);
     for (name, model) in models() {
+        let all = inputs(&model, &all);
         let expected = model.encode(&all).unwrap();
         for threads in 1..4 {
             let mut workspace = Workspace::new().with_threads(threads);
@@ -141,11 +144,12 @@ fn large_layers() {
 fn what_is_changed_after_a_sample_was_encoded() {
     let all = samples(60);
     for (name, mut model) in models() {
-        let one = all.columns(0, 1);
+        let input = inputs(&model, &all);
+        let one = input.columns(0, 1);
         let mut check = |what: &str, change: &mut dyn FnMut(&mut SparseAutoencoder<f32>)| {
             model.encode(one).unwrap();
             change(&mut model);
-            let expected = model.encode(&all).unwrap();
+            let expected = model.encode(&input).unwrap();
             let same = bits(model.encode(one).unwrap().as_view()) == bits(expected.columns(0, 1));
             assert!(same, "{name}: {what}");
         };

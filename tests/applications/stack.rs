@@ -323,6 +323,7 @@ fn a_classifier_on_top_of_every_variant_sees_what_it_encodes() {
     let x = variants::samples::<f64>(20);
     for variant in variants() {
         let model = variant.trained::<f64>(&x);
+        let x = variants::inputs(&model, &x);
         let hidden = model.encode(&x).unwrap();
         let mut head = SoftmaxClassifier::new(hidden.nrows(), 3).unwrap();
         let labels: Vec<usize> = (0..20).map(|i| i % 3).collect();

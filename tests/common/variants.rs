@@ -10,7 +10,11 @@ use sparse_autoencoder::{
     Activation, Adam, Real, SparseAutoencoder, SparseAutoencoderBuilder, Trainer,
 };
 
+/// The entries of a sample to train on.
 pub(crate) const INPUT: usize = 5;
+
+/// The input size of transcoders.
+pub(crate) const TRANSCODED: usize = 2;
 
 /// Every activation. Tests of an invariant run over this list.
 pub(crate) const ACTIVATIONS: &[Activation] = &include!("activations.in");
@@ -58,16 +62,25 @@ pub(crate) enum Shape {
     Nested,
     /// Two hidden layers.
     Deep,
+    /// Of which samples are inputs of `TRANSCODED` entries and targets of the others.
+    Transcoder,
 }
 
 impl Shape {
-    const ALL: [Self; 4] = [Self::Small, Self::Wide, Self::Nested, Self::Deep];
+    const ALL: [Self; 5] = [
+        Self::Small,
+        Self::Wide,
+        Self::Nested,
+        Self::Deep,
+        Self::Transcoder,
+    ];
 
     pub(crate) fn layers(self) -> &'static [usize] {
         match self {
             Self::Small | Self::Nested => &[INPUT, 9],
             Self::Wide => &[INPUT, 40],
             Self::Deep => &[INPUT, 9, 4],
+            Self::Transcoder => &[TRANSCODED, 40],
         }
     }
 }
@@ -90,7 +103,13 @@ impl Variant {
             Shape::Nested => &[4],
             _ => &[],
         };
-        SparseAutoencoder::builder()
+        let builder = match self.shape {
+            Shape::Transcoder => SparseAutoencoder::builder()
+                .output_size(INPUT - TRANSCODED)
+                .skip(!self.norm_weighted),
+            _ => SparseAutoencoder::builder(),
+        };
+        builder
             .layers(self.shape.layers())
             .initialization(sparse_autoencoder::Initialization::Glorot)
             .matryoshka(prefixes)
@@ -175,6 +194,11 @@ pub(crate) fn variants() -> Vec<Variant> {
             .all(|shape| occurs(&|variant| variant.shape == *shape))
     );
     variants
+}
+
+/// What the encoder of a model sees of samples to train on.
+pub(crate) fn inputs<T: Real>(model: &SparseAutoencoder<T>, samples: &DMatrix<T>) -> DMatrix<T> {
+    samples.rows(0, model.layout().input_size()).into_owned()
 }
 
 /// Calls `check` with every variant, its number, and that of the thread, for what waits for a disk.

@@ -71,7 +71,11 @@ pub(crate) fn assert_as_original<T: Real>(what: &str, model: &SparseAutoencoder<
     let (samples, hidden, reconstructions) =
         (read("samples"), read("hidden"), read("reconstructions"));
     assert_close(what, &model.encode(&samples).unwrap(), &hidden);
-    assert_close(what, &model.decode(&hidden).unwrap(), &reconstructions);
+    let mut decoded = model.decode(&hidden).unwrap();
+    if let Some(skip) = model.parameters().skip() {
+        decoded += skip * &samples;
+    }
+    assert_close(what, &decoded, &reconstructions);
     assert_close(
         what,
         &model.reconstruct(&samples).unwrap(),
@@ -104,7 +108,7 @@ fn each_case(
 fn sae_lens_is_read() {
     each_case(
         "sae_lens",
-        21,
+        25,
         |path| sae_lens::load(path),
         |path| sae_lens::load(path),
     );
@@ -114,7 +118,7 @@ fn sae_lens_is_read() {
 fn sparsify_is_read() {
     each_case(
         "sparsify",
-        3,
+        4,
         |path| sparsify::load(path),
         |path| sparsify::load(path),
     );
@@ -124,7 +128,7 @@ fn sparsify_is_read() {
 fn gemma_scope_is_read() {
     each_case(
         "gemma_scope",
-        3,
+        4,
         |path| gemma_scope::load(path),
         |path| gemma_scope::load(path),
     );
@@ -193,7 +197,7 @@ fn what_has_no_counterpart_is_named() {
             "constant_norm_rescale",
         ),
         ("\"standard\"", "\"matching_pursuit\"", "matching_pursuit"),
-        ("\"standard\"", "\"skip_transcoder\"", "skip_transcoder"),
+        ("\"standard\"", "\"temporal\"", "temporal"),
     ];
     for (old, new, named) in changes {
         let scratch = Scratch::copy_of("sae_lens", "standard", named);

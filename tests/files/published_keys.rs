@@ -219,7 +219,7 @@ fn merge(into: &mut Value, from: &Value) {
 fn settings_that_change_the_result_are_refused_by_name() {
     let first = ("formulas/llama_scope", "first");
     let later = ("formulas/llama_scope", "later");
-    let second = ("fixtures/gemma_scope", "second");
+    let second = ("fixtures/gemma_scope", "second_skip");
     let sparsify = ("fixtures/sparsify", "topk");
     let lens = ("fixtures/sae_lens", "standard");
     for ((project, case), keys, named) in [
@@ -267,8 +267,8 @@ fn settings_that_change_the_result_are_refused_by_name() {
         ),
         (
             second,
-            json!({"affine_connection": true}),
-            "affine_connection is true",
+            json!({"affine_connection": false}),
+            "the tensor affine_skip_connection",
         ),
         (sparsify, json!({"signed": true}), "signed"),
         (
@@ -284,7 +284,7 @@ fn settings_that_change_the_result_are_refused_by_name() {
         (
             lens,
             json!({"architecture": "transcoder"}),
-            "architecture transcoder",
+            "apply_b_dec_to_input is true",
         ),
         (
             lens,

@@ -17,5 +17,6 @@ mod per_layer;
 mod sparse;
 mod sparse_hidden;
 mod steering;
+mod transcoder;
 mod twin;
 mod workspace;

@@ -1,6 +1,6 @@
 //! A workspace has no memory: what it was used for before changes no bit.
 
-use crate::common::variants::{self, INPUT, Variant};
+use crate::common::variants::{self, INPUT, Variant, inputs};
 use sparse_autoencoder::nalgebra::{DMatrix, DVector};
 use sparse_autoencoder::{Loss, Real, SparseAutoencoder, SparseHidden, Workspace};
 
@@ -26,16 +26,18 @@ fn passes<T: Real>(
     let mut gradient = vec![nan; model.layout().len()];
     let mut hidden = DMatrix::from_element(model.layout().hidden_size(), x.ncols(), nan);
     let mut sparse = SparseHidden::new();
-    let mut decoded = [(); 3].map(|()| DMatrix::from_element(x.nrows(), x.ncols(), nan));
+    let rows = model.layout().output_size();
+    let mut decoded = [(); 3].map(|()| DMatrix::from_element(rows, x.ncols(), nan));
+    let input = &inputs(model, x);
     let mut errors = DVector::from_element(x.ncols(), nan);
     let loss = model.loss_and_gradient(x, &mut gradient, ws).unwrap();
-    model.encode_into(x, &mut hidden, ws).unwrap();
-    model.encode_sparse_into(x, &mut sparse, ws).unwrap();
+    model.encode_into(input, &mut hidden, ws).unwrap();
+    model.encode_sparse_into(input, &mut sparse, ws).unwrap();
     model.decode_into(&hidden, &mut decoded[0], ws).unwrap();
     model
         .decode_sparse_into(&sparse, &mut decoded[1], ws)
         .unwrap();
-    model.reconstruct_into(x, &mut decoded[2], ws).unwrap();
+    model.reconstruct_into(input, &mut decoded[2], ws).unwrap();
     model
         .reconstruction_errors_into(x, &mut errors, ws)
         .unwrap();
@@ -67,7 +69,7 @@ fn check<T: Real>(stride: usize) {
         T::of(((i * 29 + j * 13 + 1) as f64 * 0.618_033_988_749_895).fract())
     });
     let variants: Vec<_> = variants::variants().into_iter().step_by(stride).collect();
-    let fresh = |model: &_, x| passes(model, x, &mut Workspace::new());
+    let fresh = |model: &_, x: &_| passes(model, x, &mut Workspace::new());
     // All of them share one workspace, and each follows one of another kind.
     let mut shared = Workspace::new();
     let mut order: Vec<_> = (0..variants.len()).collect();
@@ -77,16 +79,17 @@ fn check<T: Real>(stride: usize) {
         let (small, large) = (variant.trained::<T>(&many), larger::<T>(variant));
         let small_many = fresh(&small, &many);
         let small_few = fresh(&small, &few);
-        let large_wide = fresh(&large, &wide);
-        let again = |workspace: &mut Workspace<T>, model: &_, x, expected: &_| {
+        let wide = &wide.rows(0, large.layout().sample_size()).into_owned();
+        let large_wide = fresh(&large, wide);
+        let again = |workspace: &mut Workspace<T>, model: &_, x: &_, expected: &_| {
             assert!(passes(model, x, workspace) == *expected, "{variant:?}");
         };
-        again(&mut shared, &large, &wide, &large_wide);
+        again(&mut shared, &large, wide, &large_wide);
         again(&mut shared, &small, &few, &small_few);
         again(&mut shared, &small, &many, &small_many);
         let own = &mut Workspace::new();
         again(own, &small, &few, &small_few);
-        again(own, &large, &wide, &large_wide);
+        again(own, &large, wide, &large_wide);
         again(own, &small, &few, &small_few);
     }
 }

@@ -21,5 +21,6 @@ mod reports;
 mod set_point;
 mod sources;
 mod thresholds;
+mod transcoder;
 mod unit_norm;
 mod warnings;

@@ -6,7 +6,7 @@ use std::io;
 use std::ops::ControlFlow;
 use std::sync::Mutex;
 
-use crate::common::variants::{INPUT, samples, variants};
+use crate::common::variants::{INPUT, inputs, samples, variants};
 use sparse_autoencoder::nalgebra::DMatrix;
 use sparse_autoencoder::optimizer::{Objective, Step};
 use sparse_autoencoder::{
@@ -278,7 +278,8 @@ fn check_stop(
     }
     // As a fit does at its end.
     if let Some(&Activation::BatchTopK(k)) = other.hidden_activations().last() {
-        other.calibrate_thresholds(&x.samples, k as f64).unwrap();
+        let inputs = inputs(&other, &x.samples);
+        other.calibrate_thresholds(inputs, k as f64).unwrap();
     }
     assert_eq!(bits(&model), bits(&other), "{name} after step {stop}");
     // What the optimizer and the counters remember shows in the next step.

@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::all_reduce::together;
-use crate::common::variants::{INPUT, Variant, samples, variants};
+use crate::common::variants::{INPUT, Variant, inputs, samples, variants};
 use sparse_autoencoder::metrics::{ReconstructionMetrics, SparsityMetrics};
 use sparse_autoencoder::nalgebra::{DMatrix, RowDVector};
 use sparse_autoencoder::{
@@ -31,7 +31,7 @@ fn explained(x: &DMatrix<f64>, x_hat: &DMatrix<f64>) -> f64 {
 
 /// The mean number of units that training keeps of a batch, which inference does not.
 fn kept_over_batch(variant: &Variant, model: &SparseAutoencoder<f64>, x: &DMatrix<f64>) -> f64 {
-    let (mut input, layers) = (x.clone(), model.parameters().layers().count());
+    let (mut input, layers) = (inputs(model, x), model.parameters().layers().count());
     let m = x.ncols();
     for (index, layer) in model.parameters().layers().enumerate() {
         if index == 0 && variant.pre_encoder_bias {
@@ -72,6 +72,8 @@ fn the_first_epoch_of_one_batch_has_the_metrics_of_the_model_before_it() {
         let mut trainer = Trainer::new(Adam::new(1e-3).unwrap()).epochs(1);
         let report = trainer.fit(&mut model, &x).unwrap();
         let what = format!("{variant:?}");
+        let output = model.layout().output_size();
+        let targets = x.rows(INPUT - output, output).into_owned();
 
         let over_batch = matches!(
             variant.hidden,
@@ -83,7 +85,9 @@ fn the_first_epoch_of_one_batch_has_the_metrics_of_the_model_before_it() {
             _ if over_batch => Some(kept_over_batch(&variant, &before, &x)),
             _ => {
                 let mut metrics = SparsityMetrics::new(model.layout().hidden_size());
-                metrics.add(before.encode(&x).unwrap()).unwrap();
+                metrics
+                    .add(before.encode(inputs(&before, &x)).unwrap())
+                    .unwrap();
                 metrics.l0()
             }
         };
@@ -96,10 +100,10 @@ fn the_first_epoch_of_one_batch_has_the_metrics_of_the_model_before_it() {
             // Of all units, whatever the groups.
             let whole = variant.builder::<f64>().matryoshka([]).build().unwrap();
             assert_eq!(whole.parameters(), before.parameters());
-            let variance = x.column_variance().sum();
+            let variance = targets.column_variance().sum();
             1.0 - 2.0 * whole.loss(&x).unwrap().reconstruction / variance
         } else {
-            explained(&x, &before.reconstruct(&x).unwrap())
+            explained(&targets, &before.reconstruct(inputs(&before, &x)).unwrap())
         };
         assert_close(report.explained_variance[0], expected, &what);
         assert!(report.validation_explained_variance.is_empty());

@@ -340,6 +340,7 @@ impl<'m, T: Real> AnomalyDetectorBuilder<'m, T> {
         &self,
         samples: &dyn Samples<T>,
     ) -> Result<(Vec<usize>, Vec<usize>, Scaler<T>), Error> {
+        self.model.refuse_transcoder("anomaly detection")?;
         let input = self.model.layout().input_size();
         check_len(SAMPLES[1], input, samples.entries())?;
         let (training, held_out) = self.split(samples.count())?;

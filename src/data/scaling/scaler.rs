@@ -152,6 +152,49 @@ impl<T: Real> Scaler<T> {
         Ok(samples)
     }
 
+    /// Returns the scaler of [`Pairs`](crate::Pairs): this one for the inputs, and another for the targets.
+    ///
+    /// ```
+    /// use sparse_autoencoder::nalgebra::DMatrix;
+    /// use sparse_autoencoder::{Pairs, Samples, Scaling};
+    ///
+    /// let inputs = DMatrix::from_fn(3, 50, |i, j| ((i * j) % 7) as f64);
+    /// let targets = DMatrix::from_fn(2, 50, |i, j| 100.0 + ((i + j) % 5) as f64);
+    /// let of_inputs = Scaling::mean_distance(3f64.sqrt()).fit(&inputs)?;
+    /// let scaler = of_inputs.with_targets(&Scaling::mean_distance(2f64.sqrt()).fit(&targets)?);
+    /// let pairs = Pairs::new(&inputs, &targets)?;
+    /// assert_eq!(scaler.apply_on_read(&pairs)?.entries(), 5);
+    /// assert_eq!(scaler.split_at(3)?.0, of_inputs);
+    /// # Ok::<(), sparse_autoencoder::Error>(())
+    /// ```
+    #[must_use]
+    pub fn with_targets(&self, targets: &Self) -> Self {
+        let both = |of_inputs: &[T], of_targets: &[T]| [of_inputs, of_targets].concat();
+        Self {
+            centers: both(&self.centers, &targets.centers),
+            factors: both(&self.factors, &targets.factors),
+            offsets: both(&self.offsets, &targets.offsets),
+        }
+    }
+
+    /// Splits the scaler of [`Pairs`](crate::Pairs) into that of inputs with so many features, and that of the targets.
+    /// Until a transcoder is [folded](crate::SparseAutoencoder::fold), scale its inputs by the first, and
+    /// [invert](Self::invert) its predictions by the second.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidParameter`] for more features than there are.
+    pub fn split_at(&self, features: usize) -> Result<(Self, Self), Error> {
+        let (requirement, value) = ("at most all features", f64::of_count(features));
+        require(features <= self.features(), "features", requirement, value)?;
+        let part = |of: std::ops::Range<usize>| Self {
+            centers: self.centers[of.clone()].to_vec(),
+            factors: self.factors[of.clone()].to_vec(),
+            offsets: self.offsets[of].to_vec(),
+        };
+        Ok((part(0..features), part(features..self.features())))
+    }
+
     /// Returns the number of features.
     #[must_use]
     pub fn features(&self) -> usize {

@@ -61,16 +61,21 @@ fn blocks(prefix: &str, layout: &Layout) -> Vec<(String, Vec<usize>, Range<usize
                 range.clone(),
             ));
         };
-        let (below, above) = (blocks.below, blocks.above);
+        let (below, above, decoded) = (blocks.below, blocks.above, blocks.decoded);
         tensor("encoder_weights", &[above, below], &blocks.encoder_weights);
         tensor("encoder_bias", &[above], &blocks.encoder_bias);
         if !layout.is_tied() {
-            tensor("decoder_weights", &[above, below], &blocks.decoder_weights);
+            let shape = &[above, decoded];
+            tensor("decoder_weights", shape, &blocks.decoder_weights);
         }
-        tensor("decoder_bias", &[below], &blocks.decoder_bias);
+        tensor("decoder_bias", &[decoded], &blocks.decoder_bias);
         for (block, range) in blocks.names.iter().zip(&blocks.own) {
             tensor(block.name, &[range.len()], range);
         }
+    }
+    if let Some(place) = layout.skip() {
+        let shape = vec![layout.input_size(), layout.output_size()];
+        tensors.push((format!("{prefix}skip"), shape, place));
     }
     tensors
 }
@@ -96,7 +101,7 @@ pub(super) fn read<T: Real>(
             },
         });
     }
-    let layout = Layout::new(&settings.layers, settings.tied)?;
+    let layout = settings.layout()?;
     settings.complete(&layout)?;
     let objective = settings.objective(None)?;
     let layout = layout.for_activations(&objective.encoder)?;

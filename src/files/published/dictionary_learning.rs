@@ -166,6 +166,8 @@ fn load_with<T: Real>(
         decoder_weights: Matrix::units_are_columns("decoder.weight"),
         decoder_bias: Some("b_dec"),
         centered: true,
+        transcodes: false,
+        skip: None,
         units,
         decoder_norms: DecoderNorms::Nowhere,
         decoder_factors: None,
@@ -187,6 +189,7 @@ fn load_with<T: Real>(
         input_size: trainer
             .count("activation_dim")?
             .map(|size| ("activation_dim", size)),
+        output_size: None,
         hidden: trainer.count("dict_size")?.map(|size| ("dict_size", size)),
     };
     trainer.get("k");

@@ -9,8 +9,9 @@
 //! bias is not subtracted from the input.
 //!
 //! Autoencoders of token embeddings were trained on embeddings multiplied by `√d`. Multiply samples by
-//! `√d` before `encode`. Transcoders load too if their input and output sizes are equal and they have
-//! no skip connection; `reconstruct` then returns the prediction.
+//! `√d` before `encode`. A model is a transcoder if its configuration names two places (`hf_hook_point_in`,
+//! `hf_hook_point_out`), its sizes differ, or it has an `affine_skip_connection`, d × output. Transcoders of the first
+//! generation load as autoencoders, whose `reconstruct` returns the prediction.
 
 use std::fs;
 use std::path::Path;
@@ -28,12 +29,14 @@ use crate::files::tensors::Tensors;
 use crate::files::{Loaded, io_error, npz, unsupported, write_both};
 use crate::{Activation, Error, Real, SparseAutoencoder};
 
+const SKIP: &str = "affine_skip_connection";
+
 /// Loads `params.npz` or `params.safetensors`, given the file or its folder.
 ///
 /// # Errors
 ///
 /// [`Error::Io`] if a file cannot be read, [`Error::Malformed`] if it is damaged or has another layout,
-/// [`Error::Unsupported`] for skip connections and architectures other than `jump_relu`.
+/// [`Error::Unsupported`] for architectures other than `jump_relu`.
 pub fn load<T: Real>(path: impl AsRef<Path>) -> Result<Loaded<SparseAutoencoder<T>>, Error> {
     let mut path = path.as_ref().to_owned();
     if path.is_dir() {
@@ -55,27 +58,37 @@ pub fn load<T: Real>(path: impl AsRef<Path>) -> Result<Loaded<SparseAutoencoder<
         let reason = format!("the architecture {architecture} is not jump_relu");
         return Err(unsupported(config.path(), reason));
     }
-    for key in ["affine_connection", "affine_skip_connection"] {
-        if config.flag(key)? == Some(true) {
-            let why = "a skip connection has no counterpart in a model of this crate";
-            return config.refuse(key, "true", why);
-        }
-    }
+    let keys = ["affine_connection", "affine_skip_connection"];
+    let [first, second] = keys.map(|key| config.flag(key));
+    let flag = match (first?, second?) {
+        (Some(first), Some(second)) => Some(first || second),
+        (first, second) => first.or(second),
+    };
+    let input = config.text("hf_hook_point_in")?;
+    let elsewhere = config.text("hf_hook_point_out")?.or(input) != input;
     let mut tensors = Tensors::open(&path)?;
+    let has_skip = flag.unwrap_or_else(|| tensors.has(SKIP));
     let name = |upper, lower| if tensors.has(lower) { lower } else { upper };
+    let encoder = Matrix::units_are_columns(name("W_enc", "w_enc"));
+    let decoder = Matrix::units_are_rows(name("W_dec", "w_dec"));
+    let has_sizes = |of: Matrix<'_>| Ok::<_, Error>(of.sizes(&tensors)?.0);
+    let transcodes = has_skip || elsewhere || has_sizes(encoder)? != has_sizes(decoder)?;
     let published = Published {
-        encoder_weights: Matrix::units_are_columns(name("W_enc", "w_enc")),
-        decoder_weights: Matrix::units_are_rows(name("W_dec", "w_dec")),
+        encoder_weights: encoder,
+        decoder_weights: decoder,
         decoder_bias: Some("b_dec"),
         centered: false,
+        transcodes,
+        skip: has_skip.then(|| Matrix::units_are_columns(SKIP)),
         units: PublishedUnits::above(Source::PerUnit("threshold"), "b_enc"),
         decoder_norms: DecoderNorms::Nowhere,
         decoder_factors: None,
         input_scale: 1.0,
         output_scale: 1.0,
         unused: &[],
-        of_layout: &["affine_skip_connection", "W_skip", "w_skip"],
+        of_layout: &[SKIP, "W_skip", "w_skip"],
         input_size: None,
+        output_size: None,
         hidden: None,
     };
     published.load(&mut tensors, &config, Vec::new())
@@ -88,12 +101,13 @@ pub fn load<T: Real>(path: impl AsRef<Path>) -> Result<Loaded<SparseAutoencoder<
 ///
 /// # Errors
 ///
-/// [`Error::Unsupported`] for several hidden layers, an output that is not linear, other activations,
-/// and files of 4 GiB or more; [`Error::Io`] if the file cannot be written.
+/// [`Error::Unsupported`] for several hidden layers, an output that is not linear, other activations, transcoders
+/// (see [`save_second`]), and files of 4 GiB or more; [`Error::Io`] if the file cannot be written.
 pub fn save<T: Real>(model: &SparseAutoencoder<T>, folder: impl AsRef<Path>) -> Result<(), Error> {
     let folder = folder.as_ref();
     let path = folder.join("params.npz");
-    let parts = parts(model, &path, ["W_enc", "W_dec"])?;
+    let layer = OneLayer::of(model, &path, "the first Gemma Scope")?;
+    let parts = parts(&layer, &path, ["W_enc", "W_dec"])?;
     let bytes = npz::size(&parts);
     if u32::try_from(bytes).is_err() {
         let reason = format!("an archive of {bytes} bytes, with 4 GiB or more, is not written");
@@ -106,42 +120,53 @@ pub fn save<T: Real>(model: &SparseAutoencoder<T>, folder: impl AsRef<Path>) -> 
 /// Saves a model to `params.safetensors` and `config.json` in `folder`, as Gemma Scope 2 does. Creates
 /// the folder if necessary.
 ///
+/// For a transcoder, the configuration names the places of input and output `"input"` and `"output"`: replace them by
+/// those of your network.
+///
 /// # Errors
 ///
-/// As [`save`], without the limit of 4 GiB.
+/// As [`save`], without the limit of 4 GiB, and transcoders are written.
 pub fn save_second<T: Real>(
     model: &SparseAutoencoder<T>,
     folder: impl AsRef<Path>,
 ) -> Result<(), Error> {
     const WEIGHTS: &str = "params.safetensors";
     let folder = folder.as_ref();
-    let parts = parts(model, &folder.join(WEIGHTS), ["w_enc", "w_dec"])?;
-    let config = json!({
+    let path = folder.join(WEIGHTS);
+    let layer = OneLayer::or_transcoder(model, &path, "Gemma Scope")?;
+    let mut parts = parts(&layer, &path, ["w_enc", "w_dec"])?;
+    let mut config = json!({
         "architecture": "jump_relu",
-        "width": model.layout().hidden_size(),
+        "width": layer.hidden,
     });
+    if layer.transcodes {
+        config["hf_hook_point_in"] = json!("input");
+        config["hf_hook_point_out"] = json!("output");
+        config["affine_connection"] = json!(layer.skip.is_some());
+        let shape = [layer.input_size, layer.output_size];
+        parts.extend(layer.skip.map(|s| Part::new(SKIP, &shape, s)));
+    }
     write_both(folder, WEIGHTS, "config.json", &config, |out| {
         write(out, &[], &parts)
     })
 }
 
 fn parts<'a, T: Real>(
-    model: &'a SparseAutoencoder<T>,
+    layer: &OneLayer<'a, T>,
     path: &Path,
     [encoder, decoder]: [&str; 2],
-) -> Result<[Part<'a, T>; 5], Error> {
-    let layer = OneLayer::of(model, path, "Gemma Scope")?;
-    let (d, n) = (layer.input_size, layer.hidden);
+) -> Result<Vec<Part<'a, T>>, Error> {
+    let (d, n, output) = (layer.input_size, layer.hidden, layer.output_size);
     let thresholds = match layer.activation {
         Activation::Relu => vec![T::zero(); n],
         Activation::JumpRelu => layer.blocks[0].clone(),
         _ => return layer.refuse_activation(path, "Gemma Scope"),
     };
-    Ok([
+    Ok(vec![
         Part::transposed(encoder, &[d, n], layer.encoder_weights),
         Part::new("b_enc", &[n], layer.plain_bias()),
         Part::new("threshold", &[n], thresholds),
-        Part::new(decoder, &[n, d], layer.decoder_weights),
-        Part::new("b_dec", &[d], layer.decoder_bias),
+        Part::new(decoder, &[n, output], layer.decoder_weights),
+        Part::new("b_dec", &[output], layer.decoder_bias),
     ])
 }

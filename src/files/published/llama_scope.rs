@@ -185,6 +185,8 @@ pub fn load<T: Real>(folder: impl AsRef<Path>) -> Result<Loaded<SparseAutoencode
         },
         decoder_bias: has_bias.then_some(decoder_bias),
         centered: has_bias && centered.unwrap_or(!is_later),
+        transcodes: false,
+        skip: None,
         units,
         decoder_norms,
         decoder_factors: None,
@@ -200,6 +202,7 @@ pub fn load<T: Real>(folder: impl AsRef<Path>) -> Result<Loaded<SparseAutoencode
             logarithms[1],
         ],
         input_size: Some(("d_model", d)),
+        output_size: None,
         hidden,
     };
     published.load(&mut tensors, &config, notes)
@@ -248,8 +251,7 @@ impl<'a> Hooks<'a> {
         match (input, output) {
             (Some(input), Some(output)) if input != output => {
                 let why = format!(
-                    "a transcoder from {input} to another place has no counterpart in a model of \
-                     this crate"
+                    "transcoders of Llama Scope, such as this one from {input} to another place, are not read"
                 );
                 config.refuse("hook_point_out", output, &why)
             }

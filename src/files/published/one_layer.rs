@@ -13,6 +13,7 @@ use crate::{Activation, Error, Real, SparseAutoencoder};
 pub(super) struct OneLayer<'a, T> {
     /// d
     pub(super) input_size: usize,
+    pub(super) output_size: usize,
     /// n
     pub(super) hidden: usize,
     /// W, unit by unit
@@ -29,11 +30,29 @@ pub(super) struct OneLayer<'a, T> {
     pub(super) blocks: Vec<Vec<T>>,
     /// Whether the encoder sees `x − c`
     pub(super) centered: bool,
+    /// Whether the output is another place than the input
+    pub(super) transcodes: bool,
+    /// S, input by input, of a transcoder with a skip connection
+    pub(super) skip: Option<&'a [T]>,
 }
 
 impl<'a, T: Real> OneLayer<'a, T> {
-    /// Views a model, to be written as a file of `project` at `path`. Refuses models that do not fit.
+    /// Views an autoencoder, to be written as a file of `project` at `path`. Refuses models that do not fit.
     pub(super) fn of(
+        model: &'a SparseAutoencoder<T>,
+        path: &Path,
+        project: &str,
+    ) -> Result<Self, Error> {
+        let layer = Self::or_transcoder(model, path, project)?;
+        if layer.transcodes {
+            let reason = format!("the files of {project} have no place for a transcoder");
+            return Err(unsupported(path, reason));
+        }
+        Ok(layer)
+    }
+
+    /// Views an autoencoder or a transcoder.
+    pub(super) fn or_transcoder(
         model: &'a SparseAutoencoder<T>,
         path: &Path,
         project: &str,
@@ -56,6 +75,7 @@ impl<'a, T: Real> OneLayer<'a, T> {
         let theta = model.parameters().as_slice();
         Ok(Self {
             input_size: blocks.below,
+            output_size: blocks.decoded,
             hidden: blocks.above,
             encoder_weights: &theta[blocks.encoder_weights.clone()],
             encoder_bias: &theta[blocks.encoder_bias.clone()],
@@ -72,6 +92,8 @@ impl<'a, T: Real> OneLayer<'a, T> {
                 })
                 .collect(),
             centered: model.has_pre_encoder_bias(),
+            transcodes: model.layout().is_transcoder(),
+            skip: model.layout().skip().map(|place| &theta[place]),
         })
     }
 

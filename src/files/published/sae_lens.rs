@@ -12,6 +12,8 @@
 //! | `topk` | `max(z, 0)` on the `k` largest; with `rescale_acts_by_decoder_norm`, `encode` uses `z‖W_dec,j‖` and `decode` divides by the norms |
 //! | `jumprelu` | `max(z, 0)` where `z > threshold` |
 //! | `gated` | `max(exp(r_mag) y + b_mag, 0)` where `y + b_gate > 0`, `y = (x − c) W_enc` |
+//! | `transcoder`, `jumprelu_transcoder` | those of `standard` and `jumprelu`; `W_dec` is n × `d_out` |
+//! | `skip_transcoder`, `jumprelu_skip_transcoder` | the same; x̂ has `x W_skipᵀ` more, where `W_skip` is `d_out` × d |
 //! | `batchtopk`, `matryoshka_batchtopk` | training checkpoints, loaded as `jumprelu`, as SAELens writes them for inference |
 //!
 //! Both generations of `cfg.json` are read: the flat one before version 6, and the one with `metadata`.
@@ -96,6 +98,20 @@ pub fn load<T: Real>(folder: impl AsRef<Path>) -> Result<Loaded<SparseAutoencode
             }
         }
     }
+    let (transcodes, has_skip) = match architecture {
+        "transcoder" | "jumprelu_transcoder" => (true, false),
+        "skip_transcoder" | "jumprelu_skip_transcoder" => (true, true),
+        _ => (false, false),
+    };
+    if transcodes {
+        let is_jump = architecture.starts_with("jumprelu");
+        architecture = if is_jump { "jumprelu" } else { "standard" };
+    }
+    let centered = config.flag("apply_b_dec_to_input")?.unwrap_or(!transcodes);
+    if centered && transcodes {
+        let why = "the bias of a transcoder is a point of its output: set it to false";
+        return config.refuse("apply_b_dec_to_input", "true", why);
+    }
     let checkpoint = |conversion| Note::TrainingCheckpoint { conversion };
     let rescaled = config.flag("rescale_acts_by_decoder_norm")?;
     // Read for `topk` only: elsewhere k may be a fraction, and the threshold replaces it.
@@ -144,7 +160,9 @@ pub fn load<T: Real>(folder: impl AsRef<Path>) -> Result<Loaded<SparseAutoencode
         encoder_weights: Matrix::units_are_columns("W_enc"),
         decoder_weights: Matrix::units_are_rows("W_dec"),
         decoder_bias: Some("b_dec"),
-        centered: config.flag("apply_b_dec_to_input")?.unwrap_or(true),
+        centered,
+        transcodes,
+        skip: has_skip.then(|| Matrix::units_are_rows("W_skip")),
         units,
         decoder_norms: if by_decoder_norm {
             DecoderNorms::InUnits
@@ -167,6 +185,10 @@ pub fn load<T: Real>(folder: impl AsRef<Path>) -> Result<Loaded<SparseAutoencode
             "b_dec_out",
         ],
         input_size: Some(("d_in", config.required("d_in", config.count("d_in")?)?)),
+        output_size: match transcodes {
+            true => Some(("d_out", config.required("d_out", config.count("d_out")?)?)),
+            false => None,
+        },
         hidden: Some(("d_sae", config.required("d_sae", config.count("d_sae")?)?)),
     };
     published.load(&mut tensors, &config, notes)
@@ -198,7 +220,7 @@ fn is_legacy(config: &Config) -> Result<bool, Error> {
 ///
 /// The architecture is `standard` for ReLU and for [`WinnerTakeAll`](crate::Activation::WinnerTakeAll), whose
 /// inference is that of ReLU. It is `topk` for activations that select within a sample, `jumprelu` for thresholds, and `gated`
-/// for gated units. Tied weights are written twice. These files do not hold the objective;
+/// for gated units. Transcoders need ReLU or thresholds. Tied weights are written twice. These files do not hold the objective;
 /// [`files::save`](crate::files::save) does. [`save_with`] adds the origin of the samples.
 ///
 /// ```
@@ -253,13 +275,21 @@ pub fn save_with<T: Real>(
     metadata: &[(&str, &str)],
 ) -> Result<(), Error> {
     let folder = folder.as_ref();
-    let layer = OneLayer::of(model, folder, "SAELens")?;
+    let layer = OneLayer::or_transcoder(model, folder, "SAELens")?;
     let Some(names) = Names::find(Project::SaeLens, layer.activation) else {
         return layer.refuse_activation(folder, "SAELens");
     };
-    let (d, n) = (layer.input_size, layer.hidden);
+    let architecture = match (names.name, layer.transcodes, layer.skip.is_some()) {
+        (name, false, _) => name,
+        ("standard", true, false) => "transcoder",
+        ("standard", true, true) => "skip_transcoder",
+        ("jumprelu", true, false) => "jumprelu_transcoder",
+        ("jumprelu", true, true) => "jumprelu_skip_transcoder",
+        _ => return layer.refuse_activation(folder, "SAELens's transcoders"),
+    };
+    let (d, n, output) = (layer.input_size, layer.hidden, layer.output_size);
     let mut config = json!({
-        "architecture": names.name,
+        "architecture": architecture,
         "d_in": d,
         "d_sae": n,
         "dtype": if Element::of::<T>() == Element::F32 { "float32" } else { "float64" },
@@ -268,6 +298,9 @@ pub fn save_with<T: Real>(
         "normalize_activations": "none",
         "reshape_activations": "none",
     });
+    if layer.transcodes {
+        config["d_out"] = json!(output);
+    }
     for (key, text) in metadata {
         config["metadata"][*key] = json!(text);
     }
@@ -280,9 +313,14 @@ pub fn save_with<T: Real>(
     let mut parts = vec![
         Part::transposed("W_enc", &[d, n], layer.encoder_weights),
         Part::new(names.bias, &[n], layer.encoder_bias),
-        Part::new("W_dec", &[n, d], layer.decoder_weights),
-        Part::new("b_dec", &[d], layer.decoder_bias),
+        Part::new("W_dec", &[n, output], layer.decoder_weights),
+        Part::new("b_dec", &[output], layer.decoder_bias),
     ];
+    parts.extend(
+        layer
+            .skip
+            .map(|s| Part::transposed("W_skip", &[output, d], s)),
+    );
     parts.extend(names.parts(&layer.blocks));
     write_both(folder, WEIGHTS, CONFIG, &config, |out| {
         write(out, &[], &parts)

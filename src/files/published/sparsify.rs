@@ -6,8 +6,8 @@
 //! x̂ = h W_dec + c                   z = encoder.weight x + encoder.bias with transcode
 //! ```
 //!
-//! `encoder.weight` and `W_dec` are both n × d, `c` is `b_dec`. For a transcoder (`transcode`),
-//! `reconstruct` returns the predicted output of the module. Skip connections are refused.
+//! `encoder.weight` and `W_dec` are both n × d, `c` is `b_dec`. A transcoder (`transcode`) predicts the output of a
+//! module. With `skip_connection`, it adds `W_skip x`, output × d.
 
 use std::path::Path;
 
@@ -31,8 +31,8 @@ const WEIGHTS: &str = "sae.safetensors";
 /// # Errors
 ///
 /// [`Error::Io`] if a file cannot be read, [`Error::Malformed`] if it is damaged or has another layout.
-/// [`Error::Unsupported`] for skip connections, signed activations of older versions, and activations
-/// other than `topk`.
+/// [`Error::Unsupported`] for skip connections of autoencoders, signed activations of older versions, and
+/// activations other than `topk`.
 pub fn load<T: Real>(folder: impl AsRef<Path>) -> Result<Loaded<SparseAutoencoder<T>>, Error> {
     let folder = folder.as_ref();
     let config = Config::read(&folder.join(CONFIG), Project::Sparsify)?;
@@ -45,18 +45,22 @@ pub fn load<T: Real>(folder: impl AsRef<Path>) -> Result<Loaded<SparseAutoencode
             format!("the activation {activation} has no counterpart in a model of this crate");
         return Err(unsupported(config.path(), reason));
     };
-    for (flag, why) in [
+    let transcodes = config.flag("transcode")?.unwrap_or(false);
+    let has_skip = config.flag("skip_connection")?.unwrap_or(false);
+    for (flag, set, why) in [
         (
             "skip_connection",
-            "a linear map from the input to the reconstruction has no counterpart in a model of this crate",
+            has_skip && !transcodes,
+            "a linear map from the input to its reconstruction has no counterpart in a model of this crate",
         ),
         (
             "signed",
+            config.flag("signed")?.unwrap_or(false),
             "units that are chosen by magnitude and may be negative have no counterpart in a model of this \
              crate",
         ),
     ] {
-        if config.flag(flag)? == Some(true) {
+        if set {
             return config.refuse(flag, "true", why);
         }
     }
@@ -74,7 +78,9 @@ pub fn load<T: Real>(folder: impl AsRef<Path>) -> Result<Loaded<SparseAutoencode
         encoder_weights: Matrix::units_are_rows("encoder.weight"),
         decoder_weights: Matrix::units_are_rows("W_dec"),
         decoder_bias: Some("b_dec"),
-        centered: !config.flag("transcode")?.unwrap_or(false),
+        centered: !transcodes,
+        transcodes,
+        skip: has_skip.then(|| Matrix::units_are_rows("W_skip")),
         units,
         decoder_norms: DecoderNorms::Nowhere,
         decoder_factors: None,
@@ -83,6 +89,7 @@ pub fn load<T: Real>(folder: impl AsRef<Path>) -> Result<Loaded<SparseAutoencode
         unused: &[],
         of_layout: &["W_skip"],
         input_size: Some(("d_in", input_size)),
+        output_size: None,
         hidden: Some(hidden),
     };
     published.load(&mut tensors, &config, Vec::new())
@@ -92,7 +99,7 @@ pub fn load<T: Real>(folder: impl AsRef<Path>) -> Result<Loaded<SparseAutoencode
 ///
 /// The activation must select within a sample. The encoder of sparsify sees `x − c`. Without a
 /// pre-encoder bias, the encoder bias is written as `b + Wᵀc`, so that `encode` returns the same, up to
-/// rounding. Tied weights are written twice.
+/// rounding. That of a transcoder sees `x`. Tied weights are written twice.
 ///
 /// # Errors
 ///
@@ -100,11 +107,11 @@ pub fn load<T: Real>(folder: impl AsRef<Path>) -> Result<Loaded<SparseAutoencode
 /// activations that do not select within a sample; [`Error::Io`] if the files cannot be written.
 pub fn save<T: Real>(model: &SparseAutoencoder<T>, folder: impl AsRef<Path>) -> Result<(), Error> {
     let folder = folder.as_ref();
-    let layer = OneLayer::of(model, folder, "sparsify")?;
+    let layer = OneLayer::or_transcoder(model, folder, "sparsify")?;
     let Activation::TopK(k) = layer.activation else {
         return layer.refuse_activation(folder, "sparsify");
     };
-    let (d, n) = (layer.input_size, layer.hidden);
+    let (d, n, output) = (layer.input_size, layer.hidden, layer.output_size);
     let config = json!({
         "activation": "topk",
         "expansion_factor": n.div_ceil(d),
@@ -112,16 +119,26 @@ pub fn save<T: Real>(model: &SparseAutoencoder<T>, folder: impl AsRef<Path>) -> 
         "num_latents": n,
         "k": k,
         "multi_topk": false,
-        "skip_connection": false,
-        "transcode": false,
+        "skip_connection": layer.skip.is_some(),
+        "transcode": layer.transcodes,
         "d_in": d,
     });
-    let parts = [
-        Part::new("W_dec", &[n, d], layer.decoder_weights),
-        Part::new("b_dec", &[d], layer.decoder_bias),
-        Part::new("encoder.bias", &[n], layer.centered_bias()),
+    let bias = if layer.transcodes {
+        layer.plain_bias()
+    } else {
+        layer.centered_bias()
+    };
+    let mut parts = vec![
+        Part::new("W_dec", &[n, output], layer.decoder_weights),
+        Part::new("b_dec", &[output], layer.decoder_bias),
+        Part::new("encoder.bias", &[n], bias),
         Part::new("encoder.weight", &[n, d], layer.encoder_weights),
     ];
+    parts.extend(
+        layer
+            .skip
+            .map(|s| Part::transposed("W_skip", &[output, d], s)),
+    );
     write_both(folder, WEIGHTS, CONFIG, &config, |out| {
         write(out, &[], &parts)
     })

@@ -46,8 +46,6 @@ const WITHOUT_EFFECT: &[(Project, &[Keys])] = &[
             "",
             &[
                 "model_name",
-                "hf_hook_point_in",
-                "hf_hook_point_out",
                 "width",
                 "l0",
                 "layer",

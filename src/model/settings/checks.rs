@@ -102,6 +102,12 @@ impl ModelSettings {
         if self.pre_encoder_bias && output != Activation::Identity {
             return refuse("pre_encoder_bias", output, "the output must be Identity");
         }
+        if self.pre_encoder_bias && self.output_size.is_some() {
+            return Err(Error::Incompatible {
+                what: "a pre-encoder bias",
+                other: "a transcoder, whose decoder bias is not a point of the input: scale the inputs instead",
+            });
+        }
         Ok(())
     }
 

@@ -55,7 +55,11 @@ impl<T: Real> Auxiliary<T> {
         settings.complete(layout)?;
         Ok(Self {
             objective: Objective::new(settings, vec![Arc::new(())]),
-            layout: Layout::new(layout.sizes(), layout.is_tied())?,
+            layout: if layout.is_transcoder() {
+                Layout::transcoder(layout.sizes(), layout.output_size(), false)?
+            } else {
+                Layout::new(layout.sizes(), layout.is_tied())?
+            },
             theta: Aligned::new(),
             gradient: Aligned::new(),
             residual: Aligned::new(),
@@ -67,7 +71,8 @@ impl<T: Real> Auxiliary<T> {
 
     /// Whether it was created for this layout.
     pub(in crate::training) fn fits(&self, layout: &Layout) -> bool {
-        (self.layout.input_size(), self.layout.is_tied()) == (layout.input_size(), layout.is_tied())
+        let outside = |of: &Layout| (of.input_size(), of.output_size(), of.is_transcoder());
+        outside(&self.layout) == outside(layout) && self.layout.is_tied() == layout.is_tied()
     }
 
     /// Returns A and adds its gradient to `gradient`.
@@ -86,7 +91,7 @@ impl<T: Real> Auxiliary<T> {
         if dead.is_empty() {
             return T::zero();
         }
-        let (input_size, m) = (self.layout.input_size(), samples.input.ncols());
+        let (rows, m) = samples.target.shape();
         self.layout.resize_hidden(dead.len());
         let kept = kept.min(dead.len());
         // Dead units that open at 0 have negative pre-activations only. They learn through these.
@@ -103,14 +108,14 @@ impl<T: Real> Auxiliary<T> {
         if weight <= T::zero() {
             return T::zero();
         }
-        let columns = |entries| DMatrixView::from_slice(entries, input_size, m);
+        let columns = |entries| DMatrixView::from_slice(entries, rows, m);
         let batch = Batch {
             input: if pass.objective.pre_encoder_bias {
                 columns(workspace.centered())
             } else {
                 samples.input
             },
-            target: columns(&self.residual[..input_size * m]),
+            target: columns(&self.residual[..rows * m]),
             shares: None,
         };
         let of_dead = Pass::training(
@@ -129,7 +134,7 @@ impl<T: Real> Auxiliary<T> {
     /// Returns 0 if either variance is mere rounding: for a single sample, equal samples, or a perfect
     /// reconstruction.
     fn take_residual(&mut self, samples: &Batch<'_, T>, delta: &[T]) -> T {
-        let (rows, m) = (self.layout.input_size(), samples.target.ncols());
+        let (rows, m) = samples.target.shape();
         let minus_m = -T::of_count(m);
         // Deviations from a sample keep the digits of the variance, however far from 0 the mean is.
         self.center.clear();
@@ -203,11 +208,10 @@ impl<T: Real> Auxiliary<T> {
         self.theta.reset(self.layout.len());
         self.gradient.resize(self.layout.len());
         let (to, from) = (&self.layout.blocks()[0], &pass.layout.blocks()[0]);
-        let rows = to.below;
         for (unit, &j) in dead.iter().enumerate() {
-            for (to, from) in [
-                (&to.encoder_weights, &from.encoder_weights),
-                (&to.decoder_weights, &from.decoder_weights),
+            for (rows, to, from) in [
+                (to.below, &to.encoder_weights, &from.encoder_weights),
+                (to.decoded, &to.decoder_weights, &from.decoder_weights),
             ] {
                 let column = from.start + j * rows..from.start + (j + 1) * rows;
                 self.theta[to.start + unit * rows..][..rows].copy_from_slice(&pass.theta[column]);
@@ -219,22 +223,21 @@ impl<T: Real> Auxiliary<T> {
     /// Adds `weight` times the gradient to that of the model.
     fn scatter(&self, weight: T, dead: &[usize], pass: &Pass<'_, T>, gradient: &mut [T]) {
         let (from, to) = (&self.layout.blocks()[0], &pass.layout.blocks()[0]);
-        let rows = from.below;
         let weights = [
-            (&from.encoder_weights, &to.encoder_weights),
-            (&from.decoder_weights, &to.decoder_weights),
+            (from.below, &from.encoder_weights, &to.encoder_weights),
+            (from.decoded, &from.decoder_weights, &to.decoder_weights),
         ];
         // Tied weights are one block, with one gradient.
         let weights = &weights[..if self.layout.is_tied() { 1 } else { 2 }];
         for (unit, &j) in dead.iter().enumerate() {
-            for (from, to) in weights {
+            for &(rows, from, to) in weights {
                 let column = &self.gradient[from.start + unit * rows..][..rows];
                 linalg::axpy(weight, column, &mut gradient[to.start + j * rows..][..rows]);
             }
             let of_bias = weight * self.gradient[from.encoder_bias.start + unit];
             gradient[to.encoder_bias.start + j] += of_bias;
             if pass.objective.pre_encoder_bias {
-                let w = &pass.theta[to.encoder_weights.start + j * rows..][..rows];
+                let w = &pass.theta[to.encoder_weights.start + j * to.below..][..to.below];
                 linalg::axpy(-of_bias, w, &mut gradient[to.decoder_bias.clone()]);
             }
         }

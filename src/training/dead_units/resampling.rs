@@ -5,8 +5,12 @@
 //! dⱼ = v,     wⱼ = v/5 · mean ‖w‖ of the living units,     bⱼ = 0
 //! ```
 //!
+//! In a transcoder, wⱼ has the direction of the input, and dⱼ that of the target.
+//!
 //! Bricken et al. (2023), *Towards Monosemanticity*, appendix *Neuron Resampling*; c is 0 without a
 //! pre-encoder bias.
+
+use std::ops::Range;
 
 use nalgebra::{DMatrix, DVector};
 use rand::RngExt;
@@ -45,7 +49,7 @@ pub(in crate::training) fn resample<T: Real>(
     let mut cumulated = Vec::with_capacity(candidates.len());
     for chunk in candidates.chunks(CHUNK) {
         let mut errors = DVector::zeros(chunk.len());
-        let mut batch = DMatrix::zeros(model.layout().input_size(), chunk.len());
+        let mut batch = DMatrix::zeros(model.layout().sample_size(), chunk.len());
         read(samples, chunk, batch.as_mut_slice())?;
         model
             .reconstruction_errors_into(&batch, &mut errors, workspace)
@@ -66,10 +70,9 @@ pub(in crate::training) fn resample<T: Real>(
     let (_, parameters) = model.objective_and_parameters();
     let (layout, theta) = parameters.layout_and_theta_mut();
     let blocks = layout.blocks()[0].clone();
-    let rows = blocks.below;
     let (mut norms, mut living) = (0.0, 0.0);
     for (j, w) in theta[blocks.encoder_weights.clone()]
-        .chunks_exact(rows)
+        .chunks_exact(blocks.below)
         .enumerate()
     {
         if dead.binary_search(&j).is_err() {
@@ -84,32 +87,36 @@ pub(in crate::training) fn resample<T: Real>(
         let threshold = rng.random::<f64>() * total;
         let drawn = cumulated.partition_point(|&sum| sum <= threshold);
         let sample = candidates[drawn.min(candidates.len() - 1)];
-        let mut v = DVector::zeros(rows);
+        let mut v = DVector::zeros(layout.sample_size());
         read(samples, &[sample], v.as_mut_slice())?;
         if centered {
             for (v, &c) in v.iter_mut().zip(&theta[blocks.decoder_bias.clone()]) {
                 *v -= c;
             }
         }
-        if !linalg::normalize(v.as_mut_slice()) {
+        let direction = |entries: Range<usize>| {
+            let mut direction = v.as_slice()[entries].to_vec();
+            linalg::normalize(&mut direction).then_some(direction)
+        };
+        let (input, target) = (layout.input_entries(), layout.target_entries());
+        let (Some(w), Some(d)) = (direction(input), direction(target)) else {
             continue;
-        }
-        let column = |block: &std::ops::Range<usize>| {
+        };
+        let column = |block: &Range<usize>, rows: usize| {
             let start = block.start + j * rows;
             start..start + rows
         };
-        let (encoder, decoder) = (
-            column(&blocks.encoder_weights),
-            column(&blocks.decoder_weights),
-        );
+        let encoder = column(&blocks.encoder_weights, blocks.below);
+        let decoder = column(&blocks.decoder_weights, blocks.decoded);
         let bias = blocks.encoder_bias.start + j;
         if !layout.is_tied() {
-            theta[decoder.clone()].copy_from_slice(v.as_slice());
+            theta[decoder.clone()].copy_from_slice(&d);
             optimizer.forget(decoder);
         }
         let factor = T::of(SHARE * size);
-        v.iter_mut().for_each(|v| *v *= factor);
-        theta[encoder.clone()].copy_from_slice(v.as_slice());
+        for (to, w) in theta[encoder.clone()].iter_mut().zip(w) {
+            *to = w * factor;
+        }
         theta[bias] = T::zero();
         optimizer.forget(encoder);
         optimizer.forget(bias..bias + 1);

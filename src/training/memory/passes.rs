@@ -112,7 +112,7 @@ impl<'a, T: Real> Passes<'a, T> {
                 if traits.frozen {
                     taken.grow(&mut self.gates, of(blocks.above));
                 }
-                let widest = 2 * blocks.above.max(blocks.below);
+                let widest = 2 * blocks.above.max(blocks.below).max(blocks.decoded);
                 taken.grow(&mut self.partials, m.div_ceil(32).saturating_mul(widest));
             }
             if self.few.is_some() {
@@ -125,11 +125,11 @@ impl<'a, T: Real> Passes<'a, T> {
             } else {
                 1
             };
-            let size = of(blocks.below).saturating_mul(places);
+            let size = of(blocks.decoded).saturating_mul(places);
             taken.grow(&mut self.reconstruction[l], size);
         }
         if objective.encoder[0].traits().frozen {
-            taken.grow(&mut self.frozen, of(rows));
+            taken.grow(&mut self.frozen, of(layout.output_size()));
         }
         for (l, blocks) in layout.blocks().iter().enumerate() {
             let weight = objective.now().penalty_weight;
@@ -171,7 +171,7 @@ impl<'a, T: Real> Passes<'a, T> {
             taken.grow(&mut self.centered, rows.saturating_mul(m));
         }
         // Activations and reconstructions, which stay in the workspace, and a copy of the samples.
-        let sizes = layout.hidden_size() + 2 * rows;
+        let sizes = layout.hidden_size() + layout.output_size() + layout.sample_size();
         taken.take(sizes.saturating_mul(m));
         taken.take_bytes(count.min(CANDIDATES) * (size_of::<usize>() + size_of::<f64>()));
     }

@@ -24,6 +24,7 @@ os.environ["SPARSIFY_DISABLE_TRITON"] = "1"  # decode on the CPU
 sys.modules.setdefault("nnsight", types.SimpleNamespace(LanguageModel=None))
 
 import sae_lens.loading.pretrained_sae_loaders as loaders
+import sae_lens.saes.transcoder
 from dictionary_learning.dictionary import (
     AutoEncoder,
     AutoEncoderNew,
@@ -50,7 +51,7 @@ from sae_lens import (
 )
 from sparsify import SparseCoder, SparseCoderConfig
 
-D, N, SAMPLES = 8, 16, 6
+D, N, OUTPUTS, SAMPLES = 8, 16, 5, 6
 ROOT = Path(__file__).parent / "fixtures"
 
 
@@ -75,11 +76,11 @@ def randomize(module, seed):
     return module
 
 
-def write_expected(path, encode, decode, dtype=torch.float32, seed=99):
+def write_expected(path, encode, decode, dtype=torch.float32, seed=99, skip=None):
     samples = torch.randn(SAMPLES, D, generator=torch.Generator().manual_seed(seed)).to(dtype)
     with torch.no_grad():
         hidden = encode(samples)
-        reconstructions = decode(hidden)
+        reconstructions = decode(hidden) if skip is None else skip(samples)
     share = (hidden != 0).float().mean().item()
     assert 0.02 < share < 0.8, f"{path}: {share} of the units are active"
     expected = {"samples": samples, "hidden": hidden, "reconstructions": reconstructions}
@@ -88,7 +89,8 @@ def write_expected(path, encode, decode, dtype=torch.float32, seed=99):
 
 def from_lens(path):
     sae = SAE.load_from_disk(path)
-    write_expected(path, sae.encode, sae.decode, sae.dtype)
+    skip = sae.forward if hasattr(sae, "W_skip") else None
+    write_expected(path, sae.encode, sae.decode, sae.dtype, skip=skip)
 
 
 def lens():
@@ -120,6 +122,7 @@ def lens():
     save("jumprelu_uncentered", JumpReLUSAE, plain, 11)
     save("gated", GatedSAE, GatedSAEConfig(**size), 12)
 
+    transcoders(save)
     for case, cls, cfg, seed in [
         ("batchtopk", BatchTopKTrainingSAE, BatchTopKTrainingSAEConfig(**size, k=3), 13),
         (
@@ -201,11 +204,20 @@ def lens():
     (path / "cfg.json").write_text(json.dumps({**cfg, "finetuning_scaling_factor": True}, indent=1))
 
 
+def transcoders(save):
+    for seed, name in enumerate(["", "Skip", "JumpReLU", "JumpReLUSkip"], 61):
+        cls = getattr(sae_lens.saes.transcoder, f"{name}Transcoder")
+        cfg = getattr(sae_lens.saes.transcoder, f"{name}TranscoderConfig")
+        size = dict(d_in=D, d_sae=N, d_out=OUTPUTS, apply_b_dec_to_input=False)
+        save(cls.__name__.lower(), cls, cfg(**size), seed)
+
+
 def sparsify():
     for case, seed, cfg in [
         ("topk", 21, SparseCoderConfig(num_latents=N, k=3)),
         ("expansion", 22, SparseCoderConfig(expansion_factor=2, k=2, normalize_decoder=False)),
         ("transcode", 23, SparseCoderConfig(num_latents=N, k=3, transcode=True)),
+        ("skip", 24, SparseCoderConfig(num_latents=N, k=3, transcode=True, skip_connection=True)),
     ]:
         path = folder("sparsify", case)
         randomize(SparseCoder(D, cfg), seed).save_to_disk(path)
@@ -218,7 +230,8 @@ def sparsify():
         def decode(hidden, coder=coder):
             return coder.decode(*hidden.topk(coder.cfg.k))
 
-        write_expected(path, encode, decode)
+        skip = (lambda samples, coder=coder: coder(samples).sae_out) if cfg.skip_connection else None
+        write_expected(path, encode, decode, skip=skip)
 
 
 def from_hub(path, loader, folder_name, scale=None):
@@ -238,11 +251,12 @@ def from_hub(path, loader, folder_name, scale=None):
     finally:
         loaders.hf_hub_download = download
         loaders.get_safetensors_tensor_shapes = shapes
-    sae = JumpReLUSAE(JumpReLUSAEConfig.from_dict(cfg))
+    cls = sae_lens.saes.transcoder.JumpReLUSkipTranscoder if "W_skip" in state else JumpReLUSAE
+    sae = cls.from_dict(cfg)
     sae.load_state_dict(state)
     if scale is not None:
         sae.fold_activation_norm_scaling_factor(scale)
-    write_expected(path, sae.encode, sae.decode)
+    write_expected(path, sae.encode, sae.decode, skip=sae.forward if "W_skip" in state else None)
 
 
 def scopes():
@@ -272,6 +286,17 @@ def scopes():
     raw = {"architecture": "jump_relu", "model_name": "gemma-v3-270m-pt", "hf_hook_point_in": "x"}
     (path / "config.json").write_text(json.dumps(raw))
     from_hub(path, loaders.gemma_3_sae_huggingface_loader, "layer_3_resid_post")
+
+    path = folder("gemma_scope", "second_skip")
+    state = params(35)
+    generator = torch.Generator().manual_seed(36)
+    state["W_dec"], state["b_dec"] = (0.4 * torch.randn(*size, generator=generator) for size in [(N, OUTPUTS), (OUTPUTS,)])
+    state["affine_skip_connection"] = 0.4 * torch.randn(D, OUTPUTS, generator=generator)
+    save_file({lower.get(k, k): v for k, v in state.items()}, path / "params.safetensors")
+    raw = {"architecture": "jump_relu", "model_name": "gemma-v3-270m-pt", "hf_hook_point_in": "x"}
+    raw |= {"hf_hook_point_out": "y", "affine_connection": True}
+    (path / "config.json").write_text(json.dumps(raw))
+    from_hub(path, loaders.gemma_3_sae_huggingface_loader, "layer_3_transcoder_affine")
 
     path = folder("llama_scope", "jumprelu")
     (path / "checkpoints").mkdir()

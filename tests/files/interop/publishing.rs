@@ -338,3 +338,82 @@ fn save_for_the_original_libraries() {
         }
     }
 }
+
+/// What a form has no place for is refused; what is saved is loaded again to the bit.
+#[test]
+fn transcoders_are_saved_and_loaded_again() {
+    type Form = (
+        &'static str,
+        fn(&SparseAutoencoder<f64>, &Path) -> Result<(), Error>,
+        fn(&Path) -> Result<Loaded<SparseAutoencoder<f64>>, Error>,
+    );
+    let forms: [Form; 4] = [
+        (
+            "sae_lens",
+            |m, p| sae_lens::save(m, p),
+            |p| sae_lens::load(p),
+        ),
+        (
+            "sparsify",
+            |m, p| sparsify::save(m, p),
+            |p| sparsify::load(p),
+        ),
+        (
+            "second",
+            |m, p| gemma_scope::save_second(m, p),
+            |p| gemma_scope::load(p),
+        ),
+        ("own", |m, p| files::save(m, p), |p| files::load(p)),
+    ];
+    let scratch = Scratch::new("transcoders");
+    let mut saved = [0; 4];
+    for &hidden in ACTIVATIONS {
+        for (output_size, skip) in [(5, true), (5, false), (8, true), (8, false)] {
+            let builder = SparseAutoencoder::builder()
+                .layers([8, 16])
+                .output_size(output_size)
+                .skip(skip)
+                .hidden_activation(hidden)
+                .output_activation(Activation::Identity)
+                .penalty(());
+            let mut model = builder.build().unwrap();
+            let phase = |k: usize| (f64::of_count(k) * 0.7).sin();
+            let theta: Vec<f64> = (0..model.layout().len()).map(|k| 0.3 * phase(k)).collect();
+            model.set_theta(&theta).unwrap();
+            for ((form, save, load), saved) in forms.iter().zip(&mut saved) {
+                let name = format!("{form}-{hidden:?}-{output_size}-{skip}");
+                let path = scratch.0.join(&name);
+                if let Err(error) = save(&model, &path) {
+                    assert!(
+                        matches!(error, Error::Unsupported { .. }),
+                        "{name}: {error}"
+                    );
+                    continue;
+                }
+                *saved += 1;
+                let loaded = load(&path).unwrap();
+                assert_eq!(loaded.notes, [], "{name}");
+                let again = loaded.model;
+                let (is, of) = (again.layout(), model.layout());
+                assert_eq!(
+                    (is.output_size(), is.has_skip()),
+                    (of.output_size(), of.has_skip())
+                );
+                assert!(is.is_transcoder(), "{name}");
+                let x = samples::<f64>();
+                let expected = model.reconstruct(&x).unwrap();
+                assert_eq!(again.reconstruct(&x).unwrap(), expected, "{name}");
+            }
+            let refused = [
+                gemma_scope::save(&model, scratch.0.join("npz")).map(drop),
+                dictionary_learning::save(&model, scratch.0.join("dictionary")).map(drop),
+                llama_scope::save(&model, scratch.0.join("llama")).map(drop),
+            ];
+            for refused in refused {
+                assert!(matches!(refused, Err(Error::Unsupported { .. })));
+            }
+        }
+    }
+    // ReLU, winners, and one or many thresholds; k of a sample; as the first; all.
+    assert_eq!(saved, [4 * 4, 2 * 4, 4 * 4, ACTIVATIONS.len() * 4]);
+}

@@ -1,0 +1,194 @@
+//! Inputs and targets as the samples of a transcoder.
+
+use std::ops::Range;
+
+use super::Samples;
+use super::samples::{check_read, read};
+use crate::Real;
+use crate::error::Error;
+use crate::validate::check_len;
+
+/// The samples of two sources, each pair as one: the inputs and targets that a
+/// [transcoder](crate::SparseAutoencoderBuilder::output_size) learns from.
+///
+/// A sample holds the entries of the input, and then those of the target. Samples `i` of both sources belong together.
+/// They are read and checked batch by batch, also from matrices. A full-batch optimizer needs them
+/// [in one matrix](Samples::to_matrix).
+///
+/// ```
+/// use sparse_autoencoder::nalgebra::DMatrix;
+/// use sparse_autoencoder::{Pairs, Samples};
+///
+/// let inputs = DMatrix::from_fn(2, 4, |i, j| (i + j) as f32); // or an NpyFile
+/// let targets = DMatrix::from_fn(1, 4, |_, j| 10.0 * j as f32);
+/// let pairs = Pairs::new(&inputs, &targets)?;
+/// assert_eq!((pairs.count(), pairs.entries()), (4, 3));
+/// assert_eq!(pairs.to_matrix()?.column(2).as_slice(), [2.0, 3.0, 20.0]);
+/// # Ok::<(), sparse_autoencoder::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Pairs<X, Y> {
+    inputs: X,
+    targets: Y,
+}
+
+/// The number of pairs read at a time.
+const TOGETHER: usize = 64;
+
+impl<X, Y> Pairs<X, Y> {
+    /// Pairs the samples of two sources.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::DimensionMismatch`] if the numbers of samples differ.
+    pub fn new<T: Real>(inputs: X, targets: Y) -> Result<Self, Error>
+    where
+        X: Samples<T>,
+        Y: Samples<T>,
+    {
+        check_len("targets of a transcoder", inputs.count(), targets.count())?;
+        Ok(Self { inputs, targets })
+    }
+}
+
+impl<T: Real, X: Samples<T>, Y: Samples<T>> Samples<T> for Pairs<X, Y> {
+    fn count(&self) -> usize {
+        self.inputs.count()
+    }
+
+    fn entries(&self) -> usize {
+        self.inputs.entries() + self.targets.entries()
+    }
+
+    fn read(&self, indices: &[usize], batch: &mut [T]) -> Result<(), Error> {
+        let (of_input, of_target) = (self.inputs.entries(), self.targets.entries());
+        let entries = of_input + of_target;
+        check_read((entries, self.count()), indices, batch)?;
+        if let (Some(inputs), Some(targets)) = (self.inputs.in_memory(), self.targets.in_memory()) {
+            for (pair, &index) in batch.chunks_exact_mut(entries.max(1)).zip(indices) {
+                let (input, target) = pair.split_at_mut(of_input);
+                input.copy_from_slice(inputs.column(index).as_slice());
+                target.copy_from_slice(targets.column(index).as_slice());
+            }
+            return Ok(());
+        }
+        let mut room = vec![T::zero(); of_input.max(of_target) * indices.len().min(TOGETHER)];
+        for (indices, batch) in indices
+            .chunks(TOGETHER)
+            .zip(batch.chunks_mut(TOGETHER * entries.max(1)))
+        {
+            let mut copy = |samples: &dyn Samples<T>, place: Range<usize>| {
+                let part = &mut room[..place.len() * indices.len()];
+                samples.read(indices, part)?;
+                let parts = part.chunks_exact(place.len().max(1));
+                for (pair, part) in batch.chunks_exact_mut(entries.max(1)).zip(parts) {
+                    pair[place.clone()].copy_from_slice(part);
+                }
+                Ok::<_, Error>(())
+            };
+            copy(&self.inputs, 0..of_input)?;
+            copy(&self.targets, of_input..entries)?;
+        }
+        Ok(())
+    }
+}
+
+/// Some entries of each sample of another source: the inputs or the targets of pairs.
+pub(crate) struct Part<'a, T> {
+    samples: &'a dyn Samples<T>,
+    entries: Range<usize>,
+}
+
+impl<'a, T: Real> Part<'a, T> {
+    /// Takes these entries, all within the samples.
+    pub(crate) fn new(samples: &'a dyn Samples<T>, entries: Range<usize>) -> Self {
+        Self { samples, entries }
+    }
+
+    fn is_whole(&self) -> bool {
+        self.entries == (0..self.samples.entries())
+    }
+}
+
+impl<T: Real> Samples<T> for Part<'_, T> {
+    fn count(&self) -> usize {
+        self.samples.count()
+    }
+
+    fn entries(&self) -> usize {
+        self.entries.len()
+    }
+
+    fn read(&self, indices: &[usize], batch: &mut [T]) -> Result<(), Error> {
+        if self.is_whole() {
+            return self.samples.read(indices, batch);
+        }
+        let whole = self.samples.entries();
+        check_read((self.entries.len(), self.count()), indices, batch)?;
+        let mut room = vec![T::zero(); whole * indices.len().min(TOGETHER)];
+        for (indices, batch) in indices
+            .chunks(TOGETHER)
+            .zip(batch.chunks_mut(TOGETHER * self.entries.len().max(1)))
+        {
+            let room = &mut room[..whole * indices.len()];
+            read(self.samples, indices, room)?;
+            let parts = batch.chunks_exact_mut(self.entries.len().max(1));
+            for (part, sample) in parts.zip(room.chunks_exact(whole)) {
+                part.copy_from_slice(&sample[self.entries.clone()]);
+            }
+        }
+        Ok(())
+    }
+
+    fn in_memory(&self) -> Option<nalgebra::DMatrixView<'_, T>> {
+        self.samples.in_memory().filter(|_| self.is_whole())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use nalgebra::DMatrix;
+
+    use super::{Pairs, Part, TOGETHER};
+    use crate::{Error, Samples, Scaler};
+
+    #[test]
+    fn pairs_hold_the_input_and_then_its_target() {
+        let count = 2 * TOGETHER + 7;
+        let entry = |i: usize, j: usize| f64::from(u16::try_from(7 * j + i).unwrap());
+        let inputs = DMatrix::from_fn(3, count, entry);
+        let targets = DMatrix::from_fn(2, count, |i, j| entry(i, j) + 0.5);
+        let expected = DMatrix::from_fn(5, count, |i, j| match i {
+            0..3 => inputs[(i, j)],
+            _ => targets[(i - 3, j)],
+        });
+        let pairs = Pairs::new(&inputs, &targets).unwrap();
+        assert_eq!(pairs.to_matrix().unwrap(), expected);
+        // As from files.
+        let scaler = Scaler::new(&[0.0; 2], &[1.0; 2], &[0.0; 2]).unwrap();
+        let outside = scaler.apply_on_read(&targets).unwrap();
+        let mixed = Pairs::new(&inputs, outside).unwrap();
+        assert_eq!(mixed.to_matrix().unwrap(), expected);
+        let chosen: Vec<usize> = (0..count).map(|k| k * 11 % count).collect();
+        let subset = mixed.subset(&*chosen).unwrap().to_matrix().unwrap();
+        assert_eq!(subset, expected.select_columns(&chosen));
+        for samples in [&pairs as &dyn Samples<f64>, &mixed, &expected] {
+            assert_eq!(Part::new(samples, 0..3).to_matrix().unwrap(), inputs);
+            assert_eq!(Part::new(samples, 3..5).to_matrix().unwrap(), targets);
+            assert_eq!(Part::new(samples, 0..5).to_matrix().unwrap(), expected);
+        }
+        assert!(pairs.read(&[count], &mut [0.0; 5]).is_err());
+        assert!(pairs.read(&[0], &mut [0.0; 4]).is_err());
+    }
+
+    #[test]
+    fn pairs_need_as_many_targets_as_inputs() {
+        let (inputs, targets) = (DMatrix::<f32>::zeros(3, 5), DMatrix::zeros(2, 4));
+        let expected = Error::DimensionMismatch {
+            what: "targets of a transcoder",
+            expected: 5,
+            actual: 4,
+        };
+        assert_eq!(Pairs::new(inputs, targets).unwrap_err(), expected);
+    }
+}
