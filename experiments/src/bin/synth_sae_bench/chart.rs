@@ -39,7 +39,7 @@ pub fn draw(files: &[&str], path: &Path) -> Result<(), Box<dyn Error>> {
     let panel = |name, values| Panel {
         axis: Axis::linear(name),
         curves: curves(values),
-        names: Place::UpperLeft,
+        names: Place::LowerMiddle,
     };
     chart::curves::panels(
         path,

@@ -1,0 +1,268 @@
+//! Trains transcoders: sparse units that predict what a part of a network computes.
+//!
+//! ```text
+//! cargo run --release -p experiments --bin transcoders                      # halves of digits
+//! cargo run --release -p experiments --bin transcoders -- FOLDER [rates]    # an MLP of a transformer
+//! cargo run --release -p experiments --bin transcoders -- chart FILE        # lines of the MLP
+//! ```
+//!
+//! The first predicts the right half of digits from the left, by each recipe with and without a skip connection and by
+//! the best affine map. Writes `out/transcoders.svg`.
+//!
+//! The second reads what `experiments/peers/transcoders.py` prepares, and takes the steps that it lets the other library
+//! take: 2,000 on batches of 512 in the order of the file, at a rate of 3e-3. It prints a line of JSON for each variant
+//! and seed, judged on the test tokens. `rates` compares rates instead: 500 steps, judged on the last 10,000
+//! training tokens, which no training sees. The third draws the chart of such lines.
+
+use std::error::Error;
+use std::path::Path;
+
+use experiments::chart::curves::{Axis, Curve, Panel, Place};
+use experiments::report::Summary;
+use experiments::variants::{VARIANTS, ratio};
+use experiments::{chart, digits};
+use serde_json::{Value, json};
+use sparse_autoencoder::metrics::{ReconstructionMetrics, SparsityMetrics};
+use sparse_autoencoder::nalgebra::DMatrix;
+use sparse_autoencoder::recipe::{Begun, Recipe, Variant};
+use sparse_autoencoder::{NpyFile, Pairs, Samples, SparseAutoencoder};
+
+const WIDTH: usize = 1536;
+const ACTIVE: usize = 32;
+const BATCH: usize = 512;
+const STEPS: usize = 2000;
+const RATE: f64 = 3e-3;
+const HELD_OUT: usize = 10_000;
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let arguments = std::env::args().skip(1).collect::<Vec<_>>();
+    match &arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        [] => of_digits(),
+        ["chart", file] => draw(&of_lines(&std::fs::read_to_string(file)?)?),
+        [folder] => of_tokens(Path::new(folder)),
+        [folder, "rates"] => compare_rates(Path::new(folder)),
+        _ => Err("expected: FOLDER [rates], or chart FILE".into()),
+    }
+}
+
+/// Inputs and their targets.
+struct Data {
+    inputs: DMatrix<f32>,
+    targets: DMatrix<f32>,
+}
+
+impl Data {
+    fn read(folder: &Path, part: &str) -> Result<Self, Box<dyn Error>> {
+        let read = |name: &str| {
+            let path = folder.join(format!("{name}_{part}.npy"));
+            NpyFile::<f32>::open(path)?.to_matrix()
+        };
+        Ok(Self {
+            inputs: read("inputs")?,
+            targets: read("outputs")?,
+        })
+    }
+
+    fn columns(&self, first: usize, count: usize) -> Self {
+        let of = |matrix: &DMatrix<f32>| matrix.columns(first, count).into_owned();
+        Self {
+            inputs: of(&self.inputs),
+            targets: of(&self.targets),
+        }
+    }
+
+    /// Returns FVU of the predictions, the mean number of active units, and the dead units in percent.
+    fn judge(&self, model: &SparseAutoencoder<f32>) -> Result<[f64; 3], Box<dyn Error>> {
+        let hidden = model.layout().hidden_size();
+        let mut sparsity = SparsityMetrics::new(hidden);
+        sparsity.add_sparse(&model.encode_sparse(&self.inputs)?)?;
+        Ok([
+            self.fvu(&model.reconstruct(&self.inputs)?)?,
+            sparsity.l0().ok_or("no samples")?,
+            100.0 * ratio(sparsity.dead_units().len(), hidden),
+        ])
+    }
+
+    /// Σ‖ŷ − y‖² / Σ‖y − ȳ‖²
+    fn fvu(&self, predicted: &DMatrix<f32>) -> Result<f64, Box<dyn Error>> {
+        let mut metrics = ReconstructionMetrics::new(self.targets.nrows());
+        metrics.add(&self.targets, predicted)?;
+        let fvu = metrics.fraction_of_variance_unexplained();
+        Ok(fvu.ok_or("equal targets")?)
+    }
+}
+
+/// Takes `steps` steps on batches in the order of the samples.
+fn train(
+    data: &Data,
+    recipe: &Recipe,
+    steps: usize,
+) -> Result<SparseAutoencoder<f32>, Box<dyn Error>> {
+    let pairs = Pairs::new(&data.inputs, &data.targets)?;
+    let (count, first) = (pairs.count(), pairs.count().min(4096));
+    let begun = recipe.begin(pairs.subset((0..first).collect::<Vec<_>>())?)?;
+    let Begun {
+        scaler,
+        mut model,
+        mut trainer,
+        ..
+    } = begun;
+    let scaled = scaler.apply_on_read(&pairs)?;
+    for step in 0..steps {
+        let batch: Vec<usize> = (step * BATCH..(step + 1) * BATCH)
+            .map(|i| i % count)
+            .collect();
+        trainer.partial_fit(&mut model, scaled.subset(batch)?.to_matrix()?)?;
+    }
+    if matches!(recipe.variant, Variant::BatchTopK | Variant::Matryoshka) {
+        let last = scaled.subset((count - first..count).collect::<Vec<_>>())?;
+        model.calibrate_thresholds(last, f64::from(u32::try_from(ACTIVE)?))?;
+    }
+    model.fold(&scaler)?;
+    Ok(model)
+}
+
+fn recipe(variant: Variant, skip: bool, steps: usize) -> Recipe {
+    let recipe = Recipe::new(variant, WIDTH, ACTIVE).samples(BATCH * steps);
+    recipe.batch_size(BATCH).learning_rate(RATE).skip(skip)
+}
+
+/// Prints a line for each variant and seed.
+fn of_tokens(folder: &Path) -> Result<(), Box<dyn Error>> {
+    let (training, test) = (Data::read(folder, "train")?, Data::read(folder, "test")?);
+    let training = training.columns(0, training.inputs.ncols() - HELD_OUT);
+    for seed in 1..=3 {
+        for (name, _, variant) in VARIANTS {
+            for skip in [false, true] {
+                let recipe = recipe(variant, skip, STEPS).seed(seed);
+                let recipe = recipe.output_size(training.targets.nrows());
+                let [fvu, l0, dead] = test.judge(&train(&training, &recipe, STEPS)?)?;
+                let line = json!({
+                    "library": "ours", "variant": name, "skip": skip, "seed": seed,
+                    "learning_rate": RATE, "fvu": fvu, "l0": l0, "dead": dead,
+                });
+                println!("{line}");
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Prints the FVU of each rate on tokens held out.
+fn compare_rates(folder: &Path) -> Result<(), Box<dyn Error>> {
+    let whole = Data::read(folder, "train")?;
+    let count = whole.inputs.ncols() - HELD_OUT;
+    let (training, held_out) = (whole.columns(0, count), whole.columns(count, HELD_OUT));
+    for rate in [1e-3, 3e-3] {
+        for skip in [false, true] {
+            let recipe = recipe(Variant::TopK, skip, 500).learning_rate(rate);
+            let recipe = recipe.output_size(training.targets.nrows());
+            let [fvu, ..] = held_out.judge(&train(&training, &recipe, 500)?)?;
+            println!("TopK, skip {skip}, rate {rate}: FVU {fvu:.4}");
+        }
+    }
+    Ok(())
+}
+
+/// Predicts the right half of digits from the left.
+fn of_digits() -> Result<(), Box<dyn Error>> {
+    let epochs = match std::env::var_os("EXAMPLE_SHORT") {
+        Some(_) => 2,
+        None => 60,
+    };
+    let (left, right): (Vec<usize>, Vec<usize>) = (0..64).partition(|pixel| pixel % 8 < 4);
+    let halves = |digits: &DMatrix<f32>| Data {
+        inputs: digits.select_rows(&left),
+        targets: digits.select_rows(&right),
+    };
+    let mut table = summary();
+    for seed in 0..3 {
+        let (training, test) = digits::load()?.split(500, seed)?;
+        let (training, test) = (halves(&training.samples), halves(&test.samples));
+        let affine = test.fvu(&affine_map(&training)(&test.inputs))?;
+        table.add("affine map", [affine; 2]);
+        for (_, label, variant) in VARIANTS {
+            let mut fvu = [0.0; 2];
+            for (fvu, skip) in fvu.iter_mut().zip([false, true]) {
+                let recipe = Recipe::new(variant, 256, 8)
+                    .samples(epochs * training.inputs.ncols())
+                    .batch_size(64)
+                    .learning_rate(RATE)
+                    .output_size(right.len())
+                    .skip(skip)
+                    .seed(seed);
+                let pairs = Pairs::new(&training.inputs, &training.targets)?;
+                *fvu = test.judge(&recipe.fit(&pairs)?.model)?[0];
+            }
+            table.add(label, fvu);
+        }
+    }
+    println!("{table}");
+    draw(&table)
+}
+
+/// Returns the affine map of least squares, with a small ridge.
+fn affine_map(data: &Data) -> impl Fn(&DMatrix<f32>) -> DMatrix<f32> {
+    let (x, y) = (with_one(&data.inputs), &data.targets);
+    let ridge = DMatrix::identity(x.nrows(), x.nrows()) * 1e-3;
+    let gram = &x * x.transpose() + ridge;
+    let weights = gram.cholesky().map(|gram| gram.solve(&(x * y.transpose())));
+    move |inputs| match &weights {
+        Some(weights) => weights.tr_mul(&with_one(inputs)),
+        None => DMatrix::zeros(0, 0), // not positive: impossible with the ridge
+    }
+}
+
+fn with_one(inputs: &DMatrix<f32>) -> DMatrix<f32> {
+    inputs.clone().insert_row(inputs.nrows(), 1.0)
+}
+
+/// Returns an empty table of FVU.
+fn summary() -> Summary {
+    Summary::new("FVU", &[("units", 4), ("units and skip", 4)])
+}
+
+/// Returns the FVU of the lines of tokens, over the seeds of each model.
+fn of_lines(lines: &str) -> Result<Summary, Box<dyn Error>> {
+    let lines: Vec<Value> = lines
+        .lines()
+        .map(serde_json::from_str)
+        .collect::<Result<_, _>>()?;
+    let mut table = summary();
+    for line in lines.iter().filter(|line| line["skip"] == false) {
+        let is_same = |other: &&Value| {
+            let keys = ["library", "variant", "seed"];
+            other["skip"] == true && keys.iter().all(|key| other[key] == line[key])
+        };
+        let other = lines
+            .iter()
+            .find(is_same)
+            .ok_or("a line without its pair")?;
+        let variant = line["variant"].as_str().ok_or("a line without a variant")?;
+        let label = VARIANTS.iter().find(|(name, ..)| *name == variant);
+        let label = label.map_or(variant, |&(_, label, _)| label);
+        let name = match line["library"].as_str() {
+            Some("ours") => label.to_owned(),
+            library => format!("{}, {label}", library.ok_or("a line without a library")?),
+        };
+        let fvu = |of: &Value| of["fvu"].as_f64().ok_or("a line without FVU");
+        table.add(&name, [fvu(line)?, fvu(other)?]);
+    }
+    println!("{table}");
+    Ok(table)
+}
+
+/// Draws FVU without and with the skip connection.
+fn draw(table: &Summary) -> Result<(), Box<dyn Error>> {
+    let curve = |(name, means): (_, Vec<f64>)| Curve::new(name, [0.0, 1.0].into_iter().zip(means));
+    chart::curves::panels(
+        Path::new("out/transcoders.svg"),
+        "What transcoders leave unexplained",
+        Axis::linear("without (0) and with (1) a skip connection"),
+        &[Panel {
+            axis: Axis::linear("FVU of the predictions"),
+            curves: table.means().map(curve).collect(),
+            names: Place::UpperRight,
+        }],
+    )
+}
