@@ -238,6 +238,6 @@ impl<T: Real> SparseAutoencoder<T> {
         } else {
             SAMPLES
         };
-        check_size((entries, count), layout.sample_size(), names)
+        check_size((entries, count), layout.sample_entries(), names)
     }
 }

@@ -397,7 +397,7 @@ impl Recipe {
         Ok(Fitted { model, report })
     }
 
-    /// Returns the input size for samples of so many entries.
+    /// Returns the input size of samples with this number of entries.
     fn input_size(&self, entries: usize) -> Result<usize, Error> {
         let output = self.output_size.unwrap_or(0);
         let what = "rows of the pairs of a transcoder";

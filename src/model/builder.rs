@@ -296,9 +296,9 @@ impl<T: Real> SparseAutoencoderBuilder<T> {
         self
     }
 
-    /// Makes the model a transcoder, which predicts a target of `entries` entries from the input: the output of a
-    /// part of a network from its input, by units few of which are active (Dunefsky, Chlenski & Nanda 2024,
-    /// *Transcoders Find Interpretable LLM Feature Circuits*).
+    /// Makes the model a transcoder, which predicts targets of this size: what a part of a network computes from the
+    /// input. Few of its units are active (Dunefsky, Chlenski & Nanda 2024, *Transcoders Find Interpretable LLM
+    /// Feature Circuits*).
     ///
     /// ```text
     /// H = f(Wᵀ X + b),     Ŷ = g(D H + c),     J = 1/m Σᵢ ℓ(ŷᵢ, yᵢ) + …

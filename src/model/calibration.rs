@@ -141,7 +141,7 @@ impl<T: Real> SparseAutoencoder<T> {
         active_units: f64,
     ) -> Result<T, Error> {
         let layout = self.layout();
-        if layout.is_transcoder() && samples.entries() == layout.sample_size() {
+        if layout.is_transcoder() && samples.entries() == layout.sample_entries() {
             let inputs = Part::new(&samples, layout.input_entries());
             return self.calibrate_on(&inputs, active_units);
         }

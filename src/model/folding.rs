@@ -101,7 +101,7 @@ impl<T: Real> SparseAutoencoder<T> {
     /// Refuses a scaler that does not fit the model. Returns `false` for one without effect.
     fn check_folding(&self, scaler: &Scaler<T>) -> Result<bool, Error> {
         let layout = self.layout();
-        if scaler.features() != layout.sample_size() {
+        if scaler.features() != layout.sample_entries() {
             let what = if layout.is_transcoder() {
                 "features of the scaler of a transcoder"
             } else {
@@ -109,7 +109,7 @@ impl<T: Real> SparseAutoencoder<T> {
             };
             return Err(Error::DimensionMismatch {
                 what,
-                expected: layout.sample_size(),
+                expected: layout.sample_entries(),
                 actual: scaler.features(),
             });
         }

@@ -76,7 +76,7 @@ impl Layout {
     /// let layout = Layout::transcoder(&[3, 5], 2, true)?;
     /// let (encoder, decoder, skip) = (3 * 5 + 5, 2 * 5 + 2, 2 * 3);
     /// assert_eq!(layout.len(), encoder + decoder + skip);
-    /// assert_eq!((layout.input_size(), layout.output_size(), layout.sample_size()), (3, 2, 5));
+    /// assert_eq!((layout.input_size(), layout.output_size(), layout.sample_entries()), (3, 2, 5));
     /// # Ok::<(), sparse_autoencoder::Error>(())
     /// ```
     ///
@@ -172,7 +172,7 @@ impl Layout {
     /// Returns the number of entries of a sample to train on: the input size, and in a transcoder the output size
     /// more.
     #[must_use]
-    pub fn sample_size(&self) -> usize {
+    pub fn sample_entries(&self) -> usize {
         self.input_size() + self.shape.output.unwrap_or(0)
     }
 
@@ -183,7 +183,7 @@ impl Layout {
 
     /// Returns the entries of a sample to train on that the reconstruction is compared with.
     pub(crate) fn target_entries(&self) -> Range<usize> {
-        self.sample_size() - self.output_size()..self.sample_size()
+        self.sample_entries() - self.output_size()..self.sample_entries()
     }
 
     /// Returns whether the model is a [transcoder](crate::SparseAutoencoderBuilder::output_size).

@@ -75,7 +75,7 @@ where
             return self.stepper.step(engine, samples, at).map(exact);
         }
         let model = &*self.stepper.model;
-        let rows = model.layout().sample_size();
+        let rows = model.layout().sample_entries();
         self.batch.grow(rows * chosen.len());
         let batch = &mut self.batch[..rows * chosen.len()];
         let threads = self.stepper.state.workspace.scratch.take_threads();

@@ -130,7 +130,7 @@ impl<T: Real> Trainer<T> {
         if held_out.is_empty() {
             return Ok(None);
         }
-        let (entries, count) = (model.layout().sample_size(), held_out.len());
+        let (entries, count) = (model.layout().sample_entries(), held_out.len());
         let mut copy = reserve::matrix(entries, count, "samples held out")?;
         self.limit_threads();
         let threads = self.own.state.workspace.scratch.take_threads();

@@ -63,7 +63,7 @@ impl<T: Real> Trainer<T> {
         // Buffers grow from the first batches to the others, which have one sample more.
         let (smaller, batch) = (training / batches, training.div_ceil(batches));
         let layout = model.layout();
-        let (rows, parameters) = (layout.sample_size(), layout.len());
+        let (rows, parameters) = (layout.sample_entries(), layout.len());
 
         let mut taken = Taken::<T>::new();
         taken.take(parameters);
@@ -127,7 +127,7 @@ pub(super) fn least_room<T: Real>(
         Some(few) if passes.selects_only => few,
         _ => layout.sizes()[1..].iter().sum(),
     };
-    m.saturating_mul(layout.sample_size().saturating_add(activations))
+    m.saturating_mul(layout.sample_entries().saturating_add(activations))
 }
 
 /// Returns the bytes of the packed blocks in the products of a step on `m` samples, on at most this many

@@ -78,7 +78,7 @@ fn a_folded_model_gives_what_the_model_of_scaled_samples_gave() {
             let difference = (model.encode(&input).unwrap() - &hidden).amax();
             assert!(difference < 1e-11, "{variant:?}: {difference:e}");
             // Below the targets of a transcoder, any values.
-            let first = model.layout().sample_size() - model.layout().output_size();
+            let first = model.layout().sample_entries() - model.layout().output_size();
             let output = before.reconstruct(&scaled_input).unwrap();
             let inverted = scaler.invert(output.insert_rows(0, first, 0.0)).unwrap();
             let expected = inverted.remove_rows(0, first);

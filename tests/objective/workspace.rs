@@ -79,7 +79,7 @@ fn check<T: Real>(stride: usize) {
         let (small, large) = (variant.trained::<T>(&many), larger::<T>(variant));
         let small_many = fresh(&small, &many);
         let small_few = fresh(&small, &few);
-        let wide = &wide.rows(0, large.layout().sample_size()).into_owned();
+        let wide = &wide.rows(0, large.layout().sample_entries()).into_owned();
         let large_wide = fresh(&large, wide);
         let again = |workspace: &mut Workspace<T>, model: &_, x: &_, expected: &_| {
             assert!(passes(model, x, workspace) == *expected, "{variant:?}");

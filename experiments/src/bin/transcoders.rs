@@ -9,8 +9,8 @@
 //! The first predicts the right half of digits from the left, by each recipe with and without a skip connection and by
 //! the best affine map. Writes `out/transcoders.svg`.
 //!
-//! The second reads what `experiments/peers/transcoders.py` prepares, and takes the steps that it lets the other library
-//! take: 2,000 on batches of 512 in the order of the file, at a rate of 3e-3. It prints a line of JSON for each variant
+//! The second reads what `experiments/peers/transcoders.py` prepares. As the other library there, it takes 2,000 steps
+//! at a rate of 3e-3, on batches of 512 in the order of the file. It prints a line of JSON for each variant
 //! and seed, judged on the test tokens. `rates` compares rates instead: 500 steps, judged on the last 10,000
 //! training tokens, which no training sees. The third draws the chart of such lines.
 

@@ -103,7 +103,7 @@ pub fn load<T: Real>(folder: impl AsRef<Path>) -> Result<Loaded<SparseAutoencode
 ///
 /// # Errors
 ///
-/// [`Error::Unsupported`] for several hidden layers, an output that is not linear, or hidden
+/// [`Error::Unsupported`] for several hidden layers, an output that is not linear or of another size, or hidden
 /// activations that do not select within a sample; [`Error::Io`] if the files cannot be written.
 pub fn save<T: Real>(model: &SparseAutoencoder<T>, folder: impl AsRef<Path>) -> Result<(), Error> {
     let folder = folder.as_ref();
@@ -111,7 +111,14 @@ pub fn save<T: Real>(model: &SparseAutoencoder<T>, folder: impl AsRef<Path>) -> 
     let Activation::TopK(k) = layer.activation else {
         return layer.refuse_activation(folder, "sparsify");
     };
-    let (d, n, output) = (layer.input_size, layer.hidden, layer.output_size);
+    let (d, n) = (layer.input_size, layer.hidden);
+    if layer.output_size != d {
+        let reason = format!(
+            "the files of sparsify have one size of input and output, and these have {d} and {}",
+            layer.output_size
+        );
+        return Err(unsupported(folder, reason));
+    }
     let config = json!({
         "activation": "topk",
         "expansion_factor": n.div_ceil(d),
@@ -129,16 +136,12 @@ pub fn save<T: Real>(model: &SparseAutoencoder<T>, folder: impl AsRef<Path>) -> 
         layer.centered_bias()
     };
     let mut parts = vec![
-        Part::new("W_dec", &[n, output], layer.decoder_weights),
-        Part::new("b_dec", &[output], layer.decoder_bias),
+        Part::new("W_dec", &[n, d], layer.decoder_weights),
+        Part::new("b_dec", &[d], layer.decoder_bias),
         Part::new("encoder.bias", &[n], bias),
         Part::new("encoder.weight", &[n, d], layer.encoder_weights),
     ];
-    parts.extend(
-        layer
-            .skip
-            .map(|s| Part::transposed("W_skip", &[output, d], s)),
-    );
+    parts.extend(layer.skip.map(|s| Part::transposed("W_skip", &[d, d], s)));
     write_both(folder, WEIGHTS, CONFIG, &config, |out| {
         write(out, &[], &parts)
     })

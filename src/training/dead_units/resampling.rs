@@ -49,7 +49,7 @@ pub(in crate::training) fn resample<T: Real>(
     let mut cumulated = Vec::with_capacity(candidates.len());
     for chunk in candidates.chunks(CHUNK) {
         let mut errors = DVector::zeros(chunk.len());
-        let mut batch = DMatrix::zeros(model.layout().sample_size(), chunk.len());
+        let mut batch = DMatrix::zeros(model.layout().sample_entries(), chunk.len());
         read(samples, chunk, batch.as_mut_slice())?;
         model
             .reconstruction_errors_into(&batch, &mut errors, workspace)
@@ -87,7 +87,7 @@ pub(in crate::training) fn resample<T: Real>(
         let threshold = rng.random::<f64>() * total;
         let drawn = cumulated.partition_point(|&sum| sum <= threshold);
         let sample = candidates[drawn.min(candidates.len() - 1)];
-        let mut v = DVector::zeros(layout.sample_size());
+        let mut v = DVector::zeros(layout.sample_entries());
         read(samples, &[sample], v.as_mut_slice())?;
         if centered {
             for (v, &c) in v.iter_mut().zip(&theta[blocks.decoder_bias.clone()]) {

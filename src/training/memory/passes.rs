@@ -171,7 +171,7 @@ impl<'a, T: Real> Passes<'a, T> {
             taken.grow(&mut self.centered, rows.saturating_mul(m));
         }
         // Activations and reconstructions, which stay in the workspace, and a copy of the samples.
-        let sizes = layout.hidden_size() + layout.output_size() + layout.sample_size();
+        let sizes = layout.hidden_size() + layout.output_size() + layout.sample_entries();
         taken.take(sizes.saturating_mul(m));
         taken.take_bytes(count.min(CANDIDATES) * (size_of::<usize>() + size_of::<f64>()));
     }

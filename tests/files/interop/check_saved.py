@@ -34,7 +34,7 @@ def numbers(path, width):
 
 def sae_lens(path):
     sae = SAE.load_from_disk(path)
-    return sae.cfg.architecture(), sae.encode, sae.decode
+    return sae.cfg.architecture(), sae.encode, sae.decode, getattr(sae, "W_skip", None)
 
 
 def sparsify(path):
@@ -44,7 +44,8 @@ def sparsify(path):
         values, indices, _ = coder.encode(samples)
         return torch.zeros(len(samples), coder.num_latents).scatter_(1, indices, values)
 
-    return "topk", encode, lambda hidden: coder.decode(*hidden.topk(coder.cfg.k))
+    architecture = "topk transcoder" if coder.cfg.transcode else "topk"
+    return architecture, encode, lambda hidden: coder.decode(*hidden.topk(coder.cfg.k)), coder.W_skip
 
 
 def dictionary_learning(path):
@@ -61,13 +62,13 @@ def dictionary_learning(path):
     encode = lambda samples: model.encode(samples)
     if name == "AutoEncoderTopK":
         encode = lambda samples: model.encode(samples, use_threshold=False)
-    return name, encode, model.decode
+    return name, encode, model.decode, None
 
 
-def jump_relu(weights):
+def jump_relu(weights, skip=None):
     w, b, t, d, c = weights
     encode = lambda x: torch.where((z := x @ w + b) > t, z.relu(), 0)
-    return "by its formula", encode, lambda h: h @ d + c
+    return "by its formula", encode, lambda h: h @ d + c, skip
 
 
 def gemma_scope(path):
@@ -79,7 +80,8 @@ def gemma_scope(path):
 
 def gemma_scope_2(path):
     weights = load_file(path / "params.safetensors")
-    return jump_relu([weights[name] for name in ["w_enc", "b_enc", "threshold", "w_dec", "b_dec"]])
+    skip = weights["affine_skip_connection"].T if "affine_skip_connection" in weights else None
+    return jump_relu([weights[name] for name in ["w_enc", "b_enc", "threshold", "w_dec", "b_dec"]], skip)
 
 
 def llama_scope(path):
@@ -105,11 +107,11 @@ def main(root):
         for path in sorted((root / load.__name__).iterdir()):
             samples = numbers(path / "samples.f32", 8)
             hidden = numbers(path / "hidden.f32", 16)
-            reconstructions = numbers(path / "reconstructions.f32", 8)
-            architecture, encode, decode = load(path)
+            architecture, encode, decode, skip = load(path)
             with torch.no_grad():
                 encoded = difference(encode(samples), hidden)
-                decoded = difference(decode(hidden), reconstructions)
+                decoded = decode(hidden) if skip is None else decode(hidden) + samples @ skip.T
+            decoded = difference(decoded, numbers(path / "reconstructions.f32", decoded.shape[1]))
             print(f"{load.__name__}/{path.name} ({architecture}): encode {encoded:.1e}, decode {decoded:.1e}")
             assert encoded < TOLERANCE and decoded < TOLERANCE
             checked += 1

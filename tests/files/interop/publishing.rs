@@ -308,7 +308,7 @@ fn a_model_without_a_place_in_the_files_is_not_saved() {
 #[ignore = "writes into the folder INTEROP_SAVED, for interop/check_saved.py"]
 fn save_for_the_original_libraries() {
     let root = PathBuf::from(std::env::var("INTEROP_SAVED").expect("INTEROP_SAVED is a folder"));
-    for (name, model) in models::<f32>() {
+    for (name, model) in models::<f32>().chain(transcoders()) {
         let first: [(&str, Save); 2] = [
             ("sae_lens", |model, folder| {
                 sae_lens::save(model, folder).ok()
@@ -323,7 +323,7 @@ fn save_for_the_original_libraries() {
                 continue; // no place for it
             }
             let hidden = model.encode(samples()).unwrap();
-            let reconstructions = model.decode(&hidden).unwrap();
+            let reconstructions = model.reconstruct(samples()).unwrap();
             for (file, matrix) in [
                 ("samples", &samples()),
                 ("hidden", &hidden),
@@ -337,6 +337,28 @@ fn save_for_the_original_libraries() {
             }
         }
     }
+}
+
+/// Transcoders of every activation, without a zero anywhere.
+fn transcoders<T: Real>() -> impl Iterator<Item = (String, SparseAutoencoder<T>)> {
+    let of = |&hidden: &Activation| {
+        [(5, true), (5, false), (8, true), (8, false)].map(|(output_size, skip)| {
+            let builder = SparseAutoencoder::builder()
+                .layers([8, 16])
+                .output_size(output_size)
+                .skip(skip)
+                .hidden_activation(hidden)
+                .output_activation(Activation::Identity)
+                .penalty(());
+            let mut model = builder.build().unwrap();
+            let entry = |k: usize| T::of(0.3 * (f64::of_count(k) * 0.7).sin());
+            let theta: Vec<T> = (0..model.layout().len()).map(entry).collect();
+            model.set_theta(&theta).unwrap();
+            let ending = if skip { "_skip" } else { "" };
+            (format!("{hidden:?}_to_{output_size}{ending}"), model)
+        })
+    };
+    ACTIVATIONS.iter().flat_map(of)
 }
 
 /// What a form has no place for is refused; what is saved is loaded again to the bit.
@@ -367,53 +389,40 @@ fn transcoders_are_saved_and_loaded_again() {
     ];
     let scratch = Scratch::new("transcoders");
     let mut saved = [0; 4];
-    for &hidden in ACTIVATIONS {
-        for (output_size, skip) in [(5, true), (5, false), (8, true), (8, false)] {
-            let builder = SparseAutoencoder::builder()
-                .layers([8, 16])
-                .output_size(output_size)
-                .skip(skip)
-                .hidden_activation(hidden)
-                .output_activation(Activation::Identity)
-                .penalty(());
-            let mut model = builder.build().unwrap();
-            let phase = |k: usize| (f64::of_count(k) * 0.7).sin();
-            let theta: Vec<f64> = (0..model.layout().len()).map(|k| 0.3 * phase(k)).collect();
-            model.set_theta(&theta).unwrap();
-            for ((form, save, load), saved) in forms.iter().zip(&mut saved) {
-                let name = format!("{form}-{hidden:?}-{output_size}-{skip}");
-                let path = scratch.0.join(&name);
-                if let Err(error) = save(&model, &path) {
-                    assert!(
-                        matches!(error, Error::Unsupported { .. }),
-                        "{name}: {error}"
-                    );
-                    continue;
-                }
-                *saved += 1;
-                let loaded = load(&path).unwrap();
-                assert_eq!(loaded.notes, [], "{name}");
-                let again = loaded.model;
-                let (is, of) = (again.layout(), model.layout());
-                assert_eq!(
-                    (is.output_size(), is.has_skip()),
-                    (of.output_size(), of.has_skip())
+    for (name, model) in transcoders::<f64>() {
+        for ((form, save, load), saved) in forms.iter().zip(&mut saved) {
+            let name = format!("{form}-{name}");
+            let path = scratch.0.join(&name);
+            if let Err(error) = save(&model, &path) {
+                assert!(
+                    matches!(error, Error::Unsupported { .. }),
+                    "{name}: {error}"
                 );
-                assert!(is.is_transcoder(), "{name}");
-                let x = samples::<f64>();
-                let expected = model.reconstruct(&x).unwrap();
-                assert_eq!(again.reconstruct(&x).unwrap(), expected, "{name}");
+                continue;
             }
-            let refused = [
-                gemma_scope::save(&model, scratch.0.join("npz")).map(drop),
-                dictionary_learning::save(&model, scratch.0.join("dictionary")).map(drop),
-                llama_scope::save(&model, scratch.0.join("llama")).map(drop),
-            ];
-            for refused in refused {
-                assert!(matches!(refused, Err(Error::Unsupported { .. })));
-            }
+            *saved += 1;
+            let loaded = load(&path).unwrap();
+            assert_eq!(loaded.notes, [], "{name}");
+            let again = loaded.model;
+            let (is, of) = (again.layout(), model.layout());
+            assert_eq!(
+                (is.output_size(), is.has_skip()),
+                (of.output_size(), of.has_skip())
+            );
+            assert!(is.is_transcoder(), "{name}");
+            let x = samples::<f64>();
+            let expected = model.reconstruct(&x).unwrap();
+            assert_eq!(again.reconstruct(&x).unwrap(), expected, "{name}");
+        }
+        let refused = [
+            gemma_scope::save(&model, scratch.0.join("npz")).map(drop),
+            dictionary_learning::save(&model, scratch.0.join("dictionary")).map(drop),
+            llama_scope::save(&model, scratch.0.join("llama")).map(drop),
+        ];
+        for refused in refused {
+            assert!(matches!(refused, Err(Error::Unsupported { .. })));
         }
     }
-    // ReLU, winners, and one or many thresholds; k of a sample; as the first; all.
-    assert_eq!(saved, [4 * 4, 2 * 4, 4 * 4, ACTIVATIONS.len() * 4]);
+    // ReLU, winners, and one or many thresholds; k of a sample, to the size of the input; as the first; all.
+    assert_eq!(saved, [4 * 4, 2 * 2, 4 * 4, ACTIVATIONS.len() * 4]);
 }
