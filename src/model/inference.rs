@@ -248,8 +248,7 @@ impl<T: Real> SparseAutoencoder<T> {
     ///
     /// Chunks have about equal sizes, so the last one is not small.
     pub(super) fn chunk(&self, samples: usize) -> usize {
-        let sizes = self.layout().sizes().iter().copied();
-        let widest = sizes.fold(self.layout().output_size(), usize::max);
+        let widest = self.layout().all_sizes().max().unwrap_or(1);
         even_chunk(samples, (ENTRIES / widest).clamp(FEWEST, MOST))
     }
 

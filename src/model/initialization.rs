@@ -51,8 +51,8 @@ impl Initialization {
         require(
             theta.is_some(),
             "layers",
-            "few enough parameters for the memory",
-            f64::of_count(layout.len()),
+            "small enough for the parameters to fit into memory",
+            layout.all_sizes().map(f64::of_count).product(),
         )?;
         let mut theta = theta.unwrap_or_default();
         for (l, blocks) in layout.blocks().iter().enumerate() {

@@ -237,6 +237,11 @@ impl Layout {
         &self.blocks
     }
 
+    /// Iterates over the sizes of the layers, and of the output of a transcoder.
+    pub(crate) fn all_sizes(&self) -> impl Iterator<Item = usize> {
+        self.shape.all_sizes()
+    }
+
     /// Returns the place of S, output × input, if there is a skip connection.
     pub(crate) fn skip(&self) -> Option<Range<usize>> {
         self.skip.clone()
@@ -258,6 +263,11 @@ impl Layout {
 }
 
 impl Shape {
+    /// Iterates over the sizes of the layers, and of the output of a transcoder.
+    fn all_sizes(&self) -> impl Iterator<Item = usize> {
+        self.sizes.iter().chain(&self.output).copied()
+    }
+
     /// Returns the layout with the blocks `names(l)` in layer `l`.
     fn arrange(self, names: impl Fn(usize) -> &'static [Block]) -> Result<Layout, Error> {
         check_sizes(&self.sizes)?;
@@ -305,11 +315,10 @@ impl Shape {
             }
         }
         if places.overflow {
-            let sizes = self.sizes.iter().chain(&self.output);
             return Err(Error::InvalidParameter {
                 name: "layers",
                 requirement: "small enough for the parameters to be addressed",
-                value: sizes.map(|&size| f64::of_count(size)).product(),
+                value: self.all_sizes().map(f64::of_count).product(),
             });
         }
         Ok(Layout {

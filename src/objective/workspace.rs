@@ -188,8 +188,7 @@ impl<T: Real> Workspace<T> {
         for (mean, blocks) in self.mean.iter_mut().zip(layout.blocks()) {
             mean.grow(blocks.above);
         }
-        let sizes = layout.sizes().iter().copied();
-        let widest = sizes.fold(layout.output_size(), usize::max);
+        let widest = layout.all_sizes().max().unwrap_or(0);
         self.per_unit.grow(widest);
         self.per_frequency.grow(widest);
         // Sums of δ and of losses or thresholds; or of activations, and their number.
