@@ -15,7 +15,7 @@ use crate::{AsMatrix, Real, Samples, SparseAutoencoder};
 
 impl<T: Real> Trainer<T> {
     /// Fits `model` to [`Samples`]: a matrix or a view, input size × samples, a file, or a source of
-    /// your own.
+    /// your own. A [transcoder](crate::SparseAutoencoderBuilder::output_size) takes [`Pairs`](crate::Pairs).
     ///
     /// The same samples give the same bits, wherever they are stored. For samples outside memory, a fit
     /// holds only one batch and the samples [held out](Self::validation_split).

@@ -207,6 +207,7 @@ impl<'m, T: Real> AnomalyDetectorBuilder<'m, T> {
     /// | error | cause |
     /// |---|---|
     /// | [`Error::InvalidParameter`] | a setting outside its range |
+    /// | [`Error::Incompatible`] | a transcoder |
     /// | [`Error::TooFewSamples`] | fewer than two samples held out, too few for the false-alarm rate, or none left to train on |
     /// | [`Error::NonFinite`] | infinities; NaN, with [`MissingValues::Refuse`] |
     /// | [`Error::MissingFeature`] | a feature without any value, with [`MissingValues::Impute`] |
