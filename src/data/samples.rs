@@ -8,6 +8,7 @@ use super::Subset;
 use super::batches::{Batches, gather};
 use crate::Real;
 use crate::error::Error;
+use crate::linalg::reserve;
 
 /// A dataset whose samples can be read by index, in any order.
 ///
@@ -163,6 +164,31 @@ pub(crate) fn read<T: Real>(
     batch: &mut [T],
 ) -> Result<(), Error> {
     samples.read(indices, batch).map_err(Error::of_samples)
+}
+
+/// The number of samples read at a time by sources that need room for them.
+pub(crate) const AT_A_TIME: usize = 256;
+
+/// Reads the chosen samples, and passes the `kept` entries of each in `batch` to `keep`, with the whole sample.
+pub(crate) fn read_kept<T: Real>(
+    samples: &dyn Samples<T>,
+    indices: &[usize],
+    (kept, batch): (usize, &mut [T]),
+    keep: impl Fn(&mut [T], &[T]),
+) -> Result<(), Error> {
+    check_read((kept, samples.count()), indices, batch)?;
+    let (kept, all) = (kept.max(1), samples.entries());
+    let len = all.saturating_mul(indices.len().min(AT_A_TIME));
+    let mut whole = reserve::filled(T::zero(), len, "entries of a batch")?;
+    let batches = batch.chunks_mut(kept * AT_A_TIME);
+    for (indices, batch) in indices.chunks(AT_A_TIME).zip(batches) {
+        let whole = &mut whole[..all * indices.len()];
+        samples.read(indices, whole)?;
+        for (to, from) in batch.chunks_exact_mut(kept).zip(whole.chunks_exact(all)) {
+            keep(to, from);
+        }
+    }
+    Ok(())
 }
 
 /// Refuses a batch of another size than the chosen samples, and an index beyond `count`.

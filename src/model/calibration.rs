@@ -61,13 +61,13 @@ impl<T: Real> SparseAutoencoder<T> {
                 requirement: "its bias is a sample only if it is Identity",
             });
         }
-        self.check_size(samples.entries(), samples.count())?;
-        if let Some(samples) = samples.in_memory() {
-            self.check_pairs(samples, Threads::at_most(1))?;
+        match samples.in_memory() {
+            Some(samples) => self.check_pairs(samples, Threads::at_most(1))?,
+            None => self.check_size(samples.entries(), samples.count())?,
         }
         let mut started = self.clone();
         let entries = self.layout().target_entries();
-        let at_entry = |error: Error| error.at_entry(entries.start);
+        let at_entry = |error: Error| error.at_entry(|entry| entries.start + entry);
         let targets = Part::new(samples, entries.clone());
         started.set_decoder_bias(&geometric_median(&targets).map_err(at_entry)?)?;
         let settings = self.settings();
@@ -94,11 +94,10 @@ impl<T: Real> SparseAutoencoder<T> {
     /// between two thresholds: those at which `active_units / 2` and `3 active_units / 2` units are active. If
     /// ties make that distance 0, it becomes the default.
     ///
-    /// The threshold is a quantile of the positive pre-activations, so a few thousand [`Samples`] are enough. Those of a
-    /// transcoder may hold the targets, too. Of
-    /// more than 4096, the call reads 4096, spread over all by the
-    /// [seed](crate::SparseAutoencoderBuilder::seed) of the model. Equal pre-activations are all active or all
-    /// inactive; ties leave fewer units active.
+    /// The threshold is a quantile of the positive pre-activations, so a few thousand [`Samples`] are enough. Of more
+    /// than 4096, the call reads 4096, spread over all by the [seed](crate::SparseAutoencoderBuilder::seed) of the
+    /// model. Those of a transcoder may hold the targets, too. Equal pre-activations are all active or all inactive;
+    /// ties leave fewer units active.
     ///
     /// ```
     /// use sparse_autoencoder::metrics::SparsityMetrics;

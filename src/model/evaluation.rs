@@ -6,7 +6,6 @@ use super::SparseAutoencoder;
 use crate::error::Error;
 use crate::linalg::Threads;
 use crate::objective::{Batch, Loss, ReconstructionLoss, Workspace};
-use crate::validate::{SAMPLES, check_batch_on};
 use crate::{AsMatrix, Real};
 
 impl<T: Real> SparseAutoencoder<T> {
@@ -108,15 +107,5 @@ impl<T: Real> SparseAutoencoder<T> {
             }
         }
         Ok(())
-    }
-
-    /// Refuses samples of another size than those to train on, no samples, and NaN and infinities.
-    pub(crate) fn check_pairs(
-        &self,
-        samples: DMatrixView<'_, T>,
-        threads: Threads,
-    ) -> Result<(), Error> {
-        self.check_size(samples.nrows(), samples.ncols())?;
-        check_batch_on(threads, samples, samples.nrows(), SAMPLES)
     }
 }

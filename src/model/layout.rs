@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use nalgebra::DMatrixView;
+
 use super::blocks::Blocks;
 use crate::error::{Error, require};
 use crate::units::Block;
@@ -235,6 +237,21 @@ impl Layout {
 
     pub(crate) fn blocks(&self) -> &[Blocks] {
         &self.blocks
+    }
+
+    /// Views S, output × input, if there is a skip connection.
+    pub(crate) fn skip_weights<'a, T: Real>(&self, theta: &'a [T]) -> Option<DMatrixView<'a, T>> {
+        let (rows, columns) = (self.output_size(), self.input_size());
+        Some(DMatrixView::from_slice(&theta[self.skip()?], rows, columns))
+    }
+
+    /// Returns the layout without a skip connection and blocks of activations.
+    pub(crate) fn plain(&self) -> Result<Self, Error> {
+        let shape = Shape {
+            has_skip: false,
+            ..self.shape.clone()
+        };
+        shape.arrange(|_| &[])
     }
 
     /// Iterates over the sizes of the layers, and of the output of a transcoder.

@@ -270,9 +270,7 @@ impl<T: Real> Parameters<T> {
     /// one.
     #[must_use]
     pub fn skip(&self) -> Option<DMatrixView<'_, T>> {
-        let (rows, columns) = (self.layout.output_size(), self.layout.input_size());
-        let place = self.layout.skip()?;
-        Some(DMatrixView::from_slice(&self.theta[place], rows, columns))
+        self.layout.skip_weights(&self.theta)
     }
 
     pub(crate) fn packed(&self) -> &[Packed<T>] {

@@ -90,18 +90,6 @@ impl<T: Real> Pass<'_, T> {
         gemm(r, Write::Over, d, above, scratch);
     }
 
-    /// `R = g(D_l A + c_l)`
-    pub(super) fn decode_layer(
-        &self,
-        l: usize,
-        above: DMatrixView<'_, T>,
-        r: &mut [T],
-        scratch: &mut Scratch<T>,
-    ) {
-        self.decode_product(l, above, r, scratch);
-        self.activate_reconstruction(l, above.ncols(), r, scratch);
-    }
-
     /// `R ← g(R + c_l)`
     pub(super) fn activate_reconstruction(
         &self,
@@ -151,10 +139,9 @@ impl<T: Real> Pass<'_, T> {
             let innermost = l + 1 == self.layout.depth();
             let above = above.filter(|_| !innermost).unwrap_or(&ws.hidden[l]);
             let above = matrix(above, blocks.above, m);
-            if l == 0 {
-                self.decode_product(0, above, r, &mut ws.scratch);
-            } else {
-                self.decode_layer(l, above, r, &mut ws.scratch);
+            self.decode_product(l, above, r, &mut ws.scratch);
+            if l > 0 {
+                self.activate_reconstruction(l, m, r, &mut ws.scratch);
             }
         }
     }

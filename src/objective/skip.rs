@@ -24,10 +24,9 @@ impl<T: Real> Pass<'_, T> {
         r: &mut [T],
         scratch: &mut Scratch<T>,
     ) {
-        let (rows, (columns, m)) = (self.layout.output_size(), input.shape());
-        if let Some(place) = self.layout.skip() {
-            let s = DMatrixView::from_slice(&self.theta[place], rows, columns);
-            gemm(matrix_mut(r, rows, m), Write::Add, s, input, scratch);
+        if let Some(s) = self.layout.skip_weights(self.theta) {
+            let r = matrix_mut(r, s.nrows(), input.ncols());
+            gemm(r, Write::Add, s, input, scratch);
         }
     }
 

@@ -19,10 +19,10 @@ use std::path::Path;
 
 use experiments::chart::curves::{Axis, Curve, Panel, Place};
 use experiments::report::Summary;
-use experiments::variants::{VARIANTS, ratio};
+use experiments::variants::{Scores, VARIANTS, named};
 use experiments::{chart, digits};
 use serde_json::{Value, json};
-use sparse_autoencoder::metrics::{ReconstructionMetrics, SparsityMetrics};
+use sparse_autoencoder::metrics::ReconstructionMetrics;
 use sparse_autoencoder::nalgebra::DMatrix;
 use sparse_autoencoder::recipe::{Begun, Recipe, Variant};
 use sparse_autoencoder::{NpyFile, Pairs, Samples, SparseAutoencoder};
@@ -71,16 +71,8 @@ impl Data {
         }
     }
 
-    /// Returns FVU of the predictions, the mean number of active units, and the dead units in percent.
-    fn judge(&self, model: &SparseAutoencoder<f32>) -> Result<[f64; 3], Box<dyn Error>> {
-        let hidden = model.layout().hidden_size();
-        let mut sparsity = SparsityMetrics::new(hidden);
-        sparsity.add_sparse(&model.encode_sparse(&self.inputs)?)?;
-        Ok([
-            self.fvu(&model.reconstruct(&self.inputs)?)?,
-            sparsity.l0().ok_or("no samples")?,
-            100.0 * ratio(sparsity.dead_units().len(), hidden),
-        ])
+    fn judge(&self, model: &SparseAutoencoder<f32>) -> Result<Scores, Box<dyn Error>> {
+        Scores::of_predictions(model, &self.inputs, &self.targets)
     }
 
     /// Σ‖ŷ − y‖² / Σ‖y − ȳ‖²
@@ -122,9 +114,13 @@ fn train(
     Ok(model)
 }
 
-fn recipe(variant: Variant, skip: bool, steps: usize) -> Recipe {
-    let recipe = Recipe::new(variant, WIDTH, ACTIVE).samples(BATCH * steps);
-    recipe.batch_size(BATCH).learning_rate(RATE).skip(skip)
+fn recipe(variant: Variant, skip: bool, steps: usize, data: &Data) -> Recipe {
+    Recipe::new(variant, WIDTH, ACTIVE)
+        .samples(BATCH * steps)
+        .batch_size(BATCH)
+        .learning_rate(RATE)
+        .output_size(data.targets.nrows())
+        .skip(skip)
 }
 
 /// Prints a line for each variant and seed.
@@ -134,9 +130,8 @@ fn of_tokens(folder: &Path) -> Result<(), Box<dyn Error>> {
     for seed in 1..=3 {
         for (name, _, variant) in VARIANTS {
             for skip in [false, true] {
-                let recipe = recipe(variant, skip, STEPS).seed(seed);
-                let recipe = recipe.output_size(training.targets.nrows());
-                let [fvu, l0, dead] = test.judge(&train(&training, &recipe, STEPS)?)?;
+                let recipe = recipe(variant, skip, STEPS, &training).seed(seed);
+                let Scores { l0, fvu, dead } = test.judge(&train(&training, &recipe, STEPS)?)?;
                 let line = json!({
                     "library": "ours", "variant": name, "skip": skip, "seed": seed,
                     "learning_rate": RATE, "fvu": fvu, "l0": l0, "dead": dead,
@@ -155,9 +150,8 @@ fn compare_rates(folder: &Path) -> Result<(), Box<dyn Error>> {
     let (training, held_out) = (whole.columns(0, count), whole.columns(count, HELD_OUT));
     for rate in [1e-3, 3e-3] {
         for skip in [false, true] {
-            let recipe = recipe(Variant::TopK, skip, 500).learning_rate(rate);
-            let recipe = recipe.output_size(training.targets.nrows());
-            let [fvu, ..] = held_out.judge(&train(&training, &recipe, 500)?)?;
+            let recipe = recipe(Variant::TopK, skip, 500, &training).learning_rate(rate);
+            let fvu = held_out.judge(&train(&training, &recipe, 500)?)?.fvu;
             println!("TopK, skip {skip}, rate {rate}: FVU {fvu:.4}");
         }
     }
@@ -179,7 +173,7 @@ fn of_digits() -> Result<(), Box<dyn Error>> {
     for seed in 0..3 {
         let (training, test) = digits::load()?.split(500, seed)?;
         let (training, test) = (halves(&training.samples), halves(&test.samples));
-        let affine = test.fvu(&affine_map(&training)(&test.inputs))?;
+        let affine = test.fvu(&affine_map(&training)?(&test.inputs))?;
         table.add("affine map", [affine; 2]);
         for (_, label, variant) in VARIANTS {
             let mut fvu = [0.0; 2];
@@ -192,7 +186,7 @@ fn of_digits() -> Result<(), Box<dyn Error>> {
                     .skip(skip)
                     .seed(seed);
                 let pairs = Pairs::new(&training.inputs, &training.targets)?;
-                *fvu = test.judge(&recipe.fit(&pairs)?.model)?[0];
+                *fvu = test.judge(&recipe.fit(&pairs)?.model)?.fvu;
             }
             table.add(label, fvu);
         }
@@ -202,15 +196,12 @@ fn of_digits() -> Result<(), Box<dyn Error>> {
 }
 
 /// Returns the affine map of least squares, with a small ridge.
-fn affine_map(data: &Data) -> impl Fn(&DMatrix<f32>) -> DMatrix<f32> {
+fn affine_map(data: &Data) -> Result<impl Fn(&DMatrix<f32>) -> DMatrix<f32>, Box<dyn Error>> {
     let (x, y) = (with_one(&data.inputs), &data.targets);
     let ridge = DMatrix::identity(x.nrows(), x.nrows()) * 1e-3;
-    let gram = &x * x.transpose() + ridge;
-    let weights = gram.cholesky().map(|gram| gram.solve(&(x * y.transpose())));
-    move |inputs| match &weights {
-        Some(weights) => weights.tr_mul(&with_one(inputs)),
-        None => DMatrix::zeros(0, 0), // not positive: impossible with the ridge
-    }
+    let gram = (&x * x.transpose() + ridge).cholesky();
+    let weights = gram.ok_or("not positive")?.solve(&(x * y.transpose()));
+    Ok(move |inputs: &DMatrix<f32>| weights.tr_mul(&with_one(inputs)))
 }
 
 fn with_one(inputs: &DMatrix<f32>) -> DMatrix<f32> {
@@ -239,8 +230,7 @@ fn of_lines(lines: &str) -> Result<Summary, Box<dyn Error>> {
             .find(is_same)
             .ok_or("a line without its pair")?;
         let variant = line["variant"].as_str().ok_or("a line without a variant")?;
-        let label = VARIANTS.iter().find(|(name, ..)| *name == variant);
-        let label = label.map_or(variant, |&(_, label, _)| label);
+        let label = named(variant).map_or(variant, |(label, _)| label);
         let name = match line["library"].as_str() {
             Some("ours") => label.to_owned(),
             library => format!("{}, {label}", library.ok_or("a line without a library")?),

@@ -177,8 +177,8 @@ impl<T: Real> Scaler<T> {
         }
     }
 
-    /// Splits the scaler of [`Pairs`](crate::Pairs) into that of inputs with so many features, and that of the targets.
-    /// Until a transcoder is [folded](crate::SparseAutoencoder::fold), scale its inputs by the first, and
+    /// Splits the scaler of [`Pairs`](crate::Pairs) into that of the inputs, the first `features`, and that of the
+    /// targets. Until a transcoder is [folded](crate::SparseAutoencoder::fold), scale its inputs by the first, and
     /// [invert](Self::invert) its predictions by the second.
     ///
     /// # Errors

@@ -52,14 +52,11 @@ impl<T: Real> Auxiliary<T> {
             penalty_weight: PerLayer::One(0.0),
             ..ModelSettings::default()
         };
-        settings.complete(layout)?;
+        let layout = layout.plain()?;
+        settings.complete(&layout)?;
         Ok(Self {
             objective: Objective::new(settings, vec![Arc::new(())]),
-            layout: if layout.is_transcoder() {
-                Layout::transcoder(layout.sizes(), layout.output_size(), false)?
-            } else {
-                Layout::new(layout.sizes(), layout.is_tied())?
-            },
+            layout,
             theta: Aligned::new(),
             gradient: Aligned::new(),
             residual: Aligned::new(),

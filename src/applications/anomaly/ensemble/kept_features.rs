@@ -2,7 +2,7 @@
 
 use crate::applications::anomaly::scoring::passes;
 use crate::data::imputer::is_missing;
-use crate::data::samples::check_read;
+use crate::data::samples::read_kept;
 use crate::linalg::reserve;
 use crate::{Error, Real, Samples};
 
@@ -12,9 +12,6 @@ pub(super) struct KeptFeatures<'a, T> {
     /// The features, all below those of the source.
     pub(super) kept: &'a [usize],
 }
-
-/// The number of samples read at a time.
-const AT_A_TIME: usize = 256;
 
 impl<T: Real> Samples<T> for KeptFeatures<'_, T> {
     fn count(&self) -> usize {
@@ -26,21 +23,12 @@ impl<T: Real> Samples<T> for KeptFeatures<'_, T> {
     }
 
     fn read(&self, indices: &[usize], batch: &mut [T]) -> Result<(), Error> {
-        let (kept, all) = (self.kept.len().max(1), self.samples.entries());
-        check_read((self.kept.len(), self.count()), indices, batch)?;
-        let len = all.saturating_mul(indices.len().min(AT_A_TIME));
-        let mut whole = reserve::filled(T::zero(), len, "entries of a batch")?;
-        let batches = batch.chunks_mut(kept * AT_A_TIME);
-        for (indices, batch) in indices.chunks(AT_A_TIME).zip(batches) {
-            let whole = &mut whole[..all * indices.len()];
-            self.samples.read(indices, whole)?;
-            for (to, from) in batch.chunks_exact_mut(kept).zip(whole.chunks_exact(all)) {
-                for (to, &feature) in to.iter_mut().zip(self.kept) {
-                    *to = from[feature];
-                }
+        let batch = (self.kept.len(), batch);
+        read_kept(self.samples, indices, batch, |to, from| {
+            for (to, &feature) in to.iter_mut().zip(self.kept) {
+                *to = from[feature];
             }
-        }
-        Ok(())
+        })
     }
 }
 
@@ -72,8 +60,9 @@ pub(super) fn variation<T: Real>(
 mod tests {
     use nalgebra::DMatrix;
 
-    use super::{AT_A_TIME, KeptFeatures, variation};
+    use super::{KeptFeatures, variation};
     use crate::Samples;
+    use crate::data::samples::AT_A_TIME;
 
     #[test]
     fn kept_features_are_rows_of_the_samples() {
