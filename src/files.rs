@@ -42,7 +42,7 @@
 //! | [`Scaler`](crate::Scaler) | centers, factors, offsets |
 //! | [`Imputer`](crate::Imputer) | means, marked features |
 //!
-//! A file of another kind is an [`Error::Malformed`] that names its kind and how to load it. A later version of the
+//! A file of another kind is an [`Error::Malformed`] that names its kind and how to load it. Another version of the
 //! format is an [`Error::Unsupported`]. A checkpoint of a [`Trainer`](crate::Trainer) loads as a model.
 //!
 //! # Published sparse autoencoders

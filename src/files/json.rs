@@ -103,19 +103,6 @@ impl Object {
         self.fields.insert(key.to_owned(), value);
     }
 
-    pub(super) fn remove(&mut self, key: &str) {
-        self.fields.remove(key);
-    }
-
-    /// Renames the field `from` of the object at `key`.
-    pub(crate) fn rename(&mut self, key: &str, from: &str, to: &str) {
-        if let Some(Value::Object(fields)) = self.fields.get_mut(key)
-            && let Some(value) = fields.remove(from)
-        {
-            fields.insert(to.to_owned(), value);
-        }
-    }
-
     pub(super) fn path(&self) -> &Path {
         &self.path
     }

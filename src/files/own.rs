@@ -1,6 +1,6 @@
 //! Files of this crate's own models, and of what is built on them.
 //!
-//! Each is one safetensors file. Its metadata have `format: sparse-autoencoder`, `version: 2`, and the
+//! Each is one safetensors file. Its metadata have `format: sparse-autoencoder`, `version: 1`, and the
 //! `kind`. Texts in JSON and tensors depend on the kind:
 //!
 //! | kind | texts | tensors |
@@ -14,8 +14,7 @@
 //! | `imputer` | | `imputer.means`, `imputer.marked` |
 //!
 //! A detector, and each fold of an ensemble, also has the tensor `imputer.means` if it imputes missing values.
-//! A row of weights belongs to a hidden unit. Files of models may lack the kind. The crate reads the files of
-//! all earlier versions, and refuses a later version of the *format*.
+//! A row of weights belongs to a hidden unit. The crate refuses another version of the *format*.
 
 mod classifier;
 mod detector;
@@ -46,7 +45,7 @@ pub(crate) use model::describe;
 pub(super) use model::{check_shapes, read_theta, settings};
 
 const FORMAT: &str = "sparse-autoencoder";
-const VERSION: &str = "2";
+const VERSION: &str = "1";
 /// How the names of the tensors end that have no 0.
 const POSITIVE: [&str; 2] = ["scaler.factors", "scale"];
 
@@ -55,9 +54,6 @@ pub(super) fn refuses_0<R>(tensors: &Tensors<R>, name: &str) -> bool {
     let is_own = tensors.metadata.get("format").map(String::as_str) == Some(FORMAT);
     is_own && POSITIVE.iter().any(|of| name.ends_with(of))
 }
-
-/// Versions of models. The other kinds began with the last one.
-const READABLE: [&str; 2] = ["1", VERSION];
 
 pub(super) const MODEL: &str = "model";
 const DETECTOR: &str = "anomaly_detector";
@@ -161,7 +157,7 @@ pub fn save<S: Stored>(stored: &S, path: impl AsRef<Path>) -> Result<(), Error> 
 /// # Errors
 ///
 /// [`Error::Io`] if the file cannot be read, [`Error::Malformed`] if it is another file, of another kind, or
-/// damaged, [`Error::Unsupported`] for a later version, and the errors of
+/// damaged, [`Error::Unsupported`] for another version, and the errors of
 /// [`build`](crate::SparseAutoencoderBuilder::build).
 pub fn load<S: Stored>(path: impl AsRef<Path>) -> Result<Loaded<S>, Error> {
     let mut tensors = Tensors::open(path.as_ref())?;
@@ -198,11 +194,13 @@ pub(super) fn check_kind<R>(tensors: &Tensors<R>, expected: &str) -> Result<(), 
         return Err(malformed(path, reason));
     }
     let version = metadata("version").unwrap_or("none");
-    if !READABLE.contains(&version) {
-        let reason = format!("version {version} of the format, this crate reads up to {VERSION}");
+    if version != VERSION {
+        let reason = format!("version {version} of the format, this crate reads {VERSION}");
         return Err(unsupported(path, reason));
     }
-    let kind = metadata("kind").unwrap_or(MODEL);
+    let Some(kind) = metadata("kind") else {
+        return Err(malformed(path, "kind is missing"));
+    };
     let named = |key: &str| KINDS.iter().find(|(known, ..)| *known == key);
     let Some((_, name, to_load)) = named(kind) else {
         let reason = format!("the kind {kind} of files is not known to this version of the crate");
@@ -214,12 +212,6 @@ pub(super) fn check_kind<R>(tensors: &Tensors<R>, expected: &str) -> Result<(), 
             "expected {expected}, but this is {name}: load it by files::load::<{to_load}<T>>"
         );
         return Err(malformed(path, reason));
-    }
-    if kind != MODEL && version != VERSION {
-        let reason = format!(
-            "version {version} of the format, this crate reads {name} from version {VERSION} on"
-        );
-        return Err(unsupported(path, reason));
     }
     Ok(())
 }

@@ -119,7 +119,6 @@ pub struct ModelSettings {
         serde(rename = "decoder_activations", alias = "output_activation")
     )]
     pub(crate) decoder: PerLayer<Activation>,
-    #[cfg_attr(feature = "serde", serde(alias = "reconstruction"))] // in early files
     pub(crate) reconstruction_loss: ReconstructionLoss,
     /// Ω of each hidden layer; `None` for the default
     #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]

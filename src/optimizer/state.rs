@@ -60,10 +60,6 @@ pub struct State<'a, T: Real> {
     pub(crate) path: Option<PathBuf>,
 }
 
-/// The names of the optimizers of this crate.
-#[cfg(feature = "files")]
-const OF_THIS_CRATE: [&str; 3] = ["Sgd", "Adam", "Lbfgs"];
-
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Entry<'a, T: Real> {
     Number(f64),
@@ -141,23 +137,6 @@ impl<'a, T: Real> State<'a, T> {
         Ok(values)
     }
 
-    /// Truncates the vectors of length `from` to length `to`, if this crate defines the optimizer.
-    ///
-    /// Early checkpoints stored state for parameters that do not learn, after the others.
-    #[cfg(feature = "files")]
-    pub(crate) fn shorten(&mut self, from: usize, to: usize) {
-        if !OF_THIS_CRATE.contains(&&*self.optimizer) {
-            return;
-        }
-        for entry in self.entries.values_mut() {
-            if let Entry::Vector(values) = entry
-                && values.len() == from
-            {
-                values.to_mut().truncate(to);
-            }
-        }
-    }
-
     /// Refuses the entry `name` unless `accepted`.
     pub(super) fn require(
         &self,
@@ -177,27 +156,6 @@ impl<'a, T: Real> State<'a, T> {
         Error::Malformed {
             path: self.path.clone().unwrap_or_default(),
             reason: format!("the state of {optimizer}: {reason}"),
-        }
-    }
-}
-
-#[cfg(all(test, feature = "files"))]
-mod tests {
-    use super::State;
-
-    #[test]
-    fn vectors_of_another_crate_keep_their_length() {
-        for (optimizer, len) in [("Adam", 3), ("Robbins", 4)] {
-            let mut state = State::new(optimizer)
-                .vector("a", &[1.0; 4])
-                .vector("b", &[1.0; 2]);
-            state.shorten(4, 3);
-            assert_eq!(
-                state.take_vector("a", len).unwrap().len(),
-                len,
-                "{optimizer}"
-            );
-            assert_eq!(state.take_vector("b", 2).unwrap().len(), 2, "{optimizer}");
         }
     }
 }

@@ -54,9 +54,9 @@ impl<T: Real> Measured<T> {
 
     /// Returns L0, if the innermost units of the model can be exactly 0.
     pub(super) fn l0_of(&self, model: &SparseAutoencoder<T>) -> Option<f64> {
-        let l0 = Some(self.l0).filter(|l0| l0.is_finite());
         let innermost = model.objective().encoder.last();
-        l0.filter(|_| innermost.is_some_and(|f| f.traits().vanishes))
+        let vanishes = innermost.is_some_and(|f| f.traits().vanishes);
+        vanishes.then_some(self.l0)
     }
 
     pub(super) fn terms(&self) -> [T; TERMS] {

@@ -127,7 +127,7 @@ pub(crate) fn detector<T: Real>() -> AnomalyDetector<T> {
 
 /// A small one, in a file of its own: five models with two features that vary, one of them with missing values.
 fn small_ensemble() -> AnomalyEnsemble<f32> {
-    let file = "tests/files/written_in_version_2/ensemble.safetensors";
+    let file = "tests/files/written_in_version_1/ensemble.safetensors";
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
     load(&path).unwrap()
 }

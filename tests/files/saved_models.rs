@@ -375,8 +375,8 @@ fn descriptions_without_sense_are_refused() {
 }
 
 #[test]
-fn later_versions_and_other_files_are_refused() {
-    let version = forged("\"version\":\"2\"", "\"version\":\"3\"");
+fn other_versions_and_formats_are_refused() {
+    let version = forged("\"version\":\"1\"", "\"version\":\"3\"");
     assert!(version.is_err_and(|error| {
         matches!(error, Error::Unsupported { .. }) && error.to_string().contains("version 3")
     }));

@@ -7,7 +7,7 @@ use std::ops::Range;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Contents, Kind, MODEL, Note, Part, READABLE, Reading, Tensors, malformed};
+use super::{Contents, Kind, MODEL, Note, Part, Reading, Tensors, malformed};
 use crate::files::json::{Object, short};
 use crate::files::tensors::Rows;
 use crate::linalg::Aligned;
@@ -128,49 +128,24 @@ pub(in crate::files) fn settings<R>(
         }
         Err(error) => error,
     };
-    let is_first = tensors.metadata.get("version").map(String::as_str) == Some(READABLE[0]);
-    if is_first {
-        upgrade(&mut object)?;
-    }
     let penalty = object.get("penalty").cloned().unwrap_or_default();
-    let is_known = Option::<PerLayer<Description>>::deserialize(&penalty).is_ok();
-    if !is_known {
-        let custom = Description::Custom(short(&penalty));
-        object.insert("penalty", json!(custom));
+    if Option::<PerLayer<Description>>::deserialize(&penalty).is_ok() {
+        let settings: Result<ModelSettings, Error> = object.read_settings();
+        settings?;
+        return Err(malformed(path, refused.to_string())); // of keys that occur twice
     }
+    let custom = Description::Custom(short(&penalty));
+    object.insert("penalty", json!(custom));
     let settings = object.read_settings()?;
-    if is_first || !is_known {
-        check_keys(&object)?;
-        return Ok(settings);
-    }
-    Err(malformed(path, refused.to_string())) // of keys that occur twice
+    check_keys(&object)?;
+    Ok(settings)
 }
 
-/// Refuses settings that leave one out. Version 1 had no initialization settings.
+/// Refuses settings that leave one out.
 fn check_keys(object: &Object) -> Result<(), Error> {
     let all = json!(ModelSettings::default());
     let mut keys = all.as_object().into_iter().flat_map(|all| all.keys());
-    keys.try_for_each(|key| match key.as_str() {
-        "initialization" | "seed" => Ok(()),
-        "reconstruction_loss" if object.get("reconstruction").is_some() => Ok(()), // in early files
-        key => object.required(key, object.get(key)).map(drop),
-    })
-}
-
-/// Converts settings of version 1, which had a flag for each layer instead of `penalized_layers`.
-fn upgrade(object: &mut Object) -> Result<(), Error> {
-    let flags = object.required("penalized", object.list("penalized")?)?;
-    let flags: Option<Vec<bool>> = flags.iter().map(Value::as_bool).collect();
-    let Some(flags) = flags else {
-        let reason = "penalized must be a list of true and false";
-        return Err(malformed(object.path(), reason));
-    };
-    object.remove("penalized");
-    if flags.contains(&false) {
-        let layers = (0..flags.len()).filter(|&l| flags[l]);
-        object.insert("penalized_layers", json!(layers.collect::<Vec<_>>()));
-    }
-    Ok(())
+    keys.try_for_each(|key| object.required(key, object.get(key)).map(drop))
 }
 
 /// Refuses tensors with another layout.

@@ -13,7 +13,7 @@ use crate::training::engine::Engine;
 use crate::training::measured::{Measured, TERMS};
 use crate::training::progress::Progress;
 use crate::training::step::State;
-use crate::training::{AnnealK, StopReason, Trainer, TrainerSettings};
+use crate::training::{StopReason, Trainer, TrainerSettings};
 use crate::{Real, SparseAutoencoder};
 
 /// How often a [`Trainer`] writes a checkpoint.
@@ -276,8 +276,6 @@ fn write<T: Real>(
 pub(super) fn describe_settings<T>(settings: &TrainerSettings) -> Value {
     let mut described = serde_json::to_value(settings).unwrap_or_default();
     described["scalar"] = json!(std::any::type_name::<T>());
-    let pair = |of: AnnealK| (of.from, of.fraction);
-    described["anneal_k"] = json!(settings.anneal_k.map(pair)); // since version 1
     // Otherwise a finished fit may continue with more epochs.
     let depends_on_epochs = settings.schedule.is_some() || settings.anneals();
     if !depends_on_epochs {

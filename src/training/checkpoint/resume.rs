@@ -4,7 +4,7 @@ use std::path::Path;
 
 use rand::SeedableRng;
 use rand::rngs::Xoshiro256PlusPlus;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use super::counters::OF_CONTROLLER;
 use super::file::{L0, OPTIMIZER, describe_optimizer, describe_settings};
@@ -94,9 +94,8 @@ impl<T: Real> Trainer<T> {
             return Err(file.malformed("the position of a fit without its optimizer"));
         }
         if prepared {
-            let mut state = read_state(&mut file, &training)?;
+            let state = read_state(&mut file, &training)?;
             let learned = model.layout().learned();
-            state.shorten(theta.len(), learned);
             self.engine.optimizer.restore(learned, state)?;
         }
         let (_, parameters) = model.objective_and_parameters();
@@ -117,16 +116,12 @@ impl<T: Real> Trainer<T> {
         let state = self.engine.optimizer.state()?;
         let part = |key| file.training.required(key, file.training.object(key)?);
         let given = describe_settings::<T>(&self.engine.settings);
-        let mut saved = part("settings")?;
-        saved.rename("set_point", "wanted", "target"); // of early checkpoints
+        let saved = part("settings")?;
         compare(file, "", &saved, &given)?;
         let saved = part("optimizer")?;
         compare(file, "optimizer.", &saved, &describe_optimizer(&state))?;
         let open = model.objective().bandwidth_is_open();
         let mut model = describe(model);
-        if let Some(weight) = weight_of_early_controller(file)? {
-            model["penalty_weight"] = json!(weight);
-        }
         if let (true, Some(saved)) = (open, file.model.get(BANDWIDTH)) {
             let width = saved.as_f64().map_or(0.0, |width| T::of(width).to_f64());
             if !(width > 0.0 && width.is_finite()) {
@@ -186,24 +181,12 @@ fn read_progress<T: Real>(
     })
 }
 
-/// Returns β of a controller in an early checkpoint, which stores it as the penalty weight of the model.
-fn weight_of_early_controller(file: &Checkpoint) -> Result<Option<f64>, Error> {
-    let mut controllers = file.under("set_point").into_iter();
-    if controllers.any(|(rest, shape)| rest.is_empty() && shape == [OF_CONTROLLER - 1]) {
-        file.model.number("penalty_weight")
-    } else {
-        Ok(None)
-    }
-}
-
 /// Reads the controller, if it had started.
 fn read_controller<T: Real>(file: &mut Checkpoint) -> Result<Controller<T>, Error> {
     if !file.has("set_point") {
         return Ok(Controller::default());
     }
-    let early = weight_of_early_controller(file)?;
-    let mut numbers = Vec::from_iter(early);
-    numbers.extend(file.scalars::<f64>("set_point", &[OF_CONTROLLER - numbers.len()])?);
+    let numbers = file.scalars::<f64>("set_point", &[OF_CONTROLLER])?;
     match <[f64; OF_CONTROLLER]>::try_from(numbers) {
         Ok(numbers) if crate::linalg::all_finite(&numbers) => Ok(Controller::restored(numbers)),
         _ => Err(file.malformed("set_point must be finite")),
@@ -268,37 +251,18 @@ fn compare(file: &Checkpoint, of: &str, saved: &Object, given: &Value) -> Result
     Ok(())
 }
 
-/// The terms that an early checkpoint has of each loss. It lacks those measured beside the loss.
-const EARLY_TERMS: usize = 4;
-
-/// Reads what was measured `count` times. Numbers that an early checkpoint lacks are NaN.
+/// Reads what was measured `count` times.
 fn read_measured<T: Real>(
     file: &mut Checkpoint,
     name: &str,
     count: usize,
 ) -> Result<Vec<Measured<T>>, Error> {
-    let mut shapes = file.under(name).into_iter();
-    let is_early = |shape: &[usize]| shape.last() == Some(&EARLY_TERMS);
-    if !shapes.any(|(rest, shape)| rest.is_empty() && is_early(&shape)) {
-        let terms: Vec<T> = file.scalars(name, &[count, TERMS])?;
-        let measured = terms.as_chunks().0.iter().copied();
-        let mut measured: Vec<_> = measured.map(Measured::from_terms).collect();
-        let exact = format!("{name}.{L0}");
-        if file.has(&exact) {
-            let exact = file.scalars(&exact, &[count])?;
-            for (measured, l0) in measured.iter_mut().zip(exact) {
-                measured.l0 = l0;
-            }
-        }
-        return Ok(measured);
-    }
-    let early = if name == "mean" {
-        file.scalars(name, &[EARLY_TERMS])?
-    } else {
-        file.scalars(name, &[count, EARLY_TERMS])?
-    };
-    let unknown = T::of(f64::NAN);
-    let measured = |&[a, b, c, d]: &[T; EARLY_TERMS]| [a, b, c, d, unknown, unknown];
-    let early = early.as_chunks().0.iter().map(measured);
-    Ok(early.map(Measured::from_terms).collect())
+    let terms: Vec<T> = file.scalars(name, &[count, TERMS])?;
+    let l0 = file.scalars(&format!("{name}.{L0}"), &[count])?;
+    let measured = terms.as_chunks().0.iter().zip(l0);
+    let measured = measured.map(|(&terms, l0)| Measured {
+        l0,
+        ..Measured::from_terms(terms)
+    });
+    Ok(measured.collect())
 }
