@@ -180,9 +180,18 @@ pub enum Error {
     },
     /// Input or output in your own code failed. `?` converts an [`io::Error`] to this.
     ///
-    /// In [`Samples::read`](crate::Samples::read) it becomes an [`Error::Unreadable`].
+    /// In [`Samples::read`](crate::Samples::read) it becomes an [`Error::Unreadable`], in
+    /// [`AllReduce::sum`](crate::AllReduce::sum) an [`Error::Processes`].
     #[error("input or output failed: {message}")]
     InputOutput {
+        /// The kind of the error, for programs.
+        kind: io::ErrorKind,
+        /// The message of the error, for people.
+        message: String,
+    },
+    /// A sum over processes failed: see [`AllReduce`](crate::AllReduce).
+    #[error("a sum over the processes failed: {message}")]
+    Processes {
         /// The kind of the error, for programs.
         kind: io::ErrorKind,
         /// The message of the error, for people.

@@ -69,7 +69,7 @@ impl<T: Real> Trainer<T> {
     /// - I/O errors, and invalid samples found while reading them.
     /// - Errors that the observer returns.
     /// - [`Error::Incompatible`] if another of [several processes](Self::all_reduce) fails, or differs
-    ///   from this one.
+    ///   from this one; errors of their sums.
     ///
     /// If a checkpoint cannot be written, [`Error::Io`] leaves the parameters of the last step.
     pub fn fit_with<V: Verdict>(
@@ -126,6 +126,17 @@ impl<T: Real> Trainer<T> {
     /// Implements the fits with an observer. Compiled once for all samples and observers.
     #[inline(never)]
     pub(crate) fn fit_observed(
+        &mut self,
+        model: &mut SparseAutoencoder<T>,
+        samples: &dyn Samples<T>,
+        sees_steps: bool,
+        observer: &mut Observer<'_, T>,
+    ) -> Result<Report<T>, Error> {
+        let done = self.fit_together(model, samples, sees_steps, observer);
+        self.own.processes.after_sums(done)
+    }
+
+    fn fit_together(
         &mut self,
         model: &mut SparseAutoencoder<T>,
         samples: &dyn Samples<T>,
@@ -226,8 +237,7 @@ impl<T: Real> Trainer<T> {
         model: &mut SparseAutoencoder<T>,
         batch: impl AsMatrix<T>,
     ) -> Result<Loss<T>, Error> {
-        let batch = self.own.processes.or_give_up(batch.as_matrix())?;
-        self.fit_batch(model, batch)
+        self.fit_batch(model, batch.as_matrix())
     }
 
     /// Implements [`partial_fit`](Self::partial_fit). Compiled once for each scalar.
@@ -235,8 +245,18 @@ impl<T: Real> Trainer<T> {
     pub(crate) fn fit_batch(
         &mut self,
         model: &mut SparseAutoencoder<T>,
-        batch: DMatrixView<'_, T>,
+        batch: Result<DMatrixView<'_, T>, Error>,
     ) -> Result<Loss<T>, Error> {
+        let done = self.step_together(model, batch);
+        self.own.processes.after_sums(done)
+    }
+
+    fn step_together(
+        &mut self,
+        model: &mut SparseAutoencoder<T>,
+        batch: Result<DMatrixView<'_, T>, Error>,
+    ) -> Result<Loss<T>, Error> {
+        let batch = self.own.processes.or_give_up(batch)?;
         let begun = self.begin_step(model, batch);
         let fraction = self.own.processes.or_give_up(begun)?;
         if self.own.processes.anywhere(!self.own.agreed)? {

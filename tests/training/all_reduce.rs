@@ -3,7 +3,7 @@
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
-use sparse_autoencoder::{AllReduce, Real};
+use sparse_autoencoder::{AllReduce, Error, Real};
 
 /// Far more than a sum of small models takes, on a machine that does much else.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -58,7 +58,7 @@ impl<T: Real> Process<T> {
 }
 
 impl<T: Real> AllReduce<T> for Process<T> {
-    fn sum(&self, values: &mut [T]) {
+    fn sum(&self, values: &mut [T]) -> Result<(), Error> {
         let Meeting { state, changed, .. } = &*self.meeting;
         let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
         let (sum, arrived) = (state.done, |state: &State<T>| {
@@ -93,6 +93,7 @@ impl<T: Real> AllReduce<T> for Process<T> {
             );
         }
         values.copy_from_slice(&state.sum);
+        Ok(())
     }
 }
 

@@ -16,6 +16,7 @@ mod optimizers;
 mod processes;
 mod processes_decide;
 mod processes_differ;
+mod processes_fail;
 mod recipe;
 mod reports;
 mod set_point;

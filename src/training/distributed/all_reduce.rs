@@ -1,7 +1,7 @@
 //! Sums over processes.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::{Error, Real};
 
@@ -12,14 +12,16 @@ use crate::{Error, Real};
 /// lines. Pass it to [`Trainer::all_reduce`](crate::Trainer::all_reduce).
 ///
 /// ```
-/// use sparse_autoencoder::AllReduce;
+/// use sparse_autoencoder::{AllReduce, Error};
 ///
 /// /// One process alone.
 /// #[derive(Debug)]
 /// struct Alone;
 ///
 /// impl AllReduce<f32> for Alone {
-///     fn sum(&self, _values: &mut [f32]) {} // already the sum
+///     fn sum(&self, _values: &mut [f32]) -> Result<(), Error> {
+///         Ok(()) // already the sum
+///     }
 /// }
 /// ```
 #[diagnostic::on_unimplemented(
@@ -33,23 +35,66 @@ pub trait AllReduce<T>: fmt::Debug + Send + Sync {
     /// All processes make the same calls, with the same number of values. All must get **the same
     /// bits**, so that their parameters stay equal. Calls come from any thread, one at a time.
     ///
-    /// An implementation that fails may set the values to NaN. Training then ends with
-    /// [`Error::Diverged`](crate::Error::Diverged) or
-    /// [`Error::Incompatible`](crate::Error::Incompatible), and the model keeps finite parameters.
-    fn sum(&self, values: &mut [T]);
+    /// # Errors
+    ///
+    /// Any error ends the training of this process with it, and the model keeps finite parameters. An
+    /// [`io::Error`](std::io::Error), which `?` converts, becomes an [`Error::Processes`].
+    fn sum(&self, values: &mut [T]) -> Result<(), Error>;
 }
 
-/// Lets a program keep access to the sum that it passed to the trainer.
-impl<T, A: AllReduce<T> + ?Sized> AllReduce<T> for Arc<A> {
+macro_rules! forward {
+    ($($pointer:ty),*) => {$(
+        impl<T, A: AllReduce<T> + ?Sized> AllReduce<T> for $pointer {
+            fn sum(&self, values: &mut [T]) -> Result<(), Error> {
+                (**self).sum(values)
+            }
+        }
+    )*};
+}
+
+// An `Arc` lets a program keep access to the sum that it passed to the trainer.
+forward!(&A, Box<A>, Arc<A>);
+
+/// The sums over all processes. Once one has failed, all are NaN, which ends the training.
+#[derive(Debug)]
+pub(crate) struct Sums<T> {
+    all: Box<dyn AllReduce<T>>,
+    failure: Mutex<Option<Error>>,
+}
+
+impl<T: Real> Sums<T> {
+    pub(crate) fn new(all: impl AllReduce<T> + 'static) -> Self {
+        Self {
+            all: Box::new(all),
+            failure: Mutex::new(None),
+        }
+    }
+
     fn sum(&self, values: &mut [T]) {
-        (**self).sum(values);
+        let mut failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
+        if failure.is_none() {
+            *failure = self.all.sum(values).err();
+        }
+        if failure.is_some() {
+            values.fill(T::of(f64::NAN));
+        }
+    }
+
+    /// Returns the error of a sum that has failed, and lets the next one try again.
+    pub(crate) fn take_failure(&self) -> Option<Error> {
+        let failure = self.failure.lock();
+        let failure = failure.unwrap_or_else(PoisonError::into_inner).take();
+        failure.map(|error| match error {
+            Error::InputOutput { kind, message } => Error::Processes { kind, message },
+            error => error,
+        })
     }
 }
 
-/// The share of one process in a batch, and the sum over all.
+/// The share of one process in a batch, and the sums over all.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Shares<'a, T> {
-    all: &'a dyn AllReduce<T>,
+    all: &'a Sums<T>,
     /// The fraction of all samples that this process has.
     share: T,
     samples: T,
@@ -57,7 +102,7 @@ pub(crate) struct Shares<'a, T> {
 
 impl<'a, T: Real> Shares<'a, T> {
     /// Creates the share of a process with `own` samples. Fails if another has [refused](Self::refuse).
-    pub(crate) fn new(all: &'a dyn AllReduce<T>, own: usize) -> Result<Self, Error> {
+    pub(crate) fn new(all: &'a Sums<T>, own: usize) -> Result<Self, Error> {
         let own = T::of_count(own);
         let mut samples = [own];
         all.sum(&mut samples);
@@ -70,12 +115,12 @@ impl<'a, T: Real> Shares<'a, T> {
     }
 
     /// Tells the others that this process cannot take the next step.
-    pub(crate) fn refuse(all: &dyn AllReduce<T>) {
+    pub(crate) fn refuse(all: &Sums<T>) {
         all.sum(&mut [T::of(f64::NAN)]);
     }
 
     /// Returns whether `here` is true in any process. Fails if one has [refused](Self::refuse).
-    pub(crate) fn anywhere(all: &dyn AllReduce<T>, here: bool) -> Result<bool, Error> {
+    pub(crate) fn anywhere(all: &Sums<T>, here: bool) -> Result<bool, Error> {
         let mut count = [if here { T::one() } else { T::zero() }];
         all.sum(&mut count);
         Self::check(count[0])?;
@@ -107,7 +152,7 @@ impl<'a, T: Real> Shares<'a, T> {
 }
 
 /// Returns whether all processes have the same number. The answer is the same in all of them.
-pub(crate) fn agree<T: Real>(all: &dyn AllReduce<T>, number: u64) -> bool {
+pub(crate) fn agree<T: Real>(all: &Sums<T>, number: u64) -> bool {
     /// Bits of a digit: sums of squares over 4096 processes are exact in f32.
     const DIGIT: u32 = 6;
     // N Σ d² = (Σ d)² if and only if all N digits are equal (Cauchy & Schwarz).

@@ -1,6 +1,6 @@
 //! The processes that train together, or one alone.
 
-use super::all_reduce::{AllReduce, Shares, agree};
+use super::all_reduce::{AllReduce, Shares, Sums, agree};
 use crate::error::Error;
 use crate::objective::Objective;
 use crate::training::TrainerSettings;
@@ -13,7 +13,7 @@ const NOTHING: u64 = 0;
 
 /// The processes that train together. A single process decides everything by itself.
 #[derive(Debug)]
-pub(in crate::training) struct Processes<T>(Option<Box<dyn AllReduce<T>>>);
+pub(in crate::training) struct Processes<T>(Option<Sums<T>>);
 
 impl<T> Default for Processes<T> {
     fn default() -> Self {
@@ -23,12 +23,19 @@ impl<T> Default for Processes<T> {
 
 impl<T: Real> Processes<T> {
     pub(in crate::training) fn together(all: impl AllReduce<T> + 'static) -> Self {
-        Self(Some(Box::new(all)))
+        Self(Some(Sums::new(all)))
     }
 
-    /// Returns the sum over several processes, or `None` for a single process.
-    pub(in crate::training) fn all(&self) -> Option<&dyn AllReduce<T>> {
-        self.0.as_deref()
+    fn all(&self) -> Option<&Sums<T>> {
+        self.0.as_ref()
+    }
+
+    /// Returns `done`, or the error of a sum that has failed.
+    pub(in crate::training) fn after_sums<R>(&self, done: Result<R, Error>) -> Result<R, Error> {
+        match self.all().and_then(Sums::take_failure) {
+            Some(failure) => Err(failure),
+            None => done,
+        }
     }
 
     /// Refuses settings that several processes do not support.
