@@ -1,8 +1,10 @@
 //! Recipes: all settings of a modern sparse autoencoder, from its width and its number of active units.
 
+mod begun;
 mod settings;
 mod variant;
 
+pub use begun::Begun;
 pub use variant::Variant;
 
 use std::ops::Range;
@@ -14,7 +16,7 @@ use crate::data::spread::read_spread;
 use crate::error::Error;
 use crate::training::Verdict;
 use crate::training::observer::{Observer, of_epochs};
-use crate::{Epoch, Event, Real, Report, Samples, Scaler, Scaling, SparseAutoencoder, Trainer};
+use crate::{Epoch, Event, Real, Report, Samples, Scaling, SparseAutoencoder};
 
 /// All settings of a modern sparse autoencoder, from its variant, its width, and its number of active units.
 ///
@@ -33,8 +35,7 @@ use crate::{Epoch, Event, Real, Report, Samples, Scaler, Scaling, SparseAutoenco
 /// | k | constant, see [`anneal_from`](Self::anneal_from) |
 /// | transcoders | every variant: geometric median of inputs and targets 0, mean distances √d and 0.3 √d; no pre-encoder bias; decoder 0, encoder columns of norm 0.6 with a k |
 ///
-/// [`fit`](Self::fit) trains on samples in memory or in files. For streams, [`begin`](Self::begin) returns the
-/// scaler, the model, and the trainer. To change a choice, call the setters of the [builder](Self::builder)
+/// [`fit`](Self::fit) trains on samples in memory or in files, [`begin`](Self::begin) on a stream, step by step. To change a choice, call the setters of the [builder](Self::builder)
 /// and the [trainer](Self::trainer).
 ///
 /// ```
@@ -132,19 +133,6 @@ mod default {
     pub(super) const fn batch_size() -> usize {
         512
     }
-}
-
-/// The parts of a training before its first step: see [`Recipe::begin`].
-#[derive(Debug)]
-#[non_exhaustive]
-pub struct Begun<T: Real> {
-    /// The scaler of the samples. That of a transcoder is one of [`Pairs`](crate::Pairs): see [`Scaler::split_at`].
-    pub scaler: Scaler<T>,
-    /// The untrained model. It takes scaled samples.
-    pub model: SparseAutoencoder<T>,
-    /// The trainer, for [`partial_fit`](Trainer::partial_fit) with scaled batches. Before a
-    /// [`fit`](Trainer::fit), set its epochs: it knows the steps of the recipe, but not the number of samples.
-    pub trainer: Trainer<T>,
 }
 
 /// The result of [`Recipe::fit`].
@@ -251,10 +239,8 @@ impl Recipe {
     /// A few thousand samples are enough: a matrix or a view, input × samples, or any other [`Samples`], with the
     /// same bits. Samples outside memory are read in [many passes](crate::geometric_median).
     ///
-    /// Then call [`Trainer::partial_fit`] with one scaled batch per step, for [`samples`](Self::samples) /
-    /// [`batch_size`](Self::batch_size) steps, and [`fold`](SparseAutoencoder::fold) the scaler. The threshold of
-    /// `BatchTopK` and `Matryoshka` lags behind a short training: let
-    /// [`calibrate_thresholds`](SparseAutoencoder::calibrate_thresholds) set it on the last scaled samples.
+    /// Then call [`partial_fit`](Begun::partial_fit) with one batch per step, for [`samples`](Self::samples) /
+    /// [`batch_size`](Self::batch_size) steps, and [`finish`](Begun::finish) with the last samples.
     ///
     /// ```
     /// use sparse_autoencoder::nalgebra::DMatrix;
@@ -264,10 +250,9 @@ impl Recipe {
     /// let recipe = Recipe::new(Variant::JumpRelu, 32, 3).samples(64 * 50).batch_size(64);
     /// let mut training = recipe.begin(&batch(0))?;
     /// for step in 0..50 {
-    ///     let scaled = training.scaler.apply(&batch(step))?;
-    ///     training.trainer.partial_fit(&mut training.model, &scaled)?;
+    ///     training.partial_fit(&batch(step))?;
     /// }
-    /// training.model.fold(&training.scaler)?;
+    /// let model = training.finish(&batch(50))?; // takes unscaled samples
     /// # Ok::<(), sparse_autoencoder::Error>(())
     /// ```
     ///

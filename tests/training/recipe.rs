@@ -115,6 +115,7 @@ fn a_stream_learns_what_the_parts_of_the_recipe_say() {
             .samples(1400)
             .batch_size(100)
             .seed(3);
+        let mut training = recipe.begin(&digits).unwrap();
         let Begun {
             scaler,
             mut model,
@@ -145,13 +146,19 @@ fn a_stream_learns_what_the_parts_of_the_recipe_say() {
         let settings = recipe.trainer::<f32>(64).unwrap().settings().clone();
         let mut of_settings = Trainer::with_settings(adam, settings);
         for batch in batches() {
+            let loss = training.partial_fit(&batch).unwrap();
             let batch = scaler.apply(&batch).unwrap();
-            trainer.partial_fit(&mut model, &batch).unwrap();
+            assert_eq!(trainer.partial_fit(&mut model, &batch), Ok(loss));
             of_settings.partial_fit(&mut by_hand, &batch).unwrap();
         }
         assert_eq!(by_hand.parameters(), model.parameters(), "{variant:?}");
+        if matches!(variant, Variant::BatchTopK | Variant::Matryoshka) {
+            model.calibrate_thresholds(&scaled, 4.0).unwrap();
+        }
         let before = model.encode(scaler.apply(&digits).unwrap()).unwrap();
         model.fold(&scaler).unwrap();
+        let finished = training.finish(&digits).unwrap();
+        assert_eq!(finished.parameters(), model.parameters(), "{variant:?}");
         let after = model.encode(&digits).unwrap();
         assert!(before.amax() > 0.1, "{variant:?}");
         assert!(
@@ -159,6 +166,30 @@ fn a_stream_learns_what_the_parts_of_the_recipe_say() {
             "{variant:?}"
         );
     }
+}
+
+#[test]
+fn a_stream_refuses_samples_of_another_size_and_goes_on() {
+    let ((digits, _), _) = digits::split(1500);
+    for (_, variant) in RECIPES {
+        let recipe = Recipe::new(variant, 32, 4).samples(1000).batch_size(100);
+        let mut training = recipe.begin(&digits).unwrap();
+        let error = training.partial_fit(digits.rows(0, 63)).unwrap_err();
+        assert!(matches!(error, Error::DimensionMismatch { .. }), "{error}");
+        training.partial_fit(&digits).unwrap();
+        let error = training.finish(digits.rows(0, 63)).unwrap_err();
+        assert!(matches!(error, Error::DimensionMismatch { .. }), "{error}");
+    }
+    let recipe = Recipe::new(Variant::BatchTopK, 32, 4).samples(1000);
+    let training = recipe.begin(&digits).unwrap();
+    let error = training.finish(digits.columns(0, 0)).unwrap_err();
+    assert!(
+        matches!(
+            error,
+            Error::TooFewSamples { .. } | Error::EmptyBatch { .. }
+        ),
+        "{error}"
+    );
 }
 
 #[test]

@@ -242,7 +242,7 @@ fn a_deep_transcoder_learns_from_every_start() {
     }
 }
 
-/// A transcoder of a stream is calibrated on pairs, and used through the two parts of its scaler until it is folded.
+/// A transcoder of a stream is calibrated on pairs, and used through the two parts of its scaler until it is finished.
 #[test]
 fn a_stream_of_pairs_is_learned_as_the_recipe_says() {
     let ((digits, _), _) = digits::split(1500);
@@ -251,19 +251,26 @@ fn a_stream_of_pairs_is_learned_as_the_recipe_says() {
     for (_, variant) in RECIPES {
         let recipe = Recipe::new(variant, 48, 4).output_size(32).skip(true);
         let recipe = recipe.samples(3000).batch_size(100);
-        let mut begun = recipe.begin(&pairs).unwrap();
+        let [mut training, mut begun] = [0, 1].map(|_| recipe.begin(&pairs).unwrap());
         let scaled = begun.scaler.apply_on_read(&pairs).unwrap();
-        for batch in scaled.batches(100) {
-            let batch = batch.unwrap();
-            begun.trainer.partial_fit(&mut begun.model, batch).unwrap();
+        for (batch, unscaled) in scaled.batches(100).zip(pairs.batches(100)) {
+            let (model, batch) = (&mut begun.model, batch.unwrap());
+            let loss = begun.trainer.partial_fit(model, batch).unwrap();
+            assert_eq!(training.partial_fit(unscaled.unwrap()), Ok(loss));
         }
         if matches!(variant, Variant::BatchTopK | Variant::Matryoshka) {
             begun.model.calibrate_thresholds(&scaled, 4.0).unwrap();
         }
+        let finished = training.finish(&pairs).unwrap();
         let (of_inputs, of_targets) = begun.scaler.split_at(32).unwrap();
         let predicted = begun.model.reconstruct(of_inputs.apply(&left).unwrap());
         let expected = of_targets.invert(predicted.unwrap()).unwrap();
         begun.model.fold(&begun.scaler).unwrap();
+        assert_eq!(
+            finished.parameters(),
+            begun.model.parameters(),
+            "{variant:?}"
+        );
         let difference = (begun.model.reconstruct(&left).unwrap() - expected).amax();
         assert!(difference < 1e-4, "{variant:?}: {difference:e}");
     }

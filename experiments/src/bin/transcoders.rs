@@ -24,7 +24,7 @@ use experiments::{chart, digits};
 use serde_json::{Value, json};
 use sparse_autoencoder::metrics::ReconstructionMetrics;
 use sparse_autoencoder::nalgebra::DMatrix;
-use sparse_autoencoder::recipe::{Begun, Recipe, Variant};
+use sparse_autoencoder::recipe::{Recipe, Variant};
 use sparse_autoencoder::{NpyFile, Pairs, Samples, SparseAutoencoder};
 
 const WIDTH: usize = 1536;
@@ -92,26 +92,14 @@ fn train(
 ) -> Result<SparseAutoencoder<f32>, Box<dyn Error>> {
     let pairs = Pairs::new(&data.inputs, &data.targets)?;
     let (count, first) = (pairs.count(), pairs.count().min(4096));
-    let begun = recipe.begin(pairs.subset((0..first).collect::<Vec<_>>())?)?;
-    let Begun {
-        scaler,
-        mut model,
-        mut trainer,
-        ..
-    } = begun;
-    let scaled = scaler.apply_on_read(&pairs)?;
+    let mut training = recipe.begin(pairs.subset((0..first).collect::<Vec<_>>())?)?;
     for step in 0..steps {
         let batch: Vec<usize> = (step * BATCH..(step + 1) * BATCH)
             .map(|i| i % count)
             .collect();
-        trainer.partial_fit(&mut model, scaled.subset(batch)?.to_matrix()?)?;
+        training.partial_fit(pairs.subset(batch)?.to_matrix()?)?;
     }
-    if matches!(recipe.variant, Variant::BatchTopK | Variant::Matryoshka) {
-        let last = scaled.subset((count - first..count).collect::<Vec<_>>())?;
-        model.calibrate_thresholds(last, f64::from(u32::try_from(ACTIVE)?))?;
-    }
-    model.fold(&scaler)?;
-    Ok(model)
+    Ok(training.finish(pairs.subset((count - first..count).collect::<Vec<_>>())?)?)
 }
 
 fn recipe(variant: Variant, skip: bool, steps: usize, data: &Data) -> Recipe {

@@ -1,0 +1,55 @@
+//! A training of a recipe, step by step.
+
+use nalgebra::DMatrix;
+
+use crate::objective::Loss;
+use crate::{AsMatrix, Error, Real, Samples, Scaler, SparseAutoencoder, Trainer};
+
+/// A training on a stream: see [`Recipe::begin`](super::Recipe::begin).
+///
+/// The parts are public, to be changed or used apart. A model that is not [finished](Self::finish) takes scaled
+/// samples.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Begun<T: Real> {
+    /// The scaler of the samples. That of a transcoder is one of [`Pairs`](crate::Pairs): see [`Scaler::split_at`].
+    pub scaler: Scaler<T>,
+    /// The model, which takes scaled samples.
+    pub model: SparseAutoencoder<T>,
+    /// The trainer. Before a [`fit`](Trainer::fit), set its epochs: it knows the steps of the recipe, but not the
+    /// number of samples.
+    pub trainer: Trainer<T>,
+}
+
+impl<T: Real> Begun<T> {
+    /// Takes one step on these samples, unscaled, input × samples, and returns the loss of the scaled ones before it.
+    ///
+    /// A step is [`Trainer::partial_fit`] with the scaled batch.
+    ///
+    /// # Errors
+    ///
+    /// As [`Scaler::apply`] and [`Trainer::partial_fit`].
+    pub fn partial_fit(&mut self, batch: impl AsMatrix<T>) -> Result<Loss<T>, Error> {
+        let scaled = self.scaler.apply(batch);
+        let scaled = scaled.as_ref().map(DMatrix::as_view).map_err(Clone::clone);
+        self.trainer.fit_batch(&mut self.model, scaled)
+    }
+
+    /// Ends the training, and returns the model, which takes unscaled samples.
+    ///
+    /// The threshold of `BatchTopK` and `Matryoshka` lags behind a short training, so `last`, unscaled,
+    /// [calibrates](SparseAutoencoder::calibrate_thresholds) it: a few thousand samples are enough. Other variants do
+    /// not read them. Then the scaling is [folded](SparseAutoencoder::fold) into the model.
+    ///
+    /// # Errors
+    ///
+    /// As [`Scaler::apply_on_read`], [`SparseAutoencoder::calibrate_thresholds`], and [`SparseAutoencoder::fold`].
+    pub fn finish(mut self, last: impl Samples<T>) -> Result<SparseAutoencoder<T>, Error> {
+        let scaled = self.scaler.apply_on_read(&last)?;
+        if let Some(k) = self.model.k_by_threshold() {
+            self.model.calibrate_thresholds(scaled, f64::of_count(k))?;
+        }
+        self.model.fold(&self.scaler)?;
+        Ok(self.model)
+    }
+}
