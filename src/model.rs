@@ -44,11 +44,11 @@ pub use sparse_hidden::SparseHidden;
 
 use nalgebra::{DMatrixView, DVector};
 
-use crate::Real;
 use crate::error::Error;
 use crate::linalg::Threads;
 use crate::objective::{Objective, Pass};
-use crate::validate::{SAMPLES, check_batch, check_batch_on, check_size};
+use crate::validate::{SAMPLES, check_batch, check_batch_on, check_len, check_size};
+use crate::{Real, Samples};
 use parameters::check_theta;
 
 /// A sparse autoencoder: encodes samples as hidden activations, few of them active, and decodes them.
@@ -249,7 +249,25 @@ impl<T: Real> SparseAutoencoder<T> {
         check_batch_on(threads, samples, entries, self.names_of_pairs())
     }
 
-    /// Checks the size and number of samples to train on that are not in memory.
+    /// Checks the size and number of samples to train on, and which of their entries are the input.
+    pub(crate) fn check_source(&self, samples: &dyn Samples<T>) -> Result<(), Error> {
+        let layout = self.layout();
+        match samples.input_entries() {
+            Some(_) if !layout.is_transcoder() => {
+                return Err(Error::Incompatible {
+                    what: "Pairs",
+                    other: "an autoencoder: set output_size, which makes a transcoder of it, or pass a matrix",
+                });
+            }
+            Some(entries) => {
+                check_len("entries of an input in Pairs", layout.input_size(), entries)?
+            }
+            None => {}
+        }
+        self.check_size(samples.entries(), samples.count())
+    }
+
+    /// Checks the size and number of samples to train on.
     pub(crate) fn check_size(&self, entries: usize, count: usize) -> Result<(), Error> {
         let size = (entries, count);
         check_size(size, self.layout().sample_entries(), self.names_of_pairs())

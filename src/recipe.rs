@@ -16,6 +16,7 @@ use crate::data::spread::read_spread;
 use crate::error::Error;
 use crate::training::Verdict;
 use crate::training::observer::{Observer, of_epochs};
+use crate::validate::check_len;
 use crate::{Epoch, Event, Real, Report, Samples, Scaling, SparseAutoencoder};
 
 /// All settings of a modern sparse autoencoder, from its variant, its width, and its number of active units.
@@ -261,13 +262,22 @@ impl Recipe {
     /// Those of [`trainer`](Self::trainer), [`Scaling::fit`], [`build`](SparseAutoencoderBuilder::build), and
     /// [`start_at`](SparseAutoencoder::start_at). [`Error::Incompatible`] if all samples are equal, or all are 0.
     pub fn begin<T: Real>(&self, first: impl Samples<T>) -> Result<Begun<T>, Error> {
-        let input_size = self.input_size(first.entries())?;
+        let input_size = self.input_size(&first)?;
+        self.begin_with(&first, input_size)
+    }
+
+    /// Implements [`begin`](Self::begin) for samples whose first `input_size` entries are the input.
+    fn begin_with<T: Real>(
+        &self,
+        first: &dyn Samples<T>,
+        input_size: usize,
+    ) -> Result<Begun<T>, Error> {
         let trainer = self.trainer(input_size)?;
         let mut model = self.builder(input_size).build()?;
         let layout = model.layout();
         let scaler_of = |scaling: Scaling, entries: Range<usize>| {
             let first_entry = entries.start;
-            let scaler = scaling.fit(Part::new(&first, entries));
+            let scaler = scaling.fit(Part::new(first, entries));
             scaler.map_err(|error| match error {
                 Error::ConstantFeature { .. } => Error::Incompatible {
                     what: "a recipe",
@@ -287,7 +297,7 @@ impl Recipe {
         } else {
             scaler
         };
-        let scaled = scaler.apply_on_read(&first)?;
+        let scaled = scaler.apply_on_read(first)?;
         if model.has_pre_encoder_bias() {
             match first.in_memory() {
                 Some(_) => model.start_at(scaled.to_matrix()?)?,
@@ -368,8 +378,10 @@ impl Recipe {
         observer: &mut Observer<'_, T>,
     ) -> Result<Fitted<T>, Error> {
         self.check()?;
+        let input_size = self.input_size(samples)?;
         let (chosen, first) = read_spread(samples, FIRST, self.seed, "first samples")?;
-        let begun = self.of_steps_on(samples.count()).begin(&first);
+        let recipe = self.of_steps_on(samples.count());
+        let begun = recipe.begin_with(&first, input_size);
         let Begun {
             scaler,
             mut model,
@@ -382,18 +394,25 @@ impl Recipe {
         Ok(Fitted { model, report })
     }
 
-    /// Returns the input size of samples with this number of entries.
-    fn input_size(&self, entries: usize) -> Result<usize, Error> {
-        let output = self.output_size.unwrap_or(0);
-        let what = "rows of the pairs of a transcoder";
-        let input = entries
-            .checked_sub(output)
-            .filter(|&input| input > 0 || output == 0);
-        input.ok_or(Error::DimensionMismatch {
-            what,
-            expected: output.saturating_add(1),
-            actual: entries,
-        })
+    /// Returns the input size of these samples: [`Pairs`](crate::Pairs) if the recipe is that of a transcoder.
+    fn input_size<T: Real>(&self, samples: &dyn Samples<T>) -> Result<usize, Error> {
+        let entries = samples.entries();
+        match (samples.input_entries(), self.output_size) {
+            (None, None) => Ok(entries),
+            (Some(input_size), Some(output_size)) => {
+                let targets = entries.saturating_sub(input_size);
+                check_len("entries of a target in Pairs", output_size, targets)?;
+                Ok(input_size)
+            }
+            (Some(_), None) => Err(Error::Incompatible {
+                what: "Pairs",
+                other: "the recipe of an autoencoder: set output_size, or pass a matrix",
+            }),
+            (None, Some(_)) => Err(Error::Incompatible {
+                what: "the recipe of a transcoder",
+                other: "samples without targets: pair inputs and targets by Pairs::new",
+            }),
+        }
     }
 
     /// Returns the number of epochs over `count` samples.

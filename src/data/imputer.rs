@@ -172,12 +172,19 @@ impl<T: Real> Imputer<T> {
     ///
     /// # Errors
     ///
-    /// [`Error::DimensionMismatch`] if the samples have another number of entries.
+    /// [`Error::DimensionMismatch`] if the samples have another number of entries. [`Error::Incompatible`] for
+    /// [`Pairs`](crate::Pairs) and marks, which would follow the targets.
     pub fn apply_on_read<S: Samples<T>>(
         &self,
         samples: S,
     ) -> Result<ImputedSamples<'_, T, S>, Error> {
         check_len("entries of the samples", self.features(), samples.entries())?;
+        if samples.input_entries().is_some() && !self.marked.is_empty() {
+            return Err(Error::Incompatible {
+                what: "an imputer with marks",
+                other: "Pairs, whose targets the marks would follow: impute the inputs, and then pair them",
+            });
+        }
         Ok(ImputedSamples {
             imputer: self,
             samples,

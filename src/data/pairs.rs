@@ -16,7 +16,8 @@ use crate::validate::check_len;
 ///
 /// A sample holds the entries of the input, and then those of the target. Samples `i` of both sources belong together.
 /// They are read and checked batch by batch, also from matrices. A full-batch optimizer needs them
-/// [in one matrix](Samples::to_matrix).
+/// [in one matrix](Samples::to_matrix). [Impute](crate::Imputer) and mark missing values of the inputs before you pair
+/// them.
 ///
 /// ```
 /// use sparse_autoencoder::nalgebra::DMatrix;
@@ -46,8 +47,18 @@ impl<X, Y> Pairs<X, Y> {
         X: Samples<T>,
         Y: Samples<T>,
     {
-        check_len("targets of a transcoder", inputs.count(), targets.count())?;
+        check_len("number of targets", inputs.count(), targets.count())?;
         Ok(Self { inputs, targets })
+    }
+
+    /// Returns the source of the inputs.
+    pub const fn inputs(&self) -> &X {
+        &self.inputs
+    }
+
+    /// Returns the source of the targets.
+    pub const fn targets(&self) -> &Y {
+        &self.targets
     }
 }
 
@@ -93,6 +104,10 @@ impl<T: Real, X: Samples<T>, Y: Samples<T>> Samples<T> for Pairs<X, Y> {
             copy(&self.targets, of_input..entries)?;
         }
         Ok(())
+    }
+
+    fn input_entries(&self) -> Option<usize> {
+        Some(self.inputs.entries())
     }
 }
 
@@ -177,7 +192,7 @@ mod tests {
     fn pairs_need_as_many_targets_as_inputs() {
         let (inputs, targets) = (DMatrix::<f32>::zeros(3, 5), DMatrix::zeros(2, 4));
         let expected = Error::DimensionMismatch {
-            what: "targets of a transcoder",
+            what: "number of targets",
             expected: 5,
             actual: 4,
         };

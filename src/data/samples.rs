@@ -93,6 +93,13 @@ pub trait Samples<T: Real>: Sync {
         None
     }
 
+    /// Returns how many entries of a sample are its input, if a target follows: see [`Pairs`](crate::Pairs).
+    ///
+    /// A fit refuses pairs that the model does not divide so. The default is `None`, for samples without a target.
+    fn input_entries(&self) -> Option<usize> {
+        None
+    }
+
     /// Iterates over the samples in their order, `size` at a time. The last batch may be smaller.
     ///
     /// Use it to encode a file, to compute metrics on it, or to feed a
@@ -270,6 +277,10 @@ macro_rules! forward {
 
             fn in_memory(&self) -> Option<DMatrixView<'_, T>> {
                 (**self).in_memory()
+            }
+
+            fn input_entries(&self) -> Option<usize> {
+                (**self).input_entries()
             }
         }
     )+};

@@ -56,6 +56,8 @@ impl<T: Real, S: Samples<T>> Shards<T, S> {
         let mut count = 0_usize;
         for shard in &shards {
             check_len("entries of a shard", shards[0].entries(), shard.entries())?;
+            let [first, inputs] = [&shards[0], shard].map(|of| of.input_entries().unwrap_or(0));
+            check_len("entries of the inputs of a shard", first, inputs)?;
             let sum = count.checked_add(shard.count());
             let requirement = "few enough to be counted";
             let value = f64::of_count(count) + f64::of_count(shard.count());
@@ -78,6 +80,10 @@ impl<T: Real, S: Samples<T>> Samples<T> for Shards<T, S> {
 
     fn entries(&self) -> usize {
         self.shards[0].entries()
+    }
+
+    fn input_entries(&self) -> Option<usize> {
+        self.shards[0].input_entries()
     }
 
     fn read(&self, mut indices: &[usize], mut batch: &mut [T]) -> Result<(), Error> {

@@ -133,6 +133,10 @@ impl<T: Real, S: Samples<T>> Samples<T> for Subset<S> {
         self.samples.entries()
     }
 
+    fn input_entries(&self) -> Option<usize> {
+        self.samples.input_entries()
+    }
+
     fn read(&self, indices: &[usize], batch: &mut [T]) -> Result<(), Error> {
         let entries = self.entries();
         check_read((entries, self.count()), indices, batch)?;

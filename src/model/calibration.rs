@@ -61,9 +61,9 @@ impl<T: Real> SparseAutoencoder<T> {
                 requirement: "its bias is a sample only if it is Identity",
             });
         }
-        match samples.in_memory() {
-            Some(samples) => self.check_pairs(samples, Threads::at_most(1))?,
-            None => self.check_size(samples.entries(), samples.count())?,
+        self.check_source(samples)?;
+        if let Some(samples) = samples.in_memory() {
+            self.check_pairs(samples, Threads::at_most(1))?;
         }
         let mut started = self.clone();
         let entries = self.layout().target_entries();
@@ -158,7 +158,7 @@ impl<T: Real> SparseAutoencoder<T> {
                 requirement: "only JumpRelu and BatchTopK have thresholds",
             });
         }
-        self.check_source(samples)?;
+        self.check_inputs(samples)?;
         let kept = self.count_active(active_units, samples.count().min(MOST))?;
         let mut largest = self.largest_pre_activations(samples, kept, &mut Workspace::new())?;
         let is_most = self.k_by_threshold().is_some(); // BatchTopK keeps fewer where fewer are positive
@@ -219,7 +219,7 @@ impl<T: Real> SparseAutoencoder<T> {
     }
 
     /// Checks the samples in memory, or the size of others.
-    fn check_source(&self, samples: &dyn Samples<T>) -> Result<(), Error> {
+    fn check_inputs(&self, samples: &dyn Samples<T>) -> Result<(), Error> {
         match samples.in_memory() {
             Some(samples) => self.check_samples(samples, Threads::at_most(1)),
             None => {

@@ -109,7 +109,7 @@ impl<T: Real> Trainer<T> {
         model: &SparseAutoencoder<T>,
         samples: &dyn Samples<T>,
     ) -> Result<(), Error> {
-        model.check_size(samples.entries(), samples.count())?;
+        model.check_source(samples)?;
         match samples.in_memory() {
             Some(samples) => model.check_training_samples(samples),
             None if self.engine.optimizer.needs_full_batch() => Err(Error::Incompatible {

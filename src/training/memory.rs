@@ -55,7 +55,7 @@ impl<T: Real> Trainer<T> {
         samples: &dyn Samples<T>,
     ) -> Result<usize, Error> {
         self.check(model)?;
-        model.check_size(samples.entries(), samples.count())?;
+        model.check_source(samples)?;
         let settings = &self.engine.settings;
         let held_out = self.engine.held_out_of(samples.count())?;
         let training = samples.count() - held_out;

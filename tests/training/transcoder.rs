@@ -4,8 +4,8 @@ use sparse_autoencoder::metrics::{ReconstructionMetrics, SparsityMetrics};
 use sparse_autoencoder::nalgebra::DMatrix;
 use sparse_autoencoder::recipe::{Recipe, Variant};
 use sparse_autoencoder::{
-    Activation, Adam, Corruption, DeadUnits, Error, Initialization, L1, Pairs, Penalty, Samples,
-    Scaling, SetPoint, Shards, SparseAutoencoder, Trainer,
+    Activation, Adam, Corruption, DeadUnits, Error, Imputer, Initialization, L1, Pairs, Penalty,
+    Samples, Scaling, SetPoint, Shards, SparseAutoencoder, Trainer,
 };
 
 use crate::common::digits;
@@ -99,7 +99,8 @@ fn pairs_may_come_from_anywhere() {
     let pairs = Pairs::new(&left, &right).unwrap();
     let expected = fit(&pairs);
     let whole = pairs.to_matrix().unwrap();
-    assert_eq!(fit(&whole).parameters(), expected.parameters());
+    let rows = Pairs::new(whole.rows(0, 32), whole.rows(32, 32)).unwrap();
+    assert_eq!(fit(&rows).parameters(), expected.parameters());
     let parts = [(0, 100), (100, digits.ncols() - 100)].map(|(first, count)| {
         let part = |of: &DMatrix<f32>| of.columns(first, count).into_owned();
         Pairs::new(part(&left), part(&right)).unwrap()
@@ -180,7 +181,6 @@ fn samples_that_are_no_pairs_are_refused() {
         trainer().fit(&mut transcoder, &pairs).unwrap_err(),
         transcoder.start_at(&pairs).unwrap_err(),
         recipe.fit(&pairs).unwrap_err(),
-        recipe.fit(pairs.to_matrix().unwrap()).unwrap_err(),
     ];
     for error in errors {
         assert!(
@@ -214,6 +214,79 @@ fn samples_that_are_no_pairs_are_refused() {
             .unwrap_err()
             .to_string()
             .contains("Scaler::with_targets")
+    );
+}
+
+/// What divides a sample elsewhere than the model would teach it to predict other entries.
+#[test]
+fn pairs_of_other_sizes_are_refused() {
+    let table = DMatrix::from_fn(22, 60, |i, j| ((i * 31 + j * 17) as f32).sin());
+    let (inputs, targets) = (table.rows(0, 16), table.rows(16, 6));
+    let pairs = Pairs::new(inputs, targets).unwrap();
+    let swapped = Pairs::new(targets, inputs).unwrap();
+    let recipe = |output_size| {
+        let recipe = Recipe::new(Variant::TopK, 12, 3).samples(60).batch_size(20);
+        recipe.output_size(output_size)
+    };
+    assert!(recipe(6).fit(&pairs).is_ok());
+    let all: Vec<usize> = (0..60).collect();
+    let shards = Shards::new(vec![&pairs, &pairs]).unwrap();
+    assert!(recipe(6).fit(&shards).is_ok());
+    let says = |error: Error, text: &str| assert!(error.to_string().contains(text), "{error}");
+    says(recipe(6).fit(&table).unwrap_err(), "Pairs::new");
+    says(recipe(6).begin(&table).unwrap_err(), "Pairs::new");
+    says(recipe(16).fit(&pairs).unwrap_err(), "a target in Pairs");
+    says(recipe(6).fit(&swapped).unwrap_err(), "a target in Pairs");
+    let autoencoder = Recipe::new(Variant::TopK, 12, 3);
+    says(autoencoder.fit(&pairs).unwrap_err(), "set output_size");
+
+    let builder = SparseAutoencoder::builder()
+        .hidden_activation(Activation::TopK(3))
+        .output_activation(Activation::Identity);
+    let mut transcoder = builder
+        .clone()
+        .layers([16, 12])
+        .output_size(6)
+        .build()
+        .unwrap();
+    let scaler = Scaling::standard().fit(&swapped).unwrap();
+    let scaled = scaler.apply_on_read(&swapped).unwrap();
+    for swapped in [
+        &swapped as &dyn Samples<f32>,
+        &swapped.subset(&*all).unwrap(),
+        &scaled,
+        &Shards::new(vec![&swapped]).unwrap(),
+    ] {
+        let input = "an input in Pairs";
+        says(trainer().fit(&mut transcoder, swapped).unwrap_err(), input);
+        says(trainer().memory(&transcoder, swapped).unwrap_err(), input);
+        says(transcoder.start_at(swapped).unwrap_err(), input);
+    }
+    let mut autoencoder = builder.layers([22, 12]).build().unwrap();
+    let error = trainer().fit(&mut autoencoder, &pairs).unwrap_err();
+    says(error, "set output_size");
+    says(
+        Shards::new(vec![&pairs as &dyn Samples<f32>, &swapped])
+            .err()
+            .unwrap(),
+        "of a shard",
+    );
+
+    // Marks of missing values would follow the targets.
+    let mut missing = table.clone();
+    missing[(1, 0)] = f32::NAN;
+    let imputer = Imputer::fit(&missing).unwrap();
+    let missing = Pairs::new(missing.rows(0, 16).into_owned(), targets).unwrap();
+    says(
+        imputer.apply_on_read(&missing).unwrap_err(),
+        "and then pair them",
+    );
+    let of_inputs = Imputer::new(&imputer.means()[..16], &[1]).unwrap();
+    let imputed = of_inputs.apply_on_read(missing.inputs()).unwrap();
+    let imputed = Pairs::new(imputed, targets).unwrap();
+    assert_eq!(
+        recipe(6).fit(&imputed).unwrap().model.layout().input_size(),
+        17
     );
 }
 

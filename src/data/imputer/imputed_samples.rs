@@ -25,6 +25,10 @@ impl<T: Real, S: Samples<T>> Samples<T> for ImputedSamples<'_, T, S> {
         self.imputer.outputs()
     }
 
+    fn input_entries(&self) -> Option<usize> {
+        self.samples.input_entries()
+    }
+
     /// Reads and imputes samples.
     ///
     /// # Errors

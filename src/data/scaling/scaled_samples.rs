@@ -25,6 +25,10 @@ impl<T: Real, S: Samples<T>> Samples<T> for ScaledSamples<'_, T, S> {
         self.scaler.features()
     }
 
+    fn input_entries(&self) -> Option<usize> {
+        self.samples.input_entries()
+    }
+
     /// Reads and scales samples.
     ///
     /// # Errors
