@@ -14,7 +14,7 @@ use crate::validate::SAMPLES;
 #[non_exhaustive]
 pub enum Error {
     /// A parameter is outside its range.
-    #[error("{name} must be {requirement}, got {value}")]
+    #[error("{name} must be {requirement}, got {}", figure(*value))]
     InvalidParameter {
         /// The setter or argument.
         name: &'static str,
@@ -67,7 +67,8 @@ pub enum Error {
     },
     /// A class has no samples: no label names it.
     #[error(
-        "class {class}: at least one sample is needed, got none; the labels must name every class from 0 on"
+        "class {class}: at least one sample is needed, got none; the labels must name every class from 0 on, also \
+         without the samples held out (see `validation_split`)"
     )]
     EmptyClass {
         /// The class, counted from 0.
@@ -75,7 +76,8 @@ pub enum Error {
     },
     /// Data or parameters contain NaN or an infinity.
     #[error(
-        "{what} must be finite, got {value} at row {row}, column {column}{}",
+        "{what} must be finite, got {} at row {row}, column {column}{}",
+        figure(*value),
         remedy_of_missing(what, *value)
     )]
     NonFinite {
@@ -89,7 +91,7 @@ pub enum Error {
         value: f64,
     },
     /// A value of the data is outside the required range.
-    #[error("{what} must be {requirement}, got {value} at row {row}, column {column}")]
+    #[error("{what} must be {requirement}, got {} at row {row}, column {column}", figure(*value))]
     OutOfRange {
         /// The matrix.
         what: &'static str,
@@ -297,12 +299,25 @@ impl From<io::Error> for Error {
     }
 }
 
+/// Returns the text of a number, without hundreds of digits.
+fn figure(value: f64) -> String {
+    let plain = value == 0.0 || !value.is_finite() || (1e-5..1e16).contains(&value.abs());
+    if plain {
+        value.to_string()
+    } else {
+        format!("{value:e}")
+    }
+}
+
 /// Returns the remedy for a wrong number of rows of samples.
 fn remedy(what: &str) -> &'static str {
     match what {
         "rows of the features" | "rows of the decoder" => "",
         "rows of the pairs of a transcoder" => " (the input and then its target: see `Pairs`)",
         "rows of the input of a transcoder" => " (without the target)",
+        "samples of the fit that continues" | "batches of the fit that continues" => {
+            " (without samples held out; to start anew, call `Trainer::reset`)"
+        }
         "features of the scaler of a transcoder" => {
             " (those of the input and of the target: see `Scaler::with_targets`)"
         }

@@ -123,7 +123,8 @@ pub fn model<T: Real>(
 ///
 /// The penalty sees `activation` and the sparsity target `target` as a model would pass them. One that leaves out the
 /// scale, or overwrites gradients instead of adding to them, fails. Entries of `hidden` should be values that the
-/// activation can take.
+/// activation can take. How often units are active has no derivative, so the gradient
+/// [`per_frequency`](crate::penalty::HiddenGradient::per_frequency) is not checked.
 ///
 /// ```
 /// use sparse_autoencoder::{Activation, L1, gradient_check, nalgebra::DMatrix};

@@ -165,6 +165,7 @@
 //!
 //! Often less is enough: [`Trainer::partial_fit`] takes one step on a batch of yours, [`Trainer::fit_with`] shows you
 //! each [`Epoch`], [`Trainer::fit_with_steps`] each [`Step`] too, and a trainer takes an [`Optimizer`] of your own.
+//! [`Activation`] is closed, because files name it.
 //! [`gradient_check`] compares gradients with central differences.
 //!
 //! # Cargo features

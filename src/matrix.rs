@@ -54,6 +54,7 @@ use crate::error::{Error, require};
     label = "not a matrix of `{T}`",
     note = "pass `&matrix`, `matrix.columns(0, 10)`, or a reference to any other view, such as `&matrix.column(0)`",
     note = "for a row-major slice, pass `view_rows(&slice, features)?`",
+    note = "for a file, read it by `NpyFile::load(path)?`, or a batch at a time by `samples.batches(1024)`",
     note = "for an array of `ndarray`, samples × features, enable the feature `ndarray` of `sparse-autoencoder`",
     note = "the scalars of the matrix must be those of the model: `f32` or `f64`"
 )]

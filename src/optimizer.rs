@@ -78,7 +78,7 @@ pub trait Optimizer<T: Real>: fmt::Debug + Send {
     /// Takes one step from `theta`.
     ///
     /// If the objective at `theta` is not finite, the step must return that value and leave `theta`
-    /// unchanged.
+    /// unchanged. A step must leave `theta` finite, also where an update overflows: nobody checks it after the last one.
     fn step(&mut self, theta: &mut [T], objective: &mut Objective<'_, T>) -> Step<T>;
 
     /// Sets the factor of the learning rate for the next steps.
@@ -209,7 +209,7 @@ impl<T: Real, O: Optimizer<T> + ?Sized> Optimizer<T> for Box<O> {
 
 fn not_kept<O: ?Sized>() -> Error {
     Error::Incompatible {
-        what: "a checkpoint",
+        what: "a checkpoint, which needs `Optimizer::state` and `restore`,",
         other: std::any::type_name::<O>(),
     }
 }

@@ -9,8 +9,6 @@ pub use variant::Variant;
 
 use std::ops::Range;
 
-#[cfg(doc)]
-use crate::SparseAutoencoderBuilder;
 use crate::data::pairs::Part;
 use crate::data::spread::read_spread;
 use crate::error::Error;
@@ -18,13 +16,15 @@ use crate::training::Verdict;
 use crate::training::observer::{Observer, of_epochs};
 use crate::validate::check_len;
 use crate::{Epoch, Event, Real, Report, Samples, Scaling, SparseAutoencoder};
+#[cfg(doc)]
+use crate::{SparseAutoencoderBuilder, Trainer};
 
 /// All settings of a modern sparse autoencoder, from its variant, its width, and its number of active units.
 ///
 /// | what | choice |
 /// |---|---|
 /// | scaling | geometric median 0, mean distance √d from it for d entries; folded into the trained model |
-/// | … of `L1`, `Gated` | mean norm √d; pre-encoder bias, which starts at the geometric median and learns |
+/// | … of `L1`, `Gated` | also a pre-encoder bias, which starts at the geometric median and learns |
 /// | start | columns of norm 0.1; encoder = transposed decoder |
 /// | thresholds of `JumpRelu` | a quantile of the batch for half of the steps, with their bandwidth; then they learn |
 /// | optimizer | Adam, β₂ = 0.99, learning rate `0.1/√n` for n units |
@@ -234,8 +234,7 @@ impl Recipe {
         self
     }
 
-    /// Fits the scaler to the first samples of a stream, [starts](SparseAutoencoder::start_at) a model there,
-    /// and creates its trainer.
+    /// Fits the scaler to the first samples of a stream, and creates a model, which starts there, and its trainer.
     ///
     /// A few thousand samples are enough: a matrix or a view, input × samples, or any other [`Samples`], with the
     /// same bits. Samples outside memory are read in [many passes](crate::geometric_median).
@@ -259,8 +258,9 @@ impl Recipe {
     ///
     /// # Errors
     ///
-    /// Those of [`trainer`](Self::trainer), [`Scaling::fit`], [`build`](SparseAutoencoderBuilder::build), and
-    /// [`start_at`](SparseAutoencoder::start_at). [`Error::Incompatible`] if all samples are equal, or all are 0.
+    /// Those of [`trainer`](Self::trainer), [`Scaling::fit`], and [`build`](SparseAutoencoderBuilder::build).
+    /// [`Error::Incompatible`] if all samples are equal, or all are 0, and for a transcoder unless the samples are
+    /// [`Pairs`](crate::Pairs).
     pub fn begin<T: Real>(&self, first: impl Samples<T>) -> Result<Begun<T>, Error> {
         let input_size = self.input_size(&first)?;
         self.begin_with(&first, input_size)
@@ -276,18 +276,17 @@ impl Recipe {
         let mut model = self.builder(input_size).build()?;
         let layout = model.layout();
         let scaler_of = |scaling: Scaling, entries: Range<usize>| {
-            let first_entry = entries.start;
-            let scaler = scaling.fit(Part::new(first, entries));
+            let scaler = scaling.fit(Part::new(first, entries.clone()));
             scaler.map_err(|error| match error {
                 Error::ConstantFeature { .. } => Error::Incompatible {
                     what: "a recipe",
-                    other: if first_entry > 0 {
+                    other: if entries.start > 0 {
                         "targets that are all equal or all 0: check how they are read"
                     } else {
                         "samples that are all equal or all 0: check how they are read"
                     },
                 },
-                error => error.at_entry(|entry| first_entry + entry),
+                error => Part::<T>::in_whole(&entries, error),
             })
         };
         let scaler = scaler_of(self.scaling(input_size), layout.input_entries())?;
@@ -297,14 +296,9 @@ impl Recipe {
         } else {
             scaler
         };
-        let scaled = scaler.apply_on_read(first)?;
-        if model.has_pre_encoder_bias() {
-            match first.in_memory() {
-                Some(_) => model.start_at(scaled.to_matrix()?)?,
-                None => model.start_at(scaled)?,
-            }
-        } else if self.variant == Variant::JumpRelu {
+        if self.variant == Variant::JumpRelu {
             // The scaler has moved the median to 0, where the bias starts.
+            let scaled = scaler.apply_on_read(first)?;
             model.calibrate_thresholds(scaled, f64::of_count(self.active_units))?;
         }
         Ok(Begun {

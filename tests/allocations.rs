@@ -670,6 +670,18 @@ fn estimates_are_close<T: Real>() {
             &x_wide,
         ),
         (
+            "k that falls until few units are active",
+            wide(Activation::BatchTopK(100)).penalty(()),
+            adam(650).epochs(4).anneal_k(1000, 0.5),
+            &long,
+        ),
+        (
+            "thresholds until few units are active",
+            thresholds(),
+            adam(650).epochs(4).anneal_k(600, 0.5),
+            &long,
+        ),
+        (
             "resampling",
             wide(Activation::Relu).penalty(()),
             adam(100)
@@ -737,6 +749,7 @@ fn the_memory_of_a_fit_is_estimated() {
 
 #[test]
 fn the_memory_of_an_invalid_fit_is_an_error() {
+    let _alone = alone();
     let model = SparseAutoencoder::<f32>::builder().layers([8, 12]);
     let model = model.build().unwrap();
     let trainer = || Trainer::new(Adam::new(1e-3).unwrap());

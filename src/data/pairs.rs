@@ -101,7 +101,8 @@ impl<T: Real, X: Samples<T>, Y: Samples<T>> Samples<T> for Pairs<X, Y> {
                 Ok::<_, Error>(())
             };
             copy(&self.inputs, 0..of_input)?;
-            copy(&self.targets, of_input..entries)?;
+            copy(&self.targets, of_input..entries)
+                .map_err(|error| error.at_entry(|entry| of_input + entry))?;
         }
         Ok(())
     }
@@ -112,6 +113,8 @@ impl<T: Real, X: Samples<T>, Y: Samples<T>> Samples<T> for Pairs<X, Y> {
 }
 
 /// Some entries of each sample of another source: the inputs or the targets of pairs.
+///
+/// Errors count the entries from the first one of the part, so those of the source may wrap: see [`Part::in_whole`].
 pub(crate) struct Part<'a, T> {
     samples: &'a dyn Samples<T>,
     entries: Range<usize>,
@@ -121,6 +124,11 @@ impl<'a, T: Real> Part<'a, T> {
     /// Takes these entries, all within the samples.
     pub(crate) fn new(samples: &'a dyn Samples<T>, entries: Range<usize>) -> Self {
         Self { samples, entries }
+    }
+
+    /// Counts the entries in an error of the part, or of reading it, from the first one of the source.
+    pub(crate) fn in_whole(entries: &Range<usize>, error: Error) -> Error {
+        error.at_entry(|entry| entries.start.wrapping_add(entry))
     }
 
     fn is_whole(&self) -> bool {
@@ -145,6 +153,7 @@ impl<T: Real> Samples<T> for Part<'_, T> {
         read_kept(self.samples, indices, batch, |part, sample| {
             part.copy_from_slice(&sample[self.entries.clone()]);
         })
+        .map_err(|error| error.at_entry(|entry| entry.wrapping_sub(self.entries.start)))
     }
 
     fn in_memory(&self) -> Option<DMatrixView<'_, T>> {

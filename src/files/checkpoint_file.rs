@@ -12,7 +12,7 @@ use std::path::Path;
 use flate2::CrcWriter;
 use serde_json::Value;
 
-use super::atomic::Draft;
+use super::atomic::{Draft, folder};
 use super::checksum::{CHECKPOINT, CHECKSUM, check_sum};
 use super::json::Object;
 use super::own;
@@ -65,6 +65,18 @@ impl<T: Real> Numbers<'_, T> {
             }),
         }
     }
+}
+
+/// Refuses a path into a folder that does not exist, before a long training.
+pub(crate) fn check_folder(path: &Path) -> Result<(), Error> {
+    if folder(path).is_dir() {
+        return Ok(());
+    }
+    Err(Error::Io {
+        path: path.to_owned(),
+        kind: io::ErrorKind::NotFound,
+        message: "its folder does not exist: create it, or check the path".to_owned(),
+    })
 }
 
 /// Writes a checkpoint. On an error, an existing one stays unchanged.

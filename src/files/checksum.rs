@@ -6,7 +6,7 @@ use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use flate2::Crc;
 
 use super::tensors::Tensors;
-use super::{io_error, malformed};
+use super::{io_error, malformed, own};
 use crate::Error;
 
 /// The key of the version of a checkpoint, in the metadata.
@@ -22,11 +22,11 @@ pub(super) fn check_sum_of_checkpoint(tensors: &mut Tensors<BufReader<File>>) ->
     Ok(())
 }
 
-/// Takes from the directory of a checkpoint what no longer holds once its numbers are converted.
+/// Takes from the directory of a checkpoint what is no part of its model.
 pub(super) fn become_model<R>(tensors: &mut Tensors<R>) {
     if tensors.metadata.remove(CHECKPOINT).is_some() {
         tensors.metadata.remove("training");
-        tensors.entries.remove(CHECKSUM);
+        tensors.entries.retain(|name, _| own::is_of_model(name));
     }
 }
 

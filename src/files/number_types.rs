@@ -63,25 +63,26 @@ impl Element {
         }
     }
 
-    /// Appends a scalar to `bytes`, rounded to the nearest number, ties to even. Returns `false` if it
+    /// Appends a scalar to `bytes`, rounded to the nearest number, ties to even. Returns `false` if a finite one
     /// overflows this floating point type.
     #[allow(clippy::cast_possible_truncation)] // that is the purpose
     pub(super) fn encode<T: Real>(self, value: T, bytes: &mut Vec<u8>) -> bool {
         let value = value.to_f64();
+        let was_infinite = value.is_infinite();
         match self {
             Self::F16 => {
                 let rounded = rounded(value, 10, -14);
                 bytes.extend_from_slice(&f64_to_half(rounded).to_le_bytes());
-                rounded.abs() <= 65_504.0
+                rounded.abs() <= 65_504.0 || was_infinite
             }
             Self::BF16 => {
                 let rounded = rounded(value, 7, -126) as f32; // exact, or infinite
                 bytes.extend_from_slice(&rounded.to_bits().to_le_bytes()[2..]);
-                rounded.is_finite()
+                rounded.is_finite() || was_infinite
             }
             Self::F32 => {
                 bytes.extend_from_slice(&(value as f32).to_le_bytes());
-                (value as f32).is_finite()
+                (value as f32).is_finite() || was_infinite
             }
             _ => {
                 bytes.extend_from_slice(&value.to_le_bytes());
@@ -106,10 +107,13 @@ fn rounded(value: f64, fraction: i32, least: i32) -> f64 {
 /// Returns the bits of a binary16 number.
 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // small whole numbers
 fn f64_to_half(value: f64) -> u16 {
+    let sign = if value.is_sign_negative() { 0x8000 } else { 0 };
+    if value.is_infinite() {
+        return sign | 0x7c00;
+    }
     let exponent = exponent(value, -14);
     // The leading 1 adds to the exponent. Subnormal numbers have none.
     let fraction = (value.abs() * f64::powi(2.0, 10 - exponent)) as u16;
-    let sign = if value.is_sign_negative() { 0x8000 } else { 0 };
     sign | (((exponent + 14) as u16) << 10).wrapping_add(fraction)
 }
 
@@ -158,6 +162,8 @@ mod tests {
                 element.decode(&bits.to_le_bytes(), &mut value);
                 value[0]
             };
+            assert_eq!(halved(element, f64::INFINITY), Some(infinity));
+            assert_eq!(halved(element, f64::NEG_INFINITY), Some(infinity | 0x8000));
             for bits in 0..infinity {
                 let value = read(bits);
                 assert_eq!(halved(element, value), Some(bits));

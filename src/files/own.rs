@@ -42,7 +42,7 @@ use crate::{
 };
 
 pub(crate) use model::describe;
-pub(super) use model::{check_shapes, read_theta, settings};
+pub(super) use model::{check_shapes, is_of_model, read_theta, settings};
 
 const FORMAT: &str = "sparse-autoencoder";
 const VERSION: &str = "1";

@@ -67,9 +67,10 @@ impl<T: Real> SparseAutoencoder<T> {
         }
         let mut started = self.clone();
         let entries = self.layout().target_entries();
-        let at_entry = |error: Error| error.at_entry(|entry| entries.start + entry);
         let targets = Part::new(samples, entries.clone());
-        started.set_decoder_bias(&geometric_median(&targets).map_err(at_entry)?)?;
+        let median = geometric_median(&targets);
+        let median = median.map_err(|error| Part::<T>::in_whole(&entries, error))?;
+        started.set_decoder_bias(&median)?;
         let settings = self.settings();
         if settings.targets_l0() {
             let inputs = Part::new(samples, self.layout().input_entries());

@@ -51,7 +51,7 @@ impl<T: Real> SparseAutoencoder<T> {
             return Err(Error::UnsupportedActivation {
                 what: "fold_decoder_norm",
                 activation,
-                requirement: "Relu, Identity, JumpRelu, or Gated, whose units scale by themselves",
+                requirement: "only Relu, Identity, JumpRelu, and Gated units keep their activity when they are scaled",
             });
         }
         if layout.is_tied() {

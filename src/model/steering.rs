@@ -51,8 +51,9 @@ impl<T: Real> SparseAutoencoder<T> {
     /// | one hidden layer, linear output, [`TopK`](Activation::TopK) and similar | one encoding |
     /// | deep, or another output | one encoding, two decodings |
     ///
-    /// - The contribution of a unit is its activation times the norm of its decoder column. Call
-    ///   [`fold_decoder_norm`](Self::fold_decoder_norm) first to edit in units of the samples.
+    /// - The contribution of a unit is its activation times the norm of its decoder column. To edit in units of the
+    ///   samples, divide the new activation by that norm, or call [`fold_decoder_norm`](Self::fold_decoder_norm) first
+    ///   if its units allow that.
     /// - [Fold](Self::fold) the scaler of a model of scaled samples, or steer scaled samples and
     ///   [invert](crate::Scaler::invert) the result.
     /// - A [transcoder](crate::SparseAutoencoderBuilder::output_size) predicts another place, and is refused. Add

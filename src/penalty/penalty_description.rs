@@ -34,6 +34,9 @@ pub enum Description {
     Custom(String),
 }
 
+/// Readers of JSON refuse texts of many more levels.
+const MOST_WITHIN: usize = 32;
+
 impl Description {
     /// Returns the default penalty of a hidden layer with this activation.
     pub(crate) fn suited_to(activation: Activation) -> Self {
@@ -95,15 +98,34 @@ impl Description {
         }
     }
 
-    /// Refuses factors outside their range.
+    /// Refuses factors outside their range, and more parts within each other than a file may have.
     pub(crate) fn check<T: Real>(&self) -> Result<(), Error> {
+        let (depth, name) = (self.depth(), "penalties within each other");
+        require(
+            depth <= MOST_WITHIN,
+            name,
+            "at most 32",
+            f64::of_count(depth),
+        )?;
+        self.check_factors::<T>()
+    }
+
+    fn depth(&self) -> usize {
         match self {
-            Self::Sum(a, b) => a.check::<T>().and_then(|()| b.check::<T>()),
+            Self::Sum(a, b) => 1 + a.depth().max(b.depth()),
+            Self::Scaled(_, inner) => 1 + inner.depth(),
+            _ => 1,
+        }
+    }
+
+    fn check_factors<T: Real>(&self) -> Result<(), Error> {
+        match self {
+            Self::Sum(a, b) => a.check_factors::<T>().and_then(|()| b.check_factors::<T>()),
             Self::Scaled(factor, inner) => {
                 let accepted = *factor >= 0.0 && T::of(*factor).is_finite();
                 let requirement = "finite and at least 0";
                 require(accepted, "factor of Scaled", requirement, *factor)?;
-                inner.check::<T>()
+                inner.check_factors::<T>()
             }
             _ => Ok(()),
         }

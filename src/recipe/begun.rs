@@ -16,8 +16,10 @@ pub struct Begun<T: Real> {
     pub scaler: Scaler<T>,
     /// The model, which takes scaled samples.
     pub model: SparseAutoencoder<T>,
-    /// The trainer. Before a [`fit`](Trainer::fit), set its epochs: it knows the steps of the recipe, but not the
-    /// number of samples.
+    /// The trainer. Before a [`fit`](Trainer::fit) of your own, such as one with
+    /// [patience](Trainer::patience) or [checkpoints](Trainer#method.checkpoint), set its
+    /// [epochs](Trainer::epochs) to those of the recipe, its samples over those you have: the trainer knows the steps
+    /// alone. While k falls, patience does not compare epochs.
     pub trainer: Trainer<T>,
 }
 

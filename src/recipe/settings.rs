@@ -9,15 +9,9 @@ use crate::{
 };
 
 impl Recipe {
-    /// Returns the scaling of samples with `input_size` entries. It makes `√input_size` the mean norm for autoencoders of
-    /// `L1` and `Gated` units, and otherwise the mean distance from the geometric median.
+    /// Returns the scaling of samples with `input_size` entries, to a mean distance of `√input_size`.
     pub fn scaling(&self, input_size: usize) -> Scaling {
-        let norm = f64::of_count(input_size).sqrt();
-        if self.has_pre_encoder_bias() {
-            Scaling::mean_norm(norm)
-        } else {
-            Scaling::mean_distance(norm)
-        }
+        Scaling::mean_distance(f64::of_count(input_size).sqrt())
     }
 
     /// Returns the scaling of the targets of a transcoder, to a mean distance of `0.3 √output_size`.
@@ -27,7 +21,7 @@ impl Recipe {
         Scaling::mean_distance(0.3 * f64::of_count(output_size).sqrt())
     }
 
-    /// Whether the bias learns what all samples share, which otherwise the scaling removes.
+    /// Whether the bias, which starts at the median, learns what the samples share.
     fn has_pre_encoder_bias(&self) -> bool {
         !self.variant.has_k() && self.output_size.is_none()
     }

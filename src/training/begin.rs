@@ -32,7 +32,7 @@ impl<T: Real> Trainer<T> {
         self.own.checkpoints.check(&*self.engine.optimizer)?;
         let parameters = model.layout().len();
         if let Some(paused) = &self.own.paused {
-            paused.check(parameters, &order, batches)?;
+            paused.check(model.parameters().as_slice(), &order, batches)?;
         } else {
             self.engine.rng = rng;
             self.prepare(model);
@@ -58,8 +58,7 @@ impl<T: Real> Trainer<T> {
                 other: "a full-batch optimizer",
             });
         }
-        let steps = self.engine.settings.steps.map(f64::of_count);
-        if steps.is_none() {
+        if self.engine.settings.steps.is_none() {
             self.engine.check_schedule()?; // a fit leaves the end of its schedule
         }
         if self.engine.prepared != Some(model.layout().len()) {
@@ -67,7 +66,7 @@ impl<T: Real> Trainer<T> {
         }
         self.prepare_state(model)?;
         self.own.paused = None;
-        let fraction = steps.map(|steps| (self.engine.steps as f64 / steps).min(1.0));
+        let fraction = self.engine.fraction_of_steps();
         if let Some(fraction) = fraction {
             self.engine.follow_schedule(fraction)?;
         }

@@ -95,6 +95,12 @@ impl<T: Real> Engine<T> {
         }
     }
 
+    /// Returns the fraction of the [steps](TrainerSettings::steps) that are taken, if their number is set.
+    pub(super) fn fraction_of_steps(&self) -> Option<f64> {
+        let steps = self.settings.steps?;
+        Some((self.steps as f64 / f64::of_count(steps)).min(1.0))
+    }
+
     /// Scales the learning rate by the schedule after this fraction of the training.
     pub(crate) fn follow_schedule(&mut self, fraction: f64) -> Result<(), Error> {
         self.settings.schedule.map_or(Ok(()), |schedule| {

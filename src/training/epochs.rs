@@ -21,12 +21,14 @@ pub(crate) trait Terms<T: Real>: Copy + Send {
         self.total()
     }
 
-    /// Returns each term plus `share` times that of `other`.
-    fn plus(self, other: Self, share: T) -> Self;
+    /// Returns each term moved by `share` of its distance to that of `other`.
+    ///
+    /// A mean of equal terms is then exact, over any number of them. A sum of shares is not.
+    fn toward(self, other: Self, share: T) -> Self;
 
-    /// Returns each term plus that of a batch times its share in the samples of an epoch.
-    fn plus_batch(self, batch: Self, samples: usize, of: usize) -> Self {
-        self.plus(batch, T::of_count(samples) / T::of_count(of))
+    /// Returns each term, a mean of `of − samples` samples, as that of `of` samples, with those of a batch.
+    fn with_batch(self, batch: Self, samples: usize, of: usize) -> Self {
+        self.toward(batch, T::of_count(samples) / T::of_count(of))
     }
 }
 
@@ -120,8 +122,11 @@ pub(crate) fn run<T: Real, L: Learner<T>>(
     learner: &mut L,
     progress: &mut Progress<T, L::Loss>,
 ) -> Result<StopReason, Error> {
-    progress.paused = false;
-    let stop = run_to_last(engine, learner, progress);
+    let stop = match progress.paused {
+        true => keep(engine, learner, progress, true), // the checkpoint that could not be written
+        false => Ok(()),
+    };
+    let stop = stop.and_then(|()| run_to_last(engine, learner, progress));
     if let (Some(theta), false) = (progress.best.theta(), progress.paused) {
         learner.theta_mut().copy_from_slice(theta);
     }

@@ -172,7 +172,8 @@ impl<T: Real> Trainer<T> {
         let stop = match epochs::run(engine, &mut fit, &mut progress) {
             Ok(stop) => stop,
             Err(error) => {
-                own.paused = Some(progress).filter(|progress| progress.paused);
+                let paused = Some(progress).filter(|progress| progress.paused);
+                own.paused = paused.map(|at| at.pause_at(model.parameters().as_slice()));
                 return Err(error);
             }
         };

@@ -100,25 +100,25 @@ impl<T: Real> Terms<T> for Measured<T> {
         self.loss.total() - self.loss.auxiliary
     }
 
-    fn plus(self, other: Self, share: T) -> Self {
+    fn toward(self, other: Self, share: T) -> Self {
         let (mut terms, others) = (self.terms(), other.terms());
         for (term, other) in terms.iter_mut().zip(others) {
-            *term += share * other;
+            *term += share * (other - *term);
         }
-        let l0 = self.l0 + share.to_f64() * other.l0;
+        let l0 = self.l0 + share.to_f64() * (other.l0 - self.l0);
         Self {
             l0,
             ..Self::from_terms(terms)
         }
     }
 
-    fn plus_batch(self, batch: Self, samples: usize, of: usize) -> Self {
+    fn with_batch(self, batch: Self, samples: usize, of: usize) -> Self {
         let share = T::of_count(samples) / T::of_count(of);
-        let [samples, of] = [samples, of].map(f64::of_count);
-        let active = (self.l0 * of).round() + (batch.l0 * samples).round();
+        let before = f64::of_count(of.saturating_sub(samples));
+        let active = (self.l0 * before).round() + (batch.l0 * f64::of_count(samples)).round();
         Self {
-            l0: active / of,
-            ..self.plus(batch, share)
+            l0: active / f64::of_count(of),
+            ..self.toward(batch, share)
         }
     }
 }

@@ -3,7 +3,7 @@
 mod passes;
 
 use super::Trainer;
-use super::sparsity::QUANTILE;
+use super::sparsity::{QUANTILE, annealing};
 use crate::error::Error;
 use crate::linalg::{Threads, packed_room};
 use crate::model::Layout;
@@ -94,6 +94,14 @@ impl<T: Real> Trainer<T> {
             // Each of them is small, so that the old one hardly counts while it grows.
             taken.take_bytes(blocks.saturating_sub(packed));
             packed = blocks.max(packed);
+        }
+        if settings.anneal_k.is_some() {
+            // The passes over few active units have buffers of their own.
+            #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // at most all units
+            let last = annealing::target(model.objective()).map(|k| k.round() as usize);
+            passes.keep(last);
+            passes.forward(batch, &mut taken);
+            passes.backward(batch, &mut taken);
         }
         if settings.threshold_target(0.0, model.objective()).is_some() {
             let some = batch.min(QUANTILE);

@@ -1,5 +1,7 @@
 //! The position of a fit between two steps, and its report so far.
 
+use std::hash::{DefaultHasher, Hasher};
+
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::seq::SliceRandom;
 
@@ -12,6 +14,8 @@ use crate::{Error, Real};
 pub(crate) struct Progress<T, L> {
     /// The number of parameters of the model.
     pub(super) parameters: usize,
+    /// A hash of the parameters where the fit has paused.
+    pub(super) theta: u64,
     /// The indices of the training samples, shuffled for the current or the last epoch.
     pub(super) order: Vec<usize>,
     /// The number of training samples of all processes.
@@ -37,10 +41,19 @@ pub(crate) struct Progress<T, L> {
     pub(crate) validation: Vec<L>,
 }
 
+fn hash_of<T: Real>(theta: &[T]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    theta
+        .iter()
+        .for_each(|x| hasher.write_u64(x.to_f64().to_bits()));
+    hasher.finish()
+}
+
 impl<T: Real, L: Terms<T>> Progress<T, L> {
     pub(crate) fn new(parameters: usize, order: Vec<usize>, batches: usize) -> Self {
         Self {
             parameters,
+            theta: 0,
             samples: order.len(),
             seen: 0,
             order,
@@ -72,11 +85,19 @@ impl<T: Real, L: Terms<T>> Progress<T, L> {
         }
     }
 
-    /// Checks that a fit of a model with `parameters` parameters to these `samples`, in `batches`
+    /// Pauses the fit of a model with these parameters.
+    pub(super) fn pause_at(self, theta: &[T]) -> Self {
+        Self {
+            theta: hash_of(theta),
+            ..self
+        }
+    }
+
+    /// Checks that the fit of a model with the parameters `theta` to these `samples`, in `batches`
     /// batches, can continue from here.
     pub(super) fn check(
         &self,
-        parameters: usize,
+        theta: &[T],
         samples: &[usize],
         batches: usize,
     ) -> Result<(), Error> {
@@ -84,7 +105,7 @@ impl<T: Real, L: Terms<T>> Progress<T, L> {
             (
                 "parameters of the model whose fit continues",
                 self.parameters,
-                parameters,
+                theta.len(),
             ),
             (
                 "samples of the fit that continues",
@@ -100,6 +121,12 @@ impl<T: Real, L: Terms<T>> Progress<T, L> {
                     actual,
                 });
             }
+        }
+        if self.theta != hash_of(theta) {
+            return Err(Error::Incompatible {
+                what: "the fit that continues",
+                other: "a model that is not as it was there: pass that one, or call Trainer::reset first",
+            });
         }
         // The order comes from a file, and may not be a permutation.
         let sorted = |order: &[usize]| {
@@ -149,10 +176,12 @@ impl<T: Real, L: Terms<T>> Progress<T, L> {
 
     /// Records the step on the next batch.
     pub(super) fn see_batch(&mut self, step: Taken<L>) {
-        self.mean = self.mean.plus_batch(step.loss, step.samples, self.samples);
+        self.seen += step.samples as u64;
+        let of_epochs = (self.epochs as u64).saturating_mul(self.samples as u64);
+        let of = usize::try_from(self.seen.saturating_sub(of_epochs)).unwrap_or(self.samples);
+        self.mean = self.mean.with_batch(step.loss, step.samples, of);
         self.converged |= step.converged;
         self.done += 1;
-        self.seen += step.samples as u64;
     }
 
     /// Records an epoch, after which the model has the parameters `theta`.

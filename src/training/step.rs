@@ -67,7 +67,7 @@ impl<T: Real> State<T> {
     /// Adds the batch of step `t` to the means over the last ones.
     fn see(&mut self, batch: Measured<T>, t: u64) {
         let (before, share) = (self.recent.unwrap_or(batch), T::of(share(t)));
-        self.recent = Some(before.plus(before, -share).plus(batch, share));
+        self.recent = Some(before.toward(batch, share));
     }
 
     /// Makes room for a model of this layout, and keeps the counts of dead units if they fit.

@@ -61,8 +61,18 @@ pub enum Warning {
         /// The sparsity to reach. For [`TargetL0`](crate::TargetL0), ρ times the number of units.
         target: f64,
         /// Whether the target is that of a [set point](crate::Trainer::set_point).
-        #[cfg_attr(feature = "serde", serde(default))]
         by_set_point: bool,
+        /// Whether k was still falling.
+        k_falls: bool,
+    },
+    /// Steps by [`partial_fit`](crate::Trainer::partial_fit) went on after the
+    /// [end](crate::Trainer::steps) of a schedule that ends at 0, and learned nothing.
+    #[non_exhaustive]
+    NoLearningRate {
+        /// The number of these steps.
+        steps: u64,
+        /// The number of steps of the schedule.
+        of: usize,
     },
     /// The output cannot reach many entries of the samples: their distances from its range alone cost more
     /// than 1 % of the loss of the mean sample.
@@ -86,15 +96,26 @@ pub enum Warning {
     },
 }
 
+/// Returns the text of a number, with four decimals or four digits.
+fn figure(value: f64) -> String {
+    let plain = value == 0.0 || !value.is_finite() || (1e-2..1e7).contains(&value.abs());
+    if plain {
+        format!("{value:.4}")
+    } else {
+        format!("{value:.3e}")
+    }
+}
+
 impl fmt::Display for Warning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoBetterThanMean { loss, loss_of_mean } => write!(
                 f,
-                "the reconstruction loss is {loss:.4}, no better than the {loss_of_mean:.4} of the mean \
-                 sample: scale the samples into the range of the output activation (see Scaling), try another \
-                 learning rate (sigmoid units need about 0.01), lower the penalty weight, build the model \
-                 without a penalty (`.penalty(())`), or train for more epochs"
+                "the reconstruction loss is {}, no better than the {} of the mean sample: scale the samples, \
+                 into the range of the output if it has one (see Scaling), try another learning rate (sigmoid units need about 0.01), lower the penalty weight, build the model \
+                 without a penalty (`.penalty(())`), or train for more epochs",
+                figure(*loss),
+                figure(*loss_of_mean)
             ),
             Self::NoUnitActive { l0 } => write!(
                 f,
@@ -106,8 +127,10 @@ impl fmt::Display for Warning {
                 measured,
                 target,
                 by_set_point,
+                k_falls,
             } => {
                 let remedy = match (by_set_point, measured > target) {
+                    _ if *k_falls => "train until k has fallen (see anneal_k)",
                     (true, true) => {
                         "train for more steps, start at a higher penalty weight, or raise the gain of the set point"
                     }
@@ -116,8 +139,7 @@ impl fmt::Display for Warning {
                          point, at which the weight overshoots"
                     }
                     (false, true) => {
-                        "train for more steps, or until k has fallen, raise the penalty weight, or, with JumpReLU, \
-                         start with calibrate_thresholds and set a bandwidth of the scale of the pre-activations"
+                        "train for more steps, raise the penalty weight, or, with JumpReLU, start with calibrate_thresholds and set a bandwidth of the scale of the pre-activations"
                     }
                     (false, false) => {
                         "train for more steps, or start with calibrate_thresholds and set a bandwidth of the \
@@ -126,22 +148,31 @@ impl fmt::Display for Warning {
                 };
                 write!(
                     f,
-                    "the sparsity is {measured:.4}, and its target {target:.4}: {remedy}"
+                    "the sparsity is {}, and its target {}: {remedy}",
+                    figure(*measured),
+                    figure(*target)
                 )
             }
+            Self::NoLearningRate { steps, of } => write!(
+                f,
+                "the learning rate of the last {steps} steps was 0, because the schedule ends after {of}: set as \
+                 many steps as you take (see Trainer::steps), or call Trainer::reset before another training"
+            ),
             Self::OutsideOutputRange { low, high, output } => {
                 let (least, most) = range_of(*output);
                 write!(
                     f,
-                    "the samples range from {low:.4} to {high:.4}, but the output {output:?} only from \
+                    "the samples range from {} to {}, but the output {output:?} only from \
                      {least} to {most}: scale the samples (see Scaling::to_range_of), or use the output \
-                     Activation::Identity"
+                     Activation::Identity",
+                    figure(*low),
+                    figure(*high)
                 )
             }
             Self::DeadUnits { dead, of } => write!(
                 f,
-                "{dead} of {of} units are dead: train longer, use fewer units, let k fall (see anneal_k), \
-                 train dead units (see DeadUnits::auxiliary), center the samples or start the pre-encoder \
+                "{dead} of {of} units are dead: train longer, use fewer units, let k fall if \
+                 there is one (see anneal_k), train dead units (see DeadUnits::auxiliary), center the samples or start the pre-encoder \
                  bias at them, or lower the learning rate"
             ),
         }
@@ -152,8 +183,8 @@ impl fmt::Display for Warning {
 const TOLERATED: f64 = 0.1;
 
 impl<T: Real> Trainer<T> {
-    /// Returns the warnings of the steps so far that need no samples: a target not reached, no active
-    /// units, and dead units.
+    /// Returns the warnings of the steps so far that need no samples: a learning rate of 0, a target not reached, no
+    /// active units, and dead units.
     ///
     /// Use it after steps by [`partial_fit`](Self::partial_fit). The [`Report`] of a
     /// [`fit`](Self::fit) has all its [warnings](Report::warnings).
@@ -161,9 +192,23 @@ impl<T: Real> Trainer<T> {
     pub fn warnings(&self, model: &SparseAutoencoder<T>) -> Vec<Warning> {
         let dead = self.own.state.idle.dead.len();
         let recent = self.own.state.recent.as_ref();
-        recent.map_or(Vec::new(), |last| {
-            self.find_warnings(model, last, dead, None, false)
-        })
+        let after_end = self.steps_after_end().into_iter();
+        let found = recent.map_or(Vec::new(), |last| {
+            let fraction = self.engine.fraction_of_steps();
+            let falls = fraction.is_some_and(|fraction| self.engine.settings.k_falls(fraction));
+            self.find_warnings(model, last, dead, None, falls)
+        });
+        after_end.chain(found).collect()
+    }
+
+    /// Returns a warning if steps after the end of the schedule have a learning rate of 0.
+    fn steps_after_end(&self) -> Option<Warning> {
+        let engine = &self.engine;
+        let of = engine.settings.steps?;
+        let steps = engine.steps.saturating_sub(of as u64);
+        let learns = engine.optimizer.learning_rate() != Some(0.0);
+        let stands = steps > 0 && engine.settings.schedule.is_some() && !learns;
+        stands.then_some(Warning::NoLearningRate { steps, of })
     }
 
     /// Returns the warnings of a model that has the figures `last` and this number of dead units, also while k falls.
@@ -219,6 +264,7 @@ impl<T: Real> Trainer<T> {
             measured,
             target,
             by_set_point: set_point.is_some(),
+            k_falls,
         })
     }
 }

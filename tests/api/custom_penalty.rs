@@ -162,6 +162,34 @@ fn combined_it_is_a_sum() {
     assert!(check.relative_error() < 1e-8);
 }
 
+/// What a model is built with can be saved and loaded.
+#[test]
+fn penalties_within_each_other_are_at_most_32() {
+    let within = |depth: usize| {
+        (1..depth).fold(
+            Box::new(L1) as Box<dyn Penalty<f64>>,
+            |inner, level| match level % 2 {
+                0 => Box::new(Scaled::new(1.0, inner)),
+                _ => Box::new((inner, L1)),
+            },
+        )
+    };
+    let built = builder().penalty(within(32)).build().unwrap();
+    assert!(!built.penalty().is_zero());
+    let error = builder().penalty(within(33)).build().unwrap_err();
+    assert!(error.to_string().contains("at most 32"), "{error}");
+    #[cfg(feature = "files")]
+    {
+        use sparse_autoencoder::files;
+        let path =
+            std::env::temp_dir().join(format!("sparse-autoencoder-within-{}", std::process::id()));
+        files::save(&built, &path).unwrap();
+        let loaded = files::load::<SparseAutoencoder<f64>>(&path).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(loaded.model.settings(), built.settings());
+    }
+}
+
 #[test]
 fn it_refuses_what_it_is_not_defined_for() {
     for activation in [Activation::Tanh, Activation::Identity] {

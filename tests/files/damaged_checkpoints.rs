@@ -113,4 +113,16 @@ fn a_damaged_checkpoint_is_no_model() {
     files::convert(&path, converted.file(), Number::F64).unwrap();
     let wider = files::load::<SparseAutoencoder<f32>>(converted.file()).unwrap();
     assert_eq!(wider.model.parameters(), loaded.parameters());
+    // Of the checkpoint, the parameters alone: the state of a training may have larger numbers.
+    let of_model = Scratch::new("converted_model");
+    files::save(&loaded, of_model.file()).unwrap();
+    for number in [Number::F16, Number::F64] {
+        files::convert(&path, converted.file(), number).unwrap();
+        files::convert(of_model.file(), of_model.0.join("again"), number).unwrap();
+        let [of_checkpoint, of_model] = [converted.file(), of_model.0.join("again")];
+        assert_eq!(
+            fs::read(of_checkpoint).unwrap(),
+            fs::read(of_model).unwrap()
+        );
+    }
 }

@@ -91,6 +91,7 @@ fn a_position_that_cannot_be_is_refused() {
         (r#"\"epochs\":1,"#, r#"\"epochs\":123456789012345678,"#),
         (r#"\"best_epoch\":1"#, r#"\"best_epoch\":2"#),
         (r#"\"batches\":2"#, r#"\"batches\":1"#),
+        (r#"\"steps\":"#, r#"\"steps\":1844674407370955161"#), // and the digit that was there
         (r#"\"samples\":8"#, r#"\"samples\":7"#),
         (r#"\"prepared\":true"#, r#"\"prepared\":false"#),
         (r#"\"random\":["#, r#"\"random\":[1,"#),

@@ -126,7 +126,6 @@ fn a_stream_learns_what_the_parts_of_the_recipe_say() {
         let mut by_hand = recipe.builder(64).build().unwrap();
         let scaled = scaler.apply(&digits).unwrap();
         match variant {
-            Variant::L1 | Variant::Gated => by_hand.start_at(&scaled).unwrap(),
             Variant::JumpRelu => {
                 let threshold = by_hand.calibrate_thresholds(&scaled, 4.0).unwrap();
                 assert!(threshold > 0.0);
@@ -236,15 +235,27 @@ fn constant_features_are_no_problem_and_equal_samples_are_refused() {
         let reconstructed = fitted.model.reconstruct(&partly).unwrap();
         let of_constant = reconstructed.row(7).add_scalar(-300.0).amax();
         assert!(of_constant < 30.0, "{variant:?}: {of_constant}");
-        let centers = !matches!(variant, Variant::L1 | Variant::Gated);
-        for (samples, refused) in [(&equal, centers), (&zeros, true)] {
-            match recipe.begin(samples) {
-                Err(Error::Incompatible {
-                    what: "a recipe", ..
-                }) => assert!(refused),
-                other => assert!(!refused && other.is_ok(), "{variant:?}: {other:?}"),
-            }
+        for samples in [&equal, &zeros] {
+            let error = recipe.begin(samples).unwrap_err();
+            assert!(error.to_string().contains("all equal or all 0"), "{error}");
         }
+    }
+}
+
+/// The mean of the samples is 1,000 times their spread.
+#[test]
+fn every_recipe_learns_far_from_0() {
+    let digits = digits::split(1000).1.0;
+    for (_, variant) in RECIPES {
+        let recipe = Recipe::new(variant, 64, 8).samples(60_000).batch_size(100);
+        let [near, far] = [0.0, 1000.0].map(|offset| {
+            let report = recipe.fit(digits.add_scalar(offset)).unwrap().report;
+            report.explained_variance.last().copied().unwrap()
+        });
+        assert!(
+            near > 0.7 && (near - far).abs() < 0.02,
+            "{variant:?}: {near} {far}"
+        );
     }
 }
 

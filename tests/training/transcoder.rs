@@ -177,10 +177,22 @@ fn samples_that_are_no_pairs_are_refused() {
     let mut broken = right.clone();
     broken[(3, 17)] = f32::NAN;
     let pairs = Pairs::new(&left, &broken).unwrap();
+    // Sources that check what they read.
+    let scaler = Scaling::identity().fit(Pairs::new(&left, &right).unwrap());
+    let scaler = scaler.unwrap();
+    let scaled = scaler.apply_on_read(&pairs).unwrap();
+    let (of_inputs, of_targets) = scaler.split_at(32).unwrap();
+    let inputs = of_inputs.apply_on_read(&left).unwrap();
+    let parts = Pairs::new(inputs, of_targets.apply_on_read(&broken).unwrap()).unwrap();
     let errors = [
         trainer().fit(&mut transcoder, &pairs).unwrap_err(),
         transcoder.start_at(&pairs).unwrap_err(),
         recipe.fit(&pairs).unwrap_err(),
+        trainer().fit(&mut transcoder, &scaled).unwrap_err(),
+        transcoder.start_at(&scaled).unwrap_err(),
+        trainer().fit(&mut transcoder, &parts).unwrap_err(),
+        transcoder.start_at(&parts).unwrap_err(),
+        recipe.fit(&parts).unwrap_err(),
     ];
     for error in errors {
         assert!(

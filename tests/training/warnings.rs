@@ -9,8 +9,8 @@ use sparse_autoencoder::metrics::ReconstructionMetrics;
 use sparse_autoencoder::nalgebra::DMatrix;
 use sparse_autoencoder::penalty::Scaled;
 use sparse_autoencoder::{
-    Activation, Adam, DeadUnits, Event, Initialization, L1, ReconstructionLoss, Report, SetPoint,
-    SparseAutoencoder, SparseAutoencoderBuilder, TargetL0, Trainer, Warning,
+    Activation, Adam, DeadUnits, Event, Initialization, L1, ReconstructionLoss, Report, Schedule,
+    SetPoint, SparseAutoencoder, SparseAutoencoderBuilder, TargetL0, Trainer, Warning,
 };
 
 fn samples() -> DMatrix<f64> {
@@ -431,6 +431,62 @@ fn a_stream_warns_too() {
     assert_says(&warnings[0], &[".penalty(())", "penalty weight"]);
     trainer.reset();
     assert_eq!(trainer.warnings(&model), []);
+}
+
+#[test]
+fn a_stream_that_ends_while_k_falls_or_goes_on_at_a_rate_of_0_says_so() {
+    for activation in [
+        Activation::TopK(2),
+        Activation::BatchTopK(2),
+        Activation::JumpRelu,
+    ] {
+        let builder = linear().hidden_activation(activation);
+        let builder = match activation {
+            Activation::JumpRelu => builder.penalty(TargetL0).sparsity_target(2.0 / 12.0),
+            _ => builder.penalty(()),
+        };
+        let mut model = builder.build().unwrap();
+        let mut trainer = Trainer::new(Adam::new(1e-3).unwrap())
+            .steps(100)
+            .schedule(Schedule::linear(0.0))
+            .anneal_k(6, 0.9);
+        let falls = |warnings: &[Warning]| {
+            let falls =
+                |of: &Warning| matches!(of, Warning::TargetNotReached { k_falls: true, .. });
+            warnings.iter().any(falls)
+        };
+        let stands = |warnings: &[Warning]| {
+            let of = |of: &Warning| {
+                matches!(
+                    of,
+                    Warning::NoLearningRate {
+                        steps: 20,
+                        of: 100,
+                        ..
+                    }
+                )
+            };
+            warnings.iter().any(of)
+        };
+        for step in 0..120 {
+            let warnings = trainer.warnings(&model);
+            let says = falls(&warnings);
+            let expected = match step {
+                0 | 90.. => false,
+                1..70 => true,
+                _ => says, // k is 2 already, the mean over the last steps is not
+            };
+            assert_eq!(says, expected, "{activation:?} {step}: {warnings:?}");
+            assert!(!stands(&warnings));
+            trainer.partial_fit(&mut model, samples()).unwrap();
+        }
+        let warnings = trainer.warnings(&model);
+        assert!(stands(&warnings) && !falls(&warnings), "{warnings:?}");
+        assert_says(
+            &warnings[0],
+            &["20 steps", "ends after 100", "Trainer::reset"],
+        );
+    }
 }
 
 #[test]

@@ -61,10 +61,11 @@ impl<T: Real> Terms<T> for ClassifierLoss<T> {
         self.total()
     }
 
-    fn plus(self, other: Self, share: T) -> Self {
+    fn toward(self, other: Self, share: T) -> Self {
+        let toward = |term, other| term + share * (other - term);
         Self {
-            cross_entropy: self.cross_entropy + share * other.cross_entropy,
-            weight_decay: self.weight_decay + share * other.weight_decay,
+            cross_entropy: toward(self.cross_entropy, other.cross_entropy),
+            weight_decay: toward(self.weight_decay, other.weight_decay),
         }
     }
 }

@@ -54,7 +54,8 @@ impl<T: Real> SoftmaxClassifier<T> {
             if autoencoder.layout().has_blocks() {
                 return Err(Error::Incompatible {
                     what: "a classifier on top",
-                    other: "hidden activations with thresholds or gates",
+                    other: "JumpRelu, BatchTopK, or Gated units, whose thresholds and gates it does not train: take Relu, \
+                            TopK, or Sigmoid",
                 });
             }
             let theta = autoencoder.parameters().as_slice();

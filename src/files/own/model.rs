@@ -16,6 +16,10 @@ use crate::model::{Layout, ModelSettings, Parameters};
 use crate::penalty::Description;
 use crate::{Error, Real, SparseAutoencoder};
 
+/// How the names of the tensors of layers begin, and that of S.
+const LAYERS: &str = "layers.";
+const SKIP: &str = "skip";
+
 impl<T: Real> Kind for SparseAutoencoder<T> {
     type Scalar = T;
     const KIND: &'static str = MODEL;
@@ -50,13 +54,18 @@ pub(super) fn parts<'a, T: Real>(
         .collect()
 }
 
+/// Returns whether a tensor of a checkpoint is one of its model.
+pub(in crate::files) fn is_of_model(name: &str) -> bool {
+    name == SKIP || name.starts_with(LAYERS)
+}
+
 /// Returns the tensors of a layout: name, shape, and range in θ.
 fn blocks(prefix: &str, layout: &Layout) -> Vec<(String, Vec<usize>, Range<usize>)> {
     let mut tensors = Vec::new();
     for (index, blocks) in layout.blocks().iter().enumerate() {
         let mut tensor = |name, shape: &[usize], range: &Range<usize>| {
             tensors.push((
-                format!("{prefix}layers.{index}.{name}"),
+                format!("{prefix}{LAYERS}{index}.{name}"),
                 shape.to_vec(),
                 range.clone(),
             ));
@@ -75,7 +84,7 @@ fn blocks(prefix: &str, layout: &Layout) -> Vec<(String, Vec<usize>, Range<usize
     }
     if let Some(place) = layout.skip() {
         let shape = vec![layout.input_size(), layout.output_size()];
-        tensors.push((format!("{prefix}skip"), shape, place));
+        tensors.push((format!("{prefix}{SKIP}"), shape, place));
     }
     tensors
 }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::counters::OF_CONTROLLER;
 use crate::error::{Error, require};
-use crate::files::checkpoint_file::{Numbers, Tensor, write as write_file};
+use crate::files::checkpoint_file::{Numbers, Tensor, check_folder, write as write_file};
 use crate::optimizer::{Entry, Optimizer, State as OptimizerState};
 use crate::training::engine::Engine;
 use crate::training::measured::{Measured, TERMS};
@@ -140,7 +140,7 @@ impl Checkpoints {
         &self,
         optimizer: &dyn Optimizer<T>,
     ) -> Result<(), Error> {
-        let Some((_, every)) = &self.0 else {
+        let Some((path, every)) = &self.0 else {
             return Ok(());
         };
         #[allow(clippy::cast_possible_truncation)] // only whether it is 0 matters
@@ -149,6 +149,7 @@ impl Checkpoints {
             Every::Epochs(epochs) => ("epochs of Every", epochs),
         };
         require(value >= 1, name, "at least 1", f64::of_count(value))?;
+        check_folder(path)?;
         optimizer.state().map(drop)
     }
 

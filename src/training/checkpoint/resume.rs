@@ -21,6 +21,9 @@ use crate::training::sparsity::Controller;
 use crate::training::{StopReason, Trainer, TrainerSettings};
 use crate::{Real, SparseAutoencoder};
 
+/// More steps than any training takes. Those of the next trainings can be added.
+const MOST_STEPS: u64 = 1 << 53;
+
 /// The setting that calibration finds. A freshly built model may lack it.
 const BANDWIDTH: &str = "bandwidth";
 
@@ -66,6 +69,9 @@ impl<T: Real> Trainer<T> {
         let training = file.training.clone();
         let count = |key| training.required(key, training.count(key)?);
         let steps = count("steps")? as u64;
+        if steps > MOST_STEPS {
+            return Err(file.malformed("steps must be at most 2^53"));
+        }
         let rng = random(&training, &file)?;
         let theta = file.theta(model.layout())?;
         let settings = &self.engine.settings;
@@ -82,7 +88,10 @@ impl<T: Real> Trainer<T> {
             _ => Idle::default(),
         };
         let paused = match training.object("fit")? {
-            Some(fit) => Some(read_progress(settings, &fit, &mut file, theta.len())?),
+            Some(fit) => {
+                let progress = read_progress(settings, &fit, &mut file, theta.len())?;
+                Some(progress.pause_at(&theta))
+            }
             None => None,
         };
         if let (Some(progress), Some(_)) = (&paused, settings.dead_units) {

@@ -63,20 +63,11 @@ pub(super) struct Passes<'a, T: Real> {
 impl<'a, T: Real> Passes<'a, T> {
     /// Starts without buffers, for a fit whose first steps keep `k` units, if it is set.
     pub(super) fn of(model: &'a SparseAutoencoder<T>, k: Option<usize>) -> Self {
-        let (objective, layout) = (model.objective(), model.layout());
-        let (units, depth) = (layout.hidden_size(), layout.depth());
-        let penalized = objective.penalizes(0, objective.now().penalty_weight);
-        let innermost = objective.encoder[depth - 1];
-        let innermost = k.map_or(innermost, |k| innermost.with_k(k));
-        let few = |kept: &usize| depth == 1 && kept.saturating_mul(SPARSE) <= units;
-        // Thresholds that follow k keep about as many.
-        let by_threshold = k.filter(|_| objective.targets_l0());
-        let few = innermost.mean_kept(units).or(by_threshold).filter(few);
-        let selects = innermost.kept(units).is_some() && !penalized;
-        Self {
+        let depth = model.layout().depth();
+        let mut passes = Self {
             model,
-            few,
-            selects_only: few.is_some() && selects,
+            few: None,
+            selects_only: false,
             hidden: vec![0; depth],
             delta: vec![0; depth],
             reconstruction: vec![0; depth],
@@ -87,7 +78,24 @@ impl<'a, T: Real> Passes<'a, T> {
             partials: 0,
             active: 0,
             by_unit: 0,
-        }
+        };
+        passes.keep(k);
+        passes
+    }
+
+    /// Goes on with steps that keep `k` units, if it is set.
+    pub(super) fn keep(&mut self, k: Option<usize>) {
+        let (objective, layout) = (self.model.objective(), self.model.layout());
+        let (units, depth) = (layout.hidden_size(), layout.depth());
+        let penalized = objective.penalizes(0, objective.now().penalty_weight);
+        let innermost = objective.encoder[depth - 1];
+        let innermost = k.map_or(innermost, |k| innermost.with_k(k));
+        let few = |kept: &usize| depth == 1 && kept.saturating_mul(SPARSE) <= units;
+        // Thresholds that follow k keep about as many.
+        let by_threshold = k.filter(|_| objective.targets_l0());
+        self.few = innermost.mean_kept(units).or(by_threshold).filter(few);
+        let selects = innermost.kept(units).is_some() && !penalized;
+        self.selects_only = self.few.is_some() && selects;
     }
 
     /// Lets the buffers grow for the loss of `m` samples.

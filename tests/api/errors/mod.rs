@@ -29,6 +29,17 @@ fn display(error: &Error, parts: &[&str]) {
     }
 }
 
+/// A number is given in full, or, with many digits, by its exponent.
+fn display_number(error: &Error, value: f64) {
+    let message = error.to_string();
+    let texts = [value.to_string(), format!("{value:e}")];
+    let mut told = texts.iter().filter(|text| text.len() <= 24);
+    assert!(
+        told.any(|text| message.contains(text)),
+        "{value:e} is not in {message:?}"
+    );
+}
+
 #[track_caller]
 fn assert_invalid<R: Debug>(result: Result<R, Error>, name: &str, requirement: &str, value: f64) {
     let error = result.expect_err(name);
@@ -45,7 +56,8 @@ fn assert_invalid<R: Debug>(result: Result<R, Error>, name: &str, requirement: &
         actual_value == value || actual_value.is_nan() && value.is_nan(),
         "{actual_value} instead of {value}"
     );
-    display(&error, &[name, requirement, &value.to_string()]);
+    display(&error, &[name, requirement]);
+    display_number(&error, value);
 }
 
 #[track_caller]
@@ -121,7 +133,8 @@ fn assert_non_finite<R: Debug>(
     assert_eq!((actual_what, (row, column)), (what, place));
     assert_eq!(actual_value.to_string(), value.to_string());
     let (row, column) = (format!("row {row}"), format!("column {column}"));
-    display(&error, &[what, &row, &column, &value.to_string()]);
+    display(&error, &[what, &row, &column]);
+    display_number(&error, value);
 }
 
 #[track_caller]

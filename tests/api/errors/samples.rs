@@ -222,17 +222,9 @@ fn cross_entropy_needs_data_between_0_and_1() {
                 value,
             };
             assert_eq!(error, expected);
-            let value = value.to_string();
-            display(
-                &error,
-                &[
-                    "samples for Binary",
-                    "in [0, 1]",
-                    "row 2",
-                    "column 3",
-                    &value,
-                ],
-            );
+            let place = ["samples for Binary", "in [0, 1]", "row 2", "column 3"];
+            display(&error, &place);
+            display_number(&error, value);
         }
         // What is no loss takes any data.
         assert!(model.encode(&x).is_ok());

@@ -27,6 +27,12 @@ fn a_checkpoint_that_cannot_be_written_loses_nothing() {
         let mut trainer = trainer.checkpoint(&path, every);
         let result = trainer.fit(&mut model, samples());
         assert!(matches!(result, Err(Error::Io { path: p, .. }) if p == path));
+        assert_eq!(bits(&model), before, "the folder is missing from the start");
+        fs::create_dir(&folder).unwrap();
+        let result = trainer.fit_with_steps(&mut model, samples(), |_| {
+            let _ = fs::remove_dir_all(&folder);
+        });
+        assert!(matches!(result, Err(Error::Io { path: p, .. }) if p == path));
         assert_ne!(bits(&model), before);
         let steps = trainer.steps_taken();
         assert_eq!(
@@ -44,8 +50,20 @@ fn a_checkpoint_that_cannot_be_written_loses_nothing() {
         assert_eq!(bits(&again), bits(&expected));
         // or go on in place.
         fs::create_dir(&folder).unwrap();
+        // Another model cannot take its place.
+        let (mut another, _) = start();
+        let error = trainer.fit(&mut another, samples()).unwrap_err();
+        assert!(error.to_string().contains("Trainer::reset"), "{error}");
         assert_eq!(trainer.fit(&mut model, samples()).unwrap(), expected_report);
         assert_eq!(bits(&model), bits(&expected));
+        // The checkpoint that could not be written is there now.
+        let (mut resumed, other) = start();
+        let mut other = other.checkpoint(&path, every);
+        other.resume(&mut resumed, &path).unwrap();
+        let error = other.fit(&mut start().0, samples()).unwrap_err();
+        assert!(error.to_string().contains("Trainer::reset"), "{error}");
+        assert_eq!(other.fit(&mut resumed, samples()).unwrap(), expected_report);
+        assert_eq!(bits(&resumed), bits(&expected));
         fs::remove_dir_all(&folder).unwrap();
     }
 }

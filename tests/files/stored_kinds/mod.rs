@@ -429,7 +429,17 @@ fn infinite_calibration_scores_are_kept() {
     let loaded = saved_and_loaded(&saved, &path);
     assert_eq!(loaded.calibration_scores(), [1.0, 2.0, f32::INFINITY]);
     let converted = Scratch::new("infinite_converted");
-    files::convert(&path, converted.file(), files::Number::F64).unwrap();
+    for number in [
+        files::Number::F64,
+        files::Number::F32,
+        files::Number::F16,
+        files::Number::BF16,
+    ] {
+        files::convert(&path, converted.file(), number).unwrap();
+        let loaded: AnomalyDetector<f32> = files::load(converted.file()).unwrap().model;
+        assert_eq!(loaded.calibration_scores(), [1.0, 2.0, f32::INFINITY]);
+        files::convert(converted.file(), &path, files::Number::F64).unwrap();
+    }
 
     // Trained with such a sample, wherever it falls.
     for seed in 0..4 {

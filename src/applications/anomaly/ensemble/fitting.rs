@@ -59,9 +59,15 @@ pub(super) fn varying_features<T: Real>(
 ) -> Result<Vec<usize>, Error> {
     if samples.count() < FEWEST_SAMPLES {
         return Err(Error::TooFewSamples {
-            what: "samples to fit and calibrate a detector",
+            what: "samples (columns) to fit and calibrate a detector",
             needed: FEWEST_SAMPLES,
             actual: samples.count(),
+        });
+    }
+    if samples.entries() == 0 {
+        return Err(Error::Incompatible {
+            what: "a detector",
+            other: "samples without features",
         });
     }
     let imputes = missing_values == MissingValues::Impute;
