@@ -280,6 +280,18 @@ impl Error {
         self.at_entry(|feature| kept.get(feature).copied().unwrap_or(feature))
     }
 
+    /// Says in which samples the values are, or the sizes.
+    pub(crate) fn of_what(mut self, name: &'static str) -> Self {
+        if let Self::NonFinite { what, .. }
+        | Self::OutOfRange { what, .. }
+        | Self::EmptyBatch { what }
+        | Self::DimensionMismatch { what, .. } = &mut self
+        {
+            *what = name;
+        }
+        self
+    }
+
     /// Says that the input that failed is samples.
     pub(crate) fn of_samples(self) -> Self {
         match self {
@@ -315,6 +327,7 @@ fn remedy(what: &str) -> &'static str {
         "rows of the features" | "rows of the decoder" => "",
         "rows of the pairs of a transcoder" => " (the input and then its target: see `Pairs`)",
         "rows of the input of a transcoder" => " (without the target)",
+        "validation samples" => " rows (a column is a sample; those of a transcoder are pairs)",
         "samples of the fit that continues" | "batches of the fit that continues" => {
             " (without samples held out; to start anew, call `Trainer::reset`)"
         }

@@ -100,7 +100,7 @@ impl<T: Real> SparseHidden<T> {
         Ok(parts)
     }
 
-    /// Converts into offsets, units, and values: the parts that [`from_parts`](Self::from_parts) takes.
+    /// Converts into offsets, units, and values, which [`from_parts`](Self::from_parts) takes with the number of units.
     #[must_use]
     pub fn into_parts(self) -> (Vec<usize>, Vec<u32>, Vec<T>) {
         (self.columns.offsets, self.columns.rows, self.columns.values)

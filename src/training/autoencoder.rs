@@ -1,6 +1,7 @@
 //! The learner of autoencoders, which takes the steps of the loop over epochs.
 
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use nalgebra::{DMatrix, DMatrixView};
 
@@ -29,7 +30,7 @@ pub(super) struct Fit<'a, T: Real, O> {
     pub(super) samples: &'a dyn Samples<T>,
     /// A buffer for the samples of a batch.
     pub(super) batch: &'a mut Aligned<T>,
-    pub(super) held_out: Option<DMatrix<T>>,
+    pub(super) held_out: Option<Arc<DMatrix<T>>>,
     pub(super) baseline: Option<Baseline>,
     pub(super) observer: O,
     /// Whether the observer of any process sees steps.
@@ -225,7 +226,10 @@ where
             processes,
         } = &self.stepper;
         let checkpoints = self.checkpoints;
-        let written = checkpoints.write_if_due(engine, state, model, progress, last);
+        let own = self.held_out.as_ref();
+        let own = own.filter(|_| engine.settings.validation_split == 0.0);
+        let validation = own.map(|samples| samples.ncols());
+        let written = checkpoints.write_if_due(engine, state, model, progress, validation, last);
         processes.or_fail_together(written)
     }
 }

@@ -1,5 +1,7 @@
 //! Everything before the first step of an autoencoder: checks and preparation.
 
+use std::sync::Arc;
+
 use nalgebra::{DMatrix, DMatrixView};
 
 use super::distributed::fingerprint;
@@ -19,12 +21,16 @@ impl<T: Real> Trainer<T> {
         &mut self,
         model: &SparseAutoencoder<T>,
         samples: &dyn Samples<T>,
-    ) -> Result<(Progress<T, Measured<T>>, Option<DMatrix<T>>), Error> {
+    ) -> Result<(Progress<T, Measured<T>>, Option<Arc<DMatrix<T>>>), Error> {
         self.check(model)?;
+        self.check_validation(model)?;
         self.check_samples(model, samples)?;
         let mut rng = self.engine.seeded();
         let (order, held_out) = self.engine.split(samples.count(), &mut rng)?;
-        let held_out = self.read_held_out(model, samples, &held_out)?;
+        let held_out = match &self.own.validation {
+            Some(validation) => Some(Arc::clone(validation)),
+            None => self.read_held_out(model, samples, &held_out)?.map(Arc::new),
+        };
         let batch_size = self.engine.batch_size_of(order.len())?;
         check_room(model, self.engine.settings.first_k(), batch_size)?;
         let batches = order.len().div_ceil(batch_size);
@@ -119,6 +125,21 @@ impl<T: Real> Trainer<T> {
         }
     }
 
+    /// Refuses validation samples that are no samples of the model, or are not the only ones.
+    pub(super) fn check_validation(&self, model: &SparseAutoencoder<T>) -> Result<(), Error> {
+        let Some(validation) = &self.own.validation else {
+            return Ok(());
+        };
+        if self.engine.settings.validation_split > 0.0 {
+            return Err(Error::Incompatible {
+                what: "validation samples of your own",
+                other: "a validation_split: leave one of them out",
+            });
+        }
+        let checked = model.check_training_samples(validation.as_view());
+        checked.map_err(|error| error.of_what("validation samples"))
+    }
+
     /// Returns a copy of the samples held out, if there are any.
     fn read_held_out(
         &mut self,
@@ -181,7 +202,24 @@ impl<T: Real> Trainer<T> {
                 other: "several models in one call: fit them in turn",
             });
         }
-        Ok(())
+        self.refuse_validation()
+    }
+
+    /// Refuses validation samples of the caller in a call that scales or encodes the samples itself.
+    pub(crate) fn refuse_validation(&self) -> Result<(), Error> {
+        match self.own.validation {
+            None => Ok(()),
+            Some(_) => Err(Error::Incompatible {
+                what: "validation samples of your own",
+                other: "a call that scales or encodes samples itself: set a validation_split",
+            }),
+        }
+    }
+
+    /// Returns the number of validation samples of the caller's own.
+    #[cfg(feature = "files")]
+    pub(super) fn own_validation(&self) -> Option<usize> {
+        self.own.validation.as_ref().map(|samples| samples.ncols())
     }
 }
 

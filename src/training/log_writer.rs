@@ -154,7 +154,7 @@ impl<W: io::Write> LogWriter<W> {
     }
 }
 
-/// A row of a [`LogWriter`]. The crate implements it for steps, epochs, and events.
+/// A row of a [`LogWriter`]: a step, an epoch, or an event. The trait is sealed.
 pub trait LogRow {
     /// Returns the kind of the row, which determines its columns.
     #[doc(hidden)]

@@ -55,6 +55,7 @@ impl<T: Real> Trainer<T> {
         samples: &dyn Samples<T>,
     ) -> Result<usize, Error> {
         self.check(model)?;
+        self.check_validation(model)?;
         model.check_source(samples)?;
         let settings = &self.engine.settings;
         let held_out = self.engine.held_out_of(samples.count())?;
@@ -110,8 +111,13 @@ impl<T: Real> Trainer<T> {
                 taken.take(layout.input_size().saturating_mul(some));
             }
         }
-        if held_out > 0 {
-            passes.forward(held_out, &mut taken);
+        let validation = self
+            .own
+            .validation
+            .as_ref()
+            .map_or(held_out, |own| own.ncols());
+        if validation > 0 {
+            passes.forward(validation, &mut taken);
         }
         let dead_units = settings.dead_units.as_ref();
         if dead_units.is_some_and(|dead| dead.are_resampled_within(settings.epochs)) {

@@ -1,5 +1,9 @@
 //! The trainer and its setters.
 
+use std::sync::Arc;
+
+use nalgebra::DMatrix;
+
 use super::checkpoint::Checkpoints;
 use super::distributed::Processes;
 use super::engine::Engine;
@@ -28,6 +32,7 @@ use crate::{Corruption, Real, Schedule};
 ///
 /// | setter | default | range | meaning |
 /// |---|---|---|---|
+/// | [`validation`](Self::validation) | none | | samples of your own to measure the validation loss on |
 /// | [`steps`](Self::steps) | unknown | ≥ 1 | number of steps by [`partial_fit`](Self::partial_fit), for schedules |
 /// | [`bias_rate`](Self::bias_rate) | 1 | ≥ 0 | learning rate of encoder biases, as a multiple of that of weights |
 /// | [`unit_norm_decoder`](Self::unit_norm_decoder) | `false` | | columns of the decoder keep norm 1 |
@@ -84,6 +89,8 @@ pub struct Autoencoders<T> {
     pub(super) agreed: bool,
     /// A fit that stopped between two steps. The next fit continues it.
     pub(super) paused: Option<Progress<T, Measured<T>>>,
+    /// The samples of [`Trainer::validation`].
+    pub(super) validation: Option<Arc<DMatrix<T>>>,
 }
 
 impl<T: Real> Default for Autoencoders<T> {
@@ -95,6 +102,7 @@ impl<T: Real> Default for Autoencoders<T> {
             checkpoints: Checkpoints::default(),
             agreed: false,
             paused: None,
+            validation: None,
         }
     }
 }
@@ -192,6 +200,36 @@ impl<T: Real, S> Trainer<T, S> {
 }
 
 impl<T: Real> Trainer<T> {
+    /// Measures the validation loss on these samples, input × samples, instead of on a
+    /// [part](Self::validation_split) of those of the fit.
+    ///
+    /// Use it where samples belong to groups, or follow each other in time: a random part would hold neighbors of the
+    /// samples learned from. Scale them as the samples of the fit. Those of a
+    /// [transcoder](crate::SparseAutoencoderBuilder::output_size) are [pairs](crate::Pairs) in one matrix. Read a file
+    /// by [`NpyFile::load`](crate::NpyFile::load) or [`to_matrix`](crate::Samples::to_matrix).
+    ///
+    /// Refused together with a validation split, and by calls that scale or encode the samples themselves: those of
+    /// detectors and stacks.
+    ///
+    /// ```
+    /// use sparse_autoencoder::{Adam, Scaling, SparseAutoencoder, Trainer, nalgebra::DMatrix};
+    ///
+    /// let series = DMatrix::from_fn(6, 120, |i, j| ((i + j) as f64 / 9.0).sin());
+    /// let (past, future) = (series.columns(0, 90), series.columns(90, 30));
+    /// let scaler = Scaling::min_max(0.1, 0.9).fit(&past)?;
+    /// let mut sae = SparseAutoencoder::builder().layers([6, 9]).build()?;
+    /// let report = Trainer::new(Adam::new(1e-2)?)
+    ///     .validation(scaler.apply(future)?)
+    ///     .patience(5)
+    ///     .fit(&mut sae, &scaler.apply(past)?)?;
+    /// assert_eq!(report.validation.len(), report.epochs);
+    /// # Ok::<(), sparse_autoencoder::Error>(())
+    /// ```
+    pub fn validation(mut self, samples: DMatrix<T>) -> Self {
+        self.own.validation = Some(Arc::new(samples));
+        self
+    }
+
     /// Sets the number of steps that [`partial_fit`](Self::partial_fit) will take, ≥ 1.
     ///
     /// The [schedule](Self::schedule), the [rise of the penalty](Self::sparsity_warm_up), and the [fall

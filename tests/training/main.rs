@@ -24,4 +24,5 @@ mod sources;
 mod thresholds;
 mod transcoder;
 mod unit_norm;
+mod validation;
 mod warnings;

@@ -312,7 +312,9 @@ impl<'m, T: Real> AnomalyDetectorBuilder<'m, T> {
         sees_steps: bool,
         observer: &mut Observer<'_, T>,
     ) -> Result<FittedDetector<T>, Error> {
-        let prepared = self.prepare(complete);
+        let prepared = trainer
+            .refuse_validation()
+            .and_then(|()| self.prepare(complete));
         let (training, held_out, scaler) = trainer.or_refuse_to_fit(prepared)?;
         let of_whole = |error: Error| error.at_chosen(&training);
         let scaled = scaled(complete, &training, &scaler).map_err(of_whole);

@@ -194,6 +194,9 @@ impl<T: Real> Stack<T> {
                 value: f64::of_count(index),
             }));
         };
+        if !below.is_empty() {
+            trainer.or_refuse_to_fit(trainer.refuse_validation())?;
+        }
         let encoded = EncodedSamples::of(below, samples);
         let hidden;
         let input: &dyn Samples<T> = match samples.in_memory() {

@@ -125,6 +125,7 @@ impl<T: Real> Trainer<T> {
             &self.own.state,
             model,
             self.own.paused.as_ref(),
+            self.own_validation(),
             path.as_ref(),
         )
     }
@@ -160,6 +161,7 @@ impl Checkpoints {
         state: &State<T>,
         model: &SparseAutoencoder<T>,
         progress: &Progress<T, Measured<T>>,
+        validation: Option<usize>,
         last: bool,
     ) -> Result<(), Error> {
         let Some((path, every)) = &self.0 else {
@@ -170,7 +172,7 @@ impl Checkpoints {
             Every::Epochs(epochs) => progress.done == 0 && progress.epochs.is_multiple_of(epochs),
         };
         if due || last {
-            write(engine, state, model, Some(progress), path)?;
+            write(engine, state, model, Some(progress), validation, path)?;
         }
         Ok(())
     }
@@ -249,12 +251,13 @@ fn write<T: Real>(
     state: &State<T>,
     model: &SparseAutoencoder<T>,
     progress: Option<&Progress<T, Measured<T>>>,
+    validation: Option<usize>,
     path: &Path,
 ) -> Result<(), Error> {
     let optimizer = engine.optimizer.state()?;
     let prepared = engine.prepared == Some(model.layout().len());
     let training = json!({
-        "settings": describe_settings::<T>(&engine.settings),
+        "settings": describe_settings::<T>(&engine.settings, validation),
         "optimizer": describe_optimizer(&optimizer),
         "prepared": prepared,
         "steps": engine.steps,
@@ -273,10 +276,13 @@ fn write<T: Real>(
     write_file(path, model, &training, &tensors.0)
 }
 
-/// Describes every setting that affects the result.
-pub(super) fn describe_settings<T>(settings: &TrainerSettings) -> Value {
+/// Describes every setting that affects the result, and the number of validation samples of the caller's own.
+pub(super) fn describe_settings<T>(settings: &TrainerSettings, validation: Option<usize>) -> Value {
     let mut described = serde_json::to_value(settings).unwrap_or_default();
     described["scalar"] = json!(std::any::type_name::<T>());
+    if let Some(samples) = validation {
+        described["validation"] = json!(samples);
+    }
     // Otherwise a finished fit may continue with more epochs.
     let depends_on_epochs = settings.schedule.is_some() || settings.anneals();
     if !depends_on_epochs {

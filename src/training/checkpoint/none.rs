@@ -26,6 +26,7 @@ impl Checkpoints {
         _: &State<T>,
         _: &SparseAutoencoder<T>,
         _: &Progress<T, Measured<T>>,
+        _validation: Option<usize>,
         _last: bool,
     ) -> Result<(), Error> {
         Ok(())

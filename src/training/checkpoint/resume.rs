@@ -18,7 +18,7 @@ use crate::training::epochs::Terms;
 use crate::training::measured::{Measured, TERMS};
 use crate::training::progress::{Best, Progress};
 use crate::training::sparsity::Controller;
-use crate::training::{StopReason, Trainer, TrainerSettings};
+use crate::training::{StopReason, Trainer};
 use crate::{Real, SparseAutoencoder};
 
 /// More steps than any training takes. Those of the next trainings can be added.
@@ -87,9 +87,10 @@ impl<T: Real> Trainer<T> {
             }
             _ => Idle::default(),
         };
+        let validates = settings.validation_split > 0.0 || self.own.validation.is_some();
         let paused = match training.object("fit")? {
             Some(fit) => {
-                let progress = read_progress(settings, &fit, &mut file, theta.len())?;
+                let progress = read_progress(validates, &fit, &mut file, theta.len())?;
                 Some(progress.pause_at(&theta))
             }
             None => None,
@@ -124,7 +125,7 @@ impl<T: Real> Trainer<T> {
     fn compare(&self, model: &SparseAutoencoder<T>, file: &Checkpoint) -> Result<(), Error> {
         let state = self.engine.optimizer.state()?;
         let part = |key| file.training.required(key, file.training.object(key)?);
-        let given = describe_settings::<T>(&self.engine.settings);
+        let given = describe_settings::<T>(&self.engine.settings, self.own_validation());
         let saved = part("settings")?;
         compare(file, "", &saved, &given)?;
         let saved = part("optimizer")?;
@@ -144,7 +145,7 @@ impl<T: Real> Trainer<T> {
 
 /// Reads the position of a fit of a model with `parameters` parameters.
 fn read_progress<T: Real>(
-    settings: &TrainerSettings,
+    validates: bool,
     fit: &Object,
     file: &mut Checkpoint,
     parameters: usize,
@@ -157,9 +158,8 @@ fn read_progress<T: Real>(
     if !accepted {
         return Err(file.malformed("a position beyond the end"));
     }
-    let validated = settings.validation_split > 0.0;
     let history = read_measured(file, "history", epochs)?;
-    let validation = read_measured(file, "validation", if validated { epochs } else { 0 })?;
+    let validation = read_measured(file, "validation", if validates { epochs } else { 0 })?;
     let mut best = Best::default();
     if file.has("best.loss") {
         best.epoch = best_epoch;

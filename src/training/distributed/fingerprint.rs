@@ -33,7 +33,11 @@ pub(in crate::training) fn fingerprint<T: Real>(
         corruption: None,
         ..engine.settings.clone()
     };
-    tell(format!("{settings:?} {batches} {}", engine.steps), &[]);
+    let validates = own.validation.is_some();
+    tell(
+        format!("{settings:?} {validates} {batches} {}", engine.steps),
+        &[],
+    );
     let (controller, idle) = (&own.state.controller, &own.state.idle);
     tell(format!("{controller:?} {idle:?}"), &[]);
     if let Some(paused) = &own.paused {

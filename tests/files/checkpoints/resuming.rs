@@ -3,8 +3,8 @@
 use super::*;
 use crate::common::variants::for_each_in_threads;
 use sparse_autoencoder::{
-    Activation, Adam, Corruption, DeadUnits, Every, Initialization, Real, Schedule, SetPoint,
-    SparseAutoencoder, SparseAutoencoderBuilder, StopReason, Trainer, files,
+    Activation, Adam, Corruption, DeadUnits, Error, Event, Every, Initialization, Real, Schedule,
+    SetPoint, SparseAutoencoder, SparseAutoencoderBuilder, StopReason, Trainer, files,
 };
 use std::fs;
 use std::ops::ControlFlow;
@@ -297,4 +297,47 @@ fn a_model_without_a_bandwidth_takes_over_that_of_the_checkpoint() {
     let start = builder().build().unwrap();
     trainer().save(&start, scratch.file()).unwrap();
     refused(0.05);
+}
+
+#[test]
+fn validation_samples_of_the_callers_own_go_on() {
+    let scratch = Scratch::new("own_validation");
+    let path = scratch.file();
+    let start = |count| {
+        let trainer = Trainer::new(Adam::new(0.01).unwrap())
+            .epochs(EPOCHS)
+            .batch_size(BATCH);
+        let trainer = match count {
+            0 => trainer,
+            count => trainer.validation(samples::<f64>().columns(0, count).into_owned()),
+        };
+        (relu::<f64>().build().unwrap(), trainer.patience(9))
+    };
+    let (mut expected, mut trainer) = start(5);
+    let report = trainer.fit(&mut expected, samples()).unwrap();
+    for steps in 1..STEPS {
+        let (mut model, trainer) = start(5);
+        let stopped = trainer
+            .checkpoint(&path, Every::Steps(steps))
+            .fit_with_steps(&mut model, samples(), |event| match event {
+                Event::Step(step) if step.number == steps => ControlFlow::Break(()),
+                _ => ControlFlow::Continue(()),
+            });
+        stopped.unwrap();
+        for another in [0, 4] {
+            let (mut model, mut trainer) = start(another);
+            match trainer.resume(&mut model, &path).unwrap_err() {
+                Error::OtherSetting { setting, .. } => assert_eq!(setting, "validation"),
+                error => panic!("{error}"),
+            }
+        }
+        let (mut model, mut trainer) = start(5);
+        trainer.resume(&mut model, &path).unwrap();
+        assert_eq!(
+            trainer.fit(&mut model, samples()).unwrap(),
+            report,
+            "{steps}"
+        );
+        assert_eq!(bits(&model), bits(&expected), "{steps}");
+    }
 }
