@@ -36,8 +36,8 @@ use crate::{SparseAutoencoderBuilder, Trainer};
 /// | k | constant, see [`anneal_from`](Self::anneal_from) |
 /// | transcoders | every variant: geometric median of inputs and targets 0, mean distances √d and 0.3 √d; no pre-encoder bias; decoder 0, encoder columns of norm 0.6 with a k |
 ///
-/// [`fit`](Self::fit) trains on samples in memory or in files, [`begin`](Self::begin) on a stream, step by step. To change a choice, call the setters of the [builder](Self::builder)
-/// and the [trainer](Self::trainer).
+/// [`fit`](Self::fit) trains on samples in memory or in files, [`begin`](Self::begin) on a stream, step by step. To
+/// change a choice, call the setters of the [builder](Self::builder) and the [trainer](Self::trainer).
 ///
 /// ```
 /// use sparse_autoencoder::nalgebra::DMatrix;
