@@ -292,6 +292,14 @@ impl Error {
         self
     }
 
+    /// Says that the input or output that failed is that of a sum over processes.
+    pub(crate) fn of_sum(self) -> Self {
+        match self {
+            Self::InputOutput { kind, message } => Self::Processes { kind, message },
+            other => other,
+        }
+    }
+
     /// Says that the input that failed is samples.
     pub(crate) fn of_samples(self) -> Self {
         match self {

@@ -276,17 +276,18 @@ impl Recipe {
         let mut model = self.builder(input_size).build()?;
         let layout = model.layout();
         let scaler_of = |scaling: Scaling, entries: Range<usize>| {
-            let scaler = scaling.fit(Part::new(first, entries.clone()));
-            scaler.map_err(|error| match error {
+            let of_targets = entries.start > 0;
+            let part = Part::new(first, entries);
+            scaling.fit(&part).map_err(|error| match error {
                 Error::ConstantFeature { .. } => Error::Incompatible {
                     what: "a recipe",
-                    other: if entries.start > 0 {
+                    other: if of_targets {
                         "targets that are all equal or all 0: check how they are read"
                     } else {
                         "samples that are all equal or all 0: check how they are read"
                     },
                 },
-                error => Part::<T>::in_whole(&entries, error),
+                error => part.in_whole(error),
             })
         };
         let scaler = scaler_of(self.scaling(input_size), layout.input_entries())?;

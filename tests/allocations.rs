@@ -676,6 +676,15 @@ fn estimates_are_close<T: Real>() {
             &long,
         ),
         (
+            "samples held out while k falls",
+            wide(Activation::TopK(100)).penalty(()),
+            adam(130)
+                .epochs(4)
+                .anneal_k(1000, 0.5)
+                .validation_split(0.6),
+            &long,
+        ),
+        (
             "thresholds until few units are active",
             thresholds(),
             adam(650).epochs(4).anneal_k(600, 0.5),

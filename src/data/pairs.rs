@@ -127,8 +127,8 @@ impl<'a, T: Real> Part<'a, T> {
     }
 
     /// Counts the entries in an error of the part, or of reading it, from the first one of the source.
-    pub(crate) fn in_whole(entries: &Range<usize>, error: Error) -> Error {
-        error.at_entry(|entry| entries.start.wrapping_add(entry))
+    pub(crate) fn in_whole(&self, error: Error) -> Error {
+        error.at_entry(|entry| self.entries.start.wrapping_add(entry))
     }
 
     fn is_whole(&self) -> bool {

@@ -66,10 +66,8 @@ impl<T: Real> SparseAutoencoder<T> {
             self.check_pairs(samples, Threads::at_most(1))?;
         }
         let mut started = self.clone();
-        let entries = self.layout().target_entries();
-        let targets = Part::new(samples, entries.clone());
-        let median = geometric_median(&targets);
-        let median = median.map_err(|error| Part::<T>::in_whole(&entries, error))?;
+        let targets = Part::new(samples, self.layout().target_entries());
+        let median = geometric_median(&targets).map_err(|error| targets.in_whole(error))?;
         started.set_decoder_bias(&median)?;
         let settings = self.settings();
         if settings.targets_l0() {

@@ -217,7 +217,6 @@ impl<T: Real> Trainer<T> {
     }
 
     /// Returns the number of validation samples of the caller's own.
-    #[cfg(feature = "files")]
     pub(super) fn own_validation(&self) -> Option<usize> {
         self.own.validation.as_ref().map(|samples| samples.ncols())
     }

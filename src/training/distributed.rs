@@ -10,5 +10,5 @@ pub(crate) mod all_reduce;
 mod fingerprint;
 mod processes;
 
-pub(super) use fingerprint::fingerprint;
+pub(super) use fingerprint::{fingerprint, hash_numbers};
 pub(super) use processes::{Processes, average};

@@ -153,7 +153,7 @@ impl<T: Real> Trainer<T> {
         let done = done.map_or(progress.own_seen(), |shares| shares.samples());
         progress.seen = progress.epochs as u64 * progress.samples as u64 + done as u64;
         let baseline = Baseline::of(model, samples, shares);
-        progress.reserve(&engine.settings);
+        progress.reserve(&engine.settings, held_out.is_some());
         let mut fit = Fit {
             kept: own.processes.anywhere(own.checkpoints.is_set())?,
             steps_observed: own.processes.anywhere(sees_steps)?,

@@ -2,6 +2,8 @@
 
 mod passes;
 
+use std::iter;
+
 use super::Trainer;
 use super::sparsity::{QUANTILE, annealing};
 use crate::error::Error;
@@ -80,29 +82,34 @@ impl<T: Real> Trainer<T> {
         if settings.corruption.is_some() {
             taken.take(layout.input_size().saturating_mul(batch));
         }
-        let mut passes = Passes::of(model, settings.first_k());
+        let first_k = settings.first_k();
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // at most all units
+        let last_k = first_k
+            .and_then(|_| annealing::target(model.objective()))
+            .map(|k| k.round() as usize);
+        let mut passes = Passes::of(model, first_k);
         let threads = Threads::available().count();
         let threads = self
             .engine
             .threads
             .map_or(threads, |most| most.min(threads));
         let mut packed = 0;
-        for m in [smaller, batch] {
-            passes.forward(m, &mut taken);
-            passes.backward(m, &mut taken);
-            let sparse = passes.few.is_some();
-            let blocks = packed_bytes::<T>(layout, m, sparse, Threads::at_most(threads));
-            // Each of them is small, so that the old one hardly counts while it grows.
-            taken.take_bytes(blocks.saturating_sub(packed));
-            packed = blocks.max(packed);
-        }
-        if settings.anneal_k.is_some() {
-            // The passes over few active units have buffers of their own.
-            #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // at most all units
-            let last = annealing::target(model.objective()).map(|k| k.round() as usize);
-            passes.keep(last);
-            passes.forward(batch, &mut taken);
-            passes.backward(batch, &mut taken);
+        let validation = self.own_validation().unwrap_or(held_out);
+        // Passes over few active units, to which k may fall, have buffers of their own.
+        for k in iter::once(first_k).chain(last_k.map(Some)) {
+            passes.keep(k);
+            for m in [smaller, batch] {
+                passes.forward(m, &mut taken);
+                passes.backward(m, &mut taken);
+                let sparse = passes.few.is_some();
+                let blocks = packed_bytes::<T>(layout, m, sparse, Threads::at_most(threads));
+                // Each of them is small, so that the old one hardly counts while it grows.
+                taken.take_bytes(blocks.saturating_sub(packed));
+                packed = blocks.max(packed);
+            }
+            if validation > 0 {
+                passes.forward(validation, &mut taken);
+            }
         }
         if settings.threshold_target(0.0, model.objective()).is_some() {
             let some = batch.min(QUANTILE);
@@ -110,14 +117,6 @@ impl<T: Real> Trainer<T> {
             if some < batch {
                 taken.take(layout.input_size().saturating_mul(some));
             }
-        }
-        let validation = self
-            .own
-            .validation
-            .as_ref()
-            .map_or(held_out, |own| own.ncols());
-        if validation > 0 {
-            passes.forward(validation, &mut taken);
         }
         let dead_units = settings.dead_units.as_ref();
         if dead_units.is_some_and(|dead| dead.are_resampled_within(settings.epochs)) {

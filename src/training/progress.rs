@@ -5,6 +5,7 @@ use std::hash::{DefaultHasher, Hasher};
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::seq::SliceRandom;
 
+use super::distributed::hash_numbers;
 use super::epochs::{Taken, Terms};
 use super::{StopReason, TrainerSettings};
 use crate::{Error, Real};
@@ -43,9 +44,7 @@ pub(crate) struct Progress<T, L> {
 
 fn hash_of<T: Real>(theta: &[T]) -> u64 {
     let mut hasher = DefaultHasher::new();
-    theta
-        .iter()
-        .for_each(|x| hasher.write_u64(x.to_f64().to_bits()));
+    hash_numbers(theta, &mut hasher);
     hasher.finish()
 }
 
@@ -76,11 +75,11 @@ impl<T: Real, L: Terms<T>> Progress<T, L> {
         settings.epochs.min(1 << 16).saturating_sub(self.epochs)
     }
 
-    /// Makes room for the losses of all epochs.
-    pub(crate) fn reserve(&mut self, settings: &TrainerSettings) {
+    /// Makes room for the losses of all epochs, and for those of samples held out.
+    pub(crate) fn reserve(&mut self, settings: &TrainerSettings, validates: bool) {
         let more = self.expected(settings);
         self.history.reserve(more);
-        if settings.validation_split > 0.0 {
+        if validates {
             self.validation.reserve(more);
         }
     }

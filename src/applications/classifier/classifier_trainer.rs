@@ -99,7 +99,7 @@ pub(super) fn fit<T: Real>(
     engine.prepare(parameters, parameters);
 
     let mut progress = Progress::new(parameters, order, batches);
-    progress.reserve(&engine.settings);
+    progress.reserve(&engine.settings, !held_out.labels.is_empty());
     let mut fit = Fit {
         model,
         workspace,

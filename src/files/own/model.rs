@@ -139,8 +139,7 @@ pub(in crate::files) fn settings<R>(
     };
     let penalty = object.get("penalty").cloned().unwrap_or_default();
     if Option::<PerLayer<Description>>::deserialize(&penalty).is_ok() {
-        let settings: Result<ModelSettings, Error> = object.read_settings();
-        settings?;
+        object.read_settings::<ModelSettings>()?;
         return Err(malformed(path, refused.to_string())); // of keys that occur twice
     }
     let custom = Description::Custom(short(&penalty));

@@ -84,10 +84,7 @@ impl<T: Real> Sums<T> {
     pub(crate) fn take_failure(&self) -> Option<Error> {
         let failure = self.failure.lock();
         let failure = failure.unwrap_or_else(PoisonError::into_inner).take();
-        failure.map(|error| match error {
-            Error::InputOutput { kind, message } => Error::Processes { kind, message },
-            error => error,
-        })
+        failure.map(Error::of_sum)
     }
 }
 

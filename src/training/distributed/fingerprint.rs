@@ -20,8 +20,7 @@ pub(in crate::training) fn fingerprint<T: Real>(
     let mut hasher = DefaultHasher::new();
     let mut tell = |text: String, numbers: &[T]| {
         text.hash(&mut hasher);
-        let numbers = numbers.iter().map(|number| number.to_f64().to_bits());
-        numbers.for_each(|bits| bits.hash(&mut hasher));
+        hash_numbers(numbers, &mut hasher);
     };
     let penalties = &model.objective().penalties;
     let objective = (model.settings().without_start(), penalties);
@@ -56,4 +55,10 @@ pub(in crate::training) fn fingerprint<T: Real>(
         }
     }
     hasher.finish()
+}
+
+/// Hashes the bits of numbers.
+pub(in crate::training) fn hash_numbers<T: Real>(numbers: &[T], hasher: &mut DefaultHasher) {
+    let bits = numbers.iter().map(|number| number.to_f64().to_bits());
+    bits.for_each(|bits| bits.hash(hasher));
 }
