@@ -16,6 +16,6 @@ pub use anomaly::{
 };
 pub use classifier::{
     ClassifierEpoch, ClassifierEvent, ClassifierLoss, ClassifierReport, ClassifierStep,
-    ClassifierTrainer, ClassifierWorkspace, Classifiers, DenseView, SoftmaxClassifier,
+    ClassifierTrainer, ClassifierWorkspace, DenseView, SoftmaxClassifier,
 };
 pub use stack::Stack;

@@ -1,7 +1,7 @@
 //! A linear probe: softmax regression on features.
 
 use nalgebra::DMatrix;
-use sparse_autoencoder::{Error, Lbfgs, SoftmaxClassifier, Trainer, nalgebra};
+use sparse_autoencoder::{ClassifierTrainer, Error, Lbfgs, SoftmaxClassifier, nalgebra};
 
 /// Features, one column per sample, and the classes of the samples.
 pub type Features<'a> = (&'a DMatrix<f32>, &'a [usize]);
@@ -23,8 +23,8 @@ pub fn accuracy(
     let mut best = (0.0, classifier.clone());
     for decay in DECAYS {
         classifier = classifier.with_weight_decay(decay)?;
-        let mut trainer = Trainer::new(Lbfgs::new()).epochs(iterations);
-        classifier.fit(&mut trainer, training.0, training.1)?;
+        let mut trainer = ClassifierTrainer::new(Lbfgs::new()).epochs(iterations);
+        trainer.fit(&mut classifier, training.0, training.1)?;
         let accuracy = classifier.accuracy(validation.0, validation.1)?;
         if accuracy > best.0 {
             best = (accuracy, classifier.clone());

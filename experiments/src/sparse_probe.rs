@@ -4,7 +4,7 @@
 //! with the largest difference of means between the class and the others, and fits a logistic regression to them.
 
 use sparse_autoencoder::nalgebra::{DMatrix, DVector};
-use sparse_autoencoder::{Error, Lbfgs, Scaling, SoftmaxClassifier, Trainer};
+use sparse_autoencoder::{ClassifierTrainer, Error, Lbfgs, Scaling, SoftmaxClassifier};
 
 /// The iterations of a logistic regression.
 const ITERATIONS: usize = 100;
@@ -24,11 +24,9 @@ pub fn f1(
     let labels = training.1.iter().map(|&of| usize::from(of));
     let labels = labels.collect::<Vec<_>>();
     let mut probe = SoftmaxClassifier::new(k, 2)?.with_weight_decay(1e-5)?;
-    probe.fit(
-        &mut Trainer::new(Lbfgs::new()).epochs(ITERATIONS),
-        &rows,
-        &labels,
-    )?;
+    ClassifierTrainer::new(Lbfgs::new())
+        .epochs(ITERATIONS)
+        .fit(&mut probe, &rows, &labels)?;
     let scores = |rows| -> Result<Vec<f32>, Error> {
         let probabilities: DMatrix<f32> = probe.probabilities(rows)?;
         Ok(probabilities.row(1).iter().copied().collect())

@@ -4,6 +4,7 @@ mod classifier_report;
 mod classifier_trainer;
 mod classifier_workspace;
 mod deep;
+mod fitting;
 mod label_checks;
 mod network;
 
@@ -12,17 +13,16 @@ use nalgebra::{DMatrix, DVectorView};
 pub use self::classifier_report::{
     ClassifierEpoch, ClassifierEvent, ClassifierLoss, ClassifierReport, ClassifierStep,
 };
-pub use self::classifier_trainer::{ClassifierTrainer, Classifiers};
+pub use self::classifier_trainer::ClassifierTrainer;
 pub use self::classifier_workspace::ClassifierWorkspace;
 pub use self::network::DenseView;
 pub(crate) use self::network::{Dense, Network};
 use crate::error::{Error, require};
 use crate::linalg::{Aligned, Packed};
-use crate::training::Verdict;
 use crate::validate::{
     SAMPLES, check_batch, check_finite, check_len, check_rows, even_chunk, refuse_non_finite,
 };
-use crate::{Activation, AsMatrix, Real, Samples};
+use crate::{Activation, AsMatrix, Real};
 
 /// A softmax classifier: softmax regression, or a deep classifier with hidden layers below.
 ///
@@ -42,7 +42,7 @@ use crate::{Activation, AsMatrix, Real, Samples};
 /// 1. Fit an autoencoder or a [`Stack`](crate::Stack) to samples without labels.
 /// 2. Fit a classifier to its hidden activations.
 /// 3. Put the classifier on the encoder layers by [`on_top_of`](Self::on_top_of).
-/// 4. *Fine-tune* all layers by [`fit`](Self::fit).
+/// 4. *Fine-tune* all layers by a [`ClassifierTrainer`].
 ///
 /// θ holds `W_0, b_0, …, V, c`, starting with the layer next to the samples. Each matrix is
 /// *below × above*, column by column: column `j` belongs to unit `j` above. [`layers`](Self::layers)
@@ -54,7 +54,7 @@ use crate::{Activation, AsMatrix, Real, Samples};
 /// let samples = DMatrix::from_row_slice(1, 6, &[-3.0, -2.5, -2.0, 2.0, 2.5, 3.0]);
 /// let labels = [0, 0, 0, 1, 1, 1];
 /// let mut classifier = SoftmaxClassifier::new(1, 2)?.with_weight_decay(1e-4)?;
-/// classifier.fit(&mut ClassifierTrainer::new(Lbfgs::new()).epochs(400), &samples, &labels)?;
+/// ClassifierTrainer::new(Lbfgs::new()).epochs(400).fit(&mut classifier, &samples, &labels)?;
 /// assert_eq!(classifier.predict(&samples)?, labels);
 /// assert!(classifier.probabilities(&samples)?[(1, 5)] > 0.99);
 /// # Ok::<(), sparse_autoencoder::Error>(())
@@ -100,80 +100,6 @@ impl<T: Real> SoftmaxClassifier<T> {
         )?;
         self.network.weight_decay = T::of(weight);
         Ok(self)
-    }
-
-    /// Fits all layers to [`Samples`] and their labels: a matrix or a view, features × samples, a file, or a
-    /// source of your own.
-    ///
-    /// The same samples give the same bits, wherever they are stored. For samples outside memory, a fit holds
-    /// only one batch and the samples held out.
-    ///
-    /// [`Lbfgs`](crate::Lbfgs) takes full batches, other optimizers mini-batches of the trainer's batch
-    /// size.
-    ///
-    /// # Errors
-    ///
-    /// As [`fit_with`](Self::fit_with).
-    pub fn fit(
-        &mut self,
-        trainer: &mut ClassifierTrainer<T>,
-        samples: impl Samples<T>,
-        labels: &[usize],
-    ) -> Result<ClassifierReport<T>, Error> {
-        self.fit_with(trainer, samples, labels, |_| ())
-    }
-
-    /// Runs [`fit`](Self::fit) with an observer, which sees every [epoch](ClassifierEpoch) and may stop the
-    /// training by its [`Verdict`]. Write closures as for [`Trainer::fit_with`](crate::Trainer::fit_with).
-    ///
-    /// # Errors
-    ///
-    /// These leave the classifier unchanged:
-    ///
-    /// - As [`loss`](Self::loss), for samples in memory and for those held out.
-    /// - [`Error::EmptyClass`] for a class without a sample, also where all of its samples are held out.
-    /// - [`Error::InvalidParameter`] or [`Error::Incompatible`] for settings of the trainer, as in
-    ///   [`Trainer::fit_with`](crate::Trainer::fit_with).
-    ///
-    /// These leave the last finite parameters, or with [`patience`](crate::Trainer::patience) those of the
-    /// best epoch:
-    ///
-    /// - [`Error::Diverged`] if a loss or its gradient is not finite.
-    /// - I/O errors, and invalid samples found while reading them.
-    /// - Errors that the observer returns.
-    pub fn fit_with<V: Verdict>(
-        &mut self,
-        trainer: &mut ClassifierTrainer<T>,
-        samples: impl Samples<T>,
-        labels: &[usize],
-        mut observer: impl FnMut(&ClassifierEpoch<'_, T>) -> V,
-    ) -> Result<ClassifierReport<T>, Error> {
-        let see = |event: &ClassifierEvent<'_, T>| match event {
-            ClassifierEvent::Step(_) => ().verdict(),
-            ClassifierEvent::Epoch(epoch) => observer(epoch).verdict(),
-        };
-        let engine = &mut trainer.engine;
-        classifier_trainer::fit(self, engine, &samples, labels, false, see)
-    }
-
-    /// Runs [`fit`](Self::fit) with an observer, which sees every [step](ClassifierStep) and every
-    /// [epoch](ClassifierEpoch), and may stop the training after each by its [`Verdict`].
-    ///
-    /// A stop acts as in [`Trainer::fit_with_steps`](crate::Trainer::fit_with_steps).
-    ///
-    /// # Errors
-    ///
-    /// As [`fit_with`](Self::fit_with).
-    pub fn fit_with_steps<V: Verdict>(
-        &mut self,
-        trainer: &mut ClassifierTrainer<T>,
-        samples: impl Samples<T>,
-        labels: &[usize],
-        mut observer: impl FnMut(&ClassifierEvent<'_, T>) -> V,
-    ) -> Result<ClassifierReport<T>, Error> {
-        let see = |event: &ClassifierEvent<'_, T>| observer(event).verdict();
-        let engine = &mut trainer.engine;
-        classifier_trainer::fit(self, engine, &samples, labels, true, see)
     }
 
     /// Returns the most probable class of each sample. Ties go to the lower class.

@@ -36,7 +36,7 @@ use crate::{AsMatrix, Real, Samples, SparseAutoencoder};
 ///     SparseAutoencoder::builder().layers([8, 3]).penalty(L1).penalty_weight(1e-3).build()?,
 /// ])?;
 /// let mut trainer = Trainer::new(Adam::new(1e-2)?).epochs(20);
-/// let reports = stack.fit(&mut trainer, &samples)?;
+/// let reports = trainer.fit_stack(&mut stack, &samples)?;
 /// assert_eq!(reports.len(), 2);
 /// assert_eq!(stack.encode(&samples)?.shape(), (3, 100));
 ///

@@ -65,7 +65,7 @@ impl<S> Subset<S> {
     ///
     /// let mut classifier = SoftmaxClassifier::new(4, 2)?;
     /// let mut trainer = ClassifierTrainer::new(Adam::new(0.1)?).epochs(5);
-    /// classifier.fit(&mut trainer, &balanced, &labels)?;
+    /// trainer.fit(&mut classifier, &balanced, &labels)?;
     /// # Ok::<(), sparse_autoencoder::Error>(())
     /// ```
     ///

@@ -34,7 +34,7 @@ impl<T: Real> SparseAutoencoder<T> {
     /// let hidden = sae.encode_on_read(&file)?;
     /// let mut classifier = SoftmaxClassifier::new(hidden.entries(), 3)?;
     /// let mut trainer = ClassifierTrainer::new(Adam::new(0.05)?).epochs(5).batch_size(20);
-    /// classifier.fit(&mut trainer, &hidden, &labels)?;
+    /// trainer.fit(&mut classifier, &hidden, &labels)?;
     /// # Ok::<(), sparse_autoencoder::Error>(())
     /// ```
     ///

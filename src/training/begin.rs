@@ -27,7 +27,7 @@ impl<T: Real> Trainer<T> {
         self.check_samples(model, samples)?;
         let mut rng = self.engine.seeded();
         let (order, held_out) = self.engine.split(samples.count(), &mut rng)?;
-        let held_out = match &self.own.validation {
+        let held_out = match &self.validation {
             Some(validation) => Some(Arc::clone(validation)),
             None => self.read_held_out(model, samples, &held_out)?.map(Arc::new),
         };
@@ -35,9 +35,9 @@ impl<T: Real> Trainer<T> {
         check_room(model, self.engine.settings.first_k(), batch_size)?;
         let batches = order.len().div_ceil(batch_size);
         self.engine.check_schedule()?;
-        self.own.checkpoints.check(&*self.engine.optimizer)?;
+        self.checkpoints.check(&*self.engine.optimizer)?;
         let parameters = model.layout().len();
-        if let Some(paused) = &self.own.paused {
+        if let Some(paused) = &self.paused {
             paused.check(model.parameters().as_slice(), &order, batches)?;
         } else {
             self.engine.rng = rng;
@@ -46,7 +46,7 @@ impl<T: Real> Trainer<T> {
         let progress = Progress::new(parameters, order, batches);
         self.prepare_state(model)?;
         let expected = progress.expected(&self.engine.settings);
-        self.own.state.idle.reserve(expected);
+        self.state.idle.reserve(expected);
         Ok((progress, held_out))
     }
 
@@ -71,7 +71,7 @@ impl<T: Real> Trainer<T> {
             self.prepare(model);
         }
         self.prepare_state(model)?;
-        self.own.paused = None;
+        self.paused = None;
         let fraction = self.engine.fraction_of_steps();
         if let Some(fraction) = fraction {
             self.engine.follow_schedule(fraction)?;
@@ -101,7 +101,7 @@ impl<T: Real> Trainer<T> {
             }
             set_point.check(objective)?;
         }
-        self.own.processes.check(settings, objective)?;
+        self.processes.check(settings, objective)?;
         settings
             .dead_units
             .map_or(Ok(()), |dead_units| dead_units.check(objective, layout))
@@ -127,7 +127,7 @@ impl<T: Real> Trainer<T> {
 
     /// Refuses validation samples that are no samples of the model, or are not the only ones.
     pub(super) fn check_validation(&self, model: &SparseAutoencoder<T>) -> Result<(), Error> {
-        let Some(validation) = &self.own.validation else {
+        let Some(validation) = &self.validation else {
             return Ok(());
         };
         if self.engine.settings.validation_split > 0.0 {
@@ -153,7 +153,7 @@ impl<T: Real> Trainer<T> {
         let (entries, count) = (model.layout().sample_entries(), held_out.len());
         let mut copy = reserve::matrix(entries, count, "samples held out")?;
         self.limit_threads();
-        let threads = self.own.state.workspace.scratch.take_threads();
+        let threads = self.state.workspace.scratch.take_threads();
         reading::read(model, samples, held_out, copy.as_mut_slice(), threads)?;
         Ok(Some(copy))
     }
@@ -162,19 +162,19 @@ impl<T: Real> Trainer<T> {
     fn prepare(&mut self, model: &SparseAutoencoder<T>) {
         let layout = model.layout();
         self.engine.prepare(layout.len(), layout.learned());
-        self.own.state.reset();
-        self.own.agreed = false;
+        self.state.reset();
+        self.agreed = false;
     }
 
     fn prepare_state(&mut self, model: &SparseAutoencoder<T>) -> Result<(), Error> {
         self.limit_threads();
-        let state = &mut self.own.state;
+        let state = &mut self.state;
         state.prepare(&self.engine.settings, model.layout())
     }
 
     fn limit_threads(&mut self) {
         if let Some(threads) = self.engine.threads {
-            self.own.state.workspace.scratch.limit_threads(threads);
+            self.state.workspace.scratch.limit_threads(threads);
         }
     }
 
@@ -185,18 +185,18 @@ impl<T: Real> Trainer<T> {
         model: &SparseAutoencoder<T>,
         batches: impl Fn(&R) -> usize,
     ) -> Result<R, Error> {
-        let own = |begun: &R| fingerprint(&self.engine, &self.own, model, batches(begun));
-        self.own.processes.begin(begun, own)
+        let own = |begun: &R| fingerprint(self, model, batches(begun));
+        self.processes.begin(begun, own)
     }
 
     /// Returns `done`, the result of preparing a fit. An error also ends the fits of the other processes.
     pub(crate) fn or_refuse_to_fit<R>(&self, done: Result<R, Error>) -> Result<R, Error> {
-        self.own.processes.or_refuse_to_fit(done)
+        self.processes.or_refuse_to_fit(done)
     }
 
     /// Refuses settings for a single fit in a call that fits several models.
     pub(crate) fn check_for_several(&self) -> Result<(), Error> {
-        if self.own.checkpoints.is_set() || self.own.paused.is_some() {
+        if self.checkpoints.is_set() || self.paused.is_some() {
             return Err(Error::Incompatible {
                 what: "a checkpoint",
                 other: "several models in one call: fit them in turn",
@@ -207,7 +207,7 @@ impl<T: Real> Trainer<T> {
 
     /// Refuses validation samples of the caller in a call that scales or encodes the samples itself.
     pub(crate) fn refuse_validation(&self) -> Result<(), Error> {
-        match self.own.validation {
+        match self.validation {
             None => Ok(()),
             Some(_) => Err(Error::Incompatible {
                 what: "validation samples of your own",
@@ -218,7 +218,7 @@ impl<T: Real> Trainer<T> {
 
     /// Returns the number of validation samples of the caller's own.
     pub(super) fn own_validation(&self) -> Option<usize> {
-        self.own.validation.as_ref().map(|samples| samples.ncols())
+        self.validation.as_ref().map(|samples| samples.ncols())
     }
 }
 

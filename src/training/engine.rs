@@ -26,7 +26,7 @@ pub(crate) struct Engine<T> {
 }
 
 impl<T: Real> Engine<T> {
-    pub(super) fn new(optimizer: Box<dyn Optimizer<T>>, settings: TrainerSettings) -> Self {
+    pub(crate) fn new(optimizer: Box<dyn Optimizer<T>>, settings: TrainerSettings) -> Self {
         Self {
             optimizer,
             rng: Xoshiro256PlusPlus::seed_from_u64(settings.seed),

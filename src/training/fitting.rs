@@ -133,7 +133,7 @@ impl<T: Real> Trainer<T> {
         observer: &mut Observer<'_, T>,
     ) -> Result<Report<T>, Error> {
         let done = self.fit_together(model, samples, sees_steps, observer);
-        self.own.processes.after_sums(done)
+        self.processes.after_sums(done)
     }
 
     fn fit_together(
@@ -145,39 +145,38 @@ impl<T: Real> Trainer<T> {
     ) -> Result<Report<T>, Error> {
         let begun = self.begin(model, samples);
         let (begun, held_out) = self.begin_together(begun, model, |(begun, _)| begun.batches)?;
-        let Self { engine, own } = self;
-        let mut progress = own.paused.take().unwrap_or(begun);
-        let shares = own.processes.shares(progress.order.len())?;
+        let mut progress = self.paused.take().unwrap_or(begun);
+        let shares = self.processes.shares(progress.order.len())?;
         progress.samples = shares.map_or(progress.order.len(), |shares| shares.samples());
-        let done = own.processes.shares(progress.own_seen())?;
+        let done = self.processes.shares(progress.own_seen())?;
         let done = done.map_or(progress.own_seen(), |shares| shares.samples());
         progress.seen = progress.epochs as u64 * progress.samples as u64 + done as u64;
         let baseline = Baseline::of(model, samples, shares);
-        progress.reserve(&engine.settings, held_out.is_some());
+        progress.reserve(&self.engine.settings, held_out.is_some());
         let mut fit = Fit {
-            kept: own.processes.anywhere(own.checkpoints.is_set())?,
-            steps_observed: own.processes.anywhere(sees_steps)?,
+            kept: self.processes.anywhere(self.checkpoints.is_set())?,
+            steps_observed: self.processes.anywhere(sees_steps)?,
             stepper: Stepper {
                 model,
-                state: &mut own.state,
-                processes: &own.processes,
+                state: &mut self.state,
+                processes: &self.processes,
             },
-            checkpoints: &own.checkpoints,
+            checkpoints: &self.checkpoints,
             samples,
-            batch: &mut own.batch,
+            batch: &mut self.batch,
             held_out,
             baseline,
             observer,
         };
-        let stop = match epochs::run(engine, &mut fit, &mut progress) {
+        let stop = match epochs::run(&mut self.engine, &mut fit, &mut progress) {
             Ok(stop) => stop,
             Err(error) => {
                 let paused = Some(progress).filter(|progress| progress.paused);
-                own.paused = paused.map(|at| at.pause_at(model.parameters().as_slice()));
+                self.paused = paused.map(|at| at.pause_at(model.parameters().as_slice()));
                 return Err(error);
             }
         };
-        model.set_threshold_of_inference(samples, &mut own.state.workspace)?;
+        model.set_threshold_of_inference(samples, &mut self.state.workspace)?;
         let (history, validation) = (&progress.history, &progress.validation);
         let losses = |of: &[Measured<T>]| of.iter().map(|epoch| epoch.loss).collect();
         let explained = |of: &[Measured<T>]| {
@@ -191,29 +190,29 @@ impl<T: Real> Trainer<T> {
         let mut report = Report {
             stop,
             epochs: progress.epochs,
-            steps: engine.steps,
+            steps: self.engine.steps,
             best_epoch: progress.best_epoch,
             history: losses(history),
             validation: losses(validation),
             l0: l0.collect::<Option<_>>().unwrap_or_default(),
             explained_variance: explained(history),
             validation_explained_variance: explained(validation),
-            dead_units: std::mem::take(&mut own.state.idle.history),
-            set_point: own.state.controller.state(),
+            dead_units: std::mem::take(&mut self.state.idle.history),
+            set_point: self.state.controller.state(),
             warnings: Vec::new(),
         };
         // Long epochs begin with a model far from that at the end.
         let is_long = progress.batches > BATCHES || progress.epochs == 0;
-        let fraction = progress.fraction(engine.settings.epochs);
-        let falls = engine.settings.k_falls(fraction);
-        let recent = own.state.recent;
+        let fraction = progress.fraction(self.engine.settings.epochs);
+        let falls = self.engine.settings.k_falls(fraction);
+        let recent = self.state.recent;
         let recent = recent.filter(|_| progress.ends_at_last_step() && is_long);
         let best = progress.best_epoch.checked_sub(1);
         let of_best = best.and_then(|epoch| progress.history.get(epoch).copied());
         let dead = best.and_then(|epoch| report.dead_units.get(epoch).copied());
         // The counts go on after the last complete epoch.
         let dead = dead.filter(|_| !progress.ends_at_last_step());
-        let dead = dead.unwrap_or(own.state.idle.dead.len());
+        let dead = dead.unwrap_or(self.state.idle.dead.len());
         if let Some(last) = recent.or(of_best) {
             report.warnings = self.find_warnings(model, &last, dead, baseline, falls);
         }
@@ -249,7 +248,7 @@ impl<T: Real> Trainer<T> {
         batch: Result<DMatrixView<'_, T>, Error>,
     ) -> Result<Loss<T>, Error> {
         let done = self.step_together(model, batch);
-        self.own.processes.after_sums(done)
+        self.processes.after_sums(done)
     }
 
     fn step_together(
@@ -257,20 +256,19 @@ impl<T: Real> Trainer<T> {
         model: &mut SparseAutoencoder<T>,
         batch: Result<DMatrixView<'_, T>, Error>,
     ) -> Result<Loss<T>, Error> {
-        let batch = self.own.processes.or_give_up(batch)?;
+        let batch = self.processes.or_give_up(batch)?;
         let begun = self.begin_step(model, batch);
-        let fraction = self.own.processes.or_give_up(begun)?;
-        if self.own.processes.anywhere(!self.own.agreed)? {
+        let fraction = self.processes.or_give_up(begun)?;
+        if self.processes.anywhere(!self.agreed)? {
             self.begin_together(Ok(()), model, |()| 1)?;
-            self.own.agreed = true;
+            self.agreed = true;
         }
-        let Self { engine, own } = self;
         let mut stepper = Stepper {
             model,
-            state: &mut own.state,
-            processes: &own.processes,
+            state: &mut self.state,
+            processes: &self.processes,
         };
-        let taken = stepper.step(engine, batch, Place { epoch: 1, fraction })?;
+        let taken = stepper.step(&mut self.engine, batch, Place { epoch: 1, fraction })?;
         Ok(taken.loss.loss)
     }
 }

@@ -9,13 +9,14 @@ use super::distributed::Processes;
 use super::engine::Engine;
 use super::measured::Measured;
 use super::progress::Progress;
+use super::setters::setters_of_every_training;
 use super::step::State;
 use super::{AllReduce, AnnealK, DeadUnits, SetPoint, SetPointState, TrainerSettings};
 use crate::linalg::Aligned;
 use crate::optimizer::Optimizer;
 use crate::{Corruption, Real, Schedule};
 
-/// Fits models: owns the loop over epochs and batches.
+/// Fits autoencoders: owns the loop over epochs and batches.
 ///
 /// | setter | default | range | meaning |
 /// |---|---|---|---|
@@ -27,11 +28,6 @@ use crate::{Corruption, Real, Schedule};
 /// | [`schedule`](Self::schedule) | none | | schedule of the learning rate |
 /// | [`clip_gradient`](Self::clip_gradient) | none | > 0 | largest Euclidean norm of a gradient |
 /// | [`threads`](Self::threads) | rayon's pool | | never changes a bit of the result |
-///
-/// Autoencoders have further settings:
-///
-/// | setter | default | range | meaning |
-/// |---|---|---|---|
 /// | [`validation`](Self::validation) | none | | samples of your own to measure the validation loss on |
 /// | [`steps`](Self::steps) | unknown | ≥ 1 | number of steps by [`partial_fit`](Self::partial_fit), for schedules |
 /// | [`bias_rate`](Self::bias_rate) | 1 | ≥ 0 | learning rate of encoder biases, as a multiple of that of weights |
@@ -50,9 +46,7 @@ use crate::{Corruption, Real, Schedule};
 /// Each epoch shuffles the samples by the seed. Batches of an epoch differ in size by at most one
 /// sample, so that no small remainder distorts a batch mean. [`fit`](Self::fit) checks the settings.
 ///
-/// `S` is the kind of model: [`Autoencoders`], or [`SoftmaxClassifier`](crate::SoftmaxClassifier)s for a
-/// [`ClassifierTrainer`](crate::ClassifierTrainer). The compiler infers it from the use of the trainer, and one trainer
-/// does not fit both kinds. The learning rate is that of the optimizer.
+/// The learning rate is that of the optimizer. A [`ClassifierTrainer`](crate::ClassifierTrainer) fits classifiers.
 ///
 /// ```
 /// use std::ops::ControlFlow;
@@ -72,14 +66,8 @@ use crate::{Corruption, Real, Schedule};
 /// ```
 #[derive(Debug)]
 #[must_use]
-pub struct Trainer<T, S = Autoencoders<T>> {
-    pub(crate) engine: Engine<T>,
-    pub(super) own: S,
-}
-
-/// The part of a [`Trainer`] that is specific to autoencoders.
-#[derive(Debug)]
-pub struct Autoencoders<T> {
+pub struct Trainer<T> {
+    pub(super) engine: Engine<T>,
     pub(super) state: State<T>,
     /// The samples of a batch.
     pub(super) batch: Aligned<T>,
@@ -93,9 +81,19 @@ pub struct Autoencoders<T> {
     pub(super) validation: Option<Arc<DMatrix<T>>>,
 }
 
-impl<T: Real> Default for Autoencoders<T> {
-    fn default() -> Self {
+impl<T: Real> Trainer<T> {
+    /// Creates a trainer with this optimizer.
+    pub fn new(optimizer: impl Optimizer<T> + 'static) -> Self {
+        Self::with_settings(optimizer, TrainerSettings::default())
+    }
+
+    /// Creates a trainer with these settings, such as those of a file.
+    pub fn with_settings(
+        optimizer: impl Optimizer<T> + 'static,
+        settings: TrainerSettings,
+    ) -> Self {
         Self {
+            engine: Engine::new(Box::new(optimizer), settings),
             state: State::default(),
             batch: Aligned::new(),
             processes: Processes::default(),
@@ -105,101 +103,9 @@ impl<T: Real> Default for Autoencoders<T> {
             validation: None,
         }
     }
-}
 
-impl<T: Real, S: Default> Trainer<T, S> {
-    /// Creates a trainer with this optimizer.
-    pub fn new(optimizer: impl Optimizer<T> + 'static) -> Self {
-        Self::with_settings(optimizer, TrainerSettings::default())
-    }
+    setters_of_every_training!();
 
-    /// Creates a trainer with these settings, such as those of a file. Fitting a classifier refuses settings that
-    /// only autoencoders have.
-    pub fn with_settings(
-        optimizer: impl Optimizer<T> + 'static,
-        settings: TrainerSettings,
-    ) -> Self {
-        Self {
-            engine: Engine::new(Box::new(optimizer), settings),
-            own: S::default(),
-        }
-    }
-}
-
-impl<T: Real, S> Trainer<T, S> {
-    /// Sets the number of passes over the samples, or of iterations of a full-batch optimizer such as
-    /// [`Lbfgs`](crate::Lbfgs).
-    pub fn epochs(mut self, epochs: usize) -> Self {
-        self.engine.settings.epochs = epochs;
-        self
-    }
-
-    /// Sets the maximum number of samples per step. A full-batch optimizer refuses fewer than all samples.
-    pub fn batch_size(mut self, samples: usize) -> Self {
-        self.engine.settings.batch_size = Some(samples);
-        self
-    }
-
-    /// Sets the seed of shuffling, validation split, and corruption.
-    pub fn seed(mut self, seed: u64) -> Self {
-        self.engine.settings.seed = seed;
-        self.engine.rng = self.engine.seeded();
-        self
-    }
-
-    /// Holds out this fraction of the samples, chosen by the seed, to measure the validation loss. A fit
-    /// copies them into memory.
-    pub fn validation_split(mut self, fraction: f64) -> Self {
-        self.engine.settings.validation_split = fraction;
-        self
-    }
-
-    /// Stops after `epochs` epochs without a new lowest loss: the validation loss if samples are held out,
-    /// else the loss of the epoch.
-    ///
-    /// The model then has the parameters at the end of the best epoch, whatever stopped the training. The loss of an
-    /// epoch is a mean over its steps, and lags behind these parameters: hold out samples to compare epochs exactly.
-    /// Auxiliary terms do not count. Neither do epochs of annealing, whose objective changes. A fit refuses patience
-    /// with a [set point](Self::set_point), which changes it to the end.
-    pub fn patience(mut self, epochs: usize) -> Self {
-        self.engine.settings.patience = Some(epochs);
-        self
-    }
-
-    /// Sets how the learning rate changes over the training.
-    pub fn schedule(mut self, schedule: Schedule) -> Self {
-        self.engine.settings.schedule = Some(schedule);
-        self
-    }
-
-    /// Shrinks gradients with a larger Euclidean norm to this norm.
-    pub fn clip_gradient(mut self, norm: f64) -> Self {
-        self.engine.settings.clip_gradient = Some(norm);
-        self
-    }
-
-    /// Sets the maximum number of threads. 0 and 1 both mean a single thread. The number never changes
-    /// a bit of the result.
-    pub fn threads(mut self, threads: usize) -> Self {
-        self.engine.threads = Some(threads);
-        self
-    }
-
-    /// Returns the settings.
-    #[must_use]
-    pub fn settings(&self) -> &TrainerSettings {
-        &self.engine.settings
-    }
-
-    /// Returns the number of steps since the optimizer was last reset: by a fit, or with a model of
-    /// another size.
-    #[must_use]
-    pub fn steps_taken(&self) -> u64 {
-        self.engine.steps
-    }
-}
-
-impl<T: Real> Trainer<T> {
     /// Measures the validation loss on these samples, input × samples, instead of on a
     /// [part](Self::validation_split) of those of the fit.
     ///
@@ -226,7 +132,7 @@ impl<T: Real> Trainer<T> {
     /// # Ok::<(), sparse_autoencoder::Error>(())
     /// ```
     pub fn validation(mut self, samples: DMatrix<T>) -> Self {
-        self.own.validation = Some(Arc::new(samples));
+        self.validation = Some(Arc::new(samples));
         self
     }
 
@@ -329,7 +235,7 @@ impl<T: Real> Trainer<T> {
     /// Refused for activations that select over a batch, because each process has only its own batch, and
     /// for resampling of dead units.
     pub fn all_reduce(mut self, all_reduce: impl AllReduce<T> + 'static) -> Self {
-        self.own.processes = Processes::together(all_reduce);
+        self.processes = Processes::together(all_reduce);
         self
     }
 
@@ -337,7 +243,7 @@ impl<T: Real> Trainer<T> {
     /// `None` before the first step.
     #[must_use]
     pub fn set_point_state(&self) -> Option<SetPointState<T>> {
-        self.own.state.controller.state()
+        self.state.controller.state()
     }
 
     /// Forgets the state of the optimizer and restarts the random numbers.
@@ -345,8 +251,8 @@ impl<T: Real> Trainer<T> {
         self.engine.prepared = None;
         self.engine.steps = 0;
         self.engine.rng = self.engine.seeded();
-        self.own.agreed = false;
-        self.own.paused = None;
-        self.own.state.reset();
+        self.agreed = false;
+        self.paused = None;
+        self.state.reset();
     }
 }

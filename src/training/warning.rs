@@ -190,8 +190,8 @@ impl<T: Real> Trainer<T> {
     /// [`fit`](Self::fit) has all its [warnings](Report::warnings).
     #[must_use]
     pub fn warnings(&self, model: &SparseAutoencoder<T>) -> Vec<Warning> {
-        let dead = self.own.state.idle.dead.len();
-        let recent = self.own.state.recent.as_ref();
+        let dead = self.state.idle.dead.len();
+        let recent = self.state.recent.as_ref();
         let after_end = self.steps_after_end().into_iter();
         let found = recent.map_or(Vec::new(), |last| {
             let fraction = self.engine.fraction_of_steps();
@@ -244,7 +244,7 @@ impl<T: Real> Trainer<T> {
         let set_point = &self.engine.settings.set_point;
         let (measured, target) = if let Some(set_point) = set_point {
             // The controller's own mean holds the first batch for long.
-            let state = &self.own.state;
+            let state = &self.state;
             let recent = state.recent.filter(|_| set_point.measures_active_units());
             let l0 = recent.and_then(|recent| recent.l0_of(model));
             (l0.or(state.controller.measured)?, set_point.target())

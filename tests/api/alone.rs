@@ -6,8 +6,8 @@ use rand::{RngExt, SeedableRng};
 use sparse_autoencoder::nalgebra::{DMatrix, DMatrixView};
 use sparse_autoencoder::penalty::Description;
 use sparse_autoencoder::{
-    Activation, Adam, AnomalyDetector, L1, Scaling, SoftmaxClassifier, SparseAutoencoder, Stack,
-    Trainer, Workspace,
+    Activation, Adam, AnomalyDetector, ClassifierTrainer, L1, Scaling, SoftmaxClassifier,
+    SparseAutoencoder, Stack, Trainer, Workspace,
 };
 
 use crate::common::variants::{Shape, Variant, inputs, trained, variants};
@@ -210,12 +210,12 @@ fn detectors_stacks_and_classifiers() {
     let mut trainer = Trainer::new(Adam::new(1e-2).unwrap())
         .epochs(2)
         .batch_size(100);
-    let mut of_classifiers = Trainer::new(Adam::new(1e-2).unwrap())
+    let mut of_classifiers = ClassifierTrainer::new(Adam::new(1e-2).unwrap())
         .epochs(2)
         .batch_size(100);
     let mut classifier = SoftmaxClassifier::new(9, 3).unwrap();
-    classifier
-        .fit(&mut of_classifiers, stack.encode(&all).unwrap(), &labels)
+    of_classifiers
+        .fit(&mut classifier, stack.encode(&all).unwrap(), &labels)
         .unwrap();
     let mut classifier = classifier.on_top_of(stack.layers()).unwrap();
     let probabilities = |classifier: &SoftmaxClassifier<f32>| {
@@ -224,7 +224,7 @@ fn detectors_stacks_and_classifiers() {
         });
     };
     probabilities(&classifier);
-    classifier.fit(&mut of_classifiers, &all, &labels).unwrap();
+    of_classifiers.fit(&mut classifier, &all, &labels).unwrap();
     probabilities(&classifier);
 
     let mut model = layer([INPUT, 20]);

@@ -162,14 +162,14 @@ fn parameters<T: Real>(stack: &Stack<T>) -> Vec<T> {
 
 fn pretrain<T: Real>(samples: &dyn Samples<T>) -> Result<Vec<T>, Error> {
     let mut fitted = stack();
-    let reports = fitted.fit(&mut trainer(), samples)?;
+    let reports = trainer().fit_stack(&mut fitted, samples)?;
     let mut learned = parameters(&fitted);
     for report in &reports {
         learned.extend(report.history.iter().map(|loss| loss.reconstruction));
         learned.extend(report.validation.iter().map(|loss| loss.reconstruction));
     }
     for index in 0..3 {
-        fitted.fit_layer(index, &mut trainer(), samples)?;
+        trainer().fit_layer(&mut fitted, index, samples)?;
     }
     learned.extend(parameters(&fitted));
     let hidden = fitted.encode_on_read(samples)?;
@@ -199,7 +199,7 @@ fn classifier_trainer<T: Real>() -> ClassifierTrainer<T> {
 fn classify<T: Real>(samples: &dyn Samples<T>) -> Result<Vec<T>, Error> {
     let mut classifier = SoftmaxClassifier::new(FEATURES, 3)?;
     let labels = labels(samples.count());
-    let report = classifier.fit(&mut classifier_trainer(), samples, &labels)?;
+    let report = classifier_trainer().fit(&mut classifier, samples, &labels)?;
     let mut learned = classifier.theta().to_vec();
     let losses = report.history.iter().chain(&report.validation);
     learned.extend(losses.map(|loss| loss.cross_entropy));
@@ -364,18 +364,22 @@ fn refusals(samples: &dyn Samples<f64>) -> Vec<(String, Error)> {
     // One batch, so that the first step needs all samples.
     let count = samples.count();
     let mut unchanged = stack();
-    let error = unchanged.fit(&mut trainer().batch_size(count), samples);
+    let error = trainer()
+        .batch_size(count)
+        .fit_stack(&mut unchanged, samples);
     assert_eq!(parameters(&unchanged), parameters(&stack::<f64>()));
     errors.push(("stack".into(), error.unwrap_err()));
     for index in 0..3 {
-        let error = unchanged.fit_layer(index, &mut trainer().batch_size(count), samples);
+        let error = trainer()
+            .batch_size(count)
+            .fit_layer(&mut unchanged, index, samples);
         errors.push((format!("layer {index}"), error.unwrap_err()));
     }
     assert_eq!(parameters(&unchanged), parameters(&stack::<f64>()));
     let mut classifier = SoftmaxClassifier::new(FEATURES, 3).unwrap();
     let start = classifier.clone();
     let mut of_classifiers = classifier_trainer().batch_size(count);
-    let error = classifier.fit(&mut of_classifiers, samples, &labels(count));
+    let error = of_classifiers.fit(&mut classifier, samples, &labels(count));
     assert_eq!(classifier.theta(), start.theta());
     errors.push(("classifier".into(), error.unwrap_err()));
     errors
@@ -430,9 +434,9 @@ fn a_full_batch_optimizer_needs_the_samples_in_memory() {
     fit(&x).unwrap();
     let mut trainer = ClassifierTrainer::new(Lbfgs::new()).epochs(2);
     let mut classifier = SoftmaxClassifier::new(FEATURES, 3).unwrap();
-    let error = classifier.fit(&mut trainer, &file, &labels(300));
+    let error = trainer.fit(&mut classifier, &file, &labels(300));
     assert_eq!(error.unwrap_err(), expected);
-    classifier.fit(&mut trainer, &x, &labels(300)).unwrap();
+    trainer.fit(&mut classifier, &x, &labels(300)).unwrap();
 }
 
 #[test]

@@ -227,14 +227,14 @@ fn blobs() -> (DMatrix<f64>, Vec<usize>) {
 fn every_optimizer_fits_and_any_number_of_threads_gives_the_same_bits() {
     let (x, labels) = blobs();
     let trainers: [fn() -> ClassifierTrainer<f64>; 3] = [
-        || Trainer::new(Lbfgs::new()),
+        || ClassifierTrainer::new(Lbfgs::new()),
         || {
-            Trainer::new(Adam::new(0.1).unwrap())
+            ClassifierTrainer::new(Adam::new(0.1).unwrap())
                 .batch_size(16)
                 .schedule(Schedule::cosine(0.0))
                 .clip_gradient(1.0)
         },
-        || Trainer::new(Sgd::new(0.5).unwrap()).batch_size(40),
+        || ClassifierTrainer::new(Sgd::new(0.5).unwrap()).batch_size(40),
     ];
     for trainer in trainers {
         let fit = |threads| {
@@ -243,7 +243,7 @@ fn every_optimizer_fits_and_any_number_of_threads_gives_the_same_bits() {
                 .with_weight_decay(1e-3)
                 .unwrap();
             let mut trainer = trainer().seed(3).threads(threads);
-            let report = classifier.fit(&mut trainer, &x, &labels).unwrap();
+            let report = trainer.fit(&mut classifier, &x, &labels).unwrap();
             assert_eq!(report.history.len(), report.epochs);
             assert!(report.history[report.epochs - 1].total() < report.history[0].total());
             assert_eq!(classifier.accuracy(&x, &labels).unwrap(), 1.0);
@@ -257,9 +257,9 @@ fn every_optimizer_fits_and_any_number_of_threads_gives_the_same_bits() {
 fn an_observer_sees_the_epochs_and_may_stop() {
     let (x, labels) = blobs();
     let mut classifier = SoftmaxClassifier::new(2, 3).unwrap();
-    let mut trainer = Trainer::new(Adam::new(0.1).unwrap());
-    let report = classifier
-        .fit_with(&mut trainer, &x, &labels, |epoch| {
+    let mut trainer = ClassifierTrainer::new(Adam::new(0.1).unwrap());
+    let report = trainer
+        .fit_with(&mut classifier, &x, &labels, |epoch| {
             assert_eq!(epoch.model.classes(), 3);
             if epoch.number == 4 {
                 ControlFlow::Break(())
@@ -277,7 +277,7 @@ fn a_fit_does_not_go_on_from_the_state_of_the_one_before() {
     let mut trainer = adam().epochs(3);
     let mut fit = || {
         let mut classifier = SoftmaxClassifier::new(2, 3).unwrap();
-        classifier.fit(&mut trainer, &x, &labels).unwrap();
+        trainer.fit(&mut classifier, &x, &labels).unwrap();
         assert_eq!(trainer.steps_taken(), 3);
         classifier
     };
@@ -296,8 +296,8 @@ fn the_best_epoch_on_samples_held_out_is_kept() {
         .seed(2)
         .validation_split(0.5)
         .patience(4);
-    let report = classifier
-        .fit_with(&mut trainer, &few, &labels, |epoch| {
+    let report = trainer
+        .fit_with(&mut classifier, &few, &labels, |epoch| {
             seen.push((epoch.validation.unwrap(), epoch.model.theta().to_vec()));
             ControlFlow::Continue(())
         })
@@ -324,7 +324,7 @@ fn pretrained_and_fine_tuned_layers_beat_softmax_on_pixels() {
             .unwrap()
     };
     let mut raw = softmax(64);
-    raw.fit(&mut lbfgs(), &training, &known).unwrap();
+    lbfgs().fit(&mut raw, &training, &known).unwrap();
     let raw = raw.accuracy(&test, &unseen).unwrap();
 
     let mut sae = SparseAutoencoder::builder()
@@ -341,10 +341,10 @@ fn pretrained_and_fine_tuned_layers_beat_softmax_on_pixels() {
         .unwrap();
     let mut head = softmax(64);
     let features = sae.encode(&training).unwrap();
-    head.fit(&mut lbfgs(), &features, &known).unwrap();
+    lbfgs().fit(&mut head, &features, &known).unwrap();
     let mut deep = head.on_top_of(&[sae]).unwrap();
     let before = deep.accuracy(&test, &unseen).unwrap();
-    deep.fit(&mut lbfgs(), &training, &known).unwrap();
+    lbfgs().fit(&mut deep, &training, &known).unwrap();
     let after = deep.accuracy(&test, &unseen).unwrap();
     println!("raw {raw:.4}, before {before:.4}, after {after:.4}");
     assert!(before > 0.85 && after > before && after > raw && after > 0.965);
@@ -391,13 +391,13 @@ fn refused(mut trainer: ClassifierTrainer<f64>, x: &DMatrix<f64>, labels: &[usiz
     let mut classifier = regression();
     classifier.set_theta(&scattered(9)).unwrap();
     let before = classifier.clone();
-    let error = classifier.fit(&mut trainer, x, labels).unwrap_err();
+    let error = trainer.fit(&mut classifier, x, labels).unwrap_err();
     assert_eq!(classifier, before);
     error
 }
 
 fn adam() -> ClassifierTrainer<f64> {
-    Trainer::new(Adam::new(0.1).unwrap())
+    ClassifierTrainer::new(Adam::new(0.1).unwrap())
 }
 
 #[test]
@@ -556,8 +556,8 @@ fn settings_must_suit_the_samples_and_the_optimizer() {
     let x = samples(2, 4);
     let trainers = [
         adam().validation_split(0.1), // of no sample
-        Trainer::new(Lbfgs::new()).batch_size(2),
-        Trainer::new(Lbfgs::new()).schedule(Schedule::cosine(0.0)),
+        ClassifierTrainer::new(Lbfgs::new()).batch_size(2),
+        ClassifierTrainer::new(Lbfgs::new()).schedule(Schedule::cosine(0.0)),
     ];
     for trainer in trainers {
         let error = refused(trainer, &x, &LABELS);
@@ -577,8 +577,8 @@ fn settings_must_suit_the_samples_and_the_optimizer() {
 fn a_fit_that_diverges_keeps_the_last_finite_parameters() {
     let x = samples(2, 4).map(|v| v * 1e200);
     let mut classifier = regression().with_weight_decay(1.0).unwrap();
-    let mut trainer = Trainer::new(Sgd::new(1e200).unwrap());
-    let error = classifier.fit(&mut trainer, &x, &LABELS).unwrap_err();
+    let mut trainer = ClassifierTrainer::new(Sgd::new(1e200).unwrap());
+    let error = trainer.fit(&mut classifier, &x, &LABELS).unwrap_err();
     assert!(matches!(error, Error::Diverged { .. }), "{error}");
     assert!(classifier.theta().iter().all(|value| value.is_finite()));
 }

@@ -9,7 +9,7 @@ use sparse_autoencoder::nalgebra::DMatrix;
 use sparse_autoencoder::optimizer::{Objective, Step};
 use sparse_autoencoder::{
     Adam, ClassifierEvent, ClassifierReport, ClassifierTrainer, Error, Lbfgs, Optimizer, Report,
-    Schedule, Sgd, SoftmaxClassifier, SparseAutoencoder, StopReason, Trainer,
+    Schedule, Sgd, SoftmaxClassifier, SparseAutoencoder, StopReason, Trainer, TrainerSettings,
 };
 
 const FEATURES: usize = 4;
@@ -52,11 +52,16 @@ const TRAINERS: [(&str, u64, Start); 5] = [
             .schedule(Schedule::cosine(0.1))
             .clip_gradient(0.1)
     }),
-    ("L-BFGS", 1, || Trainer::new(Lbfgs::new()).epochs(EPOCHS)),
+    ("L-BFGS", 1, || {
+        ClassifierTrainer::new(Lbfgs::new()).epochs(EPOCHS)
+    }),
 ];
 
 fn mini(optimizer: impl Optimizer<f64> + 'static) -> ClassifierTrainer<f64> {
-    Trainer::new(optimizer).epochs(EPOCHS).batch_size(6).seed(3)
+    ClassifierTrainer::new(optimizer)
+        .epochs(EPOCHS)
+        .batch_size(6)
+        .seed(3)
 }
 
 fn bits(model: &SoftmaxClassifier<f64>) -> Vec<u64> {
@@ -72,7 +77,7 @@ fn steps_add_up_to_epochs_and_to_the_report() {
             let (mut entropy, mut decay) = (0.0, 0.0);
             let (mut history, mut rates) = (Vec::new(), Vec::new());
             let mut trainer = start();
-            let fit = model.fit_with_steps(&mut trainer, &x, &labels, |event| match event {
+            let fit = trainer.fit_with_steps(&mut model, &x, &labels, |event| match event {
                 ClassifierEvent::Step(step) => {
                     number += 1;
                     assert_eq!((step.number, step.of), (number, EPOCHS as u64 * batches));
@@ -153,7 +158,7 @@ fn a_stop_leaves_what_so_many_steps_leave() {
     ];
     for (batches, optimizer) in optimizers {
         let start = |steps| {
-            let trainer = Trainer::new(Interrupted(optimizer(), steps)).epochs(EPOCHS);
+            let trainer = ClassifierTrainer::new(Interrupted(optimizer(), steps)).epochs(EPOCHS);
             let trainer: ClassifierTrainer<f64> = trainer.seed(3);
             if batches == 1 {
                 trainer
@@ -165,7 +170,7 @@ fn a_stop_leaves_what_so_many_steps_leave() {
             for stop in 1..=EPOCHS as u64 * batches {
                 let (mut cut, mut expected) = (model.clone(), model.clone());
                 let mut trainer = start(u64::MAX);
-                let fit = cut.fit_with_steps(&mut trainer, &x, &labels, |event| match event {
+                let fit = trainer.fit_with_steps(&mut cut, &x, &labels, |event| match event {
                     ClassifierEvent::Step(step) if step.number == stop => ControlFlow::Break(()),
                     _ => ControlFlow::Continue(()),
                 });
@@ -173,13 +178,13 @@ fn a_stop_leaves_what_so_many_steps_leave() {
                 assert_eq!((report.stop, report.steps), (StopReason::Observer, stop));
                 assert_eq!(report.epochs as u64, stop / batches);
                 assert_eq!(report.history.len(), report.epochs);
-                let other = expected.fit(&mut start(stop), &x, &labels);
+                let other = start(stop).fit(&mut expected, &x, &labels);
                 assert_eq!(other.is_err(), stop < EPOCHS as u64 * batches);
                 assert_eq!(bits(&cut), bits(&expected), "{stop}");
 
                 let mut failed = model.clone();
                 let fit =
-                    failed.fit_with_steps(&mut start(u64::MAX), &x, &labels, |event| match event {
+                    start(u64::MAX).fit_with_steps(&mut failed, &x, &labels, |event| match event {
                         ClassifierEvent::Step(step) if step.number == stop => {
                             Err(Error::EmptyBatch { what: "a test" })
                         }
@@ -242,7 +247,7 @@ fn of_classifier(trainer: ClassifierTrainer<f64>) -> Outcome {
     let model = SoftmaxClassifier::new(FEATURES, 2).unwrap();
     let mut model = model.with_weight_decay(1e6).unwrap();
     model.set_theta(&[9.0; FEATURES * 2 + 2]).unwrap();
-    let report: ClassifierReport<f64> = model.fit(&mut trainer, samples(), &labels()).unwrap();
+    let report: ClassifierReport<f64> = trainer.fit(&mut model, samples(), &labels()).unwrap();
     Outcome {
         stop: report.stop,
         epochs: report.epochs,
@@ -266,18 +271,15 @@ fn validation_and_patience_are_those_of_autoencoders() {
     for script in scripts {
         for patience in [None, Some(1), Some(2), Some(3), Some(8)] {
             for split in [0.0, 0.2] {
-                fn set<S: Default>(
-                    (script, patience, split): ([f64; 8], Option<usize>, f64),
-                ) -> Trainer<f64, S> {
-                    let trainer = Trainer::new(Scripted(script.into(), 0)).epochs(8);
-                    let trainer = trainer.batch_size(SAMPLES).validation_split(split);
-                    match patience {
-                        Some(epochs) => trainer.patience(epochs),
-                        None => trainer,
-                    }
-                }
+                let optimizer = || Scripted(script.into(), 0);
+                let mut settings = TrainerSettings::default();
+                settings.epochs = 8;
+                settings.batch_size = Some(SAMPLES);
+                settings.validation_split = split;
+                settings.patience = patience;
+                let one = of_autoencoder(Trainer::with_settings(optimizer(), settings.clone()));
+                let other = of_classifier(ClassifierTrainer::with_settings(optimizer(), settings));
                 let settings = (script, patience, split);
-                let [one, other] = [of_autoencoder(set(settings)), of_classifier(set(settings))];
                 assert_eq!(one, other, "{settings:?}");
                 let by_hand = by_hand(settings);
                 assert_eq!(

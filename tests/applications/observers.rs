@@ -55,9 +55,9 @@ fn assert_same(one: &Stack<f64>, other: &Stack<f64>) {
 fn an_observer_of_a_stack_sees_every_step_of_every_layer() {
     for x in sources() {
         let (mut unseen, mut seen) = (stack(), stack());
-        let expected = unseen.fit(&mut trainer(), &x).unwrap();
+        let expected = trainer().fit_stack(&mut unseen, &x).unwrap();
         let mut places = Vec::new();
-        let reports = seen.fit_with_steps(&mut trainer(), &x, |layer, event| match event {
+        let reports = trainer().fit_stack_with_steps(&mut seen, &x, |layer, event| match event {
             Event::Step(step) => {
                 assert_eq!(step.of, EPOCHS as u64 * BATCHES);
                 let sizes = step.model.layout().sizes();
@@ -102,7 +102,7 @@ fn a_stop_within_an_epoch_ends_one_layer_and_an_error_all() {
             let by_hand = Stack::new(vec![outer.clone(), middle.clone(), inner]).unwrap();
 
             let mut stopped = stack();
-            let reports = stopped.fit_with_steps(&mut trainer(), &x, |layer, event| {
+            let reports = trainer().fit_stack_with_steps(&mut stopped, &x, |layer, event| {
                 if layer == 1 {
                     cut(event)
                 } else {
@@ -113,12 +113,12 @@ fn a_stop_within_an_epoch_ends_one_layer_and_an_error_all() {
             assert_same(&stopped, &by_hand);
 
             let mut single = Stack::new(vec![outer.clone(), layers()[1].clone()]).unwrap();
-            let of_layer = single.fit_layer_with_steps(1, &mut trainer(), &x, cut);
+            let of_layer = trainer().fit_layer_with_steps(&mut single, 1, &x, cut);
             assert_eq!(of_layer.unwrap(), report);
             assert_eq!(single.layers()[1].parameters(), middle.parameters());
 
             let mut failed = stack();
-            let error = failed.fit_with_steps(&mut trainer(), &x, |layer, event| {
+            let error = trainer().fit_stack_with_steps(&mut failed, &x, |layer, event| {
                 match layer == 1 && at(event) {
                     true => Err(Error::EmptyBatch { what: "a test" }),
                     false => Ok(()),
@@ -173,7 +173,8 @@ fn an_observer_of_a_detector_sees_every_step_and_stops_within_an_epoch() {
 #[test]
 fn a_log_has_the_steps_of_every_layer() {
     let mut log = LogWriter::json_lines(Vec::new());
-    let reports = stack().fit_with_steps(&mut trainer(), samples(), |_, event| log.write(event));
+    let reports =
+        trainer().fit_stack_with_steps(&mut stack(), samples(), |_, event| log.write(event));
     assert_eq!(reports.unwrap().len(), 3);
     let lines = String::from_utf8(log.into_inner()).unwrap();
     let of_layer = EPOCHS * (BATCHES as usize + 1);

@@ -6,8 +6,8 @@ use std::ops::ControlFlow;
 
 use sparse_autoencoder::nalgebra::DMatrix;
 use sparse_autoencoder::{
-    Activation, Adam, Error, KlDivergence, L1, Lbfgs, ReconstructionLoss, SoftmaxClassifier,
-    SparseAutoencoder, SparseAutoencoderBuilder, Stack, Trainer, gradient_check,
+    Activation, Adam, ClassifierTrainer, Error, KlDivergence, L1, Lbfgs, ReconstructionLoss,
+    SoftmaxClassifier, SparseAutoencoder, SparseAutoencoderBuilder, Stack, Trainer, gradient_check,
 };
 
 use crate::common::variants::{self, Shape, Variant, variants};
@@ -153,8 +153,8 @@ fn fitting_the_stack_is_fitting_its_layers_in_turn() {
 
     let mut whole = Stack::new(fresh()).unwrap();
     let mut seen = Vec::new();
-    let reports = whole
-        .fit_with(&mut trainer(), &x, |layer, epoch| {
+    let reports = trainer()
+        .fit_stack_with(&mut whole, &x, |layer, epoch| {
             seen.push((layer, epoch.number));
             ControlFlow::Continue(())
         })
@@ -164,9 +164,9 @@ fn fitting_the_stack_is_fitting_its_layers_in_turn() {
     assert_eq!(seen, expected);
 
     let mut single = Stack::new(fresh()).unwrap();
-    single.fit_layer(0, &mut trainer(), &x).unwrap();
-    let report = single
-        .fit_layer_with(1, &mut trainer(), &x, |_| ControlFlow::Continue(()))
+    trainer().fit_layer(&mut single, 0, &x).unwrap();
+    let report = trainer()
+        .fit_layer_with(&mut single, 1, &x, |_| ControlFlow::Continue(()))
         .unwrap();
     assert_eq!(reports[1], report);
     for ((whole, single), by_hand) in whole.layers().iter().zip(single.layers()).zip(&by_hand) {
@@ -198,7 +198,7 @@ fn samples_and_indices_must_fit() {
     let mut trainer = Trainer::new(Adam::new(1e-2).unwrap());
     let x = samples(6, 5);
     for index in [3, usize::MAX] {
-        let error = stack.fit_layer(index, &mut trainer, &x).unwrap_err();
+        let error = trainer.fit_layer(&mut stack, index, &x).unwrap_err();
         assert!(matches!(error, Error::InvalidParameter { .. }), "{error}");
     }
     let mut with_nan = x.clone();
@@ -207,9 +207,9 @@ fn samples_and_indices_must_fit() {
         (samples(7, 5), samples(4, 5)),
         (with_nan, DMatrix::zeros(3, 0)),
     ] {
-        assert!(stack.fit(&mut trainer, &x).is_err());
-        assert!(stack.fit_layer(0, &mut trainer, &x).is_err());
-        assert!(stack.fit_layer(1, &mut trainer, &x).is_err());
+        assert!(trainer.fit_stack(&mut stack, &x).is_err());
+        assert!(trainer.fit_layer(&mut stack, 0, &x).is_err());
+        assert!(trainer.fit_layer(&mut stack, 1, &x).is_err());
         assert!(stack.encode(&x).is_err());
         assert!(stack.reconstruct(&x).is_err());
         assert!(stack.decode(&decodable).is_err());
@@ -227,7 +227,7 @@ fn a_layer_that_fails_leaves_those_below_fitted() {
     let start = vec![outer.build().unwrap(), inner.build().unwrap()];
     let mut stack = Stack::new(start.clone()).unwrap();
     let mut trainer = Trainer::new(Adam::new(1e-2).unwrap()).epochs(2);
-    let error = stack.fit(&mut trainer, samples(6, 30)).unwrap_err();
+    let error = trainer.fit_stack(&mut stack, samples(6, 30)).unwrap_err();
     assert!(matches!(error, Error::OutOfRange { .. }), "{error}");
     assert_ne!(stack.layers()[0].parameters(), start[0].parameters());
     assert_eq!(stack.layers()[1].parameters(), start[1].parameters());
@@ -327,8 +327,8 @@ fn a_classifier_on_top_of_every_variant_sees_what_it_encodes() {
         let hidden = model.encode(&x).unwrap();
         let mut head = SoftmaxClassifier::new(hidden.nrows(), 3).unwrap();
         let labels: Vec<usize> = (0..20).map(|i| i % 3).collect();
-        let mut trainer = Trainer::new(Adam::new(1e-1).unwrap()).epochs(2);
-        head.fit(&mut trainer, &hidden, &labels).unwrap();
+        let mut trainer = ClassifierTrainer::new(Adam::new(1e-1).unwrap()).epochs(2);
+        trainer.fit(&mut head, &hidden, &labels).unwrap();
         let has_parameters = matches!(
             variant.hidden,
             Activation::BatchTopK(_) | Activation::JumpRelu | Activation::Gated

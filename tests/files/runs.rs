@@ -620,7 +620,7 @@ fn a_trainer_of_classifiers_is_built_from_a_file_and_refuses_what_only_autoencod
     let labels: Vec<usize> = (0..40).map(|j| j % 2).collect();
     let fit = |mut trainer: ClassifierTrainer<f32>| {
         let mut classifier = SoftmaxClassifier::new(6, 2).unwrap();
-        classifier.fit(&mut trainer, samples(), &labels)?;
+        trainer.fit(&mut classifier, samples(), &labels)?;
         Ok(classifier.theta().to_vec())
     };
     let adam = || Adam::new(1e-2).unwrap();

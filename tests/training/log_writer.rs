@@ -209,7 +209,7 @@ fn rows_have_the_numbers_of_classifiers() {
         model = model.with_weight_decay(1e-3).unwrap();
         let trainer = ClassifierTrainer::new(Adam::new(0.01).unwrap()).epochs(2);
         let mut trainer = trainer.batch_size(8).validation_split(fraction);
-        let fit = model.fit_with_steps(&mut trainer, &x, &labels, |event| {
+        let fit = trainer.fit_with_steps(&mut model, &x, &labels, |event| {
             let of = |loss: ClassifierLoss<f64>| {
                 [loss.total(), loss.cross_entropy, loss.weight_decay].map(Scalar)
             };

@@ -145,15 +145,15 @@ fn an_error_before_a_fit_ends_all() {
             constant.row_mut(0).fill(0.5);
         }
         [
-            layers().fit_layer(1, &mut trainer(), &broken).map(drop),
-            layers().fit(&mut trainer(), &broken).map(drop),
-            layers()
-                .fit_layer(1 + process.rank, &mut trainer(), &own)
+            trainer().fit_layer(&mut layers(), 1, &broken).map(drop),
+            trainer().fit_stack(&mut layers(), &broken).map(drop),
+            trainer()
+                .fit_layer(&mut layers(), 1 + process.rank, &own)
                 .map(drop),
             AnomalyDetector::builder(&mut model)
                 .fit(&mut trainer(), &constant)
                 .map(drop),
-            layers().fit(&mut trainer(), &own).map(drop),
+            trainer().fit_stack(&mut layers(), &own).map(drop),
         ]
     });
     for results in &results {

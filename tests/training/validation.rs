@@ -107,9 +107,9 @@ fn what_cannot_be_validation_samples_is_refused() {
     let refused = |error: Error| assert!(error.to_string().contains("validation_split"), "{error}");
     let layer = |sizes: [usize; 2]| SparseAutoencoder::builder().layers(sizes).build().unwrap();
     let mut stack = Stack::new(vec![layer([INPUT, 9]), layer([9, INPUT])]).unwrap();
-    refused(stack.fit(&mut own(x.clone()), &x).unwrap_err());
-    refused(stack.fit_layer(1, &mut own(x.clone()), &x).unwrap_err());
-    assert!(stack.fit_layer(0, &mut own(x.clone()), &x).is_ok());
+    refused(own(x.clone()).fit_stack(&mut stack, &x).unwrap_err());
+    refused(own(x.clone()).fit_layer(&mut stack, 1, &x).unwrap_err());
+    assert!(own(x.clone()).fit_layer(&mut stack, 0, &x).is_ok());
     let detector = AnomalyDetector::builder(&mut linear()).fit(&mut own(x.clone()), &x);
     refused(detector.unwrap_err());
 }

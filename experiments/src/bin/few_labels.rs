@@ -29,8 +29,8 @@ use rand::SeedableRng;
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::seq::SliceRandom;
 use sparse_autoencoder::{
-    Activation, Adam, Corruption, Initialization, Lbfgs, Schedule, SoftmaxClassifier,
-    SparseAutoencoder, Stack, Trainer,
+    Activation, Adam, ClassifierTrainer, Corruption, Initialization, Lbfgs, Schedule,
+    SoftmaxClassifier, SparseAutoencoder, Stack, Trainer,
 };
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
@@ -228,7 +228,7 @@ fn pretrain(
         })
         .seed(seed);
     let names = ["first autoencoder", "second autoencoder"];
-    stack.fit_with(&mut trainer, &pictures.samples, |layer, epoch| {
+    trainer.fit_stack_with(stack, &pictures.samples, |layer, epoch| {
         let loss = epoch.loss.total();
         progress(names[layer], epoch.number, settings.epochs, loss)
     })?;
@@ -255,8 +255,8 @@ fn fit_softmax(
 ) -> std::result::Result<SoftmaxClassifier<f32>, sparse_autoencoder::Error> {
     let mut softmax = SoftmaxClassifier::new(labeled.samples.nrows(), CLASSES)?
         .with_weight_decay(settings.weight_decay)?;
-    let mut trainer = Trainer::new(Lbfgs::new()).epochs(60);
-    softmax.fit(&mut trainer, &labeled.samples, &labeled.labels)?;
+    let mut trainer = ClassifierTrainer::new(Lbfgs::new()).epochs(60);
+    trainer.fit(&mut softmax, &labeled.samples, &labeled.labels)?;
     Ok(softmax)
 }
 
@@ -275,12 +275,12 @@ fn fine_tune(
     };
     let mut deep = fit_softmax(&features, settings)?.on_top_of(stack.layers())?;
     let before = deep.accuracy(&test.samples, &test.labels)?;
-    let mut trainer = Trainer::new(Adam::new(learning_rate)?)
+    let mut trainer = ClassifierTrainer::new(Adam::new(learning_rate)?)
         .epochs(20)
         .batch_size(50)
         .schedule(Schedule::cosine(0.0))
         .seed(seed);
-    deep.fit(&mut trainer, &labeled.samples, &labeled.labels)?;
+    trainer.fit(&mut deep, &labeled.samples, &labeled.labels)?;
     Ok([before, deep.accuracy(&test.samples, &test.labels)?])
 }
 

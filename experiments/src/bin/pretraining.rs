@@ -32,7 +32,9 @@ use experiments::picture::{Contrast, Layout, Picture};
 use experiments::report::{Table, progress};
 use experiments::{digits, mnist, report};
 use sparse_autoencoder::nalgebra::DMatrix;
-use sparse_autoencoder::{Lbfgs, SoftmaxClassifier, SparseAutoencoder, Stack, Trainer};
+use sparse_autoencoder::{
+    ClassifierTrainer, Lbfgs, SoftmaxClassifier, SparseAutoencoder, Stack, Trainer,
+};
 
 /// The settings of an experiment.
 #[derive(Debug, Clone, Copy)]
@@ -100,7 +102,7 @@ fn draw_learning(
     let mut stack = stack(training.samples.nrows(), settings, 1)?;
     let untrained = stack.clone();
     let mut autoencoders = [Vec::new(), Vec::new()];
-    stack.fit_with(&mut trainer(settings), &training.samples, |layer, epoch| {
+    trainer(settings).fit_stack_with(&mut stack, &training.samples, |layer, epoch| {
         autoencoders[layer].push((count(epoch.number), f64::from(epoch.loss.total())));
     })?;
     let [first, second] = autoencoders;
@@ -123,15 +125,15 @@ fn draw_learning(
     for (name, stack) in [("not pretrained", &untrained), ("pretrained", &stack)] {
         let mut head = SoftmaxClassifier::new(settings.hidden, 10)?
             .with_weight_decay(settings.softmax_decay)?;
-        head.fit(
-            &mut trainer(settings),
+        classifier_trainer(settings).fit(
+            &mut head,
             stack.encode(&training.samples)?,
             &training.labels,
         )?;
         let mut deep = head.on_top_of(stack.layers())?;
         let mut losses = [Vec::new(), Vec::new()];
-        deep.fit_with(
-            &mut trainer(settings),
+        classifier_trainer(settings).fit_with(
+            &mut deep,
             &training.samples,
             &training.labels,
             |epoch| {
@@ -238,7 +240,7 @@ fn stacked(
         let start = Instant::now();
         let mut stack = stack(pixels, settings, seed)?;
         let names = ["first autoencoder", "second autoencoder"];
-        stack.fit_with(&mut trainer(settings), &training.samples, |layer, epoch| {
+        trainer(settings).fit_stack_with(&mut stack, &training.samples, |layer, epoch| {
             let loss = epoch.loss.total();
             progress(names[layer], epoch.number, settings.iterations, loss)
         })?;
@@ -307,8 +309,12 @@ fn autoencoder(
         .build()
 }
 
-fn trainer<S: Default>(settings: Settings) -> Trainer<f32, S> {
+fn trainer(settings: Settings) -> Trainer<f32> {
     Trainer::new(Lbfgs::new()).epochs(settings.iterations)
+}
+
+fn classifier_trainer(settings: Settings) -> ClassifierTrainer<f32> {
+    ClassifierTrainer::new(Lbfgs::new()).epochs(settings.iterations)
 }
 
 fn fit_classifier(
@@ -318,7 +324,7 @@ fn fit_classifier(
     name: &str,
 ) -> Result<(), sparse_autoencoder::Error> {
     let Labeled { samples, labels } = digits;
-    classifier.fit_with(&mut trainer(settings), samples, labels, |epoch| {
+    classifier_trainer(settings).fit_with(classifier, samples, labels, |epoch| {
         let loss = epoch.loss.total();
         progress(name, epoch.number, settings.iterations, loss)
     })?;

@@ -36,8 +36,8 @@ use rand::{RngExt, SeedableRng};
 use rand_distr::StandardNormal;
 use sparse_autoencoder::nalgebra::{DMatrix, DVector, Matrix2, Vector2};
 use sparse_autoencoder::{
-    Activation, Adam, Corruption, Lbfgs, Scaling, Schedule, SoftmaxClassifier, SparseAutoencoder,
-    Trainer,
+    Activation, Adam, ClassifierTrainer, Corruption, Lbfgs, Scaling, Schedule, SoftmaxClassifier,
+    SparseAutoencoder, Trainer,
 };
 
 const HIDDEN: usize = 256;
@@ -250,8 +250,8 @@ fn fit_and_predict(
     let mut classifier =
         SoftmaxClassifier::new(training.samples.nrows(), 10)?.with_weight_decay(decay)?;
     let scaled = scaler.apply(&training.samples)?;
-    let mut trainer = Trainer::new(Lbfgs::new()).epochs(epochs);
-    classifier.fit(&mut trainer, &scaled, &training.labels)?;
+    let mut trainer = ClassifierTrainer::new(Lbfgs::new()).epochs(epochs);
+    trainer.fit(&mut classifier, &scaled, &training.labels)?;
     Ok(classifier.probabilities(&scaler.apply(&test.samples)?)?)
 }
 

@@ -1,22 +1,14 @@
-//! Fits of classifiers.
+//! The trainer of classifiers.
 
-use std::ops::ControlFlow;
-
-use nalgebra::DMatrixView;
-
-use super::{
-    ClassifierEpoch, ClassifierEvent, ClassifierLoss, ClassifierReport, ClassifierStep,
-    ClassifierWorkspace, SoftmaxClassifier,
-};
-use crate::linalg::{Threads, reserve};
+use super::{ClassifierEpoch, ClassifierEvent, ClassifierReport, SoftmaxClassifier, fitting};
+use crate::optimizer::Optimizer;
 use crate::training::engine::Engine;
-use crate::training::epochs::{self, Learner, Place, Taken, Terms};
-use crate::training::progress::Progress;
-use crate::training::{Trainer, reading};
-use crate::validate::{SAMPLES, check_batch, check_size};
-use crate::{Error, Real, Samples};
+use crate::training::setters::setters_of_every_training;
+use crate::training::{TrainerSettings, Verdict};
+use crate::{Error, Real, Samples, Schedule};
 
-/// Fits classifiers: a [`Trainer`] with the settings that apply to them.
+/// Fits classifiers. Settings mean what they mean for a [`Trainer`](crate::Trainer) of autoencoders, and have the same
+/// defaults and ranges.
 ///
 /// ```
 /// use sparse_autoencoder::nalgebra::DMatrix;
@@ -24,274 +16,111 @@ use crate::{Error, Real, Samples};
 ///
 /// let samples = DMatrix::from_fn(2, 40, |i, j| if (i + j) % 2 == 0 { 1.0 } else { 0.0 });
 /// let labels: Vec<usize> = (0..40).map(|j| j % 2).collect();
-/// let mut trainer: ClassifierTrainer<f64> = ClassifierTrainer::new(Adam::new(0.1)?)
+/// let mut trainer = ClassifierTrainer::new(Adam::new(0.1)?)
 ///     .epochs(50)
 ///     .validation_split(0.2)
 ///     .patience(5);
 /// let mut classifier = SoftmaxClassifier::new(2, 2)?;
-/// let report = classifier.fit(&mut trainer, &samples, &labels)?;
+/// let report = trainer.fit(&mut classifier, &samples, &labels)?;
 /// assert_eq!(report.validation.len(), report.epochs);
 /// # Ok::<(), sparse_autoencoder::Error>(())
 /// ```
-pub type ClassifierTrainer<T> = Trainer<T, Classifiers>;
-
-/// Marks a [`Trainer`] of classifiers.
-///
-/// It has no settings that only autoencoders have:
-///
-/// ```compile_fail
-/// use sparse_autoencoder::{Adam, ClassifierTrainer};
-///
-/// let trainer = ClassifierTrainer::<f64>::new(Adam::new(0.1)?).unit_norm_decoder(true);
-/// # Ok::<(), sparse_autoencoder::Error>(())
-/// ```
-#[derive(Debug, Default)]
-#[non_exhaustive]
-pub struct Classifiers;
-
-impl<T: Real> Terms<T> for ClassifierLoss<T> {
-    fn zero() -> Self {
-        Self {
-            cross_entropy: T::zero(),
-            weight_decay: T::zero(),
-        }
-    }
-
-    fn total(&self) -> T {
-        self.total()
-    }
-
-    fn toward(self, other: Self, share: T) -> Self {
-        let toward = |term, other| term + share * (other - term);
-        Self {
-            cross_entropy: toward(self.cross_entropy, other.cross_entropy),
-            weight_decay: toward(self.weight_decay, other.weight_decay),
-        }
-    }
-}
-
-/// Fits `model` to samples and their labels.
-pub(super) fn fit<T: Real>(
-    model: &mut SoftmaxClassifier<T>,
-    engine: &mut Engine<T>,
-    samples: &dyn Samples<T>,
-    labels: &[usize],
-    sees_steps: bool,
-    observer: impl FnMut(&ClassifierEvent<'_, T>) -> Result<ControlFlow<()>, Error>,
-) -> Result<ClassifierReport<T>, Error> {
-    engine.check()?;
-    engine.settings.check_for_classifiers()?;
-    check_samples(model, engine, samples, labels)?;
-    let mut rng = engine.seeded();
-    let (order, chosen) = engine.split(samples.count(), &mut rng)?;
-    model.check_classes(order.iter().map(|&index| labels[index]))?;
-    let batches = order.len().div_ceil(engine.batch_size_of(order.len())?);
-    let mut workspace = ClassifierWorkspace::new();
-    if let Some(threads) = engine.threads {
-        workspace = workspace.with_threads(threads);
-    }
-    let mut held_out = Labeled::default();
-    let threads = workspace.scratch.take_threads();
-    held_out.gather(samples, labels, &chosen, threads)?;
-    engine.check_schedule()?;
-    engine.rng = rng;
-    let parameters = model.theta().len();
-    engine.prepare(parameters, parameters);
-
-    let mut progress = Progress::new(parameters, order, batches);
-    progress.reserve(&engine.settings, !held_out.labels.is_empty());
-    let mut fit = Fit {
-        model,
-        workspace,
-        samples,
-        labels,
-        batch: Labeled::default(),
-        held_out,
-        sees_steps,
-        observer,
-    };
-    let stop = epochs::run(engine, &mut fit, &mut progress)?;
-    Ok(ClassifierReport {
-        stop,
-        epochs: progress.epochs,
-        steps: engine.steps,
-        best_epoch: progress.best_epoch,
-        history: progress.history,
-        validation: progress.validation,
-    })
-}
-
-/// Refuses samples and labels to fit to. Values outside memory are checked when they are read.
-fn check_samples<T: Real>(
-    model: &SoftmaxClassifier<T>,
-    engine: &Engine<T>,
-    samples: &dyn Samples<T>,
-    labels: &[usize],
-) -> Result<(), Error> {
-    if let Some(samples) = samples.in_memory() {
-        return model.check_training(samples, labels);
-    }
-    let size = (samples.entries(), samples.count());
-    check_size(size, model.features(), SAMPLES)?;
-    model.check_labels(samples.count(), labels)?;
-    if engine.optimizer.needs_full_batch() {
-        return Err(Error::Incompatible {
-            what: "samples that are not in memory",
-            other: "a full-batch optimizer: read them by `Samples::to_matrix`",
-        });
-    }
-    model.check_classes(labels.iter().copied())
-}
-
-/// Copies of some samples and their labels.
 #[derive(Debug)]
-struct Labeled<T> {
-    values: Vec<T>,
-    labels: Vec<usize>,
+#[must_use]
+pub struct ClassifierTrainer<T> {
+    engine: Engine<T>,
 }
 
-impl<T> Default for Labeled<T> {
-    fn default() -> Self {
+impl<T: Real> ClassifierTrainer<T> {
+    /// Creates a trainer with this optimizer.
+    pub fn new(optimizer: impl Optimizer<T> + 'static) -> Self {
+        Self::with_settings(optimizer, TrainerSettings::default())
+    }
+
+    /// Creates a trainer with these settings, such as those of a file. A fit refuses settings that only autoencoders
+    /// have.
+    pub fn with_settings(
+        optimizer: impl Optimizer<T> + 'static,
+        settings: TrainerSettings,
+    ) -> Self {
         Self {
-            values: Vec::new(),
-            labels: Vec::new(),
+            engine: Engine::new(Box::new(optimizer), settings),
         }
     }
-}
 
-impl<T: Real> Labeled<T> {
-    fn gather(
+    /// Fits all layers of `model` to [`Samples`] and their labels: a matrix or a view, features × samples, a file, or a
+    /// source of your own.
+    ///
+    /// The same samples give the same bits, wherever they are stored. For samples outside memory, a fit holds
+    /// only one batch and the samples held out.
+    ///
+    /// [`Lbfgs`](crate::Lbfgs) takes full batches, other optimizers mini-batches of the trainer's batch
+    /// size.
+    ///
+    /// # Errors
+    ///
+    /// As [`fit_with`](Self::fit_with).
+    pub fn fit(
         &mut self,
-        samples: &dyn Samples<T>,
+        model: &mut SoftmaxClassifier<T>,
+        samples: impl Samples<T>,
         labels: &[usize],
-        chosen: &[usize],
-        threads: Threads,
-    ) -> Result<(), Error> {
-        let features = samples.entries();
-        let len = features.saturating_mul(chosen.len());
-        self.values.clear();
-        reserve::reserve(&mut self.values, len, "entries of a batch")?;
-        self.values.resize(len, T::zero());
-        let check = |batch: DMatrixView<'_, T>| check_batch(batch, features, SAMPLES);
-        if !chosen.is_empty() {
-            reading::read_checked(samples, chosen, &mut self.values, threads, &check)?;
-        }
-        self.labels.clear();
-        self.labels
-            .extend(chosen.iter().map(|&index| labels[index]));
-        Ok(())
+    ) -> Result<ClassifierReport<T>, Error> {
+        self.fit_with(model, samples, labels, |_| ())
     }
 
-    fn samples(&self, features: usize) -> DMatrixView<'_, T> {
-        DMatrixView::from_slice(&self.values, features, self.labels.len())
-    }
-}
-
-/// The fit of a classifier.
-struct Fit<'a, T: Real, O> {
-    model: &'a mut SoftmaxClassifier<T>,
-    workspace: ClassifierWorkspace<T>,
-    samples: &'a dyn Samples<T>,
-    labels: &'a [usize],
-    batch: Labeled<T>,
-    held_out: Labeled<T>,
-    sees_steps: bool,
-    observer: O,
-}
-
-impl<T: Real, O> Learner<T> for Fit<'_, T, O>
-where
-    O: FnMut(&ClassifierEvent<'_, T>) -> Result<ControlFlow<()>, Error>,
-{
-    type Loss = ClassifierLoss<T>;
-
-    fn step(
+    /// Runs [`fit`](Self::fit) with an observer, which sees every [epoch](ClassifierEpoch) and may stop the
+    /// training by its [`Verdict`]. Write closures as for [`Trainer::fit_with`](crate::Trainer::fit_with).
+    ///
+    /// # Errors
+    ///
+    /// These leave the classifier unchanged:
+    ///
+    /// - As [`SoftmaxClassifier::loss`], for samples in memory and for those held out.
+    /// - [`Error::EmptyClass`] for a class without a sample, also where all of its samples are held out.
+    /// - [`Error::InvalidParameter`] or [`Error::Incompatible`] for settings of the trainer, as in
+    ///   [`Trainer::fit_with`](crate::Trainer::fit_with).
+    ///
+    /// These leave the last finite parameters, or with [`patience`](Self::patience) those of the
+    /// best epoch:
+    ///
+    /// - [`Error::Diverged`] if a loss or its gradient is not finite.
+    /// - I/O errors, and invalid samples found while reading them.
+    /// - Errors that the observer returns.
+    pub fn fit_with<V: Verdict>(
         &mut self,
-        engine: &mut Engine<T>,
-        chosen: &[usize],
-        at: Place,
-    ) -> Result<Taken<ClassifierLoss<T>>, Error> {
-        let workspace = &mut self.workspace;
-        let threads = workspace.scratch.take_threads();
-        let whole = self.samples.in_memory();
-        let whole = whole.filter(|_| chosen.len() == self.samples.count());
-        let (samples, labels) = if let Some(samples) = whole {
-            (samples, self.labels)
-        } else {
-            self.batch
-                .gather(self.samples, self.labels, chosen, threads)?;
-            let samples = self.batch.samples(self.samples.entries());
-            (samples, &*self.batch.labels)
+        model: &mut SoftmaxClassifier<T>,
+        samples: impl Samples<T>,
+        labels: &[usize],
+        mut observer: impl FnMut(&ClassifierEpoch<'_, T>) -> V,
+    ) -> Result<ClassifierReport<T>, Error> {
+        let see = |event: &ClassifierEvent<'_, T>| match event {
+            ClassifierEvent::Step(_) => ().verdict(),
+            ClassifierEvent::Epoch(epoch) => observer(epoch).verdict(),
         };
-        let (network, theta) = self.model.network_and_theta_mut();
-        let threads = threads.worth(theta.len() * samples.ncols());
-        let step = engine.optimize(theta, at.epoch, threads, |theta, gradient| {
-            network.evaluate(theta, samples, labels, gradient, workspace)
-        });
-        let (loss, converged) = step?;
-        Ok(Taken {
-            loss,
-            converged,
-            samples: chosen.len(),
-        })
+        let engine = &mut self.engine;
+        fitting::fit(model, engine, &samples, labels, false, see)
     }
 
-    fn validate(&mut self) -> Result<Option<ClassifierLoss<T>>, Error> {
-        let Labeled { labels, .. } = &self.held_out;
-        if labels.is_empty() {
-            return Ok(None);
-        }
-        let samples = self.held_out.samples(self.samples.entries());
-        let (network, theta) = (&self.model.network, self.model.theta());
-        let loss = network.evaluate(theta, samples, labels, None, &mut self.workspace);
-        Ok(Some(loss))
-    }
-
-    fn observe_step(
+    /// Runs [`fit`](Self::fit) with an observer, which sees every [step](super::ClassifierStep) and every
+    /// [epoch](ClassifierEpoch), and may stop the training after each by its [`Verdict`].
+    ///
+    /// A stop acts as in [`Trainer::fit_with_steps`](crate::Trainer::fit_with_steps).
+    ///
+    /// # Errors
+    ///
+    /// As [`fit_with`](Self::fit_with).
+    pub fn fit_with_steps<V: Verdict>(
         &mut self,
-        engine: &Engine<T>,
-        progress: &Progress<T, ClassifierLoss<T>>,
-        loss: ClassifierLoss<T>,
-    ) -> Result<bool, Error> {
-        if !self.sees_steps {
-            return Ok(false);
-        }
-        let step = ClassifierEvent::Step(ClassifierStep {
-            number: engine.steps,
-            of: progress.steps_of(engine.settings.epochs),
-            epoch: progress.epochs + 1,
-            samples: progress.seen,
-            loss,
-            learning_rate: engine.optimizer.learning_rate(),
-            model: self.model,
-        });
-        Ok((self.observer)(&step)?.is_break())
+        model: &mut SoftmaxClassifier<T>,
+        samples: impl Samples<T>,
+        labels: &[usize],
+        mut observer: impl FnMut(&ClassifierEvent<'_, T>) -> V,
+    ) -> Result<ClassifierReport<T>, Error> {
+        let see = |event: &ClassifierEvent<'_, T>| observer(event).verdict();
+        let engine = &mut self.engine;
+        fitting::fit(model, engine, &samples, labels, true, see)
     }
 
-    fn observe_epoch(
-        &mut self,
-        engine: &Engine<T>,
-        progress: &Progress<T, ClassifierLoss<T>>,
-        validation: Option<ClassifierLoss<T>>,
-    ) -> Result<bool, Error> {
-        let epoch = ClassifierEvent::Epoch(ClassifierEpoch {
-            number: progress.epochs + 1,
-            of: engine.settings.epochs,
-            steps: engine.steps,
-            samples: progress.seen,
-            loss: progress.mean,
-            validation,
-            learning_rate: engine.optimizer.learning_rate(),
-            model: self.model,
-        });
-        Ok((self.observer)(&epoch)?.is_break())
-    }
-
-    fn theta(&self) -> &[T] {
-        self.model.theta()
-    }
-
-    fn theta_mut(&mut self) -> &mut [T] {
-        self.model.network_and_theta_mut().1
-    }
+    setters_of_every_training!();
 }

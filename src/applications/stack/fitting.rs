@@ -15,12 +15,12 @@ use crate::{Epoch, Real, Report, Samples, Trainer};
 type ObserverOfLayers<'a, T> =
     dyn FnMut(usize, &Event<'_, T>) -> Result<ControlFlow<()>, Error> + 'a;
 
-impl<T: Real> Stack<T> {
-    /// Fits the autoencoders one after the other with the same trainer, and returns a report for each.
+impl<T: Real> Trainer<T> {
+    /// Fits the autoencoders of a [`Stack`] one after the other, and returns a report for each.
     ///
     /// The outermost is fitted to the samples, and each other one to the hidden activations of the one below.
     /// All start from their current parameters. To use different trainers, call
-    /// [`fit_layer`](Self::fit_layer) for each layer.
+    /// [`fit_layer`](Self::fit_layer) of each for its layer.
     ///
     /// Samples may be a matrix or a view, input × samples, or any other [`Samples`], with the same bits. For
     /// samples in memory, the hidden activations of one layer at a time are in memory, too. Those of other
@@ -28,39 +28,39 @@ impl<T: Real> Stack<T> {
     ///
     /// # Errors
     ///
-    /// As [`Trainer::fit_with`]. Layers below a failed one stay fitted.
-    pub fn fit(
+    /// As [`fit_with`](Self::fit_with). Layers below a failed one stay fitted.
+    pub fn fit_stack(
         &mut self,
-        trainer: &mut Trainer<T>,
+        stack: &mut Stack<T>,
         samples: impl Samples<T>,
     ) -> Result<Vec<Report<T>>, Error> {
-        self.fit_with(trainer, samples, |_, _| ())
+        self.fit_stack_with(stack, samples, |_, _| ())
     }
 
-    /// Runs [`fit`](Self::fit) with an observer of the layer, counted from 0, and the epoch.
+    /// Runs [`fit_stack`](Self::fit_stack) with an observer of the layer, counted from 0, and the epoch.
     ///
     /// Stopping ends the training of that layer; the next layer follows. To end the whole fit, return an error.
-    /// Write closures as for [`Trainer::fit_with`].
+    /// Write closures as for [`fit_with`](Self::fit_with).
     ///
     /// # Errors
     ///
-    /// As [`fit`](Self::fit), and those that the observer returns.
-    pub fn fit_with<V: Verdict>(
+    /// As [`fit_stack`](Self::fit_stack), and those that the observer returns.
+    pub fn fit_stack_with<V: Verdict>(
         &mut self,
-        trainer: &mut Trainer<T>,
+        stack: &mut Stack<T>,
         samples: impl Samples<T>,
         mut observer: impl FnMut(usize, &Epoch<'_, T>) -> V,
     ) -> Result<Vec<Report<T>>, Error> {
         let see = &mut |index, event: &Event<'_, T>| {
             of_epochs(|epoch: &Epoch<'_, T>| observer(index, epoch))(event)
         };
-        self.fit_observed(trainer, &samples, false, see)
+        self.fit_stack_observed(stack, &samples, false, see)
     }
 
-    /// Runs [`fit`](Self::fit) with an observer of the layer, counted from 0, and of each [step and
+    /// Runs [`fit_stack`](Self::fit_stack) with an observer of the layer, counted from 0, and of each [step and
     /// epoch](Event).
     ///
-    /// A stop acts as in [`Trainer::fit_with_steps`] for that layer; the next layer follows. To end the whole
+    /// A stop acts as in [`fit_with_steps`](Self::fit_with_steps) for that layer; the next layer follows. To end the whole
     /// fit, return an error.
     ///
     /// ```
@@ -74,7 +74,7 @@ impl<T: Real> Stack<T> {
     ///     SparseAutoencoder::builder().layers([8, 3]).build()?,
     /// ])?;
     /// let mut trainer = Trainer::new(Adam::new(1e-2)?).epochs(3).batch_size(20);
-    /// let reports = stack.fit_with_steps(&mut trainer, &samples, |layer, event| match event {
+    /// let reports = trainer.fit_stack_with_steps(&mut stack, &samples, |layer, event| match event {
     ///     Event::Step(step) if layer == 0 && step.number == 7 => ControlFlow::Break(()),
     ///     _ => ControlFlow::Continue(()),
     /// })?;
@@ -84,33 +84,33 @@ impl<T: Real> Stack<T> {
     ///
     /// # Errors
     ///
-    /// As [`fit_with`](Self::fit_with).
-    pub fn fit_with_steps<V: Verdict>(
+    /// As [`fit_stack_with`](Self::fit_stack_with).
+    pub fn fit_stack_with_steps<V: Verdict>(
         &mut self,
-        trainer: &mut Trainer<T>,
+        stack: &mut Stack<T>,
         samples: impl Samples<T>,
         mut observer: impl FnMut(usize, &Event<'_, T>) -> V,
     ) -> Result<Vec<Report<T>>, Error> {
         let see = &mut |index, event: &Event<'_, T>| observer(index, event).verdict();
-        self.fit_observed(trainer, &samples, true, see)
+        self.fit_stack_observed(stack, &samples, true, see)
     }
 
     /// Implements the fits of all layers.
-    fn fit_observed(
+    fn fit_stack_observed(
         &mut self,
-        trainer: &mut Trainer<T>,
+        stack: &mut Stack<T>,
         samples: &dyn Samples<T>,
         sees_steps: bool,
         observer: &mut ObserverOfLayers<'_, T>,
     ) -> Result<Vec<Report<T>>, Error> {
-        let last = self.layers.len() - 1;
+        let last = stack.layers.len() - 1;
         if last > 0 {
-            trainer.or_refuse_to_fit(trainer.check_for_several())?;
+            self.or_refuse_to_fit(self.check_for_several())?;
         }
-        let mut reports = Vec::with_capacity(self.layers.len());
+        let mut reports = Vec::with_capacity(stack.layers.len());
         let mut hidden: Option<DMatrix<T>> = None;
-        for index in 0..self.layers.len() {
-            let (below, above) = self.layers.split_at_mut(index);
+        for index in 0..stack.layers.len() {
+            let (below, above) = stack.layers.split_at_mut(index);
             let layer = &mut above[0];
             let encoded = EncodedSamples::of(below, samples);
             let input: &dyn Samples<T> = match (samples.in_memory(), &hidden) {
@@ -119,9 +119,9 @@ impl<T: Real> Stack<T> {
                 (Some(_), Some(hidden)) => hidden,
             };
             let see = &mut |event: &Event<'_, T>| observer(index, event);
-            reports.push(trainer.fit_observed(layer, input, sees_steps, see)?);
+            reports.push(self.fit_observed(layer, input, sees_steps, see)?);
             if let Some(input) = input.in_memory().filter(|_| index < last) {
-                hidden = Some(trainer.or_refuse_to_fit(layer.encode(input))?);
+                hidden = Some(self.or_refuse_to_fit(layer.encode(input))?);
             }
         }
         Ok(reports)
@@ -135,11 +135,11 @@ impl<T: Real> Stack<T> {
     /// As [`fit_layer_with`](Self::fit_layer_with).
     pub fn fit_layer(
         &mut self,
+        stack: &mut Stack<T>,
         index: usize,
-        trainer: &mut Trainer<T>,
         samples: impl Samples<T>,
     ) -> Result<Report<T>, Error> {
-        self.fit_layer_with(index, trainer, samples, |_| ())
+        self.fit_layer_with(stack, index, samples, |_| ())
     }
 
     /// Runs [`fit_layer`](Self::fit_layer) with an observer, which may stop the training.
@@ -147,55 +147,55 @@ impl<T: Real> Stack<T> {
     /// # Errors
     ///
     /// [`Error::InvalidParameter`] for an index beyond the innermost, and those of
-    /// [`Trainer::fit_with`].
+    /// [`fit_with`](Self::fit_with).
     pub fn fit_layer_with<V: Verdict>(
         &mut self,
+        stack: &mut Stack<T>,
         index: usize,
-        trainer: &mut Trainer<T>,
         samples: impl Samples<T>,
         observer: impl FnMut(&Epoch<'_, T>) -> V,
     ) -> Result<Report<T>, Error> {
         let see = &mut of_epochs(observer);
-        self.fit_layer_observed(index, trainer, &samples, false, see)
+        self.fit_layer_observed(stack, index, &samples, false, see)
     }
 
     /// Runs [`fit_layer`](Self::fit_layer) with an observer of each [step and epoch](Event), as in
-    /// [`Trainer::fit_with_steps`].
+    /// [`fit_with_steps`](Self::fit_with_steps).
     ///
     /// # Errors
     ///
     /// As [`fit_layer_with`](Self::fit_layer_with).
     pub fn fit_layer_with_steps<V: Verdict>(
         &mut self,
+        stack: &mut Stack<T>,
         index: usize,
-        trainer: &mut Trainer<T>,
         samples: impl Samples<T>,
         mut observer: impl FnMut(&Event<'_, T>) -> V,
     ) -> Result<Report<T>, Error> {
         let see = &mut |event: &Event<'_, T>| observer(event).verdict();
-        self.fit_layer_observed(index, trainer, &samples, true, see)
+        self.fit_layer_observed(stack, index, &samples, true, see)
     }
 
     /// Implements the fits of one layer.
     fn fit_layer_observed(
         &mut self,
+        stack: &mut Stack<T>,
         index: usize,
-        trainer: &mut Trainer<T>,
         samples: &dyn Samples<T>,
         sees_steps: bool,
         observer: &mut Observer<'_, T>,
     ) -> Result<Report<T>, Error> {
-        let place = index.min(self.layers.len());
-        let (below, above) = self.layers.split_at_mut(place);
+        let place = index.min(stack.layers.len());
+        let (below, above) = stack.layers.split_at_mut(place);
         let Some(layer) = above.first_mut() else {
-            return trainer.or_refuse_to_fit(Err(Error::InvalidParameter {
+            return self.or_refuse_to_fit(Err(Error::InvalidParameter {
                 name: "index of a layer",
                 requirement: "below the number of autoencoders in the stack",
                 value: f64::of_count(index),
             }));
         };
         if !below.is_empty() {
-            trainer.or_refuse_to_fit(trainer.refuse_validation())?;
+            self.or_refuse_to_fit(self.refuse_validation())?;
         }
         let encoded = EncodedSamples::of(below, samples);
         let hidden;
@@ -203,10 +203,10 @@ impl<T: Real> Stack<T> {
             _ if below.is_empty() => samples,
             None => &encoded,
             Some(whole) => {
-                hidden = trainer.or_refuse_to_fit(encode_through(below, whole))?;
+                hidden = self.or_refuse_to_fit(encode_through(below, whole))?;
                 &hidden
             }
         };
-        trainer.fit_observed(layer, input, sees_steps, observer)
+        self.fit_observed(layer, input, sees_steps, observer)
     }
 }

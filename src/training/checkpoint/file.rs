@@ -69,7 +69,7 @@ impl<T: Real> Trainer<T> {
     /// process may write to it.
     ///
     /// [`partial_fit`](Self::partial_fit) writes no checkpoint: see [`save`](Self::save).
-    /// [`Stack::fit`](crate::Stack::fit) of several layers refuses it: fit the layers in turn.
+    /// [`fit_stack`](Self::fit_stack) of several layers refuses it: fit the layers in turn.
     ///
     /// With [several processes](Self::all_reduce), let each write its own file. Or let one write, and
     /// resume every process with the same number of samples from that file. The fit refuses to start
@@ -78,7 +78,7 @@ impl<T: Real> Trainer<T> {
     /// If a checkpoint cannot be written, the fit ends with the error in all processes. The model then
     /// has the parameters of the last step, and the next fit of this trainer continues from there.
     pub fn checkpoint(mut self, path: impl Into<PathBuf>, every: Every) -> Self {
-        self.own.checkpoints = Checkpoints(Some((path.into(), every)));
+        self.checkpoints = Checkpoints(Some((path.into(), every)));
         self
     }
 
@@ -122,9 +122,9 @@ impl<T: Real> Trainer<T> {
     pub fn save(&self, model: &SparseAutoencoder<T>, path: impl AsRef<Path>) -> Result<(), Error> {
         write(
             &self.engine,
-            &self.own.state,
+            &self.state,
             model,
-            self.own.paused.as_ref(),
+            self.paused.as_ref(),
             self.own_validation(),
             path.as_ref(),
         )

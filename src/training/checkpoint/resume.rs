@@ -87,7 +87,7 @@ impl<T: Real> Trainer<T> {
             }
             _ => Idle::default(),
         };
-        let validates = settings.validation_split > 0.0 || self.own.validation.is_some();
+        let validates = settings.validation_split > 0.0 || self.validation.is_some();
         let paused = match training.object("fit")? {
             Some(fit) => {
                 let progress = read_progress(validates, &fit, &mut file, theta.len())?;
@@ -115,9 +115,9 @@ impl<T: Real> Trainer<T> {
         }
         self.engine.prepared = prepared.then_some(theta.len());
         (self.engine.steps, self.engine.rng) = (steps, rng);
-        (self.own.state.controller, self.own.state.idle) = (controller, idle);
-        self.own.state.recent = recent;
-        (self.own.paused, self.own.agreed) = (paused, false);
+        (self.state.controller, self.state.idle) = (controller, idle);
+        self.state.recent = recent;
+        (self.paused, self.agreed) = (paused, false);
         Ok(())
     }
 

@@ -3,20 +3,18 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use crate::optimizer::Entry;
-use crate::training::TrainerSettings;
-use crate::training::engine::Engine;
-use crate::training::trainer::Autoencoders;
+use crate::training::{Trainer, TrainerSettings};
 use crate::{Real, SparseAutoencoder};
 
 /// Hashes model, settings, position, and the state of optimizer and counters.
 ///
 /// Samples may differ, and so may the random numbers that choose and corrupt them.
 pub(in crate::training) fn fingerprint<T: Real>(
-    engine: &Engine<T>,
-    own: &Autoencoders<T>,
+    trainer: &Trainer<T>,
     model: &SparseAutoencoder<T>,
     batches: usize,
 ) -> u64 {
+    let engine = &trainer.engine;
     let mut hasher = DefaultHasher::new();
     let mut tell = |text: String, numbers: &[T]| {
         text.hash(&mut hasher);
@@ -32,14 +30,14 @@ pub(in crate::training) fn fingerprint<T: Real>(
         corruption: None,
         ..engine.settings.clone()
     };
-    let validates = own.validation.is_some();
+    let validates = trainer.validation.is_some();
     tell(
         format!("{settings:?} {validates} {batches} {}", engine.steps),
         &[],
     );
-    let (controller, idle) = (&own.state.controller, &own.state.idle);
+    let (controller, idle) = (&trainer.state.controller, &trainer.state.idle);
     tell(format!("{controller:?} {idle:?}"), &[]);
-    if let Some(paused) = &own.paused {
+    if let Some(paused) = &trainer.paused {
         let at = (paused.epochs, paused.done, paused.end);
         let mean = (paused.mean, paused.converged);
         let best = (paused.best.epoch, paused.best.loss);

@@ -222,7 +222,7 @@ fn what_no_checkpoint_is_for_is_refused() {
         )
     };
     assert!(incompatible(
-        stack.fit(&mut trainer, samples()).unwrap_err()
+        trainer.fit_stack(&mut stack, samples()).unwrap_err()
     ));
     let missing = trainer
         .resume(&mut model, scratch.0.join("none"))

@@ -91,11 +91,9 @@ pub(crate) fn pretrained(
     });
     let mut stack = Stack::new(layers.collect::<std::result::Result<_, _>>()?)?;
     let epochs = settings.epochs / 2;
-    stack.fit_with(
-        &mut trainer(settings, epochs, seed)?,
-        samples,
-        |_, epoch| progress("pretraining", epoch),
-    )?;
+    trainer(settings, epochs, seed)?.fit_stack_with(&mut stack, samples, |_, epoch| {
+        progress("pretraining", epoch)
+    })?;
     let mut sae = stack.unroll()?;
     trainer(settings, epochs, seed)?
         .fit_with(&mut sae, samples, |epoch| progress("fine-tuning", epoch))?;
