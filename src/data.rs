@@ -1,7 +1,8 @@
 //! Data sources: samples in memory, in files, or from a source of your own.
 //!
 //! Everything that a [`Trainer`](crate::Trainer) reads is [`Samples`]: matrices, an [`NpyFile`], an
-//! [`IdxFile`], several files as [`Shards`], some samples as a [`Subset`], inputs and targets as [`Pairs`], or samples
+//! [`IdxFile`], several files as [`Shards`], some samples as a [`Subset`], inputs and targets as [`Pairs`], several sources
+//! side by side as [`Joined`], or samples
 //! scaled on reading ([`ScaledSamples`]).
 //! A [`ShuffleBuffer`] turns a stream of [`Chunk`]s into batches. [`Scaling`] learns a [`Scaler`], an
 //! [`Imputer`] fills missing values, [`Corruption`] adds noise to the input, and [`geometric_median`] locates the center of a dataset.
@@ -16,6 +17,7 @@ mod gzip;
 mod idx_file;
 pub(crate) mod imputer;
 pub(crate) mod in_order;
+mod joined;
 pub(crate) mod npy_file;
 pub(crate) mod pairs;
 pub(crate) mod regular_file;
@@ -32,6 +34,7 @@ pub use corruption::Corruption;
 pub use geometric_median::geometric_median;
 pub use idx_file::IdxFile;
 pub use imputer::{ImputedSamples, Imputer, MissingValues};
+pub use joined::Joined;
 pub use npy_file::NpyFile;
 pub use pairs::Pairs;
 pub use samples::Samples;

@@ -36,6 +36,7 @@
 //! | | save the result and serve it | the module `files` (feature `files`) |
 //! | **a neural network** | find features in its activations | [Features of a network's activations](#features-of-a-networks-activations) |
 //! | | predict what a layer computes, as a transcoder does | [`Recipe::output_size`] with [`Pairs`], [`SparseAutoencoderBuilder::skip`] |
+//! | | find features that several layers share, as a crosscoder does | [`Joined`] |
 //! | | load a published sparse autoencoder or transcoder | the module `files` (feature `files`) |
 //! | | see what each unit responds to | [`metrics::UnitStatistics`] |
 //! | **your own penalty** | write and check it | [`penalty`](penalty#writing-one): one method of about 15 lines |
@@ -223,8 +224,9 @@ pub use applications::{
     FittedDetector, SoftmaxClassifier, Stack, Threshold, benjamini_hochberg,
 };
 pub use data::{
-    Batches, Chunk, Corruption, IdxFile, ImputedSamples, Imputer, MissingValues, NpyFile, Pairs,
-    Samples, ScaledSamples, Scaler, Scaling, Shards, ShuffleBuffer, Subset, geometric_median,
+    Batches, Chunk, Corruption, IdxFile, ImputedSamples, Imputer, Joined, MissingValues, NpyFile,
+    Pairs, Samples, ScaledSamples, Scaler, Scaling, Shards, ShuffleBuffer, Subset,
+    geometric_median,
 };
 pub use error::Error;
 pub use matrix::{AsMatrix, into_rows, view_rows};

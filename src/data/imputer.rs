@@ -174,10 +174,7 @@ impl<T: Real> Imputer<T> {
     ///
     /// [`Error::DimensionMismatch`] if the samples have another number of entries. [`Error::Incompatible`] for
     /// [`Pairs`](crate::Pairs) and marks, which would follow the targets.
-    pub fn apply_on_read<S: Samples<T>>(
-        &self,
-        samples: S,
-    ) -> Result<ImputedSamples<'_, T, S>, Error> {
+    pub fn apply_on_read<S: Samples<T>>(&self, samples: S) -> Result<ImputedSamples<T, S>, Error> {
         check_len("entries of the samples", self.features(), samples.entries())?;
         if samples.input_entries().is_some() && !self.marked.is_empty() {
             return Err(Error::Incompatible {
@@ -186,7 +183,7 @@ impl<T: Real> Imputer<T> {
             });
         }
         Ok(ImputedSamples {
-            imputer: self,
+            imputer: self.clone(),
             samples,
         })
     }

@@ -5,10 +5,10 @@ use std::ops::Range;
 use nalgebra::DMatrixView;
 
 use super::Samples;
-use super::samples::{AT_A_TIME, check_read, read_kept};
+use super::joined::read_joined;
+use super::samples::read_kept;
 use crate::Real;
 use crate::error::Error;
-use crate::linalg::reserve;
 use crate::validate::check_len;
 
 /// The samples of two sources, each pair as one: the inputs and targets that a
@@ -72,39 +72,7 @@ impl<T: Real, X: Samples<T>, Y: Samples<T>> Samples<T> for Pairs<X, Y> {
     }
 
     fn read(&self, indices: &[usize], batch: &mut [T]) -> Result<(), Error> {
-        let (of_input, of_target) = (self.inputs.entries(), self.targets.entries());
-        let entries = of_input + of_target;
-        check_read((entries, self.count()), indices, batch)?;
-        if let (Some(inputs), Some(targets)) = (self.inputs.in_memory(), self.targets.in_memory()) {
-            for (pair, &index) in batch.chunks_exact_mut(entries.max(1)).zip(indices) {
-                let (input, target) = pair.split_at_mut(of_input);
-                input.copy_from_slice(inputs.column(index).as_slice());
-                target.copy_from_slice(targets.column(index).as_slice());
-            }
-            return Ok(());
-        }
-        let len = of_input
-            .max(of_target)
-            .saturating_mul(indices.len().min(AT_A_TIME));
-        let mut room = reserve::filled(T::zero(), len, "entries of a batch")?;
-        for (indices, batch) in indices
-            .chunks(AT_A_TIME)
-            .zip(batch.chunks_mut(AT_A_TIME * entries.max(1)))
-        {
-            let mut copy = |samples: &dyn Samples<T>, place: Range<usize>| {
-                let part = &mut room[..place.len() * indices.len()];
-                samples.read(indices, part)?;
-                let parts = part.chunks_exact(place.len().max(1));
-                for (pair, part) in batch.chunks_exact_mut(entries.max(1)).zip(parts) {
-                    pair[place.clone()].copy_from_slice(part);
-                }
-                Ok::<_, Error>(())
-            };
-            copy(&self.inputs, 0..of_input)?;
-            copy(&self.targets, of_input..entries)
-                .map_err(|error| error.at_entry(|entry| of_input + entry))?;
-        }
-        Ok(())
+        read_joined(&[&self.inputs, &self.targets], indices, batch)
     }
 
     fn input_entries(&self) -> Option<usize> {
@@ -165,7 +133,8 @@ impl<T: Real> Samples<T> for Part<'_, T> {
 mod tests {
     use nalgebra::DMatrix;
 
-    use super::{AT_A_TIME, Pairs, Part};
+    use super::{Pairs, Part};
+    use crate::data::samples::AT_A_TIME;
     use crate::{Error, Samples, Scaler};
 
     #[test]

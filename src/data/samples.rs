@@ -21,7 +21,8 @@ use crate::linalg::reserve;
 /// | [`ScaledSamples`](crate::ScaledSamples) | those of another source, scaled on reading |
 /// | [`ImputedSamples`](crate::ImputedSamples) | those of another source, missing values imputed on reading |
 /// | [`Subset`](crate::Subset) | some of another source |
-/// | [`Pairs`](crate::Pairs) | those of two sources, joined: inputs and targets |
+/// | [`Joined`](crate::Joined) | those of several sources, side by side |
+/// | [`Pairs`](crate::Pairs) | those of two sources, side by side: inputs and targets |
 /// | [`EncodedSamples`](crate::EncodedSamples) | hidden activations of those of another source, computed on reading |
 /// | references, `Box`, `Arc` | those of the source behind them |
 ///

@@ -19,8 +19,8 @@ use sparse_autoencoder::{
     Activation, Adam, AnnealK, AnomalyDetector, AnomalyDetectorSettings, AnomalyEnsemble,
     AnomalyEnsembleBuilder, Batches, ClassifierEvent, ClassifierReport, Convention, Corruption,
     DeadUnits, EncodedSamples, EnsembleStep, Epoch, Error, Event, FittedDetector, IdxFile,
-    ImputedSamples, Imputer, Initialization, KlDivergence, L1, Layer, LayerView, Layout, Lbfgs,
-    LogWriter, Loss, MissingValues, ModelSettings, NpyFile, Optimizer, Parameters, Penalty,
+    ImputedSamples, Imputer, Initialization, Joined, KlDivergence, L1, Layer, LayerView, Layout,
+    Lbfgs, LogWriter, Loss, MissingValues, ModelSettings, NpyFile, Optimizer, Parameters, Penalty,
     Proportion, Recipe, ReconstructionLoss, Report, Samples, ScaledSamples, Scaler, Scaling,
     Schedule, SetPoint, SetPointState, Sgd, Shards, ShuffleBuffer, SoftmaxClassifier,
     SparseAutoencoder, SparseAutoencoderBuilder, SparseHidden, SquaredDeviation, Stack, StopReason,
@@ -138,8 +138,9 @@ fn what_is_lent_can_be_shared() {
     shared::<LayerView<'_, f64>>();
     shared::<LogWriter<Vec<u8>>>();
     shared::<Batches<'_, f32>>();
-    shared::<ScaledSamples<'_, f32, DMatrix<f32>>>();
-    shared::<ImputedSamples<'_, f32, DMatrix<f32>>>();
+    shared::<Joined<f32, DMatrix<f32>>>();
+    shared::<ScaledSamples<f32, DMatrix<f32>>>();
+    shared::<ImputedSamples<f32, DMatrix<f32>>>();
     shared::<EncodedSamples<'_, f32, DMatrix<f32>>>();
 }
 

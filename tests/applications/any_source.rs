@@ -7,9 +7,9 @@ use crate::common::file_bytes::npy_f64;
 use sparse_autoencoder::nalgebra::DMatrix;
 use sparse_autoencoder::recipe::{Recipe, Variant};
 use sparse_autoencoder::{
-    Activation, Adam, AnomalyDetector, AnomalyEnsemble, ClassifierTrainer, Error, Lbfgs, NpyFile,
-    Real, Samples, Scaling, Shards, SoftmaxClassifier, SparseAutoencoder, Stack, Subset, TargetL0,
-    Threshold, Trainer, geometric_median,
+    Activation, Adam, AnomalyDetector, AnomalyEnsemble, ClassifierTrainer, Error, Joined, Lbfgs,
+    NpyFile, Real, Samples, Scaling, Shards, SoftmaxClassifier, SparseAutoencoder, Stack, Subset,
+    TargetL0, Threshold, Trainer, geometric_median,
 };
 
 const FEATURES: usize = 64;
@@ -59,6 +59,8 @@ fn elsewhere<T: Real>(samples: &DMatrix<f64>) -> Vec<Box<dyn Samples<T>>> {
         let part = samples.columns(cut[0], cut[1] - cut[0]);
         file::<T>(&part.into_owned())
     });
+    let rows = [(0, 17), (17, 1), (18, FEATURES - 18)].into_iter();
+    let rows = rows.map(|(start, len)| file::<T>(&samples.rows(start, len).into_owned()));
     let turned: Vec<usize> = (0..count).rev().collect();
     let backwards = samples.select_columns(&turned);
     let own = Own {
@@ -69,6 +71,7 @@ fn elsewhere<T: Real>(samples: &DMatrix<f64>) -> Vec<Box<dyn Samples<T>>> {
         Box::new(file::<T>(samples)),
         Box::new(Shards::new(parts.collect()).unwrap()),
         Box::new(Subset::new(file::<T>(&backwards), turned).unwrap()),
+        Box::new(Joined::new(rows.collect()).unwrap()),
         Box::new(own),
     ]
 }

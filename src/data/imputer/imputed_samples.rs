@@ -10,13 +10,13 @@ use crate::{Error, Real};
 
 /// The samples of another source, imputed and marked on reading: see [`Imputer::apply_on_read`].
 #[derive(Debug, Clone)]
-pub struct ImputedSamples<'a, T, S> {
-    pub(super) imputer: &'a Imputer<T>,
+pub struct ImputedSamples<T, S> {
+    pub(super) imputer: Imputer<T>,
     /// Its samples have as many entries as the imputer has features.
     pub(super) samples: S,
 }
 
-impl<T: Real, S: Samples<T>> Samples<T> for ImputedSamples<'_, T, S> {
+impl<T: Real, S: Samples<T>> Samples<T> for ImputedSamples<T, S> {
     fn count(&self) -> usize {
         self.samples.count()
     }

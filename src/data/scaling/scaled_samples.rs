@@ -10,13 +10,13 @@ use crate::{Error, Real};
 
 /// The samples of another source, scaled on reading: see [`Scaler::apply_on_read`].
 #[derive(Debug, Clone)]
-pub struct ScaledSamples<'a, T, S> {
-    pub(super) scaler: &'a Scaler<T>,
+pub struct ScaledSamples<T, S> {
+    pub(super) scaler: Scaler<T>,
     /// Its samples have as many entries as the scaler has features.
     pub(super) samples: S,
 }
 
-impl<T: Real, S: Samples<T>> Samples<T> for ScaledSamples<'_, T, S> {
+impl<T: Real, S: Samples<T>> Samples<T> for ScaledSamples<T, S> {
     fn count(&self) -> usize {
         self.samples.count()
     }

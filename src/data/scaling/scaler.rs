@@ -115,13 +115,10 @@ impl<T: Real> Scaler<T> {
     /// # Errors
     ///
     /// [`Error::DimensionMismatch`] if the samples have another number of entries.
-    pub fn apply_on_read<S: Samples<T>>(
-        &self,
-        samples: S,
-    ) -> Result<ScaledSamples<'_, T, S>, Error> {
+    pub fn apply_on_read<S: Samples<T>>(&self, samples: S) -> Result<ScaledSamples<T, S>, Error> {
         check_len("entries of the samples", self.features(), samples.entries())?;
         Ok(ScaledSamples {
-            scaler: self,
+            scaler: self.clone(),
             samples,
         })
     }
