@@ -126,7 +126,7 @@ pub(super) fn denoisers<T: Real>(
         MissingValues::Refuse => None,
         MissingValues::Impute => Some(Imputer::fit(samples)?.unmarked()),
     };
-    let everywhere = Input::standard(samples, imputer, None)?;
+    let (everywhere, _) = Input::standard(samples, imputer, None)?;
     let splits = splits(samples.count(), seed)?;
     let inputs = splits.iter().map(|split| {
         let input = everywhere.relearned(&Subset::new(samples, &*split.training)?);
@@ -134,9 +134,9 @@ pub(super) fn denoisers<T: Real>(
     });
     let inputs = inputs.collect::<Result<Vec<_>, Error>>()?;
     let cores = inputs.iter().zip(&splits);
-    let cores = cores.map(|(input, split)| {
+    let cores = cores.map(|((input, limits), split)| {
         let chosen = some(&split.training, steps);
-        let core = input.apply_to(samples, chosen);
+        let core = input.apply_within(limits, samples, chosen);
         core.map_err(|error| error.at_chosen(chosen))
     });
     let cores = cores.collect::<Result<Vec<_>, Error>>()?;
@@ -156,13 +156,13 @@ pub(super) fn denoisers<T: Real>(
         let mut level = train(&*cores[fold], LEVELS[level], steps, seed, counter.as_ref())
             .map_err(|error| error.at_chosen(&split.training))?;
         level
-            .scale_by(&inputs[fold], &Subset::new(samples, &*split.scale)?)
+            .scale_by(&inputs[fold].0, &Subset::new(samples, &*split.scale)?)
             .map_err(|error| error.at_chosen(&split.scale))?;
         Ok(level)
     })?;
     drop(cores);
     let mut denoisers = Vec::with_capacity(splits.len());
-    for (split, input) in splits.into_iter().zip(inputs) {
+    for (split, (input, _)) in splits.into_iter().zip(inputs) {
         let levels = levels.drain(..LEVELS.len()).collect();
         let calibration = Subset::new(samples, split.calibration)?;
         let denoiser = Denoiser::calibrated(input, levels, &calibration);

@@ -3,7 +3,8 @@
 use nalgebra::DMatrix;
 
 use super::kept_features::variation;
-use crate::applications::anomaly::{copied, scaled};
+use super::limits::Limits;
+use crate::applications::anomaly::copied;
 use crate::error::Error;
 use crate::{Imputer, Real, Samples, Scaler, Scaling, Subset};
 
@@ -16,22 +17,21 @@ pub(crate) struct Input<T> {
 }
 
 impl<T: Real> Input<T> {
-    /// Learns the scaling to mean 0 and variance 1. A feature that is constant in these samples keeps the factor
-    /// of `others`, so that rare values remain visible.
+    /// Learns the limits of values to learn from, and within them the scaling to mean 0 and variance 1. A feature that
+    /// is constant in these samples keeps the factor of `others`, so that rare values remain visible.
     pub(super) fn standard(
         samples: &dyn Samples<T>,
         imputer: Option<Imputer<T>>,
         others: Option<&Scaler<T>>,
-    ) -> Result<Self, Error> {
+    ) -> Result<(Self, Limits<T>), Error> {
         let scaling = Scaling::standard().keep_constant_features();
-        let scaler = match &imputer {
-            None => scaling.fit(samples)?,
-            Some(imputer) => scaling.fit(imputer.apply_on_read(samples)?)?,
-        };
+        let complete = complete(samples, imputer.as_ref())?;
+        let limits = Limits::of(&complete)?;
+        let scaler = scaling.fit(limits.apply_on_read(complete))?;
         let mut factors = scaler.factors().to_vec();
         // The factor of a constant feature is 1.
         let Some(others) = others.filter(|_| factors.contains(&T::one())) else {
-            return Ok(Self { imputer, scaler });
+            return Ok((Self { imputer, scaler }, limits));
         };
         let varies = variation(samples, imputer.is_some())?;
         for ((factor, varies), &of_others) in factors.iter_mut().zip(varies).zip(others.factors()) {
@@ -40,11 +40,11 @@ impl<T: Real> Input<T> {
             }
         }
         let scaler = Scaler::new(scaler.centers(), &factors, scaler.offsets())?;
-        Ok(Self { imputer, scaler })
+        Ok((Self { imputer, scaler }, limits))
     }
 
     /// Learns from other samples. What is constant or missing there stays as it is.
-    pub(super) fn relearned(&self, samples: &dyn Samples<T>) -> Result<Self, Error> {
+    pub(super) fn relearned(&self, samples: &dyn Samples<T>) -> Result<(Self, Limits<T>), Error> {
         let mut imputer = self.imputer.clone();
         if let Some(imputer) = &mut imputer {
             imputer.learn_means(samples)?;
@@ -60,18 +60,27 @@ impl<T: Real> Input<T> {
         }
     }
 
-    /// Returns the samples with these indices as the models take them: a copy of samples in memory, others on
+    /// Returns the samples with these indices as the models learn from them: a copy of samples in memory, others on
     /// reading.
-    pub(super) fn apply_to<'a>(
-        &'a self,
+    pub(super) fn apply_within<'a>(
+        &self,
+        limits: &'a Limits<T>,
         samples: &'a dyn Samples<T>,
         indices: &[usize],
     ) -> Result<Box<dyn Samples<T> + 'a>, Error> {
-        let Some(imputer) = &self.imputer else {
-            return scaled(samples, indices, &self.scaler);
-        };
-        let complete = imputer.apply_on_read(samples)?;
-        let chosen = Subset::new(self.scaler.apply_on_read(complete)?, indices)?;
+        let limited = limits.apply_on_read(complete(samples, self.imputer.as_ref())?);
+        let chosen = Subset::new(self.scaler.apply_on_read(limited)?, indices)?;
         copied(chosen, samples.in_memory().is_some())
     }
+}
+
+/// Returns the samples without missing values.
+fn complete<'a, T: Real>(
+    samples: &'a dyn Samples<T>,
+    imputer: Option<&Imputer<T>>,
+) -> Result<Box<dyn Samples<T> + 'a>, Error> {
+    Ok(match imputer {
+        None => Box::new(samples),
+        Some(imputer) => Box::new(imputer.apply_on_read(samples)?),
+    })
 }

@@ -107,6 +107,22 @@ fn anomalies_among_the_training_samples_are_found() {
     assert!(roc_auc(scores.as_slice(), &labels).unwrap() > 0.99);
 }
 
+/// Without limits, each standard deviation would be hundreds of times that of the circle.
+#[test]
+fn gross_errors_among_the_training_samples_hide_nothing() {
+    let mut samples = circle(1000, 1);
+    for (row, column) in [(1, 10), (1, 700), (2, 333), (2, 810)] {
+        samples[(row, column)] *= 1e4;
+    }
+    let detector = fit(&samples).unwrap();
+    assert_eq!(
+        detector.is_anomaly(three(), 0.05).unwrap(),
+        [true, true, false]
+    );
+    let gross = samples.select_columns(&[10, 810]);
+    assert_eq!(detector.is_anomaly(&gross, 0.01).unwrap(), [true, true]);
+}
+
 #[test]
 fn constant_features_are_dropped_with_a_note() {
     assert_eq!(MANY.dropped_features().collect::<Vec<_>>(), [0]);
