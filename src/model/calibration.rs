@@ -97,8 +97,8 @@ impl<T: Real> SparseAutoencoder<T> {
     ///
     /// The threshold is a quantile of the positive pre-activations, so a few thousand [`Samples`] are enough. Of more
     /// than 4096, the call reads 4096, spread over all by the [seed](crate::SparseAutoencoderBuilder::seed) of the
-    /// model. Those of a transcoder may hold the targets, too. Equal pre-activations are all active or all inactive;
-    /// ties leave fewer units active.
+    /// model. Those of a transcoder may hold the targets, too. Equal pre-activations are all active or all inactive,
+    /// whichever is nearer to `active_units`.
     ///
     /// ```
     /// use sparse_autoencoder::metrics::SparsityMetrics;
@@ -355,9 +355,10 @@ impl<T: Real> Largest<T> {
     }
 }
 
-/// Returns how many of the largest values a threshold and its bandwidth need.
+/// Returns how many of the largest values a threshold and its bandwidth need. If so many are not below a threshold, it
+/// is nearer to none of the equal ones.
 fn most_values(kept: usize) -> usize {
-    kept + kept / 2 + 1
+    2 * kept + 1
 }
 
 fn descending<T: Real>(a: &T, b: &T) -> std::cmp::Ordering {
@@ -365,15 +366,55 @@ fn descending<T: Real>(a: &T, b: &T) -> std::cmp::Ordering {
 }
 
 /// Returns the middle between the `kept` largest values and the others, or 0: rounding must not change which is which.
+/// Equal values are all above it or all below, whichever is nearer to `kept`.
 fn threshold_of<T: Real>(positive: &mut [T], kept: usize) -> T {
     if kept >= positive.len() {
         return T::zero();
     }
-    let (above, &mut below, _) = positive.select_nth_unstable_by(kept, descending);
-    let smaller = |a: T, b: T| if b < a { b } else { a };
-    let Some(above) = above.iter().copied().reduce(smaller) else {
-        return below;
-    };
+    let (largest, &mut next, rest) = positive.select_nth_unstable_by(kept, descending);
+    let larger = largest.iter().copied().filter(|&z| z > next);
+    // Above all equal values, and below them.
+    let lost = largest.len() - larger.clone().count();
+    if lost == 0 || lost <= 1 + rest.iter().filter(|&&z| z == next).count() {
+        let above = larger.reduce(|a, b| if b < a { b } else { a });
+        return above.map_or(next, |above| middle(next, above));
+    }
+    let smaller = rest.iter().copied().filter(|&z| z < next);
+    let below = smaller.reduce(|a, b| if b > a { b } else { a });
+    middle(below.unwrap_or(T::zero()), next)
+}
+
+/// Returns a value from `below` on that is not `above`.
+fn middle<T: Real>(below: T, above: T) -> T {
     let middle = below + (above - below) * T::of(0.5);
     if middle < above { middle } else { below }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::threshold_of;
+
+    #[test]
+    fn a_threshold_lies_between_values_on_the_side_nearer_to_the_number_kept() {
+        let values = [9.0, 7.0, 5.0, 5.0, 5.0, 5.0, 5.0, 2.0, 1.0];
+        for (kept, expected, active) in [
+            (0, 9.0, 0),
+            (1, 8.0, 1),
+            (2, 6.0, 2),
+            (3, 6.0, 2),
+            (4, 6.0, 2), // 2 and 7 are 2 and 3 away
+            (5, 3.5, 7),
+            (7, 3.5, 7),
+            (8, 1.5, 8),
+            (9, 0.0, 9),
+        ] {
+            let mut shuffled = values;
+            shuffled.rotate_left(4);
+            assert_eq!(threshold_of(&mut shuffled, kept), expected, "{kept}");
+            let above = values.iter().filter(|&&z| z > expected).count();
+            assert_eq!(above, active, "{kept}");
+        }
+        assert_eq!(threshold_of(&mut [3.0; 5], 4), 1.5);
+        assert_eq!(threshold_of(&mut [3.0; 5], 1), 3.0);
+    }
 }

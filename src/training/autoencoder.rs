@@ -32,6 +32,7 @@ pub(super) struct Fit<'a, T: Real, O> {
     pub(super) batch: &'a mut Aligned<T>,
     pub(super) held_out: Option<Arc<DMatrix<T>>>,
     pub(super) baseline: Option<Baseline>,
+    pub(super) baseline_held_out: Option<Baseline>,
     pub(super) observer: O,
     /// Whether the observer of any process sees steps.
     pub(super) steps_observed: bool,
@@ -151,7 +152,9 @@ where
     ) -> Result<bool, Error> {
         let measured = progress.mean;
         let explained_variance = self.explained_variance(measured);
-        let validation_explained_variance = validation.and_then(|of| self.explained_variance(of));
+        let of_held_out = self.baseline_held_out.as_ref();
+        let validation_explained_variance =
+            validation.and_then(|of| of_held_out?.explained_variance(of.full));
         let dead_units = self.dead_units(engine);
         let Stepper {
             model,

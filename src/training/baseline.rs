@@ -7,12 +7,13 @@ use crate::data::spread::spread;
 use crate::objective::ReconstructionLoss;
 use crate::{Activation, Error, Real, Samples, SparseAutoencoder};
 
-/// The maximum number of entries to read, which takes about two milliseconds, unless samples are wide.
-const ENTRIES: usize = 1 << 20;
+/// The maximum number of entries to read, which takes about fifty milliseconds, unless samples are wide. A few samples
+/// can have most of the variance.
+const ENTRIES: usize = 1 << 25;
 /// The number of samples to read at least, for a relative error of the variance of about √(2/256).
 const FEWEST: usize = 256;
-/// The number of samples read together.
-const TOGETHER: usize = 64;
+/// The number of entries read together, unless samples are wide.
+const TOGETHER: usize = 1 << 16;
 
 /// Figures of the samples of a fit, from [some](spread) if there are many.
 #[derive(Debug, Clone, Copy)]
@@ -40,7 +41,8 @@ impl Baseline {
         let output = model.objective().decoder[0];
         // A process that cannot read still takes part in the sums.
         let targets = Part::new(samples, model.layout().target_entries());
-        let own = Moments::read(&targets, range_of(output));
+        let most = (ENTRIES / targets.entries().max(1)).max(FEWEST);
+        let own = Moments::read(&targets, range_of(output), most);
         let own = own.unwrap_or_else(|_| Moments::unknown(targets.entries()));
         let mut mean = own.mean.clone();
         if let Some(shares) = shares {
@@ -120,14 +122,19 @@ impl Moments {
         }
     }
 
-    fn read<T: Real>(samples: &dyn Samples<T>, range: (f64, f64)) -> Result<Self, Error> {
+    /// Reads at most this number of samples.
+    fn read<T: Real>(
+        samples: &dyn Samples<T>,
+        range: (f64, f64),
+        most: usize,
+    ) -> Result<Self, Error> {
         let (input_size, count) = (samples.entries(), samples.count());
-        let chosen = spread(count, (ENTRIES / input_size).max(FEWEST), 0);
+        let chosen = spread(count, most, 0);
         // Differences from the first sample keep the digits where the mean is far from 0.
         let mut first = Vec::new();
         let mut sums = vec![[0.0; 2]; input_size];
         let mut moments = Self::unknown(0);
-        let together = (ENTRIES / input_size).clamp(1, TOGETHER);
+        let together = (TOGETHER / input_size).max(1);
         let mut batch = vec![T::zero(); input_size * chosen.len().min(together)];
         for chosen in chosen.chunks(together) {
             let batch = &mut batch[..input_size * chosen.len()];
@@ -195,7 +202,7 @@ mod tests {
         for (count, tolerance) in [(300, 1e-2), (20, 1e-6)] {
             let samples = DMatrix::from_fn(1 << 14, count, sample);
             let all = samples.column_variance().sum();
-            let moments = Moments::read(&samples, unbounded).unwrap();
+            let moments = Moments::read(&samples, unbounded, 256).unwrap();
             let variance: f64 = moments.variance.iter().sum();
             let ratio = variance / f64::from(all);
             assert!((ratio - 1.0).abs() < tolerance, "{count}: {ratio}");

@@ -32,7 +32,8 @@ impl<T: Real> Trainer<T> {
             None => self.read_held_out(model, samples, &held_out)?.map(Arc::new),
         };
         let batch_size = self.engine.batch_size_of(order.len())?;
-        check_room(model, self.engine.settings.first_k(), batch_size)?;
+        let together = held_out.as_ref().map_or(0, |of| of.ncols()).max(batch_size);
+        check_room(model, self.engine.settings.first_k(), together)?;
         let batches = order.len().div_ceil(batch_size);
         self.engine.check_schedule()?;
         self.checkpoints.check(&*self.engine.optimizer)?;
@@ -222,13 +223,13 @@ impl<T: Real> Trainer<T> {
     }
 }
 
-/// Refuses batches whose samples and activations would not fit into memory.
+/// Refuses batches, or samples held out, whose samples and activations would not fit into memory.
 fn check_room<T: Real>(
     model: &SparseAutoencoder<T>,
     first_k: Option<usize>,
-    batch_size: usize,
+    together: usize,
 ) -> Result<(), Error> {
-    let count = least_room(model, first_k, batch_size);
+    let count = least_room(model, first_k, together);
     let fits = Vec::<T>::new().try_reserve_exact(count).is_ok();
     reserve::check(fits, "entries of a batch", count)
 }

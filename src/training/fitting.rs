@@ -34,8 +34,10 @@ impl<T: Real> Trainer<T> {
     /// Runs [`fit`](Self::fit) with an observer, which sees every [`Epoch`] and may stop the training by its
     /// [`Verdict`].
     ///
-    /// Use it for progress bars, logs, stopping rules of your own, cancellation, and snapshots. To see every
-    /// step, use [`fit_with_steps`](Self::fit_with_steps).
+    /// Use it for progress bars, logs, stopping rules of your own, cancellation, and snapshots. Snapshots of
+    /// [`BatchTopK`](crate::Activation::BatchTopK) models need
+    /// [calibration](SparseAutoencoder::calibrate_thresholds). To see every step, use
+    /// [`fit_with_steps`](Self::fit_with_steps).
     ///
     /// Write a closure in the call itself. A closure that a variable holds needs the type of its argument in
     /// full, or it is "not general enough":
@@ -152,6 +154,13 @@ impl<T: Real> Trainer<T> {
         let done = done.map_or(progress.own_seen(), |shares| shares.samples());
         progress.seen = progress.epochs as u64 * progress.samples as u64 + done as u64;
         let baseline = Baseline::of(model, samples, shares);
+        let baseline_held_out = match &held_out {
+            Some(held_out) => {
+                let shares = self.processes.shares(held_out.ncols())?;
+                Baseline::of(model, &**held_out, shares)
+            }
+            None => None,
+        };
         progress.reserve(&self.engine.settings, held_out.is_some());
         let mut fit = Fit {
             kept: self.processes.anywhere(self.checkpoints.is_set())?,
@@ -166,6 +175,7 @@ impl<T: Real> Trainer<T> {
             batch: &mut self.batch,
             held_out,
             baseline,
+            baseline_held_out,
             observer,
         };
         let stop = match epochs::run(&mut self.engine, &mut fit, &mut progress) {
@@ -179,7 +189,7 @@ impl<T: Real> Trainer<T> {
         model.set_threshold_of_inference(samples, &mut self.state.workspace)?;
         let (history, validation) = (&progress.history, &progress.validation);
         let losses = |of: &[Measured<T>]| of.iter().map(|epoch| epoch.loss).collect();
-        let explained = |of: &[Measured<T>]| {
+        let explained = |of: &[Measured<T>], baseline: Option<Baseline>| {
             let explained = |epoch: &Measured<T>| baseline?.explained_variance(epoch.full);
             of.iter()
                 .map(explained)
@@ -195,8 +205,8 @@ impl<T: Real> Trainer<T> {
             history: losses(history),
             validation: losses(validation),
             l0: l0.collect::<Option<_>>().unwrap_or_default(),
-            explained_variance: explained(history),
-            validation_explained_variance: explained(validation),
+            explained_variance: explained(history, baseline),
+            validation_explained_variance: explained(validation, baseline_held_out),
             dead_units: std::mem::take(&mut self.state.idle.history),
             set_point: self.state.controller.state(),
             warnings: Vec::new(),

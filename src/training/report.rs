@@ -26,10 +26,10 @@ pub struct Epoch<'a, T> {
     /// The explained variance in the batches of the epoch: 1 − reconstruction loss / loss of the mean sample.
     ///
     /// At most 1, and about 0 for a model no better than the mean. Matryoshka models reconstruct with all
-    /// units. The variance comes from up to 2²⁰ entries of the samples. `None` for cross-entropy, and if the
+    /// units. The variance comes from all samples, or from some with 2²⁵ entries. `None` for cross-entropy, and if the
     /// samples have no variance or cannot be read twice.
     pub explained_variance: Option<f64>,
-    /// The explained variance of the samples held out.
+    /// The explained variance of the samples held out, of whose own variance it is a part.
     pub validation_explained_variance: Option<f64>,
     /// The number of dead units, if [`Trainer::dead_units`](crate::Trainer::dead_units) is set.
     pub dead_units: Option<usize>,

@@ -244,10 +244,11 @@ impl<T: Real> Trainer<T> {
         let set_point = &self.engine.settings.set_point;
         let (measured, target) = if let Some(set_point) = set_point {
             // The controller's own mean holds the first batch for long.
-            let state = &self.state;
-            let recent = state.recent.filter(|_| set_point.measures_active_units());
-            let l0 = recent.and_then(|recent| recent.l0_of(model));
-            (l0.or(state.controller.measured)?, set_point.target())
+            let l0 = last
+                .l0_of(model)
+                .filter(|_| set_point.measures_active_units());
+            let measured = l0.or(self.state.controller.measured);
+            (measured?, set_point.target())
         } else if k_falls {
             (last.l0_of(model)?, annealing::target(objective)?)
         } else {

@@ -66,7 +66,8 @@ impl<T: Real> Trainer<T> {
     /// The file is about as large as θ, the state of the optimizer (twice θ for
     /// [`Adam`](crate::Adam)), and with [`patience`](Self::patience) the best parameters. It is a model
     /// file too, which [`files::load`](crate::files::load) reads, with the parameters of the last step. Only one
-    /// process may write to it.
+    /// process may write to it. Thresholds of [`BatchTopK`](crate::Activation::BatchTopK) units are calibrated at the end
+    /// of a fit: [calibrate](SparseAutoencoder::calibrate_thresholds) a model from a checkpoint before you use it.
     ///
     /// [`partial_fit`](Self::partial_fit) writes no checkpoint: see [`save`](Self::save).
     /// [`fit_stack`](Self::fit_stack) of several layers refuses it: fit the layers in turn.
