@@ -16,7 +16,7 @@ use crate::model::Layout;
 /// | hidden activations | default |
 /// |---|---|
 /// | [`TopK`](crate::Activation::TopK), `AbsTopK`, `TopProportion`, `BatchTopK`, `WinnerTakeAll` | `TransposedDecoder` with norm 0.1 |
-/// | [`Relu`](crate::Activation::Relu), `JumpRelu`, `Gated` | `TransposedDecoder` with norm 1 |
+/// | [`Relu`](crate::Activation::Relu), `JumpRelu`, `Gated` | `TransposedDecoder` with norm √(2 · inputs / units), at most 1: half of the units then reconstruct about the sample |
 /// | all of these in a [transcoder](crate::SparseAutoencoderBuilder::output_size) | `TransposedDecoder` with norm 0.6, and a decoder of 0 |
 /// | all others, several hidden layers, or an output other than [`Identity`](crate::Activation::Identity) | `Glorot` |
 ///

@@ -259,6 +259,12 @@ impl ModelSettings {
         by_threshold && penalty.is_some_and(Description::has_target_l0)
     }
 
+    /// Returns the input size divided by the number of units of the first layer.
+    fn inputs_per_unit(&self) -> Option<f64> {
+        let [input, units] = [0, 1].map(|l| self.layers.get(l).map(|&size| f64::of_count(size)));
+        Some(input? / units?).filter(|of| of.is_finite() && *of > 0.0)
+    }
+
     /// Returns the initialization of a model with these [complete](Self::complete) settings.
     pub(crate) fn initialization(&self) -> Initialization {
         let suited = match self.encoder[..] {
@@ -267,7 +273,8 @@ impl ModelSettings {
                 let norm = match self.output_size {
                     Some(_) => 0.6,
                     None if fixed => 0.1,
-                    None => 1.0,
+                    // Half of the units are active: D f(Dᵀx) ≈ norm² n/2d x is then at most x.
+                    None => self.inputs_per_unit().map_or(1.0, |of| (2.0 * of).sqrt().min(1.0)),
                 };
                 Initialization::TransposedDecoder { norm }
             }
