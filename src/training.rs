@@ -21,6 +21,7 @@ mod dead_units;
 mod distributed;
 pub(crate) mod engine;
 pub(crate) mod epochs;
+mod find_warnings;
 pub(crate) mod log_writer;
 mod measured;
 mod memory;

@@ -274,7 +274,9 @@ impl ModelSettings {
                     Some(_) => 0.6,
                     None if fixed => 0.1,
                     // Half of the units are active: D f(Dᵀx) ≈ norm² n/2d x is then at most x.
-                    None => self.inputs_per_unit().map_or(1.0, |of| (2.0 * of).sqrt().min(1.0)),
+                    None => self
+                        .inputs_per_unit()
+                        .map_or(1.0, |of| (2.0 * of).sqrt().min(1.0)),
                 };
                 Initialization::TransposedDecoder { norm }
             }

@@ -76,6 +76,18 @@ impl Description {
         }
     }
 
+    /// Returns whether the target of mean activations is a fraction of the range of the activation. `None` without such
+    /// a target.
+    pub(crate) fn target_is_of_range(&self) -> Option<bool> {
+        match self {
+            Self::KlDivergence => Some(true),
+            Self::SquaredDeviation => Some(false),
+            Self::Sum(a, b) => a.target_is_of_range().or_else(|| b.target_is_of_range()),
+            Self::Scaled(factor, inner) if *factor > 0.0 => inner.target_is_of_range(),
+            _ => None,
+        }
+    }
+
     /// Returns whether [`TargetL0`] is a part of the penalty.
     pub(crate) fn has_target_l0(&self) -> bool {
         match self {

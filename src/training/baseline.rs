@@ -72,6 +72,11 @@ impl Baseline {
         Some(baseline).filter(|_| losses.iter().all(|loss| loss.is_finite()))
     }
 
+    /// Returns the reconstruction loss of the mean for this model, which sums over Matryoshka groups.
+    pub(super) fn loss_of_mean_of<T: Real>(&self, model: &SparseAutoencoder<T>) -> f64 {
+        self.loss_of_mean * f64::of_count(model.matryoshka().len() + 1)
+    }
+
     /// Returns the explained variance of reconstructions with this loss. `None` for cross-entropy, and for
     /// samples without variance.
     pub(super) fn explained_variance<T: Real>(&self, loss: T) -> Option<f64> {

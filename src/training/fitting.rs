@@ -5,6 +5,7 @@ use nalgebra::DMatrixView;
 use super::autoencoder::Fit;
 use super::baseline::Baseline;
 use super::epochs::{self, Place};
+use super::find_warnings::{mean_activation, still_learning};
 use super::measured::{BATCHES, Measured};
 use super::observer::{Event, Observer, Verdict, of_epochs};
 use super::step::Stepper;
@@ -226,6 +227,16 @@ impl<T: Real> Trainer<T> {
         if let Some(last) = recent.or(of_best) {
             report.warnings = self.find_warnings(model, &last, dead, baseline, falls);
         }
+        if self.engine.settings.set_point.is_none() {
+            let shares = self.processes.shares(samples.count())?;
+            let together = progress.order.len() / progress.batches.max(1);
+            let room = (together, &mut self.state.workspace);
+            let missed = mean_activation(model, samples, shares, room);
+            report.warnings.extend(missed);
+        }
+        let learning = baseline
+            .and_then(|baseline| still_learning(self, model, &report.history, stop, baseline));
+        report.warnings.extend(learning);
         Ok(report)
     }
 

@@ -2,13 +2,8 @@
 
 use std::fmt;
 
-#[cfg(doc)]
-use super::Report;
-use super::Trainer;
-use super::baseline::{Baseline, range_of};
-use super::measured::Measured;
-use super::sparsity::annealing;
-use crate::{Activation, Real, SparseAutoencoder};
+use super::baseline::range_of;
+use crate::Activation;
 
 /// A reason why a trained model may be useless although training reported no error. The text names the
 /// remedy.
@@ -52,18 +47,38 @@ pub enum Warning {
         l0: f64,
     },
     /// The sparsity is more than 10 % away from the target of a [set point](crate::Trainer::set_point) or of a
-    /// [`TargetL0`](crate::TargetL0) penalty. Or an observer stopped the fit while k was still
+    /// [`TargetL0`](crate::TargetL0) penalty. Or the mean activation of the innermost layer, over up to 1024 samples, is
+    /// more than twice the target of [`KlDivergence`](crate::KlDivergence) or
+    /// [`SquaredDeviation`](crate::SquaredDeviation). Or an observer stopped the fit while k was still
     /// [falling](crate::Trainer::anneal_k).
     #[non_exhaustive]
     TargetNotReached {
         /// The sparsity at the end: the mean number of active units, or the mean activation.
         measured: f64,
-        /// The sparsity to reach. For [`TargetL0`](crate::TargetL0), ρ times the number of units.
+        /// The sparsity to reach. For [`TargetL0`](crate::TargetL0), ρ times the number of units; for mean activations,
+        /// ρ.
         target: f64,
         /// Whether the target is that of a [set point](crate::Trainer::set_point).
         by_set_point: bool,
         /// Whether k was still falling.
         k_falls: bool,
+    },
+    /// The loss still fell by more than 5 % from the last but one to the last tenth of at least 20 epochs, and by more
+    /// than 1 % of that of the mean sample. Fits with a schedule, a set point, or annealing at their end are not judged.
+    #[non_exhaustive]
+    StillLearning {
+        /// The mean loss, without auxiliary terms, in the last but one tenth of the epochs.
+        before: f64,
+        /// The same in the last tenth.
+        loss: f64,
+    },
+    /// The model explains more than 90 % of the variance and may merely copy its input: no hidden layer is narrower than
+    /// the input, and neither selection of units, a penalty, weight decay, nor [noise](crate::Trainer::corruption)
+    /// makes it choose what to keep.
+    #[non_exhaustive]
+    MayCopy {
+        /// The explained variance at the end.
+        explained_variance: f64,
     },
     /// Steps by [`partial_fit`](crate::Trainer::partial_fit) went on after the
     /// [end](crate::Trainer::steps) of a schedule that ends at 0, and learned nothing.
@@ -153,6 +168,19 @@ impl fmt::Display for Warning {
                     figure(*target)
                 )
             }
+            Self::StillLearning { before, loss } => write!(
+                f,
+                "the loss still fell from {} to {} over the last tenths of the epochs: train for more epochs, take \
+                 smaller batches, or raise the learning rate",
+                figure(*before),
+                figure(*loss)
+            ),
+            Self::MayCopy { explained_variance } => write!(
+                f,
+                "the model explains {explained_variance:.4} of the variance, but nothing keeps it from copying its \
+                 input: use fewer hidden units than inputs, units that select such as TopK, a penalty, or noise (see \
+                 Trainer::corruption)"
+            ),
             Self::NoLearningRate { steps, of } => write!(
                 f,
                 "the learning rate of the last {steps} steps was 0, because the schedule ends after {of}: set as \
@@ -177,132 +205,4 @@ impl fmt::Display for Warning {
             ),
         }
     }
-}
-
-/// The relative distance from a target that gives a warning, and the share of dead units.
-const TOLERATED: f64 = 0.1;
-
-impl<T: Real> Trainer<T> {
-    /// Returns the warnings of the steps so far that need no samples: a learning rate of 0, a target not reached, no
-    /// active units, and dead units.
-    ///
-    /// Use it after steps by [`partial_fit`](Self::partial_fit). The [`Report`] of a
-    /// [`fit`](Self::fit) has all its [warnings](Report::warnings).
-    #[must_use]
-    pub fn warnings(&self, model: &SparseAutoencoder<T>) -> Vec<Warning> {
-        let dead = self.state.idle.dead.len();
-        let recent = self.state.recent.as_ref();
-        let after_end = self.steps_after_end().into_iter();
-        let found = recent.map_or(Vec::new(), |last| {
-            let fraction = self.engine.fraction_of_steps();
-            let falls = fraction.is_some_and(|fraction| self.engine.settings.k_falls(fraction));
-            self.find_warnings(model, last, dead, None, falls)
-        });
-        after_end.chain(found).collect()
-    }
-
-    /// Returns a warning if steps after the end of the schedule have a learning rate of 0.
-    fn steps_after_end(&self) -> Option<Warning> {
-        let engine = &self.engine;
-        let of = engine.settings.steps?;
-        let steps = engine.steps.saturating_sub(of as u64);
-        let learns = engine.optimizer.learning_rate() != Some(0.0);
-        let stands = steps > 0 && engine.settings.schedule.is_some() && !learns;
-        stands.then_some(Warning::NoLearningRate { steps, of })
-    }
-
-    /// Returns the warnings of a model that has the figures `last` and this number of dead units, also while k falls.
-    pub(super) fn find_warnings(
-        &self,
-        model: &SparseAutoencoder<T>,
-        last: &Measured<T>,
-        dead: usize,
-        baseline: Option<Baseline>,
-        k_falls: bool,
-    ) -> Vec<Warning> {
-        let of_mean = baseline.and_then(|baseline| no_better(model, last, baseline, 0.99));
-        let no_unit = no_unit_active(model, last, baseline);
-        let target = self.target(model, last, k_falls);
-        let outside = baseline.and_then(|baseline| outside(model, baseline));
-        let of = model.layout().hidden_size();
-        let too_many = f64::of_count(dead) > TOLERATED * f64::of_count(of);
-        let dead = too_many.then_some(Warning::DeadUnits { dead, of });
-        // The cause before what follows from it.
-        let found = [outside, of_mean, no_unit, target, dead];
-        found.into_iter().flatten().collect()
-    }
-
-    /// Returns a warning if the sparsity is not that of the set point, of [`TargetL0`](crate::TargetL0), or of a k that
-    /// still falls.
-    fn target(
-        &self,
-        model: &SparseAutoencoder<T>,
-        last: &Measured<T>,
-        k_falls: bool,
-    ) -> Option<Warning> {
-        let objective = model.objective();
-        let set_point = &self.engine.settings.set_point;
-        let (measured, target) = if let Some(set_point) = set_point {
-            // The controller's own mean holds the first batch for long.
-            let l0 = last
-                .l0_of(model)
-                .filter(|_| set_point.measures_active_units());
-            let measured = l0.or(self.state.controller.measured);
-            (measured?, set_point.target())
-        } else if k_falls {
-            (last.l0_of(model)?, annealing::target(objective)?)
-        } else {
-            let innermost = objective.innermost();
-            let penalized = objective.penalizes(innermost, objective.now().penalty_weight);
-            let penalty = objective.penalties[innermost].description();
-            if !penalized || !penalty.has_target_l0() {
-                return None;
-            }
-            (last.l0_of(model)?, objective.target_l0())
-        };
-        let missed = (measured - target).abs() > TOLERATED * target;
-        missed.then_some(Warning::TargetNotReached {
-            measured,
-            target,
-            by_set_point: set_point.is_some(),
-            k_falls,
-        })
-    }
-}
-
-/// Returns a warning if the reconstruction loss is above this share of that of the mean sample.
-fn no_better<T: Real>(
-    model: &SparseAutoencoder<T>,
-    last: &Measured<T>,
-    baseline: Baseline,
-    share: f64,
-) -> Option<Warning> {
-    // The loss sums over the Matryoshka prefixes.
-    let loss_of_mean = baseline.loss_of_mean * f64::of_count(model.matryoshka().len() + 1);
-    let loss = last.loss.reconstruction.to_f64();
-    let warns = loss_of_mean > 0.0 && loss > share * loss_of_mean;
-    warns.then_some(Warning::NoBetterThanMean { loss, loss_of_mean })
-}
-
-/// Returns a warning if most samples have no active unit, unless the model reconstructs them nevertheless:
-/// many may be 0.
-fn no_unit_active<T: Real>(
-    model: &SparseAutoencoder<T>,
-    last: &Measured<T>,
-    baseline: Option<Baseline>,
-) -> Option<Warning> {
-    let l0 = last.l0_of(model).filter(|&l0| l0 < 0.5)?;
-    let warns = match baseline {
-        Some(baseline) => no_better(model, last, baseline, 0.9).is_some(),
-        None => l0 < 0.05,
-    };
-    warns.then_some(Warning::NoUnitActive { l0 })
-}
-
-/// Returns a warning if the output cannot reach the samples.
-fn outside<T: Real>(model: &SparseAutoencoder<T>, baseline: Baseline) -> Option<Warning> {
-    let Baseline { low, high, .. } = baseline;
-    let output = model.objective().decoder[0];
-    let warns = baseline.unreachable > 0.01 * baseline.loss_of_mean;
-    warns.then_some(Warning::OutsideOutputRange { low, high, output })
 }

@@ -167,7 +167,7 @@ fn a_few_samples_with_most_of_the_variance_count() {
         .output_activation(Activation::Identity)
         .build()
         .unwrap();
-    let mut trainer = Trainer::new(Adam::new(1e-3).unwrap()).epochs(1);
+    let trainer = Trainer::new(Adam::new(1e-3).unwrap()).epochs(1);
     let report = trainer.batch_size(600).fit(&mut model, &x).unwrap();
     let expected = 1.0 - f64::from(report.history[0].reconstruction) / half_variance;
     let explained = report.explained_variance[0];

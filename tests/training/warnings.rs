@@ -7,10 +7,11 @@ use std::ops::ControlFlow;
 use crate::common::variants::ACTIVATIONS;
 use sparse_autoencoder::metrics::ReconstructionMetrics;
 use sparse_autoencoder::nalgebra::DMatrix;
-use sparse_autoencoder::penalty::Scaled;
+use sparse_autoencoder::penalty::{Description, Scaled};
 use sparse_autoencoder::{
-    Activation, Adam, DeadUnits, Event, Initialization, L1, ReconstructionLoss, Report, Schedule,
-    SetPoint, SparseAutoencoder, SparseAutoencoderBuilder, TargetL0, Trainer, Warning,
+    Activation, Adam, Corruption, DeadUnits, Event, Initialization, KlDivergence, L1,
+    ReconstructionLoss, Report, Schedule, SetPoint, SparseAutoencoder, SparseAutoencoderBuilder,
+    TargetL0, Trainer, Warning,
 };
 
 fn samples() -> DMatrix<f64> {
@@ -60,7 +61,7 @@ fn no_better(report: &Report<f64>) -> Option<[f64; 2]> {
 
 #[test]
 fn a_model_that_learned_gives_no_warning() {
-    let (report, explained) = fit(&linear(), 1e-2, 100, &samples());
+    let (report, explained) = fit(&linear(), 1e-2, 400, &samples());
     assert!(explained > 0.5, "{explained}");
     assert_eq!(report.warnings, []);
     let in_range = samples().map(|x| 0.2 * x + 0.5);
@@ -70,7 +71,7 @@ fn a_model_that_learned_gives_no_warning() {
         .reconstruction_loss(ReconstructionLoss::BinaryCrossEntropy);
     // Close to the entropy of the entries themselves, which is not far below that of their mean.
     let binary = in_range.map(|x| f64::from(u8::from(x > 0.5)));
-    let (report, explained) = fit(&entropy, 1e-2, 100, &binary);
+    let (report, explained) = fit(&entropy, 1e-2, 400, &binary);
     assert!(explained > 0.5, "{explained}");
     assert_eq!(report.warnings, []);
 }
@@ -140,7 +141,9 @@ fn a_narrow_code_under_the_default_penalty_says_to_leave_the_penalty_out() {
     assert_says(&report.warnings[0], &[".penalty(())"]);
     let (report, explained) = fit(&narrow.penalty(()), 1e-2, 200, &in_range);
     assert!(explained > 0.3, "{explained}");
-    assert_eq!(report.warnings, []);
+    let [Warning::StillLearning { .. }] = report.warnings[..] else {
+        panic!("{:?}", report.warnings);
+    };
 }
 
 #[test]
@@ -191,9 +194,106 @@ fn no_activation_warns_of_a_model_that_learned() {
                 Activation::Identity => samples(),
                 _ => samples().map(|x| 0.2 * x + 0.5),
             };
-            let warnings = warnings_of(&builder, |trainer| trainer, &samples);
+            let mut warnings = warnings_of(&builder, |trainer| trainer.epochs(1000), &samples);
+            warnings.retain(|warning| !matches!(warning, Warning::MayCopy { .. }));
             assert_eq!(warnings, [], "{hidden:?} {output:?}");
         }
+    }
+}
+
+/// Of wide layers, only those that must choose what to keep give no warning.
+#[test]
+fn a_model_that_may_copy_its_input_says_so() {
+    let wide = linear().layers([6, 24]).penalty(());
+    let sigmoid = wide.clone().hidden_activation(Activation::Sigmoid);
+    let noise = Corruption::Masking { fraction: 0.3 };
+    let long = |trainer: Trainer<f64>| trainer.epochs(400);
+    let noisy = |trainer: Trainer<f64>| trainer.epochs(400).corruption(noise);
+    let copies = |builder: &SparseAutoencoderBuilder<f64>, trainer: &dyn Fn(Trainer<f64>) -> _| {
+        let warnings = warnings_of(builder, trainer, &samples());
+        let copies = |warning: &&Warning| matches!(warning, Warning::MayCopy { .. });
+        warnings.iter().filter(copies).count() == 1
+    };
+    assert!(copies(&wide, &long) && copies(&sigmoid, &long));
+    assert!(copies(&wide.clone().layers([6, 8, 6]), &long));
+    assert!(!copies(&wide, &noisy));
+    for chooses in [
+        wide.clone().layers([6, 5]),
+        wide.clone().layers([6, 12, 3]),
+        wide.clone().hidden_activation(Activation::TopK(2)),
+        wide.clone().weight_decay(1e-6),
+        wide.clone().penalty(L1).penalty_weight(1e-6),
+        sigmoid.penalty(KlDivergence).penalty_weight(1e-6),
+    ] {
+        assert!(!copies(&chooses, &long), "{chooses:?}");
+    }
+    let [warning] = warnings_of(&wide, long, &samples())[..] else {
+        panic!("{:?}", warnings_of(&wide, long, &samples()));
+    };
+    assert_says(&warning, &["TopK", "penalty", "Trainer::corruption"]);
+}
+
+#[test]
+fn a_loss_that_still_falls_says_to_train_longer() {
+    let of = |trainer: &dyn Fn(Trainer<f64>) -> _| {
+        let narrow = linear().layers([6, 5]).penalty(());
+        let warnings = warnings_of(&narrow, trainer, &samples());
+        let learning = |of: &Warning| matches!(of, Warning::StillLearning { .. });
+        warnings.into_iter().find(learning)
+    };
+    let warning = of(&|trainer: Trainer<f64>| trainer.epochs(40)).unwrap();
+    let Warning::StillLearning { before, loss, .. } = warning else {
+        panic!("{warning}");
+    };
+    assert!(loss < 0.95 * before);
+    assert_says(&warning, &["more epochs", "learning rate"]);
+    // At its end, too few epochs to tell, or meant to end here.
+    assert_eq!(of(&|trainer| trainer.epochs(1000)), None);
+    assert_eq!(of(&|trainer| trainer.epochs(19)), None);
+    assert_eq!(
+        of(&|trainer| trainer.epochs(40).schedule(Schedule::cosine(0.0))),
+        None
+    );
+}
+
+/// In steps too few, or at a weight too low.
+#[test]
+fn mean_activations_above_twice_their_target_say_so() {
+    let samples = samples().map(|x| 0.2 * x + 0.5);
+    for (hidden, penalty) in [
+        (Activation::Sigmoid, Description::KlDivergence),
+        (Activation::Tanh, Description::KlDivergence),
+        (Activation::Sigmoid, Description::SquaredDeviation),
+        (Activation::Relu, Description::SquaredDeviation),
+    ] {
+        let builder = SparseAutoencoder::builder()
+            .layers([6, 24])
+            .hidden_activation(hidden)
+            .penalty(penalty.penalty::<f64>().unwrap())
+            .sparsity_target(0.1);
+        let missed = |weight: f64| {
+            let mut model = builder.clone().penalty_weight(weight).build().unwrap();
+            let trainer = Trainer::new(Adam::new(1e-2).unwrap());
+            let report = trainer.epochs(600).batch_size(50).fit(&mut model, &samples);
+            let warnings = report.unwrap().warnings.into_iter();
+            let missed = warnings.filter_map(|warning| match warning {
+                Warning::TargetNotReached {
+                    measured, target, ..
+                } => Some((measured, target)),
+                _ => None,
+            });
+            let mean = model.encode(&samples).unwrap().mean();
+            let of_range = (hidden, &penalty) == (Activation::Tanh, &Description::KlDivergence);
+            let mean = if of_range { 0.5 + 0.5 * mean } else { mean };
+            (missed.collect::<Vec<_>>(), mean)
+        };
+        let (warned, mean) = missed(1e-9);
+        let [(measured, target)] = warned[..] else {
+            panic!("{hidden:?}: {warned:?}");
+        };
+        assert!((measured - mean).abs() < 1e-12 && target == 0.1);
+        let (warned, mean) = missed(10.0);
+        assert!(warned.is_empty(), "{hidden:?} {mean}: {warned:?}");
     }
 }
 
