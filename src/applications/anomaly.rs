@@ -32,8 +32,11 @@ use crate::{AsMatrix, Imputer, Real, Samples, Scaler, SparseAutoencoder, Subset}
 /// fitted model. Samples and [reconstructions](Self::reconstruct) are in the units of the data.
 /// [`AnomalyEnsemble`] needs no model and no settings.
 ///
+/// **A model that can copy any sample finds no anomaly.** Give it fewer units than features, a penalty, or
+/// [noise](crate::Trainer::corruption).
+///
 /// ```
-/// use sparse_autoencoder::{Adam, AnomalyDetector, SparseAutoencoder, Threshold, Trainer};
+/// use sparse_autoencoder::{Adam, AnomalyDetector, Corruption, SparseAutoencoder, Threshold, Trainer};
 /// use sparse_autoencoder::{Activation, nalgebra::DMatrix};
 ///
 /// // Normal samples lie on a curve: the second feature is the square of the first.
@@ -47,7 +50,8 @@ use crate::{AsMatrix, Imputer, Real, Samples, Scaler, SparseAutoencoder, Subset}
 ///     .output_activation(Activation::Identity)
 ///     .penalty(())
 ///     .build()?;
-/// let mut trainer = Trainer::new(Adam::new(1e-2)?).epochs(60).batch_size(32);
+/// let noise = Corruption::Gaussian { standard_deviation: 0.3 }; // so that the model cannot copy
+/// let mut trainer = Trainer::new(Adam::new(1e-2)?).epochs(60).batch_size(32).corruption(noise);
 /// let mut detector = AnomalyDetector::builder(&mut model)
 ///     .threshold(Threshold::FalseAlarmRate(0.02))
 ///     .fit(&mut trainer, &normal)?
@@ -104,7 +108,7 @@ use crate::{AsMatrix, Imputer, Real, Samples, Scaler, SparseAutoencoder, Subset}
 ///     _ => ((j * 37 % 400) as f32 / 400.0).powi(i as i32 + 1),
 /// });
 /// let mut model = SparseAutoencoder::builder()
-///     .layers([3, 8])
+///     .layers([3, 2])
 ///     .output_activation(Activation::Identity)
 ///     .penalty(())
 ///     .build()?;

