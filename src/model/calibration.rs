@@ -391,6 +391,7 @@ fn middle<T: Real>(below: T, above: T) -> T {
 }
 
 #[cfg(test)]
+#[allow(clippy::float_cmp)] // middles of small integers
 mod tests {
     use super::threshold_of;
 
