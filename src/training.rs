@@ -3,8 +3,8 @@
 //! `epochs` is the loop. A learner takes the steps: `autoencoder` for autoencoders, another one for
 //! classifiers. The `step` of an autoencoder is a sequence of stages, each in a file of its own:
 //! sparsity control, dead units, distributed training. A [`Trainer`] holds the [`TrainerSettings`]. An `observer`
-//! sees steps and epochs, and a `log_writer` writes them. `measured` and `baseline` have the figures of a [`Report`]
-//! and its [`Warning`]s.
+//! sees steps and epochs, and a `log_writer` writes them. `measured` and `baseline` have the figures of a [`Report`],
+//! from which `find_warnings` makes its [`Warning`]s. `setters` are those of every trainer.
 
 // In this order, the documentation lists the methods of a trainer.
 mod fitting;
