@@ -15,7 +15,7 @@ use crate::error::Error;
 use crate::training::Verdict;
 use crate::training::observer::{Observer, of_epochs};
 use crate::validate::check_len;
-use crate::{Epoch, Event, Real, Report, Samples, Scaling, SparseAutoencoder};
+use crate::{Epoch, Event, Real, Report, Samples, Scaling, SparseAutoencoder, Warning};
 #[cfg(doc)]
 use crate::{SparseAutoencoderBuilder, Trainer};
 
@@ -146,6 +146,9 @@ pub struct Fitted<T: Real> {
     pub report: Report<T>,
 }
 
+/// Passes over the same samples without a warning.
+const MANY_PASSES: usize = 1000;
+
 /// The largest number of samples that a fit starts from.
 const FIRST: usize = 4096;
 
@@ -168,6 +171,8 @@ impl Recipe {
     }
 
     /// Sets the number of samples to train on, counted again in each epoch, ≥ 1. The default is a million.
+    ///
+    /// More than 1000 passes over the same samples give a [warning](crate::Warning::ManyPasses).
     #[must_use]
     pub const fn samples(mut self, samples: usize) -> Self {
         self.samples = samples;
@@ -384,7 +389,12 @@ impl Recipe {
         } = begun.map_err(|error| error.at_chosen(&chosen))?;
         let mut trainer = trainer.epochs(self.epochs(samples.count()));
         let scaled = scaler.apply_on_read(samples)?;
-        let report = trainer.fit_observed(&mut model, &scaled, sees_steps, observer)?;
+        let mut report = trainer.fit_observed(&mut model, &scaled, sees_steps, observer)?;
+        let (passes, samples) = (report.epochs, samples.count());
+        if passes > MANY_PASSES {
+            let many = Warning::ManyPasses { passes, samples };
+            report.warnings.push(many);
+        }
         model.fold(&scaler)?;
         Ok(Fitted { model, report })
     }

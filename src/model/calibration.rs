@@ -355,8 +355,8 @@ impl<T: Real> Largest<T> {
     }
 }
 
-/// Returns how many of the largest values a threshold and its bandwidth need. If so many are not below a threshold, it
-/// is nearer to none of the equal ones.
+/// Returns how many of the largest values a threshold and its bandwidth need. A longer run of equal values is farther
+/// from `kept` with them than without.
 fn most_values(kept: usize) -> usize {
     2 * kept + 1
 }

@@ -63,22 +63,31 @@ pub enum Warning {
         /// Whether k was still falling.
         k_falls: bool,
     },
-    /// The loss still fell by more than 5 % from the last but one to the last tenth of at least 20 epochs, and by more
-    /// than 1 % of that of the mean sample. Fits with a schedule, a set point, or annealing at their end are not judged.
+    /// The loss still fell: its mean over the last tenth of the epochs is more than 5 % below that over the tenth before.
+    /// The difference is more than 1 % of the loss of the mean sample. Not for fewer than 20 epochs, and not with a
+    /// schedule, a set point, or annealing at the end.
     #[non_exhaustive]
     StillLearning {
-        /// The mean loss, without auxiliary terms, in the last but one tenth of the epochs.
+        /// The mean loss, without auxiliary terms, over the tenth of the epochs before the last.
         before: f64,
         /// The same in the last tenth.
         loss: f64,
     },
-    /// The model explains more than 90 % of the variance and may merely copy its input: no hidden layer is narrower than
-    /// the input, and neither selection of units, a penalty, weight decay, nor [noise](crate::Trainer::corruption)
-    /// makes it choose what to keep.
+    /// The model explains more than 90 % of the variance, and nothing keeps it from copying its input. No hidden layer is
+    /// narrower than the input or selects units, and there is no penalty, weight decay, or
+    /// [noise](crate::Trainer::corruption).
     #[non_exhaustive]
     MayCopy {
         /// The explained variance at the end.
         explained_variance: f64,
+    },
+    /// A [recipe](crate::Recipe) passed more than 1000 times over its samples. The model may have memorized them.
+    #[non_exhaustive]
+    ManyPasses {
+        /// The number of passes.
+        passes: usize,
+        /// The number of samples.
+        samples: usize,
     },
     /// Steps by [`partial_fit`](crate::Trainer::partial_fit) went on after the
     /// [end](crate::Trainer::steps) of a schedule that ends at 0, and learned nothing.
@@ -180,6 +189,12 @@ impl fmt::Display for Warning {
                 "the model explains {explained_variance:.4} of the variance, but nothing keeps it from copying its \
                  input: use fewer hidden units than inputs, units that select such as TopK, a penalty, or noise (see \
                  Trainer::corruption)"
+            ),
+            Self::ManyPasses { passes, samples } => write!(
+                f,
+                "the training passed {passes} times over {samples} samples, which the model may have memorized: \
+                 compare with samples that it has not seen, and train on more, or for fewer passes (see \
+                 Recipe::samples)"
             ),
             Self::NoLearningRate { steps, of } => write!(
                 f,

@@ -6,7 +6,7 @@ use sparse_autoencoder::metrics::{ReconstructionMetrics, SparsityMetrics};
 use sparse_autoencoder::nalgebra::DMatrix;
 use sparse_autoencoder::recipe::{Begun, Recipe, Variant};
 use sparse_autoencoder::{
-    Activation, Adam, Error, Event, SparseAutoencoder, Trainer, geometric_median,
+    Activation, Adam, Error, Event, SparseAutoencoder, Trainer, Warning, geometric_median,
 };
 
 use crate::common::digits;
@@ -103,6 +103,23 @@ fn a_recipe_can_be_observed() {
         .fit_with(&digits, |_| ControlFlow::Break(()))
         .unwrap();
     assert_eq!(stopped.report.epochs, 1);
+}
+
+#[test]
+fn a_recipe_that_passes_a_thousand_times_over_its_samples_says_so() {
+    let x = DMatrix::from_fn(6, 9, |i, j| ((i * 7 + j * j) % 5) as f32);
+    let recipe = Recipe::new(Variant::TopK, 8, 2).batch_size(9);
+    for (passes, warns) in [(1000, false), (1001, true)] {
+        let report = recipe.clone().samples(9 * passes).fit(&x).unwrap().report;
+        let of_passes = |warning: &&Warning| matches!(warning, Warning::ManyPasses { .. });
+        let found = report.warnings.iter().find(of_passes);
+        assert_eq!(found.is_some(), warns);
+        let text = found.map_or(String::new(), ToString::to_string);
+        assert!(
+            !warns || text.contains("1001 times over 9 samples"),
+            "{text}"
+        );
+    }
 }
 
 #[test]
