@@ -98,7 +98,7 @@ impl<T: Real> SparseAutoencoder<T> {
     /// The threshold is a quantile of the positive pre-activations, so a few thousand [`Samples`] are enough. Of more
     /// than 4096, the call reads 4096, spread over all by the [seed](crate::SparseAutoencoderBuilder::seed) of the
     /// model. Those of a transcoder may hold the targets, too. Equal pre-activations are all active or all inactive,
-    /// whichever is nearer to `active_units`.
+    /// whichever is nearer to `active_units`, but never all inactive.
     ///
     /// ```
     /// use sparse_autoencoder::metrics::SparsityMetrics;
@@ -200,7 +200,7 @@ impl<T: Real> SparseAutoencoder<T> {
         let hidden = self.layout().hidden_size().saturating_mul(count.min(CHUNK));
         let samples = self.layout().input_size().saturating_mul(count.min(CHUNK));
         // The values grow by those of a chunk, half of them positive.
-        let values = 2 * most_values(k.saturating_mul(count.min(MOST)));
+        let values = room_of(most_values(k.saturating_mul(count.min(MOST))));
         samples + hidden + hidden / 2 + values
     }
 
@@ -228,7 +228,7 @@ impl<T: Real> SparseAutoencoder<T> {
         }
     }
 
-    /// Returns the largest positive pre-activations of the innermost layer, 3/2 `kept` and one more, from at most
+    /// Returns the largest positive pre-activations of the innermost layer, 2 `kept` and one more, from at most
     /// [`MOST`] of the samples, spread over all.
     fn largest_pre_activations(
         &self,
@@ -347,7 +347,7 @@ impl<T: Real> Largest<T> {
         self.found += values.len();
         self.values.extend_from_slice(values);
         // Rarely, so that each value is compared a few times.
-        if self.values.len() > 2 * self.most {
+        if self.values.len() > room_of(self.most) {
             self.values
                 .select_nth_unstable_by(self.most - 1, descending);
             self.values.truncate(self.most);
@@ -359,6 +359,11 @@ impl<T: Real> Largest<T> {
 /// from `kept` with them than without.
 fn most_values(kept: usize) -> usize {
     2 * kept + 1
+}
+
+/// Returns how many values are collected before all but the `most` largest are dropped.
+fn room_of(most: usize) -> usize {
+    most + most / 2
 }
 
 fn descending<T: Real>(a: &T, b: &T) -> std::cmp::Ordering {
@@ -373,9 +378,11 @@ fn threshold_of<T: Real>(positive: &mut [T], kept: usize) -> T {
     }
     let (largest, &mut next, rest) = positive.select_nth_unstable_by(kept, descending);
     let larger = largest.iter().copied().filter(|&z| z > next);
-    // Above all equal values, and below them.
-    let lost = largest.len() - larger.clone().count();
-    if lost == 0 || lost <= 1 + rest.iter().filter(|&&z| z == next).count() {
+    // Above all equal values, and below them. Some units are active, if any are asked for.
+    let kept_above = larger.clone().count();
+    let lost = kept - kept_above;
+    let gained = || 1 + rest.iter().filter(|&&z| z == next).count();
+    if lost == 0 || (kept_above > 0 && lost <= gained()) {
         let above = larger.reduce(|a, b| if b < a { b } else { a });
         return above.map_or(next, |above| middle(next, above));
     }
@@ -416,6 +423,6 @@ mod tests {
             assert_eq!(above, active, "{kept}");
         }
         assert_eq!(threshold_of(&mut [3.0; 5], 4), 1.5);
-        assert_eq!(threshold_of(&mut [3.0; 5], 1), 3.0);
+        assert_eq!(threshold_of(&mut [3.0; 5], 1), 1.5);
     }
 }

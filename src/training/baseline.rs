@@ -3,7 +3,7 @@
 use super::all_reduce::Shares;
 use crate::data::pairs::Part;
 use crate::data::samples::read;
-use crate::data::spread::spread;
+use crate::data::spread::iter_spread;
 use crate::objective::ReconstructionLoss;
 use crate::{Activation, Error, Real, Samples, SparseAutoencoder};
 
@@ -15,7 +15,7 @@ const FEWEST: usize = 256;
 /// The number of entries read together, unless samples are wide.
 const TOGETHER: usize = 1 << 16;
 
-/// Figures of the samples of a fit, from [some](spread) if there are many.
+/// Figures of the samples of a fit, from [some](iter_spread) if there are many.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Baseline {
     /// The loss of a model that reconstructs every sample as the mean: `1/m Σᵢ ℓ(x̄, xᵢ)`.
@@ -134,16 +134,22 @@ impl Moments {
         most: usize,
     ) -> Result<Self, Error> {
         let (input_size, count) = (samples.entries(), samples.count());
-        let chosen = spread(count, most, 0);
         // Differences from the first sample keep the digits where the mean is far from 0.
         let mut first = Vec::new();
         let mut sums = vec![[0.0; 2]; input_size];
         let mut moments = Self::unknown(0);
         let together = (TOGETHER / input_size).max(1);
-        let mut batch = vec![T::zero(); input_size * chosen.len().min(together)];
-        for chosen in chosen.chunks(together) {
+        let mut all = iter_spread(count, most, 0);
+        let mut chosen = Vec::new();
+        let mut batch = vec![T::zero(); input_size * count.min(most).min(together)];
+        loop {
+            chosen.clear();
+            chosen.extend(all.by_ref().take(together));
+            if chosen.is_empty() {
+                break;
+            }
             let batch = &mut batch[..input_size * chosen.len()];
-            read(samples, chosen, batch)?;
+            read(samples, &chosen, batch)?;
             if first.is_empty() {
                 first.extend_from_slice(&batch[..input_size]);
             }
@@ -158,7 +164,7 @@ impl Moments {
                 batch.iter().for_each(|x| moments.see(x.to_f64(), range));
             }
         }
-        let m = f64::of_count(chosen.len());
+        let m = f64::of_count(count.min(most));
         moments.unreachable *= 0.5 / m;
         let bias = unbiased(m, f64::of_count(count));
         for ([sum, squares], first) in sums.into_iter().zip(first) {

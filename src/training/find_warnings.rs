@@ -20,8 +20,9 @@ const TOLERATED: f64 = 0.1;
 /// The number of samples from which a mean activation is measured.
 const FOR_MEANS: usize = 1024;
 
-/// The number of samples encoded together, which bounds the memory.
+/// The largest number of samples encoded together, and of their entries, which bound the memory.
 const TOGETHER: usize = 64;
+const ENTRIES: usize = 1 << 16;
 
 /// The least number of epochs whose tenths are compared.
 const EPOCHS: usize = 20;
@@ -117,7 +118,7 @@ impl<T: Real> Trainer<T> {
 
 /// Returns a warning if the mean activation of the innermost units is more than twice that which a penalty asks for.
 /// Samples that cannot be read give none.
-pub(super) fn mean_activation<T: Real>(
+pub(super) fn too_active<T: Real>(
     model: &SparseAutoencoder<T>,
     samples: &dyn Samples<T>,
     shares: Option<Shares<'_, T>>,
@@ -144,12 +145,7 @@ pub(super) fn mean_activation<T: Real>(
         mean
     };
     let target = model.settings().sparsity_target_of(innermost);
-    (measured > 2.0 * target).then_some(Warning::TargetNotReached {
-        measured,
-        target,
-        by_set_point: false,
-        k_falls: false,
-    })
+    (measured > 2.0 * target).then_some(Warning::TooActive { measured, target })
 }
 
 /// Returns the mean activation of the innermost units over some samples.
@@ -165,7 +161,8 @@ fn mean_of_hidden<T: Real>(
     let (entries, units) = (layout.sample_entries(), layout.hidden_size());
     let chosen = spread(samples.count(), FOR_MEANS, 0);
     let mut sum = 0.0;
-    for chosen in chosen.chunks(together.clamp(1, TOGETHER)) {
+    let most = (ENTRIES / entries.max(1)).clamp(1, TOGETHER);
+    for chosen in chosen.chunks(together.clamp(1, most)) {
         let mut some = reserve::matrix(entries, chosen.len(), "samples for a mean")?;
         read(samples, chosen, some.as_mut_slice())?;
         pass.evaluate(Batch::of(&some.as_view(), layout), None, workspace);
@@ -202,7 +199,8 @@ pub(super) fn still_learning<T: Real>(
     let (earlier, last) = history.split_at(epochs - tenth);
     let (before, loss) = (mean(&earlier[epochs - 2 * tenth..]), mean(last));
     let fell = before - loss;
-    let warns = fell > 0.05 * before && fell > 0.01 * baseline.loss_of_mean_of(model);
+    let of_mean = baseline.loss_of_mean_of(model);
+    let warns = of_mean > 0.0 && fell > 0.05 * before && fell > 0.01 * of_mean;
     warns.then_some(Warning::StillLearning { before, loss })
 }
 
@@ -214,14 +212,18 @@ fn may_copy<T: Real>(
     baseline: Baseline,
 ) -> Option<Warning> {
     let (objective, settings) = (model.objective(), &trainer.engine.settings);
-    let (layout, weight) = (model.layout(), objective.now().penalty_weight);
+    let layout = model.layout();
     let sizes = layout.sizes();
     let free = |l: usize| {
-        !objective.encoder[l].selects()
-            && (objective.penalties[l].description() == Description::None
-                || !objective.penalizes(l, weight))
+        let f = objective.encoder[l];
+        let selects_few = f.traits().chooses.fixes_number() && f.k().is_none_or(|k| k < sizes[0]);
+        let penalized = objective.penalties[l].description() != Description::None
+            && model.settings().is_penalized(l)
+            && model.settings().penalty_weight_of(l) > 0.0;
+        !selects_few && !penalized
     };
     let copies = !layout.is_transcoder()
+        && settings.set_point.is_none()
         && sizes.iter().all(|&size| size >= sizes[0])
         && (0..layout.depth()).all(free)
         && objective.weight_decay <= 0.0

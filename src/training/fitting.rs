@@ -5,11 +5,11 @@ use nalgebra::DMatrixView;
 use super::autoencoder::Fit;
 use super::baseline::Baseline;
 use super::epochs::{self, Place};
-use super::find_warnings::{mean_activation, still_learning};
+use super::find_warnings::{still_learning, too_active};
 use super::measured::{BATCHES, Measured};
 use super::observer::{Event, Observer, Verdict, of_epochs};
 use super::step::Stepper;
-use super::{Epoch, Report, Trainer};
+use super::{Epoch, Report, Trainer, Warning};
 use crate::error::Error;
 use crate::objective::Loss;
 use crate::{AsMatrix, Real, Samples, SparseAutoencoder};
@@ -227,16 +227,24 @@ impl<T: Real> Trainer<T> {
         if let Some(last) = recent.or(of_best) {
             report.warnings = self.find_warnings(model, &last, dead, baseline, falls);
         }
-        if self.engine.settings.set_point.is_none() {
-            let shares = self.processes.shares(samples.count())?;
-            let together = progress.order.len() / progress.batches.max(1);
-            let room = (together, &mut self.state.workspace);
-            let missed = mean_activation(model, samples, shares, room);
-            report.warnings.extend(missed);
-        }
+        let shares = self.processes.shares(samples.count())?;
+        let together = progress.order.len() / progress.batches.max(1);
+        let too_active = match &self.engine.settings.set_point {
+            Some(_) => None,
+            None => {
+                let workspace = &mut self.state.workspace;
+                too_active(model, samples, shares, (together, workspace))
+            }
+        };
         let learning = baseline
             .and_then(|baseline| still_learning(self, model, &report.history, stop, baseline));
-        report.warnings.extend(learning);
+        // After the causes, and before what may follow from these.
+        let follows =
+            |of: &Warning| matches!(of, Warning::DeadUnits { .. } | Warning::MayCopy { .. });
+        let place = report.warnings.iter().position(follows);
+        let place = place.unwrap_or(report.warnings.len());
+        let found = too_active.into_iter().chain(learning);
+        report.warnings.splice(place..place, found);
         Ok(report)
     }
 

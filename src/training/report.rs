@@ -29,7 +29,7 @@ pub struct Epoch<'a, T> {
     /// units. The variance comes from all samples, or from some with 2²⁵ entries. `None` for cross-entropy, and if the
     /// samples have no variance or cannot be read twice.
     pub explained_variance: Option<f64>,
-    /// The explained variance of the samples held out, of whose own variance it is a part.
+    /// The explained variance of the samples held out, of whose own variance it is a part. `None` for one sample.
     pub validation_explained_variance: Option<f64>,
     /// The number of dead units, if [`Trainer::dead_units`](crate::Trainer::dead_units) is set.
     pub dead_units: Option<usize>,

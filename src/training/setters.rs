@@ -16,7 +16,7 @@ macro_rules! setters_of_every_training {
             self
         }
 
-        /// Sets the seed of shuffling, validation split, and corruption.
+        /// Sets the seed of everything random in a fit, such as shuffling and the validation split.
         pub fn seed(mut self, seed: u64) -> Self {
             self.engine.settings.seed = seed;
             self.engine.rng = self.engine.seeded();

@@ -162,7 +162,8 @@ impl<T: Real> Trainer<T> {
     /// the column (Bricken et al. 2023, *Towards Monosemanticity*).
     ///
     /// Otherwise a growing decoder evades a penalty on the size of the activations. With tied weights the
-    /// encoder columns have norm 1 too.
+    /// encoder columns have norm 1 too. The first step scales a decoder that starts with another
+    /// [norm](crate::Initialization), and the loss may jump.
     pub fn unit_norm_decoder(mut self, kept: bool) -> Self {
         self.engine.settings.unit_norm_decoder = kept;
         self

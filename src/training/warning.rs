@@ -47,21 +47,28 @@ pub enum Warning {
         l0: f64,
     },
     /// The sparsity is more than 10 % away from the target of a [set point](crate::Trainer::set_point) or of a
-    /// [`TargetL0`](crate::TargetL0) penalty. Or the mean activation of the innermost layer, over up to 1024 samples, is
-    /// more than twice the target of [`KlDivergence`](crate::KlDivergence) or
-    /// [`SquaredDeviation`](crate::SquaredDeviation). Or an observer stopped the fit while k was still
+    /// [`TargetL0`](crate::TargetL0) penalty. Or an observer stopped the fit while k was still
     /// [falling](crate::Trainer::anneal_k).
     #[non_exhaustive]
     TargetNotReached {
         /// The sparsity at the end: the mean number of active units, or the mean activation.
         measured: f64,
-        /// The sparsity to reach. For [`TargetL0`](crate::TargetL0), ρ times the number of units; for mean activations,
-        /// ρ.
+        /// The sparsity to reach. For [`TargetL0`](crate::TargetL0), ρ times the number of units.
         target: f64,
         /// Whether the target is that of a [set point](crate::Trainer::set_point).
         by_set_point: bool,
         /// Whether k was still falling.
         k_falls: bool,
+    },
+    /// The mean activation of the innermost layer, over up to 1024 samples, is more than twice the target of
+    /// [`KlDivergence`](crate::KlDivergence) or [`SquaredDeviation`](crate::SquaredDeviation).
+    #[non_exhaustive]
+    TooActive {
+        /// The mean activation ρ̂ over samples and units. For `KlDivergence`, as a fraction of the range of the
+        /// activation: (ρ̂ + 1)/2 for tanh units.
+        measured: f64,
+        /// The target ρ.
+        target: f64,
     },
     /// The loss still fell: its mean over the last tenth of the epochs is more than 5 % below that over the tenth before.
     /// The difference is more than 1 % of the loss of the mean sample. Not for fewer than 20 epochs, and not with a
@@ -74,7 +81,7 @@ pub enum Warning {
         loss: f64,
     },
     /// The model explains more than 90 % of the variance, and nothing keeps it from copying its input. No hidden layer is
-    /// narrower than the input or selects units, and there is no penalty, weight decay, or
+    /// narrower than the input or selects fewer units than that, and there is no penalty, weight decay, or
     /// [noise](crate::Trainer::corruption).
     #[non_exhaustive]
     MayCopy {
@@ -177,6 +184,13 @@ impl fmt::Display for Warning {
                     figure(*target)
                 )
             }
+            Self::TooActive { measured, target } => write!(
+                f,
+                "the mean activation is {}, more than twice its target {}: train for more steps, or raise the penalty \
+                 weight",
+                figure(*measured),
+                figure(*target)
+            ),
             Self::StillLearning { before, loss } => write!(
                 f,
                 "the loss still fell from {} to {} over the last tenths of the epochs: train for more epochs, take \

@@ -216,6 +216,11 @@ fn a_model_that_may_copy_its_input_says_so() {
     };
     assert!(copies(&wide, &long) && copies(&sigmoid, &long));
     assert!(copies(&wide.clone().layers([6, 8, 6]), &long));
+    for as_free in [Activation::JumpRelu, Activation::Gated, Activation::TopK(6)] {
+        assert!(copies(&wide.clone().hidden_activation(as_free), &long));
+    }
+    let outer = wide.clone().layers([6, 12, 12]).penalty(L1);
+    assert!(!copies(&outer.penalty_weights([1e-6, 0.0]), &long));
     assert!(!copies(&wide, &noisy));
     for chooses in [
         wide.clone().layers([6, 5]),
@@ -277,7 +282,7 @@ fn mean_activations_above_twice_their_target_say_so() {
             let report = trainer.epochs(600).batch_size(50).fit(&mut model, &samples);
             let warnings = report.unwrap().warnings.into_iter();
             let missed = warnings.filter_map(|warning| match warning {
-                Warning::TargetNotReached {
+                Warning::TooActive {
                     measured, target, ..
                 } => Some((measured, target)),
                 _ => None,

@@ -17,17 +17,22 @@ pub(crate) struct Input<T> {
 }
 
 impl<T: Real> Input<T> {
-    /// Learns the limits of values to learn from, and within them the scaling to mean 0 and variance 1. A feature that
-    /// is constant in these samples keeps the factor of `others`, so that rare values remain visible.
+    /// Learns the limits of values to learn from, and within them the means of the imputer and the scaling to mean 0 and
+    /// variance 1. A feature that is constant in these samples keeps the factor of `others`, so that rare values remain visible.
     pub(super) fn standard(
         samples: &dyn Samples<T>,
-        imputer: Option<Imputer<T>>,
+        mut imputer: Option<Imputer<T>>,
         others: Option<&Scaler<T>>,
     ) -> Result<(Self, Limits<T>), Error> {
         let scaling = Scaling::standard().keep_constant_features();
-        let complete = complete(samples, imputer.as_ref())?;
-        let limits = Limits::of(&complete)?;
-        let scaler = scaling.fit(limits.apply_on_read(complete))?;
+        let limits = Limits::of(samples)?;
+        let scaler = {
+            let limited = limits.apply_on_read(samples);
+            if let Some(imputer) = &mut imputer {
+                imputer.learn_means(&limited)?;
+            }
+            scaling.fit(complete(&limited, imputer.as_ref())?)?
+        };
         let mut factors = scaler.factors().to_vec();
         // The factor of a constant feature is 1.
         let Some(others) = others.filter(|_| factors.contains(&T::one())) else {
@@ -45,11 +50,7 @@ impl<T: Real> Input<T> {
 
     /// Learns from other samples. What is constant or missing there stays as it is.
     pub(super) fn relearned(&self, samples: &dyn Samples<T>) -> Result<(Self, Limits<T>), Error> {
-        let mut imputer = self.imputer.clone();
-        if let Some(imputer) = &mut imputer {
-            imputer.learn_means(samples)?;
-        }
-        Self::standard(samples, imputer, Some(&self.scaler))
+        Self::standard(samples, self.imputer.clone(), Some(&self.scaler))
     }
 
     /// Returns samples as the models take them.
@@ -68,15 +69,15 @@ impl<T: Real> Input<T> {
         samples: &'a dyn Samples<T>,
         indices: &[usize],
     ) -> Result<Box<dyn Samples<T> + 'a>, Error> {
-        let limited = limits.apply_on_read(complete(samples, self.imputer.as_ref())?);
-        let chosen = Subset::new(self.scaler.apply_on_read(limited)?, indices)?;
+        let complete = complete(limits.apply_on_read(samples), self.imputer.as_ref())?;
+        let chosen = Subset::new(self.scaler.apply_on_read(complete)?, indices)?;
         copied(chosen, samples.in_memory().is_some())
     }
 }
 
 /// Returns the samples without missing values.
 fn complete<'a, T: Real>(
-    samples: &'a dyn Samples<T>,
+    samples: impl Samples<T> + 'a,
     imputer: Option<&Imputer<T>>,
 ) -> Result<Box<dyn Samples<T> + 'a>, Error> {
     Ok(match imputer {

@@ -1,5 +1,6 @@
 //! Limits of the values to learn from, so that a few gross errors do not set the scale.
 
+use crate::data::imputer::is_missing;
 use crate::data::spread::read_spread;
 use crate::linalg::reserve;
 use crate::{Error, Real, Samples};
@@ -12,14 +13,15 @@ const RANGES: f64 = 20.0;
 const ENTRIES: usize = 1 << 20;
 const SAMPLES: [usize; 2] = [64, 1024];
 
+/// The fewest values from which to estimate them.
+const VALUES: usize = 16;
+
 /// The smallest and the largest value of each feature to learn from.
-///
-/// Features whose quartiles are equal, such as rare ones, have none.
 #[derive(Debug, Clone)]
 pub(super) struct Limits<T>(Vec<[T; 2]>);
 
 impl<T: Real> Limits<T> {
-    /// Estimates them from some of these samples.
+    /// Estimates them from the values present in some of these samples.
     pub(super) fn of(samples: &dyn Samples<T>) -> Result<Self, Error> {
         let [fewest, most] = SAMPLES;
         let features = samples.entries();
@@ -29,25 +31,15 @@ impl<T: Real> Limits<T> {
         let mut values = Vec::new();
         for (limits, feature) in limits.iter_mut().zip(some.row_iter()) {
             values.clear();
-            values.extend(feature.iter().map(|x| x.to_f64()));
-            values.sort_unstable_by(f64::total_cmp);
-            let last = values.len().saturating_sub(1);
-            let [low, median, high] = [last / 4, last / 2, last - last / 4].map(|at| values[at]);
-            let range = if high > low {
-                RANGES * (high - low)
-            } else {
-                f64::INFINITY
-            };
-            *limits = [median - range, median + range].map(T::of);
+            let present = feature.iter().filter(|&&x| !is_missing(x));
+            values.extend(present.map(|x| x.to_f64()));
+            *limits = limits_of(&mut values).map(T::of);
         }
         Ok(Self(limits))
     }
 
     /// Returns the samples with every value moved to the nearest within the limits.
-    pub(super) fn apply_on_read<'a>(
-        &'a self,
-        samples: Box<dyn Samples<T> + 'a>,
-    ) -> impl Samples<T> + 'a {
+    pub(super) fn apply_on_read<'a>(&'a self, samples: &'a dyn Samples<T>) -> impl Samples<T> + 'a {
         Limited {
             samples,
             limits: &self.0,
@@ -55,8 +47,33 @@ impl<T: Real> Limits<T> {
     }
 }
 
+/// Returns the limits of values that are like these.
+///
+/// If most are equal, such as 0, the others set the limits. If those are few or equal, too, there are none.
+fn limits_of(values: &mut Vec<f64>) -> [f64; 2] {
+    let usual = quartiles(values)[1];
+    let mut at = quartiles(values);
+    if at[0] >= at[2] {
+        values.retain(|&x| x != usual);
+        at = quartiles(values);
+    }
+    let [low, median, high] = at;
+    if values.len() < VALUES || low >= high {
+        return [f64::NEG_INFINITY, f64::INFINITY];
+    }
+    let range = RANGES * (high - low);
+    [usual.min(median - range), usual.max(median + range)]
+}
+
+/// Returns the quartiles of values, which it sorts. 0 without values.
+fn quartiles(values: &mut [f64]) -> [f64; 3] {
+    values.sort_unstable_by(f64::total_cmp);
+    let last = values.len().saturating_sub(1);
+    [last / 4, last / 2, last - last / 4].map(|at| values.get(at).copied().unwrap_or(0.0))
+}
+
 struct Limited<'a, T> {
-    samples: Box<dyn Samples<T> + 'a>,
+    samples: &'a dyn Samples<T>,
     limits: &'a [[T; 2]],
 }
 
@@ -89,14 +106,14 @@ impl<T: Real> Samples<T> for Limited<'_, T> {
 mod tests {
     use nalgebra::DMatrix;
 
-    use super::Limits;
+    use super::{Limits, limits_of};
     use crate::Samples;
 
     #[test]
     fn values_move_to_twenty_interquartile_ranges_from_the_median() {
         let mut samples = DMatrix::from_fn(2, 401, |i, j| match i {
             0 => j as f64,
-            _ => f64::from(u8::from(j % 5 == 0)), // no interquartile range
+            _ => f64::from(u8::from(j % 5 == 0)), // equal quartiles, and others that are equal
         });
         samples[(0, 0)] = -1e9;
         let limits = Limits::of(&samples).unwrap();
@@ -105,7 +122,23 @@ mod tests {
         samples[(1, 3)] = 1e9;
         let mut expected = samples.clone();
         (expected[(0, 0)], expected[(0, 2)]) = (200.0 - 4000.0, 200.0 + 4000.0);
-        let source: Box<dyn Samples<f64> + '_> = Box::new(&samples);
-        assert_eq!(limits.apply_on_read(source).to_matrix().unwrap(), expected);
+        assert_eq!(
+            limits.apply_on_read(&samples).to_matrix().unwrap(),
+            expected
+        );
+    }
+
+    #[test]
+    fn the_values_that_are_not_the_usual_one_set_limits_if_they_are_many() {
+        let infinite = [f64::NEG_INFINITY, f64::INFINITY];
+        let with = |others: usize| {
+            let mut values = vec![0.0; 200];
+            values.extend((0..others).map(|i| 1000.0 + i as f64));
+            limits_of(&mut values)
+        };
+        assert_eq!(with(15), infinite);
+        assert_eq!(with(41), [0.0, 1020.0 + 20.0 * 20.0]);
+        assert_eq!(limits_of(&mut Vec::new()), infinite);
+        assert_eq!(limits_of(&mut vec![3.0; 50]), infinite);
     }
 }

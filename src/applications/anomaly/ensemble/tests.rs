@@ -12,7 +12,7 @@ use rand::{RngExt, SeedableRng};
 
 use super::{AnomalyEnsemble, AnomalyEnsembleBuilder, EnsembleStep};
 use crate::metrics::roc_auc;
-use crate::{Error, Real, Samples, Shards, Subset};
+use crate::{Error, MissingValues, Real, Samples, Shards, Subset};
 
 /// Fewer steps miss what lies inside the circle.
 const STEPS: usize = 2000;
@@ -121,6 +121,16 @@ fn gross_errors_among_the_training_samples_hide_nothing() {
     );
     let gross = samples.select_columns(&[10, 810]);
     assert_eq!(detector.is_anomaly(&gross, 0.01).unwrap(), [true, true]);
+    // With missing values, too, of which the mean would be that of the errors.
+    for index in (0..1000).step_by(31) {
+        samples[(1 + index % 2, index)] = f32::NAN;
+    }
+    let imputing = builder(STEPS).missing_values(MissingValues::Impute);
+    let detector = imputing.fit(&samples).unwrap();
+    assert_eq!(
+        detector.is_anomaly(three(), 0.05).unwrap(),
+        [true, true, false]
+    );
 }
 
 #[test]
