@@ -50,6 +50,7 @@ impl<T: Real> Limits<T> {
 /// Returns the limits of values that are like these.
 ///
 /// If most are equal, such as 0, the others set the limits. If those are few or equal, too, there are none.
+#[allow(clippy::float_cmp)] // the same value
 fn limits_of(values: &mut Vec<f64>) -> [f64; 2] {
     let usual = quartiles(values)[1];
     let mut at = quartiles(values);
@@ -103,6 +104,7 @@ impl<T: Real> Samples<T> for Limited<'_, T> {
 }
 
 #[cfg(test)]
+#[allow(clippy::float_cmp)] // small integers
 mod tests {
     use nalgebra::DMatrix;
 
