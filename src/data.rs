@@ -1,9 +1,8 @@
 //! Data sources: samples in memory, in files, or from a source of your own.
 //!
 //! Everything that a [`Trainer`](crate::Trainer) reads is [`Samples`]: matrices, an [`NpyFile`], an
-//! [`IdxFile`], several files as [`Shards`], some samples as a [`Subset`], inputs and targets as [`Pairs`], several sources
-//! side by side as [`Joined`], or samples
-//! scaled on reading ([`ScaledSamples`]).
+//! [`IdxFile`], several files as [`Shards`], some samples as a [`Subset`], inputs and targets as [`Pairs`], several
+//! sources side by side as [`Joined`], or samples scaled on reading ([`ScaledSamples`]).
 //! A [`ShuffleBuffer`] turns a stream of [`Chunk`]s into batches. [`Scaling`] learns a [`Scaler`], an
 //! [`Imputer`] fills missing values, [`Corruption`] adds noise to the input, and [`geometric_median`] locates the center of a dataset.
 

@@ -259,24 +259,16 @@ impl ModelSettings {
         by_threshold && penalty.is_some_and(Description::has_target_l0)
     }
 
-    /// Returns the input size divided by the number of units of the first layer.
-    fn inputs_per_unit(&self) -> Option<f64> {
-        let [input, units] = [0, 1].map(|l| self.layers.get(l).map(|&size| f64::of_count(size)));
-        Some(input? / units?).filter(|of| of.is_finite() && *of > 0.0)
-    }
-
     /// Returns the initialization of a model with these [complete](Self::complete) settings.
     pub(crate) fn initialization(&self) -> Initialization {
-        let suited = match self.encoder[..] {
-            [f] if f.traits().vanishes && f.range().is_none() => {
+        let suited = match (&self.encoder[..], &self.layers[..]) {
+            ([f], &[d, n]) if f.traits().vanishes && f.range().is_none() => {
                 let fixed = f.traits().chooses.fixes_number();
                 let norm = match self.output_size {
                     Some(_) => 0.6,
                     None if fixed => 0.1,
                     // Half of the units are active: D f(Dᵀx) ≈ norm² n/2d x is then at most x.
-                    None => self
-                        .inputs_per_unit()
-                        .map_or(1.0, |of| (2.0 * of).sqrt().min(1.0)),
+                    None => (2.0 * f64::of_count(d) / f64::of_count(n)).sqrt().min(1.0),
                 };
                 Initialization::TransposedDecoder { norm }
             }

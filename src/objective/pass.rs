@@ -70,6 +70,11 @@ impl<T: Real> Objective<T> {
     pub(crate) fn penalizes(&self, l: usize, penalty_weight: T) -> bool {
         self.is_penalized(l) && penalty_weight > T::zero() && !self.penalties[l].is_zero()
     }
+
+    /// Returns whether Ω of layer `l` has any effect at the weight that the model was built with.
+    pub(crate) fn is_built_to_penalize(&self, l: usize) -> bool {
+        self.penalizes(l, T::of(self.penalty_weight_of(l)))
+    }
 }
 
 /// The settings of an objective that training changes.

@@ -1,17 +1,19 @@
 //! What gives a warning.
 
+use nalgebra::DMatrixView;
+
 #[cfg(doc)]
 use super::Report;
 use super::all_reduce::Shares;
 use super::baseline::Baseline;
+use super::epochs::Terms;
 use super::measured::Measured;
 use super::sparsity::annealing;
 use super::{StopReason, Trainer, Warning};
 use crate::data::samples::read;
 use crate::data::spread::spread;
 use crate::linalg::reserve;
-use crate::objective::{Batch, Loss, Pass, Workspace};
-use crate::penalty::Description;
+use crate::objective::{Batch, Pass, Workspace};
 use crate::{Error, Real, Samples, SparseAutoencoder};
 
 /// The relative distance from a target that gives a warning, and the share of dead units.
@@ -41,7 +43,7 @@ impl<T: Real> Trainer<T> {
         let found = recent.map_or(Vec::new(), |last| {
             let fraction = self.engine.fraction_of_steps();
             let falls = fraction.is_some_and(|fraction| self.engine.settings.k_falls(fraction));
-            self.find_warnings(model, last, dead, None, falls)
+            self.find_warnings(model, last, dead, None, falls, Vec::new())
         });
         after_end.chain(found).collect()
     }
@@ -57,6 +59,7 @@ impl<T: Real> Trainer<T> {
     }
 
     /// Returns the warnings of a model that has the figures `last` and this number of dead units, also while k falls.
+    /// Those that only a fit can find join them.
     pub(super) fn find_warnings(
         &self,
         model: &SparseAutoencoder<T>,
@@ -64,6 +67,7 @@ impl<T: Real> Trainer<T> {
         dead: usize,
         baseline: Option<Baseline>,
         k_falls: bool,
+        of_fit: Vec<Warning>,
     ) -> Vec<Warning> {
         let of_mean = baseline.and_then(|baseline| no_better(model, last, baseline, 0.99));
         let no_unit = no_unit_active(model, last, baseline);
@@ -74,8 +78,9 @@ impl<T: Real> Trainer<T> {
         let dead = too_many.then_some(Warning::DeadUnits { dead, of });
         let copies = baseline.and_then(|baseline| may_copy(self, model, last, baseline));
         // The cause before what follows from it.
-        let found = [outside, of_mean, no_unit, target, dead, copies];
-        found.into_iter().flatten().collect()
+        let causes = [outside, of_mean, no_unit, target].into_iter().flatten();
+        let follow = [dead, copies].into_iter().flatten();
+        causes.chain(of_fit).chain(follow).collect()
     }
 
     /// Returns a warning if the sparsity is not that of the set point, of [`TargetL0`](crate::TargetL0), or of a k that
@@ -99,9 +104,8 @@ impl<T: Real> Trainer<T> {
             (last.l0_of(model)?, annealing::target(objective)?)
         } else {
             let innermost = objective.innermost();
-            let penalized = objective.penalizes(innermost, objective.now().penalty_weight);
             let penalty = objective.penalties[innermost].description();
-            if !penalized || !penalty.has_target_l0() {
+            if !objective.is_built_to_penalize(innermost) || !penalty.has_target_l0() {
                 return None;
             }
             (last.l0_of(model)?, objective.target_l0())
@@ -122,13 +126,14 @@ pub(super) fn too_active<T: Real>(
     model: &SparseAutoencoder<T>,
     samples: &dyn Samples<T>,
     shares: Option<Shares<'_, T>>,
-    (together, workspace): (usize, &mut Workspace<T>),
+    together: usize,
+    workspace: &mut Workspace<T>,
 ) -> Option<Warning> {
     let objective = model.objective();
     let innermost = objective.innermost();
     let penalty = objective.penalties[innermost].description();
     let of_range = penalty.target_is_of_range()?;
-    if !objective.penalizes(innermost, objective.now().penalty_weight) {
+    if !objective.is_built_to_penalize(innermost) {
         return None;
     }
     let measured = mean_of_hidden(model, samples, together, workspace);
@@ -162,10 +167,13 @@ fn mean_of_hidden<T: Real>(
     let chosen = spread(samples.count(), FOR_MEANS, 0);
     let mut sum = 0.0;
     let most = (ENTRIES / entries.max(1)).clamp(1, TOGETHER);
-    for chosen in chosen.chunks(together.clamp(1, most)) {
-        let mut some = reserve::matrix(entries, chosen.len(), "samples for a mean")?;
-        read(samples, chosen, some.as_mut_slice())?;
-        pass.evaluate(Batch::of(&some.as_view(), layout), None, workspace);
+    let together = together.clamp(1, most).min(chosen.len());
+    let mut room = reserve::filled(T::zero(), entries * together, "samples for a mean")?;
+    for chosen in chosen.chunks(together) {
+        let some = &mut room[..entries * chosen.len()];
+        read(samples, chosen, some)?;
+        let some = DMatrixView::from_slice(some, entries, chosen.len());
+        pass.evaluate(Batch::of(&some, layout), None, workspace);
         let means = &workspace.mean[layout.depth() - 1][..units];
         let mean = means.iter().map(|mean| mean.to_f64()).sum::<f64>() / f64::of_count(units);
         sum += mean * f64::of_count(chosen.len());
@@ -177,7 +185,7 @@ fn mean_of_hidden<T: Real>(
 pub(super) fn still_learning<T: Real>(
     trainer: &Trainer<T>,
     model: &SparseAutoencoder<T>,
-    history: &[Loss<T>],
+    history: &[Measured<T>],
     stop: StopReason,
     baseline: Baseline,
 ) -> Option<Warning> {
@@ -190,10 +198,8 @@ pub(super) fn still_learning<T: Real>(
     if epochs < EPOCHS || !steady {
         return None;
     }
-    let mean = |of: &[Loss<T>]| {
-        let losses = of
-            .iter()
-            .map(|loss| (loss.total() - loss.auxiliary).to_f64());
+    let mean = |of: &[Measured<T>]| {
+        let losses = of.iter().map(|epoch| epoch.compared().to_f64());
         losses.sum::<f64>() / f64::of_count(of.len())
     };
     let (earlier, last) = history.split_at(epochs - tenth);
@@ -217,10 +223,7 @@ fn may_copy<T: Real>(
     let free = |l: usize| {
         let f = objective.encoder[l];
         let selects_few = f.traits().chooses.fixes_number() && f.k().is_none_or(|k| k < sizes[0]);
-        let penalized = objective.penalties[l].description() != Description::None
-            && model.settings().is_penalized(l)
-            && model.settings().penalty_weight_of(l) > 0.0;
-        !selects_few && !penalized
+        !selects_few && !objective.is_built_to_penalize(l)
     };
     let copies = !layout.is_transcoder()
         && settings.set_point.is_none()

@@ -9,7 +9,7 @@ use super::find_warnings::{still_learning, too_active};
 use super::measured::{BATCHES, Measured};
 use super::observer::{Event, Observer, Verdict, of_epochs};
 use super::step::Stepper;
-use super::{Epoch, Report, Trainer, Warning};
+use super::{Epoch, Report, Trainer};
 use crate::error::Error;
 use crate::objective::Loss;
 use crate::{AsMatrix, Real, Samples, SparseAutoencoder};
@@ -224,27 +224,19 @@ impl<T: Real> Trainer<T> {
         // The counts go on after the last complete epoch.
         let dead = dead.filter(|_| !progress.ends_at_last_step());
         let dead = dead.unwrap_or(self.state.idle.dead.len());
-        if let Some(last) = recent.or(of_best) {
-            report.warnings = self.find_warnings(model, &last, dead, baseline, falls);
-        }
-        let shares = self.processes.shares(samples.count())?;
         let together = progress.order.len() / progress.batches.max(1);
+        let workspace = &mut self.state.workspace;
         let too_active = match &self.engine.settings.set_point {
             Some(_) => None,
-            None => {
-                let workspace = &mut self.state.workspace;
-                too_active(model, samples, shares, (together, workspace))
-            }
+            None => too_active(model, samples, shares, together, workspace),
         };
-        let learning = baseline
-            .and_then(|baseline| still_learning(self, model, &report.history, stop, baseline));
-        // After the causes, and before what may follow from these.
-        let follows =
-            |of: &Warning| matches!(of, Warning::DeadUnits { .. } | Warning::MayCopy { .. });
-        let place = report.warnings.iter().position(follows);
-        let place = place.unwrap_or(report.warnings.len());
-        let found = too_active.into_iter().chain(learning);
-        report.warnings.splice(place..place, found);
+        let learning =
+            baseline.and_then(|baseline| still_learning(self, model, history, stop, baseline));
+        let of_fit = too_active.into_iter().chain(learning).collect();
+        report.warnings = match recent.or(of_best) {
+            Some(last) => self.find_warnings(model, &last, dead, baseline, falls, of_fit),
+            None => of_fit,
+        };
         Ok(report)
     }
 

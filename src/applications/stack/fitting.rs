@@ -60,8 +60,8 @@ impl<T: Real> Trainer<T> {
     /// Runs [`fit_stack`](Self::fit_stack) with an observer of the layer, counted from 0, and of each [step and
     /// epoch](Event).
     ///
-    /// A stop acts as in [`fit_with_steps`](Self::fit_with_steps) for that layer; the next layer follows. To end the whole
-    /// fit, return an error.
+    /// A stop acts as in [`fit_with_steps`](Self::fit_with_steps) for that layer; the next layer follows. To end the
+    /// whole fit, return an error.
     ///
     /// ```
     /// use std::ops::ControlFlow;

@@ -74,8 +74,7 @@ impl TrainerSettings {
         };
         if let Some(of_steps) = self.sparsity_warm_up {
             fraction("fraction of sparsity_warm_up", of_steps)?;
-            let weight = |l| T::of(objective.penalty_weight_of(l));
-            if !(0..layout.depth()).any(|l| objective.penalizes(l, weight(l))) {
+            if !(0..layout.depth()).any(|l| objective.is_built_to_penalize(l)) {
                 return Err(Error::Incompatible {
                     what: "sparsity_warm_up",
                     other: "a model without a penalty: set a penalty with a weight above 0, or no warm-up",

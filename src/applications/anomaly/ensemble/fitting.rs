@@ -14,8 +14,8 @@ use super::kept_features::variation;
 use crate::error::Error;
 use crate::linalg::reserve;
 use crate::{
-    Activation, Adam, Corruption, Event, Imputer, MissingValues, Real, Samples, Schedule,
-    SparseAutoencoder, Subset, Trainer,
+    Activation, Adam, Corruption, Event, MissingValues, Real, Samples, Schedule, SparseAutoencoder,
+    Subset, Trainer,
 };
 
 /// The models of a fold: the standard deviation of the noise, in those of the features, and the kind of the model.
@@ -122,11 +122,7 @@ pub(super) fn denoisers<T: Real>(
     steps: usize,
     observer: Option<&Observer<'_>>,
 ) -> Result<Vec<Denoiser<T>>, Error> {
-    let imputer = match missing_values {
-        MissingValues::Refuse => None,
-        MissingValues::Impute => Some(Imputer::fit(samples)?.unmarked()),
-    };
-    let (everywhere, _) = Input::standard(samples, imputer, None)?;
+    let (everywhere, _) = Input::standard(samples, missing_values)?;
     let splits = splits(samples.count(), seed)?;
     let inputs = splits.iter().map(|split| {
         let input = everywhere.relearned(&Subset::new(samples, &*split.training)?);

@@ -6,7 +6,7 @@ use super::kept_features::variation;
 use super::limits::Limits;
 use crate::applications::anomaly::copied;
 use crate::error::Error;
-use crate::{Imputer, Real, Samples, Scaler, Scaling, Subset};
+use crate::{Imputer, MissingValues, Real, Samples, Scaler, Scaling, Subset};
 
 /// How the models take samples.
 #[derive(Debug, Clone)]
@@ -17,40 +17,44 @@ pub(crate) struct Input<T> {
 }
 
 impl<T: Real> Input<T> {
-    /// Learns the limits of values to learn from, and within them the means of the imputer and the scaling to mean 0 and
-    /// variance 1. A feature that is constant in these samples keeps the factor of `others`, so that rare values remain visible.
+    /// Learns the limits of values to learn from, and within them the means of an imputer and the scaling to mean 0 and
+    /// variance 1.
     pub(super) fn standard(
         samples: &dyn Samples<T>,
-        mut imputer: Option<Imputer<T>>,
-        others: Option<&Scaler<T>>,
+        missing_values: MissingValues,
     ) -> Result<(Self, Limits<T>), Error> {
-        let scaling = Scaling::standard().keep_constant_features();
         let limits = Limits::of(samples)?;
-        let scaler = {
-            let limited = limits.apply_on_read(samples);
-            if let Some(imputer) = &mut imputer {
-                imputer.learn_means(&limited)?;
-            }
-            scaling.fit(complete(&limited, imputer.as_ref())?)?
+        let imputer = match missing_values {
+            MissingValues::Refuse => None,
+            MissingValues::Impute => Some(Imputer::fit(limits.apply_on_read(samples))?.unmarked()),
         };
+        let scaler = scaler(samples, &limits, imputer.as_ref())?;
+        Ok((Self { imputer, scaler }, limits))
+    }
+
+    /// Learns from other samples. What is missing there keeps its mean. A feature that is constant there keeps its
+    /// factor, so that rare values remain visible.
+    pub(super) fn relearned(&self, samples: &dyn Samples<T>) -> Result<(Self, Limits<T>), Error> {
+        let limits = Limits::of(samples)?;
+        let mut imputer = self.imputer.clone();
+        if let Some(imputer) = &mut imputer {
+            imputer.learn_means(&limits.apply_on_read(samples))?;
+        }
+        let scaler = scaler(samples, &limits, imputer.as_ref())?;
         let mut factors = scaler.factors().to_vec();
         // The factor of a constant feature is 1.
-        let Some(others) = others.filter(|_| factors.contains(&T::one())) else {
+        if !factors.contains(&T::one()) {
             return Ok((Self { imputer, scaler }, limits));
-        };
+        }
         let varies = variation(samples, imputer.is_some())?;
-        for ((factor, varies), &of_others) in factors.iter_mut().zip(varies).zip(others.factors()) {
+        let before = self.scaler.factors();
+        for ((factor, varies), &before) in factors.iter_mut().zip(varies).zip(before) {
             if !varies {
-                *factor = of_others;
+                *factor = before;
             }
         }
         let scaler = Scaler::new(scaler.centers(), &factors, scaler.offsets())?;
         Ok((Self { imputer, scaler }, limits))
-    }
-
-    /// Learns from other samples. What is constant or missing there stays as it is.
-    pub(super) fn relearned(&self, samples: &dyn Samples<T>) -> Result<(Self, Limits<T>), Error> {
-        Self::standard(samples, self.imputer.clone(), Some(&self.scaler))
     }
 
     /// Returns samples as the models take them.
@@ -73,6 +77,16 @@ impl<T: Real> Input<T> {
         let chosen = Subset::new(self.scaler.apply_on_read(complete)?, indices)?;
         copied(chosen, samples.in_memory().is_some())
     }
+}
+
+/// Learns the scaling to mean 0 and variance 1 from samples within the limits.
+fn scaler<T: Real>(
+    samples: &dyn Samples<T>,
+    limits: &Limits<T>,
+    imputer: Option<&Imputer<T>>,
+) -> Result<Scaler<T>, Error> {
+    let scaling = Scaling::standard().keep_constant_features();
+    scaling.fit(complete(limits.apply_on_read(samples), imputer)?)
 }
 
 /// Returns the samples without missing values.

@@ -52,8 +52,8 @@ impl<T: Real> Limits<T> {
 /// If most are equal, such as 0, the others set the limits. If those are few or equal, too, there are none.
 #[allow(clippy::float_cmp)] // the same value
 fn limits_of(values: &mut Vec<f64>) -> [f64; 2] {
-    let usual = quartiles(values)[1];
     let mut at = quartiles(values);
+    let usual = at[1];
     if at[0] >= at[2] {
         values.retain(|&x| x != usual);
         at = quartiles(values);
