@@ -76,7 +76,7 @@ impl<T: Real> AnomalyEnsembleBuilder<T> {
     /// With [`MissingValues::Impute`], all methods accept missing values. The models see the means of the training
     /// samples in their place. A score is that of the p present values of d features, times d/p: see
     /// [`AnomalyDetector`](crate::AnomalyDetector#missing-values). Features without two different values are
-    /// dropped.
+    /// constant.
     ///
     /// ```
     /// use sparse_autoencoder::{AnomalyEnsemble, MissingValues, nalgebra::DMatrix};
@@ -165,7 +165,7 @@ impl<T: Real> AnomalyEnsembleBuilder<T> {
             steps,
             ..
         } = *self;
-        let kept = fitting::varying_features(samples, missing_values)?;
+        let (kept, constants) = fitting::varying_features(samples, missing_values)?;
         let fit =
             |kept: &dyn Samples<T>| fitting::denoisers(kept, missing_values, seed, steps, observer);
         let denoisers = match samples.in_memory() {
@@ -177,9 +177,9 @@ impl<T: Real> AnomalyEnsembleBuilder<T> {
         };
         let denoisers = denoisers.map_err(|error| error.at_kept(&kept))?;
         Ok(AnomalyEnsemble {
-            features: samples.entries(),
-            denoisers,
             kept,
+            constants,
+            denoisers,
         })
     }
 }
