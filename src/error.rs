@@ -139,15 +139,16 @@ pub enum Error {
         /// The number of samples.
         samples: usize,
     },
-    /// The loss or its gradient is no longer finite. The model keeps its last finite parameters.
+    /// The loss or its gradient is no longer finite. The model keeps its last finite parameters, or with `patience`
+    /// those of the best epoch.
     #[error(
-        "training diverged in epoch {epoch}: the loss is {loss}; lower the learning rate, clip the gradient (see \
-         `clip_gradient`), or scale the samples (see `Scaling`)"
+        "training diverged at step {step}: the loss or its gradient is not finite (loss {loss}); lower the learning \
+         rate, clip the gradient (see `clip_gradient`), or scale the samples (see `Scaling`)"
     )]
     Diverged {
-        /// The epoch, counted from 1.
-        epoch: usize,
-        /// The loss that is not finite.
+        /// The step, counted from 1. A loss on samples held out is that after the step.
+        step: u64,
+        /// The loss; finite if only its gradient is not.
         loss: f64,
     },
     /// Nothing has the given name.

@@ -14,7 +14,7 @@ use crate::data::spread::read_spread;
 use crate::error::Error;
 use crate::training::Verdict;
 use crate::training::observer::{Observer, of_epochs};
-use crate::validate::check_len;
+use crate::validate::{check_len, even_chunk};
 use crate::{Epoch, Event, Real, Report, Samples, Scaling, SparseAutoencoder, Warning};
 #[cfg(doc)]
 use crate::{SparseAutoencoderBuilder, Trainer};
@@ -425,11 +425,11 @@ impl Recipe {
         self.samples.div_ceil(count.max(1))
     }
 
-    /// Returns the recipe for the steps that a fit to `count` samples takes: whole epochs, in batches of at most all.
+    /// Returns the recipe for the steps that a fit to `count` samples takes: whole epochs, in batches of equal size.
     fn of_steps_on(&self, count: usize) -> Self {
         Self {
             samples: self.epochs(count).saturating_mul(count).max(1),
-            batch_size: self.batch_size.min(count.max(1)),
+            batch_size: even_chunk(count, self.batch_size),
             ..self.clone()
         }
     }

@@ -16,17 +16,21 @@ pub(crate) fn spread(count: usize, most: usize, seed: u64) -> Vec<usize> {
     iter_spread(count, most, seed).collect()
 }
 
+/// Returns where a range begins, of as many that divide `count` indices. They differ in size by at most one.
+#[allow(clippy::cast_possible_truncation)] // at most `count`
+pub(crate) fn start(range: usize, of: usize, count: usize) -> usize {
+    (range as u128 * count as u128 / of as u128) as usize
+}
+
 /// Iterates over the indices of [`spread`].
 pub(crate) fn iter_spread(count: usize, most: usize, seed: u64) -> impl Iterator<Item = usize> {
     let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
     let most = most.min(count);
-    #[allow(clippy::cast_possible_truncation)] // at most `count`
-    let start = move |range: usize| (range as u128 * count as u128 / most as u128) as usize;
     (0..most).map(move |range| {
         if count == most {
             range
         } else {
-            rng.random_range(start(range)..start(range + 1))
+            rng.random_range(start(range, most, count)..start(range + 1, most, count))
         }
     })
 }

@@ -70,9 +70,9 @@ impl<T: Real> Penalty<T> for L0 {
 /// let sae = SparseAutoencoder::<f32>::builder()
 ///     .layers([64, 512])
 ///     .hidden_activation(Activation::JumpRelu)
-///     .bandwidth(0.05)
 ///     .output_activation(Activation::Identity)
 ///     .penalty(TargetL0)
+///     .penalty_weight(1000.0)
 ///     .sparsity_target(16.0 / 512.0)
 ///     .build()?;
 /// # Ok::<(), sparse_autoencoder::Error>(())

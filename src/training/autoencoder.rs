@@ -10,7 +10,7 @@ use super::checkpoint::Checkpoints;
 use super::dead_units::resample;
 use super::distributed::{Processes, average};
 use super::engine::Engine;
-use super::epochs::{Learner, Place, Taken};
+use super::epochs::{Learner, Taken};
 use super::measured::Measured;
 use super::observer::{Event, Step};
 use super::progress::Progress;
@@ -70,11 +70,12 @@ where
         &mut self,
         engine: &mut Engine<T>,
         chosen: &[usize],
-        at: Place,
+        fraction: f64,
     ) -> Result<Taken<Measured<T>>, Error> {
+        let fraction = Some(fraction);
         let whole = self.samples.in_memory();
         if let Some(samples) = whole.filter(|_| chosen.len() == self.samples.count()) {
-            return self.stepper.step(engine, samples, at).map(exact);
+            return self.stepper.step(engine, samples, fraction).map(exact);
         }
         let model = &*self.stepper.model;
         let rows = model.layout().sample_entries();
@@ -84,7 +85,7 @@ where
         let read = reading::read(model, self.samples, chosen, batch, threads);
         self.stepper.processes.or_give_up(read)?;
         let batch = DMatrixView::from_slice(batch, rows, chosen.len());
-        self.stepper.step(engine, batch, at).map(exact)
+        self.stepper.step(engine, batch, fraction).map(exact)
     }
 
     fn validate(&mut self) -> Result<Option<Measured<T>>, Error> {
@@ -190,16 +191,16 @@ where
         parameters.theta_mut()
     }
 
-    /// Resamples dead units if they are due after the previous epoch.
+    /// Resamples dead units if they are due after these epochs.
     fn begin_epoch(
         &mut self,
         engine: &mut Engine<T>,
-        epoch: usize,
+        epochs_done: usize,
         order: &[usize],
     ) -> Result<(), Error> {
         let Stepper { model, state, .. } = &mut self.stepper;
         let dead_units = engine.settings.dead_units;
-        let due = dead_units.is_some_and(|dead| dead.resamples_after(epoch - 1));
+        let due = dead_units.is_some_and(|dead| dead.resamples_after(epochs_done));
         if !due || state.idle.dead.is_empty() {
             return Ok(());
         }

@@ -155,10 +155,10 @@ impl DeadUnits {
         self.resampled.is_some_and(|every| every < epochs)
     }
 
-    /// Whether dead units are replaced after this epoch, counted from 1.
-    pub(super) fn resamples_after(&self, epoch: usize) -> bool {
+    /// Whether dead units are replaced after so many epochs.
+    pub(super) fn resamples_after(&self, epochs: usize) -> bool {
         self.resampled
-            .is_some_and(|every| epoch > 0 && epoch.is_multiple_of(every))
+            .is_some_and(|every| epochs > 0 && epochs.is_multiple_of(every))
     }
 
     /// Returns α and k of the auxiliary loss, if α is above 0.

@@ -120,7 +120,6 @@ impl<T: Real> Engine<T> {
     pub(crate) fn optimize<L: Terms<T>>(
         &mut self,
         theta: &mut [T],
-        epoch: usize,
         threads: Threads,
         mut evaluate: impl FnMut(&[T], Option<&mut [T]>) -> L + Send,
     ) -> Result<(L, bool), Error> {
@@ -149,19 +148,17 @@ impl<T: Real> Engine<T> {
             loss, converged, ..
         } = step;
         if !loss.is_finite() {
+            let loss = evaluated[0].map_or(loss, |(_, terms)| terms.total());
             return Err(Error::Diverged {
-                epoch,
+                step: self.steps + 1,
                 loss: loss.to_f64(),
             });
         }
         self.steps += 1;
-        let mut known = evaluated.iter().flatten();
+        let mut known = evaluated.into_iter().flatten();
         let accepted = known.find(|(total, _)| *total == loss);
-        let terms = match accepted.or(evaluated[0].as_ref()) {
-            Some(&(_, terms)) => terms,
-            // At an optimum, L-BFGS returns the stored loss without an evaluation.
-            None => evaluate(theta, None),
-        };
+        // L-BFGS returns the loss of an earlier step at an optimum, and where no search finds a smaller one.
+        let terms = accepted.map_or_else(|| evaluate(theta, None), |(_, terms)| terms);
         Ok((terms, converged))
     }
 }

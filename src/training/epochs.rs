@@ -32,15 +32,6 @@ pub(crate) trait Terms<T: Real>: Copy + Send {
     }
 }
 
-/// A position in the training.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Place {
-    /// Counted from 1.
-    pub(crate) epoch: usize,
-    /// The fraction of all steps already taken. `None` for a stream of unknown length.
-    pub(crate) fraction: Option<f64>,
-}
-
 /// The result of a step, the same in all processes.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Taken<L> {
@@ -55,12 +46,12 @@ pub(crate) struct Taken<L> {
 pub(crate) trait Learner<T: Real> {
     type Loss: Terms<T>;
 
-    /// Takes one step on the chosen samples.
+    /// Takes one step on the chosen samples, after this fraction of all steps.
     fn step(
         &mut self,
         engine: &mut Engine<T>,
         chosen: &[usize],
-        at: Place,
+        fraction: f64,
     ) -> Result<Taken<Self::Loss>, Error>;
 
     /// Returns the loss on the samples held out, if there are any.
@@ -93,7 +84,7 @@ pub(crate) trait Learner<T: Real> {
     fn begin_epoch(
         &mut self,
         _engine: &mut Engine<T>,
-        _epoch: usize,
+        _epochs_done: usize,
         _order: &[usize],
     ) -> Result<(), Error> {
         Ok(())
@@ -142,17 +133,15 @@ fn run_to_last<T: Real, L: Learner<T>>(
     let epochs = engine.settings.epochs;
     let mut stop = progress.stop();
     while stop == StopReason::EpochLimit && progress.epochs < epochs {
-        let epoch = progress.epochs + 1;
         if progress.done == 0 {
-            learner.begin_epoch(engine, epoch, &progress.order)?;
+            learner.begin_epoch(engine, progress.epochs, &progress.order)?;
             progress.begin_epoch(&mut engine.rng);
         }
         let mut stopped = false;
         while progress.done < progress.batches {
             let fraction = progress.fraction(epochs);
             learner.or_give_up(engine.follow_schedule(fraction))?;
-            let fraction = Some(fraction);
-            let taken = learner.step(engine, progress.batch(), Place { epoch, fraction })?;
+            let taken = learner.step(engine, progress.batch(), fraction)?;
             progress.see_batch(taken);
             stopped = learner.observe_step(engine, progress, taken.loss)?;
             if progress.done < progress.batches {
@@ -162,7 +151,7 @@ fn run_to_last<T: Real, L: Learner<T>>(
                 }
             }
         }
-        let validation = finite(epoch, learner.validate()?)?;
+        let validation = finite(engine.steps, learner.validate()?)?;
         let seen = learner.observe_epoch(engine, progress, validation);
         // Losses of different objectives cannot be compared.
         let begun = f64::of_count(progress.epochs) / f64::of_count(epochs);
@@ -174,7 +163,7 @@ fn run_to_last<T: Real, L: Learner<T>>(
         } else {
             progress.stop()
         };
-        let last = stop != StopReason::EpochLimit || epoch == epochs;
+        let last = stop != StopReason::EpochLimit || progress.epochs == epochs;
         keep(engine, learner, progress, last)?;
     }
     Ok(stop)
@@ -192,11 +181,11 @@ fn keep<T: Real, L: Learner<T>>(
     kept
 }
 
-/// Refuses a validation loss that is not finite.
-fn finite<T: Real, L: Terms<T>>(epoch: usize, loss: Option<L>) -> Result<Option<L>, Error> {
+/// Refuses a validation loss that is not finite, after this step.
+fn finite<T: Real, L: Terms<T>>(step: u64, loss: Option<L>) -> Result<Option<L>, Error> {
     match loss.map(|loss| loss.total()) {
         Some(total) if !total.is_finite() => Err(Error::Diverged {
-            epoch,
+            step,
             loss: total.to_f64(),
         }),
         _ => Ok(loss),

@@ -12,7 +12,7 @@ use super::sparsity::annealing;
 use super::{StopReason, Trainer, Warning};
 use crate::data::samples::read;
 use crate::data::spread::spread;
-use crate::linalg::reserve;
+use crate::linalg::{self, reserve};
 use crate::objective::{Batch, Pass, Workspace};
 use crate::{Error, Real, Samples, SparseAutoencoder};
 
@@ -153,7 +153,7 @@ pub(super) fn too_active<T: Real>(
     (measured > 2.0 * target).then_some(Warning::TooActive { measured, target })
 }
 
-/// Returns the mean activation of the innermost units over some samples.
+/// Returns the mean activation of the innermost units over some samples, as the penalty sees it.
 fn mean_of_hidden<T: Real>(
     model: &SparseAutoencoder<T>,
     samples: &dyn Samples<T>,
@@ -164,6 +164,13 @@ fn mean_of_hidden<T: Real>(
     let theta = model.parameters().as_slice();
     let pass = Pass::training(objective, layout, theta, objective.now());
     let (entries, units) = (layout.sample_entries(), layout.hidden_size());
+    let blocks = &layout.blocks()[layout.depth() - 1];
+    let columns = theta[blocks.decoder_weights.clone()].chunks_exact(blocks.decoded);
+    let norms: Option<Vec<f64>> = objective
+        .norm_weighted
+        .then(|| columns.map(linalg::norm).collect());
+    let seen =
+        |unit: usize, mean: T| mean.to_f64() * norms.as_ref().map_or(1.0, |norms| norms[unit]);
     let chosen = spread(samples.count(), FOR_MEANS, 0);
     let mut sum = 0.0;
     let most = (ENTRIES / entries.max(1)).clamp(1, TOGETHER);
@@ -175,7 +182,11 @@ fn mean_of_hidden<T: Real>(
         let some = DMatrixView::from_slice(some, entries, chosen.len());
         pass.evaluate(Batch::of(&some, layout), None, workspace);
         let means = &workspace.mean[layout.depth() - 1][..units];
-        let mean = means.iter().map(|mean| mean.to_f64()).sum::<f64>() / f64::of_count(units);
+        let means = means
+            .iter()
+            .enumerate()
+            .map(|(unit, &mean)| seen(unit, mean));
+        let mean = means.sum::<f64>() / f64::of_count(units);
         sum += mean * f64::of_count(chosen.len());
     }
     Ok(sum / f64::of_count(chosen.len()))
@@ -222,7 +233,7 @@ fn may_copy<T: Real>(
     let sizes = layout.sizes();
     let free = |l: usize| {
         let f = objective.encoder[l];
-        let selects_few = f.traits().chooses.fixes_number() && f.k().is_none_or(|k| k < sizes[0]);
+        let selects_few = f.mean_kept(sizes[l + 1]).is_some_and(|k| k < sizes[0]);
         !selects_few && !objective.is_built_to_penalize(l)
     };
     let copies = !layout.is_transcoder()

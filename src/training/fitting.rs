@@ -4,7 +4,7 @@ use nalgebra::DMatrixView;
 
 use super::autoencoder::Fit;
 use super::baseline::Baseline;
-use super::epochs::{self, Place};
+use super::epochs;
 use super::find_warnings::{still_learning, too_active};
 use super::measured::{BATCHES, Measured};
 use super::observer::{Event, Observer, Verdict, of_epochs};
@@ -289,7 +289,7 @@ impl<T: Real> Trainer<T> {
             state: &mut self.state,
             processes: &self.processes,
         };
-        let taken = stepper.step(&mut self.engine, batch, Place { epoch: 1, fraction })?;
+        let taken = stepper.step(&mut self.engine, batch, fraction)?;
         Ok(taken.loss.loss)
     }
 }

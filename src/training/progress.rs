@@ -8,6 +8,8 @@ use rand::seq::SliceRandom;
 use super::distributed::hash_numbers;
 use super::epochs::{Taken, Terms};
 use super::{StopReason, TrainerSettings};
+use crate::data::spread::start;
+use crate::validate::check_len;
 use crate::{Error, Real};
 
 /// The position of a fit between two steps, and its report so far.
@@ -113,18 +115,12 @@ impl<T: Real, L: Terms<T>> Progress<T, L> {
             ),
             ("batches of the fit that continues", self.batches, batches),
         ] {
-            if expected != actual {
-                return Err(Error::DimensionMismatch {
-                    what,
-                    expected,
-                    actual,
-                });
-            }
+            check_len(what, expected, actual)?;
         }
         if self.theta != hash_of(theta) {
             return Err(Error::Incompatible {
                 what: "the fit that continues",
-                other: "a model that is not as it was there: pass that one, or call Trainer::reset first",
+                other: "a model that has changed since: pass the unchanged model, or call Trainer::reset first",
             });
         }
         // The order comes from a file, and may not be a permutation.
@@ -152,13 +148,13 @@ impl<T: Real, L: Terms<T>> Progress<T, L> {
 
     /// Returns the samples of the next batch. Batches differ in size by at most one sample.
     pub(super) fn batch(&self) -> &[usize] {
-        let (b, n) = (self.done, self.order.len());
-        &self.order[b * n / self.batches..(b + 1) * n / self.batches]
+        let start = |batch| start(batch, self.batches, self.order.len());
+        &self.order[start(self.done)..start(self.done + 1)]
     }
 
     /// Returns the number of samples of this process in the completed batches of the epoch.
     pub(super) fn own_seen(&self) -> usize {
-        self.done * self.order.len() / self.batches
+        start(self.done, self.batches, self.order.len())
     }
 
     /// Returns the number of steps of `epochs` epochs.

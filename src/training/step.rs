@@ -6,7 +6,7 @@ use rand::rngs::Xoshiro256PlusPlus;
 use super::dead_units::{Auxiliary, Idle};
 use super::distributed::{Processes, average};
 use super::engine::Engine;
-use super::epochs::{Place, Taken, Terms};
+use super::epochs::{Taken, Terms};
 use super::measured::{Measured, share};
 use super::sparsity::{Controller, now};
 use super::{TrainerSettings, bias_rate, unit_norm};
@@ -99,12 +99,13 @@ pub(super) struct Stepper<'a, T> {
 }
 
 impl<T: Real> Stepper<'_, T> {
-    /// Takes one step of the optimizer on these samples.
+    /// Takes one step of the optimizer on these samples, after this fraction of all steps: `None` for a stream of
+    /// unknown length.
     pub(super) fn step(
         &mut self,
         engine: &mut Engine<T>,
         samples: DMatrixView<'_, T>,
-        at: Place,
+        fraction: Option<f64>,
     ) -> Result<Taken<Measured<T>>, Error> {
         let batch = Batch::of(&samples, self.model.layout());
         let shares = self.processes.shares(samples.ncols())?;
@@ -112,7 +113,7 @@ impl<T: Real> Stepper<'_, T> {
         let objective = self.model.objective();
         let now = now(
             &engine.settings,
-            at.fraction,
+            fraction,
             objective,
             &self.state.controller,
         );
@@ -126,9 +127,9 @@ impl<T: Real> Stepper<'_, T> {
             shares,
             ..batch
         };
-        self.set_thresholds(&engine.settings, batch, at);
+        self.set_thresholds(&engine.settings, batch, fraction);
         self.copy_biases(&engine.settings);
-        let step = self.minimize(engine, batch, now, at.epoch);
+        let step = self.minimize(engine, batch, now);
         self.state.noisy = noisy.unwrap_or_default();
         let (loss, converged) = step?;
         self.state.penalty_weight = now.penalty_weight;
@@ -173,7 +174,6 @@ impl<T: Real> Stepper<'_, T> {
         engine: &mut Engine<T>,
         batch: Batch<'_, T>,
         now: Now<T>,
-        epoch: usize,
     ) -> Result<(Measured<T>, bool), Error> {
         let (objective, parameters) = self.model.objective_and_parameters();
         let (layout, theta) = parameters.layout_and_theta_mut();
@@ -187,7 +187,7 @@ impl<T: Real> Stepper<'_, T> {
         let threads = evaluation.state.workspace.scratch.take_threads();
         let threads = threads.worth(layout.len() * batch.target.ncols());
         let theta = &mut theta[..layout.learned()];
-        engine.optimize(theta, epoch, threads, |theta, gradient| {
+        engine.optimize(theta, threads, |theta, gradient| {
             let pass = Pass::training(objective, layout, theta, now);
             evaluation.evaluate(&pass, gradient)
         })

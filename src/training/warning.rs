@@ -167,19 +167,20 @@ impl fmt::Display for Warning {
                     }
                     (true, false) => {
                         "train for more steps, start at a lower penalty weight, or lower the gain of the set \
-                         point, at which the weight overshoots"
+                         point, as the weight overshoots"
                     }
                     (false, true) => {
-                        "train for more steps, raise the penalty weight, or, with JumpReLU, start with calibrate_thresholds and set a bandwidth of the scale of the pre-activations"
+                        "train for more steps, raise the penalty weight, or, with JumpReLU, call calibrate_thresholds \
+                         before the fit, which also chooses the bandwidth unless one is set"
                     }
                     (false, false) => {
-                        "train for more steps, or start with calibrate_thresholds and set a bandwidth of the \
-                         scale of the pre-activations"
+                        "train for more steps, or call calibrate_thresholds before the fit, which also chooses the \
+                         bandwidth unless one is set"
                     }
                 };
                 write!(
                     f,
-                    "the sparsity is {}, and its target {}: {remedy}",
+                    "the measured sparsity (active units, or mean activation) is {}, its target {}: {remedy}",
                     figure(*measured),
                     figure(*target)
                 )
@@ -193,8 +194,8 @@ impl fmt::Display for Warning {
             ),
             Self::StillLearning { before, loss } => write!(
                 f,
-                "the loss still fell from {} to {} over the last tenths of the epochs: train for more epochs, take \
-                 smaller batches, or raise the learning rate",
+                "the loss still fell from {} to {} over the last tenths of the epochs: train for more epochs, or \
+                 with Adam, take smaller batches or raise the learning rate",
                 figure(*before),
                 figure(*loss)
             ),

@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 
 use crate::common::variants::ACTIVATIONS;
 use sparse_autoencoder::metrics::ReconstructionMetrics;
-use sparse_autoencoder::nalgebra::DMatrix;
+use sparse_autoencoder::nalgebra::{DMatrix, DVector};
 use sparse_autoencoder::penalty::{Description, Scaled};
 use sparse_autoencoder::{
     Activation, Adam, Corruption, DeadUnits, Event, Initialization, KlDivergence, L1,
@@ -216,7 +216,13 @@ fn a_model_that_may_copy_its_input_says_so() {
     };
     assert!(copies(&wide, &long) && copies(&sigmoid, &long));
     assert!(copies(&wide.clone().layers([6, 8, 6]), &long));
-    for as_free in [Activation::JumpRelu, Activation::Gated, Activation::TopK(6)] {
+    for as_free in [
+        Activation::JumpRelu,
+        Activation::Gated,
+        Activation::TopK(6),
+        Activation::TopProportion(0.9),
+        Activation::WinnerTakeAll(0.9),
+    ] {
         assert!(copies(&wide.clone().hidden_activation(as_free), &long));
     }
     let outer = wide.clone().layers([6, 12, 12]).penalty(L1);
@@ -226,6 +232,8 @@ fn a_model_that_may_copy_its_input_says_so() {
         wide.clone().layers([6, 5]),
         wide.clone().layers([6, 12, 3]),
         wide.clone().hidden_activation(Activation::TopK(2)),
+        wide.clone()
+            .hidden_activation(Activation::TopProportion(0.1)),
         wide.clone().weight_decay(1e-6),
         wide.clone().penalty(L1).penalty_weight(1e-6),
         sigmoid.penalty(KlDivergence).penalty_weight(1e-6),
@@ -265,16 +273,18 @@ fn a_loss_that_still_falls_says_to_train_longer() {
 #[test]
 fn mean_activations_above_twice_their_target_say_so() {
     let samples = samples().map(|x| 0.2 * x + 0.5);
-    for (hidden, penalty) in [
-        (Activation::Sigmoid, Description::KlDivergence),
-        (Activation::Tanh, Description::KlDivergence),
-        (Activation::Sigmoid, Description::SquaredDeviation),
-        (Activation::Relu, Description::SquaredDeviation),
+    for (hidden, penalty, norm_weighted) in [
+        (Activation::Sigmoid, Description::KlDivergence, false),
+        (Activation::Tanh, Description::KlDivergence, false),
+        (Activation::Sigmoid, Description::SquaredDeviation, false),
+        (Activation::Relu, Description::SquaredDeviation, false),
+        (Activation::Relu, Description::SquaredDeviation, true),
     ] {
         let builder = SparseAutoencoder::builder()
             .layers([6, 24])
             .hidden_activation(hidden)
             .penalty(penalty.penalty::<f64>().unwrap())
+            .norm_weighted(norm_weighted)
             .sparsity_target(0.1);
         let missed = |weight: f64| {
             let mut model = builder.clone().penalty_weight(weight).build().unwrap();
@@ -287,7 +297,13 @@ fn mean_activations_above_twice_their_target_say_so() {
                 } => Some((measured, target)),
                 _ => None,
             });
-            let mean = model.encode(&samples).unwrap().mean();
+            let mut hidden_means = model.encode(&samples).unwrap().column_mean();
+            if norm_weighted {
+                let decoder = model.parameters().layer(0).unwrap().decoder_weights;
+                let norms = decoder.column_iter().map(|column| column.norm());
+                hidden_means.component_mul_assign(&DVector::from_iterator(24, norms));
+            }
+            let mean = hidden_means.mean();
             let of_range = (hidden, &penalty) == (Activation::Tanh, &Description::KlDivergence);
             let mean = if of_range { 0.5 + 0.5 * mean } else { mean };
             (missed.collect::<Vec<_>>(), mean)

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::linalg::{Threads, reserve};
 use crate::training::engine::Engine;
-use crate::training::epochs::{self, Learner, Place, Taken, Terms};
+use crate::training::epochs::{self, Learner, Taken, Terms};
 use crate::training::progress::Progress;
 use crate::training::reading;
 use crate::validate::{SAMPLES, check_batch, check_size};
@@ -176,7 +176,7 @@ where
         &mut self,
         engine: &mut Engine<T>,
         chosen: &[usize],
-        at: Place,
+        _fraction: f64,
     ) -> Result<Taken<ClassifierLoss<T>>, Error> {
         let workspace = &mut self.workspace;
         let threads = workspace.scratch.take_threads();
@@ -192,7 +192,7 @@ where
         };
         let (network, theta) = self.model.network_and_theta_mut();
         let threads = threads.worth(theta.len() * samples.ncols());
-        let step = engine.optimize(theta, at.epoch, threads, |theta, gradient| {
+        let step = engine.optimize(theta, threads, |theta, gradient| {
             network.evaluate(theta, samples, labels, gradient, workspace)
         });
         let (loss, converged) = step?;

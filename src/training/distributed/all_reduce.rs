@@ -94,51 +94,50 @@ pub(crate) struct Shares<'a, T> {
     all: &'a Sums<T>,
     /// The fraction of all samples that this process has.
     share: T,
-    samples: T,
+    samples: usize,
 }
 
 impl<'a, T: Real> Shares<'a, T> {
     /// Creates the share of a process with `own` samples. Fails if another has [refused](Self::refuse).
     pub(crate) fn new(all: &'a Sums<T>, own: usize) -> Result<Self, Error> {
-        let own = T::of_count(own);
-        let mut samples = [own];
-        all.sum(&mut samples);
-        Self::check(samples[0])?;
+        let samples = Self::count(all, own)?;
         Ok(Self {
             all,
-            share: own / samples[0],
-            samples: samples[0],
+            share: T::of(f64::of_count(own) / f64::of_count(samples)),
+            samples,
         })
     }
 
     /// Tells the others that this process cannot take the next step.
     pub(crate) fn refuse(all: &Sums<T>) {
-        all.sum(&mut [T::of(f64::NAN)]);
+        all.sum(&mut [T::of(f64::NAN); 2]);
     }
 
     /// Returns whether `here` is true in any process. Fails if one has [refused](Self::refuse).
     pub(crate) fn anywhere(all: &Sums<T>, here: bool) -> Result<bool, Error> {
-        let mut count = [if here { T::one() } else { T::zero() }];
-        all.sum(&mut count);
-        Self::check(count[0])?;
-        Ok(count[0] > T::zero())
+        Ok(Self::count(all, usize::from(here))? > 0)
     }
 
-    /// Refuses a sum to which another process added NaN.
-    fn check(sum: T) -> Result<(), Error> {
-        if sum.is_finite() {
-            return Ok(());
+    /// Returns the sum over all processes. Fails if one has [refused](Self::refuse).
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // sums of counts
+    fn count(all: &Sums<T>, own: usize) -> Result<usize, Error> {
+        // Sums of two digits over 4096 processes are exact in f32 up to 2³⁶ each.
+        const DIGIT: usize = 1 << 12;
+        let mut digits = [own % DIGIT, own / DIGIT].map(T::of_count);
+        all.sum(&mut digits);
+        if digits.iter().any(|digit| !digit.is_finite()) {
+            return Err(Error::Incompatible {
+                what: "the step of this process",
+                other: "those of the other processes: one of them failed, see its error",
+            });
         }
-        Err(Error::Incompatible {
-            what: "a step of this process",
-            other: "an error in another",
-        })
+        let [low, high] = digits.map(|digit| digit.to_f64() as usize);
+        Ok(high.saturating_mul(DIGIT).saturating_add(low))
     }
 
     /// Returns the number of samples of all processes.
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // a sum of counts
     pub(crate) fn samples(&self) -> usize {
-        self.samples.to_f64() as usize
+        self.samples
     }
 
     /// Turns means over the samples of this process into means over those of all.

@@ -80,7 +80,7 @@ impl<T: Real> Processes<T> {
         }
         Err(Error::Incompatible {
             what: "the model, the settings, the position, or the number of batches of this process",
-            other: "those of another process, or an error there",
+            other: "those of another process: they differ, or that process failed",
         })
     }
 

@@ -7,7 +7,6 @@ use crate::linalg::Aligned;
 use crate::model::{Calibration, activations_of, positive};
 use crate::objective::{Batch, Pass};
 use crate::training::TrainerSettings;
-use crate::training::epochs::Place;
 use crate::training::step::{State, Stepper};
 use crate::{Real, linalg};
 
@@ -20,11 +19,11 @@ impl<T: Real> Stepper<'_, T> {
         &mut self,
         settings: &TrainerSettings,
         batch: Batch<'_, T>,
-        at: Place,
+        fraction: Option<f64>,
     ) {
         let (objective, layout) = (self.model.objective(), self.model.layout());
         let target = |fraction| settings.threshold_target(fraction, objective);
-        let Some(active) = at.fraction.and_then(target) else {
+        let Some(active) = fraction.and_then(target) else {
             return;
         };
         let State {

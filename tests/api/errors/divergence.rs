@@ -21,38 +21,40 @@ fn unbounded<T: Real>() -> SparseAutoencoderBuilder<T> {
         .penalty(())
 }
 
+/// Returns the loss.
 #[track_caller]
-fn assert_diverged<R: Debug>(result: Result<R, Error>, expected_epoch: usize) {
+fn assert_diverged<R: Debug>(result: Result<R, Error>, expected_step: u64) -> f64 {
     let error = result.expect_err("divergence");
-    let Error::Diverged { epoch, loss } = error else {
+    let Error::Diverged { step, loss } = error else {
         panic!("{error:?} instead of divergence");
     };
-    assert_eq!(epoch, expected_epoch);
-    assert!(!loss.is_finite(), "{loss}");
+    assert_eq!(step, expected_step);
     display(
         &error,
-        &["diverged", &format!("epoch {epoch}"), &loss.to_string()],
+        &["diverged", &format!("step {step}"), &loss.to_string()],
     );
+    loss
 }
 
 #[test]
 fn a_learning_rate_that_is_far_too_large_leaves_finite_parameters() {
     let x = samples(40);
     let sgd = || Sgd::<f32>::new(1e30).unwrap();
-    for (mut trainer, epoch) in [
+    for (mut trainer, step) in [
         (Trainer::new(sgd()).batch_size(40), 2), // the first step is still from a finite loss
-        (Trainer::new(sgd()).batch_size(8), 1),
+        (Trainer::new(sgd()).batch_size(8), 2),
         (
             Trainer::new(sgd().momentum(0.9).unwrap())
                 .batch_size(8)
                 .patience(3),
-            1,
+            2,
         ),
         // Found on the samples held out, before another step is made.
         (Trainer::new(sgd()).validation_split(0.25), 1),
     ] {
         let mut model = unbounded::<f32>().build().unwrap();
-        assert_diverged(trainer.fit(&mut model, &x), epoch);
+        let loss = assert_diverged(trainer.fit(&mut model, &x), step);
+        assert!(!loss.is_finite(), "{loss}");
         assert!(
             model
                 .parameters()
@@ -101,7 +103,7 @@ fn with_patience_divergence_leaves_the_best_epoch() {
             seen.push((epoch.validation.unwrap().total(), bits(epoch.model)));
             ControlFlow::Continue(())
         });
-    assert_diverged(fit, seen.len() + 1);
+    assert_diverged(fit, seen.len() as u64 + 1);
     let best = seen
         .iter()
         .map(|(loss, _)| *loss)
@@ -172,14 +174,15 @@ fn a_penalty_that_fails_leaves_the_last_parameters() {
                 last = bits(epoch.model);
                 ControlFlow::Continue(())
             });
-        assert_diverged(fit, 4);
+        let loss = assert_diverged(fit, 4);
+        assert_eq!(loss.is_finite(), value == 0.0, "the gradient alone");
         assert_eq!(bits(&model), last);
 
         // Within an epoch: two of the four steps of the second were made.
         let mut model = build(6).unwrap();
         let mut twin = build(usize::MAX).unwrap();
         let mut ended = Vec::new();
-        assert_diverged(trainer().batch_size(5).fit(&mut model, &x), 2);
+        assert_diverged(trainer().batch_size(5).fit(&mut model, &x), 7);
         let fit = trainer()
             .epochs(1)
             .batch_size(5)
@@ -202,7 +205,7 @@ fn a_penalty_that_fails_leaves_the_last_parameters() {
         assert!(trainer.partial_fit(&mut model, &x).is_ok());
         assert!(trainer.partial_fit(&mut model, &x).is_ok());
         let before = bits(&model);
-        assert_diverged(trainer.partial_fit(&mut model, &x), 1);
+        assert_diverged(trainer.partial_fit(&mut model, &x), 3);
         assert_eq!(bits(&model), before);
     }
 }
@@ -222,7 +225,7 @@ fn a_validation_loss_that_is_not_finite_is_divergence() {
             first = bits(epoch.model);
             ControlFlow::Continue(())
         });
-        assert_diverged(fit, 2);
+        assert_diverged(fit, 8);
         assert_eq!(bits(&model) == first, patience.is_some());
     }
 }

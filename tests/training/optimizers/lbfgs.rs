@@ -1,7 +1,11 @@
 //! L-BFGS on problems that are known to be hard.
 
 use super::*;
-use sparse_autoencoder::{Adam, Error, Lbfgs, Optimizer, Sgd};
+use sparse_autoencoder::nalgebra::DMatrix;
+use sparse_autoencoder::{
+    Activation, Adam, Error, Lbfgs, Optimizer, Sgd, SparseAutoencoder, StopReason, TargetL0,
+    Trainer,
+};
 
 #[test]
 fn lbfgs_minimizes_rosenbrock() {
@@ -161,4 +165,31 @@ fn only_lbfgs_needs_full_batches_and_refuses_a_schedule() {
     ));
     assert!(!Sgd::<f32>::new(0.1).unwrap().needs_full_batch());
     assert!(!Adam::<f32>::new(0.1).unwrap().needs_full_batch());
+}
+
+/// Thresholds have a pseudo-derivative, along which the loss may not fall.
+#[test]
+fn the_last_loss_of_a_fit_is_that_of_the_model_where_no_search_succeeds() {
+    let x = DMatrix::from_fn(6, 60, |i, j| ((i * 7 + j * 5) % 11) as f64 / 10.0);
+    let mut failed = 0;
+    for seed in 0..20 {
+        let mut model = SparseAutoencoder::builder()
+            .layers([6, 12])
+            .hidden_activation(Activation::JumpRelu)
+            .output_activation(Activation::Identity)
+            .penalty(TargetL0)
+            .sparsity_target(2.0 / 12.0)
+            .bandwidth(0.2)
+            .seed(seed)
+            .build()
+            .unwrap();
+        let mut trainer = Trainer::new(strict()).epochs(400);
+        let report = trainer.fit(&mut model, &x).unwrap();
+        let [.., before, last] = &report.history[..] else {
+            panic!("{report:?}");
+        };
+        failed += usize::from(report.stop == StopReason::Converged && before == last);
+        assert_eq!(*last, model.loss(&x).unwrap(), "{seed}");
+    }
+    assert!(failed > 0);
 }
