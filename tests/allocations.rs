@@ -526,7 +526,7 @@ fn annealed_steps_of_partial_fit_do_not_allocate() {
         .schedule(Schedule::cosine(0.1).warm_up(0.2))
         .anneal_k(2, 0.5)
         .sparsity_warm_up(0.5)
-        .steps(10)
+        .stream_steps(10)
         .threads(1);
     assert_no_allocation("annealing", || {
         trainer.partial_fit(&mut model, &x).unwrap();
@@ -544,7 +544,7 @@ fn annealed_steps_of_partial_fit_do_not_allocate() {
         let mut model = builder.build().unwrap();
         let mut trainer = Trainer::new(Adam::new(1e-3).unwrap())
             .anneal_k(4, 1.0)
-            .steps(10)
+            .stream_steps(10)
             .threads(1);
         assert_no_allocation("thresholds", || {
             for batch in &batches {

@@ -27,7 +27,7 @@ use crate::{Real, validate};
 /// let chunks = (0..50).map(|c| DMatrix::from_fn(8, 30, |i, j| ((i + 3 * j + c) % 8) as f32 / 8.0));
 ///
 /// let mut sae = SparseAutoencoder::builder().layers([8, 12]).build()?;
-/// let mut trainer = Trainer::new(Adam::new(1e-2)?).schedule(Schedule::linear(0.0)).steps(15);
+/// let mut trainer = Trainer::new(Adam::new(1e-2)?).schedule(Schedule::linear(0.0)).stream_steps(15);
 /// for batch in ShuffleBuffer::new(chunks, 500)?.batch_size(100)?.seed(7) {
 ///     trainer.partial_fit(&mut sae, &batch?)?;
 /// }

@@ -88,7 +88,7 @@ impl Recipe {
         let rate = self.learning_rate;
         let rate = rate.unwrap_or_else(|| 0.1 / f64::of_count(self.hidden_size).sqrt());
         let trainer = Trainer::new(Adam::new(rate)?.betas(0.9, 0.99)?)
-            .steps(self.steps())
+            .stream_steps(self.steps())
             .batch_size(self.batch_size)
             .seed(self.seed)
             .schedule(Schedule::linear(0.0).warm_up(0.02))

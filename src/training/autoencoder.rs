@@ -169,7 +169,7 @@ where
             steps: engine.steps,
             samples: progress.seen,
             loss: measured.loss,
-            validation: validation.map(|of| of.loss),
+            validation_loss: validation.map(|of| of.loss),
             l0: measured.l0_of(model),
             explained_variance,
             validation_explained_variance,

@@ -65,7 +65,7 @@ impl<T: Real> Trainer<T> {
                 other: "a full-batch optimizer",
             });
         }
-        if self.engine.settings.steps.is_none() {
+        if self.engine.settings.stream_steps.is_none() {
             self.engine.check_schedule()?; // a fit leaves the end of its schedule
         }
         if self.engine.prepared != Some(model.layout().len()) {

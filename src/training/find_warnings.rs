@@ -51,7 +51,7 @@ impl<T: Real> Trainer<T> {
     /// Returns a warning if steps after the end of the schedule have a learning rate of 0.
     fn steps_after_end(&self) -> Option<Warning> {
         let engine = &self.engine;
-        let of = engine.settings.steps?;
+        let of = engine.settings.stream_steps?;
         let steps = engine.steps.saturating_sub(of as u64);
         let learns = engine.optimizer.learning_rate() != Some(0.0);
         let stands = steps > 0 && engine.settings.schedule.is_some() && !learns;

@@ -154,7 +154,8 @@ impl<T: Real> Trainer<T> {
         let done = self.processes.shares(progress.own_seen())?;
         let done = done.map_or(progress.own_seen(), |shares| shares.samples());
         progress.seen = progress.epochs as u64 * progress.samples as u64 + done as u64;
-        let baseline = Baseline::of(model, samples, shares);
+        let measured = self.measures.then(|| Baseline::of(model, samples, shares));
+        let baseline = measured.flatten();
         let baseline_held_out = match &held_out {
             Some(held_out) => {
                 let shares = self.processes.shares(held_out.ncols())?;
@@ -203,8 +204,8 @@ impl<T: Real> Trainer<T> {
             epochs: progress.epochs,
             steps: self.engine.steps,
             best_epoch: progress.best_epoch,
-            history: losses(history),
-            validation: losses(validation),
+            losses: losses(history),
+            validation_losses: losses(validation),
             l0: l0.collect::<Option<_>>().unwrap_or_default(),
             explained_variance: explained(history, baseline),
             validation_explained_variance: explained(validation, baseline_held_out),
@@ -245,7 +246,7 @@ impl<T: Real> Trainer<T> {
     ///
     /// The optimizer keeps its state from step to step while the number of parameters stays the same.
     /// [`reset`](Self::reset) clears it. Epochs, batch size, validation, and patience are ignored, and so
-    /// are schedule and annealing unless [`steps`](Self::steps) is set.
+    /// are schedule and annealing unless [`stream_steps`](Self::stream_steps) is set.
     ///
     /// A [`ShuffleBuffer`](crate::ShuffleBuffer) makes batches of a stream.
     ///

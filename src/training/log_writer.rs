@@ -266,7 +266,7 @@ impl<T: Real> LogRow for Epoch<'_, T> {
         cells.add("step", Some(self.steps));
         cells.add("samples", Some(self.samples));
         measured!(self, cells);
-        cells.add_loss(VALIDATION, self.validation);
+        cells.add_loss(VALIDATION, self.validation_loss);
         let explained = self.validation_explained_variance;
         cells.add("validation_explained_variance", explained);
     }

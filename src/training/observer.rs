@@ -69,7 +69,7 @@ pub enum Event<'a, T> {
 ///
 /// let mut losses = Vec::new();
 /// let report = trainer.fit_with(&mut sae, &samples, |epoch| losses.push(epoch.loss))?;
-/// assert_eq!(report.history, losses);
+/// assert_eq!(report.losses, losses);
 ///
 /// let report = trainer.fit_with(&mut sae, &samples, |_| ControlFlow::Break(()))?;
 /// assert_eq!(report.epochs, 1);

@@ -19,7 +19,7 @@ pub struct Epoch<'a, T> {
     /// The mean loss over the batches of the epoch, each before its step.
     pub loss: Loss<T>,
     /// The loss on the samples held out, after the epoch and without corruption.
-    pub validation: Option<Loss<T>>,
+    pub validation_loss: Option<Loss<T>>,
     /// The mean number of active units per sample (L0) of the innermost layer, in the batches of the epoch.
     /// `None` for units that are never exactly 0. A gated unit is active while its gate is open and its magnitude is above 0.
     pub l0: Option<f64>,
@@ -87,24 +87,20 @@ pub struct Report<T> {
     /// The number of completed epochs.
     pub epochs: usize,
     /// The number of steps. Includes those of an unfinished last epoch.
-    #[cfg_attr(feature = "serde", serde(default))]
     pub steps: u64,
     /// The epoch, counted from 1, whose parameters the model has. Without [patience](crate::Trainer::patience),
     /// a fit stopped within an epoch has also learned in the steps after it.
     pub best_epoch: usize,
     /// The loss of each epoch.
-    pub history: Vec<Loss<T>>,
+    pub losses: Vec<Loss<T>>,
     /// The loss on the samples held out, after each epoch. Empty without a validation split.
-    pub validation: Vec<Loss<T>>,
+    pub validation_losses: Vec<Loss<T>>,
     /// The mean number of active units (L0) in each epoch: see [`Epoch::l0`]. Empty for units that are never
     /// exactly 0.
-    #[cfg_attr(feature = "serde", serde(default = "Vec::new"))]
     pub l0: Vec<f64>,
     /// The explained variance in each epoch: see [`Epoch::explained_variance`]. Empty if it is unknown.
-    #[cfg_attr(feature = "serde", serde(default = "Vec::new"))]
     pub explained_variance: Vec<f64>,
     /// The explained variance of the samples held out, after each epoch.
-    #[cfg_attr(feature = "serde", serde(default = "Vec::new"))]
     pub validation_explained_variance: Vec<f64>,
     /// The number of dead units after each epoch. Empty unless
     /// [`Trainer::dead_units`](crate::Trainer::dead_units) is set.
@@ -113,6 +109,5 @@ pub struct Report<T> {
     pub set_point: Option<SetPointState<T>>,
     /// Reasons why the model may be useless although training succeeded. To find them, the fit reads some
     /// samples twice.
-    #[cfg_attr(feature = "serde", serde(default = "Vec::new"))]
     pub warnings: Vec<Warning>,
 }

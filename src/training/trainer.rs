@@ -29,7 +29,7 @@ use crate::{Corruption, Real, Schedule};
 /// | [`clip_gradient`](Self::clip_gradient) | none | > 0 | largest Euclidean norm of a gradient |
 /// | [`threads`](Self::threads) | rayon's pool | | never changes a bit of the result |
 /// | [`validation`](Self::validation) | none | | samples of your own to measure the validation loss on |
-/// | [`steps`](Self::steps) | unknown | ≥ 1 | number of steps by [`partial_fit`](Self::partial_fit), for schedules |
+/// | [`stream_steps`](Self::stream_steps) | unknown | ≥ 1 | number of steps by [`partial_fit`](Self::partial_fit), for schedules |
 /// | [`bias_rate`](Self::bias_rate) | 1 | ≥ 0 | learning rate of encoder biases, as a multiple of that of weights |
 /// | [`unit_norm_decoder`](Self::unit_norm_decoder) | `false` | | columns of the decoder keep norm 1 |
 /// | [`sparsity_warm_up`](Self::sparsity_warm_up) | none | (0, 1] | fraction of the steps in which β rises |
@@ -61,7 +61,7 @@ use crate::{Corruption, Real, Schedule};
 ///     .fit_with(&mut sae, &samples, |epoch| {
 ///         if epoch.loss.reconstruction < 0.1 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
 ///     })?;
-/// assert_eq!(report.history.len(), report.epochs);
+/// assert_eq!(report.losses.len(), report.epochs);
 /// # Ok::<(), sparse_autoencoder::Error>(())
 /// ```
 #[derive(Debug)]
@@ -79,6 +79,8 @@ pub struct Trainer<T> {
     pub(super) paused: Option<Progress<T, Measured<T>>>,
     /// The samples of [`Trainer::validation`].
     pub(super) validation: Option<Arc<DMatrix<T>>>,
+    /// Whether fits measure what reports compare with, which reads the samples once more.
+    pub(super) measures: bool,
 }
 
 impl<T: Real> Trainer<T> {
@@ -101,6 +103,7 @@ impl<T: Real> Trainer<T> {
             agreed: false,
             paused: None,
             validation: None,
+            measures: true,
         }
     }
 
@@ -128,11 +131,17 @@ impl<T: Real> Trainer<T> {
     ///     .validation(scaler.apply(future)?)
     ///     .patience(5)
     ///     .fit(&mut sae, &scaler.apply(past)?)?;
-    /// assert_eq!(report.validation.len(), report.epochs);
+    /// assert_eq!(report.validation_losses.len(), report.epochs);
     /// # Ok::<(), sparse_autoencoder::Error>(())
     /// ```
     pub fn validation(mut self, samples: DMatrix<T>) -> Self {
         self.validation = Some(Arc::new(samples));
+        self
+    }
+
+    /// Leaves out of reports what needs a pass over the samples of its own.
+    pub(crate) fn without_baseline(mut self) -> Self {
+        self.measures = false;
         self
     }
 
@@ -141,8 +150,8 @@ impl<T: Real> Trainer<T> {
     /// The [schedule](Self::schedule), the [rise of the penalty](Self::sparsity_warm_up), and the [fall
     /// of k](Self::anneal_k) span this many steps and then hold. Steps of an earlier [`fit`](Self::fit) with this
     /// trainer count, too. A fit computes the number itself.
-    pub fn steps(mut self, steps: usize) -> Self {
-        self.engine.settings.steps = Some(steps);
+    pub fn stream_steps(mut self, steps: usize) -> Self {
+        self.engine.settings.stream_steps = Some(steps);
         self
     }
 

@@ -93,7 +93,7 @@ pub struct TrainerSettings {
     /// The factor of the learning rate over the training.
     pub schedule: Option<Schedule>,
     /// The steps of a training by `partial_fit`, ≥ 1.
-    pub steps: Option<usize>,
+    pub stream_steps: Option<usize>,
     /// The largest Euclidean norm of a gradient, > 0.
     pub clip_gradient: Option<f64>,
     /// The learning rate of the encoder's biases, as a multiple of that of the weights, ≥ 0. Unset: 1.
@@ -125,7 +125,7 @@ impl Default for TrainerSettings {
             validation_split: 0.0,
             patience: None,
             schedule: None,
-            steps: None,
+            stream_steps: None,
             clip_gradient: None,
             bias_rate: None,
             unit_norm_decoder: false,
@@ -148,7 +148,7 @@ impl TrainerSettings {
             |name, value: usize| require(value >= 1, name, "at least 1", f64::of_count(value));
         at_least_one("epochs", self.epochs)?;
         at_least_one("batch_size", self.batch_size.unwrap_or(1))?;
-        at_least_one("steps", self.steps.unwrap_or(1))?;
+        at_least_one("stream_steps", self.stream_steps.unwrap_or(1))?;
         at_least_one("patience", self.patience.unwrap_or(1))?;
         let split = self.validation_split;
         let accepted = (0.0..1.0).contains(&split);
@@ -186,7 +186,7 @@ impl TrainerSettings {
 
     /// Refuses settings that only autoencoders have.
     pub(crate) fn check_for_classifiers(&self) -> Result<(), Error> {
-        let steps = ("a number of steps", self.steps.is_some());
+        let steps = ("a number of steps", self.stream_steps.is_some());
         let others = self.of_autoencoders().into_iter().chain([steps]);
         refuse_set(others, "a classifier")
     }
@@ -201,7 +201,7 @@ impl TrainerSettings {
             validation_split: _,
             patience: _,
             schedule: _,
-            steps: _,
+            stream_steps: _,
             clip_gradient: _,
             bias_rate,
             unit_norm_decoder,

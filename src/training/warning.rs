@@ -97,7 +97,7 @@ pub enum Warning {
         samples: usize,
     },
     /// Steps by [`partial_fit`](crate::Trainer::partial_fit) went on after the
-    /// [end](crate::Trainer::steps) of a schedule that ends at 0, and learned nothing.
+    /// [end](crate::Trainer::stream_steps) of a schedule that ends at 0, and learned nothing.
     #[non_exhaustive]
     NoLearningRate {
         /// The number of these steps.
@@ -214,7 +214,7 @@ impl fmt::Display for Warning {
             Self::NoLearningRate { steps, of } => write!(
                 f,
                 "the learning rate of the last {steps} steps was 0, because the schedule ends after {of}: set as \
-                 many steps as you take (see Trainer::steps), or call Trainer::reset before another training"
+                 many steps as you take (see Trainer::stream_steps), or call Trainer::reset before another training"
             ),
             Self::OutsideOutputRange { low, high, output } => {
                 let (least, most) = range_of(*output);

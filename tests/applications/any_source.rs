@@ -168,8 +168,8 @@ fn pretrain<T: Real>(samples: &dyn Samples<T>) -> Result<Vec<T>, Error> {
     let reports = trainer().fit_stack(&mut fitted, samples)?;
     let mut learned = parameters(&fitted);
     for report in &reports {
-        learned.extend(report.history.iter().map(|loss| loss.reconstruction));
-        learned.extend(report.validation.iter().map(|loss| loss.reconstruction));
+        learned.extend(report.losses.iter().map(|loss| loss.reconstruction));
+        learned.extend(report.validation_losses.iter().map(|loss| loss.reconstruction));
     }
     for index in 0..3 {
         trainer().fit_layer(&mut fitted, index, samples)?;
@@ -204,7 +204,7 @@ fn classify<T: Real>(samples: &dyn Samples<T>) -> Result<Vec<T>, Error> {
     let labels = labels(samples.count());
     let report = classifier_trainer().fit(&mut classifier, samples, &labels)?;
     let mut learned = classifier.theta().to_vec();
-    let losses = report.history.iter().chain(&report.validation);
+    let losses = report.losses.iter().chain(&report.validation_losses);
     learned.extend(losses.map(|loss| loss.cross_entropy));
     Ok(learned)
 }
@@ -240,7 +240,7 @@ fn follow_recipe<T: Real>(variant: Variant, samples: &dyn Samples<T>) -> Result<
     learned.extend_from_slice(begun.scaler.factors());
     let fitted = recipe.fit(samples)?;
     learned.extend_from_slice(fitted.model.parameters().as_slice());
-    learned.extend(fitted.report.history.iter().map(|loss| loss.total()));
+    learned.extend(fitted.report.losses.iter().map(|loss| loss.total()));
     Ok(learned)
 }
 

@@ -244,8 +244,8 @@ fn every_optimizer_fits_and_any_number_of_threads_gives_the_same_bits() {
                 .unwrap();
             let mut trainer = trainer().seed(3).threads(threads);
             let report = trainer.fit(&mut classifier, &x, &labels).unwrap();
-            assert_eq!(report.history.len(), report.epochs);
-            assert!(report.history[report.epochs - 1].total() < report.history[0].total());
+            assert_eq!(report.losses.len(), report.epochs);
+            assert!(report.losses[report.epochs - 1].total() < report.losses[0].total());
             assert_eq!(classifier.accuracy(&x, &labels).unwrap(), 1.0);
             classifier
         };
@@ -298,12 +298,12 @@ fn the_best_epoch_on_samples_held_out_is_kept() {
         .patience(4);
     let report = trainer
         .fit_with(&mut classifier, &few, &labels, |epoch| {
-            seen.push((epoch.validation.unwrap(), epoch.model.theta().to_vec()));
+            seen.push((epoch.validation_loss.unwrap(), epoch.model.theta().to_vec()));
             ControlFlow::Continue(())
         })
         .unwrap();
     let losses: Vec<_> = seen.iter().map(|(loss, _)| *loss).collect();
-    assert_eq!(report.validation, losses);
+    assert_eq!(report.validation_losses, losses);
     assert_eq!(report.stop, StopReason::NoImprovement);
     assert_eq!(report.epochs, report.best_epoch + 4);
     let best = losses.iter().map(|loss| loss.total());

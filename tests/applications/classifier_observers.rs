@@ -104,7 +104,7 @@ fn steps_add_up_to_epochs_and_to_the_report() {
                 _ => unreachable!(),
             });
             let report = fit.unwrap();
-            assert_eq!(report.history, history, "{name}");
+            assert_eq!(report.losses, history, "{name}");
             assert_eq!((report.steps, trainer.steps_taken()), (number, number));
             match name {
                 "L-BFGS" => assert!(rates.is_empty()),
@@ -177,7 +177,7 @@ fn a_stop_leaves_what_so_many_steps_leave() {
                 let report = fit.unwrap();
                 assert_eq!((report.stop, report.steps), (StopReason::Observer, stop));
                 assert_eq!(report.epochs as u64, stop / batches);
-                assert_eq!(report.history.len(), report.epochs);
+                assert_eq!(report.losses.len(), report.epochs);
                 let other = start(stop).fit(&mut expected, &x, &labels);
                 assert_eq!(other.is_err(), stop < EPOCHS as u64 * batches);
                 assert_eq!(bits(&cut), bits(&expected), "{stop}");
@@ -237,7 +237,7 @@ fn of_autoencoder(trainer: Trainer<f64>) -> Outcome {
         epochs: report.epochs,
         steps: report.steps,
         best_epoch: report.best_epoch,
-        lengths: [report.history.len(), report.validation.len()],
+        lengths: [report.losses.len(), report.validation_losses.len()],
         parameter: model.parameters().as_slice()[0],
     }
 }
@@ -253,7 +253,7 @@ fn of_classifier(trainer: ClassifierTrainer<f64>) -> Outcome {
         epochs: report.epochs,
         steps: report.steps,
         best_epoch: report.best_epoch,
-        lengths: [report.history.len(), report.validation.len()],
+        lengths: [report.losses.len(), report.validation_losses.len()],
         parameter: model.theta()[0],
     }
 }

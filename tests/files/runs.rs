@@ -637,7 +637,7 @@ fn a_trainer_of_classifiers_is_built_from_a_file_and_refuses_what_only_autoencod
     assert_eq!(by_file(settings).unwrap(), fit(by_setters).unwrap());
 
     let autoencoders = Trainer::<f32>::new(adam())
-        .steps(3)
+        .stream_steps(3)
         .bias_rate(2.0)
         .unit_norm_decoder(true)
         .sparsity_warm_up(0.1)

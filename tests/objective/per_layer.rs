@@ -110,7 +110,7 @@ fn warm_up_and_set_point_move_the_weights_of_all_layers_by_one_factor() {
     };
     let mut model = builder().build().unwrap();
     let mut trainer = Trainer::new(Adam::new(0.01).unwrap())
-        .steps(8)
+        .stream_steps(8)
         .sparsity_warm_up(1.0);
     for step in 0..8 {
         let expected = expected(&model, f64::from(step) / 8.0);

@@ -62,7 +62,7 @@ fn a_fit_that_anneals_is_the_loop_that_one_would_write() {
                 .build()
                 .unwrap();
             let loss = by_hand.partial_fit(&mut model, samples()).unwrap();
-            let difference = (loss.total() - report.history[step].total()).abs();
+            let difference = (loss.total() - report.losses[step].total()).abs();
             assert!(difference < 1e-12, "{hidden:?} {step}: {difference:e}");
             parameters = model.into_parameters();
         }
@@ -252,7 +252,7 @@ fn what_is_annealed_is_the_objective_of_the_model_at_hand() {
             .unwrap()
     };
     let after_three_of = |mut other: SparseAutoencoder<f64>| {
-        let mut trainer = trainer().steps(10).sparsity_warm_up(0.5);
+        let mut trainer = trainer().stream_steps(10).sparsity_warm_up(0.5);
         for _ in 0..3 {
             trainer.partial_fit(&mut other, samples()).unwrap();
         }

@@ -282,7 +282,7 @@ fn dead_units_come_back_by_the_auxiliary_loss_and_the_reconstruction_gains() {
             .dead_units(dead_units)
             .fit(&mut model, &x)
             .unwrap();
-        (report.dead_units[59], report.history[59].reconstruction)
+        (report.dead_units[59], report.losses[59].reconstruction)
     };
     let without = fit(DeadUnits::after(1000));
     let with = fit(DeadUnits::after(1000).auxiliary(8, 1.0 / 32.0));
@@ -527,7 +527,7 @@ fn resampling_lowers_the_loss_of_a_model_with_dead_units() {
             .dead_units(dead_units)
             .fit(&mut model, &x)
             .unwrap();
-        (report.dead_units[29], report.history[29].total())
+        (report.dead_units[29], report.losses[29].total())
     };
     let without = fit(DeadUnits::after(400));
     let with = fit(DeadUnits::after(400).resampled(10));
@@ -552,7 +552,7 @@ fn the_number_of_threads_changes_no_bit() {
             .threads(threads)
             .dead_units(DeadUnits::after(300).auxiliary(16, 0.1));
         let report = trainer.fit(&mut model, &x).unwrap();
-        assert!(report.history[2].auxiliary > 0.0);
+        assert!(report.losses[2].auxiliary > 0.0);
         model.parameters().as_slice().to_vec()
     };
     let one = theta(1);

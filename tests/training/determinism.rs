@@ -214,9 +214,9 @@ fn everything<T: Real>(
         .decode_into(&hidden, &mut decoded, &mut workspace)
         .unwrap();
     let losses = report
-        .history
+        .losses
         .iter()
-        .chain(&report.validation)
+        .chain(&report.validation_losses)
         .chain([&loss]);
     let losses: Vec<T> = losses
         .flat_map(|loss| {

@@ -419,7 +419,7 @@ fn patience_restores_the_best_epoch() {
         .validation_split(0.25)
         .patience(20)
         .fit_with(&mut sae, &few, |epoch| {
-            let loss = epoch.validation.unwrap().total();
+            let loss = epoch.validation_loss.unwrap().total();
             if loss < lowest {
                 lowest = loss;
                 best = epoch.model.parameters().as_slice().to_vec();
@@ -430,8 +430,8 @@ fn patience_restores_the_best_epoch() {
     println!("best of {} epochs: {}", report.epochs, report.best_epoch);
     assert_eq!(report.stop, StopReason::NoImprovement);
     assert_eq!(report.epochs, report.best_epoch + 20);
-    let best_loss = report.validation[report.best_epoch - 1].total();
+    let best_loss = report.validation_losses[report.best_epoch - 1].total();
     assert_eq!(best_loss.to_bits(), lowest.to_bits());
-    assert!(report.validation.last().unwrap().total() > lowest);
+    assert!(report.validation_losses.last().unwrap().total() > lowest);
     assert_eq!(sae.parameters().as_slice(), best);
 }

@@ -116,7 +116,7 @@ fn check_event<T: Real + FromStr>(event: &Event<'_, T>) {
             cells.push(epoch.dead_units.map_or(Empty, |dead| Count(dead as u64)));
             cells.extend([double(epoch.learning_rate), Scalar(epoch.penalty_weight)]);
             cells.push(double(epoch.set_point.map(|state| state.measured)));
-            cells.extend(terms(epoch.validation));
+            cells.extend(terms(epoch.validation_loss));
             cells.push(double(epoch.validation_explained_variance));
             check_row(epoch, "epoch", EPOCH, &cells);
             check_row(event, "epoch", EPOCH, &cells);
@@ -228,7 +228,7 @@ fn rows_have_the_numbers_of_classifiers() {
                     cells.extend([Count(epoch.steps), Count(epoch.samples)]);
                     cells.extend(of(epoch.loss));
                     cells.push(double(epoch.learning_rate));
-                    cells.extend(epoch.validation.map_or([Empty, Empty, Empty], of));
+                    cells.extend(epoch.validation_loss.map_or([Empty, Empty, Empty], of));
                     check_row(event, "classifier epoch", CLASSIFIER_EPOCH, &cells);
                 }
                 _ => unreachable!(),

@@ -187,7 +187,7 @@ fn check_numbers(name: &str, model: &mut SparseAutoencoder<f64>, mut trainer: Tr
     let report = report.unwrap();
     assert_eq!((report.steps, report.epochs), (number, epochs), "{name}");
     assert_eq!(trainer.steps_taken(), number);
-    assert_eq!((&report.history, &report.l0), (&history, &l0s), "{name}");
+    assert_eq!((&report.losses, &report.l0), (&history, &l0s), "{name}");
     assert_eq!((report.dead_units, Some(report.set_point)), (dead, last));
 }
 
@@ -261,7 +261,7 @@ fn stopped(
     });
     let report = fit.unwrap();
     assert_eq!((report.steps, report.epochs), (stop, epochs));
-    assert_eq!(report.history.len(), epochs);
+    assert_eq!(report.losses.len(), epochs);
     assert_eq!(report.stop, StopReason::Observer);
     assert_eq!(trainer.steps_taken(), stop);
     report
@@ -290,7 +290,7 @@ fn check_stop(
     let batches = x.batches.lock().unwrap().split_off(first.unwrap());
     stopped(&mut trainer, &mut model, &x, stop);
 
-    let (mut other, mut steps) = (builder.build().unwrap(), start().steps(STEPS as usize));
+    let (mut other, mut steps) = (builder.build().unwrap(), start().stream_steps(STEPS as usize));
     for batch in &batches[..stop as usize] {
         steps.partial_fit(&mut other, batch).unwrap();
     }
@@ -301,7 +301,7 @@ fn check_stop(
     }
     assert_eq!(bits(&model), bits(&other), "{name} after step {stop}");
     // What the optimizer and the counters remember shows in the next step.
-    let mut trainer = trainer.steps(STEPS as usize);
+    let mut trainer = trainer.stream_steps(STEPS as usize);
     for (model, trainer) in [(&mut model, &mut trainer), (&mut other, &mut steps)] {
         trainer.partial_fit(model, &batches[0]).unwrap();
     }
@@ -548,6 +548,6 @@ fn the_mean_of_equal_losses_is_exact() {
         .epochs(1)
         .batch_size(1);
     let report = trainer.fit(&mut model, &samples).unwrap();
-    assert_eq!(report.history[0].reconstruction, 0.5);
+    assert_eq!(report.losses[0].reconstruction, 0.5);
     assert_eq!(report.explained_variance, [0.0]);
 }

@@ -298,7 +298,7 @@ fn a_whole_fit_ends_alike_everywhere() {
     assert_eq!(model.parameters(), other.parameters());
     assert_eq!(report.stop, StopReason::NoImprovement, "{}", report.epochs);
     assert_eq!(report.epochs, other_report.epochs);
-    assert_eq!(report.validation, other_report.validation);
+    assert_eq!(report.validation_losses, other_report.validation_losses);
     // It has learned something that neither half alone teaches.
     let alone = together(1, |process| fit(process, &half(0)))
         .swap_remove(0)

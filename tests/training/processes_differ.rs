@@ -36,7 +36,7 @@ fn the_loss_of_an_epoch_is_that_of_all_samples() {
     assert!((of_one - expected).abs() > 1e-3, "{of_one} {expected}");
     for report in &reports {
         assert_eq!(report, &reports[0]);
-        for loss in &report.history {
+        for loss in &report.losses {
             assert!(
                 (loss.total() - expected).abs() < 1e-8,
                 "{loss:?} {expected}"

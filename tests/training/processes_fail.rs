@@ -47,7 +47,7 @@ fn a_sum_that_fails_ends_the_training_with_its_error() {
         let trainer = Trainer::new(Adam::new(1e-2).unwrap())
             .batch_size(5)
             .epochs(2)
-            .steps(6)
+            .stream_steps(6)
             .anneal_k(3, 0.5)
             .validation_split(0.2)
             .dead_units(DeadUnits::after(3).auxiliary(2, 0.1))

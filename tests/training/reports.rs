@@ -141,7 +141,7 @@ fn a_report_has_what_the_observer_saw() {
             let explained = epoch.explained_variance.unwrap();
             let expected = 1.0 - epoch.loss.reconstruction / half_variance;
             assert_close(explained, expected, "training");
-            let validation = epoch.validation.unwrap().reconstruction;
+            let validation = epoch.validation_loss.unwrap().reconstruction;
             let held_out = epoch.validation_explained_variance.unwrap();
             assert_close(held_out, 1.0 - validation / of_others, "validation");
             seen.push([epoch.l0.unwrap(), explained, held_out]);
@@ -169,7 +169,7 @@ fn a_few_samples_with_most_of_the_variance_count() {
         .unwrap();
     let trainer = Trainer::new(Adam::new(1e-3).unwrap()).epochs(1);
     let report = trainer.batch_size(600).fit(&mut model, &x).unwrap();
-    let expected = 1.0 - f64::from(report.history[0].reconstruction) / half_variance;
+    let expected = 1.0 - f64::from(report.losses[0].reconstruction) / half_variance;
     let explained = report.explained_variance[0];
     assert!(
         (explained - expected).abs() < 1e-4,
@@ -208,7 +208,7 @@ fn what_is_unknown_is_left_out() {
     // Nothing else changes when the samples cannot be read before the first step.
     let late = fit(&top_k(), &Late(x.clone(), AtomicBool::new(true)));
     assert!(late.explained_variance.is_empty());
-    assert_eq!((late.history, late.l0), (known.history, known.l0));
+    assert_eq!((late.losses, late.l0), (known.losses, known.l0));
 
     let sigmoid = SparseAutoencoder::builder().layers([INPUT, 9]).penalty(());
     let report = fit(&sigmoid, &x);
@@ -240,7 +240,7 @@ fn the_variance_of_many_samples_is_that_of_some_whatever_the_period_of_all() {
         let report = trainer.fit(&mut model, &x).unwrap();
         let squares = f64::from((1..=INPUT).map(|i| i * i).sum::<usize>() as u32);
         let variance = squares * (period * period - 1) as f64 / 12.0;
-        let unexplained = 2.0 * f64::from(report.history[0].reconstruction) / variance;
+        let unexplained = 2.0 * f64::from(report.losses[0].reconstruction) / variance;
         let error = (1.0 - report.explained_variance[0]) / unexplained - 1.0;
         assert!(error.abs() < 0.01, "{period}: {error}");
     }

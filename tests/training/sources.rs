@@ -339,11 +339,11 @@ fn steps_of_a_known_number_are_those_of_a_fit() {
     };
     let mut fitted = stepped(trainer(), &x, 0);
     trainer().epochs(20).fit(&mut fitted, &x).unwrap();
-    let known = stepped(trainer().steps(20), &x, 20);
+    let known = stepped(trainer().stream_steps(20), &x, 20);
     assert_eq!(known.parameters(), fitted.parameters());
     assert_ne!(stepped(trainer(), &x, 20).parameters(), fitted.parameters());
     assert_ne!(
-        stepped(trainer().steps(40), &x, 20).parameters(),
+        stepped(trainer().stream_steps(40), &x, 20).parameters(),
         fitted.parameters()
     );
 
@@ -358,7 +358,7 @@ fn steps_of_a_known_number_are_those_of_a_fit() {
             .any(|(a, b)| a.to_bits() != b.to_bits())
     };
     let mut model = stepped(trainer(), &x, 0);
-    let mut trainer = trainer().schedule(Schedule::linear(0.0)).steps(3);
+    let mut trainer = trainer().schedule(Schedule::linear(0.0)).stream_steps(3);
     let moved: Vec<bool> = (0..5).map(|_| moves(&mut trainer, &mut model)).collect();
     assert_eq!(moved, [true, true, true, false, false]);
     trainer.reset();
@@ -376,7 +376,7 @@ fn another_model_is_annealed_by_its_own_objective() {
     let trainer = || {
         Trainer::new(Sgd::new(0.1).unwrap())
             .sparsity_warm_up(0.5)
-            .steps(10)
+            .stream_steps(10)
     };
     let (mut light, mut heavy, mut alone) = (build(0.1), build(3.0), build(3.0));
     let mut both = trainer();
@@ -396,7 +396,7 @@ fn a_stream_through_a_shuffle_buffer_is_learned() {
     let before = model.loss(&x).unwrap().reconstruction;
     let mut trainer = Trainer::new(Adam::new(0.01).unwrap())
         .schedule(Schedule::cosine(0.0))
-        .steps(100);
+        .stream_steps(100);
     let stream = || std::iter::repeat_with(|| x.batches(70)).take(10).flatten();
     for batch in ShuffleBuffer::new(stream(), 300)
         .unwrap()

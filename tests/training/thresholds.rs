@@ -117,7 +117,7 @@ fn a_converged_batch_top_k_keeps_its_activations() {
         .fit(&mut sae, &samples)
         .unwrap();
     let error = sae.reconstruct(&samples).unwrap() - &samples;
-    let reported = report.history.last().unwrap().reconstruction;
+    let reported = report.losses.last().unwrap().reconstruction;
     let inferred = 0.5 * error.norm_squared() / 2.0;
     assert!((inferred - reported).abs() < 1e-3, "{inferred} {reported}");
 }

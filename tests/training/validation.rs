@@ -44,13 +44,13 @@ fn every_variant_is_measured_on_them() {
         };
         let report = fit(trainer().validation(validation.clone()), &mut model);
         let without = fit(trainer(), &mut alone);
-        assert_eq!(report.history, without.history, "{variant:?}");
-        assert_eq!(report.validation.len(), 3);
+        assert_eq!(report.losses, without.losses, "{variant:?}");
+        assert_eq!(report.validation_losses.len(), 3);
         assert_eq!(
             report.validation_explained_variance.len(),
             report.explained_variance.len()
         );
-        let measured = report.validation[2].total();
+        let measured = report.validation_losses[2].total();
         let loss = alone.loss(&validation).unwrap().total();
         assert!(
             (measured - loss).abs() < 1e-9 * loss.abs().max(1.0),
@@ -69,7 +69,7 @@ fn patience_keeps_the_parameters_that_are_best_on_them() {
         .patience(5)
         .validation(validation.clone());
     let report = { trainer }.fit(&mut model, &training).unwrap();
-    let totals = report.validation.iter().map(|loss| loss.total());
+    let totals = report.validation_losses.iter().map(|loss| loss.total());
     let least = totals.reduce(f64::min).unwrap();
     assert!(
         report.epochs < 400 && report.best_epoch + 5 == report.epochs,
@@ -131,7 +131,7 @@ fn processes_have_their_own_or_none_has_any() {
         })
     };
     let reports: Vec<Report<f64>> = fit(true).into_iter().map(Result::unwrap).collect();
-    assert_eq!(reports[0].validation, reports[1].validation);
-    assert_eq!(reports[0].validation.len(), 12);
+    assert_eq!(reports[0].validation_losses, reports[1].validation_losses);
+    assert_eq!(reports[0].validation_losses.len(), 12);
     assert!(fit(false).iter().all(Result::is_err));
 }

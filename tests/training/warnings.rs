@@ -117,7 +117,7 @@ fn a_model_worse_than_the_mean_says_so() {
             .unwrap_or_else(|| panic!("{name}: {:?} at {explained}", report.warnings));
         assert_eq!(
             loss,
-            report.history.last().unwrap().reconstruction,
+            report.losses.last().unwrap().reconstruction,
             "{name}"
         );
         assert!(loss > 0.99 * loss_of_mean && loss_of_mean > 0.0, "{name}");
@@ -568,7 +568,7 @@ fn a_stream_that_ends_while_k_falls_or_goes_on_at_a_rate_of_0_says_so() {
         };
         let mut model = builder.build().unwrap();
         let mut trainer = Trainer::new(Adam::new(1e-3).unwrap())
-            .steps(100)
+            .stream_steps(100)
             .schedule(Schedule::linear(0.0))
             .anneal_k(6, 0.9);
         let falls = |warnings: &[Warning]| {

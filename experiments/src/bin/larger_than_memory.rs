@@ -77,7 +77,7 @@ fn run(path: &Path, compare: bool) -> Result<(), Box<dyn Error>> {
     let steps = count.div_ceil(BATCH);
     let mut trainer = Trainer::new(Adam::new(1e-3)?)
         .schedule(Schedule::linear(0.0))
-        .steps(steps);
+        .stream_steps(steps);
     let mut losses = Vec::new();
     for batch in ShuffleBuffer::new(file.batches(1024), 20 * BATCH)?.batch_size(BATCH)? {
         let loss = trainer.partial_fit(&mut sae, &batch?)?;

@@ -70,7 +70,7 @@ pub struct ClassifierEpoch<'a, T> {
     /// The mean loss over the batches of the epoch, each before its step.
     pub loss: ClassifierLoss<T>,
     /// The loss on the samples held out, after the epoch.
-    pub validation: Option<ClassifierLoss<T>>,
+    pub validation_loss: Option<ClassifierLoss<T>>,
     /// The learning rate of the last step: see [`ClassifierStep::learning_rate`].
     pub learning_rate: Option<f64>,
     /// The classifier after the epoch.
@@ -87,16 +87,15 @@ pub struct ClassifierReport<T> {
     /// The number of completed epochs.
     pub epochs: usize,
     /// The number of steps. A fit stopped within an epoch has taken more than those of its epochs.
-    #[cfg_attr(feature = "serde", serde(default))]
     pub steps: u64,
     /// The epoch, counted from 1, whose parameters the classifier has. Without
     /// [patience](crate::Trainer::patience), a fit stopped within an epoch has also learned in the steps after
     /// it.
     pub best_epoch: usize,
     /// The loss of each epoch.
-    pub history: Vec<ClassifierLoss<T>>,
+    pub losses: Vec<ClassifierLoss<T>>,
     /// The loss on the samples held out, after each epoch. Empty without a validation split.
-    pub validation: Vec<ClassifierLoss<T>>,
+    pub validation_losses: Vec<ClassifierLoss<T>>,
 }
 
 impl<T: Real> LogRow for ClassifierStep<'_, T> {
@@ -130,7 +129,7 @@ impl<T: Real> LogRow for ClassifierEpoch<'_, T> {
         cells.add("cross_entropy", Some(self.loss.cross_entropy));
         cells.add("weight_decay", Some(self.loss.weight_decay));
         cells.add("learning_rate", self.learning_rate);
-        let validation = self.validation;
+        let validation = self.validation_loss;
         cells.add("validation_loss", validation.map(|loss| loss.total()));
         let cross_entropy = validation.map(|loss| loss.cross_entropy);
         cells.add("validation_cross_entropy", cross_entropy);

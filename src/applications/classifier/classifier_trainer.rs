@@ -22,7 +22,7 @@ use crate::{Error, Real, Samples, Schedule};
 ///     .patience(5);
 /// let mut classifier = SoftmaxClassifier::new(2, 2)?;
 /// let report = trainer.fit(&mut classifier, &samples, &labels)?;
-/// assert_eq!(report.validation.len(), report.epochs);
+/// assert_eq!(report.validation_losses.len(), report.epochs);
 /// # Ok::<(), sparse_autoencoder::Error>(())
 /// ```
 #[derive(Debug)]

@@ -83,8 +83,8 @@ pub(super) fn fit<T: Real>(
         epochs: progress.epochs,
         steps: engine.steps,
         best_epoch: progress.best_epoch,
-        history: progress.history,
-        validation: progress.validation,
+        losses: progress.history,
+        validation_losses: progress.validation,
     })
 }
 
@@ -247,7 +247,7 @@ where
             steps: engine.steps,
             samples: progress.seen,
             loss: progress.mean,
-            validation,
+            validation_loss: validation,
             learning_rate: engine.optimizer.learning_rate(),
             model: self.model,
         });

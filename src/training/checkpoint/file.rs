@@ -58,7 +58,7 @@ impl<T: Real> Trainer<T> {
     ///     trainer.resume(&mut sae, &path)?;
     /// }
     /// let report = trainer.fit(&mut sae, &samples)?;
-    /// assert_eq!(report.history.len(), 20); // of all epochs, before and after the interruption
+    /// assert_eq!(report.losses.len(), 20); // of all epochs, before and after the interruption
     /// # std::fs::remove_file(&path).unwrap();
     /// # Ok::<(), sparse_autoencoder::Error>(())
     /// ```

@@ -100,7 +100,7 @@ fn with_patience_divergence_leaves_the_best_epoch() {
         .validation_split(0.5)
         .patience(50)
         .fit_with(&mut model, DMatrix::zeros(3, 10), |epoch| {
-            seen.push((epoch.validation.unwrap().total(), bits(epoch.model)));
+            seen.push((epoch.validation_loss.unwrap().total(), bits(epoch.model)));
             ControlFlow::Continue(())
         });
     assert_diverged(fit, seen.len() as u64 + 1);

@@ -236,11 +236,11 @@ fn outcome<T: Real>(model: &Model, training: &Training) -> Outcome {
     }
     match fitted {
         Ok(report) => {
-            let losses = report.history.iter().chain(&report.validation);
+            let losses = report.losses.iter().chain(&report.validation_losses);
             for loss in losses {
                 assert!(loss.total().is_finite());
             }
-            assert_eq!(report.history.len(), report.epochs);
+            assert_eq!(report.losses.len(), report.epochs);
             Outcome::Fitted
         }
         Err(Error::Diverged { loss, .. }) => {

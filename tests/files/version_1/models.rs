@@ -148,7 +148,7 @@ fn assert_goes_on(
         (header(&file), model, report)
     });
     assert_eq!(now.0, then.0, "{name}");
-    assert_eq!(now.2.history.len(), then.2.history.len(), "{name}");
+    assert_eq!(now.2.losses.len(), then.2.losses.len(), "{name}");
     // Another processor may add in another order.
     let [now, then] = [now.1, then.1].map(|model| {
         DMatrix::from_row_slice(
@@ -198,7 +198,7 @@ fn a_stream_goes_on_from_its_checkpoint() {
     let top_k = builder().hidden_activation(Activation::TopK(2));
     let start = || {
         let sgd = Sgd::new(0.1).unwrap().momentum(0.9).unwrap().nesterov();
-        let trainer = Trainer::new(sgd).steps(10).anneal_k(4, 0.5);
+        let trainer = Trainer::new(sgd).stream_steps(10).anneal_k(4, 0.5);
         (top_k.clone().build().unwrap(), trainer)
     };
     let (mut model, mut trainer) = start();

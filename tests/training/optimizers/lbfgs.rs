@@ -185,7 +185,7 @@ fn the_last_loss_of_a_fit_is_that_of_the_model_where_no_search_succeeds() {
             .unwrap();
         let mut trainer = Trainer::new(strict()).epochs(400);
         let report = trainer.fit(&mut model, &x).unwrap();
-        let [.., before, last] = &report.history[..] else {
+        let [.., before, last] = &report.losses[..] else {
             panic!("{report:?}");
         };
         failed += usize::from(report.stop == StopReason::Converged && before == last);

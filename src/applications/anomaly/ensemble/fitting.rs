@@ -247,6 +247,7 @@ fn train<T: Real>(
         .corruption(corruption)
         .threads(1)
         .seed(seed)
+        .without_baseline()
         .fit_observed(&mut model, scaled, counter.is_some(), see)?;
     Level::new(model, corruption, seed)
 }
