@@ -3,8 +3,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::Activation;
 use crate::validate::SAMPLES;
+use crate::{Activation, Real};
 
 /// The error of every fallible function of the crate.
 ///
@@ -406,22 +406,22 @@ pub(crate) fn require(
     }
 }
 
-/// Refuses a matrix, named `what`, of another shape (rows, columns) than `expected`.
-pub(crate) fn check_shape(
-    what: &'static str,
-    expected: (usize, usize),
-    actual: (usize, usize),
-) -> Result<(), Error> {
-    for (expected, actual) in [(expected.0, actual.0), (expected.1, actual.1)] {
-        if expected != actual {
-            return Err(Error::DimensionMismatch {
-                what,
-                expected,
-                actual,
-            });
-        }
-    }
-    Ok(())
+/// Refuses 0.
+pub(crate) fn require_some(name: &'static str, count: usize) -> Result<(), Error> {
+    require(count >= 1, name, "at least 1", f64::of_count(count))
+}
+
+/// Refuses what is not finite and above 0, also in `T`: 1e-300 is 0 in `f32`.
+pub(crate) fn require_above_0<T: Real>(name: &'static str, value: f64) -> Result<(), Error> {
+    let rounded = T::of(value);
+    let accepted = rounded > T::zero() && rounded.is_finite();
+    require(accepted, name, "finite and above 0", value)
+}
+
+/// Refuses what is not finite and at least 0, also in `T`: 1e300 is not finite in `f32`.
+pub(crate) fn require_at_least_0<T: Real>(name: &'static str, value: f64) -> Result<(), Error> {
+    let accepted = value >= 0.0 && T::of(value).is_finite();
+    require(accepted, name, "finite and at least 0", value)
 }
 
 pub(crate) fn io_error(path: &Path, error: &io::Error) -> Error {

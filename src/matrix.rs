@@ -14,7 +14,7 @@ use nalgebra::{
 };
 
 use crate::Real;
-use crate::error::{Error, require};
+use crate::error::{Error, require_some};
 
 /// A matrix in memory whose columns are samples.
 ///
@@ -175,8 +175,7 @@ where
 /// [`Error::InvalidParameter`] without features, [`Error::DimensionMismatch`] if the length is not a multiple of
 /// their number.
 pub fn view_rows<T: Real>(values: &[T], features: usize) -> Result<DMatrixView<'_, T>, Error> {
-    let count = f64::of_count(features);
-    require(features >= 1, "features", "at least 1", count)?;
+    require_some("features", features)?;
     let rest = values.len() % features;
     if rest > 0 {
         return Err(Error::DimensionMismatch {

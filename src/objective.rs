@@ -125,10 +125,14 @@ impl<T: Real> Pass<'_, T> {
     }
 }
 
-fn matrix<T: Real>(buffer: &[T], rows: usize, columns: usize) -> DMatrixView<'_, T> {
+pub(crate) fn matrix<T: Real>(buffer: &[T], rows: usize, columns: usize) -> DMatrixView<'_, T> {
     DMatrixView::from_slice(&buffer[..rows * columns], rows, columns)
 }
 
-fn matrix_mut<T: Real>(buffer: &mut [T], rows: usize, columns: usize) -> DMatrixViewMut<'_, T> {
+pub(crate) fn matrix_mut<T: Real>(
+    buffer: &mut [T],
+    rows: usize,
+    columns: usize,
+) -> DMatrixViewMut<'_, T> {
     DMatrixViewMut::from_slice(&mut buffer[..rows * columns], rows, columns)
 }

@@ -14,24 +14,6 @@ pub(crate) fn even_chunk(samples: usize, most: usize) -> usize {
     samples.div_ceil(chunks).max(1)
 }
 
-/// Refuses a batch of the wrong height, named `what`.
-pub(crate) fn check_rows<T: Real>(
-    batch: DMatrixView<'_, T>,
-    rows: usize,
-    what: &'static str,
-) -> Result<(), Error> {
-    check_len(what, rows, batch.nrows())
-}
-
-/// Refuses a batch of another number of samples, named `what`.
-pub(crate) fn check_columns<T: Real>(
-    batch: DMatrixView<'_, T>,
-    samples: usize,
-    what: &'static str,
-) -> Result<(), Error> {
-    check_len(what, samples, batch.ncols())
-}
-
 /// Refuses another size than `expected` of what is named `what`.
 pub(crate) fn check_len(what: &'static str, expected: usize, actual: usize) -> Result<(), Error> {
     if actual == expected {
@@ -42,6 +24,16 @@ pub(crate) fn check_len(what: &'static str, expected: usize, actual: usize) -> R
         expected,
         actual,
     })
+}
+
+/// Refuses a matrix, named `what`, of another shape (rows, columns) than `expected`.
+pub(crate) fn check_shape(
+    what: &'static str,
+    expected: (usize, usize),
+    actual: (usize, usize),
+) -> Result<(), Error> {
+    check_len(what, expected.0, actual.0)?;
+    check_len(what, expected.1, actual.1)
 }
 
 /// Refuses NaN and infinities in a slice, named `what`.

@@ -17,10 +17,10 @@ pub use self::classifier_trainer::ClassifierTrainer;
 pub use self::classifier_workspace::ClassifierWorkspace;
 pub use self::network::DenseView;
 pub(crate) use self::network::{Dense, Network};
-use crate::error::{Error, require};
+use crate::error::{Error, require, require_at_least_0, require_some};
 use crate::linalg::{Aligned, Packed};
 use crate::validate::{
-    SAMPLES, check_batch, check_finite, check_len, check_rows, even_chunk, refuse_non_finite,
+    SAMPLES, check_batch, check_finite, check_len, even_chunk, refuse_non_finite,
 };
 use crate::{Activation, AsMatrix, Real};
 
@@ -80,9 +80,13 @@ impl<T: Real> SoftmaxClassifier<T> {
     /// [`Error::InvalidParameter`] without features, for fewer than two classes, or for more
     /// parameters than fit into memory.
     pub fn new(features: usize, classes: usize) -> Result<Self, Error> {
-        let count = f64::of_count;
-        require(features >= 1, "features", "at least 1", count(features))?;
-        require(classes >= 2, "classes", "at least 2", count(classes))?;
+        require_some("features", features)?;
+        require(
+            classes >= 2,
+            "classes",
+            "at least 2",
+            f64::of_count(classes),
+        )?;
         Self::from_sizes(&[(features, classes, Activation::Identity)])
     }
 
@@ -92,12 +96,7 @@ impl<T: Real> SoftmaxClassifier<T> {
     ///
     /// [`Error::InvalidParameter`] unless λ is finite and at least 0.
     pub fn with_weight_decay(mut self, weight: f64) -> Result<Self, Error> {
-        require(
-            weight >= 0.0 && weight.is_finite() && T::of(weight).is_finite(),
-            "weight_decay",
-            "finite and at least 0",
-            weight,
-        )?;
+        require_at_least_0::<T>("weight_decay", weight)?;
         self.network.weight_decay = T::of(weight);
         Ok(self)
     }
@@ -146,7 +145,7 @@ impl<T: Real> SoftmaxClassifier<T> {
     /// As [`loss`](Self::loss).
     pub fn accuracy(&self, samples: impl AsMatrix<T>, labels: &[usize]) -> Result<f64, Error> {
         let samples = samples.as_matrix()?;
-        check_rows(samples, self.features(), SAMPLES[1])?;
+        check_len(SAMPLES[1], self.features(), samples.nrows())?;
         self.check_labels(samples.ncols(), labels)?;
         let predicted = self.predict(samples)?;
         let pairs = predicted.iter().zip(labels);

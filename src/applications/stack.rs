@@ -5,7 +5,7 @@ mod unrolling;
 
 use nalgebra::{DMatrix, DMatrixView};
 
-use crate::error::{Error, require};
+use crate::error::{Error, require_some};
 use crate::model::EncodedSamples;
 use crate::validate::check_len;
 use crate::{AsMatrix, Real, Samples, SparseAutoencoder};
@@ -65,7 +65,7 @@ impl<T: Real> Stack<T> {
     /// [`Error::InvalidParameter`] without autoencoders, [`Error::DimensionMismatch`] unless the input
     /// size of each is the hidden size of the one below, [`Error::Incompatible`] for a transcoder.
     pub fn new(layers: Vec<SparseAutoencoder<T>>) -> Result<Self, Error> {
-        require(!layers.is_empty(), "layers of a stack", "at least 1", 0.0)?;
+        require_some("layers of a stack", layers.len())?;
         for layer in &layers {
             layer.refuse_transcoder("a stack")?;
         }

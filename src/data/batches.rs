@@ -8,7 +8,7 @@ use nalgebra::DMatrix;
 use super::samples::read;
 use super::{Samples, dtype};
 use crate::Real;
-use crate::error::{Error, require};
+use crate::error::{Error, require_some};
 
 /// An iterator over samples in their order, one batch at a time: see [`Samples::batches`].
 ///
@@ -46,7 +46,7 @@ impl<T: Real> Iterator for Batches<'_, T> {
             return None;
         }
         self.next = count.min(first.saturating_add(self.size));
-        let batch = require(self.size > 0, "size of a batch", "at least 1", 0.0)
+        let batch = require_some("size of a batch", self.size)
             .and_then(|()| gather(self.samples, first..self.next));
         if batch.is_err() {
             self.next = count;

@@ -5,7 +5,7 @@ use rand::{RngExt, SeedableRng};
 use rand_distr::StandardNormal;
 
 use crate::Real;
-use crate::error::{Error, require};
+use crate::error::{Error, require, require_at_least_0};
 use crate::linalg::Scratch;
 
 /// The number of rows of the matrix as which the values are split into panels. It makes panels large
@@ -72,12 +72,9 @@ impl Corruption {
         let proportion =
             |name, value: f64| require((0.0..=1.0).contains(&value), name, "in [0, 1]", value);
         match *self {
-            Self::Gaussian { standard_deviation } => require(
-                standard_deviation >= 0.0 && finite(standard_deviation),
-                "standard_deviation of Gaussian",
-                "finite and at least 0",
-                standard_deviation,
-            ),
+            Self::Gaussian { standard_deviation } => {
+                require_at_least_0::<T>("standard_deviation of Gaussian", standard_deviation)
+            }
             Self::Masking { fraction } => proportion("fraction of Masking", fraction),
             Self::SaltAndPepper {
                 fraction,

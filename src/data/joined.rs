@@ -6,7 +6,7 @@ use std::ops::Range;
 use super::Samples;
 use super::samples::{AT_A_TIME, check_read};
 use crate::Real;
-use crate::error::{Error, require};
+use crate::error::{Error, require_some};
 use crate::linalg::reserve;
 use crate::validate::check_len;
 
@@ -52,7 +52,7 @@ impl<T: Real, S: Samples<T>> Joined<T, S> {
     /// [`Error::InvalidParameter`] without sources, [`Error::DimensionMismatch`] if they differ in the number of
     /// samples, [`Error::Incompatible`] for [`Pairs`](crate::Pairs).
     pub fn new(sources: Vec<S>) -> Result<Self, Error> {
-        require(!sources.is_empty(), "joined sources", "at least 1", 0.0)?;
+        require_some("joined sources", sources.len())?;
         for source in &sources {
             let what = "number of samples of a joined source";
             check_len(what, sources[0].count(), source.count())?;
@@ -111,7 +111,7 @@ pub(super) fn read_joined<T: Real>(
         0
     };
     let mut room = reserve::filled(T::zero(), len, "entries of a batch")?;
-    let batches = batch.chunks_mut(AT_A_TIME * all.max(1));
+    let batches = batch.chunks_mut(all.max(1).saturating_mul(AT_A_TIME));
     for (indices, batch) in indices.chunks(AT_A_TIME).zip(batches) {
         let mut start = 0;
         for source in sources {

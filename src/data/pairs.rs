@@ -41,13 +41,19 @@ impl<X, Y> Pairs<X, Y> {
     ///
     /// # Errors
     ///
-    /// [`Error::DimensionMismatch`] if the numbers of samples differ.
+    /// [`Error::DimensionMismatch`] if the numbers of samples differ, [`Error::Incompatible`] for pairs of pairs.
     pub fn new<T: Real>(inputs: X, targets: Y) -> Result<Self, Error>
     where
         X: Samples<T>,
         Y: Samples<T>,
     {
         check_len("number of targets", inputs.count(), targets.count())?;
+        if inputs.input_entries().or(targets.input_entries()).is_some() {
+            return Err(Error::Incompatible {
+                what: "Pairs",
+                other: "Pairs as their inputs or targets: join several sources by Joined",
+            });
+        }
         Ok(Self { inputs, targets })
     }
 
@@ -68,7 +74,7 @@ impl<T: Real, X: Samples<T>, Y: Samples<T>> Samples<T> for Pairs<X, Y> {
     }
 
     fn entries(&self) -> usize {
-        self.inputs.entries() + self.targets.entries()
+        self.inputs.entries().saturating_add(self.targets.entries())
     }
 
     fn read(&self, indices: &[usize], batch: &mut [T]) -> Result<(), Error> {

@@ -9,6 +9,7 @@ use super::batches::{Batches, gather};
 use crate::Real;
 use crate::error::Error;
 use crate::linalg::reserve;
+use crate::validate::check_len;
 
 /// A dataset whose samples can be read by index, in any order.
 ///
@@ -205,13 +206,7 @@ pub(crate) fn check_read<T>(
     indices: &[usize],
     batch: &[T],
 ) -> Result<(), Error> {
-    if indices.len().checked_mul(entries) != Some(batch.len()) {
-        return Err(Error::DimensionMismatch {
-            what: "batch",
-            expected: indices.len().saturating_mul(entries),
-            actual: batch.len(),
-        });
-    }
+    check_len("batch", indices.len().saturating_mul(entries), batch.len())?;
     match indices.iter().find(|&&index| index >= count) {
         None => Ok(()),
         Some(&index) => Err(Error::InvalidParameter {

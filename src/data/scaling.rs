@@ -8,7 +8,7 @@ pub use scaler::Scaler;
 
 use super::Samples;
 use super::in_order::InOrder;
-use crate::error::{Error, require};
+use crate::error::{Error, require, require_above_0};
 use crate::linalg::reserve;
 use crate::linalg::wide::{Wide, scale_of, shift};
 use crate::validate::SAMPLES;
@@ -243,14 +243,12 @@ impl Scaling {
 
     /// Refuses a range or norm that is invalid in the scalar type `T`.
     pub(crate) fn check<T: Real>(&self) -> Result<(), Error> {
-        let above_0 = |name, norm| {
-            let accepted = is_factor(T::of(norm));
-            require(accepted, name, "finite and above 0", norm)
-        };
         let (low, high) = match self.target {
             Target::Identity | Target::Standard => return Ok(()),
-            Target::MeanNorm(norm) => return above_0("mean norm", norm),
-            Target::MeanDistance(distance) => return above_0("mean distance", distance),
+            Target::MeanNorm(norm) => return require_above_0::<T>("mean norm", norm),
+            Target::MeanDistance(distance) => {
+                return require_above_0::<T>("mean distance", distance);
+            }
             Target::Range { low, high } => (low, high),
         };
         let name = "low end of the scaling";
@@ -376,10 +374,6 @@ impl Scaling {
             value: value.to_f64(),
         })
     }
-}
-
-fn is_factor<T: Real>(factor: T) -> bool {
-    factor > T::zero() && factor.is_finite()
 }
 
 /// Returns whether a factor is finite and normal: subnormal numbers lose digits.

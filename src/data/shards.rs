@@ -3,9 +3,9 @@
 use std::marker::PhantomData;
 
 use super::Samples;
-use super::samples::check_read;
+use super::samples::{AT_A_TIME, check_read};
 use crate::Real;
-use crate::error::{Error, require};
+use crate::error::{Error, require, require_some};
 use crate::validate::check_len;
 
 /// Several sources as one dataset, such as the files into which a large dataset is split.
@@ -40,9 +40,6 @@ pub struct Shards<T, S> {
     scalar: PhantomData<fn() -> T>,
 }
 
-/// The number of samples read from a shard at a time, whose indices lie on the stack.
-const AT_A_TIME: usize = 256;
-
 impl<T: Real, S: Samples<T>> Shards<T, S> {
     /// Joins the sources in the given order.
     ///
@@ -51,7 +48,7 @@ impl<T: Real, S: Samples<T>> Shards<T, S> {
     /// [`Error::InvalidParameter`] without sources, [`Error::DimensionMismatch`] if their samples
     /// differ in the number of entries.
     pub fn new(shards: Vec<S>) -> Result<Self, Error> {
-        require(!shards.is_empty(), "shards", "at least 1", 0.0)?;
+        require_some("shards", shards.len())?;
         let mut starts = vec![0];
         let mut count = 0_usize;
         for shard in &shards {

@@ -4,7 +4,7 @@ use nalgebra::DMatrix;
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::{RngExt, SeedableRng};
 
-use crate::error::{Error, require};
+use crate::error::{Error, require_some};
 use crate::{Real, validate};
 
 /// Shuffles a stream: an iterator of batches over an iterator of chunks of samples.
@@ -85,7 +85,7 @@ impl<T: Real, I: Iterator<Item: Chunk<T>>> ShuffleBuffer<T, I> {
     where
         C: IntoIterator<IntoIter = I, Item = I::Item>,
     {
-        require(capacity > 0, "capacity", "at least 1", 0.0)?;
+        require_some("capacity", capacity)?;
         Ok(Self {
             chunks: chunks.into_iter(),
             capacity,
@@ -105,7 +105,7 @@ impl<T: Real, I: Iterator<Item: Chunk<T>>> ShuffleBuffer<T, I> {
     ///
     /// [`Error::InvalidParameter`] for 0.
     pub fn batch_size(mut self, samples: usize) -> Result<Self, Error> {
-        require(samples > 0, "batch_size", "at least 1", 0.0)?;
+        require_some("batch_size", samples)?;
         self.batch_size = samples;
         Ok(self)
     }
@@ -127,9 +127,9 @@ impl<T: Real, I: Iterator<Item: Chunk<T>>> ShuffleBuffer<T, I> {
                 return Ok(false);
             };
             let chunk = chunk.into_samples().map_err(Error::of_samples)?;
-            require(chunk.nrows() > 0, "rows of a chunk", "at least 1", 0.0)?;
+            require_some("rows of a chunk", chunk.nrows())?;
             let entries = *self.entries.get_or_insert(chunk.nrows());
-            validate::check_rows(chunk.as_view(), entries, "rows of a chunk")?;
+            validate::check_len("rows of a chunk", entries, chunk.nrows())?;
             (self.chunk, self.taken) = (Some(chunk), 0);
         }
     }

@@ -4,9 +4,9 @@ use rand::rngs::Xoshiro256PlusPlus;
 use rand::{RngExt, SeedableRng};
 
 use super::Samples;
-use super::samples::check_read;
+use super::samples::{AT_A_TIME, check_read};
 use crate::Real;
-use crate::error::{Error, require};
+use crate::error::{Error, require, require_at_least_0, require_some};
 use crate::linalg::reserve;
 use crate::validate::check_len;
 
@@ -19,9 +19,6 @@ pub struct Subset<S> {
     /// All below the number of samples of the source.
     indices: Vec<usize>,
 }
-
-/// The number of samples read at a time, whose indices lie on the stack.
-const AT_A_TIME: usize = 256;
 
 impl<S> Subset<S> {
     /// Takes the samples with these indices, in this order. An index may come several times.
@@ -86,13 +83,11 @@ impl<S> Subset<S> {
     {
         check_len("weights of the samples", samples.count(), weights.len())?;
         for &weight in weights {
-            let accepted = weight >= 0.0 && weight.is_finite();
-            require(accepted, "weights", "finite and at least 0", weight)?;
+            require_at_least_0::<f64>("weights", weight)?;
         }
-        let wanted = f64::of_count(count);
-        require(count > 0, "number of samples to draw", "at least 1", wanted)?;
+        require_some("number of samples to draw", count)?;
         let total: f64 = weights.iter().sum();
-        let distance = total / wanted;
+        let distance = total / f64::of_count(count);
         let name = "sum of the weights";
         require(distance.is_normal(), name, "finite and above 0", total)?;
         let mut indices = Vec::new();
@@ -143,7 +138,7 @@ impl<T: Real, S: Samples<T>> Samples<T> for Subset<S> {
         let mut within = [0; AT_A_TIME];
         for (indices, batch) in indices
             .chunks(AT_A_TIME)
-            .zip(batch.chunks_mut(AT_A_TIME * entries.max(1)))
+            .zip(batch.chunks_mut(entries.max(1).saturating_mul(AT_A_TIME)))
         {
             for (to, &index) in within.iter_mut().zip(indices) {
                 *to = self.indices[index];

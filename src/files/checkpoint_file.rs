@@ -16,7 +16,7 @@ use super::atomic::{Draft, folder};
 use super::checksum::{CHECKPOINT, CHECKSUM, check_sum};
 use super::json::Object;
 use super::own;
-use super::safetensors::{MOST_HEADER, header, write_numbers, write_parts};
+use super::safetensors::{header, write_numbers, write_parts};
 use super::tensors::{CHUNK, Tensors};
 use super::{io_error, malformed, unsupported};
 use crate::data::dtype::{Element, count, filled};
@@ -106,12 +106,7 @@ pub(crate) fn write<T: Real>(
         .chain([(CHECKSUM, "U32", 4, &[][..])]);
     metadata.push((CHECKPOINT.to_owned(), VERSION.to_owned()));
     metadata.push(("training".to_owned(), training.to_string()));
-    let header = header(&metadata, directory);
-    if header.len() as u64 > MOST_HEADER {
-        let reason =
-            format!("a state of so many parts that their names take over {MOST_HEADER} bytes");
-        return Err(unsupported(path, reason));
-    }
+    let header = header(&metadata, directory).map_err(|error| io_error(path, &error))?;
     Draft::write(path, |out| {
         let mut out = CrcWriter::new(out);
         out.write_all(&header)?;

@@ -2,7 +2,7 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use super::atomic::Draft;
-use super::checksum::become_model;
+use super::checksum::{become_model, check_sum_of_checkpoint};
 use super::own;
 use super::safetensors::header;
 use super::tensors::Tensors;
@@ -59,6 +59,7 @@ pub fn convert(
     number: Number,
 ) -> Result<(), Error> {
     let mut tensors = Tensors::open(source.as_ref())?;
+    check_sum_of_checkpoint(&mut tensors)?;
     become_model(&mut tensors);
     let to = match number {
         Number::F16 => Element::F16,
@@ -83,7 +84,7 @@ pub fn convert(
     let header = header(&metadata, listed);
     let mut failed = None;
     let draft = Draft::write(target.as_ref(), |out| {
-        out.write_all(&header)?;
+        out.write_all(&header?)?;
         for (name, _) in &entries {
             if let Err(error) = write_converted(&mut tensors, name, to, out) {
                 failed = Some(error);

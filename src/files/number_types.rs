@@ -68,21 +68,21 @@ impl Element {
     #[allow(clippy::cast_possible_truncation)] // that is the purpose
     pub(super) fn encode<T: Real>(self, value: T, bytes: &mut Vec<u8>) -> bool {
         let value = value.to_f64();
-        let was_infinite = value.is_infinite();
+        let was_finite = value.is_finite();
         match self {
             Self::F16 => {
                 let rounded = rounded(value, 10, -14);
                 bytes.extend_from_slice(&f64_to_half(rounded).to_le_bytes());
-                rounded.abs() <= 65_504.0 || was_infinite
+                rounded.abs() <= 65_504.0 || !was_finite
             }
             Self::BF16 => {
                 let rounded = rounded(value, 7, -126) as f32; // exact, or infinite
                 bytes.extend_from_slice(&rounded.to_bits().to_le_bytes()[2..]);
-                rounded.is_finite() || was_infinite
+                rounded.is_finite() || !was_finite
             }
             Self::F32 => {
                 bytes.extend_from_slice(&(value as f32).to_le_bytes());
-                (value as f32).is_finite() || was_infinite
+                (value as f32).is_finite() || !was_finite
             }
             _ => {
                 bytes.extend_from_slice(&value.to_le_bytes());
@@ -108,8 +108,8 @@ fn rounded(value: f64, fraction: i32, least: i32) -> f64 {
 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // small whole numbers
 fn f64_to_half(value: f64) -> u16 {
     let sign = if value.is_sign_negative() { 0x8000 } else { 0 };
-    if value.is_infinite() {
-        return sign | 0x7c00;
+    if !value.is_finite() {
+        return sign | if value.is_nan() { 0x7e00 } else { 0x7c00 };
     }
     let exponent = exponent(value, -14);
     // The leading 1 adds to the exponent. Subnormal numbers have none.

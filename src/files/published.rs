@@ -17,6 +17,7 @@ use std::path::Path;
 
 use super::tensors::{Rows, Tensors};
 use super::{Loaded, Note, malformed, unsupported};
+use crate::linalg;
 use crate::model::{Layout, Parameters};
 use crate::{Activation, Error, Real, SparseAutoencoder};
 use activations::{PublishedUnits, Source};
@@ -341,9 +342,7 @@ impl Published<'_> {
 /// Returns `‖D_j‖` of each unit.
 fn norms<T: Real>(decoder_weights: &[T], d: usize) -> Vec<T> {
     let columns = decoder_weights.chunks_exact(d);
-    columns
-        .map(|column| T::of(dot(column, column).sqrt()))
-        .collect()
+    columns.map(|column| T::of(linalg::norm(column))).collect()
 }
 
 /// Divides thresholds ≥ 0 by norms. A unit with a norm of about 0 is never active: its threshold becomes

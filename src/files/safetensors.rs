@@ -271,13 +271,7 @@ pub(super) fn write<T: Real>(
     let tensors = parts
         .iter()
         .map(|part| (&*part.name, element.name(), element.size(), &*part.shape));
-    let header = header(metadata, tensors);
-    if header.len() as u64 > 8 + MOST_HEADER {
-        let message =
-            format!("the header would have more than {MOST_HEADER} bytes, which no reader accepts");
-        return Err(io::Error::new(io::ErrorKind::FileTooLarge, message));
-    }
-    out.write_all(&header)?;
+    out.write_all(&header(metadata, tensors)?)?;
     write_parts(out, parts)
 }
 
@@ -294,11 +288,11 @@ fn refuse_invalid<T: Real>(parts: &[Part<'_, T>]) -> io::Result<()> {
 }
 
 /// Returns the length of the header, followed by the header. A tensor is a name, a type, the size of a
-/// number, and a shape.
+/// number, and a shape. Refuses a header that is too long.
 pub(super) fn header<'a>(
     metadata: &[(String, String)],
     tensors: impl IntoIterator<Item = (&'a str, &'a str, usize, &'a [usize])>,
-) -> Vec<u8> {
+) -> io::Result<Vec<u8>> {
     let mut header = Map::new();
     if !metadata.is_empty() {
         let texts: Map<String, Value> = metadata
@@ -316,10 +310,15 @@ pub(super) fn header<'a>(
     }
     let header = Value::Object(header).to_string();
     let length = header.len().next_multiple_of(8);
+    if length as u64 > MOST_HEADER {
+        let message =
+            format!("the header would have more than {MOST_HEADER} bytes, which no reader accepts");
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, message));
+    }
     let mut bytes = (length as u64).to_le_bytes().to_vec();
     bytes.extend_from_slice(header.as_bytes());
     bytes.resize(8 + length, b' ');
-    bytes
+    Ok(bytes)
 }
 
 /// Writes the numbers of tensors, if reading accepts them.

@@ -1,9 +1,9 @@
 use nalgebra::{DMatrix, DMatrixView, DVector};
 
 use super::assignment::assign;
-use crate::error::{Error, require};
+use crate::error::{Error, require_some};
 use crate::linalg::{self, Scratch, Write, transpose};
-use crate::validate::{check_batch, check_len, check_rows};
+use crate::validate::{check_batch, check_len};
 use crate::{AsMatrix, Real, SparseHidden, linalg::reserve};
 
 /// Compares the decoder columns of a model with the true features of synthetic data.
@@ -88,9 +88,8 @@ impl DictionaryMetrics {
         decoder: impl AsMatrix<T>,
     ) -> Result<Self, Error> {
         let (features, decoder) = (features.as_matrix()?, decoder.as_matrix()?);
-        for (name, count) in [("features", features.ncols()), ("units", decoder.ncols())] {
-            require(count >= 1, name, "at least 1", f64::of_count(count))?;
-        }
+        require_some("features", features.ncols())?;
+        require_some("units", decoder.ncols())?;
         let entries = features.nrows();
         check_batch(features, entries, ["features", "rows of the features"])?;
         check_batch(decoder, entries, ["decoder", "rows of the decoder"])?;
@@ -121,7 +120,7 @@ impl DictionaryMetrics {
     ) -> Result<(), Error> {
         let (activations, hidden) = (activations.as_matrix()?, hidden.as_matrix()?);
         let rows = "rows of the hidden activations";
-        check_rows(hidden, self.units.len(), rows)?;
+        check_len(rows, self.units.len(), hidden.nrows())?;
         self.check_activations(activations, hidden.ncols())?;
         check_batch(hidden, self.units.len(), ["hidden activations", rows])?;
         for (activations, hidden) in activations.column_iter().zip(hidden.column_iter()) {
@@ -168,7 +167,7 @@ impl DictionaryMetrics {
         samples: usize,
     ) -> Result<(), Error> {
         let what = ["true activations", "rows of the true activations"];
-        check_rows(activations, self.features, what[1])?;
+        check_len(what[1], self.features, activations.nrows())?;
         let columns = "columns of the hidden activations";
         check_len(columns, activations.ncols(), samples)?;
         check_batch(activations, self.features, what)

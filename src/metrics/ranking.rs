@@ -1,6 +1,6 @@
 //! Metrics of scores against labels of two classes.
 
-use crate::validate::{check_finite, check_len};
+use crate::validate::check_len;
 use crate::{Error, Real};
 
 /// Returns the area under the ROC curve, in [0, 1]: the probability that a positive sample scores
@@ -17,7 +17,7 @@ use crate::{Error, Real};
 /// # Errors
 ///
 /// [`Error::DimensionMismatch`] unless each score has one label; [`Error::EmptyBatch`] without
-/// scores; [`Error::OneClass`] if a class is missing; [`Error::NonFinite`] for NaN and infinities.
+/// scores; [`Error::OneClass`] if a class is missing; [`Error::NonFinite`] for NaN.
 ///
 /// ```
 /// use sparse_autoencoder::metrics::roc_auc;
@@ -85,7 +85,7 @@ pub struct RocPoint {
 
 /// Returns the ROC curve: a point for each distinct score, from the highest down.
 ///
-/// The first point is (0, 0) with an infinite threshold, the last is (1, 1).
+/// The first point is (0, 0) with an infinite threshold, which stands for no sample; the last is (1, 1).
 ///
 /// # Errors
 ///
@@ -131,7 +131,15 @@ struct Counts {
 impl Ranking {
     fn new<T: Real>(scores: &[T], labels: &[bool]) -> Result<Self, Error> {
         check_len("labels", scores.len(), labels.len())?;
-        check_finite("scores", scores)?;
+        if let Some(row) = scores.iter().position(|score| score.to_f64().is_nan()) {
+            let (what, column, value) = ("scores", 0, f64::NAN);
+            return Err(Error::NonFinite {
+                what,
+                row,
+                column,
+                value,
+            });
+        }
         let positives = labels.iter().filter(|&&label| label).count();
         let negatives = labels.len() - positives;
         if positives == 0 && negatives == 0 {

@@ -1,7 +1,7 @@
 use super::{PerEntry, mean};
-use crate::error::{Error, require};
+use crate::error::{Error, require_above_0};
 use crate::linalg::wide::Wide;
-use crate::validate::{check_batch, check_columns, check_rows};
+use crate::validate::{check_batch, check_len};
 use crate::{AsMatrix, Real};
 
 /// Accumulates the errors `e = x̂ − x` of reconstructions `x̂`.
@@ -21,7 +21,7 @@ use crate::{AsMatrix, Real};
 ///
 /// | here | elsewhere |
 /// |---|---|
-/// | [`mean_squared_norm`](Self::mean_squared_norm), `entries` times [`mean_squared_error`](Self::mean_squared_error) | SAELens, `mse` |
+/// | [`mean_squared_error_norm`](Self::mean_squared_error_norm), `entries` times [`mean_squared_error`](Self::mean_squared_error) | SAELens, `mse` |
 /// | none: each batch is divided by its number of samples twice | SAEBench 0.6, `mse` |
 ///
 /// Numbers can also differ for the same formula. SAELens computes the variance as
@@ -73,13 +73,10 @@ impl ReconstructionMetrics {
         let (samples, reconstructions) = (samples.as_matrix()?, reconstructions.as_matrix()?);
         let entries = self.entries();
         let rows = "rows of the reconstructions";
-        check_rows(samples, entries, "rows of the samples")?;
-        check_rows(reconstructions, entries, rows)?;
-        check_columns(
-            reconstructions,
-            samples.ncols(),
-            "columns of the reconstructions",
-        )?;
+        check_len("rows of the samples", entries, samples.nrows())?;
+        check_len(rows, entries, reconstructions.nrows())?;
+        let columns = "columns of the reconstructions";
+        check_len(columns, samples.ncols(), reconstructions.ncols())?;
         check_batch(samples, entries, ["samples", "rows of the samples"])?;
         check_batch(reconstructions, entries, ["reconstructions", rows])?;
         self.means.iter().try_for_each(PerEntry::check)?;
@@ -167,8 +164,7 @@ impl ReconstructionMetrics {
     /// # Ok::<(), sparse_autoencoder::Error>(())
     /// ```
     pub fn psnr(&self, peak: f64) -> Result<Option<f64>, Error> {
-        let accepted = peak > 0.0 && peak.is_finite();
-        require(accepted, "peak", "finite and above 0", peak)?;
+        require_above_0::<f64>("peak", peak)?;
         let error = self.mean_error().filter(|error| error.is_positive());
         Ok(error.map(|error| 20.0 * peak.log10() - 10.0 * error.log10()))
     }
@@ -181,7 +177,7 @@ impl ReconstructionMetrics {
     /// 1/m Σᵢ ‖eᵢ‖²
     /// ```
     #[must_use]
-    pub fn mean_squared_norm(&self) -> Option<f64> {
+    pub fn mean_squared_error_norm(&self) -> Option<f64> {
         mean(self.squared_error, f64::of_count(self.samples))
     }
 

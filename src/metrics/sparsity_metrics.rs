@@ -2,7 +2,7 @@ use nalgebra::DVector;
 
 use super::sparsity_index::{Magnitudes, SparsityIndex};
 use super::{PerEntry, mean_per_unit, positions, ratio};
-use crate::error::{Error, require};
+use crate::error::{Error, require_at_least_0};
 use crate::linalg::wide::Wide;
 use crate::validate::check_batch;
 use crate::{AsMatrix, Real, SparseHidden};
@@ -56,12 +56,7 @@ impl SparsityMetrics {
     ///
     /// [`Error::InvalidParameter`] unless the threshold is finite and at least 0.
     pub fn with_threshold(units: usize, threshold: f64) -> Result<Self, Error> {
-        require(
-            threshold >= 0.0 && threshold.is_finite(),
-            "threshold",
-            "finite and at least 0",
-            threshold,
-        )?;
+        require_at_least_0::<f64>("threshold", threshold)?;
         Ok(Self {
             threshold,
             ..Self::new(units)

@@ -253,10 +253,11 @@ impl<T: Real> SparseAutoencoder<T> {
             read(samples, chosen, batch.as_mut_slice())?;
             self.check_samples(batch.as_view(), Threads::at_most(1))
                 .map_err(|error| error.at_chosen(chosen))?;
-            self.for_each_chunk(batch.as_view(), hidden.as_mut_slice(), units, |x, z| {
-                self.inference().pre_activations_into(x, z, workspace);
-            });
-            check_batch(hidden.as_view(), units, HIDDEN)?;
+            let z = hidden.as_mut_slice();
+            self.inference()
+                .pre_activations_into(batch.as_view(), z, workspace);
+            check_batch(hidden.as_view(), units, HIDDEN)
+                .map_err(|error| error.at_sample(|column| chosen[column]))?;
             largest.add(positive(hidden.as_mut_slice()));
         }
         Ok(largest)
@@ -348,22 +349,29 @@ impl<T: Real> Largest<T> {
         self.values.extend_from_slice(values);
         // Rarely, so that each value is compared a few times.
         if self.values.len() > room_of(self.most) {
-            self.values
-                .select_nth_unstable_by(self.most - 1, descending);
+            let (_, &mut least, rest) =
+                (self.values).select_nth_unstable_by(self.most - 1, descending);
+            // If all are equal, the threshold lies between them and the next value.
+            let next = greatest(rest.iter().copied().filter(|&z| z < least));
             self.values.truncate(self.most);
+            self.values.extend(next);
         }
     }
 }
 
-/// Returns how many of the largest values a threshold and its bandwidth need. A longer run of equal values is farther
-/// from `kept` with them than without.
+/// Returns how many of the largest values a threshold and its bandwidth, which looks at 1.5 `kept` of them, need. A
+/// longer run of equal values is farther from their number with them than without.
 fn most_values(kept: usize) -> usize {
-    2 * kept + 1
+    3 * kept + 1
 }
 
 /// Returns how many values are collected before all but the `most` largest are dropped.
 fn room_of(most: usize) -> usize {
     most + most / 2
+}
+
+fn greatest<T: Real>(values: impl Iterator<Item = T>) -> Option<T> {
+    values.reduce(|a, b| if b > a { b } else { a })
 }
 
 fn descending<T: Real>(a: &T, b: &T) -> std::cmp::Ordering {
@@ -386,8 +394,7 @@ fn threshold_of<T: Real>(positive: &mut [T], kept: usize) -> T {
         let above = larger.reduce(|a, b| if b < a { b } else { a });
         return above.map_or(next, |above| middle(next, above));
     }
-    let smaller = rest.iter().copied().filter(|&z| z < next);
-    let below = smaller.reduce(|a, b| if b > a { b } else { a });
+    let below = greatest(rest.iter().copied().filter(|&z| z < next));
     middle(below.unwrap_or(T::zero()), next)
 }
 

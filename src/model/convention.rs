@@ -2,7 +2,7 @@
 
 use nalgebra::{DMatrix, DVector};
 
-use crate::error::check_shape;
+use crate::validate::check_shape;
 use crate::{AsMatrix, Error, Layer, LayerView, Real, ReconstructionLoss};
 
 /// The convention of another system: the orientation of its matrices, and the scale of its weight decay

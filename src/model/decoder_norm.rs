@@ -1,5 +1,6 @@
 //! Folding of the norms of the decoder columns into the units.
 
+use crate::linalg;
 use crate::units::Units;
 use crate::{Error, Real, SparseAutoencoder};
 
@@ -68,7 +69,7 @@ impl<T: Real> SparseAutoencoder<T> {
                 first..first + rows
             };
             let decoder = &mut theta[column(blocks.decoder_weights.start, blocks.decoded)];
-            let norm = norm(decoder);
+            let norm = linalg::norm(decoder);
             if norm <= 0.0 {
                 continue;
             }
@@ -83,17 +84,5 @@ impl<T: Real> SparseAutoencoder<T> {
             activation.with(|f: &dyn Units<T>| f.scale(&mut own, unit, norm));
         }
         self.set_theta(&theta)
-    }
-}
-
-/// Returns ‖v‖. Scales by the largest entry, so that squares neither overflow nor vanish.
-fn norm<T: Real>(v: &[T]) -> f64 {
-    let values = || v.iter().map(|value| value.to_f64());
-    let largest = values().fold(0.0, |largest: f64, value| largest.max(value.abs()));
-    if largest > 0.0 {
-        let sum: f64 = values().map(|value| (value / largest).powi(2)).sum();
-        largest * sum.sqrt()
-    } else {
-        0.0
     }
 }

@@ -6,6 +6,7 @@ use super::SparseAutoencoder;
 use crate::error::Error;
 use crate::linalg::Threads;
 use crate::objective::{Batch, Loss, ReconstructionLoss, Workspace};
+use crate::validate::check_len;
 use crate::{AsMatrix, Real};
 
 impl<T: Real> SparseAutoencoder<T> {
@@ -65,13 +66,7 @@ impl<T: Real> SparseAutoencoder<T> {
     ) -> Result<Loss<T>, Error> {
         let samples = samples.as_matrix()?;
         self.check_training_samples(samples)?;
-        if gradient.len() != self.layout().len() {
-            return Err(Error::DimensionMismatch {
-                what: "gradient",
-                expected: self.layout().len(),
-                actual: gradient.len(),
-            });
-        }
+        check_len("gradient", self.layout().len(), gradient.len())?;
         let batch = Batch::of(&samples, self.layout());
         Ok(self.evaluate(batch, Some(gradient), workspace))
     }

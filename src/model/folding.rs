@@ -1,6 +1,7 @@
 //! Folding of an input scaling into the parameters.
 
 use crate::units::Units;
+use crate::validate::check_len;
 use crate::{Activation, Error, Real, Scaler, SparseAutoencoder};
 
 impl<T: Real> SparseAutoencoder<T> {
@@ -101,18 +102,11 @@ impl<T: Real> SparseAutoencoder<T> {
     /// Refuses a scaler that does not fit the model. Returns `false` for one without effect.
     fn check_folding(&self, scaler: &Scaler<T>) -> Result<bool, Error> {
         let layout = self.layout();
-        if scaler.features() != layout.sample_entries() {
-            let what = if layout.is_transcoder() {
-                "features of the scaler of a transcoder"
-            } else {
-                "features of the scaler"
-            };
-            return Err(Error::DimensionMismatch {
-                what,
-                expected: layout.sample_entries(),
-                actual: scaler.features(),
-            });
-        }
+        let what = match layout.is_transcoder() {
+            true => "features of the scaler of a transcoder",
+            false => "features of the scaler",
+        };
+        check_len(what, layout.sample_entries(), scaler.features())?;
         let scales = scaler.factors().iter().any(|&f| f != T::one());
         if !scales && scaler.centers() == scaler.offsets() {
             return Ok(false);

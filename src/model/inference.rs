@@ -3,9 +3,9 @@
 use nalgebra::{DMatrix, DMatrixView, DVector};
 
 use super::{HIDDEN, SparseAutoencoder};
-use crate::error::{Error, check_shape};
+use crate::error::Error;
 use crate::objective::{Batch, Workspace};
-use crate::validate::{check_batch_on, check_rows, even_chunk};
+use crate::validate::{check_batch_on, check_len, check_shape, even_chunk};
 use crate::{AsMatrix, Real, linalg};
 
 pub(super) const RECONSTRUCTIONS: [&str; 2] = ["reconstructions", "rows of the reconstructions"];
@@ -92,7 +92,7 @@ impl<T: Real> SparseAutoencoder<T> {
     /// | [`Error::NonFinite`] | an activation is NaN or infinite, or the result overflows |
     pub fn decode(&self, hidden: impl AsMatrix<T>) -> Result<DMatrix<T>, Error> {
         let hidden = hidden.as_matrix()?;
-        check_rows(hidden, self.layout().hidden_size(), HIDDEN[1])?;
+        check_len(HIDDEN[1], self.layout().hidden_size(), hidden.nrows())?;
         let mut samples = DMatrix::zeros(self.layout().output_size(), hidden.ncols());
         self.decode_into(hidden, &mut samples, &mut Workspace::new())?;
         Ok(samples)
@@ -215,13 +215,7 @@ impl<T: Real> SparseAutoencoder<T> {
     ) -> Result<(), Error> {
         let samples = samples.as_matrix()?;
         self.check_pairs(samples, workspace.take_threads())?;
-        if errors.len() != samples.ncols() {
-            return Err(Error::DimensionMismatch {
-                what: "errors",
-                expected: samples.ncols(),
-                actual: errors.len(),
-            });
-        }
+        check_len("errors", samples.ncols(), errors.len())?;
         let rows = self.layout().output_size();
         let mut output = workspace.lend_output(rows * self.chunk(samples.ncols()));
         self.for_each_chunk(samples, errors.as_mut_slice(), 1, |samples, errors| {
@@ -271,6 +265,6 @@ impl<T: Real> SparseAutoencoder<T> {
 
     /// Checks the number of rows before memory is allocated: a matrix without rows can claim any number of columns.
     fn check_rows(&self, samples: DMatrixView<'_, T>) -> Result<(), Error> {
-        check_rows(samples, self.layout().input_size(), self.names()[1])
+        check_len(self.names()[1], self.layout().input_size(), samples.nrows())
     }
 }

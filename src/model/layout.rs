@@ -5,8 +5,9 @@ use std::ops::Range;
 use nalgebra::DMatrixView;
 
 use super::blocks::Blocks;
-use crate::error::{Error, require};
+use crate::error::{Error, require, require_some};
 use crate::units::Block;
+use crate::validate::check_len;
 use crate::{Activation, Real};
 
 /// The sizes of the layers, and the order of the parameters in the flat vector θ.
@@ -86,8 +87,7 @@ impl Layout {
     ///
     /// As [`new`](Self::new), and [`Error::InvalidParameter`] for an output size of 0.
     pub fn transcoder(sizes: &[usize], output_size: usize, has_skip: bool) -> Result<Self, Error> {
-        let value = f64::of_count(output_size);
-        require(output_size > 0, "output_size", "at least 1", value)?;
+        require_some("output_size", output_size)?;
         let shape = Shape {
             sizes: sizes.to_vec(),
             tied: false,
@@ -121,14 +121,7 @@ impl Layout {
 
     /// Refuses a list unless it has one entry per hidden layer.
     pub(super) fn check_layers(&self, what: &'static str, actual: usize) -> Result<(), Error> {
-        if actual == self.depth() {
-            return Ok(());
-        }
-        Err(Error::DimensionMismatch {
-            what,
-            expected: self.depth(),
-            actual,
-        })
+        check_len(what, self.depth(), actual)
     }
 
     /// Changes the number of hidden units of a layout with one layer, no skip connection, and no blocks. Allocates

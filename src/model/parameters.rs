@@ -8,9 +8,9 @@ use std::ops::Range;
 use nalgebra::{DMatrix, DMatrixView, DVector};
 
 use super::{Layer, LayerView, Layout};
-use crate::error::{Error, check_shape, unknown_name};
+use crate::error::{Error, unknown_name};
 use crate::linalg::{Aligned, Packed};
-use crate::validate::{check_batch, check_finite, check_len};
+use crate::validate::{check_batch, check_finite, check_len, check_shape};
 use crate::{Activation, Real};
 
 /// All parameters of a model: weights, biases, and blocks of the activations.
@@ -104,7 +104,7 @@ impl<T: Real> Parameters<T> {
     ///     decoder_weights: Some(DMatrix::from_element(2, 5, 0.1)),
     ///     decoder_bias: DVector::zeros(2),
     /// };
-    /// let parameters = Parameters::of_transcoder(layer, Some(&DMatrix::zeros(2, 3)))?;
+    /// let parameters = Parameters::from_transcoder(&layer, Some(&DMatrix::zeros(2, 3)))?;
     /// let transcoder = SparseAutoencoder::builder().parameters(parameters).build()?;
     /// assert_eq!(transcoder.layout().output_size(), 2);
     /// # Ok::<(), sparse_autoencoder::Error>(())
@@ -113,7 +113,7 @@ impl<T: Real> Parameters<T> {
     /// # Errors
     ///
     /// As [`from_layers`](Self::from_layers), and [`Error::Incompatible`] for tied weights.
-    pub fn of_transcoder(layer: Layer<T>, skip: Option<&DMatrix<T>>) -> Result<Self, Error> {
+    pub fn from_transcoder(layer: &Layer<T>, skip: Option<&DMatrix<T>>) -> Result<Self, Error> {
         if layer.decoder_weights.is_none() {
             return Err(Error::Incompatible {
                 what: "tied weights",
@@ -127,7 +127,7 @@ impl<T: Real> Parameters<T> {
             check_shape("skip connection", shape, skip.shape())?;
         }
         let place = layout.skip();
-        let mut parameters = Self::fill(layout, &[layer])?;
+        let mut parameters = Self::fill(layout, std::slice::from_ref(layer))?;
         if let (Some(place), Some(skip)) = (place, skip) {
             check_finite("skip connection", skip.as_slice())?;
             parameters.theta_mut()[place].copy_from_slice(skip.as_slice());

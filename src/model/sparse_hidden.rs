@@ -9,6 +9,7 @@ use crate::Real;
 use crate::error::Error;
 use crate::linalg::all_finite;
 use crate::sparse::Csc;
+use crate::validate::check_len;
 
 /// The nonzero hidden activations of a batch: for each sample, its active units and their activations.
 ///
@@ -196,13 +197,7 @@ impl<T: Real> SparseHidden<T> {
 
     /// Refuses a number of units other than `hidden`, and an empty batch.
     pub(crate) fn check(&self, hidden: usize) -> Result<(), Error> {
-        if self.hidden != hidden {
-            return Err(Error::DimensionMismatch {
-                what: "units of sparse hidden activations",
-                expected: hidden,
-                actual: self.hidden,
-            });
-        }
+        check_len("units of sparse hidden activations", hidden, self.hidden)?;
         if self.samples() == 0 {
             return Err(Error::EmptyBatch {
                 what: "sparse hidden activations",
@@ -280,17 +275,6 @@ fn check_offsets(offsets: &[usize], units: usize, values: usize) -> Result<(), E
     if let Some(before) = offsets.windows(2).position(|pair| pair[0] > pair[1]) {
         return refused(before + 1, "at least the offset before");
     }
-    for (what, actual) in [
-        ("units of sparse hidden activations", units),
-        ("values of sparse hidden activations", values),
-    ] {
-        if actual != last {
-            return Err(Error::DimensionMismatch {
-                what,
-                expected: last,
-                actual,
-            });
-        }
-    }
-    Ok(())
+    check_len("units of sparse hidden activations", last, units)?;
+    check_len("values of sparse hidden activations", last, values)
 }

@@ -4,8 +4,8 @@ use nalgebra::DMatrix;
 
 use super::SparseAutoencoder;
 use super::inference::RECONSTRUCTIONS;
-use crate::error::{Error, check_shape};
-use crate::validate::check_batch_on;
+use crate::error::Error;
+use crate::validate::{check_batch_on, check_shape};
 use crate::{AsMatrix, Real, SparseHidden, Workspace};
 
 impl<T: Real> SparseAutoencoder<T> {

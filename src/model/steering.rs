@@ -103,10 +103,11 @@ impl<T: Real> SparseAutoencoder<T> {
         for first in (0..samples.ncols()).step_by(chunk) {
             let count = chunk.min(samples.ncols() - first);
             let x = samples.columns(first, count);
+            let at_sample = |error: Error| error.at_sample(|column| first + column);
             let mut steered = steered.columns_mut(first, count);
             if !linear {
-                let mut hidden = self.encode(x)?;
-                let before = self.decode(&hidden)?;
+                let mut hidden = self.encode(x).map_err(at_sample)?;
+                let before = self.decode(&hidden).map_err(at_sample)?;
                 let mut edited = vec![false; count];
                 for (i, mut h) in hidden.column_iter_mut().enumerate() {
                     for &unit in units {
@@ -115,7 +116,7 @@ impl<T: Real> SparseAutoencoder<T> {
                         h[unit] = after;
                     }
                 }
-                let change = self.decode(&hidden)? - before;
+                let change = self.decode(&hidden).map_err(at_sample)? - before;
                 for i in (0..count).filter(|&i| edited[i]) {
                     steered
                         .column_mut(i)
@@ -124,8 +125,10 @@ impl<T: Real> SparseAutoencoder<T> {
                 continue;
             }
             let hidden = match &edited {
-                Some(edited) => edited.encode(x)?,
-                None => self.encode(x)?.select_rows(units),
+                Some(edited) => edited
+                    .encode(x)
+                    .map_err(|error| at_sample(error.at_entry(|unit| units[unit])))?,
+                None => self.encode(x).map_err(at_sample)?.select_rows(units),
             };
             let d = self.layout().blocks()[0].decoder_weights(self.parameters.as_slice());
             for (i, mut x) in steered.column_iter_mut().enumerate() {

@@ -4,7 +4,7 @@ use super::learning_rate::LearningRate;
 use super::optimizer_description::{Description, default};
 use super::{Objective, Optimizer, State, Step, saturate};
 use crate::Real;
-use crate::error::{Error, require};
+use crate::error::{Error, require, require_above_0, require_at_least_0};
 use crate::linalg::{Aligned, Threads, update};
 
 /// Adam, or `AdamW` with a weight decay.
@@ -99,12 +99,7 @@ impl<T: Real> Adam<T> {
     ///
     /// [`Error::InvalidParameter`] unless `epsilon` is finite and > 0.
     pub fn epsilon(self, epsilon: f64) -> Result<Self, Error> {
-        require(
-            epsilon > 0.0 && epsilon.is_finite(),
-            "epsilon",
-            "> 0 and finite",
-            epsilon,
-        )?;
+        require_above_0::<f64>("epsilon", epsilon)?;
         Ok(Self { epsilon, ..self })
     }
 
@@ -117,12 +112,7 @@ impl<T: Real> Adam<T> {
     ///
     /// [`Error::InvalidParameter`] unless `weight_decay` is finite and ≥ 0.
     pub fn weight_decay(self, weight_decay: f64) -> Result<Self, Error> {
-        require(
-            weight_decay >= 0.0 && weight_decay.is_finite(),
-            "weight_decay",
-            ">= 0 and finite",
-            weight_decay,
-        )?;
+        require_at_least_0::<f64>("weight_decay", weight_decay)?;
         Ok(Self {
             weight_decay,
             ..self

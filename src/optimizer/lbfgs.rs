@@ -8,7 +8,7 @@ use self::vector::{dot, largest_magnitude, move_along, sum_of_magnitudes};
 use super::optimizer_description::{Description, default};
 use super::{Objective, Optimizer, State, Step};
 use crate::Real;
-use crate::error::{Error, require};
+use crate::error::{Error, require, require_at_least_0};
 
 /// Limited-memory BFGS with a strong-Wolfe line search, for full batches.
 ///
@@ -114,12 +114,7 @@ impl<T: Real> Lbfgs<T> {
     ///
     /// [`Error::InvalidParameter`] unless `tolerance` is finite and ≥ 0.
     pub fn tolerance(self, tolerance: f64) -> Result<Self, Error> {
-        require(
-            tolerance >= 0.0 && tolerance.is_finite(),
-            "tolerance",
-            ">= 0 and finite",
-            tolerance,
-        )?;
+        require_at_least_0::<f64>("tolerance", tolerance)?;
         Ok(Self { tolerance, ..self })
     }
 
@@ -131,12 +126,7 @@ impl<T: Real> Lbfgs<T> {
     ///
     /// [`Error::InvalidParameter`] unless `relative_change` is finite and ≥ 0.
     pub fn relative_change(self, relative_change: f64) -> Result<Self, Error> {
-        require(
-            relative_change >= 0.0 && relative_change.is_finite(),
-            "relative_change",
-            ">= 0 and finite",
-            relative_change,
-        )?;
+        require_at_least_0::<f64>("relative_change", relative_change)?;
         Ok(Self {
             relative_change,
             ..self

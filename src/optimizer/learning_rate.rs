@@ -2,7 +2,7 @@
 
 use super::State;
 use crate::Real;
-use crate::error::{Error, require};
+use crate::error::{Error, require_above_0, require_at_least_0};
 
 /// A base rate and the factor of a schedule.
 #[derive(Debug, Clone, Copy)]
@@ -13,12 +13,7 @@ pub(super) struct LearningRate {
 
 impl LearningRate {
     pub(super) fn new(base: f64) -> Result<Self, Error> {
-        require(
-            base > 0.0 && base.is_finite(),
-            "learning_rate",
-            "> 0 and finite",
-            base,
-        )?;
+        require_above_0::<f64>("learning_rate", base)?;
         Ok(Self { base, factor: 1.0 })
     }
 
@@ -29,12 +24,7 @@ impl LearningRate {
 
     /// Replaces the factor, so that a schedule sets its current value.
     pub(super) fn scale(&mut self, factor: f64) -> Result<(), Error> {
-        require(
-            factor >= 0.0 && factor.is_finite(),
-            "factor",
-            ">= 0 and finite",
-            factor,
-        )?;
+        require_at_least_0::<f64>("factor", factor)?;
         self.factor = factor;
         Ok(())
     }
@@ -50,7 +40,7 @@ impl LearningRate {
     pub(super) fn restored<T: Real>(mut self, state: &mut State<'_, T>) -> Result<Self, Error> {
         let factor = state.take_number("factor")?;
         let accepted = factor >= 0.0 && factor.is_finite();
-        state.require(accepted, "factor", ">= 0 and finite")?;
+        state.require(accepted, "factor", "finite and at least 0")?;
         self.factor = factor;
         Ok(self)
     }

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use crate::error::{Error, require};
+use crate::error::{Error, require, require_at_least_0};
 use crate::penalty::{
     KlDivergence, L0, L1, Penalty, Proportion, Scaled, SquaredDeviation, TargetL0,
 };
@@ -134,9 +134,7 @@ impl Description {
         match self {
             Self::Sum(a, b) => a.check_factors::<T>().and_then(|()| b.check_factors::<T>()),
             Self::Scaled(factor, inner) => {
-                let accepted = *factor >= 0.0 && T::of(*factor).is_finite();
-                let requirement = "finite and at least 0";
-                require(accepted, "factor of Scaled", requirement, *factor)?;
+                require_at_least_0::<T>("factor of Scaled", *factor)?;
                 inner.check_factors::<T>()
             }
             _ => Ok(()),

@@ -1,7 +1,7 @@
 //! The settings that a recipe chooses for each part of a training.
 
 use super::{Recipe, Variant};
-use crate::error::{Error, require};
+use crate::error::{Error, require, require_some};
 use crate::model::SparseAutoencoderBuilder;
 use crate::{
     Activation, Adam, DeadUnits, Initialization, L1, Real, Scaling, Schedule, SetPoint,
@@ -119,7 +119,7 @@ impl Recipe {
             ("samples of a recipe", self.samples),
             ("batch_size of a recipe", self.batch_size),
         ] {
-            require(value >= 1, name, "at least 1", f64::of_count(value))?;
+            require_some(name, value)?;
         }
         // A share of 1 is no sparsity target.
         let (most, requirement) = match self.variant {

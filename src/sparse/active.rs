@@ -21,7 +21,7 @@ pub(crate) struct ActiveUnits<T> {
     units: Vec<u32>,
     values: Vec<T>,
     /// Where unit `j` starts in the vectors below; one more at the end.
-    starts: Vec<u32>,
+    starts: Vec<usize>,
     /// The samples in which each unit is active, ascending, and its activations.
     samples: Vec<u32>,
     activations: Vec<T>,
@@ -34,7 +34,7 @@ pub(crate) struct ActiveUnits<T> {
 /// [`ActiveUnits`] sorted by unit.
 pub(super) struct ByUnit<'a, T> {
     /// Where each unit starts in the slices below; one more at the end.
-    pub(super) starts: &'a [u32],
+    pub(super) starts: &'a [usize],
     pub(super) samples: &'a [u32],
     pub(super) activations: &'a [T],
     /// One slope of each activation.
@@ -204,7 +204,6 @@ impl<T: Real> ActiveUnits<T> {
             total += *start;
             *start = total;
         }
-        let total = total as usize;
         if self.samples.len() < total {
             self.samples.resize(total, 0);
             self.activations.resize(total, T::zero());
@@ -214,8 +213,8 @@ impl<T: Real> ActiveUnits<T> {
         for i in 0..count {
             for slot in self.active(i) {
                 let place = &mut self.starts[self.units[slot] as usize];
-                self.samples[*place as usize] = index(i);
-                self.activations[*place as usize] = self.values[slot];
+                self.samples[*place] = index(i);
+                self.activations[*place] = self.values[slot];
                 *place += 1;
             }
         }
@@ -230,7 +229,7 @@ impl<T: Real> ActiveUnits<T> {
 
     /// Returns the samples last sorted by unit, with a second slope of each activation if `two`.
     pub(super) fn by_unit(&mut self, two: bool) -> ByUnit<'_, T> {
-        let total = self.starts[self.starts.len() - 1] as usize;
+        let total = self.starts[self.starts.len() - 1];
         let second = if two { total } else { 0 };
         if self.second_slopes.len() < second {
             self.second_slopes.resize(second, T::zero());

@@ -77,7 +77,7 @@ impl<T: Real> ActiveUnits<T> {
 struct Units<'a, T, const N: usize> {
     first: usize,
     /// Where each unit starts in the samples, counted from the first unit; one more at the end.
-    starts: &'a [u32],
+    starts: &'a [usize],
     /// The samples in which each unit is active, and its activations in them.
     samples: &'a [u32],
     activations: &'a [T],
@@ -122,7 +122,7 @@ impl<'a, T: Real, const N: usize> Units<'a, T, N> {
 
     /// Returns the place of a unit in the samples.
     fn range(&self, unit: usize) -> Range<usize> {
-        let start = |unit: usize| (self.starts[unit] - self.starts[0]) as usize;
+        let start = |unit: usize| self.starts[unit] - self.starts[0];
         start(unit)..start(unit + 1)
     }
 

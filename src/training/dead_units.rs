@@ -8,7 +8,7 @@ pub(super) use auxiliary::Auxiliary;
 pub(super) use idle::Idle;
 pub(super) use resampling::{CANDIDATES, CHUNK, resample};
 
-use crate::error::{Error, require};
+use crate::error::{Error, require_at_least_0, require_some};
 use crate::model::Layout;
 use crate::objective::{Objective, ReconstructionLoss};
 use crate::units::Chooses;
@@ -173,16 +173,14 @@ impl DeadUnits {
         objective: &Objective<T>,
         layout: &Layout,
     ) -> Result<(), Error> {
-        let at_least_one =
-            |name, value: usize| require(value >= 1, name, "at least 1", f64::of_count(value));
-        at_least_one("samples of DeadUnits", self.after)?;
+        require_some("samples of DeadUnits", self.after)?;
         let traits = objective.encoder[layout.depth() - 1].traits();
         let incompatible = |what, other| Err(Error::Incompatible { what, other });
         if !traits.vanishes {
             return incompatible("dead units", "units that are never exactly 0");
         }
         if let Some(epochs) = self.resampled {
-            at_least_one("epochs of DeadUnits::resampled", epochs)?;
+            require_some("epochs of DeadUnits::resampled", epochs)?;
             if layout.depth() > 1 || traits.chooses != Chooses::Nothing || traits.range.is_some() {
                 return incompatible("resampling", "anything but one hidden layer of Relu units");
             }
@@ -190,10 +188,8 @@ impl DeadUnits {
         let Some(OfAuxiliary { units, weight }) = self.auxiliary else {
             return Ok(());
         };
-        at_least_one("units of DeadUnits::auxiliary", units)?;
-        let accepted = weight >= 0.0 && T::of(weight).is_finite();
-        let name = "weight of DeadUnits::auxiliary";
-        require(accepted, name, "finite and at least 0", weight)?;
+        require_some("units of DeadUnits::auxiliary", units)?;
+        require_at_least_0::<T>("weight of DeadUnits::auxiliary", weight)?;
         if self.auxiliary_loss::<T>().is_none() {
             return Ok(());
         }

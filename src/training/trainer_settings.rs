@@ -1,6 +1,6 @@
 //! The settings of a trainer, and their ranges.
 
-use crate::error::{Error, require};
+use crate::error::{Error, require, require_above_0, require_at_least_0, require_some};
 use crate::optimizer::Optimizer;
 use crate::{AnnealK, Corruption, DeadUnits, Real, Schedule, SetPoint};
 
@@ -144,27 +144,22 @@ const BATCH: usize = 256;
 impl TrainerSettings {
     /// Checks everything that does not depend on a model.
     pub(super) fn check<T: Real>(&self, optimizer: &dyn Optimizer<T>) -> Result<(), Error> {
-        let at_least_one =
-            |name, value: usize| require(value >= 1, name, "at least 1", f64::of_count(value));
-        at_least_one("epochs", self.epochs)?;
-        at_least_one("batch_size", self.batch_size.unwrap_or(1))?;
-        at_least_one("stream_steps", self.stream_steps.unwrap_or(1))?;
-        at_least_one("patience", self.patience.unwrap_or(1))?;
+        require_some("epochs", self.epochs)?;
+        require_some("batch_size", self.batch_size.unwrap_or(1))?;
+        require_some("stream_steps", self.stream_steps.unwrap_or(1))?;
+        require_some("patience", self.patience.unwrap_or(1))?;
         let split = self.validation_split;
         let accepted = (0.0..1.0).contains(&split);
         require(accepted, "validation_split", "in [0, 1)", split)?;
         if let Some(norm) = self.clip_gradient {
-            // In the scalar of the model: 1e-300 is 0 in f32, and would stop all learning.
-            let accepted = T::of(norm) > T::zero() && T::of(norm).is_finite();
-            require(accepted, "clip_gradient", "finite and above 0", norm)?;
+            require_above_0::<T>("clip_gradient", norm)?;
         }
         if self.patience.is_some() {
             // Epochs then have the losses of different objectives, and the first would always win.
             refuse_set([("patience", self.set_point.is_some())], "a set point")?;
         }
         if let Some(rate) = self.bias_rate {
-            let accepted = rate >= 0.0 && T::of(rate).is_finite();
-            require(accepted, "bias_rate", "finite and at least 0", rate)?;
+            require_at_least_0::<T>("bias_rate", rate)?;
         }
         if let Some(schedule) = self.schedule {
             schedule.check()?;

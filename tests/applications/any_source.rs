@@ -169,7 +169,12 @@ fn pretrain<T: Real>(samples: &dyn Samples<T>) -> Result<Vec<T>, Error> {
     let mut learned = parameters(&fitted);
     for report in &reports {
         learned.extend(report.losses.iter().map(|loss| loss.reconstruction));
-        learned.extend(report.validation_losses.iter().map(|loss| loss.reconstruction));
+        learned.extend(
+            report
+                .validation_losses
+                .iter()
+                .map(|loss| loss.reconstruction),
+        );
     }
     for index in 0..3 {
         trainer().fit_layer(&mut fitted, index, samples)?;

@@ -106,6 +106,8 @@ fn a_damaged_checkpoint_is_no_model() {
             matches!(error, Error::Malformed { .. }),
             "byte {index}: {error}"
         );
+        let converted = files::convert(&path, scratch.0.join("converted"), Number::F64);
+        assert_eq!(converted.unwrap_err(), error, "byte {index}");
     }
 
     fs::write(&path, whole).unwrap();

@@ -215,6 +215,17 @@ fn merge(into: &mut Value, from: &Value) {
     }
 }
 
+/// Older versions of sparsify chose units by magnitude.
+#[test]
+fn signed_units_of_sparsify_are_chosen_by_magnitude() {
+    let plain = with("fixtures/sparsify", "topk", &json!({})).unwrap().model;
+    let signed = with("fixtures/sparsify", "topk", &json!({"signed": true}))
+        .unwrap()
+        .model;
+    assert_eq!(signed.hidden_activations(), [Activation::AbsTopK(3)]);
+    assert_eq!(signed.parameters(), plain.parameters());
+}
+
 #[test]
 fn settings_that_change_the_result_are_refused_by_name() {
     let first = ("formulas/llama_scope", "first");
@@ -270,7 +281,6 @@ fn settings_that_change_the_result_are_refused_by_name() {
             json!({"affine_connection": false}),
             "the tensor affine_skip_connection",
         ),
-        (sparsify, json!({"signed": true}), "signed"),
         (
             sparsify,
             json!({"skip_connection": true}),

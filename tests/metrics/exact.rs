@@ -191,7 +191,7 @@ fn no_size_of_the_data_makes_a_metric_nan() {
             metrics.centered_explained_variance(),
             metrics.fraction_of_variance_unexplained(),
             metrics.mean_squared_error(),
-            metrics.mean_squared_norm(),
+            metrics.mean_squared_error_norm(),
             metrics.normalized_mean_squared_error(),
             metrics.psnr(scale.max(1e-300)).unwrap(),
         ];
@@ -383,9 +383,15 @@ type Case = (&'static str, fn(usize) -> f64, f64, f64);
 fn rankings_with_ties_and_at_the_ends_of_the_range() {
     let labels: Vec<bool> = (0..12).map(|i| i * i % 7 < 3).collect();
     let sign = |i: usize| if i.is_multiple_of(2) { 1.0 } else { -1.0 };
-    let cases: [Case; 5] = [
+    let cases: [Case; 6] = [
         ("ties", |i| (5 * i % 4) as f64, 5.0 / 9.0, 91.0 / 108.0),
         ("all equal", |_| 0.1, 0.5, 0.75),
+        (
+            "infinite",
+            |i| [f64::NEG_INFINITY, -1.0, 1.0, f64::INFINITY][i % 4],
+            5.0 / 9.0,
+            91.0 / 108.0,
+        ),
         (
             "ends of the range",
             |i| ((i % 4) as f64 - 1.5) * 1e308,

@@ -20,7 +20,7 @@ Where they differ from us, and why:
                                        depends on the batches
     SAEBench explained_variance        1 - E|e|^2 / (E|x|^2 - (E|x|^2/d)^2): about 0, not about the
                                        mean, and each batch has the same weight
-    SAELens mse                        E|e|^2: our mean_squared_norm, d times our mean_squared_error
+    SAELens mse                        E|e|^2: our mean_squared_error_norm, d times our mean_squared_error
     SAEBench mse                       1/m sum over the batches of the batch's E|e|^2: depends on the batches
     SAEBench feature_density           #{h > 0}/m: ours counts negative activations too, as SAELens does
     scikit-learn r2_score              ours, but nothing is scaled: 1e200 and 1e-200 are lost, and the mean
@@ -101,7 +101,7 @@ def exact(x, x_hat):
         "explained_variance": one_less(ratio(error, variance)),
         "centered": one_less(ratio(squares(e, mean(e)), variance)),
         "mean_squared_error": error / (m * d),
-        "mean_squared_norm": error / m,
+        "mean_squared_error_norm": error / m,
         "normalized": relative,
     }
 

@@ -258,3 +258,29 @@ fn a_start_at_the_data_calibrates_thresholds_only_where_there_are_some() {
         .into_owned();
     assert_eq!(bias, geometric_median(&x).unwrap());
 }
+
+/// More equal values than a call keeps: 16 units, of which four are always 3 and the others 2. The middle between them
+/// is nearer to one active unit than none, whatever the number of samples is.
+#[test]
+fn equal_pre_activations_of_many_samples_are_those_of_few() {
+    let of = |count: usize| {
+        let mut model = SparseAutoencoder::<f64>::builder()
+            .layers([2, 16])
+            .hidden_activation(Activation::BatchTopK(1))
+            .output_activation(Activation::Identity)
+            .penalty(())
+            .build()
+            .unwrap();
+        let mut theta = vec![0.0; model.parameters().as_slice().len()];
+        theta[2 * 16..3 * 16].fill(2.0); // b
+        theta[2 * 16..2 * 16 + 4].fill(3.0);
+        model.set_theta(&theta).unwrap();
+        model
+            .calibrate_thresholds(DMatrix::zeros(2, count), 1.0)
+            .unwrap();
+        thresholds(&model)[0]
+    };
+    for count in [1, 10, 64, 100, 1000, 1024, 3000, 5000] {
+        assert_eq!(of(count), 2.5, "{count}");
+    }
+}

@@ -169,3 +169,31 @@ fn bad_edits_are_refused() {
         })
     ));
 }
+
+/// Samples are steered by chunks, and only some units are computed.
+#[test]
+fn an_overflow_names_the_sample_and_the_unit() {
+    let mut samples = DMatrix::from_element(5, 5000, 0.5);
+    samples.column_mut(4321).fill(1e308);
+    for (activation, output) in [
+        (Activation::Relu, Activation::Identity), // of the units alone
+        (Activation::TopK(8), Activation::Identity),
+        (Activation::Relu, Activation::Sigmoid),
+    ] {
+        let mut model = SparseAutoencoder::builder()
+            .layers([5, 8])
+            .hidden_activation(activation)
+            .output_activation(output)
+            .penalty(())
+            .build()
+            .unwrap();
+        let mut theta = vec![0.0; model.parameters().as_slice().len()];
+        theta[6 * 5..7 * 5].fill(1.0); // W of unit 6
+        model.set_theta(&theta).unwrap();
+        let error = model.steer(&samples, &[2, 6], |_, h| h + 1.0).unwrap_err();
+        let Error::NonFinite { row, column, .. } = error else {
+            panic!("{activation:?} {output:?}: {error}");
+        };
+        assert_eq!((row, column), (6, 4321), "{activation:?} {output:?}");
+    }
+}

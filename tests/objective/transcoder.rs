@@ -198,7 +198,7 @@ fn parameters_of_a_transcoder_are_what_they_are_made_of() {
         decoder_bias: DVector::from_fn(3, |i, _| 7.0 + i as f64),
     };
     let s = DMatrix::from_fn(3, 2, |i, j| (i * 10 + j) as f64);
-    let parameters = Parameters::of_transcoder(layer.clone(), Some(&s)).unwrap();
+    let parameters = Parameters::from_transcoder(&layer, Some(&s)).unwrap();
     let view = parameters.layer(0).unwrap();
     assert_eq!(view.encoder_weights, layer.encoder_weights);
     assert_eq!(
@@ -227,7 +227,7 @@ fn parameters_of_a_transcoder_are_what_they_are_made_of() {
     assert_eq!(model.reconstruct(&x).unwrap(), expected); // of numbers that are exact
 
     let refused = |builder: SparseAutoencoderBuilder<f64>| builder.build().unwrap_err();
-    let without = Parameters::of_transcoder(layer.clone(), None).unwrap();
+    let without = Parameters::from_transcoder(&layer, None).unwrap();
     assert!(matches!(
         refused(build(&without).skip(true)),
         Error::Incompatible { .. }
@@ -250,8 +250,8 @@ fn parameters_of_a_transcoder_are_what_they_are_made_of() {
         decoder_weights: None,
         ..layer.clone()
     };
-    assert!(Parameters::of_transcoder(tied, None).is_err());
-    assert!(Parameters::of_transcoder(layer, Some(&s.transpose())).is_err());
+    assert!(Parameters::from_transcoder(&tied, None).is_err());
+    assert!(Parameters::from_transcoder(&layer, Some(&s.transpose())).is_err());
 }
 
 #[test]

@@ -290,7 +290,10 @@ fn check_stop(
     let batches = x.batches.lock().unwrap().split_off(first.unwrap());
     stopped(&mut trainer, &mut model, &x, stop);
 
-    let (mut other, mut steps) = (builder.build().unwrap(), start().stream_steps(STEPS as usize));
+    let (mut other, mut steps) = (
+        builder.build().unwrap(),
+        start().stream_steps(STEPS as usize),
+    );
     for batch in &batches[..stop as usize] {
         steps.partial_fit(&mut other, batch).unwrap();
     }

@@ -147,7 +147,11 @@ fn recipes_learn_what_no_linear_map_can() {
             println!("{found}");
             assert!((l0 / 8.0 - 1.0).abs() < 0.1, "{found}");
             // With a skip connection, L1 loses 26 to 52 of 128 units over seeds: the linear part goes first.
-            let most = if skip && variant == Variant::L1 { 64 } else { 32 };
+            let most = if skip && variant == Variant::L1 {
+                64
+            } else {
+                32
+            };
             assert!(explained > 0.6 && dead < most, "{found}");
         }
     }
@@ -157,6 +161,14 @@ fn recipes_learn_what_no_linear_map_can() {
 fn samples_that_are_no_pairs_are_refused() {
     let ((digits, _), _) = digits::split(1500);
     let [left, right] = halves(&digits);
+    let pairs = Pairs::new(&left, &right).unwrap();
+    for refused in [
+        Pairs::new(&pairs, &right).map(drop),
+        Pairs::new(&left, &pairs).map(drop),
+    ] {
+        let says = refused.unwrap_err().to_string();
+        assert!(says.contains("Joined"), "{says}");
+    }
     let mut transcoder = SparseAutoencoder::builder()
         .layers([32, 40])
         .hidden_activation(Activation::TopK(4))

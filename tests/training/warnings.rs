@@ -115,11 +115,7 @@ fn a_model_worse_than_the_mean_says_so() {
         assert!(explained < 0.05, "{name}: {explained}");
         let [loss, loss_of_mean] = no_better(&report)
             .unwrap_or_else(|| panic!("{name}: {:?} at {explained}", report.warnings));
-        assert_eq!(
-            loss,
-            report.losses.last().unwrap().reconstruction,
-            "{name}"
-        );
+        assert_eq!(loss, report.losses.last().unwrap().reconstruction, "{name}");
         assert!(loss > 0.99 * loss_of_mean && loss_of_mean > 0.0, "{name}");
         let is_no_better = |warning: &&Warning| matches!(warning, Warning::NoBetterThanMean { .. });
         let warning = report.warnings.iter().find(is_no_better).unwrap();

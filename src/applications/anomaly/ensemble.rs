@@ -23,7 +23,7 @@ use super::selection::check_selection;
 use super::{Threshold, benjamini_hochberg};
 use crate::error::Error;
 #[cfg(feature = "files")]
-use crate::error::require;
+use crate::error::require_some;
 use crate::linalg::reserve;
 #[cfg(feature = "files")]
 use crate::validate::check_len;
@@ -91,7 +91,7 @@ use crate::{AsMatrix, MissingValues, Real, Samples};
 ///
 /// A fit trains nine models for each fold, in parallel on the current rayon pool. The same samples and seed give
 /// the same bits for any number of threads. Hundreds of features take minutes:
-/// [`fit_with_progress`](AnomalyEnsembleBuilder::fit_with_progress) shows the progress.
+/// [`fit_with_steps`](AnomalyEnsembleBuilder::fit_with_steps) shows the progress.
 ///
 /// Samples in memory are copied once, and those for training once for each fold. Of other samples, memory holds
 /// about 50 bytes each for indices and scores, and one batch per thread. Such a fit reads the samples in a few
@@ -126,7 +126,7 @@ impl<T: Real> AnomalyEnsemble<T> {
         Self::builder().fit(samples)
     }
 
-    /// Returns a builder, which takes a rule for missing values, a seed, and an observer.
+    /// Returns a builder, which takes a rule for missing values and a seed.
     pub fn builder() -> AnomalyEnsembleBuilder<T> {
         AnomalyEnsembleBuilder::default()
     }
@@ -314,13 +314,7 @@ impl<T: Real> AnomalyEnsemble<T> {
         constants: Vec<Constant>,
         denoisers: Vec<Denoiser<T>>,
     ) -> Result<Self, Error> {
-        let folds = f64::of_count(denoisers.len());
-        require(
-            !denoisers.is_empty(),
-            "number of folds",
-            "at least 1",
-            folds,
-        )?;
+        require_some("number of folds", denoisers.len())?;
         let varying = denoisers[0].input.scaler.features();
         for denoiser in &denoisers {
             let of_scaler = denoiser.input.scaler.features();

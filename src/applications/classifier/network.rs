@@ -13,6 +13,7 @@ use nalgebra::{DMatrixView, DMatrixViewMut, DVectorView};
 
 use super::{ClassifierLoss, ClassifierWorkspace};
 use crate::linalg::{self, Packed, Scratch, Write, gemm, gemm_packed, transpose};
+use crate::objective::{matrix, matrix_mut};
 use crate::units::{Arriving, Buffers, Own, OwnMut, Units};
 use crate::{Activation, Real};
 
@@ -54,14 +55,6 @@ pub struct DenseView<'a, T: Real> {
 pub(crate) struct Network<T> {
     pub(crate) layers: Vec<Dense>,
     pub(crate) weight_decay: T,
-}
-
-fn matrix<T: Real>(buffer: &[T], rows: usize, columns: usize) -> DMatrixView<'_, T> {
-    DMatrixView::from_slice(&buffer[..rows * columns], rows, columns)
-}
-
-fn matrix_mut<T: Real>(buffer: &mut [T], rows: usize, columns: usize) -> DMatrixViewMut<'_, T> {
-    DMatrixViewMut::from_slice(&mut buffer[..rows * columns], rows, columns)
 }
 
 impl<T: Real> Network<T> {

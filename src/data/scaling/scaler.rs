@@ -2,8 +2,8 @@
 
 use nalgebra::DMatrix;
 
-use super::{ScaledSamples, is_factor};
-use crate::error::{Error, require};
+use super::ScaledSamples;
+use crate::error::{Error, require, require_above_0};
 use crate::validate::{SAMPLES, check_batch, check_len};
 use crate::{AsMatrix, Real, Samples};
 
@@ -71,8 +71,7 @@ impl<T: Real> Scaler<T> {
             }
         }
         for &factor in &factors {
-            let requirement = "finite and above 0";
-            require(is_factor(factor), "factors", requirement, factor.to_f64())?;
+            require_above_0::<T>("factors", factor.to_f64())?;
         }
         Ok(Self {
             centers,

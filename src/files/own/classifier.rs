@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::{CLASSIFIER, Contents, Kind, Part, Reading, described, invalid, malformed};
 use crate::data::dtype::no_room;
-use crate::error::{io_error, require};
+use crate::error::{io_error, require, require_some};
 use crate::files::tensors::Rows;
 use crate::{Activation, Error, Real, SoftmaxClassifier};
 
@@ -109,13 +109,16 @@ impl<T: Real> Kind for SoftmaxClassifier<T> {
 
 /// Refuses layers that no classifier has.
 fn check_layers(sizes: &[usize], hidden_activations: &[Activation]) -> Result<(), Error> {
-    let at_least = |least, name, requirement, size| {
-        require(size >= least, name, requirement, f64::of_count(size))
-    };
-    at_least(1, "features", "at least 1", sizes[0])?;
-    at_least(2, "classes", "at least 2", sizes[sizes.len() - 1])?;
+    require_some("features", sizes[0])?;
+    let classes = sizes[sizes.len() - 1];
+    require(
+        classes >= 2,
+        "classes",
+        "at least 2",
+        f64::of_count(classes),
+    )?;
     for (activation, &units) in hidden_activations.iter().zip(&sizes[1..]) {
-        at_least(1, "units of a hidden layer", "at least 1", units)?;
+        require_some("units of a hidden layer", units)?;
         activation.check(units)?;
         if !activation.blocks().is_empty() {
             return Err(Error::Incompatible {

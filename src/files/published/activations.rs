@@ -6,7 +6,7 @@ use super::without_effect::Project;
 use crate::Activation;
 use crate::files::safetensors::Part;
 
-/// An activation, built from a k, and its names in the files of each project that has it.
+/// An activation, built from a k, and its names in the files of each project that names them.
 type Row = (fn(usize) -> Activation, &'static [Names]);
 
 const ROWS: &[Row] = &[
@@ -14,7 +14,6 @@ const ROWS: &[Row] = &[
         |_| Activation::Relu,
         &[
             Names::of(Project::SaeLens, "standard", "b_enc"),
-            Names::of(Project::LlamaScope, "relu", "encoder.bias"),
             Names::of(Project::DictionaryLearning, "AutoEncoder", "encoder.bias"),
             Names::of(
                 Project::DictionaryLearning,
@@ -28,7 +27,6 @@ const ROWS: &[Row] = &[
         &[
             Names::of(Project::SaeLens, "topk", "b_enc"),
             Names::of(Project::Sparsify, "topk", "encoder.bias"),
-            Names::of(Project::LlamaScope, "topk", "encoder.bias"),
             Names::of(
                 Project::DictionaryLearning,
                 "AutoEncoderTopK",
@@ -53,9 +51,6 @@ const ROWS: &[Row] = &[
         |_| Activation::JumpRelu,
         &[
             Names::of(Project::SaeLens, "jumprelu", "b_enc").with(&[Source::PerUnit("threshold")]),
-            Names::of(Project::GemmaScope, "jump_relu", "b_enc")
-                .with(&[Source::PerUnit("threshold")]),
-            Names::of(Project::LlamaScope, "jumprelu", "encoder.bias"),
             Names::of(Project::DictionaryLearning, "JumpReluAutoEncoder", "b_enc")
                 .with(&[Source::PerUnit("threshold")]),
         ],

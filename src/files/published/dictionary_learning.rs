@@ -329,7 +329,7 @@ pub fn save<T: Real>(
         .into_iter()
         .chain(tensors);
     write_both(folder, WEIGHTS, CONFIG, &config, |out| {
-        out.write_all(&header(&[], tensors))?;
+        out.write_all(&header(&[], tensors)?)?;
         if let Some(k) = k {
             out.write_all(&(k as u64).to_le_bytes())?;
         }

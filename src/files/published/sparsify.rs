@@ -6,6 +6,8 @@
 //! x̂ = h W_dec + c                   z = encoder.weight x + encoder.bias with transcode
 //! ```
 //!
+//! In older versions with `signed`, h is z on the k of largest magnitude.
+//!
 //! `encoder.weight` and `W_dec` are both n × d, `c` is `b_dec`. A transcoder (`transcode`) predicts the output of a
 //! module. With `skip_connection`, it adds `W_skip x`, output × d.
 
@@ -31,8 +33,7 @@ const WEIGHTS: &str = "sae.safetensors";
 /// # Errors
 ///
 /// [`Error::Io`] if a file cannot be read, [`Error::Malformed`] if it is damaged or has another layout.
-/// [`Error::Unsupported`] for skip connections of autoencoders, signed activations of older versions, and
-/// activations other than `topk`.
+/// [`Error::Unsupported`] for skip connections of autoencoders, and activations other than `topk`.
 pub fn load<T: Real>(folder: impl AsRef<Path>) -> Result<Loaded<SparseAutoencoder<T>>, Error> {
     let folder = folder.as_ref();
     let config = Config::read(&folder.join(CONFIG), Project::Sparsify)?;
@@ -40,29 +41,20 @@ pub fn load<T: Real>(folder: impl AsRef<Path>) -> Result<Loaded<SparseAutoencode
     let activation = config.text("activation")?.unwrap_or("topk");
     config.get("k");
     let k = || config.required("k", config.count("k")?);
-    let Some(units) = Names::read(Project::Sparsify, activation, k)? else {
+    let Some(mut units) = Names::read(Project::Sparsify, activation, k)? else {
         let reason =
             format!("the activation {activation} has no counterpart in a model of this crate");
         return Err(unsupported(config.path(), reason));
     };
     let transcodes = config.flag("transcode")?.unwrap_or(false);
     let has_skip = config.flag("skip_connection")?.unwrap_or(false);
-    for (flag, set, why) in [
-        (
-            "skip_connection",
-            has_skip && !transcodes,
-            "a linear map from the input to its reconstruction has no counterpart in a model of this crate",
-        ),
-        (
-            "signed",
-            config.flag("signed")?.unwrap_or(false),
-            "units that are chosen by magnitude and may be negative have no counterpart in a model of this \
-             crate",
-        ),
-    ] {
-        if set {
-            return config.refuse(flag, "true", why);
-        }
+    if has_skip && !transcodes {
+        let why = "a linear map from the input to its reconstruction has no counterpart in a model of this crate";
+        return config.refuse("skip_connection", "true", why);
+    }
+    if let (true, Activation::TopK(k)) = (config.flag("signed")?.unwrap_or(false), units.activation)
+    {
+        units.activation = Activation::AbsTopK(k);
     }
     let input_size = config.required("d_in", config.count("d_in")?)?;
     config.get("expansion_factor");

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::ModelSettings;
-use crate::error::{Error, require};
+use crate::error::{Error, require, require_above_0, require_at_least_0};
 use crate::model::Initialization;
 use crate::objective::ReconstructionLoss;
 use crate::penalty::Penalty;
@@ -12,35 +12,26 @@ use crate::{Activation, Real};
 impl ModelSettings {
     /// Rounds the numbers to `T` and checks them before and after: 1e300 is not finite in `f32`.
     pub(super) fn check_numbers<T: Real>(&mut self) -> Result<(), Error> {
-        let number = |name, value: &mut f64, requirement, accepts: fn(f64) -> bool| {
-            let rounded = T::of(*value).to_f64();
-            let accepted = accepts(*value) && accepts(rounded);
-            require(accepted, name, requirement, *value)?;
-            *value = rounded;
-            Ok::<_, Error>(())
-        };
-        let at_least_0 = |x: f64| x >= 0.0 && x.is_finite();
-        let requirement = "finite and at least 0";
+        let round = |value: &mut f64| *value = T::of(*value).to_f64();
         for weight in self.penalty_weight.iter_mut() {
-            number("penalty_weight", weight, requirement, at_least_0)?;
+            require_at_least_0::<T>("penalty_weight", *weight)?;
+            round(weight);
         }
-        let decay = &mut self.weight_decay;
-        number("weight_decay", decay, requirement, at_least_0)?;
-        let above_0 = |x: f64| x > 0.0 && x.is_finite();
+        require_at_least_0::<T>("weight_decay", self.weight_decay)?;
+        round(&mut self.weight_decay);
         if let Some(width) = &mut self.bandwidth {
-            number("bandwidth", width, "finite and above 0", above_0)?;
+            require_above_0::<T>("bandwidth", *width)?;
+            round(width);
         }
         if let Some(Initialization::TransposedDecoder { norm }) = &mut self.initialization {
-            number(
-                "norm of TransposedDecoder",
-                norm,
-                "finite and above 0",
-                above_0,
-            )?;
+            require_above_0::<T>("norm of TransposedDecoder", *norm)?;
+            round(norm);
         }
-        let between = |x: f64| x > 0.0 && x < 1.0;
         for target in self.sparsity_target.iter_mut() {
-            number("sparsity_target", target, "in (0, 1)", between)?;
+            let given = *target;
+            round(target);
+            let accepted = *target > 0.0 && *target < 1.0;
+            require(accepted, "sparsity_target", "in (0, 1)", given)?;
         }
         Ok(())
     }

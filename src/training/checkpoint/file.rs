@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use super::counters::OF_CONTROLLER;
-use crate::error::{Error, require};
+use crate::error::{Error, require_some};
 use crate::files::checkpoint_file::{Numbers, Tensor, check_folder, write as write_file};
 use crate::optimizer::{Entry, Optimizer, State as OptimizerState};
 use crate::training::engine::Engine;
@@ -150,7 +150,7 @@ impl Checkpoints {
             Every::Steps(steps) => ("steps of Every", steps.min(1) as usize),
             Every::Epochs(epochs) => ("epochs of Every", epochs),
         };
-        require(value >= 1, name, "at least 1", f64::of_count(value))?;
+        require_some(name, value)?;
         check_folder(path)?;
         optimizer.state().map(drop)
     }

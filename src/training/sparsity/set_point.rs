@@ -1,7 +1,7 @@
 //! A controller of the penalty weight.
 
 use crate::Real;
-use crate::error::{Error, require};
+use crate::error::{Error, require, require_above_0};
 use crate::objective::{Now, Objective};
 use crate::training::measured::SHARE;
 
@@ -158,13 +158,7 @@ impl SetPoint {
         &self,
         objective: &Objective<T>,
     ) -> Result<(), Error> {
-        let positive = |value: f64| value > 0.0 && value.is_finite();
-        require(
-            positive(self.target),
-            "set point",
-            "finite and above 0",
-            self.target,
-        )?;
+        require_above_0::<f64>("set point", self.target)?;
         let innermost = objective.innermost();
         let f = objective.encoder[innermost];
         let units = objective.layers.last().copied().unwrap_or(0);
@@ -187,12 +181,7 @@ impl SetPoint {
             gain,
         )?;
         let weight = objective.penalty_weight_of(innermost);
-        require(
-            positive(weight),
-            "penalty_weight under a set point",
-            "above 0",
-            weight,
-        )?;
+        require_above_0::<T>("penalty_weight under a set point", weight)?;
         let chooses = f.traits().chooses;
         let incompatible = |other| {
             let what = "a set point";

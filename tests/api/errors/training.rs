@@ -40,7 +40,12 @@ fn assert_numeric_settings_of_training<T: Real>() {
         0.0,
     );
     assert_refused_settings(trainer::<T>().patience(0), "patience", "at least 1", 0.0);
-    assert_refused_settings(trainer::<T>().stream_steps(0), "steps", "at least 1", 0.0);
+    assert_refused_settings(
+        trainer::<T>().stream_steps(0),
+        "stream_steps",
+        "at least 1",
+        0.0,
+    );
     for value in [&NEVER[..], &[-0.1, 1.0, 1.5]].concat() {
         let trainer = trainer::<T>().validation_split(value);
         assert_refused_settings(trainer, "validation_split", "in [0, 1)", value);

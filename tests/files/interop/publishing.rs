@@ -241,6 +241,27 @@ fn a_0_in_a_foreign_scale_is_converted() {
 }
 
 #[test]
+fn missing_values_stay_missing_in_every_type() {
+    let scratch = Scratch::new("missing");
+    let path = scratch.0.join("table.safetensors");
+    for number in [Number::F16, Number::BF16, Number::F32, Number::F64] {
+        let header = r#"{"x":{"dtype":"F64","shape":[1,3],"data_offsets":[0,24]}}"#;
+        let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
+        bytes.extend(header.as_bytes());
+        bytes.extend(
+            [f64::NAN, -f64::NAN, 2.5]
+                .iter()
+                .flat_map(|x| x.to_le_bytes()),
+        );
+        fs::write(&path, bytes).unwrap();
+        files::convert(&path, &path, number).unwrap();
+        let samples: DMatrix<f64> = TensorFile::open(&path).unwrap().samples("x").unwrap();
+        assert!(samples[0].is_nan() && samples[1].is_nan(), "{number:?}");
+        assert_eq!(samples[2].to_bits(), 2.5_f64.to_bits(), "{number:?}");
+    }
+}
+
+#[test]
 fn thresholds_below_0_are_saved_as_what_they_act_like() {
     let scratch = Scratch::new("negative-thresholds");
     let model = model::<f64>(Activation::JumpRelu, false);

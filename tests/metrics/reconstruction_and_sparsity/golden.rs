@@ -44,7 +44,7 @@ fn golden_reconstruction() {
         assert_relative_eq!(value.unwrap(), expected, max_relative = 1e-14);
     };
     close(metrics.mean_squared_error(), 0.606_951_333_333_333_3);
-    close(metrics.mean_squared_norm(), 1.820_853_999_999_999_8);
+    close(metrics.mean_squared_error_norm(), 1.820_853_999_999_999_8);
     close(
         metrics.fraction_of_variance_unexplained(),
         0.745_572_611_464_968_1,

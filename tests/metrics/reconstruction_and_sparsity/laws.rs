@@ -119,7 +119,7 @@ fn a_constant_offset_is_forgiven_by_the_centered_variant_only() {
 fn perfect_reconstructions_have_no_error() {
     let samples = random(4, 10, 9);
     let metrics = reconstruction(&samples, &samples, 3);
-    assert_eq!(metrics.mean_squared_norm(), Some(0.0));
+    assert_eq!(metrics.mean_squared_error_norm(), Some(0.0));
     assert_eq!(metrics.explained_variance(), Some(1.0));
 }
 
@@ -198,7 +198,7 @@ fn undefined_numbers_are_none() {
 
     let empty = ReconstructionMetrics::new(2);
     assert_eq!(empty.mean_squared_error(), None);
-    assert_eq!(empty.mean_squared_norm(), None);
+    assert_eq!(empty.mean_squared_error_norm(), None);
     assert_eq!(empty.explained_variance(), None);
     assert_eq!(empty.normalized_mean_squared_error(), None);
 

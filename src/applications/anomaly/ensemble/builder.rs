@@ -1,11 +1,14 @@
 //! The two settings of an ensemble that do not follow from the samples.
 
+use std::io;
 use std::marker::PhantomData;
+use std::ops::ControlFlow;
 
 use super::AnomalyEnsemble;
 use super::fitting::{self, Observer};
 use super::kept_features::KeptFeatures;
 use crate::error::Error;
+use crate::training::Verdict;
 use crate::{MissingValues, Real, Samples};
 
 /// Fits an [`AnomalyEnsemble`] with a rule for missing values or another seed: see [`AnomalyEnsemble::builder`].
@@ -121,36 +124,39 @@ impl<T: Real> AnomalyEnsembleBuilder<T> {
         self.fit_observed(&samples, None)
     }
 
-    /// Runs [`fit`](Self::fit) with an observer of each step of any model. An error that it returns ends the fit.
+    /// Runs [`fit`](Self::fit) with an observer of each step of any model. It returns a [`Verdict`].
     ///
     /// All threads that train models call it, at the same time.
     ///
     /// ```
+    /// use std::ops::ControlFlow;
     /// use sparse_autoencoder::{AnomalyEnsemble, nalgebra::DMatrix};
     ///
     /// let normal = DMatrix::from_fn(3, 20, |i, j| (j as f32 / 10.0 - 1.0).powi(i as i32 + 1));
-    /// AnomalyEnsemble::builder().fit_with_progress(&normal, |step| {
+    /// AnomalyEnsemble::builder().fit_with_steps(&normal, |step| {
     ///     if step.number % 5000 == 0 {
     ///         println!("{} %", 100 * step.number / step.of);
     ///     }
-    ///     Ok(())
     /// })?;
     ///
-    /// let stopped = AnomalyEnsemble::builder().fit_with_progress(&normal, |_| {
-    ///     Err(std::io::Error::from(std::io::ErrorKind::Interrupted))?
-    /// });
+    /// let stopped = AnomalyEnsemble::builder().fit_with_steps(&normal, |_| ControlFlow::Break(()));
     /// assert!(stopped.is_err());
     /// # Ok::<(), sparse_autoencoder::Error>(())
     /// ```
     ///
     /// # Errors
     ///
-    /// As [`fit`](Self::fit), and those that the observer returns.
-    pub fn fit_with_progress(
+    /// As [`fit`](Self::fit), and those that the observer returns. A fit that it stops has no detector to return: it
+    /// fails with an [`Error::Io`] of the kind [`Interrupted`](std::io::ErrorKind::Interrupted).
+    pub fn fit_with_steps<V: Verdict>(
         &self,
         samples: impl Samples<T>,
-        observer: impl Fn(EnsembleStep) -> Result<(), Error> + Sync,
+        observer: impl Fn(EnsembleStep) -> V + Sync,
     ) -> Result<AnomalyEnsemble<T>, Error> {
+        let observer = |step| match observer(step).verdict()? {
+            ControlFlow::Continue(()) => Ok(()),
+            ControlFlow::Break(()) => Err(io::Error::from(io::ErrorKind::Interrupted).into()),
+        };
         self.fit_observed(&samples, Some(&observer))
     }
 

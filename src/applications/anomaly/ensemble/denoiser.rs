@@ -6,7 +6,7 @@ use super::input::Input;
 use crate::applications::anomaly::scoring::{count_present, passes, sort, unless_nan};
 use crate::error::Error;
 #[cfg(feature = "files")]
-use crate::error::require;
+use crate::error::{require_above_0, require_some};
 use crate::linalg::reserve;
 #[cfg(feature = "files")]
 use crate::validate::check_len;
@@ -60,14 +60,7 @@ impl<T: Real> Level<T> {
     ) -> Result<Self, Error> {
         let features = model.layout().input_size();
         check_len("noise", features.saturating_mul(DRAWS), noise.len())?;
-        let requirement = "finite and above 0";
-        let accepted = scale > T::zero() && scale.is_finite();
-        require(
-            accepted,
-            "scale of a noise level",
-            requirement,
-            scale.to_f64(),
-        )?;
+        require_above_0::<T>("scale of a noise level", scale.to_f64())?;
         let noise = DMatrix::from_vec(features, DRAWS, noise);
         Ok(Self {
             model,
@@ -156,7 +149,7 @@ impl<T: Real> Denoiser<T> {
                 calibration_scores.len(),
             ),
         ] {
-            require(count > 0, name, "at least 1", f64::of_count(count))?;
+            require_some(name, count)?;
         }
         let features = input.scaler.features();
         if let Some(imputer) = &input.imputer {

@@ -134,6 +134,7 @@ fn gross_errors_among_the_training_samples_hide_nothing() {
 }
 
 #[test]
+#[allow(clippy::float_cmp)] // the same sums
 fn another_value_of_a_constant_feature_is_an_anomaly_of_any_size() {
     assert_eq!(MANY.constant_features().collect::<Vec<_>>(), [0]);
     let usual = MANY.scores(three()).unwrap();
@@ -349,7 +350,7 @@ fn an_observer_sees_every_step_and_changes_none() {
         seen.lock().unwrap().push(step);
         Ok(())
     };
-    let observed = builder(8).fit_with_progress(&samples, observer).unwrap();
+    let observed = builder(8).fit_with_steps(&samples, observer).unwrap();
     let mut seen = seen.into_inner().unwrap();
     seen.sort_by_key(|step| step.number);
     let steps = 5 * 9 * 8; // folds, models, and steps of each
@@ -360,6 +361,6 @@ fn an_observer_sees_every_step_and_changes_none() {
     assert_eq!(observed.scores(&samples), alone.scores(&samples));
 
     let stop = |_| Err(Error::EmptyBatch { what: "patience" });
-    let error = builder(8).fit_with_progress(&samples, stop).unwrap_err();
+    let error = builder(8).fit_with_steps(&samples, stop).unwrap_err();
     assert_eq!(error, Error::EmptyBatch { what: "patience" });
 }
