@@ -2,7 +2,8 @@
 //!
 //! Everything that a [`Trainer`](crate::Trainer) reads is [`Samples`]: matrices, an [`NpyFile`], an
 //! [`IdxFile`], several files as [`Shards`], some samples as a [`Subset`], inputs and targets as [`Pairs`], several
-//! sources side by side as [`Joined`], or samples scaled on reading ([`ScaledSamples`]).
+//! sources side by side as [`Joined`], or samples scaled, imputed, or encoded on reading ([`ScaledSamples`],
+//! [`ImputedSamples`], [`EncodedSamples`]).
 //! A [`ShuffleBuffer`] turns a stream of [`Chunk`]s into batches. [`Scaling`] learns a [`Scaler`], an
 //! [`Imputer`] fills missing values, [`Corruption`] adds noise to the input, and [`geometric_median`] locates the center of a dataset.
 

@@ -67,8 +67,8 @@ pub enum Error {
     },
     /// A class has no samples: no label names it.
     #[error(
-        "class {class}: at least one sample is needed, got none; the labels must name every class from 0 on, also \
-         without the samples held out (see `validation_split`)"
+        "class {class}: at least one sample is needed, got none; every class from 0 on needs samples besides those \
+         held out (see `validation_split`)"
     )]
     EmptyClass {
         /// The class, counted from 0.
@@ -83,9 +83,9 @@ pub enum Error {
     NonFinite {
         /// The matrix.
         what: &'static str,
-        /// Its row.
+        /// Its row, counted from 0.
         row: usize,
-        /// Its column; for data, the index of the sample.
+        /// Its column, counted from 0; for data, the index of the sample.
         column: usize,
         /// The value found.
         value: f64,
@@ -97,9 +97,9 @@ pub enum Error {
         what: &'static str,
         /// The accepted values.
         requirement: &'static str,
-        /// Its row.
+        /// Its row, counted from 0.
         row: usize,
-        /// Its column; for data, the index of the sample.
+        /// Its column, counted from 0; for data, the index of the sample.
         column: usize,
         /// The value found.
         value: f64,
@@ -120,7 +120,7 @@ pub enum Error {
          scaled: drop it, or call `keep_constant_features`"
     )]
     ConstantFeature {
-        /// The row of the samples.
+        /// The row of the samples, counted from 0.
         feature: usize,
         /// Its value.
         value: f64,
@@ -128,11 +128,11 @@ pub enum Error {
     /// A feature has no value: it is missing in every sample.
     #[error("feature {feature} is missing in every sample: drop it")]
     MissingFeature {
-        /// The row of the samples.
+        /// The row of the samples, counted from 0.
         feature: usize,
     },
     /// All labels are of one class where both are needed.
-    #[error("the labels must be of both classes, got {samples} samples that are all {class}")]
+    #[error("the labels must contain both classes, got {samples} samples, all {class}")]
     OneClass {
         /// Whether this class is the positive one, such as anomalies.
         class: bool,

@@ -16,9 +16,9 @@
 //!
 //! // A detector in one file, with its model, its scaler, its calibration scores, and its threshold.
 //! let normal = DMatrix::from_fn(8, 60, |i, j| ((i * 31 + j * 17) % 23) as f32);
-//! let scaler = Scaling::standard().fit(&normal)?;
+//! let scaler = Scaling::standard().fit(normal.columns(0, 30))?;
 //! let rule = Threshold::FalseAlarmRate(0.1);
-//! let detector = AnomalyDetector::calibrate(&sae, &scaler, &normal, rule)?;
+//! let detector = AnomalyDetector::calibrate(&sae, &scaler, normal.columns(30, 30), rule)?;
 //! let path = folder.join("detector.safetensors");
 //! files::save(&detector, &path)?;
 //! let again: AnomalyDetector<f32> = files::load(&path)?.model;
@@ -60,9 +60,9 @@
 //! | project | input of the encoder | hidden activations | encoder, decoder in the file |
 //! |---|---|---|---|
 //! | SAELens | `x − c`, unless `apply_b_dec_to_input` is false | ReLU; top k, by `z` or by `z‖D_j‖`; above a threshold; gated | d × n, n × d |
-//! | sparsify | `x − c`, unless `transcode` | top k | n × d, n × d |
+//! | sparsify | `x − c`, unless `transcode` | top k, by `z` or by `\|z\|` | n × d, n × d |
 //! | Gemma Scope | `x` | above a threshold | d × n, n × d |
-//! | Llama Scope | `s·x − c`, or `s·x`; s is `√d` divided by the mean norm | above a threshold of `z` or of `z‖D_j‖`; ReLU; top k | n × d, d × n; some as SAELens |
+//! | Llama Scope | `s·(x − c)`, or `s·x`; s is `√d` divided by the mean norm | above a threshold of `z` or of `z‖D_j‖`; ReLU; top k | n × d, d × n; some as SAELens |
 //! | dictionary_learning | `x − c`; `x` for `AutoEncoderNew` and `JumpReluAutoEncoder` | ReLU; top k; above a threshold; gated | n × d, d × n; some as SAELens |
 //!
 //! Here `c` is the decoder bias, `z` a pre-activation, `D_j` the decoder column of a unit, d the input
@@ -72,12 +72,12 @@
 //! | in the file | in the model |
 //! |---|---|
 //! | the encoder sees `x − c` | a [pre-encoder bias](crate::SparseAutoencoderBuilder::pre_encoder_bias) |
-//! | top k | [`TopK`](crate::Activation::TopK) |
+//! | top k | [`TopK`](crate::Activation::TopK), [`AbsTopK`](crate::Activation::AbsTopK) |
 //! | above a threshold | [`JumpRelu`](crate::Activation::JumpRelu); [`BatchTopK`](crate::Activation::BatchTopK) for one common threshold and a known k |
 //! | gated | [`Gated`](crate::Activation::Gated) |
 //! | scalings of inputs, of units, of decoded activations | folded into weights, biases, and thresholds |
 //!
-//! A feature without a counterpart is an [`Error::Unsupported`] that names it. Other remarks are
+//! A property without a counterpart is an [`Error::Unsupported`] that names it. Other remarks are
 //! [`Note`]s. Every configuration key and every tensor is used, refused, known to have no effect, or
 //! reported in a note. Published files contain no penalty, and loaded models have none.
 //!
@@ -91,8 +91,8 @@
 //! - A configuration may begin with a byte-order mark and contain `NaN`, `Infinity`, and duplicate keys, as
 //!   Python writes them. Numbers in use must be finite. The last of duplicate keys counts.
 //! - A file whose parts do not fit together, or with numbers that a model cannot have, is an
-//!   [`Error::Malformed`]. A checkpoint also has a checksum of all its bytes. The room for numbers is allocated once
-//!   the file is known to hold them. The list of tensors takes a few times the room that it has in the file.
+//!   [`Error::Malformed`]. A checkpoint also has a checksum of all its bytes. Memory for numbers is allocated only
+//!   once the file is known to hold them. The list of tensors takes a few times its size in the file.
 //!   Models with NaN or infinities are refused, and samples with infinities. If memory runs out, the error is an
 //!   [`Error::Io`] of the kind [`OutOfMemory`](std::io::ErrorKind::OutOfMemory).
 //! - A file of another kind, such as a Git LFS pointer or an HTML page, is an error that names the kind and

@@ -54,15 +54,15 @@
 //!
 //! # Conventions
 //!
-//! - **A column is a sample.** [nalgebra] stores columns contiguously, so a row-major `samples × entries` buffer
-//!   is an `entries × samples` view of the same memory. What learns takes any [`Samples`]: a matrix, a view, or a
-//!   file. Other methods take anything that converts into a `DMatrixView`.
+//! - **A column is a sample**, and a row an entry (in tables, a *feature*). [nalgebra] stores columns contiguously, so
+//!   a row-major `samples × entries` buffer is an `entries × samples` view of the same memory. Methods that learn or
+//!   score take any [`Samples`]: a matrix, a view, or a file. Others take any [`AsMatrix`], in memory.
 //! - **Data terms are means over the samples** of a batch. Within a sample, squares are summed and halved.
 //! - **Weights are decayed, biases are not.** All [`Parameters`] lie in one flat vector, whose order [`Layout`]
 //!   describes.
 //! - **The mean activation ρ̂** is taken over the batch, for each hidden layer.
-//! - **Kinks count as flat, and ties go to the lower index.** Thresholds of [`JumpRelu`](Activation::JumpRelu)
-//!   are the exception: they learn by a pseudo-derivative around the jump.
+//! - **At a kink the derivative is 0, and ties go to the lower index.** Thresholds of
+//!   [`JumpRelu`](Activation::JumpRelu) are the exception: they learn by a pseudo-derivative around the jump.
 //! - **Scalars** are `f32` or `f64` ([`Real`]). Random numbers are drawn in `f64` from a seeded Xoshiro256++.
 //! - **The same seed gives the same bits** on one machine with one build, for any number of threads.
 //! - **A sample's result depends on the sample and the model alone.** Its bits are the same by itself and among
@@ -70,9 +70,9 @@
 //!   [`encode`](SparseAutoencoder::encode);
 //!   [`decode_sparse`](SparseAutoencoder::decode_sparse) agrees with [`decode`](SparseAutoencoder::decode), and a
 //!   [`Loss`] with inference, up to rounding.
-//! - **Nothing panics** on invalid data, settings, or parameters. An [`Error`] names the cause, the requirement,
-//!   and the value, and the model stays unchanged. Training that diverges is an error too, and leaves the
-//!   last finite parameters. Exceptions are running out of memory, and panics in your own code.
+//! - **Nothing panics** on invalid data, settings, or parameters, unless memory runs out or your own code panics. An
+//!   [`Error`] names the cause, the requirement, and the value. Before the first step it leaves the model unchanged;
+//!   during training, such as by divergence or an unreadable sample, it leaves finite parameters.
 //! - **A training step allocates nothing** once its buffers have grown, apart from jobs in rayon's queue. Methods
 //!   ending in `_into` write to your matrices and reuse your [`Workspace`].
 //!
@@ -85,7 +85,7 @@
 //! R_l     = g(D_l R_{l+1} + c_l),  R_L = H_L    decoder, X̂ = R₀
 //!
 //! m  samples of the batch         ℓ  reconstruction loss, ½‖x̂ − x‖² or binary cross-entropy
-//! λ  weight decay                 Ω  penalty, on the penalized hidden layers H_l
+//! λ  decay of all weights W, D    Ω  penalty, on the penalized hidden layers H_l
 //! β  penalty weight               ρ  sparsity target
 //! ```
 //!
@@ -97,7 +97,7 @@
 //!
 //! | penalty | Ω | asks for | use it |
 //! |---|---|---|---|
-//! | [`KlDivergence`] | `Σⱼ ρ ln(ρ/ρ̂ⱼ) + (1−ρ) ln((1−ρ)/(1−ρ̂ⱼ))` | mean activation ρ of every unit; 2ρ − 1 of tanh units | with sigmoid and saturating linear units: the classic choice |
+//! | [`KlDivergence`] | `Σⱼ [ρ ln(ρ/ρ̂ⱼ) + (1−ρ) ln((1−ρ)/(1−ρ̂ⱼ))]` | mean activation ρ of every unit; 2ρ − 1 of tanh units | with sigmoid and saturating linear units: the classic choice |
 //! | [`SquaredDeviation`] | `½ Σⱼ (ρ̂ⱼ − ρ)²` | the same | with unbounded units, which KL refuses |
 //! | [`L1`] | `1/m Σᵢ ‖hᵢ‖₁` | a small sum of activations | with ReLU or [`Gated`](Activation::Gated) units; it shrinks ReLU activations, not gated ones |
 //! | [`Proportion`] | `1/m Σᵢ Σ_{j ∉ top_k} \|hⱼᵢ\|`, `k = ⌈ρ·units⌉` | at most a proportion ρ of the units active in a sample | when you know that proportion; it does not shrink the k strongest |

@@ -78,7 +78,8 @@ pub trait Optimizer<T: Real>: fmt::Debug + Send {
     /// Takes one step from `theta`.
     ///
     /// If the objective at `theta` is not finite, the step must return that value and leave `theta`
-    /// unchanged. A step must leave `theta` finite, also where an update overflows: nobody checks it after the last one.
+    /// unchanged. A step must leave `theta` finite, also where an update overflows: the trainer does not check after
+    /// the last step.
     fn step(&mut self, theta: &mut [T], objective: &mut Objective<'_, T>) -> Step<T>;
 
     /// Sets the factor of the learning rate for the next steps.

@@ -31,10 +31,10 @@ use crate::{SparseAutoencoderBuilder, Trainer};
 /// | schedule | warm-up over 2 % of the steps, then linear to 0 |
 /// | gradient | clipped to norm 1 |
 /// | decoder columns | norm 1 for `Gated`; free for the others, and part of the penalty of `L1` |
-/// | dead units | auxiliary loss with d/2 units and weight 1/32; 1e-4 for `L1` and `Gated` |
+/// | dead units | counted after 1 % of the samples, at least 10 batches; auxiliary loss with d/2 units (d′/2 in a transcoder) and weight 1/32; 1e-4 for `L1` and `Gated` |
 /// | encoder biases of `L1` | √d times the learning rate |
 /// | k | constant, see [`anneal_from`](Self::anneal_from) |
-/// | transcoders | every variant: geometric median of inputs and targets 0, mean distances √d and 0.3 √d; no pre-encoder bias; decoder 0, encoder columns of norm 0.6 with a k |
+/// | transcoders | every variant: geometric median of inputs and targets 0, mean distances √d and 0.3 √d′ for d inputs and d′ outputs; no pre-encoder bias; decoder 0, encoder columns of norm 0.6 with a k |
 ///
 /// [`fit`](Self::fit) trains on samples in memory or in files, [`begin`](Self::begin) on a stream, step by step. To
 /// change a choice, call the setters of the [builder](Self::builder) and the [trainer](Self::trainer).
@@ -90,10 +90,10 @@ pub struct Recipe {
     pub variant: Variant,
     /// The number of hidden units, ≥ 1. Usually 2 to 32 times the entries of a sample.
     pub hidden_size: usize,
-    /// The mean number of active units per sample, from 1 to `hidden_size`. `JumpRelu` needs as many positive
-    /// pre-activations at the start, which are about half of the units.
+    /// The mean number of active units per sample, ≥ 1 and at most `hidden_size`. With `JumpRelu`, at most the number
+    /// of positive pre-activations at the start, about half of the units.
     pub active_units: usize,
-    /// The number of samples to train on, counted again in each epoch, ≥ 1.
+    /// The number of samples in all steps, ≥ 1; each epoch counts a sample once.
     #[cfg_attr(feature = "serde", serde(default = "default::samples"))]
     pub samples: usize,
     /// The number of samples of a step, ≥ 1.
@@ -170,7 +170,7 @@ impl Recipe {
         }
     }
 
-    /// Sets the number of samples to train on, counted again in each epoch, ≥ 1. The default is a million.
+    /// Sets the number of samples in all steps, ≥ 1; each epoch counts a sample once. The default is a million.
     ///
     /// More than 1000 passes over the same samples give a [warning](crate::Warning::ManyPasses).
     #[must_use]
@@ -239,13 +239,13 @@ impl Recipe {
         self
     }
 
-    /// Fits the scaler to the first samples of a stream, and creates a model, which starts there, and its trainer.
+    /// Fits a scaler to the first samples of a stream, and creates the model and its trainer.
     ///
     /// A few thousand samples are enough: a matrix or a view, input × samples, or any other [`Samples`], with the
     /// same bits. Samples outside memory are read in [many passes](crate::geometric_median).
     ///
     /// Then call [`partial_fit`](Begun::partial_fit) with one batch per step, for [`samples`](Self::samples) /
-    /// [`batch_size`](Self::batch_size) steps, and [`finish`](Begun::finish) with the last samples.
+    /// [`batch_size`](Self::batch_size) steps, and [`finish`](Begun::finish) with samples that no step has used.
     ///
     /// ```
     /// use sparse_autoencoder::nalgebra::DMatrix;

@@ -256,7 +256,7 @@ fn check_proportion(p: f64, name: &'static str) -> Result<(), Error> {
 
 /// Returns `⌈proportion · units⌉`, within `1..=units`.
 ///
-/// Products within 1e-6 of an integer are rounded to it first, so that 0.05 of 100 units are 5, not 6.
+/// Products within one part in a million of an integer are rounded to it first, so that 0.05 of 100 units are 5, not 6.
 pub(crate) fn proportion_of(units: usize, proportion: f64) -> usize {
     let exact = proportion * f64::of_count(units);
     let nearest = exact.round();

@@ -138,9 +138,9 @@ use crate::{AsMatrix, Imputer, Real, Samples, Scaler, SparseAutoencoder, Subset}
 ///
 /// # let normal = DMatrix::from_fn(3, 60, |i, j| ((i * 31 + j * 17) % 23) as f32);
 /// # let model = SparseAutoencoder::builder().layers([3, 4]).build()?; // fitted elsewhere
-/// # let scaler = Scaling::standard().fit(&normal)?;
+/// # let scaler = Scaling::standard().fit(normal.columns(0, 30))?;
 /// let threshold = Threshold::Contamination(0.1);
-/// let detector = AnomalyDetector::calibrate(&model, &scaler, &normal, threshold)?;
+/// let detector = AnomalyDetector::calibrate(&model, &scaler, normal.columns(30, 30), threshold)?; // held out
 /// let detector = Arc::new(detector);
 ///
 /// let (results, received) = mpsc::channel();
@@ -175,8 +175,8 @@ impl<T: Real> AnomalyDetector<T> {
 
     /// Calibrates a detector for a model already fitted to samples scaled by `scaler`.
     ///
-    /// The calibration samples, input × samples in memory or any other [`Samples`], are not scaled. They
-    /// should be normal samples that the model has not seen. If they contain anomalies, use
+    /// Pass the calibration samples, input × samples in memory or any other [`Samples`], unscaled. They
+    /// should be normal samples that neither the model nor `scaler` has seen. If they contain anomalies, use
     /// [`Threshold::Contamination`]. Memory holds one score per sample.
     ///
     /// # Errors

@@ -46,7 +46,7 @@ assert_eq!(corruptions[1], Corruption::Masking { fraction: 0.3 });
 pub enum Corruption {
     /// Adds independent normal noise to every entry.
     Gaussian {
-        /// The standard deviation σ in units of the data, finite and at least 0.
+        /// The standard deviation σ in units of the corrupted samples, after any scaling; finite and at least 0.
         standard_deviation: f64,
     },
     /// Sets entries to 0, each independently with the same probability.
@@ -58,9 +58,9 @@ pub enum Corruption {
     SaltAndPepper {
         /// The probability of replacing an entry, in [0, 1].
         fraction: f64,
-        /// The value of pepper, usually the lower end of the data's range; finite.
+        /// The value of pepper, usually the low end of the range of these samples; finite.
         low: f64,
-        /// The value of salt, usually the upper end; finite.
+        /// The value of salt, usually the high end; finite.
         high: f64,
     },
 }

@@ -163,7 +163,7 @@ impl<T: Real> Imputer<T> {
     /// });
     /// let imputer = Imputer::fit(&table)?;
     /// let imputed = imputer.apply_on_read(&table)?;
-    /// let scaler = Scaling::min_max(0.0, 1.0).fit(&imputed)?;
+    /// let scaler = Scaling::min_max(0.1, 0.9).fit(&imputed)?;
     /// let mut sae = SparseAutoencoder::builder().layers([imputer.outputs(), 12]).build()?;
     /// Trainer::new(Adam::new(1e-2)?).epochs(5).fit(&mut sae, scaler.apply_on_read(&imputed)?)?;
     /// # assert_eq!(imputed.to_matrix()?, imputer.apply(&table)?);

@@ -44,7 +44,7 @@ pub(crate) use header::{Header, MAGIC};
 /// | file | how to read it |
 /// |---|---|
 /// | fits into memory | [`load`](Self::load) it |
-/// | fits into the system's cache | [`open`](Self::open) it: half a microsecond per sample, more than a small model takes to learn it; [map it into memory](Self::from_bytes): a tenth |
+/// | fits into the system's cache | [`open`](Self::open) it: 0.5 µs per sample, longer than a step of a small model; or [map it into memory](Self::from_bytes): 0.05 µs |
 /// | much larger | [`batches`](Samples::batches) with a [`ShuffleBuffer`](crate::ShuffleBuffer): no sample waits for the disk alone |
 ///
 /// ```

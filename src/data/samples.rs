@@ -18,6 +18,7 @@ use crate::validate::check_len;
 /// | matrices, views, vectors | the columns, in memory |
 /// | arrays of `ndarray`, with its feature | the rows, in memory |
 /// | [`NpyFile`](crate::NpyFile), [`IdxFile`](crate::IdxFile) | those of a file, read when needed |
+/// | `files::TensorSamples` (feature `files`) | those of a tensor in a safetensors or npz file, read when needed |
 /// | [`Shards`](crate::Shards) | those of several sources, one source after another |
 /// | [`ScaledSamples`](crate::ScaledSamples) | those of another source, scaled on reading |
 /// | [`ImputedSamples`](crate::ImputedSamples) | those of another source, missing values imputed on reading |
@@ -58,8 +59,8 @@ use crate::validate::check_len;
 /// # Ok::<(), Error>(())
 /// ```
 ///
-/// A fit checks samples as it reads them. NaN and infinities end it with an error that names the
-/// sample; the model keeps the parameters learned so far.
+/// A fit checks samples in memory before it starts, and others as it reads them. NaN and infinities end it with an
+/// error that names the sample; the model keeps finite parameters.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a source of samples of `{T}`",
     label = "not a source of samples of `{T}`",

@@ -13,7 +13,7 @@ use crate::validate::check_len;
 /// The samples of the first source come first. A fit shuffles them across all sources. All sources must have the
 /// same number of entries per sample. Use `Box<dyn Samples<T>>` for sources of different types.
 ///
-/// Reading costs a few percent of the training of a model of hundreds of units, and more than that of a small one.
+/// Reading costs a few percent of the training time with hundreds of units, and a larger share for a small model.
 /// Then [`to_matrix`](Samples::to_matrix) reads the samples once, if they fit into memory; if not, map the files: see
 /// [`NpyFile`](crate::NpyFile).
 ///

@@ -60,6 +60,6 @@ pub(super) fn check_sum(tensors: &mut Tensors<BufReader<File>>) -> Result<(), Er
     if sum == u32::from_le_bytes(stated) {
         Ok(())
     } else {
-        Err(malformed(&path, "it is not what its checksum says"))
+        Err(malformed(&path, "the checksum does not match"))
     }
 }

@@ -26,7 +26,7 @@ use config::Config;
 /// The tensors of a published model, and their meaning.
 ///
 /// ```text
-/// z = g ⊙ (Wᵀ(s·x − c) + b),   h = units(z),   x̂ = (D (h ⊙ q ⊘ g) + c) / r,   + S x in a transcoder
+/// z = g ⊙ (s·Wᵀ(x − c/r) + b),   h = units(z),   x̂ = (D (h ⊙ q ⊘ g) + c) / r,   + S x in a transcoder
 /// ```
 #[derive(Debug)]
 struct Published<'a> {
@@ -36,7 +36,7 @@ struct Published<'a> {
     decoder_weights: Matrix<'a>,
     /// c; 0 without a tensor.
     decoder_bias: Option<&'a str>,
-    /// Whether the encoder sees `x − c`, not `x`.
+    /// Whether the encoder sees `x − c/r`, not `x`.
     centered: bool,
     /// Whether x̂ is another place, whose size is that of D.
     transcodes: bool,

@@ -101,8 +101,8 @@ impl<T: Real> SparseAutoencoder<T> {
         self.objective.norm_weighted
     }
 
-    /// Returns the sizes of the [Matryoshka groups](crate::SparseAutoencoderBuilder::matryoshka), excluding
-    /// the full width. Empty if unused.
+    /// Returns the unit counts of the nested [Matryoshka groups](crate::SparseAutoencoderBuilder::matryoshka),
+    /// excluding the full width. Empty if unused.
     #[must_use]
     pub fn matryoshka(&self) -> &[usize] {
         &self.objective.matryoshka

@@ -256,16 +256,16 @@ impl<T: Real> SparseAutoencoderBuilder<T> {
     }
 
     /// Nests the hidden units in Matryoshka groups: the first `sizes[0]` units reconstruct the samples by
-    /// themselves, and so do the first `sizes[1]`, and so on, and all units:
+    /// themselves, and so do the first `sizes[1]`, and so on, and all units. `sizes` ascend, below the hidden size.
     ///
     /// ```text
-    /// J = 1/m Σᵢ Σ_g ℓ(x̂ᵍᵢ, xᵢ) + …,     X̂ᵍ = g(D H⁽ᵍ⁾ + c),   H⁽ᵍ⁾: H with the units of the group only
+    /// J = 1/m Σᵢ Σ_p ℓ(x̂ᵖᵢ, xᵢ) + …,     X̂ᵖ = g(D H⁽ᵖ⁾ + c),   H⁽ᵖ⁾: H with the first sizes[p] units only
     /// ```
     ///
     /// Each group has weight 1 (Bussmann et al. 2025, *Learning Multi-Level Features with Matryoshka
-    /// Sparse Autoencoders*). The first units learn common features, and the last learn special ones. The
-    /// model must have one hidden layer; the paper's units are [`Activation::BatchTopK`]. Inference does
-    /// not depend on the groups.
+    /// Sparse Autoencoders*). The first units learn common features, and the last learn specific ones. The
+    /// model must have one hidden layer, not of `Gated` units; the paper's are [`Activation::BatchTopK`]. Inference
+    /// does not depend on the groups.
     ///
     /// ```
     /// use sparse_autoencoder::{Activation, SparseAutoencoder};
@@ -352,8 +352,8 @@ impl<T: Real> SparseAutoencoderBuilder<T> {
     /// Sets the bandwidth ε of the pseudo-derivative of [`Activation::JumpRelu`]'s thresholds:
     /// pre-activations within ε/2 of a threshold move it.
     ///
-    /// Choose it by the scale of the pre-activations. Thresholds do not learn if it is below the distance of a
-    /// threshold from the next number of the scalar.
+    /// Choose it by the scale of the pre-activations. Thresholds do not learn if ε is below the spacing of
+    /// floating-point numbers at the threshold.
     /// [`calibrate_thresholds`](SparseAutoencoder::calibrate_thresholds) finds one if none is set. Other
     /// activations ignore it.
     pub fn bandwidth(mut self, bandwidth: f64) -> Self {

@@ -58,7 +58,7 @@ impl<T: Real> SparseAutoencoder<T> {
             return Err(Error::UnsupportedActivation {
                 what: "start_at",
                 activation: output,
-                requirement: "its bias is a sample only if it is Identity",
+                requirement: "the output must be Identity, so that its bias is a sample",
             });
         }
         self.check_source(samples)?;
@@ -129,7 +129,7 @@ impl<T: Real> SparseAutoencoder<T> {
     /// | error | cause |
     /// |---|---|
     /// | [`Error::UnsupportedActivation`] | the units are neither `JumpRelu` nor `BatchTopK` |
-    /// | [`Error::InvalidParameter`] | `active_units` is below 1/8192, or, for `JumpRelu`, above the mean number of positive pre-activations |
+    /// | [`Error::InvalidParameter`] | `active_units` is below 1/8192, above the number of hidden units, or, for `JumpRelu`, above the mean number of positive pre-activations |
     /// | [`Error::TooFewSamples`] | `active_units` times the number of samples rounds to 0 |
     /// | [`Error::NonFinite`] | pre-activations overflow |
     /// | those of [`Samples::read`] | samples that cannot be read |

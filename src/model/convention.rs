@@ -8,7 +8,7 @@ use crate::{AsMatrix, Error, Layer, LayerView, Real, ReconstructionLoss};
 /// The convention of another system: the orientation of its matrices, and the scale of its weight decay
 /// and penalty weight.
 ///
-/// All systems minimize a multiple of the same objective:
+/// All systems minimize a multiple of the same objective. Here e = x̂ − x, and H is the cross-entropy of a sample:
 ///
 /// | | objective for `d` entries per sample | is ours times | weight decay here | penalty weight here |
 /// |---|---|---|---|---|

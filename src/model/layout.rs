@@ -164,8 +164,8 @@ impl Layout {
         self.shape.output.unwrap_or(self.input_size())
     }
 
-    /// Returns the number of entries of a sample to train on: the input size, and in a transcoder the output size
-    /// more.
+    /// Returns the number of entries of a sample to train on: the input size, plus the output size in a
+    /// transcoder.
     #[must_use]
     pub fn sample_entries(&self) -> usize {
         self.input_size() + self.shape.output.unwrap_or(0)

@@ -36,6 +36,7 @@ use crate::{Activation, Real};
 /// | `matryoshka` | `[]` | [`matryoshka`](crate::SparseAutoencoderBuilder::matryoshka) |
 /// | `pre_encoder_bias` | `false` | [`pre_encoder_bias`](crate::SparseAutoencoderBuilder::pre_encoder_bias) |
 /// | `bandwidth` | 0.05, or as calibrated | [`bandwidth`](crate::SparseAutoencoderBuilder::bandwidth) |
+/// | `bandwidth_is_calibrated` | `false` | none: set by calibration, which may then replace `bandwidth` |
 /// | `initialization` | by the activations | [`initialization`](crate::SparseAutoencoderBuilder::initialization) |
 /// | `seed` | 0 | [`seed`](crate::SparseAutoencoderBuilder::seed) |
 ///

@@ -11,7 +11,7 @@ pub enum ReconstructionLoss {
     /// `ℓ(x̂, x) = ½ ‖x̂ − x‖²`
     #[default]
     SquaredError,
-    /// `ℓ(x̂, x) = −Σₖ xₖ ln x̂ₖ + (1 − xₖ) ln(1 − x̂ₖ)`, for data in [0, 1] and a sigmoid output.
+    /// `ℓ(x̂, x) = −Σₖ [xₖ ln x̂ₖ + (1 − xₖ) ln(1 − x̂ₖ)]`, for data in [0, 1] and a sigmoid output.
     ///
     /// It is computed from the pre-activations, so a saturated output loses no precision and stays finite.
     BinaryCrossEntropy,

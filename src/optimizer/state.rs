@@ -35,7 +35,7 @@ use crate::{Error, Real};
 ///         if loss.is_finite() {
 ///             self.steps += 1.0;
 ///             let rate = T::of(self.rate / self.steps.sqrt());
-///             theta.iter_mut().zip(&gradient).for_each(|(theta, &g)| *theta -= rate * g);
+///             theta.iter_mut().zip(&gradient).for_each(|(x, &g)| if (*x - rate * g).is_finite() { *x -= rate * g });
 ///         }
 ///         Step::moved(loss)
 ///     }

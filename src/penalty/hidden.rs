@@ -124,7 +124,7 @@ impl<'a, T: Real> HiddenGradient<'a, T> {
         }
     }
 
-    /// Returns one value per unit to add to. It applies to every activation of that unit.
+    /// Returns one value per unit to add `scale · ∂Ω/∂hⱼᵢ` to, if that is the same for every sample i.
     pub fn per_unit(&mut self) -> &mut [T] {
         self.per_unit
     }
@@ -139,7 +139,7 @@ impl<'a, T: Real> HiddenGradient<'a, T> {
         self.per_frequency
     }
 
-    /// Returns one value per activation to add to, sample after sample.
+    /// Returns one value per activation to add `scale · ∂Ω/∂hⱼᵢ` to, sample after sample.
     ///
     /// The first call costs a pass over the batch.
     pub fn per_activation(&mut self) -> &mut [T] {

@@ -5,7 +5,7 @@ use crate::{Activation, Error, Real};
 /// Penalizes the Kullback–Leibler divergence of the mean activations from the sparsity target.
 ///
 /// ```text
-/// Ω = Σⱼ ρ ln(ρ/qⱼ) + (1−ρ) ln((1−ρ)/(1−qⱼ)),     qⱼ = (ρ̂ⱼ − low) / (high − low)
+/// Ω = Σⱼ [ρ ln(ρ/qⱼ) + (1−ρ) ln((1−ρ)/(1−qⱼ))],     qⱼ = (ρ̂ⱼ − low) / (high − low)
 /// ∂Ω/∂hⱼᵢ = 1/m · (−ρ/qⱼ + (1−ρ)/(1−qⱼ)) / (high − low)
 /// ```
 ///

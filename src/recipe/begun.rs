@@ -16,17 +16,17 @@ pub struct Begun<T: Real> {
     pub scaler: Scaler<T>,
     /// The model, which takes scaled samples.
     pub model: SparseAutoencoder<T>,
-    /// The trainer. Before a [`fit`](Trainer::fit) of your own, such as one with
-    /// [patience](Trainer::patience) or [checkpoints](Trainer#method.checkpoint), set its
-    /// [epochs](Trainer::epochs) to those of the recipe, its samples over those you have: the trainer knows the steps
-    /// alone. While k falls, patience does not compare epochs.
+    /// The trainer, which knows the number of steps but not of epochs. Before a [`fit`](Trainer::fit) of your own,
+    /// such as one with [patience](Trainer::patience) or [checkpoints](Trainer#method.checkpoint), set
+    /// [`epochs`](Trainer::epochs) to [`Recipe::samples`](super::Recipe::samples) divided by the number of your
+    /// samples, rounded up. Patience does not count epochs while k falls.
     pub trainer: Trainer<T>,
 }
 
 impl<T: Real> Begun<T> {
-    /// Takes one step on these samples, unscaled, input × samples, and returns the loss of the scaled ones before it.
+    /// Takes one step on an unscaled batch: input × samples, or in a transcoder pairs in one matrix.
     ///
-    /// A step is [`Trainer::partial_fit`] with the scaled batch.
+    /// Scales the batch, and calls [`Trainer::partial_fit`]. Returns the loss of the scaled batch before the step.
     ///
     /// # Errors
     ///

@@ -110,8 +110,8 @@ impl DeadUnits {
     /// Gao et al. 2024, *Scaling and Evaluating Sparse Autoencoders*.
     ///
     /// [`Relu`](Activation::Relu) and [`Gated`](Activation::Gated) units are dead because no pre-activation is
-    /// positive, which leaves `TopK` nothing to learn from. Of these, the pre-activations of the `units` largest
-    /// magnitudes count, with their signs. So they do of [`AbsTopK`](Activation::AbsTopK).
+    /// positive, which leaves `TopK` nothing to learn from. For them, and for [`AbsTopK`](Activation::AbsTopK), the
+    /// `units` pre-activations of largest magnitude count instead, with their signs.
     ///
     /// `units` must be at least 1; the paper uses about half the input size. `weight` α must be at least
     /// 0; the paper uses 1/32, and divides each loss by the variance of what it reconstructs. The ratio of
@@ -135,7 +135,7 @@ impl DeadUnits {
     /// becomes 0, and the optimizer forgets all of these parameters (Bricken et al. 2023, *Towards
     /// Monosemanticity*, *Neuron Resampling*).
     ///
-    /// Of more than 65,536 samples, that many are looked at, spread over all. If all are reconstructed exactly, dead
+    /// Examines at most 65,536 samples, spread over all. If all are reconstructed exactly, dead
     /// units stay dead.
     ///
     /// The model needs one hidden layer of [`Activation::Relu`]: competing units would never win with

@@ -31,8 +31,8 @@ use crate::{Error, Real};
 /// # Ok::<(), sparse_autoencoder::Error>(())
 /// ```
 ///
-/// The columns of CSV, and the keys of JSON, in the order of steps. Epochs begin with `epoch`, `epochs`, `step`,
-/// `samples`:
+/// The columns of CSV, and the keys of JSON, in the order of a step's row. The row of an epoch begins with `epoch`,
+/// `epochs`, `step`, `samples`:
 ///
 /// | column | of | value |
 /// |---|---|---|
@@ -142,7 +142,7 @@ impl<W: io::Write> LogWriter<W> {
         Ok(())
     }
 
-    /// Returns what it writes to.
+    /// Returns the underlying writer.
     pub fn into_inner(self) -> W {
         self.out
     }

@@ -29,7 +29,7 @@ pub struct Epoch<'a, T> {
     /// units. The variance comes from all samples, or from some with 2²⁵ entries. `None` for cross-entropy, and if the
     /// samples have no variance or cannot be read twice.
     pub explained_variance: Option<f64>,
-    /// The explained variance of the samples held out, of whose own variance it is a part. `None` for one sample.
+    /// The explained variance of the samples held out, relative to their own variance. `None` for one sample.
     pub validation_explained_variance: Option<f64>,
     /// The number of dead units, if [`Trainer::dead_units`](crate::Trainer::dead_units) is set.
     pub dead_units: Option<usize>,
@@ -88,12 +88,13 @@ pub struct Report<T> {
     pub epochs: usize,
     /// The number of steps. Includes those of an unfinished last epoch.
     pub steps: u64,
-    /// The epoch, counted from 1, whose parameters the model has. Without [patience](crate::Trainer::patience),
-    /// a fit stopped within an epoch has also learned in the steps after it.
+    /// The epoch whose parameters the model has, counted from 1; 0 if none was completed. Without
+    /// [patience](crate::Trainer::patience), a fit stopped within an epoch has also learned in the steps after it.
     pub best_epoch: usize,
     /// The loss of each epoch.
     pub losses: Vec<Loss<T>>,
-    /// The loss on the samples held out, after each epoch. Empty without a validation split.
+    /// The loss on the samples held out, or [given](crate::Trainer::validation), after each epoch. Empty if there are
+    /// none.
     pub validation_losses: Vec<Loss<T>>,
     /// The mean number of active units (L0) in each epoch: see [`Epoch::l0`]. Empty for units that are never
     /// exactly 0.

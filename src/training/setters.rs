@@ -3,14 +3,14 @@
 /// Defines the setters of a trainer with an [`Engine`](super::engine::Engine) in its field `engine`.
 macro_rules! setters_of_every_training {
     () => {
-        /// Sets the number of passes over the samples, or of iterations of a full-batch optimizer such as
+        /// Sets the number of passes over the samples, ≥ 1, or of iterations of a full-batch optimizer such as
         /// [`Lbfgs`](crate::Lbfgs).
         pub fn epochs(mut self, epochs: usize) -> Self {
             self.engine.settings.epochs = epochs;
             self
         }
 
-        /// Sets the maximum number of samples per step. A full-batch optimizer refuses fewer than all samples.
+        /// Sets the maximum number of samples per step, ≥ 1. A full-batch optimizer refuses fewer than all samples.
         pub fn batch_size(mut self, samples: usize) -> Self {
             self.engine.settings.batch_size = Some(samples);
             self
@@ -23,20 +23,20 @@ macro_rules! setters_of_every_training {
             self
         }
 
-        /// Holds out this fraction of the samples, chosen by the seed, to measure the validation loss. A fit
-        /// copies them into memory.
+        /// Holds out this fraction of the samples, in [0, 1), chosen by the seed, to measure the validation loss. A
+        /// fit copies them into memory.
         pub fn validation_split(mut self, fraction: f64) -> Self {
             self.engine.settings.validation_split = fraction;
             self
         }
 
-        /// Stops after `epochs` epochs without a new lowest loss: the validation loss if samples are held out,
+        /// Stops after `epochs` epochs, ≥ 1, without a new lowest loss: the validation loss if samples are held out,
         /// else the loss of the epoch.
         ///
         /// The model then has the parameters at the end of the best epoch, whatever stopped the training. The loss of an
         /// epoch is a mean over its steps, and lags behind these parameters: hold out samples to compare epochs exactly.
         /// Auxiliary terms do not count. Neither do epochs of annealing, whose objective changes. A fit refuses patience
-        /// with a [set point](crate::Trainer::set_point), which changes it to the end.
+        /// with a [set point](crate::Trainer::set_point), which changes the objective to the end.
         pub fn patience(mut self, epochs: usize) -> Self {
             self.engine.settings.patience = Some(epochs);
             self
@@ -48,7 +48,7 @@ macro_rules! setters_of_every_training {
             self
         }
 
-        /// Shrinks gradients with a larger Euclidean norm to this norm.
+        /// Shrinks gradients with a larger Euclidean norm to this norm, > 0.
         pub fn clip_gradient(mut self, norm: f64) -> Self {
             self.engine.settings.clip_gradient = Some(norm);
             self

@@ -190,9 +190,9 @@ impl<T: Real> Trainer<T> {
     /// Lowers k linearly from `from` to the k of the model over this fraction of the steps, in (0, 1], so
     /// that more units learn.
     ///
-    /// Makhzani & Frey 2013, *k-Sparse Autoencoders*, use half of the steps. `from` must be at least the k of
-    /// the innermost activation, [`TopK`](crate::Activation::TopK),
-    /// [`AbsTopK`](crate::Activation::AbsTopK), or [`BatchTopK`](crate::Activation::BatchTopK).
+    /// Makhzani & Frey 2013, *k-Sparse Autoencoders*, use half of the steps. `from` lies between the k of the innermost
+    /// activation, [`TopK`](crate::Activation::TopK), [`AbsTopK`](crate::Activation::AbsTopK), or
+    /// [`BatchTopK`](crate::Activation::BatchTopK), and the number of units.
     ///
     /// With [`JumpRelu`](crate::Activation::JumpRelu) and [`TargetL0`](crate::TargetL0), k is the number of
     /// active units at the sparsity target. While it falls, each step starts by

@@ -39,15 +39,15 @@ pub enum Warning {
         /// The same term for a model that reconstructs every sample as the mean.
         loss_of_mean: f64,
     },
-    /// Most samples have no active unit in the innermost layer, and the reconstruction loss is above 90 % of
-    /// that of the mean sample.
+    /// Most samples have no active unit in the innermost layer, and the reconstruction loss is above 90 % of that of
+    /// the mean sample. Where that is not measured, as after `partial_fit`: fewer than 0.05 active units per sample.
     #[non_exhaustive]
     NoUnitActive {
         /// The mean number of active units per sample, below 0.5.
         l0: f64,
     },
     /// The sparsity is more than 10 % away from the target of a [set point](crate::Trainer::set_point) or of a
-    /// [`TargetL0`](crate::TargetL0) penalty. Or an observer stopped the fit while k was still
+    /// [`TargetL0`](crate::TargetL0) penalty. Or the fit or stream ended while k was still
     /// [falling](crate::Trainer::anneal_k).
     #[non_exhaustive]
     TargetNotReached {

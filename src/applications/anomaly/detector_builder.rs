@@ -108,7 +108,7 @@ impl Default for AnomalyDetectorSettings {
 /// let normal = DMatrix::from_fn(3, 80, |i, j| ((i * 31 + j * 17) % 23) as f32);
 /// let mut model = SparseAutoencoder::builder().layers([3, 4]).build()?;
 /// let detector = AnomalyDetector::builder(&mut model)
-///     .scaling(Scaling::min_max(0.0, 1.0))
+///     .scaling(Scaling::min_max(0.1, 0.9))
 ///     .threshold(Threshold::Contamination(0.1))
 ///     .calibration_split(0.5)
 ///     .fit(&mut Trainer::new(Adam::new(1e-2)?).epochs(5), &normal)?

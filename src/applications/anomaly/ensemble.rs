@@ -44,7 +44,7 @@ use crate::{AsMatrix, MissingValues, Real, Samples};
 /// |---|---|
 /// | constant features | [left out](Self::constant_features) of the models; another value there counts as √n standard deviations, n calibration samples |
 /// | missing values | refused, or [imputed](AnomalyEnsembleBuilder::missing_values) |
-/// | gross values | in training, those farther than 20 interquartile ranges from the median are moved there; of a feature that is mostly one value, by the quartiles of the other values, if they are many |
+/// | gross values | in training, clipped at 20 interquartile ranges from the median; if a feature is mostly one value, the quartiles are those of its other values, if there are enough |
 /// | scaling | mean 0 and variance 1 over the training samples |
 /// | three deep models | σ of 1/8, 1/4, and 1/2 standard deviations; three layers of 128 ReLU units; linear output |
 /// | six shallow models | σ of 1/8, 1/4, 1/2, 1, 2, and 4; one layer of 128 tanh units; linear output |

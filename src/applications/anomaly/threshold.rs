@@ -48,7 +48,8 @@ impl Threshold {
         }
         match self {
             Self::FalseAlarmRate(rate) => {
-                let what = "calibration samples for this false-alarm rate";
+                let what = "calibration samples for this false-alarm rate (raise it, or the calibration split, or take \
+                            Threshold::Contamination)";
                 check_reachable(what, rate, calibration_samples)
             }
             _ => Ok(()),

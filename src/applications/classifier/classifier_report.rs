@@ -88,13 +88,12 @@ pub struct ClassifierReport<T> {
     pub epochs: usize,
     /// The number of steps. A fit stopped within an epoch has taken more than those of its epochs.
     pub steps: u64,
-    /// The epoch, counted from 1, whose parameters the classifier has. Without
-    /// [patience](crate::Trainer::patience), a fit stopped within an epoch has also learned in the steps after
-    /// it.
+    /// The epoch whose parameters the classifier has, counted from 1; 0 if none was completed. Without
+    /// [patience](crate::Trainer::patience), a fit stopped within an epoch has also learned in the steps after it.
     pub best_epoch: usize,
     /// The loss of each epoch.
     pub losses: Vec<ClassifierLoss<T>>,
-    /// The loss on the samples held out, after each epoch. Empty without a validation split.
+    /// The loss on the samples held out after each epoch. Empty if there are none.
     pub validation_losses: Vec<ClassifierLoss<T>>,
 }
 

@@ -31,8 +31,7 @@ impl<T: Real> SoftmaxClassifier<T> {
     ///
     /// [`Error::DimensionMismatch`] unless the innermost hidden size is the number of features of this
     /// classifier and the autoencoders fit onto each other; [`Error::Incompatible`] for hidden
-    /// activations with thresholds or gates; [`Error::NonFinite`] if a bias overflows that takes in the pre-encoder
-    /// bias.
+    /// activations with thresholds or gates; [`Error::NonFinite`] if folding the pre-encoder bias overflows a bias.
     pub fn on_top_of(
         &self,
         autoencoders: impl AsRef<[SparseAutoencoder<T>]>,

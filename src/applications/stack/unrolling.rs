@@ -23,8 +23,9 @@ impl<T: Real> Stack<T> {
     ///
     /// # Errors
     ///
-    /// [`Error::Incompatible`] if an autoencoder above the outermost has a pre-encoder bias, or if one
-    /// of several has [`Gated`](crate::Activation::Gated) units. Deep autoencoders have neither.
+    /// [`Error::Incompatible`] if an autoencoder above the outermost has a pre-encoder bias,
+    /// [`Error::UnsupportedActivation`] if one of several has [`Gated`](crate::Activation::Gated) units. Deep
+    /// autoencoders have neither.
     pub fn unroll(&self) -> Result<SparseAutoencoder<T>, Error> {
         self.unroll_to(|autoencoder, l| OfLayer {
             penalty: Arc::new(()),

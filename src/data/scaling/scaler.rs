@@ -105,7 +105,7 @@ impl<T: Real> Scaler<T> {
     ///
     /// let file = DMatrix::from_fn(8, 300, |i, j| ((31 * i + 7 * j) % 256) as f32); // or an NpyFile
     /// let first = file.columns(0, 100);
-    /// let scaler = Scaling::min_max(0.0, 1.0).fit(first)?;
+    /// let scaler = Scaling::min_max(0.1, 0.9).fit(first)?;
     /// let mut sae = SparseAutoencoder::builder().layers([8, 12]).build()?;
     /// Trainer::new(Adam::new(1e-2)?).epochs(5).fit(&mut sae, scaler.apply_on_read(&file)?)?;
     /// # Ok::<(), sparse_autoencoder::Error>(())

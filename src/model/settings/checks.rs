@@ -116,7 +116,7 @@ impl ModelSettings {
             return Err(Error::UnsupportedActivation {
                 what: "matryoshka",
                 activation,
-                requirement: "these units cannot be nested",
+                requirement: "gated units cannot be nested; use another activation",
             });
         }
         let mut before = 0;

@@ -360,7 +360,7 @@ fn an_observer_sees_every_step_and_changes_none() {
     let alone = builder(8).fit(&samples).unwrap();
     assert_eq!(observed.scores(&samples), alone.scores(&samples));
 
-    let stop = |_| Err(Error::EmptyBatch { what: "patience" });
+    let stop = |_| Err::<(), _>(Error::EmptyBatch { what: "patience" });
     let error = builder(8).fit_with_steps(&samples, stop).unwrap_err();
     assert_eq!(error, Error::EmptyBatch { what: "patience" });
 }
