@@ -105,7 +105,10 @@ pub enum Error {
         value: f64,
     },
     /// There are fewer samples than the operation needs.
-    #[error("{what}: at least {needed} are needed, got {actual}")]
+    #[error(
+        "{what}: at least {needed} are needed, got {actual}{}",
+        remedy_of_few(what)
+    )]
     TooFewSamples {
         /// The samples and their purpose.
         what: &'static str,
@@ -344,6 +347,19 @@ fn remedy(what: &str) -> &'static str {
             " (those of the input and of the target: see `Scaler::with_targets`)"
         }
         what if what.starts_with("rows of ") => " (a column is a sample: transpose?)",
+        _ => "",
+    }
+}
+
+/// Returns the remedy for too few samples.
+fn remedy_of_few(what: &str) -> &'static str {
+    match what {
+        "calibration samples for this false-alarm rate" => {
+            " (raise the rate or the calibration split, or take `Threshold::Contamination`)"
+        }
+        "calibration samples for this false discovery rate" => {
+            " (raise the rate, or calibrate with more samples)"
+        }
         _ => "",
     }
 }

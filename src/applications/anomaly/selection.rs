@@ -54,7 +54,7 @@ fn check_rate(rate: f64) -> Result<(), Error> {
 /// Refuses a rate outside (0, 1), and calibration samples with which nothing is ever selected.
 pub(super) fn check_selection(rate: f64, calibration_samples: usize) -> Result<(), Error> {
     check_rate(rate)?;
-    let what = "calibration samples for this false discovery rate (raise it, or calibrate with more samples)";
+    let what = "calibration samples for this false discovery rate";
     check_reachable(what, rate, calibration_samples)
 }
 

@@ -48,8 +48,7 @@ impl Threshold {
         }
         match self {
             Self::FalseAlarmRate(rate) => {
-                let what = "calibration samples for this false-alarm rate (raise it, or the calibration split, or take \
-                            Threshold::Contamination)";
+                let what = "calibration samples for this false-alarm rate";
                 check_reachable(what, rate, calibration_samples)
             }
             _ => Ok(()),
