@@ -354,10 +354,8 @@ fn remedy(what: &str) -> &'static str {
 /// Returns the remedy for too few samples.
 fn remedy_of_few(what: &str) -> &'static str {
     match what {
-        "calibration samples for this false-alarm rate" => {
-            " (raise the rate or the calibration split, or take `Threshold::Contamination`)"
-        }
-        "calibration samples for this false discovery rate" => {
+        "calibration samples for this false-alarm rate"
+        | "calibration samples for this false discovery rate" => {
             " (raise the rate, or calibrate with more samples)"
         }
         _ => "",

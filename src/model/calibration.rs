@@ -228,7 +228,7 @@ impl<T: Real> SparseAutoencoder<T> {
         }
     }
 
-    /// Returns the largest positive pre-activations of the innermost layer, 2 `kept` and one more, from at most
+    /// Returns the largest positive pre-activations of the innermost layer, 3 `kept` and two more, from at most
     /// [`MOST`] of the samples, spread over all.
     fn largest_pre_activations(
         &self,

@@ -95,7 +95,7 @@ impl<T: Real> Engine<T> {
         }
     }
 
-    /// Returns the fraction of the [steps](TrainerSettings::steps) that are taken, if their number is set.
+    /// Returns the fraction of the [steps](TrainerSettings::stream_steps) that are taken, if their number is set.
     pub(super) fn fraction_of_steps(&self) -> Option<f64> {
         let steps = self.settings.stream_steps?;
         Some((self.steps as f64 / f64::of_count(steps)).min(1.0))

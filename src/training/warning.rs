@@ -194,8 +194,8 @@ impl fmt::Display for Warning {
             ),
             Self::StillLearning { before, loss } => write!(
                 f,
-                "the loss still fell from {} to {} over the last tenths of the epochs: train for more epochs, or \
-                 with Adam, take smaller batches or raise the learning rate",
+                "the loss still fell from {} to {} over the last tenths of the epochs: train for more epochs, or, \
+                 unless by L-BFGS, take smaller batches or raise the learning rate",
                 figure(*before),
                 figure(*loss)
             ),

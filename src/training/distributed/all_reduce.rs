@@ -121,7 +121,7 @@ impl<'a, T: Real> Shares<'a, T> {
     /// Returns the sum over all processes. Fails if one has [refused](Self::refuse).
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // sums of counts
     fn count(all: &Sums<T>, own: usize) -> Result<usize, Error> {
-        // Sums of two digits over 4096 processes are exact in f32 up to 2³⁶ each.
+        // Both sums stay below 2²⁴, where f32 is exact, for up to 4096 processes and 2³⁶ samples in all.
         const DIGIT: usize = 1 << 12;
         let mut digits = [own % DIGIT, own / DIGIT].map(T::of_count);
         all.sum(&mut digits);
