@@ -70,6 +70,13 @@ pub struct SoftmaxClassifier<T> {
 /// The maximum number of samples that pass through the layers together.
 const CHUNK: usize = 1024;
 
+/// Refuses numbers of features and classes that no classifier has.
+pub(crate) fn check_ends(features: usize, classes: usize) -> Result<(), Error> {
+    require_some("features", features)?;
+    let count = f64::of_count(classes);
+    require(classes >= 2, "classes", "at least 2", count)
+}
+
 impl<T: Real> SoftmaxClassifier<T> {
     /// Creates softmax regression from `features` to `classes`, without weight decay.
     ///
@@ -80,13 +87,7 @@ impl<T: Real> SoftmaxClassifier<T> {
     /// [`Error::InvalidParameter`] without features, for fewer than two classes, or for more
     /// parameters than fit into memory.
     pub fn new(features: usize, classes: usize) -> Result<Self, Error> {
-        require_some("features", features)?;
-        require(
-            classes >= 2,
-            "classes",
-            "at least 2",
-            f64::of_count(classes),
-        )?;
+        check_ends(features, classes)?;
         Self::from_sizes(&[(features, classes, Activation::Identity)])
     }
 

@@ -4,7 +4,7 @@ use std::marker::PhantomData;
 use std::ops::Range;
 
 use super::Samples;
-use super::samples::{AT_A_TIME, check_read};
+use super::samples::{AT_A_TIME, check_read, pieces};
 use crate::Real;
 use crate::error::{Error, require_some};
 use crate::linalg::reserve;
@@ -111,8 +111,7 @@ pub(super) fn read_joined<T: Real>(
         0
     };
     let mut room = reserve::filled(T::zero(), len, "entries of a batch")?;
-    let batches = batch.chunks_mut(all.max(1).saturating_mul(AT_A_TIME));
-    for (indices, batch) in indices.chunks(AT_A_TIME).zip(batches) {
+    for (indices, batch) in pieces(indices, batch, all, AT_A_TIME) {
         let mut start = 0;
         for source in sources {
             let place = start..start + source.entries();

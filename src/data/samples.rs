@@ -179,6 +179,18 @@ pub(crate) fn read<T: Real>(
 /// The number of samples read at a time by sources that need room for them.
 pub(crate) const AT_A_TIME: usize = 256;
 
+/// Divides the indices of a batch, and the batch with this number of entries per sample, into pieces of at most `most`
+/// samples.
+pub(crate) fn pieces<'a, T>(
+    indices: &'a [usize],
+    batch: &'a mut [T],
+    entries: usize,
+    most: usize,
+) -> impl Iterator<Item = (&'a [usize], &'a mut [T])> {
+    let batches = batch.chunks_mut(entries.max(1).saturating_mul(most));
+    indices.chunks(most).zip(batches)
+}
+
 /// Reads the chosen samples, and passes the `kept` entries of each in `batch` to `keep`, with the whole sample.
 pub(crate) fn read_kept<T: Real>(
     samples: &dyn Samples<T>,
@@ -190,8 +202,7 @@ pub(crate) fn read_kept<T: Real>(
     let (kept, all) = (kept.max(1), samples.entries());
     let len = all.saturating_mul(indices.len().min(AT_A_TIME));
     let mut whole = reserve::filled(T::zero(), len, "entries of a batch")?;
-    let batches = batch.chunks_mut(kept * AT_A_TIME);
-    for (indices, batch) in indices.chunks(AT_A_TIME).zip(batches) {
+    for (indices, batch) in pieces(indices, batch, kept, AT_A_TIME) {
         let whole = &mut whole[..all * indices.len()];
         samples.read(indices, whole)?;
         for (to, from) in batch.chunks_exact_mut(kept).zip(whole.chunks_exact(all)) {

@@ -18,7 +18,7 @@ pub(crate) fn spread(count: usize, most: usize, seed: u64) -> Vec<usize> {
 
 /// Returns where a range begins, of as many that divide `count` indices. They differ in size by at most one.
 #[allow(clippy::cast_possible_truncation)] // at most `count`
-pub(crate) fn start(range: usize, of: usize, count: usize) -> usize {
+pub(crate) fn range_start(range: usize, of: usize, count: usize) -> usize {
     (range as u128 * count as u128 / of as u128) as usize
 }
 
@@ -30,7 +30,8 @@ pub(crate) fn iter_spread(count: usize, most: usize, seed: u64) -> impl Iterator
         if count == most {
             range
         } else {
-            rng.random_range(start(range, most, count)..start(range + 1, most, count))
+            let start = |range| range_start(range, most, count);
+            rng.random_range(start(range)..start(range + 1))
         }
     })
 }

@@ -4,7 +4,7 @@ use rand::rngs::Xoshiro256PlusPlus;
 use rand::{RngExt, SeedableRng};
 
 use super::Samples;
-use super::samples::{AT_A_TIME, check_read};
+use super::samples::{AT_A_TIME, check_read, pieces};
 use crate::Real;
 use crate::error::{Error, require, require_at_least_0, require_some};
 use crate::linalg::reserve;
@@ -136,10 +136,7 @@ impl<T: Real, S: Samples<T>> Samples<T> for Subset<S> {
         let entries = self.entries();
         check_read((entries, self.count()), indices, batch)?;
         let mut within = [0; AT_A_TIME];
-        for (indices, batch) in indices
-            .chunks(AT_A_TIME)
-            .zip(batch.chunks_mut(entries.max(1).saturating_mul(AT_A_TIME)))
-        {
+        for (indices, batch) in pieces(indices, batch, entries, AT_A_TIME) {
             for (to, &index) in within.iter_mut().zip(indices) {
                 *to = self.indices[index];
             }

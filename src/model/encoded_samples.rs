@@ -1,7 +1,7 @@
 //! Hidden activations of the samples of another source, computed on reading.
 
 use super::{INPUTS, SparseAutoencoder};
-use crate::data::samples::check_read;
+use crate::data::samples::{check_read, pieces};
 use crate::linalg::reserve;
 use crate::validate::check_len;
 use crate::{Error, Real, Samples};
@@ -105,8 +105,7 @@ impl<T: Real, S: Samples<T>> Samples<T> for EncodedSamples<'_, T, S> {
     fn read(&self, indices: &[usize], batch: &mut [T]) -> Result<(), Error> {
         let entries = self.entries();
         check_read((entries, self.count()), indices, batch)?;
-        let batches = batch.chunks_mut(TOGETHER * entries.max(1));
-        for (indices, batch) in indices.chunks(TOGETHER).zip(batches) {
+        for (indices, batch) in pieces(indices, batch, entries, TOGETHER) {
             self.encode(indices, batch)?;
         }
         Ok(())

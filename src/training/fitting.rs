@@ -154,8 +154,10 @@ impl<T: Real> Trainer<T> {
         let done = self.processes.shares(progress.own_seen())?;
         let done = done.map_or(progress.own_seen(), |shares| shares.samples());
         progress.seen = progress.epochs as u64 * progress.samples as u64 + done as u64;
-        let measured = self.measures.then(|| Baseline::of(model, samples, shares));
-        let baseline = measured.flatten();
+        let baseline = match self.has_baseline {
+            true => Baseline::of(model, samples, shares),
+            false => None,
+        };
         let baseline_held_out = match &held_out {
             Some(held_out) => {
                 let shares = self.processes.shares(held_out.ncols())?;

@@ -8,7 +8,7 @@ use rand::seq::SliceRandom;
 use super::distributed::hash_numbers;
 use super::epochs::{Taken, Terms};
 use super::{StopReason, TrainerSettings};
-use crate::data::spread::start;
+use crate::data::spread::range_start;
 use crate::validate::check_len;
 use crate::{Error, Real};
 
@@ -148,13 +148,13 @@ impl<T: Real, L: Terms<T>> Progress<T, L> {
 
     /// Returns the samples of the next batch. Batches differ in size by at most one sample.
     pub(super) fn batch(&self) -> &[usize] {
-        let start = |batch| start(batch, self.batches, self.order.len());
+        let start = |batch| range_start(batch, self.batches, self.order.len());
         &self.order[start(self.done)..start(self.done + 1)]
     }
 
     /// Returns the number of samples of this process in the completed batches of the epoch.
     pub(super) fn own_seen(&self) -> usize {
-        start(self.done, self.batches, self.order.len())
+        range_start(self.done, self.batches, self.order.len())
     }
 
     /// Returns the number of steps of `epochs` epochs.

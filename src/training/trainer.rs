@@ -79,8 +79,8 @@ pub struct Trainer<T> {
     pub(super) paused: Option<Progress<T, Measured<T>>>,
     /// The samples of [`Trainer::validation`].
     pub(super) validation: Option<Arc<DMatrix<T>>>,
-    /// Whether fits measure what reports compare with, which reads the samples once more.
-    pub(super) measures: bool,
+    /// Whether reports compare with a baseline, for which fits read the samples once more.
+    pub(super) has_baseline: bool,
 }
 
 impl<T: Real> Trainer<T> {
@@ -103,7 +103,7 @@ impl<T: Real> Trainer<T> {
             agreed: false,
             paused: None,
             validation: None,
-            measures: true,
+            has_baseline: true,
         }
     }
 
@@ -139,9 +139,9 @@ impl<T: Real> Trainer<T> {
         self
     }
 
-    /// Leaves out of reports what needs a pass over the samples of its own.
+    /// Leaves out of reports what a baseline is needed for.
     pub(crate) fn without_baseline(mut self) -> Self {
-        self.measures = false;
+        self.has_baseline = false;
         self
     }
 

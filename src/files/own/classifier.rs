@@ -4,8 +4,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::{CLASSIFIER, Contents, Kind, Part, Reading, described, invalid, malformed};
+use crate::applications::classifier::check_ends;
 use crate::data::dtype::no_room;
-use crate::error::{io_error, require, require_some};
+use crate::error::{io_error, require_some};
 use crate::files::tensors::Rows;
 use crate::{Activation, Error, Real, SoftmaxClassifier};
 
@@ -109,14 +110,7 @@ impl<T: Real> Kind for SoftmaxClassifier<T> {
 
 /// Refuses layers that no classifier has.
 fn check_layers(sizes: &[usize], hidden_activations: &[Activation]) -> Result<(), Error> {
-    require_some("features", sizes[0])?;
-    let classes = sizes[sizes.len() - 1];
-    require(
-        classes >= 2,
-        "classes",
-        "at least 2",
-        f64::of_count(classes),
-    )?;
+    check_ends(sizes[0], sizes[sizes.len() - 1])?;
     for (activation, &units) in hidden_activations.iter().zip(&sizes[1..]) {
         require_some("units of a hidden layer", units)?;
         activation.check(units)?;
