@@ -62,7 +62,7 @@
 //! | SAELens | `x − c`, unless `apply_b_dec_to_input` is false | ReLU; top k, by `z` or by `z‖D_j‖`; above a threshold; gated | d × n, n × d |
 //! | sparsify | `x − c`, unless `transcode` | top k, by `z` or by `\|z\|` | n × d, n × d |
 //! | Gemma Scope | `x` | above a threshold | d × n, n × d |
-//! | Llama Scope | `s·x − c`, or `s·x`; s is `√d` divided by the mean norm | above a threshold of `z` or of `z‖D_j‖`; ReLU; top k | n × d, d × n; some as SAELens |
+//! | Llama Scope | `s·(x − c/r)`, or `s·x`; s and r are `√d` divided by the mean norm of inputs and of outputs | above a threshold of `z` or of `z‖D_j‖`; ReLU; top k | n × d, d × n; some as SAELens |
 //! | dictionary_learning | `x − c`; `x` for `AutoEncoderNew` and `JumpReluAutoEncoder` | ReLU; top k; above a threshold; gated | n × d, d × n; some as SAELens |
 //!
 //! Here `c` is the decoder bias, `z` a pre-activation, `D_j` the decoder column of a unit, d the input

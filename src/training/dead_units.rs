@@ -155,7 +155,7 @@ impl DeadUnits {
         self.resampled.is_some_and(|every| every < epochs)
     }
 
-    /// Whether dead units are replaced after so many epochs.
+    /// Whether dead units are replaced after this number of epochs.
     pub(super) fn resamples_after(&self, epochs: usize) -> bool {
         self.resampled
             .is_some_and(|every| epochs > 0 && epochs.is_multiple_of(every))

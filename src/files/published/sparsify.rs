@@ -89,14 +89,14 @@ pub fn load<T: Real>(folder: impl AsRef<Path>) -> Result<Loaded<SparseAutoencode
 
 /// Saves a model to a folder that `SparseCoder.load_from_disk` reads. Creates the folder if necessary.
 ///
-/// The activation must select within a sample. The encoder of sparsify sees `x − c`. Without a
+/// The activation must be `TopK` or `TopProportion`. The encoder of sparsify sees `x − c`. Without a
 /// pre-encoder bias, the encoder bias is written as `b + Wᵀc`, so that `encode` returns the same, up to
 /// rounding. That of a transcoder sees `x`. Tied weights are written twice.
 ///
 /// # Errors
 ///
 /// [`Error::Unsupported`] for several hidden layers, an output that is not linear or of another size, or hidden
-/// activations that do not select within a sample; [`Error::Io`] if the files cannot be written.
+/// activations other than `TopK` and `TopProportion`; [`Error::Io`] if the files cannot be written.
 pub fn save<T: Real>(model: &SparseAutoencoder<T>, folder: impl AsRef<Path>) -> Result<(), Error> {
     let folder = folder.as_ref();
     let layer = OneLayer::or_transcoder(model, folder, "sparsify")?;
