@@ -43,7 +43,7 @@ use crate::{AsMatrix, MissingValues, Real, Samples};
 /// |---|---|
 /// | features | constant ones are [dropped](Self::dropped_features) |
 /// | missing values | refused, or [imputed](AnomalyEnsembleBuilder::missing_values) |
-/// | gross values | in training, clipped at 20 interquartile ranges from the median; if a feature is mostly one value, the quartiles are those of its other values, if there are enough |
+/// | gross values | in training, clipped at 20 interquartile ranges from the median, unless more than 1 % of a feature lies beyond; if a feature is mostly one value, the quartiles are those of its other values, if there are enough |
 /// | scaling | mean 0 and variance 1 over the training samples |
 /// | three deep models | σ of 1/8, 1/4, and 1/2 standard deviations; three layers of 128 ReLU units; linear output |
 /// | six shallow models | σ of 1/8, 1/4, 1/2, 1, 2, and 4; one layer of 128 tanh units; linear output |

@@ -9,6 +9,9 @@ use crate::{Error, Real, Samples};
 /// distribution.
 const RANGES: f64 = 20.0;
 
+/// The largest share of gross errors. More values beyond the limits are the tail of a distribution.
+const ERRORS: f64 = 0.01;
+
 /// The entries from which to estimate quartiles, and the numbers of samples that they make.
 const ENTRIES: usize = 1 << 20;
 const SAMPLES: [usize; 2] = [64, 1024];
@@ -49,9 +52,11 @@ impl<T: Real> Limits<T> {
 
 /// Returns the limits of values that are like these.
 ///
-/// If most are equal, such as 0, the others set the limits. If those are few or equal, too, there are none.
+/// If most are equal, such as 0, the others set the limits. If those are few or equal, too, there are none, nor if
+/// more than a hundredth of the values lie beyond.
 #[allow(clippy::float_cmp)] // the same value
 fn limits_of(values: &mut Vec<f64>) -> [f64; 2] {
+    let errors = (ERRORS * f64::of_count(values.len())).max(1.0);
     let mut at = quartiles(values);
     let usual = at[1];
     if at[0] >= at[2] {
@@ -59,11 +64,16 @@ fn limits_of(values: &mut Vec<f64>) -> [f64; 2] {
         at = quartiles(values);
     }
     let [low, median, high] = at;
-    if values.len() < VALUES || low >= high {
+    let range = RANGES * (high - low);
+    let limits = [usual.min(median - range), usual.max(median + range)];
+    let beyond = values
+        .iter()
+        .filter(|&&x| x < limits[0] || x > limits[1])
+        .count();
+    if values.len() < VALUES || low >= high || f64::of_count(beyond) > errors {
         return [f64::NEG_INFINITY, f64::INFINITY];
     }
-    let range = RANGES * (high - low);
-    [usual.min(median - range), usual.max(median + range)]
+    limits
 }
 
 /// Returns the quartiles of values, which it sorts. 0 without values.
@@ -142,5 +152,20 @@ mod tests {
         assert_eq!(with(41), [0.0, 1020.0 + 20.0 * 20.0]);
         assert_eq!(limits_of(&mut Vec::new()), infinite);
         assert_eq!(limits_of(&mut vec![3.0; 50]), infinite);
+    }
+
+    #[test]
+    fn values_beyond_are_errors_if_they_are_at_most_a_hundredth() {
+        let with = |beyond: usize| {
+            let mut values: Vec<_> = (0..301).map(f64::from).collect();
+            values[..beyond].fill(1e9);
+            let [low, high] = limits_of(&mut values);
+            low.is_finite() && high.is_finite()
+        };
+        assert!(with(3) && !with(4));
+        // One is an error among few, too.
+        let mut few: Vec<_> = (0..20).map(f64::from).collect();
+        few[7] = -1e9;
+        assert!(limits_of(&mut few)[0].is_finite());
     }
 }
