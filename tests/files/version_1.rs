@@ -132,11 +132,12 @@ fn scalers_and_imputers_are_loaded_and_written_so_again() {
 fn ensembles_are_loaded_and_written_so_again() {
     let ensemble: AnomalyEnsemble<f32> = load("ensemble");
     assert_written_so("ensemble", &ensemble);
-    assert_eq!(ensemble.dropped_features().collect::<Vec<_>>(), [1, 2, 3]);
+    assert_eq!(ensemble.constant_features().collect::<Vec<_>>(), [1, 2, 3]);
     assert_eq!(ensemble.missing_values(), MissingValues::Impute);
     assert_eq!(ensemble.calibration_samples(), 200);
     let mut samples = DMatrix::from_fn(INPUT, 3, |i, j| ((i + 2 * j) % 5) as f32 / 4.0);
     samples[(4, 2)] = f32::NAN;
+    samples.rows_mut(1, 3).fill(0.5);
     let scores = ensemble.scores(&samples).unwrap();
     let p_values = ensemble.p_values(&samples).unwrap();
     for (score, expected) in scores.iter().zip([17.938_175, 1.548_497_9, 3.108_482_4]) {
@@ -145,4 +146,7 @@ fn ensembles_are_loaded_and_written_so_again() {
     for (p, rank) in p_values.iter().zip([1.0, 35.0, 13.0]) {
         assert!((201.0 * p - rank).abs() < 1.5, "{p}");
     }
+    samples.row_mut(2).fill(0.25);
+    let changed = ensemble.scores(&samples).unwrap();
+    assert!(changed > scores.add_scalar(10.0), "{changed}");
 }

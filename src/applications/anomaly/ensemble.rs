@@ -17,6 +17,7 @@ pub(crate) use self::denoiser::Denoiser;
 pub(crate) use self::denoiser::Level;
 #[cfg(feature = "files")]
 pub(crate) use self::input::Input;
+use self::kept_features::{Constant, changed};
 use super::scoring::{CHUNK, as_high, passes};
 use super::selection::check_selection;
 use super::{Threshold, benjamini_hochberg};
@@ -41,7 +42,7 @@ use crate::{AsMatrix, MissingValues, Real, Samples};
 ///
 /// | what | rule |
 /// |---|---|
-/// | features | constant ones are [dropped](Self::dropped_features) |
+/// | constant features | [left out](Self::constant_features) of the models; another value there counts as √n standard deviations, n calibration samples |
 /// | missing values | refused, or [imputed](AnomalyEnsembleBuilder::missing_values) |
 /// | gross values | in training, clipped at 20 interquartile ranges from the median, unless more than 1 % of a feature lies beyond; if a feature is mostly one value, the quartiles are those of its other values, if there are enough |
 /// | scaling | mean 0 and variance 1 over the training samples |
@@ -97,9 +98,10 @@ use crate::{AsMatrix, MissingValues, Real, Samples};
 /// passes, and 64 random ones for each step.
 #[derive(Debug, Clone)]
 pub struct AnomalyEnsemble<T> {
-    pub(crate) features: usize,
     /// The features that vary, in order.
     pub(crate) kept: Vec<usize>,
+    /// The others, in order.
+    pub(crate) constants: Vec<Constant>,
     /// One per fold; at least one.
     pub(crate) denoisers: Vec<Denoiser<T>>,
 }
@@ -206,8 +208,7 @@ impl<T: Real> AnomalyEnsemble<T> {
 
     /// Returns the contribution of each feature to the score of each sample, features × samples.
     ///
-    /// Each column sums to the score of its sample, up to rounding. Dropped features and missing values
-    /// contribute 0.
+    /// Each column sums to the score of its sample, up to rounding. Missing values contribute 0.
     ///
     /// # Errors
     ///
@@ -215,11 +216,17 @@ impl<T: Real> AnomalyEnsemble<T> {
     pub fn contributions(&self, samples: impl AsMatrix<T>) -> Result<DMatrix<T>, Error> {
         let samples = samples.as_matrix()?;
         match self.missing_values() {
-            MissingValues::Refuse => check_batch(samples, self.features, SAMPLES)?,
-            MissingValues::Impute => check_present(samples, self.features, SAMPLES)?,
+            MissingValues::Refuse => check_batch(samples, self.features(), SAMPLES)?,
+            MissingValues::Impute => check_present(samples, self.features(), SAMPLES)?,
         }
         let share = T::one() / T::of_count(self.denoisers.len());
-        let mut contributions = DMatrix::zeros(self.features, samples.ncols());
+        let of_change = self.of_change().mean();
+        let mut contributions = DMatrix::zeros(self.features(), samples.ncols());
+        for (mut total, sample) in contributions.column_iter_mut().zip(samples.column_iter()) {
+            for feature in changed(&self.constants, sample) {
+                total[feature] = of_change;
+            }
+        }
         for start in (0..samples.ncols()).step_by(CHUNK) {
             let count = CHUNK.min(samples.ncols() - start);
             let chunk = samples.columns(start, count).select_rows(&self.kept);
@@ -239,10 +246,13 @@ impl<T: Real> AnomalyEnsemble<T> {
         Ok(contributions)
     }
 
-    /// Returns the features that were constant in all samples of the fit, and are ignored: another value there gives no
-    /// alarm.
-    pub fn dropped_features(&self) -> impl Iterator<Item = usize> + '_ {
-        (0..self.features).filter(|feature| self.kept.binary_search(feature).is_err())
+    /// Returns the features that had one value in all samples of the fit. The models do not see them.
+    ///
+    /// Another value there is an anomaly, whatever it is: it counts as √n standard deviations, like a value that one of n
+    /// [calibration samples](Self::calibration_samples) has alone. Leave out what has to change, such as the year. To
+    /// the probability of a false alarm, C such features add at most C/(N + 1), with N samples in the fit.
+    pub fn constant_features(&self) -> impl Iterator<Item = usize> + '_ {
+        self.constants.iter().map(|&(feature, _)| feature)
     }
 
     /// Returns the rule for missing values.
@@ -263,18 +273,34 @@ impl<T: Real> AnomalyEnsemble<T> {
             .sum()
     }
 
+    fn features(&self) -> usize {
+        self.kept.len() + self.constants.len()
+    }
+
+    /// Returns what another value of a constant feature adds to the score of each fold.
+    fn of_change(&self) -> DVector<T> {
+        let samples = T::of_count(self.calibration_samples());
+        let of_folds = self.denoisers.iter().map(|fold| fold.score_of(samples));
+        DVector::from_iterator(self.denoisers.len(), of_folds)
+    }
+
     /// Returns the scores of each sample in a column, one per fold.
     fn scores_of_folds(&self, samples: &dyn Samples<T>) -> Result<DMatrix<T>, Error> {
         let accepts_missing = self.missing_values() == MissingValues::Impute;
-        let mut passes = passes(samples, self.features, accepts_missing)?;
+        let mut passes = passes(samples, self.features(), accepts_missing)?;
         let folds = self.denoisers.len();
+        let of_change = self.of_change();
         let mut scores = reserve::matrix(folds, passes.count(), "number of samples")?;
         passes.each(|first, chunk| {
-            let chunk = chunk.select_rows(&self.kept);
+            let mut scores = scores.columns_mut(first, chunk.ncols());
+            let varying = chunk.select_rows(&self.kept);
             for (fold, denoiser) in self.denoisers.iter().enumerate() {
-                let of_chunk = denoiser.scores(&chunk)?.transpose();
-                let mut place = scores.view_mut((fold, first), (1, chunk.ncols()));
-                place.copy_from(&of_chunk);
+                scores.set_row(fold, &denoiser.scores(&varying)?.transpose());
+            }
+            for (mut scores, sample) in scores.column_iter_mut().zip(chunk.column_iter()) {
+                for _feature in changed(&self.constants, sample) {
+                    scores += &of_change;
+                }
             }
             Ok(())
         })?;
@@ -284,22 +310,23 @@ impl<T: Real> AnomalyEnsemble<T> {
     /// Puts a saved ensemble together.
     #[cfg(feature = "files")]
     pub(crate) fn from_parts(
-        features: usize,
-        kept: Vec<usize>,
+        constants: Vec<Constant>,
         denoisers: Vec<Denoiser<T>>,
     ) -> Result<Self, Error> {
-        let ascending = kept.is_sorted_by(|a, b| a < b);
-        let within = kept.last().is_some_and(|&last| last < features);
-        if !ascending || !within {
-            return Err(Error::Incompatible {
-                what: "features that are kept",
-                other: "the number of features: they must ascend below it",
-            });
-        }
         require_some("number of folds", denoisers.len())?;
+        let varying = denoisers[0].input.scaler.features();
         for denoiser in &denoisers {
             let of_scaler = denoiser.input.scaler.features();
-            check_len("features of the scaler", kept.len(), of_scaler)?;
+            check_len("features of the scaler", varying, of_scaler)?;
+        }
+        let features = varying + constants.len();
+        let ascending = constants.is_sorted_by(|a, b| a.0 < b.0);
+        let within = constants.last().is_none_or(|&(last, _)| last < features);
+        if !ascending || !within {
+            return Err(Error::Incompatible {
+                what: "features that are constant",
+                other: "the number of features: they must ascend below it",
+            });
         }
         let imputes = |fold: &Denoiser<T>| fold.input.imputer.is_some();
         if denoisers
@@ -311,9 +338,13 @@ impl<T: Real> AnomalyEnsemble<T> {
                 other: "a fold that refuses them",
             });
         }
+        let is_kept = |feature: &usize| {
+            let place = constants.binary_search_by_key(feature, |&(constant, _)| constant);
+            place.is_err()
+        };
         Ok(Self {
-            features,
-            kept,
+            kept: (0..features).filter(is_kept).collect(),
+            constants,
             denoisers,
         })
     }

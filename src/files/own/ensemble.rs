@@ -18,9 +18,8 @@ const TEXT: &str = "ensemble";
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Description {
-    features: usize,
-    /// Those that vary.
-    kept: Vec<usize>,
+    /// The features that are constant, and their values; none if always missing. The others are those of the models.
+    constants: Vec<(usize, Option<f64>)>,
     folds: usize,
     /// The noise levels of each fold.
     levels: usize,
@@ -40,8 +39,7 @@ impl<T: Real> Kind for AnomalyEnsemble<T> {
 
     fn contents(&self) -> Contents<'_, T> {
         let description = Description {
-            features: self.features,
-            kept: self.kept.clone(),
+            constants: self.constants.clone(),
             folds: self.denoisers.len(),
             levels: self.denoisers.first().map_or(0, |fold| fold.levels.len()),
         };
@@ -70,8 +68,7 @@ impl<T: Real> Kind for AnomalyEnsemble<T> {
 
     fn read(file: &mut Reading) -> Result<Self, Error> {
         let Description {
-            features,
-            kept,
+            constants,
             folds,
             levels,
         } = described(file, TEXT)?;
@@ -79,7 +76,7 @@ impl<T: Real> Kind for AnomalyEnsemble<T> {
         let folds: Result<Vec<_>, Error> = (0..folds)
             .map(|fold| read_fold(file, fold, 0..levels))
             .collect();
-        Self::from_parts(features, kept, folds?).map_err(invalid(file))
+        Self::from_parts(constants, folds?).map_err(invalid(file))
     }
 }
 

@@ -228,7 +228,7 @@ fn a_value_that_was_never_missing_before_is_the_mean() {
 }
 
 #[test]
-fn an_ensemble_drops_what_carries_nothing() {
+fn a_missing_value_is_no_other_value_of_a_constant_feature() {
     let mut table = with_holes(complete(40, 6), 0.2, 7).insert_rows(3, 2, 1.0);
     table.row_mut(3).fill(f64::NAN); // no value
     table[(4, 11)] = f64::NAN; // constant, and missing once
@@ -236,7 +236,7 @@ fn an_ensemble_drops_what_carries_nothing() {
         .missing_values(MissingValues::Impute)
         .fit(&table)
         .unwrap();
-    assert_eq!(ensemble.dropped_features().collect::<Vec<_>>(), [3, 4]);
+    assert_eq!(ensemble.constant_features().collect::<Vec<_>>(), [3, 4]);
     let scores = ensemble.scores(&table).unwrap();
     table.row_mut(3).fill(3.0);
     table.row_mut(4).fill(f64::NAN);

@@ -65,9 +65,10 @@ fn an_ensemble_is_loaded_as_it_was_saved() {
         (scores, p_values, contributions)
     };
     assert_eq!(all(&loaded), all(saved));
-    let dropped = |ensemble: &AnomalyEnsemble<f32>| ensemble.dropped_features().collect::<Vec<_>>();
-    assert_eq!(dropped(&loaded), dropped(saved));
-    assert_eq!(dropped(&loaded).len(), INPUT - 2);
+    let constant =
+        |ensemble: &AnomalyEnsemble<f32>| ensemble.constant_features().collect::<Vec<_>>();
+    assert_eq!(constant(&loaded), constant(saved));
+    assert_eq!(constant(&loaded).len(), INPUT - 2);
     assert_eq!(loaded.calibration_samples(), saved.calibration_samples());
 
     // In another scalar type, and in several folds.

@@ -79,7 +79,7 @@ impl<T: Real> AnomalyEnsembleBuilder<T> {
     /// With [`MissingValues::Impute`], all methods accept missing values. The models see the means of the training
     /// samples in their place. A score is that of the p present values of d features, times d/p: see
     /// [`AnomalyDetector`](crate::AnomalyDetector#missing-values). Features without two different values are
-    /// dropped.
+    /// constant.
     ///
     /// ```
     /// use sparse_autoencoder::{AnomalyEnsemble, MissingValues, nalgebra::DMatrix};
@@ -147,7 +147,7 @@ impl<T: Real> AnomalyEnsembleBuilder<T> {
     /// # Errors
     ///
     /// As [`fit`](Self::fit), and those that the observer returns. A fit that it stops has no detector to return: it
-    /// fails with an [`Error::InputOutput`] of the kind [`Interrupted`](std::io::ErrorKind::Interrupted).
+    /// fails with an [`Error::Io`] of the kind [`Interrupted`](std::io::ErrorKind::Interrupted).
     pub fn fit_with_steps<V: Verdict>(
         &self,
         samples: impl Samples<T>,
@@ -171,7 +171,7 @@ impl<T: Real> AnomalyEnsembleBuilder<T> {
             steps,
             ..
         } = *self;
-        let kept = fitting::varying_features(samples, missing_values)?;
+        let (kept, constants) = fitting::varying_features(samples, missing_values)?;
         let fit =
             |kept: &dyn Samples<T>| fitting::denoisers(kept, missing_values, seed, steps, observer);
         let denoisers = match samples.in_memory() {
@@ -183,9 +183,9 @@ impl<T: Real> AnomalyEnsembleBuilder<T> {
         };
         let denoisers = denoisers.map_err(|error| error.at_kept(&kept))?;
         Ok(AnomalyEnsemble {
-            features: samples.entries(),
-            denoisers,
             kept,
+            constants,
+            denoisers,
         })
     }
 }

@@ -183,6 +183,12 @@ impl<T: Real> Denoiser<T> {
         Ok(mean)
     }
 
+    /// Returns what a squared deviation in one feature, in variances, adds to a score.
+    pub(super) fn score_of(&self, squared: T) -> T {
+        let of_levels = self.levels.iter().map(|level| squared / level.scale);
+        of_levels.fold(T::zero(), |sum, score| sum + score) / T::of_count(self.levels.len())
+    }
+
     pub(super) fn calibration_samples(&self) -> usize {
         self.calibration_scores.len()
     }

@@ -10,7 +10,7 @@ use rand::{RngExt, SeedableRng};
 use super::builder::EnsembleStep;
 use super::denoiser::{Denoiser, Level};
 use super::input::Input;
-use super::kept_features::variation;
+use super::kept_features::{Constant, varying};
 use crate::error::Error;
 use crate::linalg::reserve;
 use crate::{
@@ -52,11 +52,11 @@ const FEWEST_SAMPLES: usize = 20;
 const FEW_SAMPLES: usize = 1000;
 const FOLDS: usize = 5;
 
-/// Returns the features that are not constant; refuses unusable samples.
+/// Returns the features that vary, and the constant ones; refuses unusable samples.
 pub(super) fn varying_features<T: Real>(
     samples: &dyn Samples<T>,
     missing_values: MissingValues,
-) -> Result<Vec<usize>, Error> {
+) -> Result<(Vec<usize>, Vec<Constant>), Error> {
     if samples.count() < FEWEST_SAMPLES {
         return Err(Error::TooFewSamples {
             what: "samples (columns) to fit and calibrate a detector",
@@ -71,15 +71,14 @@ pub(super) fn varying_features<T: Real>(
         });
     }
     let imputes = missing_values == MissingValues::Impute;
-    let varies = variation(samples, imputes)?;
-    let varying: Vec<usize> = (0..varies.len()).filter(|&j| varies[j]).collect();
-    if varying.is_empty() {
+    let (kept, constants) = varying(samples, imputes)?;
+    if kept.is_empty() {
         return Err(Error::Incompatible {
             what: "a detector",
             other: "samples that are all equal: check how they are read",
         });
     }
-    Ok(varying)
+    Ok((kept, constants))
 }
 
 /// The samples of one fold, by their indices.

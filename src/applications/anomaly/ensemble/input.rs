@@ -2,7 +2,7 @@
 
 use nalgebra::DMatrix;
 
-use super::kept_features::variation;
+use super::kept_features::varying;
 use super::limits::Limits;
 use crate::applications::anomaly::copied;
 use crate::error::Error;
@@ -46,12 +46,9 @@ impl<T: Real> Input<T> {
         if !factors.contains(&T::one()) {
             return Ok((Self { imputer, scaler }, limits));
         }
-        let varies = variation(samples, imputer.is_some())?;
-        let before = self.scaler.factors();
-        for ((factor, varies), &before) in factors.iter_mut().zip(varies).zip(before) {
-            if !varies {
-                *factor = before;
-            }
+        let (_, constants) = varying(samples, imputer.is_some())?;
+        for (feature, _) in constants {
+            factors[feature] = self.scaler.factors()[feature];
         }
         let scaler = Scaler::new(scaler.centers(), &factors, scaler.offsets())?;
         Ok((Self { imputer, scaler }, limits))

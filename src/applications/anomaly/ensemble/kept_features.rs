@@ -1,4 +1,6 @@
-//! The features that vary in samples of any source.
+//! The features that vary in samples of any source, and those that are constant.
+
+use nalgebra::DVectorView;
 
 use crate::applications::anomaly::scoring::passes;
 use crate::data::imputer::is_missing;
@@ -32,11 +34,27 @@ impl<T: Real> Samples<T> for KeptFeatures<'_, T> {
     }
 }
 
-/// Returns whether each feature has two values, in one pass. Missing values do not count, if they are accepted.
-pub(super) fn variation<T: Real>(
+/// A feature that had one value in all samples of a fit, and the value; `None` if it was missing in all.
+pub(crate) type Constant = (usize, Option<f64>);
+
+/// Returns the constant features in which a sample differs by more than the rounding of `f32`. A missing value does not.
+pub(super) fn changed<T: Real>(
+    constants: &[Constant],
+    sample: DVectorView<'_, T>,
+) -> impl Iterator<Item = usize> {
+    constants.iter().filter_map(move |&(feature, value)| {
+        let value = value?;
+        let rounding = value.abs() * f64::from(f32::EPSILON);
+        ((sample[feature].to_f64() - value).abs() > rounding).then_some(feature)
+    })
+}
+
+/// Returns the features with two values, and the constant ones, in order, after one pass. Missing values do not count,
+/// if they are accepted.
+pub(super) fn varying<T: Real>(
     samples: &dyn Samples<T>,
     accepts_missing: bool,
-) -> Result<Vec<bool>, Error> {
+) -> Result<(Vec<usize>, Vec<Constant>), Error> {
     let features = samples.entries();
     let mut passes = passes(samples, features, accepts_missing)?;
     let mut first = reserve::filled(T::of(f64::NAN), features, "features")?;
@@ -53,14 +71,19 @@ pub(super) fn variation<T: Real>(
         }
         Ok(())
     })?;
-    Ok(varies)
+    let (kept, constant): (Vec<_>, Vec<_>) = (0..features).partition(|&feature| varies[feature]);
+    let value = |feature: usize| Some(first[feature].to_f64()).filter(|value| !value.is_nan());
+    let constants = constant
+        .into_iter()
+        .map(|feature| (feature, value(feature)));
+    Ok((kept, constants.collect()))
 }
 
 #[cfg(test)]
 mod tests {
-    use nalgebra::DMatrix;
+    use nalgebra::{DMatrix, DVectorView};
 
-    use super::{KeptFeatures, variation};
+    use super::{KeptFeatures, changed, varying};
     use crate::Samples;
     use crate::data::samples::AT_A_TIME;
 
@@ -85,7 +108,9 @@ mod tests {
     fn a_feature_varies_from_the_first_sample_that_differs() {
         let mut samples = DMatrix::from_element(3, 70_000, 4.0);
         samples[(1, 69_999)] = 5.0;
-        assert_eq!(variation(&samples, false).unwrap(), [false, true, false]);
+        let (kept, constants) = varying(&samples, false).unwrap();
+        assert_eq!(kept, [1]);
+        assert_eq!(constants, [(0, Some(4.0)), (2, Some(4.0))]);
     }
 
     #[test]
@@ -102,7 +127,16 @@ mod tests {
             f64::NAN,
         ];
         let samples = DMatrix::from_column_slice(3, 3, &samples);
-        assert_eq!(variation(&samples, true).unwrap(), [false, true, false]);
-        assert!(variation(&samples, false).is_err());
+        let (kept, constants) = varying(&samples, true).unwrap();
+        assert_eq!(kept, [1]);
+        assert_eq!(constants, [(0, Some(2.0)), (2, None)]);
+        assert!(varying(&samples, false).is_err());
+
+        let changed = |sample: [f64; 3]| -> Vec<usize> {
+            changed(&constants, DVectorView::from_slice(&sample, 3)).collect()
+        };
+        assert_eq!(changed([2.0 + 1e-7, 9.0, 5.0]), [0; 0]);
+        assert_eq!(changed([f64::NAN, 9.0, 5.0]), [0; 0]);
+        assert_eq!(changed([2.0 + 1e-6, 9.0, 5.0]), [0]);
     }
 }

@@ -134,11 +134,27 @@ fn gross_errors_among_the_training_samples_hide_nothing() {
 }
 
 #[test]
-fn constant_features_are_dropped_with_a_note() {
-    assert_eq!(MANY.dropped_features().collect::<Vec<_>>(), [0]);
-    let mut changed = three();
-    changed.row_mut(0).fill(-1e30);
-    assert_eq!(MANY.scores(&changed), MANY.scores(three()));
+#[allow(clippy::float_cmp)] // the same sums
+fn another_value_of_a_constant_feature_is_an_anomaly_of_any_size() {
+    assert_eq!(MANY.constant_features().collect::<Vec<_>>(), [0]);
+    let usual = MANY.scores(three()).unwrap();
+    let changed_to = |value: f32| {
+        let mut changed = three();
+        changed[(0, 1)] = value;
+        let contributions = MANY.contributions(&changed).unwrap();
+        let scores = MANY.scores(&changed).unwrap();
+        for (column, &score) in contributions.column_iter().zip(scores.iter()) {
+            assert_relative_eq!(column.sum(), score, max_relative = 1e-5);
+        }
+        assert_eq!(scores[0], usual[0]);
+        assert_eq!(scores[2], usual[2]);
+        scores[1]
+    };
+    let score = changed_to(7.01);
+    assert!(score > usual[1] + 10.0, "{score} {usual}");
+    assert_eq!(score, changed_to(-1e30));
+    assert_eq!(score, changed_to(f32::MAX));
+    assert_eq!(changed_to(7.0), usual[1]);
 }
 
 #[cfg(feature = "rayon")]
