@@ -3,6 +3,7 @@
 
 use std::io;
 use std::ops::ControlFlow;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::common::file_bytes::npy_f64;
@@ -29,6 +30,8 @@ struct Own<T> {
     samples: DMatrix<T>,
     read: AtomicUsize,
     most: usize,
+    /// The number of samples of each read.
+    reads: Mutex<Vec<usize>>,
 }
 
 impl<T> Own<T> {
@@ -37,11 +40,11 @@ impl<T> Own<T> {
     }
 
     fn failing_after(samples: DMatrix<T>, most: usize) -> Self {
-        let read = AtomicUsize::new(0);
         Self {
             samples,
-            read,
+            read: AtomicUsize::new(0),
             most,
+            reads: Mutex::new(Vec::new()),
         }
     }
 }
@@ -56,6 +59,7 @@ impl<T: Real> Samples<T> for Own<T> {
     }
 
     fn read(&self, indices: &[usize], batch: &mut [T]) -> Result<(), Error> {
+        self.reads.lock().unwrap().push(indices.len());
         if self.read.fetch_add(indices.len(), Ordering::Relaxed) >= self.most {
             return Err(io::Error::new(io::ErrorKind::TimedOut, "the disk is gone"))?;
         }
@@ -99,8 +103,8 @@ fn everywhere<T: Real>() {
         .penalty(KlDivergence)
         .penalty_weight(0.1);
     // Batches that several threads read, of 250 samples; and one of all, which is not copied.
-    let many = samples(64, 1000);
-    assert_same_everywhere(&many, &dense, adam);
+    let many = samples(140, 1000);
+    assert_same_everywhere(&many, &dense.clone().layers([140, 10]), adam);
     let few = samples(64, 100);
     assert_same_everywhere(&few, &dense, adam);
     assert_same_everywhere(&few, &dense, || {
@@ -198,9 +202,9 @@ fn a_read_that_fails_leaves_what_was_learned() {
 
 #[test]
 fn a_batch_is_read_by_any_number_of_threads() {
-    // 64 · 300 entries: enough for a thread to read a part of them.
-    let mut x = samples(64, 600);
-    let builder = SparseAutoencoder::<f64>::builder().layers([64, 8]);
+    // 120 · 300 entries: enough for a thread to read a part of them.
+    let mut x = samples(120, 600);
+    let builder = SparseAutoencoder::<f64>::builder().layers([120, 8]);
     let trainer = |threads| {
         Trainer::new(Adam::new(0.01).unwrap())
             .epochs(2)
@@ -211,6 +215,15 @@ fn a_batch_is_read_by_any_number_of_threads() {
     for threads in 1..=4 {
         assert!(fit(&builder, trainer(threads), file::<f64>(&x)) == expected);
     }
+    let parts = Own::new(x.clone());
+    rayon::ThreadPoolBuilder::new()
+        .num_threads(2)
+        .build()
+        .unwrap()
+        .install(|| fit(&builder, trainer(2).epochs(1), &parts));
+    let reads = parts.reads.into_inner().unwrap();
+    let halves = reads.iter().filter(|&&count| count == 150).count();
+    assert_eq!(halves, 4, "two of each batch: {reads:?}");
     x[(5, 517)] = f64::NAN;
     let mut model = builder.build().unwrap();
     let error = trainer(4).fit(&mut model, Own::new(x)).unwrap_err();
