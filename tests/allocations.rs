@@ -20,7 +20,7 @@ use sparse_autoencoder::nalgebra::{DMatrix, DVector};
 use sparse_autoencoder::penalty::Scaled;
 use sparse_autoencoder::{
     Activation, Adam, Corruption, DeadUnits, Event, KlDivergence, L1, Lbfgs, LogWriter, NpyFile,
-    Optimizer, Penalty, Proportion, Real, ReconstructionLoss, Samples, Schedule, Sgd,
+    Optimizer, Penalty, Proportion, Real, ReconstructionLoss, Samples, Schedule, SetPoint, Sgd,
     SparseAutoencoder, SparseAutoencoderBuilder, SparseHidden, SquaredDeviation, TargetL0, Trainer,
     Workspace,
 };
@@ -230,6 +230,24 @@ fn models<T: Real>(input_size: usize, hidden: usize) -> Vec<SparseAutoencoder<T>
         models.extend(build);
     }
     assert!(nested >= ACTIVATIONS.len() - 1, "{nested}"); // gated units are refused
+    let transcoder = |f| {
+        builder()
+            .layers([input_size / 4, hidden])
+            .output_size(input_size - input_size / 4)
+            .hidden_activation(f)
+            .output_activation(Activation::Identity)
+    };
+    // Dense passes, sparse ones, and those through a frozen decoder.
+    models.extend(
+        [
+            transcoder(Activation::Relu).penalty(L1).norm_weighted(true),
+            transcoder(Activation::Relu).penalty(L1).skip(true),
+            transcoder(Activation::TopK(1)).skip(true),
+            transcoder(Activation::TopK(1)).skip(true).matryoshka([2]),
+            transcoder(Activation::Gated).penalty(L1).skip(true),
+        ]
+        .map(|builder| builder.build().unwrap()),
+    );
     models
 }
 
@@ -243,7 +261,9 @@ fn assert_passes<T: Real>(
     assert_no_allocation("loss_and_gradient", || {
         model.loss_and_gradient(x, &mut gradient, ws).unwrap();
     });
-    let mut hidden = DMatrix::zeros(model.layout().hidden_size(), x.ncols());
+    let layout = model.layout();
+    let (pairs, x) = (x, &x.rows(0, layout.input_size()).into_owned());
+    let mut hidden = DMatrix::zeros(layout.hidden_size(), x.ncols());
     assert_no_allocation("encode_into", || {
         model.encode_into(x, &mut hidden, ws).unwrap()
     });
@@ -261,7 +281,7 @@ fn assert_passes<T: Real>(
         sparsity.add(&hidden).unwrap();
         sparsity.add_sparse(&sparse).unwrap();
     });
-    let mut decoded = DMatrix::zeros(x.nrows(), x.ncols());
+    let mut decoded = DMatrix::zeros(layout.output_size(), x.ncols());
     assert_no_allocation("decode_sparse_into", || {
         model.decode_sparse_into(&sparse, &mut decoded, ws).unwrap();
     });
@@ -274,7 +294,7 @@ fn assert_passes<T: Real>(
     let mut errors = DVector::zeros(x.ncols());
     assert_no_allocation("reconstruction_errors_into", || {
         model
-            .reconstruction_errors_into(x, &mut errors, ws)
+            .reconstruction_errors_into(pairs, &mut errors, ws)
             .unwrap();
     });
 }
@@ -364,6 +384,10 @@ fn trainers() -> Vec<(&'static str, Trainer<f32>)> {
         ("unit norm", adam().unit_norm_decoder(true)),
         ("clipping", adam().clip_gradient(1e-3)),
         (
+            "set point",
+            adam().set_point(SetPoint::mean_activation(0.1)),
+        ),
+        (
             "Gaussian",
             adam().corruption(Corruption::Gaussian {
                 standard_deviation: 0.1,
@@ -398,6 +422,34 @@ fn steps_of_partial_fit_do_not_allocate() {
                 trainer
             };
             assert_no_allocation(name, || {
+                trainer.partial_fit(&mut model, &x).unwrap();
+            });
+        }
+    }
+}
+
+#[test]
+fn steps_of_transcoders_do_not_allocate() {
+    let _alone = alone();
+    let x = samples(20, 30);
+    for (hidden, set_point) in [
+        (Activation::Relu, SetPoint::active_units(3.0)),
+        (Activation::Gated, SetPoint::active_units(3.0)),
+        (Activation::Sigmoid, SetPoint::mean_activation(0.1)),
+    ] {
+        for skip in [false, true] {
+            let mut model = SparseAutoencoder::<f32>::builder()
+                .layers([5, 40])
+                .output_size(15)
+                .skip(skip)
+                .hidden_activation(hidden)
+                .output_activation(Activation::Identity)
+                .penalty(L1)
+                .build()
+                .unwrap();
+            let trainer = Trainer::new(Adam::new(1e-3).unwrap()).threads(1);
+            let mut trainer = trainer.set_point(set_point);
+            assert_no_allocation(&format!("{hidden:?}, skip {skip}"), || {
                 trainer.partial_fit(&mut model, &x).unwrap();
             });
         }
@@ -444,11 +496,10 @@ fn epochs_of_a_fit_do_not_allocate() {
         cases.push(("checkpoints", trainer.checkpoint(&path, every)));
     }
     for (name, trainer) in cases {
-        let mut trainer = trainer
-            .epochs(7)
-            .validation_split(0.2)
-            .patience(100)
-            .threads(1);
+        let mut trainer = trainer.epochs(7).validation_split(0.2).threads(1);
+        if name != "set point" {
+            trainer = trainer.patience(100); // refused there
+        }
         if name != "L-BFGS" {
             trainer = trainer.batch_size(34);
         }
@@ -465,7 +516,7 @@ fn epochs_of_a_fit_do_not_allocate() {
 fn epochs_over_a_file_do_not_allocate() {
     let _alone = alone();
     // Read by one thread, and by several.
-    for (input_size, count, batch_size) in [(8, 125, 34), (64, 1000, 300)] {
+    for (input_size, count, batch_size) in [(8, 125, 34), (128, 1000, 300)] {
         let x = samples::<f64>(input_size, count);
         let path = std::env::temp_dir().join(format!(
             "sparse-autoencoder-allocations-{}-{input_size}.npy",
