@@ -165,3 +165,37 @@ pub(crate) fn agree<T: Real>(all: &Sums<T>, number: u64) -> bool {
         (processes * squares - sum * sum).abs() < 0.5
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{AllReduce, Error, Shares, Sums};
+
+    /// This number of processes that all bring the same.
+    #[derive(Debug)]
+    struct Equal(f32);
+
+    impl AllReduce<f32> for Equal {
+        fn sum(&self, values: &mut [f32]) -> Result<(), Error> {
+            values.iter_mut().for_each(|value| *value *= self.0);
+            Ok(())
+        }
+    }
+
+    /// Counts that f32 cannot hold, or whose sum it cannot.
+    #[test]
+    fn samples_of_processes_in_single_precision_are_counted_exactly() {
+        for processes in [1, 2, 3, 4096] {
+            for own in [1, 4095, 4096, 4097, 70_001, (1 << 24) - 1] {
+                let all = Sums::new(Equal(processes as f32));
+                let shares = Shares::new(&all, own).unwrap();
+                assert_eq!(shares.samples(), own * processes, "{own} of {processes}");
+                let mut mean = [3.0];
+                shares.average(&mut mean);
+                assert!(
+                    (mean[0] - 3.0).abs() < 1e-6,
+                    "{own} of {processes}: {mean:?}"
+                );
+            }
+        }
+    }
+}
