@@ -11,44 +11,17 @@ use std::ops::ControlFlow;
 
 use crate::common::digits;
 
-fn samples(features: usize, count: usize) -> DMatrix<f64> {
+pub(crate) fn samples(features: usize, count: usize) -> DMatrix<f64> {
     DMatrix::from_fn(features, count, |i, j| {
         let phase = (i * 31 + j * 17 + 1) as f64 * 0.618_033_988_749_895;
         2.0 * phase.fract() - 1.0
     })
 }
 
-fn scattered(len: usize) -> Vec<f64> {
+pub(crate) fn scattered(len: usize) -> Vec<f64> {
     (0..len)
         .map(|k| ((k * 29 + 5) as f64 * 0.414_213_562_373_095).fract() - 0.5)
         .collect()
-}
-
-/// `‖analytic − numeric‖ / (‖analytic‖ + ‖numeric‖)` by central differences with h ≈ ε^⅓.
-fn gradient_error(classifier: &SoftmaxClassifier<f64>, x: &DMatrix<f64>, labels: &[usize]) -> f64 {
-    let mut analytic = vec![f64::NAN; classifier.theta().len()]; // must be overwritten
-    let mut workspace = ClassifierWorkspace::new();
-    let loss = classifier
-        .loss_and_gradient(x, labels, &mut analytic, &mut workspace)
-        .unwrap();
-    assert_eq!(loss, classifier.loss(x, labels).unwrap());
-    let mut moved = classifier.clone();
-    let mut theta = classifier.theta().to_vec();
-    let (mut difference, mut a, mut n) = (0.0_f64, 0.0_f64, 0.0_f64);
-    for k in 0..theta.len() {
-        let (start, h) = (theta[k], 6e-6);
-        let mut at = |value| {
-            theta[k] = value;
-            moved.set_theta(&theta).unwrap();
-            moved.loss(x, labels).unwrap().total()
-        };
-        let numeric = (at(start + h) - at(start - h)) / (2.0 * h);
-        theta[k] = start;
-        difference += (analytic[k] - numeric).powi(2);
-        a += analytic[k].powi(2);
-        n += numeric.powi(2);
-    }
-    difference.sqrt() / (a.sqrt() + n.sqrt())
 }
 
 #[test]
@@ -69,65 +42,6 @@ fn a_pre_encoder_bias_goes_into_the_bias_of_the_first_layer() {
     let expected = head.probabilities(sae.encode(&x).unwrap()).unwrap();
     // Two orders of the same sums of at most ten terms of order one.
     assert!((deep.probabilities(&x).unwrap() - expected).amax() < 1e-13);
-}
-
-#[test]
-fn softmax_regression_has_the_gradient_of_its_loss() {
-    for (features, classes, count) in [(1, 2, 3), (4, 3, 7), (5, 10, 40)] {
-        for decay in [0.0, 0.3] {
-            let mut classifier = SoftmaxClassifier::new(features, classes)
-                .unwrap()
-                .with_weight_decay(decay)
-                .unwrap();
-            classifier
-                .set_theta(&scattered(classifier.theta().len()))
-                .unwrap();
-            let labels: Vec<usize> = (0..count).map(|i| i * i % classes).collect();
-            let error = gradient_error(&classifier, &samples(features, count), &labels);
-            assert!(error < 1e-7, "{features} {classes} λ {decay}: {error:e}");
-        }
-    }
-}
-
-#[test]
-fn deep_classifiers_have_the_gradient_of_their_loss() {
-    let activations = [
-        Activation::Sigmoid,
-        Activation::Tanh,
-        Activation::Identity,
-        // Piecewise, but smooth at these points.
-        Activation::Relu,
-        Activation::SaturatingLinear,
-        Activation::TopK(2),
-    ];
-    for hidden in [vec![6], vec![6, 5], vec![6, 5, 4]] {
-        for activation in activations {
-            for decay in [0.0, 0.1] {
-                let mut sizes = vec![5];
-                sizes.extend(&hidden);
-                let encoder = SparseAutoencoder::builder()
-                    .layers(sizes)
-                    .hidden_activation(activation)
-                    .penalty(())
-                    .build()
-                    .unwrap();
-                let mut deep = SoftmaxClassifier::new(hidden[hidden.len() - 1], 3)
-                    .unwrap()
-                    .with_weight_decay(decay)
-                    .unwrap()
-                    .on_top_of(&[encoder])
-                    .unwrap();
-                assert_eq!(deep.depth(), hidden.len() + 1);
-                deep.set_theta(&scattered(deep.theta().len())).unwrap();
-                let labels = [0, 2, 1, 1, 0, 2, 2, 0];
-                let error = gradient_error(&deep, &samples(5, 8), &labels);
-                assert!(
-                    error < 1e-7,
-                    "{hidden:?} {activation:?} λ {decay}: {error:e}"
-                );
-            }
-        }
-    }
 }
 
 #[test]

@@ -3,6 +3,7 @@
 mod anomaly;
 mod any_source;
 mod classifier;
+mod classifier_gradients;
 mod classifier_observers;
 #[path = "../common/mod.rs"]
 mod common;
