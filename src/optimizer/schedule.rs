@@ -180,6 +180,42 @@ impl TryFrom<Unchecked> for Schedule {
 mod tests {
     use super::Schedule;
 
+    /// The formulas of the table, at a quarter and a half of the way and at both ends.
+    #[test]
+    fn factors_are_those_of_the_formulas() {
+        let half = 0.5_f64.sqrt();
+        for (schedule, [start, quarter, middle, end]) in [
+            (Schedule::constant(), [1.0; 4]),
+            (Schedule::linear(0.2), [1.0, 0.8, 0.6, 0.2]),
+            (Schedule::linear(0.0), [1.0, 0.75, 0.5, 0.0]),
+            (
+                Schedule::cosine(0.2),
+                [1.0, 0.2 + 0.4 * (1.0 + half), 0.6, 0.2],
+            ),
+            (Schedule::cosine(0.0), [1.0, 0.5 * (1.0 + half), 0.5, 0.0]),
+            (Schedule::exponential(0.0625), [1.0, 0.5, 0.25, 0.0625]),
+        ] {
+            let warmed = schedule.warm_up(0.2);
+            for (progress, after_warm_up, expected) in [
+                (0.0, 0.2, start),
+                (0.25, 0.4, quarter),
+                (0.5, 0.6, middle),
+                (1.0, 1.0, end),
+            ] {
+                for (schedule, progress) in [(schedule, progress), (warmed, after_warm_up)] {
+                    let factor = schedule.factor(progress);
+                    let error = (factor - expected).abs();
+                    assert!(error < 1e-15, "{schedule:?} at {progress}: {factor}");
+                }
+            }
+            // A line from 0, whatever follows it.
+            for (progress, expected) in [(0.0, 0.0), (0.05, 0.25), (0.15, 0.75)] {
+                let error = (warmed.factor(progress) - expected).abs();
+                assert!(error < 1e-15, "{warmed:?} at {progress}");
+            }
+        }
+    }
+
     #[test]
     fn a_fraction_beyond_an_end_counts_as_that_end() {
         for decay in [
