@@ -184,3 +184,33 @@ fn bound<T: Real>(gradient: &mut [T], clip: Option<T>, threads: Threads) -> bool
     }
     true
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Threads, bound};
+
+    fn bounded(gradient: &[f64], clip: Option<f64>) -> Option<Vec<f64>> {
+        let mut gradient = gradient.to_vec();
+        bound(&mut gradient, clip, Threads::at_most(1)).then_some(gradient)
+    }
+
+    /// Of norm 5, in numbers whose quotients are exact.
+    #[test]
+    fn a_gradient_keeps_its_direction_and_at_most_the_norm_of_the_clip() {
+        let gradient = [3.0, 0.0, -4.0];
+        for clip in [None, Some(5.0), Some(5.5), Some(1e9)] {
+            assert_eq!(bounded(&gradient, clip).unwrap(), gradient, "{clip:?}");
+        }
+        assert_eq!(bounded(&gradient, Some(2.5)).unwrap(), [1.5, 0.0, -2.0]);
+        assert_eq!(bounded(&gradient, Some(0.625)).unwrap(), [0.375, 0.0, -0.5]);
+        // A norm that overflows, and one that is 0.
+        let large = bounded(&[3e200, 0.0, -4e200], Some(2.5)).unwrap();
+        let mut close = large.iter().zip([1.5, 0.0, -2.0]);
+        assert!(close.all(|(a, b)| (a - b).abs() < 1e-15), "{large:?}");
+        assert_eq!(bounded(&[0.0; 3], Some(2.5)).unwrap(), [0.0; 3]);
+        for bad in [f64::NAN, f64::INFINITY] {
+            assert_eq!(bounded(&[1.0, bad], Some(2.5)), None);
+            assert_eq!(bounded(&[1.0, bad], None), None);
+        }
+    }
+}

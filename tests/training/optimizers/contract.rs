@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::common::variants::{ACTIVATIONS, blocks};
-use sparse_autoencoder::nalgebra::DMatrix;
+use sparse_autoencoder::nalgebra::{DMatrix, DVector};
 use sparse_autoencoder::optimizer::Step;
 use sparse_autoencoder::{
     Activation, Adam, Lbfgs, Optimizer, Real, Schedule, Sgd, SparseAutoencoder, StopReason,
@@ -84,6 +84,36 @@ fn what_is_forgotten_of_some_parameters_moves_them_no_more() {
     }
 }
 
+/// Neither moment of what is forgotten has a trace: the next step is that of parameters that had no gradient.
+#[test]
+fn what_is_forgotten_of_some_parameters_is_as_if_it_had_not_been() {
+    for momentum in [false, true] {
+        let moved = |before: [f64; 4], forgets: bool| {
+            let mut optimizer: Box<dyn Optimizer<f64>> = match momentum {
+                false => Box::new(Adam::new(0.1).unwrap()),
+                true => Box::new(Sgd::new(0.1).unwrap().momentum(0.9).unwrap()),
+            };
+            optimizer.reset(4);
+            let mut theta = [1.0; 4];
+            for step in 0..4 {
+                let last = step == 3;
+                if last && forgets {
+                    optimizer.forget(1..3);
+                }
+                theta = [1.0; 4];
+                optimizer.step(&mut theta, &mut |_, gradient| {
+                    gradient.copy_from_slice(if last { &[0.25; 4] } else { &before });
+                    0.0
+                });
+            }
+            theta.map(f64::to_bits)
+        };
+        let [all, others] = [[2.0; 4], [2.0, 0.0, 0.0, 2.0]];
+        assert_eq!(moved(all, true), moved(others, false));
+        assert_ne!(moved(all, false), moved(others, false));
+    }
+}
+
 #[test]
 fn a_start_that_is_not_finite_leaves_theta_as_it_is() {
     for bad in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
@@ -106,6 +136,34 @@ fn a_start_that_is_not_finite_leaves_theta_as_it_is() {
             assert_close(&again, &[0.0, 0.0], 1e-4);
         }
     }
+}
+
+/// A step of rate 1 is the gradient, or that of the norm of the clip.
+#[test]
+fn a_clipped_step_has_the_direction_of_the_gradient_and_the_norm_of_the_clip() {
+    let x = DMatrix::from_fn(5, 12, |i, j| ((i * 7 + j * 3) as f64 * 0.7).sin());
+    let builder = SparseAutoencoder::<f64>::builder().layers([5, 7]);
+    let start = builder.output_activation(Activation::Identity).build();
+    let start = start.unwrap();
+    let step = |clip: Option<f64>| {
+        let mut model = start.clone();
+        let mut trainer = Trainer::new(Sgd::new(1.0).unwrap());
+        if let Some(norm) = clip {
+            trainer = trainer.clip_gradient(norm);
+        }
+        trainer.partial_fit(&mut model, &x).unwrap();
+        DVector::from_column_slice(model.parameters().as_slice())
+    };
+    let theta = DVector::from_column_slice(start.parameters().as_slice());
+    let free = &theta - step(None);
+    let norm = free.norm();
+    assert!(norm > 0.1, "{norm}");
+    for share in [0.9, 0.5, 1e-2] {
+        let clipped = &theta - step(Some(share * norm));
+        // Parameters of order one are rounded.
+        assert!((clipped - share * &free).amax() < 1e-15, "{share}");
+    }
+    assert_eq!(step(Some(1.01 * norm)), step(None));
 }
 
 #[test]
