@@ -94,7 +94,11 @@ impl<T: Real> Level<T> {
     }
 
     /// Returns the error of each sample over the scale.
-    fn scores(&self, scaled: &DMatrix<T>, samples: &DMatrix<T>) -> Result<DVector<T>, Error> {
+    pub(super) fn scores(
+        &self,
+        scaled: &DMatrix<T>,
+        samples: &DMatrix<T>,
+    ) -> Result<DVector<T>, Error> {
         Ok(self.errors(scaled, samples)?.row_sum().transpose())
     }
 

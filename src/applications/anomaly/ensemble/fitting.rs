@@ -82,11 +82,11 @@ pub(super) fn varying_features<T: Real>(
 }
 
 /// The samples of one fold, by their indices.
-struct Split {
+pub(super) struct Split {
     training: Vec<usize>,
     /// Samples for the scales of the levels.
-    scale: Vec<usize>,
-    calibration: Vec<usize>,
+    pub(super) scale: Vec<usize>,
+    pub(super) calibration: Vec<usize>,
     seed: u64,
 }
 
@@ -170,7 +170,7 @@ pub(super) fn denoisers<T: Real>(
 ///
 /// One fold takes its scales from samples of their own, which keeps p-values exact. Several take them from the
 /// calibration samples, because samples are few and p-values approximate.
-fn splits(samples: usize, seed: u64) -> Result<Vec<Split>, Error> {
+pub(super) fn splits(samples: usize, seed: u64) -> Result<Vec<Split>, Error> {
     let rng = &mut Xoshiro256PlusPlus::seed_from_u64(seed);
     let mut order = Vec::new();
     reserve::reserve(&mut order, samples, "number of samples")?;
@@ -264,4 +264,59 @@ fn each<R: Send>(
     }
     #[cfg(not(feature = "rayon"))]
     (0..count).map(run).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Split, splits};
+
+    fn sorted(parts: &[&[usize]]) -> Vec<usize> {
+        let mut all = parts.concat();
+        all.sort_unstable();
+        all
+    }
+
+    #[test]
+    fn many_samples_train_scale_or_calibrate() {
+        for (count, scale, calibration) in [(1000, 50, 200), (1019, 50, 203), (7777, 388, 1555)] {
+            let [split] = &splits(count, 3).unwrap()[..] else {
+                panic!("one fold");
+            };
+            assert_eq!(
+                (split.scale.len(), split.calibration.len()),
+                (scale, calibration)
+            );
+            // None twice, and all of them.
+            let parts: [&[usize]; 3] = [&split.training, &split.scale, &split.calibration];
+            assert!(sorted(&parts).into_iter().eq(0..count), "{count}");
+            assert!(
+                parts.iter().all(|part| !part.is_sorted()),
+                "in random order"
+            );
+        }
+    }
+
+    #[test]
+    fn each_of_few_samples_calibrates_the_fold_that_does_not_train_on_it() {
+        for count in [20, 23, 999] {
+            let splits = splits(count, 3).unwrap();
+            assert_eq!(splits.len(), 5);
+            for Split {
+                training,
+                scale,
+                calibration,
+                ..
+            } in &splits
+            {
+                assert_eq!(scale, calibration);
+                assert!([count / 5, count.div_ceil(5)].contains(&calibration.len()));
+                assert!(sorted(&[training, calibration]).into_iter().eq(0..count));
+            }
+            let calibrate: Vec<&[usize]> = splits.iter().map(|s| &s.calibration[..]).collect();
+            assert!(sorted(&calibrate).into_iter().eq(0..count), "{count}");
+            let mut seeds: Vec<u64> = splits.iter().map(|split| split.seed).collect();
+            seeds.dedup();
+            assert_eq!(seeds.len(), 5, "models of their own");
+        }
+    }
 }

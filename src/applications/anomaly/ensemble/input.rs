@@ -96,3 +96,41 @@ fn complete<'a, T: Real>(
         Some(imputer) => Box::new(imputer.apply_on_read(samples)?),
     })
 }
+
+#[cfg(test)]
+#[allow(clippy::float_cmp)] // the same bits
+mod tests {
+    use nalgebra::DMatrix;
+
+    use super::Input;
+    use crate::{MissingValues, Scaling};
+
+    /// The second feature is constant in the samples of a fold. The third has there a factor of exactly 1.
+    #[test]
+    fn a_feature_that_is_constant_in_a_fold_keeps_the_factor_of_all_samples() {
+        let sign = |j: usize| if j.is_multiple_of(2) { 1.0 } else { -1.0 };
+        let all = DMatrix::from_fn(3, 40, |i, j| match (i, j) {
+            (0, _) => (j * j % 7) as f64,
+            (1, 0..20) => 5.0,
+            (1, _) => 5.0 + 3.0 * sign(j),
+            (_, 0..20) => sign(j),
+            _ => 9.0 * sign(j),
+        });
+        let fold = all.columns(0, 20).into_owned();
+        for missing_values in [MissingValues::Refuse, MissingValues::Impute] {
+            let (everywhere, _) = Input::standard(&all, missing_values).unwrap();
+            let (relearned, _) = everywhere.relearned(&fold).unwrap();
+            let scaler = relearned.scaler;
+            let of_fold = Scaling::standard()
+                .keep_constant_features()
+                .fit(&fold)
+                .unwrap();
+            assert_eq!((of_fold.factors()[1], of_fold.factors()[2]), (1.0, 1.0));
+            let mut expected = of_fold.factors().to_vec();
+            expected[1] = everywhere.scaler.factors()[1];
+            assert!(expected[1] != 1.0);
+            assert_eq!(scaler.factors(), expected);
+            assert_eq!(scaler.centers(), of_fold.centers());
+        }
+    }
+}

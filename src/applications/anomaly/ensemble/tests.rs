@@ -1,5 +1,7 @@
 //! The detector without settings. A fit trains many models, so that tests share them, with fewer steps.
 
+mod calibration;
+
 use std::f32::consts::TAU;
 use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
