@@ -1,6 +1,72 @@
 //! The bound on false alarms of calibrated p-values.
 
+use std::sync::Mutex;
+
 use super::*;
+use sparse_autoencoder::{Event, Samples};
+
+/// Samples that note which of them are read.
+struct Watched(DMatrix<f64>, Mutex<Vec<usize>>);
+
+impl Watched {
+    /// Those read since the last call, each once, ascending.
+    fn read(&self) -> Vec<usize> {
+        let mut read = std::mem::take(&mut *self.1.lock().unwrap());
+        read.sort_unstable();
+        read.dedup();
+        read
+    }
+}
+
+impl Samples<f64> for Watched {
+    fn count(&self) -> usize {
+        self.0.ncols()
+    }
+
+    fn entries(&self) -> usize {
+        self.0.nrows()
+    }
+
+    fn read(&self, indices: &[usize], batch: &mut [f64]) -> Result<(), Error> {
+        self.1.lock().unwrap().extend(indices);
+        self.0.read(indices, batch)
+    }
+}
+
+#[test]
+fn what_calibrates_a_detector_is_neither_scaled_by_nor_learned() {
+    let normal = Watched(random(4, 100, 1), Mutex::default());
+    let scaling = Scaling::min_max(-0.9, 0.9); // exact in any order of the samples
+    let mut model = model::<f64>(4);
+    let mut trainer = Trainer::new(Adam::new(1e-2).unwrap())
+        .epochs(3)
+        .batch_size(10);
+    let mut learned = Vec::new();
+    let fitted = AnomalyDetector::builder(&mut model)
+        .scaling(scaling)
+        .calibration_split(0.3)
+        .fit_with_steps(&mut trainer, &normal, |event| match event {
+            Event::Step(step) if step.number == 1 => drop(normal.read()),
+            Event::Step(step) if step.number == step.of => learned = normal.read(),
+            _ => {}
+        });
+    let detector = fitted.unwrap().detector;
+    let calibration = normal.read();
+    assert_eq!((learned.len(), calibration.len()), (70, 30));
+    let mut all = [&learned[..], &calibration].concat();
+    all.sort_unstable();
+    assert!(all.into_iter().eq(0..100));
+
+    let scores = detector
+        .scores(normal.0.select_columns(&calibration))
+        .unwrap();
+    let mut scores = scores.as_slice().to_vec();
+    scores.sort_by(f64::total_cmp);
+    assert_eq!(detector.calibration_scores(), scores);
+    let learned = scaling.fit(normal.0.select_columns(&learned)).unwrap();
+    assert_eq!(*detector.scaler(), learned);
+    assert_ne!(learned, scaling.fit(&normal.0).unwrap());
+}
 
 /// With n calibration samples and one more, all exchangeable and without ties, the p-value is
 /// uniform on {1/(n+1), …, 1}, so P(p ≤ α) = ⌊α(n+1)⌋/(n+1) ≤ α. Each draw is a fresh
