@@ -19,6 +19,7 @@ mod processes_differ;
 mod processes_fail;
 mod recipe;
 mod reports;
+mod resampling;
 mod set_point;
 mod sources;
 mod thresholds;
