@@ -129,6 +129,41 @@ fn a_weight_without_an_effect_is_held_and_said_to_be() {
     assert!(factor > 9.9e3 && factor < 1.02e4, "{factor}");
 }
 
+/// Samples held out are measured at the weight that the controller has reached, not at that of the model.
+#[test]
+fn the_validation_loss_has_the_weight_that_is_reached() {
+    let x = samples();
+    let validation = x.columns(1600, 400).into_owned();
+    for layers in [&[16, 64][..], &[16, 64, 32]] {
+        let deep = layers.len() > 2;
+        let mut model = builder(Activation::Relu, L1, 0.01)
+            .layers(layers)
+            .penalty_weights(if deep { vec![0.03, 0.01] } else { vec![0.01] })
+            .build()
+            .unwrap();
+        let mut checked = 0;
+        let mut trainer = Trainer::new(Adam::new(3e-3).unwrap())
+            .epochs(3)
+            .batch_size(32)
+            .set_point(SetPoint::active_units(3.0).gain(0.2))
+            .validation(validation.clone());
+        trainer
+            .fit_with(&mut model, x.columns(0, 1600), |epoch| {
+                let reached = epoch.set_point.unwrap().penalty_weight / 0.01;
+                assert!((reached - 1.0).abs() > 0.1, "{reached}");
+                let built = epoch.model.loss(&validation).unwrap();
+                let measured = epoch.validation_loss.unwrap();
+                // The weights of the other layers keep their ratio to it.
+                let ratio = measured.sparsity / (reached * built.sparsity);
+                assert!((ratio - 1.0).abs() < 1e-12, "{deep}: {ratio}");
+                assert_eq!(measured.reconstruction, built.reconstruction);
+                checked += 1;
+            })
+            .unwrap();
+        assert_eq!(checked, 3);
+    }
+}
+
 #[test]
 fn a_stream_goes_on_where_it_was() {
     let (x, set_point) = (samples(), SetPoint::active_units(6.0));
