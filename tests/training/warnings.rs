@@ -265,6 +265,35 @@ fn a_loss_that_still_falls_says_to_train_longer() {
     );
 }
 
+/// A loss falls of itself, or rises, while its objective changes.
+#[test]
+fn only_a_loss_whose_objective_is_settled_says_to_train_longer() {
+    let says = |builder: &SparseAutoencoderBuilder<f64>, trainer: &dyn Fn(Trainer<f64>) -> _| {
+        let warnings = warnings_of(builder, |t| trainer(t.epochs(40)), &samples());
+        let learning = |of: &Warning| matches!(of, Warning::StillLearning { .. });
+        warnings.iter().any(learning)
+    };
+    let narrow = linear().layers([6, 5]);
+    let selecting = narrow.clone().hidden_activation(Activation::TopK(2));
+    // The epochs compared are the last fifth.
+    assert!(says(&narrow, &|t| t));
+    assert!(says(&narrow, &|t| t.sparsity_warm_up(0.8)));
+    assert!(!says(&narrow, &|t| t.sparsity_warm_up(0.85)));
+    assert!(!says(&narrow, &|t| t.set_point(SetPoint::active_units(2.0))));
+    assert!(says(&selecting.clone().penalty(()), &|t| t.anneal_k(4, 0.8)));
+    assert!(!says(&selecting.penalty(()), &|t| t.anneal_k(4, 0.85)));
+    // By a fit that is stopped.
+    let mut model = narrow.build().unwrap();
+    let report = Trainer::new(Adam::new(1e-2).unwrap())
+        .epochs(41)
+        .batch_size(50)
+        .fit_with(&mut model, samples(), |epoch| match epoch.number {
+            40 => ControlFlow::Break(()),
+            _ => ControlFlow::Continue(()),
+        });
+    assert_eq!(report.unwrap().warnings, []);
+}
+
 /// In steps too few, or at a weight too low.
 #[test]
 fn mean_activations_above_twice_their_target_say_so() {
