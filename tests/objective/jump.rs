@@ -8,7 +8,7 @@ use sparse_autoencoder::nalgebra::{DMatrix, DVector};
 use sparse_autoencoder::penalty::Scaled;
 use sparse_autoencoder::{
     Activation, Initialization, L0, L1, Layer, Parameters, Penalty, Proportion, SparseAutoencoder,
-    TargetL0, Workspace, gradient_check,
+    SparseAutoencoderBuilder, TargetL0, Workspace, gradient_check,
 };
 
 const TOLERANCE: f64 = 1e-7;
@@ -55,29 +55,24 @@ const KINDS: [Kind; 6] = [
     Kind::Both,
 ];
 
-/// `low` takes the encoder's biases so far down that few units are active.
-fn model(
-    layers: &[usize],
-    kind: Kind,
-    tied: bool,
-    pre_encoder_bias: bool,
-    low: f64,
-) -> SparseAutoencoder<f64> {
-    let mut model = SparseAutoencoder::builder()
+fn builder(layers: &[usize], kind: Kind) -> SparseAutoencoderBuilder<f64> {
+    SparseAutoencoder::builder()
         .initialization(Initialization::Glorot)
         .layers(layers)
         .hidden_activation(Activation::JumpRelu)
         .output_activation(Activation::Identity)
-        .pre_encoder_bias(pre_encoder_bias)
         .bandwidth(BANDWIDTH)
-        .tied(tied)
         .weight_decay(0.01)
         .penalty(kind.penalty())
         .penalty_weight(WEIGHT)
         .sparsity_target(TARGET)
         .seed(3)
-        .build()
-        .unwrap();
+}
+
+/// Moves the parameters of a model. `low` takes the encoder's biases so far down that few units are active.
+fn moved(builder: &SparseAutoencoderBuilder<f64>, low: f64) -> SparseAutoencoder<f64> {
+    let mut model = builder.build().unwrap();
+    let layers = model.layout().sizes().to_vec();
     let mut theta = model.parameters().as_slice().to_vec();
     let phase = |k: usize| (k * 29 + 5) as f64 * 0.414_213_562_373_095;
     for (k, theta) in theta.iter_mut().enumerate() {
@@ -136,6 +131,16 @@ fn pseudo_gradient(model: &SparseAutoencoder<f64>, kind: Kind, x: &DMatrix<f64>)
     residual
         .column_iter_mut()
         .for_each(|mut e| e += layer.decoder_bias);
+    if model.output_activation() == Activation::Sigmoid {
+        residual = (residual + x).zip_map(x, |z, x| {
+            let x_hat = 1.0 / (1.0 + (-z).exp());
+            (x_hat - x) * x_hat * (1.0 - x_hat)
+        });
+    }
+    let norm = |j: usize| match model.is_norm_weighted() {
+        true => layer.decoder_weights.column(j).norm(),
+        false => 1.0,
+    };
     let reach = layer.decoder_weights.transpose() * residual / m as f64;
 
     let active = h.iter().filter(|&&h| h > 0.0).count() as f64 / m as f64;
@@ -150,14 +155,15 @@ fn pseudo_gradient(model: &SparseAutoencoder<f64>, kind: Kind, x: &DMatrix<f64>)
     let of_activation = |j: usize, i: usize| match kind {
         // An activation is never negative, so L1 is the sum of the means: its derivative is 1/m
         // also where the activation is 0.
-        Kind::L1 | Kind::Both => WEIGHT / m as f64,
+        Kind::L1 | Kind::Both => WEIGHT * norm(j) / m as f64,
         Kind::Proportion => {
             let allowed = wanted.ceil() as usize;
+            let seen = |j: usize| h[(j, i)] * norm(j);
             let rank = (0..units)
-                .filter(|&other| (h[(other, i)], j) > (h[(j, i)], other))
+                .filter(|&other| (seen(other), j) > (seen(j), other))
                 .count();
             if h[(j, i)] > 0.0 && rank >= allowed {
-                WEIGHT / m as f64
+                WEIGHT * norm(j) / m as f64
             } else {
                 0.0
             }
@@ -177,32 +183,49 @@ fn pseudo_gradient(model: &SparseAutoencoder<f64>, kind: Kind, x: &DMatrix<f64>)
 
 #[test]
 fn thresholds_follow_their_formula_and_the_rest_the_loss() {
-    for (layers, low) in [([5, 12], 0.0), ([4, 96], 0.25)] {
-        let x = samples(layers[0], 40);
+    for (layers, low, count) in [([5, 12], 0.0, 40), ([4, 96], 0.25, 24)] {
+        let x = samples(layers[0], count);
         for kind in KINDS {
-            for tied in [false, true] {
-                for pre_encoder_bias in [false, true] {
-                    let model = model(&layers, kind, tied, pre_encoder_bias, low);
-                    let hidden = model.encode(&x).unwrap();
-                    let active = hidden.iter().filter(|&&h| h > 0.0).count() as f64;
-                    let sparse = active <= hidden.len() as f64 / 16.0;
-                    assert_eq!(sparse, low > 0.0, "{active} of {}", hidden.len());
-
-                    let gradient = gradient(&model, &x);
-                    let first = gradient.len() - layers[1];
-                    let expected = pseudo_gradient(&model, kind, &x);
-                    assert!(expected.iter().filter(|g| **g != 0.0).count() >= 5);
-                    assert!(
-                        close(&gradient[first..], &expected),
-                        "{kind:?} tied {tied} {pre_encoder_bias}: {:?} {expected:?}",
-                        &gradient[first..]
-                    );
-                    let check = gradient_check::model(&model, &x).unwrap();
-                    assert!(
-                        close(&check.analytic[..first], &check.numeric[..first]),
-                        "{kind:?} tied {tied} {pre_encoder_bias}"
-                    );
+            // A bias before the encoder takes a linear output.
+            let outputs = [
+                (false, Activation::Identity),
+                (true, Activation::Identity),
+                (false, Activation::Sigmoid),
+            ];
+            for ([tied, norm_weighted], (centered, output)) in
+                [[false, false], [false, true], [true, false], [true, true]]
+                    .into_iter()
+                    .flat_map(|flags| outputs.map(|output| (flags, output)))
+            {
+                if low > 0.0 && norm_weighted != tied {
+                    continue; // they meet in small layers
                 }
+                let name = format!("{kind:?} {tied} {norm_weighted} {centered} {output:?}");
+                let builder = builder(&layers, kind)
+                    .tied(tied)
+                    .norm_weighted(norm_weighted)
+                    .pre_encoder_bias(centered)
+                    .output_activation(output);
+                let model = moved(&builder, low);
+                let hidden = model.encode(&x).unwrap();
+                let active = hidden.iter().filter(|&&h| h > 0.0).count() as f64;
+                let sparse = active <= hidden.len() as f64 / 16.0;
+                assert_eq!(sparse, low > 0.0, "{active} of {}", hidden.len());
+
+                let gradient = gradient(&model, &x);
+                let first = gradient.len() - layers[1];
+                let expected = pseudo_gradient(&model, kind, &x);
+                assert!(expected.iter().filter(|g| **g != 0.0).count() >= 5);
+                assert!(
+                    close(&gradient[first..], &expected),
+                    "{name}: {:?} {expected:?}",
+                    &gradient[first..]
+                );
+                let check = gradient_check::model(&model, &x).unwrap();
+                assert!(
+                    close(&check.analytic[..first], &check.numeric[..first]),
+                    "{name}"
+                );
             }
         }
     }
@@ -212,7 +235,7 @@ fn thresholds_follow_their_formula_and_the_rest_the_loss() {
 fn deep_models_learn_all_but_the_thresholds_by_their_derivative() {
     let x = samples(5, 20);
     for kind in KINDS {
-        let model = model(&[5, 7, 6], kind, false, true, -0.3);
+        let model = moved(&builder(&[5, 7, 6], kind).pre_encoder_bias(true), -0.3);
         let check = gradient_check::model(&model, &x).unwrap();
         let first = check.analytic.len() - 13;
         assert!(

@@ -1,6 +1,8 @@
 //! Transcoders: an output of its own, and a skip connection.
 
-use crate::common::variants::{ACTIVATIONS, INPUT, blocks, fits, samples, variants};
+use crate::common::variants::{
+    ACTIVATIONS, INPUT, Shape, TRANSCODED, Variant, blocks, fits, samples, variants,
+};
 use sparse_autoencoder::nalgebra::{DMatrix, DVector};
 use sparse_autoencoder::{
     Activation, Error, L1, Layer, Layout, Loss, Parameters, ReconstructionLoss, Samples,
@@ -114,6 +116,59 @@ fn a_transcoder_to_its_input_is_an_autoencoder() {
         compared += 1;
     }
     assert!(compared > 200, "{compared}");
+}
+
+/// The autoencoder of inputs and targets together whose encoder sees only the inputs and whose decoder gives only the
+/// targets has the gradient of a transcoder, also where that is no derivative.
+///
+/// Tolerance: gradients are of order one, and differ by the rounding of sums of a few terms more, which are 0.
+#[test]
+fn a_transcoder_is_an_autoencoder_of_inputs_and_targets() {
+    let x = samples::<f64>(20);
+    let mut compared = 0;
+    for variant in variants().iter().filter(|v| v.shape == Shape::Transcoder) {
+        let mut transcoder = variant.builder::<f64>().skip(false).build().unwrap();
+        moved(&mut transcoder);
+        let together = Variant {
+            shape: Shape::Wide,
+            ..variant.clone()
+        };
+        let mut model = together.builder::<f64>().build().unwrap();
+        // Where each parameter of the transcoder is among those of the autoencoder, unit by unit.
+        let units = model.layout().hidden_size();
+        let targets = INPUT - TRANSCODED;
+        let encoder = (0..units * TRANSCODED).map(|k| k / TRANSCODED * INPUT + k % TRANSCODED);
+        let biases = INPUT * units..(INPUT + 1) * units;
+        let start = biases.end;
+        let decoder =
+            (0..units * targets).map(|k| start + k / targets * INPUT + TRANSCODED + k % targets);
+        let rest = start + units * INPUT + TRANSCODED..model.layout().len();
+        let places: Vec<usize> = encoder.chain(biases).chain(decoder).chain(rest).collect();
+        assert_eq!(places.len(), transcoder.layout().len(), "{variant:?}");
+        let mut theta = vec![0.0; model.layout().len()];
+        for (&place, &value) in places.iter().zip(transcoder.parameters().as_slice()) {
+            theta[place] = value;
+        }
+        model.set_theta(&theta).unwrap();
+
+        let (loss, gradient) = evaluated(&transcoder, &x);
+        let (of_both, all) = evaluated(&model, &x);
+        assert!(
+            (loss.sparsity - of_both.sparsity).abs() < 1e-14,
+            "{variant:?}"
+        );
+        assert!((loss.weight_decay - of_both.weight_decay).abs() < 1e-14);
+        assert!(gradient.iter().any(|&g| g != 0.0));
+        for (k, (&place, g)) in places.iter().zip(gradient).enumerate() {
+            assert!(
+                (g - all[place]).abs() < 1e-13,
+                "{variant:?} {k}: {g} {}",
+                all[place]
+            );
+        }
+        compared += 1;
+    }
+    assert!(compared >= 100, "{compared}");
 }
 
 fn transcoder(hidden: Activation, prefixes: &[usize]) -> SparseAutoencoderBuilder<f64> {
