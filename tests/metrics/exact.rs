@@ -350,11 +350,17 @@ fn means_of_activations_near_the_largest_number() {
 fn accumulators_of_any_size_can_be_made() {
     const HUGE: usize = usize::MAX / 2;
     let batch = DMatrix::from_element(3, 2, 0.5);
-    let sparse = SparseHidden::from_parts(3, vec![0, 1], vec![2], vec![1.0]).unwrap();
+    let memory = |added: Result<(), sparse_autoencoder::Error>| {
+        let message = added.unwrap_err().to_string();
+        let expected = "small enough to fit into memory";
+        assert!(message.contains(expected), "{message}");
+    };
     for (count, top) in [(HUGE, 4), (HUGE, 0), (usize::MAX, usize::MAX)] {
         let mut units = UnitStatistics::new(count, top);
-        units.add(&batch).unwrap_err();
-        units.add_sparse(&sparse).unwrap_err();
+        units.add(&batch).unwrap_err(); // of another number of units
+        let sparse = SparseHidden::from_parts(count, vec![0, 1], vec![2], vec![1.0]).unwrap();
+        memory(units.add_sparse(&sparse));
+        memory(SparsityMetrics::new(count).add_sparse(&sparse));
         assert_eq!(units.dead_units(), [0; 0]);
         assert_eq!(
             (units.mean_activation(), units.top_samples(7)),
@@ -368,11 +374,7 @@ fn accumulators_of_any_size_can_be_made() {
         assert_eq!(reconstruction.mean_squared_error(), None);
     }
     let mut units = UnitStatistics::new(3, HUGE);
-    let message = units.add(&batch).unwrap_err().to_string();
-    assert!(
-        message.contains("small enough to fit into memory"),
-        "{message}"
-    );
+    memory(units.add(&batch));
     assert_eq!((units.samples(), units.dead_units().len()), (0, 3));
 }
 
