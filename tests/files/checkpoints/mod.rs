@@ -172,6 +172,7 @@ impl<T: Real> Program<'_, T> {
             let left = rest.matches("\"kind\":\"step\"").count() as u64;
             assert_eq!(left, report.steps.saturating_sub(boundary), "{at}");
             assert_eq!(bits(&model), bits(&expected), "{at}");
+            assert_eq!(model.settings(), expected.settings(), "{at}");
             assert_eq!(trainer.set_point_state(), other.set_point_state(), "{at}");
             assert_eq!(trainer.steps_taken(), other.steps_taken(), "{at}");
 

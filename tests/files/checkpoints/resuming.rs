@@ -59,7 +59,7 @@ fn every_setting_of_a_trainer_goes_on_from_every_batch() {
         standard_deviation: 0.1,
     };
     type Setting = fn(Trainer<f32>) -> Trainer<f32>;
-    let settings: [(&str, SparseAutoencoderBuilder<f32>, Setting); 12] = [
+    let settings: [(&str, SparseAutoencoderBuilder<f32>, Setting); 13] = [
         ("nothing", relu(), |t| t),
         ("schedule", relu(), |t| {
             t.schedule(Schedule::cosine(0.1).warm_up(0.2))
@@ -93,6 +93,9 @@ fn every_setting_of_a_trainer_goes_on_from_every_batch() {
                     .dead_units(DeadUnits::after(20).auxiliary(2, 0.1))
             },
         ),
+        ("thresholds of a falling k", jump_relu(), |t| {
+            t.anneal_k(6, 0.7)
+        }),
         // Its warnings come from the last batches, not from the epoch.
         ("long epoch", relu().penalty_weight(50.0), |t| {
             t.batch_size(1).epochs(1)
@@ -189,18 +192,32 @@ fn a_fit_that_is_done_is_given_more_epochs() {
     }
 }
 
+fn jump_relu<T: Real>() -> SparseAutoencoderBuilder<T> {
+    relu()
+        .hidden_activation(Activation::JumpRelu)
+        .penalty(TargetL0)
+        .sparsity_target(0.25)
+}
+
 #[test]
 fn a_stream_goes_on_from_every_batch() {
     let scratch = Scratch::new("stream");
     let x = samples::<f32>();
-    let start = || {
-        let model = relu::<f32>().build().unwrap();
-        let trainer = Trainer::new(Adam::new(0.01).unwrap())
-            .corruption(Corruption::Masking { fraction: 0.2 })
-            .dead_units(DeadUnits::after(10))
-            .set_point(SetPoint::active_units(2.0));
-        (model, trainer)
-    };
+    type Setting = fn(Trainer<f32>) -> Trainer<f32>;
+    let settings: [(SparseAutoencoderBuilder<f32>, Setting); 3] = [
+        (relu(), |t| {
+            t.corruption(Corruption::Masking { fraction: 0.2 })
+                .dead_units(DeadUnits::after(10))
+                .set_point(SetPoint::active_units(2.0))
+        }),
+        // Of a known number of steps, of which the last two are beyond the end.
+        (relu(), |t| {
+            t.stream_steps(8)
+                .schedule(Schedule::linear(0.1).warm_up(0.2))
+                .sparsity_warm_up(0.7)
+        }),
+        (jump_relu(), |t| t.stream_steps(8).anneal_k(6, 0.6)),
+    ];
     let learn = |(mut model, mut trainer): (SparseAutoencoder<f32>, Trainer<f32>), count| {
         for batch in trainer.steps_taken() as usize..count {
             let batch = x.columns(batch * 2, 2);
@@ -208,22 +225,27 @@ fn a_stream_goes_on_from_every_batch() {
         }
         (model, trainer)
     };
-    let (expected, other) = learn(start(), 10);
-    for boundary in 0..=10 {
-        let (model, trainer) = learn(start(), boundary);
-        trainer.save(&model, scratch.file()).unwrap();
-        let (mut model, mut trainer) = start();
-        trainer.resume(&mut model, scratch.file()).unwrap();
-        assert_eq!(trainer.steps_taken(), boundary as u64);
-        let (model, trainer) = learn((model, trainer), 10);
-        assert_eq!(bits(&model), bits(&expected), "after batch {boundary}");
-        assert!(trainer.set_point_state().is_some());
-        assert_eq!(trainer.set_point_state(), other.set_point_state());
-        assert_eq!(
-            model.penalty_weight().to_bits(),
-            expected.penalty_weight().to_bits()
-        );
-        assert_eq!(trainer.steps_taken(), 10);
+    for (index, (builder, setting)) in settings.into_iter().enumerate() {
+        let start = || {
+            let trainer = setting(Trainer::new(Adam::new(0.01).unwrap()));
+            (builder.build().unwrap(), trainer)
+        };
+        let (expected, other) = learn(start(), 10);
+        for boundary in 0..=10 {
+            let (model, trainer) = learn(start(), boundary);
+            trainer.save(&model, scratch.file()).unwrap();
+            let (mut model, mut trainer) = start();
+            trainer.resume(&mut model, scratch.file()).unwrap();
+            assert_eq!(trainer.steps_taken(), boundary as u64);
+            let (model, trainer) = learn((model, trainer), 10);
+            let at = format!("{index} after batch {boundary}");
+            assert_eq!(bits(&model), bits(&expected), "{at}");
+            assert_eq!(trainer.set_point_state().is_some(), index == 0);
+            assert_eq!(trainer.set_point_state(), other.set_point_state());
+            assert_eq!(trainer.warnings(&model), other.warnings(&expected), "{at}");
+            assert_eq!(model.settings(), expected.settings(), "{at}");
+            assert_eq!(trainer.steps_taken(), 10);
+        }
     }
 }
 
