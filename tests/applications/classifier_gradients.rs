@@ -3,7 +3,7 @@
 use rayon::ThreadPoolBuilder;
 use sparse_autoencoder::nalgebra::DMatrix;
 use sparse_autoencoder::{
-    Activation, Adam, ClassifierTrainer, ClassifierWorkspace, Error, Lbfgs, SoftmaxClassifier,
+    Activation, Adam, ClassifierTrainer, ClassifierWorkspace, Error, SoftmaxClassifier,
     SparseAutoencoder,
 };
 
@@ -110,53 +110,38 @@ fn units_with_thresholds_or_gates_are_refused_below_a_classifier() {
     }
 }
 
-/// A layer and a batch large enough that several threads share each product and each elementwise pass.
+/// 20 million multiplications for each product, of which every 4 million are worth a thread.
 #[test]
 fn the_number_of_threads_changes_no_bit() {
-    const COUNT: usize = 1200;
-    let x = samples(120, COUNT);
-    let labels: Vec<usize> = (0..COUNT).map(|i| i * 7 % 5 % 3).collect();
-    let start = |activation| {
-        let encoder = SparseAutoencoder::builder()
-            .layers([120, 60])
-            .hidden_activation(activation)
-            .penalty(());
-        let mut head = SoftmaxClassifier::new(60, 3).unwrap();
-        head.set_theta(&scattered(head.theta().len())).unwrap();
-        let head = head.with_weight_decay(1e-3).unwrap();
-        head.on_top_of(&[encoder.build().unwrap()]).unwrap()
-    };
+    let [features, units, count] = [120, 100, 1750];
+    let x = samples(features, count);
+    let labels: Vec<usize> = (0..count).map(|i| i * 7 % 5 % 3).collect();
     let pool = ThreadPoolBuilder::new().num_threads(5).build().unwrap();
     for activation in [Activation::Sigmoid, Activation::TopK(4)] {
-        let gradient = |threads| {
-            let classifier = start(activation);
-            let mut gradient = vec![f64::NAN; classifier.theta().len()];
+        let encoder = SparseAutoencoder::builder()
+            .layers([features, units])
+            .hidden_activation(activation)
+            .penalty(());
+        let mut head = SoftmaxClassifier::new(units, 3).unwrap();
+        head.set_theta(&scattered(head.theta().len())).unwrap();
+        let head = head.with_weight_decay(1e-3).unwrap();
+        let start = head.on_top_of(&[encoder.build().unwrap()]).unwrap();
+        let learn = |threads| {
+            let mut gradient = vec![f64::NAN; start.theta().len()];
             let workspace = &mut ClassifierWorkspace::new().with_threads(threads);
-            let loss = classifier
+            let loss = start
                 .loss_and_gradient(&x, &labels, &mut gradient, workspace)
                 .unwrap();
-            (loss, gradient)
-        };
-        let fit = |threads, trainer: ClassifierTrainer<f64>| {
-            let mut classifier = start(activation);
-            let mut trainer = trainer.epochs(2).seed(3).threads(threads);
+            let mut classifier = start.clone();
+            let trainer = ClassifierTrainer::new(Adam::new(0.01).unwrap());
+            let mut trainer = trainer.batch_size(count).epochs(2).threads(threads);
             let report = trainer.fit(&mut classifier, &x, &labels).unwrap();
-            (report, classifier.theta().to_vec())
+            (loss, gradient, report, classifier.theta().to_vec())
         };
-        let adam = || ClassifierTrainer::new(Adam::new(0.01).unwrap()).batch_size(COUNT);
-        let lbfgs = || ClassifierTrainer::new(Lbfgs::new());
-        let all = |threads| {
-            pool.install(|| {
-                (
-                    gradient(threads),
-                    fit(threads, adam()),
-                    fit(threads, lbfgs()),
-                )
-            })
-        };
-        let one = all(1);
+        let one = learn(1);
         for threads in [2, 5] {
-            assert!(all(threads) == one, "{activation:?}: {threads} threads");
+            let several = pool.install(|| learn(threads));
+            assert!(several == one, "{activation:?}: {threads} threads");
         }
     }
 }
