@@ -186,33 +186,6 @@ fn an_error_goes_through_any_other() {
     assert!(error.is::<Error>());
 }
 
-#[test]
-fn a_model_shared_by_threads_encodes_as_it_does_alone() {
-    // Large enough that a single pass already uses all of rayon's threads.
-    let model = SparseAutoencoder::<f32>::builder()
-        .layers([120, 400])
-        .seed(3)
-        .build()
-        .unwrap();
-    let batches: Vec<DMatrix<f32>> = (0..8)
-        .map(|b| DMatrix::from_fn(120, 200, |i, j| ((i * 7 + j * 11 + b) % 13) as f32 / 12.0))
-        .collect();
-    let alone: Vec<_> = batches.iter().map(|x| model.encode(x).unwrap()).collect();
-    assert_ne!(alone[0], alone[1]);
-    let shared = &model;
-    let together = std::thread::scope(|scope| {
-        let threads: Vec<_> = batches
-            .iter()
-            .map(|x| scope.spawn(move || shared.encode(x).unwrap()))
-            .collect();
-        threads
-            .into_iter()
-            .map(|thread| thread.join().unwrap())
-            .collect::<Vec<_>>()
-    });
-    assert_eq!(together, alone);
-}
-
 #[cfg(feature = "files")]
 #[test]
 fn what_comes_from_files_can_be_sent_and_shared() {

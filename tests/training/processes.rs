@@ -386,66 +386,21 @@ fn an_error_of_one_ends_all() {
 }
 
 #[test]
-fn processes_that_differ_are_refused() {
-    let samples = samples();
-    let run = |differs: &str, process: Arc<Process<f64>>| {
-        let second = process.rank == 1;
-        let seed = u64::from(second && differs == "model");
-        let mut model = SparseAutoencoder::<f64>::builder()
-            .layers([INPUT, 9])
-            .seed(seed)
-            .build()
-            .unwrap();
-        let count = if second && differs == "batches" {
-            9
-        } else {
-            40
-        };
-        let epochs = if second && differs == "epochs" { 3 } else { 2 };
-        trainer("")
-            .epochs(epochs)
-            .batch_size(10)
-            .all_reduce(process)
-            .fit(&mut model, samples.columns(0, count).into_owned())
-            .map(drop)
-    };
-    for differs in ["model", "batches", "epochs", ""] {
-        for result in together(2, |process| run(differs, process)) {
-            assert_eq!(result.is_ok(), differs.is_empty(), "{differs}: {result:?}");
-        }
-    }
-}
-
-#[test]
 fn what_processes_cannot_do_together_is_refused() {
     let samples = samples();
-    let results = together(1, |process| {
-        let mut model = SparseAutoencoder::<f64>::builder()
-            .layers([INPUT, 9])
-            .hidden_activation(Activation::BatchTopK(2))
-            .output_activation(Activation::Identity)
-            .penalty(())
-            .build()
-            .unwrap();
-        trainer("")
-            .all_reduce(process)
-            .fit(&mut model, &samples)
-            .unwrap_err()
-    });
-    assert!(
-        results[0].to_string().contains("several processes"),
-        "{results:?}"
-    );
-    let results = together(1, |process| {
-        let (_, mut model) = models().swap_remove(2);
-        Trainer::new(Adam::new(0.1).unwrap())
-            .dead_units(DeadUnits::after(10).resampled(1))
-            .all_reduce(process)
-            .fit(&mut model, &samples)
-            .unwrap_err()
-    });
-    assert!(
-        results[0].to_string().contains("resampled units"),
-        "{results:?}"
-    );
+    let refused = |hidden, dead_units: DeadUnits, what| {
+        let results = together(1, |process| {
+            let builder = SparseAutoencoder::<f64>::builder().layers([INPUT, 9]);
+            let builder = builder.hidden_activation(hidden).penalty(());
+            let builder = builder.output_activation(Activation::Identity);
+            let trainer = trainer("").dead_units(dead_units).all_reduce(process);
+            { trainer }.fit(&mut builder.build().unwrap(), &samples)
+        });
+        let error = results[0].as_ref().unwrap_err().to_string();
+        let both = [what, "several processes"];
+        assert!(both.iter().all(|what| error.contains(what)), "{error}");
+    };
+    let counted = DeadUnits::after(10);
+    refused(Activation::BatchTopK(2), counted, "selects over a batch");
+    refused(Activation::Relu, counted.resampled(1), "resampled units");
 }

@@ -33,17 +33,34 @@ fn contributions_sum_to_the_score_in_both_precisions() {
     contributions_sum_to_the_score::<f64>();
 }
 
+/// An error that overflows, and one that is no number.
 #[test]
 fn a_sample_beyond_all_numbers_is_an_anomaly() {
-    let normal = random::<f32>(4, 100, 1).map(|x| 1e-3 * x);
+    let normal = random(4, 3, 1).map(|x: f64| 1e-3 * x);
     let scaler = Scaling::standard().fit(&normal).unwrap();
-    let rule = Threshold::FalseAlarmRate(0.05);
-    let detector = AnomalyDetector::calibrate(&model(4), &scaler, &normal, rule).unwrap();
-    let sample = DVector::from_vec(vec![f32::MAX, -f32::MAX, f32::MAX, 1.0]);
-    assert!(detector.scores(&sample).unwrap()[0].is_infinite());
-    assert_eq!(detector.is_anomaly(&sample).unwrap(), [true]);
-    assert_relative_eq!(detector.p_values(&sample).unwrap()[0], 1.0 / 101.0);
-    assert!(detector.contributions(&sample).unwrap()[0].is_infinite());
+    let rule = Threshold::Quantile(0.9);
+    let of_large = AnomalyDetector::calibrate(&model(4), &scaler, &normal, rule).unwrap();
+    let large = DMatrix::from_column_slice(4, 1, &[f64::MAX, -f64::MAX, f64::MAX, 1.0]);
+    // Two units that overflow, and their difference.
+    let mut apart = SparseAutoencoder::builder()
+        .layers([1, 2])
+        .hidden_activation(Activation::Relu)
+        .output_activation(Activation::Identity)
+        .penalty(())
+        .build()
+        .unwrap();
+    let theta = [1e200, 1e200, 0.0, 0.0, 1.0, -1.0, 0.0];
+    apart.set_theta(&theta).unwrap();
+    let of_apart = AnomalyDetector::from_scores(&apart, &identity(1), &[1.0, 2.0, 3.0], rule);
+    let beyond = DMatrix::from_element(1, 1, 1e200);
+    assert!(apart.reconstruction_errors(&beyond).unwrap()[0].is_nan());
+    assert!(apart.reconstruct(&beyond).is_err());
+    for (detector, sample) in [(of_large, large), (of_apart.unwrap(), beyond)] {
+        assert!(detector.scores(&sample).unwrap()[0] == f64::INFINITY);
+        assert!(detector.contributions(&sample).unwrap()[0] == f64::INFINITY);
+        assert_eq!(detector.is_anomaly(&sample).unwrap(), [true]);
+        assert_eq!(detector.p_values(&sample).unwrap().as_slice(), [0.25]);
+    }
 }
 
 #[test]
