@@ -14,6 +14,7 @@ use std::cell::Cell;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
+use common::fractions::fractions;
 use common::variants::ACTIVATIONS;
 use sparse_autoencoder::metrics::{SparsityMetrics, UnitStatistics};
 use sparse_autoencoder::nalgebra::{DMatrix, DVector};
@@ -168,10 +169,7 @@ fn assert_never_allocates(name: &str, action: impl FnOnce()) {
 }
 
 fn samples<T: Real>(input_size: usize, count: usize) -> DMatrix<T> {
-    DMatrix::from_fn(input_size, count, |i, j| {
-        let phase = (i * 31 + j * 17 + 1) as f64 * 0.618_033_988_749_895;
-        T::of(phase.fract())
-    })
+    fractions(input_size, count, |phase| phase)
 }
 
 /// Every kind of model whose passes differ.

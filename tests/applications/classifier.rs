@@ -2,6 +2,7 @@
 
 #![allow(clippy::float_cmp, reason = "exact where it is asked for")]
 
+use crate::common::fractions::fractions;
 use sparse_autoencoder::nalgebra::DMatrix;
 use sparse_autoencoder::{
     Activation, Adam, ClassifierTrainer, ClassifierWorkspace, Error, Lbfgs, Schedule, Sgd,
@@ -12,10 +13,7 @@ use std::ops::ControlFlow;
 use crate::common::digits;
 
 pub(crate) fn samples(features: usize, count: usize) -> DMatrix<f64> {
-    DMatrix::from_fn(features, count, |i, j| {
-        let phase = (i * 31 + j * 17 + 1) as f64 * 0.618_033_988_749_895;
-        2.0 * phase.fract() - 1.0
-    })
+    fractions(features, count, |phase| 2.0 * phase - 1.0)
 }
 
 pub(crate) fn scattered(len: usize) -> Vec<f64> {

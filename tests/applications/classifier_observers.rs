@@ -3,6 +3,7 @@
 
 #![allow(clippy::float_cmp, reason = "what is copied")]
 
+use crate::common::fractions::fractions;
 use std::ops::{ControlFlow, Range};
 
 use sparse_autoencoder::nalgebra::DMatrix;
@@ -18,9 +19,7 @@ const EPOCHS: usize = 3;
 const BATCHES: u64 = 4;
 
 fn samples() -> DMatrix<f64> {
-    DMatrix::from_fn(FEATURES, SAMPLES, |i, j| {
-        ((i * 31 + j * 17 + 1) as f64 * 0.618_033_988_749_895).fract()
-    })
+    fractions(FEATURES, SAMPLES, |phase| phase)
 }
 
 fn labels() -> Vec<usize> {

@@ -1,5 +1,6 @@
 //! What observers of the fits of stacks and detectors see and leave.
 
+use crate::common::fractions::fractions;
 use std::ops::ControlFlow;
 
 use sparse_autoencoder::nalgebra::DMatrix;
@@ -14,9 +15,7 @@ const EPOCHS: usize = 3;
 const BATCHES: u64 = 3;
 
 fn samples() -> DMatrix<f64> {
-    DMatrix::from_fn(6, COUNT, |i, j| {
-        ((i * 31 + j * 17 + 1) as f64 * 0.618_033_988_749_895).fract()
-    })
+    fractions(6, COUNT, |phase| phase)
 }
 
 /// The same samples, in memory and elsewhere.

@@ -2,6 +2,7 @@
 
 #![allow(clippy::float_cmp, reason = "exact where it is asked for")]
 
+use crate::common::fractions::fractions;
 use std::ops::ControlFlow;
 
 use sparse_autoencoder::nalgebra::DMatrix;
@@ -13,10 +14,7 @@ use sparse_autoencoder::{
 use crate::common::variants::{self, Shape, Variant, variants};
 
 fn samples(input_size: usize, count: usize) -> DMatrix<f64> {
-    DMatrix::from_fn(input_size, count, |i, j| {
-        let phase = (i * 31 + j * 17 + 1) as f64 * 0.618_033_988_749_895;
-        0.05 + 0.9 * phase.fract()
-    })
+    fractions(input_size, count, |phase| 0.05 + 0.9 * phase)
 }
 
 fn builder(layers: &[usize], seed: u64) -> SparseAutoencoderBuilder<f64> {

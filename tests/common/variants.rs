@@ -4,6 +4,7 @@
 
 #![allow(dead_code, reason = "every test uses a part of its own")]
 
+use super::fractions::fractions;
 use sparse_autoencoder::nalgebra::{DMatrix, DMatrixView};
 use sparse_autoencoder::penalty::Description;
 use sparse_autoencoder::{
@@ -223,7 +224,5 @@ fn flags() -> impl Iterator<Item = [bool; 3]> {
 
 /// Samples in (0, 1).
 pub(crate) fn samples<T: Real>(count: usize) -> DMatrix<T> {
-    DMatrix::from_fn(INPUT, count, |i, j| {
-        T::of(((i * 31 + j * 17 + 1) as f64 * 0.618_033_988_749_895).fract())
-    })
+    fractions(INPUT, count, |phase| phase)
 }

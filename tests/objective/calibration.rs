@@ -2,6 +2,7 @@
 
 #![allow(clippy::float_cmp)] // thresholds are pre-activations, bit for bit
 
+use crate::common::fractions::fractions;
 use sparse_autoencoder::nalgebra::{DMatrix, DVector};
 use sparse_autoencoder::{
     Activation, Error, Real, SparseAutoencoder, SparseAutoencoderBuilder, Stack, TargetL0,
@@ -9,10 +10,7 @@ use sparse_autoencoder::{
 };
 
 fn samples<T: Real>(input_size: usize, count: usize) -> DMatrix<T> {
-    DMatrix::from_fn(input_size, count, |i, j| {
-        let phase = (i * 31 + j * 17 + 1) as f64 * 0.618_033_988_749_895;
-        T::of(phase.fract() - 0.4)
-    })
+    fractions(input_size, count, |phase| phase - 0.4)
 }
 
 fn builder<T: Real>(layers: &[usize]) -> SparseAutoencoderBuilder<T> {

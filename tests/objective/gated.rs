@@ -4,6 +4,7 @@
 //! Tolerance of the gradient: see `gradients.rs`. The loops add a few hundred terms of order one, so
 //! 1e-12 would do for the values.
 
+use crate::common::fractions::fractions;
 use sparse_autoencoder::nalgebra::{DMatrix, DVector};
 use sparse_autoencoder::penalty::Scaled;
 use sparse_autoencoder::{
@@ -18,10 +19,7 @@ const TARGET: f64 = 0.1;
 const DECAY: f64 = 0.01;
 
 fn samples(input_size: usize, count: usize) -> DMatrix<f64> {
-    DMatrix::from_fn(input_size, count, |i, j| {
-        let phase = (i * 31 + j * 17 + 1) as f64 * 0.618_033_988_749_895;
-        0.05 + 0.9 * phase.fract()
-    })
+    fractions(input_size, count, |phase| 0.05 + 0.9 * phase)
 }
 
 const PENALTIES: usize = 5;

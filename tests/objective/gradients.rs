@@ -4,6 +4,7 @@
 //! h² ≈ 4e-11 and a rounding error of about ε/h ≈ 4e-11, relative to derivatives of order one; sums
 //! over the batch and a norm over all parameters leave room for 1e-7 with two digits to spare.
 
+use crate::common::fractions::fractions;
 use crate::common::variants::{ACTIVATIONS, blocks, outputs};
 use sparse_autoencoder::nalgebra::DMatrix;
 use sparse_autoencoder::penalty::Scaled;
@@ -16,15 +17,12 @@ const TOLERANCE: f64 = 1e-7;
 
 fn samples<T: Real>(input_size: usize, count: usize) -> DMatrix<T> {
     // Irrational steps: no two entries coincide, and no unit sits on a kink.
-    DMatrix::from_fn(input_size, count, |i, j| {
-        let phase = (i * 31 + j * 17 + 1) as f64 * 0.618_033_988_749_895;
-        T::of(0.05 + 0.9 * phase.fract())
-    })
+    fractions(input_size, count, |phase| 0.05 + 0.9 * phase)
 }
 
 /// Moves every parameter a little: biases of exactly 0 would put a ReLU above a dead layer on its
 /// kink, where the two sides of a central difference differ by nature.
-fn off_the_kinks<T: Real>(model: &mut SparseAutoencoder<T>) {
+pub(crate) fn off_the_kinks<T: Real>(model: &mut SparseAutoencoder<T>) {
     let theta: Vec<T> = model
         .parameters()
         .as_slice()

@@ -4,6 +4,7 @@
 //! Tolerance of both: see `gradients.rs`. The loops add a few hundred terms of order one, so 1e-12 of
 //! their norm would do for them.
 
+use crate::common::fractions::fractions;
 use sparse_autoencoder::nalgebra::{DMatrix, DVector};
 use sparse_autoencoder::penalty::Scaled;
 use sparse_autoencoder::{
@@ -17,10 +18,7 @@ const WEIGHT: f64 = 0.4;
 const TARGET: f64 = 0.1;
 
 fn samples(input_size: usize, count: usize) -> DMatrix<f64> {
-    DMatrix::from_fn(input_size, count, |i, j| {
-        let phase = (i * 31 + j * 17 + 1) as f64 * 0.618_033_988_749_895;
-        phase.fract() - 0.4
-    })
+    fractions(input_size, count, |phase| phase - 0.4)
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -2,6 +2,7 @@
 
 #![allow(clippy::float_cmp)] // the same bits
 
+use crate::common::fractions::fractions;
 use sparse_autoencoder::nalgebra::DMatrix;
 use sparse_autoencoder::{
     Activation, Adam, Error, L1, ReconstructionLoss, SparseAutoencoder, SparseAutoencoderBuilder,
@@ -9,10 +10,7 @@ use sparse_autoencoder::{
 };
 
 fn samples(input_size: usize, count: usize) -> DMatrix<f64> {
-    DMatrix::from_fn(input_size, count, |i, j| {
-        let phase = (i * 31 + j * 17 + 1) as f64 * 0.618_033_988_749_895;
-        0.05 + 0.9 * phase.fract()
-    })
+    fractions(input_size, count, |phase| 0.05 + 0.9 * phase)
 }
 
 fn builder(units: usize, hidden: Activation) -> SparseAutoencoderBuilder<f64> {

@@ -2,6 +2,7 @@
 
 #![allow(clippy::float_cmp)] // what is the same
 
+use crate::common::fractions::fractions;
 use sparse_autoencoder::nalgebra::DMatrix;
 use sparse_autoencoder::{
     Activation, Adam, KlDivergence, L1, Penalty, SetPoint, SparseAutoencoder,
@@ -12,10 +13,7 @@ const WEIGHTS: [f64; 3] = [0.4, 0.03, 0.7];
 const TARGETS: [f64; 3] = [0.1, 0.3, 0.2];
 
 fn samples() -> DMatrix<f64> {
-    DMatrix::from_fn(4, 9, |i, j| {
-        let phase = (i * 31 + j * 17 + 1) as f64 * 0.618_033_988_749_895;
-        0.05 + 0.9 * phase.fract()
-    })
+    fractions(4, 9, |phase| 0.05 + 0.9 * phase)
 }
 
 fn penalties() -> Vec<Box<dyn Penalty<f64>>> {

@@ -1,6 +1,7 @@
 //! The sparse path: the same gradients, by the same tolerance as the dense ones (see
 //! `gradients.rs`), and the same bits for any number of threads.
 
+use crate::common::fractions::fractions;
 use crate::common::variants::{ACTIVATIONS, blocks};
 use sparse_autoencoder::nalgebra::DMatrix;
 use sparse_autoencoder::{
@@ -11,10 +12,7 @@ use sparse_autoencoder::{
 const TOLERANCE: f64 = 1e-7;
 
 fn samples(input_size: usize, count: usize) -> DMatrix<f64> {
-    DMatrix::from_fn(input_size, count, |i, j| {
-        let phase = (i * 31 + j * 17 + 1) as f64 * 0.618_033_988_749_895;
-        0.05 + 0.9 * phase.fract()
-    })
+    fractions(input_size, count, |phase| 0.05 + 0.9 * phase)
 }
 
 /// A model of which at most one unit in sixteen is active: by selection, or by a bias that is far

@@ -3,6 +3,7 @@
 
 #![allow(clippy::float_cmp)] // equality is the claim
 
+use crate::common::fractions::fractions;
 use rand::RngExt;
 use sparse_autoencoder::nalgebra::DMatrix;
 use sparse_autoencoder::{
@@ -30,10 +31,7 @@ fn activations(units: usize) -> Vec<Activation> {
 }
 
 fn samples<T: Real>(input_size: usize, count: usize) -> DMatrix<T> {
-    DMatrix::from_fn(input_size, count, |i, j| {
-        let phase = (i * 31 + j * 17 + 1) as f64 * 0.618_033_988_749_895;
-        T::of(2.0 * phase.fract() - 1.0)
-    })
+    fractions(input_size, count, |phase| 2.0 * phase - 1.0)
 }
 
 /// A linear output, and units of which the innermost have the given activation.

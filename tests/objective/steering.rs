@@ -2,6 +2,7 @@
 
 #![allow(clippy::float_cmp)] // what is passed through
 
+use crate::common::fractions::fractions;
 use crate::common::variants::ACTIVATIONS;
 use sparse_autoencoder::nalgebra::DMatrix;
 use sparse_autoencoder::{
@@ -10,10 +11,7 @@ use sparse_autoencoder::{
 
 /// More samples than one panel or path of a product takes.
 fn samples() -> DMatrix<f64> {
-    DMatrix::from_fn(5, 40, |i, j| {
-        let phase = (i * 31 + j * 17 + 1) as f64 * 0.618_033_988_749_895;
-        0.05 + 0.9 * phase.fract()
-    })
+    fractions(5, 40, |phase| 0.05 + 0.9 * phase)
 }
 
 /// Models of one hidden layer of every kind, and deep ones.

@@ -1,28 +1,18 @@
 //! Transcoders: an output of its own, and a skip connection.
 
+use crate::common::fractions::fractions;
 use crate::common::variants::{
     ACTIVATIONS, INPUT, Shape, TRANSCODED, Variant, blocks, fits, samples, variants,
 };
+use crate::gradients::off_the_kinks;
 use sparse_autoencoder::nalgebra::{DMatrix, DVector};
 use sparse_autoencoder::{
     Activation, Error, L1, Layer, Layout, Loss, Parameters, ReconstructionLoss, Samples,
     SparseAutoencoder, SparseAutoencoderBuilder, Stack, Workspace, gradient_check,
 };
 
-/// Moves parameters off the kinks of units.
-fn moved(model: &mut SparseAutoencoder<f64>) {
-    let phase = |k: usize| ((k * 29 + 5) as f64 * 0.414_213_562_373_095).fract();
-    let theta = model.parameters().as_slice().iter().enumerate();
-    let theta: Vec<f64> = theta
-        .map(|(k, theta)| theta + 0.2 * (phase(k) - 0.4))
-        .collect();
-    model.set_theta(&theta).unwrap();
-}
-
 fn pairs(entries: usize, count: usize) -> DMatrix<f64> {
-    DMatrix::from_fn(entries, count, |i, j| {
-        0.05 + 0.9 * ((i * 31 + j * 17 + 1) as f64 * 0.618_033_988_749_895).fract()
-    })
+    fractions(entries, count, |phase| 0.05 + 0.9 * phase)
 }
 
 fn evaluated(model: &SparseAutoencoder<f64>, samples: &DMatrix<f64>) -> (Loss<f64>, Vec<f64>) {
@@ -69,7 +59,7 @@ fn every_gradient_agrees_with_central_differences() {
                             .weight_decay(0.01)
                             .seed(3);
                         let mut model = builder.build().unwrap();
-                        moved(&mut model);
+                        off_the_kinks(&mut model);
                         let x = pairs(5 + output_size, 6);
                         let check = gradient_check::model(&model, x).unwrap();
                         let error = check.relative_error();
@@ -128,7 +118,7 @@ fn a_transcoder_is_an_autoencoder_of_inputs_and_targets() {
     let mut compared = 0;
     for variant in variants().iter().filter(|v| v.shape == Shape::Transcoder) {
         let mut transcoder = variant.builder::<f64>().skip(false).build().unwrap();
-        moved(&mut transcoder);
+        off_the_kinks(&mut transcoder);
         let together = Variant {
             shape: Shape::Wide,
             ..variant.clone()
@@ -196,7 +186,7 @@ fn a_skip_connection_is_subtracted_from_the_targets() {
                 assert!(!prefixes.is_empty(), "{hidden:?}"); // units that cannot be nested
                 continue;
             };
-            moved(&mut plain);
+            off_the_kinks(&mut plain);
             let mut with_skip = transcoder(hidden, prefixes).skip(true).build().unwrap();
             // S lies before the blocks of the units.
             let (layout, mut theta) = (plain.layout(), plain.parameters().as_slice().to_vec());

@@ -1,5 +1,6 @@
 //! An objective that changes over a fit.
 
+use crate::common::fractions::fractions;
 use sparse_autoencoder::nalgebra::DMatrix;
 use sparse_autoencoder::penalty::Scaled;
 use sparse_autoencoder::{
@@ -8,10 +9,7 @@ use sparse_autoencoder::{
 };
 
 fn samples() -> DMatrix<f64> {
-    DMatrix::from_fn(6, 40, |i, j| {
-        let phase = (i * 31 + j * 17 + 1) as f64 * 0.618_033_988_749_895;
-        phase.fract() - 0.4
-    })
+    fractions(6, 40, |phase| phase - 0.4)
 }
 
 fn builder(hidden: Activation) -> SparseAutoencoderBuilder<f64> {

@@ -1,5 +1,6 @@
 //! Units that have not been active for long, and the loss by which they learn from the residual.
 
+use crate::common::fractions::fractions;
 use crate::common::variants::{ACTIVATIONS, blocks};
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::{RngExt, SeedableRng};
@@ -15,10 +16,7 @@ pub(crate) const UNITS: usize = 96;
 const WEIGHT: f64 = 0.25;
 
 pub(crate) fn samples(count: usize) -> DMatrix<f64> {
-    DMatrix::from_fn(INPUT, count, |i, j| {
-        let phase = (i * 31 + j * 17 + 1) as f64 * 0.618_033_988_749_895;
-        phase.fract() - 0.4
-    })
+    fractions(INPUT, count, |phase| phase - 0.4)
 }
 
 pub(crate) fn builder(hidden: Activation) -> SparseAutoencoderBuilder<f64> {

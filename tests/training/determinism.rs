@@ -1,5 +1,6 @@
 //! The same seed gives the same bits, whatever the number of threads and whoever looks on.
 
+use crate::common::fractions::fractions;
 use std::ops::ControlFlow;
 
 use crate::common::variants::{ACTIVATIONS, outputs};
@@ -12,10 +13,7 @@ use sparse_autoencoder::{
 };
 
 fn samples<T: Real>(input_size: usize, count: usize) -> DMatrix<T> {
-    DMatrix::from_fn(input_size, count, |i, j| {
-        let phase = (i * 31 + j * 17 + 1) as f64 * 0.618_033_988_749_895;
-        T::of(phase.fract())
-    })
+    fractions(input_size, count, |phase| phase)
 }
 
 fn bits<T: Real>(values: &[T]) -> Vec<u64> {

@@ -1,14 +1,13 @@
 //! A trainer that keeps the columns of the decoder at norm 1.
 
+use crate::common::fractions::fractions;
 use sparse_autoencoder::nalgebra::DMatrix;
 use sparse_autoencoder::{
     Activation, Adam, Initialization, L1, Sgd, SparseAutoencoder, Trainer, Workspace,
 };
 
 fn samples(input_size: usize, count: usize) -> DMatrix<f64> {
-    DMatrix::from_fn(input_size, count, |i, j| {
-        ((i * 31 + j * 17 + 1) as f64 * 0.618_033_988_749_895).fract()
-    })
+    fractions(input_size, count, |phase| phase)
 }
 
 fn model(layers: &[usize], tied: bool) -> SparseAutoencoder<f64> {

@@ -4,6 +4,7 @@ mod foreign_parts;
 mod refusals;
 mod resuming;
 
+use crate::common::fractions::fractions;
 use crate::common::scratch::Scratch;
 use crate::common::variants::ACTIVATIONS;
 use sparse_autoencoder::nalgebra::DMatrix;
@@ -26,9 +27,7 @@ const EPOCHS: usize = 3;
 const STEPS: u64 = 12;
 
 fn samples<T: Real>() -> DMatrix<T> {
-    DMatrix::from_fn(INPUT, SAMPLES, |i, j| {
-        T::of(((i * 31 + j * 17 + 1) as f64 * 0.618_033_988_749_895).fract())
-    })
+    fractions(INPUT, SAMPLES, |phase| phase)
 }
 
 fn bits<T: Real>(model: &SparseAutoencoder<T>) -> Vec<u64> {

@@ -1,6 +1,7 @@
 //! The contract that every optimizer keeps.
 
 use super::*;
+use crate::common::fractions::fractions;
 use crate::common::variants::{ACTIVATIONS, blocks};
 use sparse_autoencoder::nalgebra::{DMatrix, DVector};
 use sparse_autoencoder::optimizer::Step;
@@ -255,9 +256,7 @@ fn no_parameters_are_no_problem() {
 /// start again with each step, and take slow ones for convergence.
 #[test]
 fn a_fit_takes_the_steps_of_its_optimizer_for_every_kind_of_units() {
-    let samples = DMatrix::from_fn(6, 40, |i, j| {
-        ((i * 31 + j * 17 + 1) as f64 * 0.618_033_988_749_895).fract() - 0.3
-    });
+    let samples = fractions(6, 40, |phase| phase - 0.3);
     for &activation in ACTIVATIONS {
         for (index, mut by_hand) in all::<f64>().into_iter().enumerate() {
             let builder = SparseAutoencoder::builder()
