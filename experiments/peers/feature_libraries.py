@@ -3,14 +3,15 @@
 All take the same samples, the same batches in the same order, Adam, and the same schedule of the
 learning rate. Everything else is what the library documents:
 
-- SAELens: `SAETrainer` over its training classes, with their defaults. The L1 coefficients rise over 5 %
-  of the steps. JumpReLU has the settings that the documentation names after Anthropic (tanh penalty,
-  bandwidth 2, pre-activation loss). Scores come from the inference model that it saves.
+- SAELens: `SAETrainer` over its training classes, with their defaults. The coefficients of penalties rise over 5 %
+  of the steps. JumpReLU has the settings that the documentation names after Anthropic (tanh penalty, bandwidth 2,
+  initial threshold 0.1, pre-activation loss), not the defaults (step penalty, bandwidth 0.05, threshold 0.01, no such
+  loss). Scores come from the inference model that it saves.
 - dictionary_learning: `update` of its trainers, step by step, as `trainSAE` calls it. Defaults, except
   lengths that count steps or samples: warm-up, dead units, and the averaging of the threshold, whose
   rate is that of SAELens.
 
-A unit is dead after `dead_after` steps without an activation, in every library.
+The auxiliary losses of both train units without an activation for `dead_after` steps.
 """
 
 import json
@@ -97,16 +98,10 @@ def sae_lens(setting):
 def dictionary_learning(setting):
     """Returns `encode`, `decode`, and the decoder, units × inputs."""
     from dictionary_learning.trainers.batch_top_k import BatchTopKTrainer
-    from dictionary_learning.trainers.matryoshka_batch_top_k import MatryoshkaBatchTopKTrainer
     from dictionary_learning.trainers.top_k import TopKTrainer
 
     steps, warm_up = setting["steps"], setting["warm_up"]
-    trainer, extra = {
-        "topk": (TopKTrainer, {}),
-        "batchtopk": (BatchTopKTrainer, {}),
-        "matryoshka": (MatryoshkaBatchTopKTrainer, {"group_fractions": [1 / 32, 3 / 32, 3 / 8, 1 / 2]}),
-    }[setting["variant"]]
-    trainer = trainer(
+    trainer = {"topk": TopKTrainer, "batchtopk": BatchTopKTrainer}[setting["variant"]](
         steps=steps,
         activation_dim=setting["inputs"],
         dict_size=setting["width"],
@@ -120,14 +115,12 @@ def dictionary_learning(setting):
         threshold_start_step=steps // 10,
         seed=setting["seed"],
         device="cpu",
-        **extra,
     )
     trainer.dead_feature_threshold = setting["dead_after"] * setting["batch"]
     for step, batch in enumerate(batches(setting)):
         trainer.update(step, batch)
     model = trainer.ae
-    decoder = model.W_dec if hasattr(model, "W_dec") else model.decoder.weight.T
-    return model.encode, model.decode, decoder.detach().numpy()
+    return model.encode, model.decode, model.decoder.weight.T.detach().numpy()
 
 
 def scores(encode, decode, samples, reconstruct=True):

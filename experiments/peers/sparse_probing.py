@@ -19,14 +19,11 @@ import argparse
 import json
 import math
 import subprocess
-import sys
 from pathlib import Path
 
+import feature_libraries
 import numpy as np
-
-sys.path.insert(0, str(Path(__file__).parent))
-import feature_libraries  # noqa: E402
-import tokens  # noqa: E402
+import tokens
 
 LAYERS = 3
 TOKENS = {"training": 400_000, "test": 40_000}
