@@ -10,7 +10,7 @@ special: the input and the output of the MLP of the third layer, or of another o
 for tests. The training tokens are in random order.
 
 `run` trains sparsify's SparseCoder, TopK with and without the skip connection, as its Trainer does, by Adam at the
-better of two rates. Its output are the lines of `FOLDER/sparsify.jsonl`. The last 10,000 training tokens choose the
+best of four rates. Its output are the lines of `FOLDER/sparsify.jsonl`. The last 10,000 training tokens choose the
 rate, and no run is trained on them.
 """
 
@@ -28,7 +28,7 @@ import torch  # noqa: E402
 TOKENS = {"train": 200_000, "test": 20_000}
 HELD_OUT = 10_000
 INPUTS, WIDTH, K, BATCH, STEPS = 384, 1536, 32, 512, 2000
-RATES = (1e-3, 3e-3)
+RATES = (1e-3, 3e-3, 5e-3, 1e-2)
 SEEDS = (1, 2, 3)
 
 

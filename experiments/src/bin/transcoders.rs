@@ -136,7 +136,7 @@ fn compare_rates(folder: &Path) -> Result<(), Box<dyn Error>> {
     let whole = Data::read(folder, "train")?;
     let count = whole.inputs.ncols() - HELD_OUT;
     let (training, held_out) = (whole.columns(0, count), whole.columns(count, HELD_OUT));
-    for rate in [1e-3, 3e-3] {
+    for rate in [1e-3, 3e-3, 5e-3, 1e-2] {
         for skip in [false, true] {
             let recipe = recipe(Variant::TopK, skip, 500, &training).learning_rate(rate);
             let fvu = held_out.judge(&train(&training, &recipe, 500)?)?.fvu;

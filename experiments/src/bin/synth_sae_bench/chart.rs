@@ -8,71 +8,89 @@ use std::path::Path;
 use experiments::chart;
 use experiments::chart::curves::{Axis, Curve, Panel, Place};
 use experiments::report::mean_and_deviation;
+use serde::Deserialize;
 
 use crate::method::Method;
-use crate::options::value;
 
-/// The value of each seed, for each method and number of samples.
-type Values = BTreeMap<(usize, u64), BTreeMap<u64, f64>>;
+/// What the chart takes from a line.
+#[derive(Deserialize)]
+struct Line {
+    variant: String,
+    selection: String,
+    samples: f64,
+    target_l0: f64,
+    anneal_from: Option<f64>,
+    lr: f64,
+    seed: u64,
+    samples_seen: f64,
+    f1: f64,
+    mcc: f64,
+}
 
-/// Draws F1 and MCC over the samples seen. The last line counts where a run was continued.
+impl Line {
+    /// Returns the settings that tell the curves of a method apart.
+    fn settings(&self) -> String {
+        let from = self.anneal_from.filter(|&k| k > self.target_l0);
+        let from = from.map_or(String::new(), |k| format!(", k from {k}"));
+        format!("{} million, rate {:e}{from}", self.samples / 1e6, self.lr)
+    }
+}
+
+/// F1 and MCC of each seed, for each number of samples.
+type Points = BTreeMap<u64, BTreeMap<u64, [f64; 2]>>;
+
+/// Draws F1 and MCC over the samples seen, a curve for each method and settings. The last line counts where a run was
+/// continued.
 pub fn draw(files: &[&str], path: &Path) -> Result<(), Box<dyn Error>> {
-    let [mut f1, mut mcc] = [Values::new(), Values::new()];
+    let mut runs: BTreeMap<usize, BTreeMap<String, Points>> = BTreeMap::new();
     for file in files {
         for line in fs::read_to_string(file)?.lines() {
-            let name = field(line, "variant")?.trim_matches('"');
-            let order = Method::ALL.iter().position(|(known, _)| *known == name);
-            let seen: u64 = value("samples_seen", field(line, "samples_seen")?)?;
-            let seed = value("seed", field(line, "seed")?)?;
-            // Baselines that do not learn have no curve.
-            if let Some(order) = order.filter(|_| seen > 0) {
-                for (values, key) in [(&mut f1, "f1"), (&mut mcc, "mcc")] {
-                    let number = value(key, field(line, key)?)?;
-                    values
-                        .entry((order, seen))
-                        .or_default()
-                        .insert(seed, number);
-                }
+            let line: Line = serde_json::from_str(line)?;
+            let order = Method::ALL.iter().position(|(name, _)| *name == line.variant);
+            // Baselines that do not learn have no curve. Only the last evaluation also selects over a batch.
+            let drawn = order.filter(|_| line.samples_seen > 0.0 && line.selection == "inference");
+            if let Some(order) = drawn {
+                let of_method = runs.entry(order).or_default();
+                let points = of_method.entry(line.settings()).or_default();
+                #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // a whole number
+                let of_seeds = points.entry(line.samples_seen as u64).or_default();
+                of_seeds.insert(line.seed, [line.f1, line.mcc]);
             }
         }
     }
-    let panel = |name, values| Panel {
+    let panel = |name, which| Panel {
         axis: Axis::linear(name),
-        curves: curves(values),
+        curves: curves(&runs, which),
         names: Place::LowerMiddle,
     };
     chart::curves::panels(
         path,
         "SynthSAEBench-16k: features found again",
         Axis::linear("millions of samples"),
-        &[panel("F1", &f1), panel("MCC", &mcc)],
+        &[panel("F1", 0), panel("MCC", 1)],
     )
 }
 
-fn curves(values: &Values) -> Vec<Curve> {
-    let of_method = |(order, (name, _)): (usize, &(&'static str, Method))| {
-        let range = values.range((order, 0)..=(order, u64::MAX));
-        let points = range.map(|(&(_, seen), of_seeds)| {
-            let of_seeds = of_seeds.values().copied().collect::<Vec<_>>();
-            let (mean, deviation) = mean_and_deviation(&of_seeds);
-            #[allow(clippy::cast_precision_loss)]
-            let millions = seen as f64 / 1e6;
-            ((millions, mean), deviation)
-        });
-        let (points, deviations): (Vec<_>, Vec<_>) = points.unzip();
-        (!points.is_empty()).then(|| Curve::new(name, points).with_deviations(deviations))
-    };
-    Method::ALL
-        .iter()
-        .enumerate()
-        .filter_map(of_method)
-        .collect()
-}
-
-/// Returns the text of a value of a line of JSON without nested values.
-fn field<'a>(line: &'a str, key: &str) -> Result<&'a str, Box<dyn Error>> {
-    let (_, rest) = line
-        .split_once(&format!("\"{key}\": "))
-        .ok_or_else(|| format!("{key} is missing in {line}"))?;
-    Ok(rest.split([',', '}']).next().unwrap_or(rest))
+/// Returns the curves of a quantity. The settings are named where a method has several.
+fn curves(runs: &BTreeMap<usize, BTreeMap<String, Points>>, which: usize) -> Vec<Curve> {
+    let mut curves = Vec::new();
+    for (&order, of_method) in runs {
+        let (name, _) = Method::ALL[order];
+        for (settings, points) in of_method {
+            let points = points.iter().map(|(&seen, of_seeds)| {
+                let of_seeds = of_seeds.values().map(|values| values[which]);
+                let (mean, deviation) = mean_and_deviation(&of_seeds.collect::<Vec<_>>());
+                #[allow(clippy::cast_precision_loss)]
+                let millions = seen as f64 / 1e6;
+                ((millions, mean), deviation)
+            });
+            let (points, deviations): (Vec<_>, Vec<_>) = points.unzip();
+            let name = match of_method.len() {
+                1 => name.into(),
+                _ => format!("{name}, {settings}"),
+            };
+            curves.push(Curve::new(&name, points).with_deviations(deviations));
+        }
+    }
+    curves
 }
