@@ -45,22 +45,8 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     let sums = Arc::new(World::new());
     world.barrier();
-    let start = Instant::now();
-    let mut together = model()?;
-    // Sample i of every batch belongs to process i mod count. Together they form the batch of one process.
-    let own = |first: usize| {
-        let columns: Vec<usize> = (first..first + BATCH).skip(rank).step_by(count).collect();
-        samples.select_columns(&columns)
-    };
-    let batches: Vec<DMatrix<f32>> = (0..PATCHES).step_by(BATCH).map(own).collect();
-    let mut trainer = trainer()?.all_reduce(Arc::clone(&sums));
-    let mut loss = 0.0;
-    for _ in 0..epochs {
-        for batch in &batches {
-            loss = trainer.partial_fit(&mut together, batch)?.total();
-        }
-    }
-    let elapsed = start.elapsed();
+    let together = trainer()?.all_reduce(Arc::clone(&sums));
+    let (together, loss, elapsed) = train(together, &samples, (rank, count), epochs)?;
     let (bytes, spent) = sums.cost();
     let steps = epochs * PATCHES / BATCH;
     world.barrier();
@@ -68,7 +54,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         return Ok(());
     }
 
-    let (alone, time) = alone(&samples, epochs)?;
+    let (alone, _, time) = train(trainer()?, &samples, (0, 1), epochs)?;
     let per_step = |time: Duration| 1e3 * time.as_secs_f64() / steps as f64;
     println!("{count} processes, {batch} of {BATCH} samples each, {steps} steps, loss {loss:.4}");
     println!(
@@ -113,19 +99,27 @@ fn trainer() -> Result<Trainer<f32>, sparse_autoencoder::Error> {
     Ok(Trainer::new(Adam::new(1e-3)?).threads(1))
 }
 
-fn alone(
+/// Trains on the samples of a process of `count`. Returns the model, the last loss, and the time of the steps.
+fn train(
+    mut trainer: Trainer<f32>,
     samples: &DMatrix<f32>,
+    (rank, count): (usize, usize),
     epochs: usize,
-) -> Result<(SparseAutoencoder<f32>, Duration), sparse_autoencoder::Error> {
+) -> Result<(SparseAutoencoder<f32>, f32, Duration), sparse_autoencoder::Error> {
+    // Sample i of every batch belongs to process i mod count. Together they form the batch of one process.
+    let own = |first: usize| {
+        let columns: Vec<usize> = (first..first + BATCH).skip(rank).step_by(count).collect();
+        samples.select_columns(&columns)
+    };
+    let batches: Vec<DMatrix<f32>> = (0..PATCHES).step_by(BATCH).map(own).collect();
+    let (mut model, mut loss) = (model()?, 0.0);
     let start = Instant::now();
-    let (mut model, mut trainer) = (model()?, trainer()?);
     for _ in 0..epochs {
-        for first in (0..PATCHES).step_by(BATCH) {
-            let batch = samples.columns(first, BATCH).into_owned();
-            trainer.partial_fit(&mut model, &batch)?;
+        for batch in &batches {
+            loss = trainer.partial_fit(&mut model, batch)?.total();
         }
     }
-    Ok((model, start.elapsed()))
+    Ok((model, loss, start.elapsed()))
 }
 
 fn difference(a: &SparseAutoencoder<f32>, b: &SparseAutoencoder<f32>) -> f32 {
