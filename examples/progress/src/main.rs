@@ -51,11 +51,18 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
 
     let path = "out/progress.csv";
-    let mut log = if resumes {
-        LogWriter::csv(File::options().append(true).create(true).open(path)?).without_header()
-    } else {
-        LogWriter::csv(File::create(path)?)
+    let known = match resumes {
+        true => rows_up_to(
+            trainer.steps_taken(),
+            &fs::read_to_string(path).unwrap_or_default(),
+        ),
+        false => String::new(),
     };
+    fs::write(path, &known)?;
+    let mut log = LogWriter::csv(File::options().append(true).open(path)?);
+    if !known.is_empty() {
+        log = log.without_header();
+    }
     let bar = ProgressBar::new(0).with_style(ProgressStyle::with_template(
         "{elapsed} {wide_bar} {pos}/{len} steps, {per_sec}, {eta} left, {msg}",
     )?);
@@ -88,4 +95,12 @@ fn main() -> Result<(), Box<dyn Error>> {
         println!("The model is in out/progress.safetensors.");
     }
     Ok(())
+}
+
+/// Returns the header and the rows of a log up to a step. A killed run has logged more than its checkpoint has.
+fn rows_up_to(last: u64, log: &str) -> String {
+    let step = |row: &str| row.split(',').nth(2)?.parse::<u64>().ok();
+    let rows = log.lines().enumerate();
+    let known = rows.filter(|(number, row)| *number == 0 || step(row).is_some_and(|at| at <= last));
+    known.map(|(_, row)| format!("{row}\n")).collect()
 }
