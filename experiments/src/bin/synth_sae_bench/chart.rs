@@ -46,7 +46,9 @@ pub fn draw(files: &[&str], path: &Path) -> Result<(), Box<dyn Error>> {
     for file in files {
         for line in fs::read_to_string(file)?.lines() {
             let line: Line = serde_json::from_str(line)?;
-            let order = Method::ALL.iter().position(|(name, _)| *name == line.variant);
+            let order = Method::ALL
+                .iter()
+                .position(|(name, _)| *name == line.variant);
             // Baselines that do not learn have no curve. Only the last evaluation also selects over a batch.
             let drawn = order.filter(|_| line.samples_seen > 0.0 && line.selection == "inference");
             if let Some(order) = drawn {
