@@ -19,6 +19,9 @@ use arrow_array::{ArrayRef, Float32Array, Float64Array};
 use sparse_autoencoder::{AnomalyEnsemble, MissingValues};
 use table::{Result, matrix, with_columns};
 
+/// The names of the added columns, which are no features.
+const ADDED: [&str; 3] = ["anomaly_score", "p_value", "contributions"];
+
 fn main() -> Result<()> {
     let arguments: Vec<PathBuf> = std::env::args_os().skip(1).map(PathBuf::from).collect();
     let [normal, new, scored] = match <[PathBuf; 3]>::try_from(arguments) {
@@ -29,7 +32,8 @@ fn main() -> Result<()> {
 
     let normal = table::read(&normal)?;
     let schema = normal.first().ok_or("no rows to learn from")?.schema();
-    let features = table::numeric(&schema);
+    let mut features = table::numeric(&schema);
+    features.retain(|name| !ADDED.contains(&name.as_str()));
     let samples = matrix(&normal, &features)?;
     let detector = AnomalyEnsemble::builder()
         .missing_values(MissingValues::Impute)
@@ -47,11 +51,12 @@ fn main() -> Result<()> {
         let scores = Float32Array::from(Vec::from(detector.scores(&samples)?.data));
         let p_values = Float64Array::from(Vec::from(detector.p_values(&samples)?.data));
         let contributions = table::column_of_vectors(detector.contributions(&samples)?)?;
-        let added: Vec<(_, ArrayRef)> = vec![
-            ("score", Arc::new(scores)),
-            ("p_value", Arc::new(p_values)),
-            ("contributions", Arc::new(contributions)),
+        let added: [ArrayRef; 3] = [
+            Arc::new(scores),
+            Arc::new(p_values),
+            Arc::new(contributions),
         ];
+        let added = ADDED.into_iter().zip(added).collect();
         batches.push(with_columns(&batch, added)?);
     }
     table::write(&scored, &batches)?;
@@ -60,9 +65,9 @@ fn main() -> Result<()> {
     let (mut rows, mut alarms) = (Vec::new(), 0);
     for batch in table::read(&scored)? {
         let column = |name| batch.column_by_name(name).ok_or("a column is missing");
-        let scores = column("score")?.as_primitive::<Float32Type>().values();
-        let p_values = column("p_value")?.as_primitive::<Float64Type>().values();
-        let contributions = table::vectors(column("contributions")?.as_fixed_size_list())?;
+        let scores = column(ADDED[0])?.as_primitive::<Float32Type>().values();
+        let p_values = column(ADDED[1])?.as_primitive::<Float64Type>().values();
+        let contributions = table::vectors(column(ADDED[2])?.as_fixed_size_list())?;
         alarms += p_values.iter().filter(|p| **p <= 0.01).count();
         for (row, contributions) in contributions.column_iter().enumerate() {
             let most = contributions.imax();

@@ -23,10 +23,15 @@ use sparse_autoencoder::{into_rows, view_rows};
 
 pub type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
-/// Reads the batches of an Arrow IPC file.
+/// Reads the batches of an Arrow IPC file, except empty ones.
 pub fn read(path: &Path) -> Result<Vec<RecordBatch>> {
     let file = FileReader::try_new_buffered(File::open(path)?, None)?;
-    Ok(file.collect::<std::result::Result<_, ArrowError>>()?)
+    let has_rows = |batch: &std::result::Result<RecordBatch, ArrowError>| {
+        batch.as_ref().map_or(true, |batch| batch.num_rows() > 0)
+    };
+    Ok(file
+        .filter(has_rows)
+        .collect::<std::result::Result<_, _>>()?)
 }
 
 /// Writes batches of the same columns to an Arrow IPC file, and creates its folder.
@@ -84,10 +89,13 @@ pub fn column_of_vectors(matrix: DMatrix<f32>) -> Result<FixedSizeListArray> {
     Ok(FixedSizeListArray::try_new(field, entries, values, None)?)
 }
 
-/// Adds columns to a batch. Those of the batch are shared, not copied.
+/// Adds columns to a batch, instead of those of the same names. The others are shared, not copied.
 pub fn with_columns(batch: &RecordBatch, added: Vec<(&str, ArrayRef)>) -> Result<RecordBatch> {
-    let mut fields = batch.schema().fields().to_vec();
-    let mut columns = batch.columns().to_vec();
+    let schema = batch.schema();
+    let kept = schema.fields().iter().zip(batch.columns());
+    let kept = kept.filter(|(field, _)| added.iter().all(|(name, _)| field.name() != name));
+    let (mut fields, mut columns): (Vec<_>, Vec<_>) =
+        kept.map(|(f, c)| (Arc::clone(f), Arc::clone(c))).unzip();
     for (name, column) in added {
         fields.push(Arc::new(Field::new(
             name,
