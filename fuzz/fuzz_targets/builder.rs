@@ -24,6 +24,7 @@ enum Unit {
     BatchTopK(u8),
     JumpRelu,
     Gated,
+    AbsTopK(u8),
 }
 
 impl Unit {
@@ -40,6 +41,7 @@ impl Unit {
             Self::BatchTopK(k) => Activation::BatchTopK(k.into()),
             Self::JumpRelu => Activation::JumpRelu,
             Self::Gated => Activation::Gated,
+            Self::AbsTopK(k) => Activation::AbsTopK(k.into()),
         }
     }
 }
@@ -147,9 +149,11 @@ fn run(settings: &Settings) -> Result<SparseAutoencoder<f32>, Error> {
     if clip > 0.0 {
         trainer = trainer.clip_gradient(clip);
     }
-    let samples = DMatrix::from_fn(model.layout().input_size(), settings.samples.into(), |i, j| {
-        (settings.scale * ((i * 7 + j * j * 3) % 11) as f64) as f32
-    });
+    let samples = DMatrix::from_fn(
+        model.layout().input_size(),
+        settings.samples.into(),
+        |i, j| (settings.scale * ((i * 7 + j * j * 3) % 11) as f64) as f32,
+    );
     trainer.fit(&mut model, &samples)?;
     Ok(model)
 }

@@ -1,5 +1,5 @@
-//! Reads arbitrary bytes as tensors and as models, detectors, stacks, classifiers, and scalers: safetensors, npz,
-//! npy.
+//! Reads arbitrary bytes as tensors and as models, detectors, ensembles, stacks, classifiers, scalers, and imputers:
+//! safetensors, npz, npy.
 
 #![no_main]
 
@@ -7,7 +7,9 @@ use libfuzzer_sys::fuzz_target;
 use sparse_autoencoder::files::dictionary_learning::{self, Dictionary};
 use sparse_autoencoder::files::{self, TensorFile, gemma_scope};
 use sparse_autoencoder::nalgebra::DMatrix;
-use sparse_autoencoder::{AnomalyDetector, Scaler, SoftmaxClassifier, SparseAutoencoder, Stack};
+use sparse_autoencoder::{
+    AnomalyDetector, AnomalyEnsemble, Imputer, Scaler, SoftmaxClassifier, SparseAutoencoder, Stack,
+};
 
 fuzz_target!(|bytes: &[u8]| {
     let path = std::env::temp_dir().join(format!("fuzz-tensors-{}", std::process::id()));
@@ -33,21 +35,33 @@ fuzz_target!(|bytes: &[u8]| {
         let detector = loaded.model;
         works(detector.model());
         assert!(detector.threshold().is_finite());
-        let p_values = detector.p_values(&zeros(detector.scaler().features()));
+        let p_values = detector.p_values(zeros(detector.scaler().features()));
         assert!(p_values.unwrap().iter().all(|&p| p > 0.0 && p <= 1.0));
+    }
+    if let Ok(loaded) = files::load::<AnomalyEnsemble<f32>>(&path) {
+        let ensemble = loaded.model;
+        let p_values = ensemble.p_values(zeros(FEATURES));
+        assert!(p_values.map_or(true, |all| all.iter().all(|&p| p > 0.0 && p <= 1.0)));
     }
     if let Ok(loaded) = files::load::<Stack<f32>>(&path) {
         loaded.model.layers().iter().for_each(works);
     }
     if let Ok(loaded) = files::load::<SoftmaxClassifier<f32>>(&path) {
         let classifier = loaded.model;
-        classifier.predict(&zeros(classifier.features())).unwrap();
+        classifier.predict(zeros(classifier.features())).unwrap();
     }
     if let Ok(loaded) = files::load::<Scaler<f32>>(&path) {
-        let scaled = loaded.model.apply(&zeros(loaded.model.features()));
+        let scaled = loaded.model.apply(zeros(loaded.model.features()));
         assert!(scaled.unwrap().iter().all(|value| value.is_finite()));
     }
+    if let Ok(loaded) = files::load::<Imputer<f32>>(&path) {
+        let imputed = loaded.model.apply(zeros(loaded.model.features()));
+        assert!(imputed.unwrap().iter().all(|value| value.is_finite()));
+    }
 });
+
+/// The features of the ensemble among the seeds. An ensemble does not tell its own.
+const FEATURES: usize = 3;
 
 fn zeros(features: usize) -> DMatrix<f32> {
     DMatrix::zeros(features, 2)
@@ -63,6 +77,6 @@ fn works(model: &SparseAutoencoder<f32>) {
             .all(|value| value.is_finite())
     );
     model
-        .reconstruct(&zeros(model.layout().input_size()))
+        .reconstruct(zeros(model.layout().input_size()))
         .unwrap();
 }
