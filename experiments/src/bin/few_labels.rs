@@ -8,8 +8,8 @@
 //! ```
 //!
 //! `FOLDER` holds the four files of MNIST, with or without `.gz`. Each seed chooses the labeled
-//! pictures, the same number for each digit, and the initial weights. `--held-out` replaces the test
-//! pictures by the last 10,000 training pictures, which served to choose the settings.
+//! pictures, the same number for each digit, and the initial weights. `--held-out` compares the rates of
+//! fine-tuning instead, on the last 10,000 training pictures; seeds 6 to 8 by default.
 //!
 //! Two stacked winner-take-all autoencoders (Makhzani & Frey 2015) restore pictures with erased pixels
 //! (Vincent et al. 2010). They encode as plain ReLU layers do, and therefore form an ordinary network
@@ -23,7 +23,7 @@ use std::time::Instant;
 
 use experiments::chart::curves::{Axis, Curve, Panel, Place};
 use experiments::mnist::Labeled;
-use experiments::report::{Accuracies, progress};
+use experiments::report::{Accuracies, Summary, progress};
 use experiments::{chart, digits, mnist, report};
 use rand::SeedableRng;
 use rand::rngs::Xoshiro256PlusPlus;
@@ -56,7 +56,10 @@ struct Labels {
     pretrained_rate: f64,
 }
 
-/// The rates are the best of 1e-4, 3e-4, and 1e-3 on held-out pictures, for each network.
+/// Rates to choose from.
+const RATES: [f64; 7] = [1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2];
+
+/// The rates are the best on held-out pictures, for each network.
 const MNIST: Settings = Settings {
     hidden: 400,
     lifetime_sparsity: 0.05,
@@ -68,16 +71,16 @@ const MNIST: Settings = Settings {
         Labels {
             count: 100,
             random_rate: 3e-4,
-            pretrained_rate: 1e-4,
+            pretrained_rate: 1e-5,
         },
         Labels {
             count: 1000,
-            random_rate: 1e-3,
-            pretrained_rate: 1e-4,
+            random_rate: 3e-3,
+            pretrained_rate: 3e-5,
         },
         Labels {
             count: 10_000,
-            random_rate: 1e-3,
+            random_rate: 3e-3,
             pretrained_rate: 1e-4,
         },
     ],
@@ -126,17 +129,50 @@ fn main() -> Result<()> {
         let labeled = |digits: digits::Digits| Labeled::new(digits.samples, digits.labels);
         return compare(&labeled(training), &labeled(test), &DIGITS, &[1, 2]);
     };
-    let (mut training, mut test) = mnist::read(Path::new(folder))?;
-    let (held_out, seeds) = match options {
-        [first, seeds @ ..] if first == "--held-out" => (true, seeds),
-        seeds => (false, seeds),
-    };
-    if held_out {
-        test = training.select(|index, _| index >= 50_000);
-        training = training.select(|index, _| index < 50_000);
+    let (training, test) = mnist::read(Path::new(folder))?;
+    match options {
+        [first, seeds @ ..] if first == "--held-out" => {
+            let held_out = training.select(|index, _| index >= 50_000);
+            let training = training.select(|index, _| index < 50_000);
+            compare_rates(
+                &training,
+                &held_out,
+                &MNIST,
+                &report::seeds(seeds, &[6, 7, 8])?,
+            )
+        }
+        seeds => {
+            let seeds = report::seeds(seeds, &[1, 2, 3, 4, 5])?;
+            compare(&training, &test, &MNIST, &seeds)
+        }
     }
-    let seeds = report::seeds(seeds, &[1, 2, 3, 4, 5])?;
-    compare(&training, &test, &MNIST, &seeds)
+}
+
+/// Prints the accuracies of both networks after fine-tuning at each rate.
+fn compare_rates(
+    training: &Labeled,
+    test: &Labeled,
+    settings: &Settings,
+    seeds: &[u64],
+) -> Result<()> {
+    let quantities = [("random weights, %", 2), ("pretrained, %", 2)];
+    let mut table = Summary::new("labels, rate", &quantities);
+    for &seed in seeds {
+        let stacks = stacks(training, settings, seed)?;
+        for labels in settings.labels {
+            let chosen = choose(training, labels.count, seed);
+            for rate in RATES {
+                let mut accuracies = [0.0; 2];
+                for (accuracy, stack) in accuracies.iter_mut().zip(&stacks) {
+                    let [_, after] = fine_tune(stack, &chosen, test, settings, rate, seed)?;
+                    *accuracy = 100.0 * after;
+                }
+                table.add(&format!("{}, {rate:e}", labels.count), accuracies);
+            }
+        }
+    }
+    println!("{table}");
+    Ok(())
 }
 
 fn compare(training: &Labeled, test: &Labeled, settings: &Settings, seeds: &[u64]) -> Result<()> {
@@ -157,12 +193,7 @@ fn compare(training: &Labeled, test: &Labeled, settings: &Settings, seeds: &[u64
         .collect::<Vec<_>>();
     for &seed in seeds {
         let start = Instant::now();
-        let random = Stack::new(vec![
-            autoencoder(pixels, settings, seed)?,
-            autoencoder(hidden, settings, seed)?,
-        ])?;
-        let mut pretrained = random.clone();
-        pretrain(&mut pretrained, training, settings, seed)?;
+        let [random, pretrained] = stacks(training, settings, seed)?;
         let seconds = start.elapsed().as_secs_f64();
 
         for (labels, row) in settings.labels.iter().zip(&mut rows) {
@@ -213,12 +244,13 @@ fn autoencoder(
         .build()
 }
 
-fn pretrain(
-    stack: &mut Stack<f32>,
-    pictures: &Labeled,
-    settings: &Settings,
-    seed: u64,
-) -> Result<()> {
+/// Returns a stack with random weights, and the same after pretraining.
+fn stacks(pictures: &Labeled, settings: &Settings, seed: u64) -> Result<[Stack<f32>; 2]> {
+    let random = Stack::new(vec![
+        autoencoder(pictures.samples.nrows(), settings, seed)?,
+        autoencoder(settings.hidden, settings, seed)?,
+    ])?;
+    let mut pretrained = random.clone();
     let mut trainer = Trainer::new(Adam::new(2e-3)?)
         .epochs(settings.epochs)
         .batch_size(settings.batch_size)
@@ -228,11 +260,11 @@ fn pretrain(
         })
         .seed(seed);
     let names = ["first autoencoder", "second autoencoder"];
-    trainer.fit_stack_with(stack, &pictures.samples, |layer, epoch| {
+    trainer.fit_stack_with(&mut pretrained, &pictures.samples, |layer, epoch| {
         let loss = epoch.loss.total();
         progress(names[layer], epoch.number, settings.epochs, loss)
     })?;
-    Ok(())
+    Ok([random, pretrained])
 }
 
 /// Draws the same number of pictures of each digit by the seed.

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! cargo run --release -p experiments --bin transcoders                      # halves of digits
-//! cargo run --release -p experiments --bin transcoders -- FOLDER [rates]    # an MLP of a transformer
+//! cargo run --release -p experiments --bin transcoders -- FOLDER [RATE]     # an MLP of a transformer
+//! cargo run --release -p experiments --bin transcoders -- FOLDER rates      # chooses the rate
 //! cargo run --release -p experiments --bin transcoders -- chart FILE        # lines of the MLP
 //! ```
 //!
@@ -10,9 +11,9 @@
 //! the best affine map. Writes `out/transcoders.svg`.
 //!
 //! The second reads what `experiments/peers/transcoders.py` prepares. As the other library there, it takes 2,000 steps
-//! at a rate of 3e-3, on batches of 512 in the order of the file. It prints a line of JSON for each variant
-//! and seed, judged on the test tokens. `rates` compares rates instead: 500 steps, judged on the last 10,000
-//! training tokens, which no training sees. The third draws the chart of such lines.
+//! on batches of 512 in the order of the file, by default at a rate of 3e-3. It prints a line of JSON for each variant
+//! and seed, judged on the test tokens. The third compares rates by TopK: 500 steps, judged on the last 10,000
+//! training tokens, which no training sees. The fourth draws the chart of such lines.
 
 use std::error::Error;
 use std::path::Path;
@@ -39,9 +40,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     match &arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         [] => of_digits(),
         ["chart", file] => draw(&of_lines(&std::fs::read_to_string(file)?)?),
-        [folder] => of_tokens(Path::new(folder)),
+        [folder] => of_tokens(Path::new(folder), RATE),
         [folder, "rates"] => compare_rates(Path::new(folder)),
-        _ => Err("expected: FOLDER [rates], or chart FILE".into()),
+        [folder, rate] => of_tokens(Path::new(folder), rate.parse()?),
+        _ => Err("expected: FOLDER [RATE], FOLDER rates, or chart FILE".into()),
     }
 }
 
@@ -106,23 +108,24 @@ fn recipe(variant: Variant, skip: bool, steps: usize, data: &Data) -> Recipe {
     Recipe::new(variant, WIDTH, ACTIVE)
         .samples(BATCH * steps)
         .batch_size(BATCH)
-        .learning_rate(RATE)
         .output_size(data.targets.nrows())
         .skip(skip)
 }
 
 /// Prints a line for each variant and seed.
-fn of_tokens(folder: &Path) -> Result<(), Box<dyn Error>> {
+fn of_tokens(folder: &Path, rate: f64) -> Result<(), Box<dyn Error>> {
     let (training, test) = (Data::read(folder, "train")?, Data::read(folder, "test")?);
     let training = training.columns(0, training.inputs.ncols() - HELD_OUT);
     for seed in 1..=3 {
         for (name, _, variant) in VARIANTS {
             for skip in [false, true] {
-                let recipe = recipe(variant, skip, STEPS, &training).seed(seed);
+                let recipe = recipe(variant, skip, STEPS, &training)
+                    .learning_rate(rate)
+                    .seed(seed);
                 let Scores { l0, fvu, dead } = test.judge(&train(&training, &recipe, STEPS)?)?;
                 let line = json!({
                     "library": "ours", "variant": name, "skip": skip, "seed": seed,
-                    "learning_rate": RATE, "fvu": fvu, "l0": l0, "dead": dead,
+                    "learning_rate": rate, "fvu": fvu, "l0": l0, "dead": dead,
                 });
                 println!("{line}");
             }
