@@ -8,6 +8,7 @@ pub mod chart;
 pub mod digits;
 pub mod mnist;
 pub mod neighbors;
+pub mod npy;
 pub mod pca;
 pub mod photographs;
 pub mod picture;

@@ -1,15 +1,16 @@
 //! MNIST and other data in its format, plain or compressed with gzip.
 
 use std::error::Error;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use flate2::read::MultiGzDecoder;
+use rand::SeedableRng;
+use rand::rngs::Xoshiro256PlusPlus;
+use rand::seq::SliceRandom;
+use sparse_autoencoder::IdxFile;
 use sparse_autoencoder::nalgebra::DMatrix;
-use sparse_autoencoder::{IdxFile, Samples};
 
 /// Pictures of digits with their labels.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Labeled {
     /// Pixels × pictures, gray values in [0, 1], row by row.
     pub samples: DMatrix<f32>,
@@ -26,13 +27,32 @@ impl Labeled {
 
     /// Returns the pictures whose index and label `chosen` accepts.
     pub fn select(&self, chosen: impl Fn(usize, usize) -> bool) -> Self {
-        let indices = (0..self.labels.len())
-            .filter(|&index| chosen(index, self.labels[index]))
-            .collect::<Vec<_>>();
+        let indices = (0..self.labels.len()).filter(|&index| chosen(index, self.labels[index]));
+        self.at(&indices.collect::<Vec<_>>())
+    }
+
+    /// Returns the pictures at these indices, in their order.
+    pub fn at(&self, indices: &[usize]) -> Self {
         Self {
-            samples: self.samples.select_columns(&indices),
+            samples: self.samples.select_columns(indices),
             labels: indices.iter().map(|&index| self.labels[index]).collect(),
         }
+    }
+
+    /// Holds out `held_out` pictures drawn by `seed`, and returns the others and these.
+    pub fn split(&self, held_out: usize, seed: u64) -> Result<(Self, Self), Box<dyn Error>> {
+        let order = self.shuffled(seed);
+        let (held_out, rest) = order
+            .split_at_checked(held_out)
+            .ok_or("cannot hold out more pictures than there are")?;
+        Ok((self.at(rest), self.at(held_out)))
+    }
+
+    /// Returns the indices of all pictures, in an order drawn by `seed`.
+    pub fn shuffled(&self, seed: u64) -> Vec<usize> {
+        let mut order = (0..self.labels.len()).collect::<Vec<_>>();
+        order.shuffle(&mut Xoshiro256PlusPlus::seed_from_u64(seed));
+        order
     }
 }
 
@@ -59,8 +79,8 @@ fn existing(folder: &Path, name: &str) -> PathBuf {
 
 /// Reads pictures from one file and their labels from another.
 pub fn labeled(pictures: &Path, labels: &Path) -> Result<Labeled, Box<dyn Error>> {
-    let samples = open(pictures)?.to_matrix()?;
-    let names = open(labels)?.to_bytes()?;
+    let samples = IdxFile::load(pictures)?;
+    let names = IdxFile::<f32>::open(labels)?.to_bytes()?;
     let file = labels.display();
     if names.len() != samples.ncols() {
         let (labels, pictures) = (names.len(), samples.ncols());
@@ -73,19 +93,4 @@ pub fn labeled(pictures: &Path, labels: &Path) -> Result<Labeled, Box<dyn Error>
         );
     }
     Ok(Labeled::new(samples, names))
-}
-
-/// Opens a file, and inflates it if it is compressed.
-fn open(path: &Path) -> Result<IdxFile<f32>, Box<dyn Error>> {
-    let read = || {
-        let bytes = std::fs::read(path)?;
-        if !bytes.starts_with(&[0x1f, 0x8b]) {
-            return Ok(bytes);
-        }
-        let mut inflated = Vec::new();
-        MultiGzDecoder::new(&bytes[..]).read_to_end(&mut inflated)?;
-        Ok(inflated)
-    };
-    let bytes = read().map_err(|error: std::io::Error| format!("{}: {error}", path.display()))?;
-    Ok(IdxFile::from_bytes(path, bytes)?)
 }

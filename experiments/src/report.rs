@@ -141,10 +141,11 @@ pub fn seeds(arguments: &[String], otherwise: &[u64]) -> Result<Vec<u64>, Box<dy
     arguments.iter().map(seed).collect()
 }
 
-/// Prints progress: a line that the next one overwrites on a terminal, else every 50th line.
+/// Prints progress: a line that the next one overwrites and the last one erases on a terminal, else every 50th line.
 pub fn progress(name: &str, done: usize, of: usize, loss: f32) -> ControlFlow<()> {
     if std::io::stderr().is_terminal() {
-        eprint!("\r\x1b[K  {name}: {done} of {of}, loss {loss:.4}\r");
+        let end = if done == of { "\x1b[2K\r" } else { "\r" };
+        eprint!("\r\x1b[K  {name}: {done} of {of}, loss {loss:.4}{end}");
     } else if done.is_multiple_of(50) {
         eprintln!("  {name}: {done} of {of}, loss {loss:.4}");
     }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use approx::assert_relative_eq;
 use experiments::chart::contributions::{self, Part};
 use experiments::chart::{self, Map};
+use experiments::mnist::Labeled;
 use experiments::neighbors::{self, Neighbors};
 use experiments::pca::Pca;
 use experiments::picture::{Contrast, Layout, Picture};
@@ -50,7 +51,7 @@ fn digits_are_complete() {
 }
 
 /// Labels with the bits of the pixels, in an order of their own.
-fn sorted(parts: &[&digits::Digits]) -> Vec<(u8, Vec<u32>)> {
+fn sorted(parts: &[&Labeled]) -> Vec<(usize, Vec<u32>)> {
     let mut all = parts
         .iter()
         .flat_map(|part| part.samples.column_iter().zip(&part.labels))
@@ -63,7 +64,7 @@ fn sorted(parts: &[&digits::Digits]) -> Vec<(u8, Vec<u32>)> {
 #[test]
 fn the_published_split_is_the_same_for_all_seeds() {
     let digits = digits::load().unwrap();
-    let (training, held_out) = digits.published_split(7);
+    let (training, held_out) = digits::published_split(&digits, 7);
     assert_eq!(training.labels.len(), 1168);
     assert_eq!(held_out.labels.len(), 629);
     assert_eq!(sorted(&[&training, &held_out]), sorted(&[&digits]));
@@ -72,7 +73,7 @@ fn the_published_split_is_the_same_for_all_seeds() {
     let expected = [49, 65, 65, 59, 55, 74, 70, 60, 70, 62];
     assert_eq!([0, 1, 2, 3, 4, 5, 6, 7, 8, 9].map(of_each), expected);
 
-    let (_, other) = digits.published_split(8);
+    let (_, other) = digits::published_split(&digits, 8);
     assert_ne!(held_out, other);
     assert_eq!(sorted(&[&held_out]), sorted(&[&other]));
 }

@@ -18,16 +18,15 @@
 //! splits: `experiments/peers/anomaly_pyod.py`. Charts go to `out/anomaly_detection`.
 
 use std::error::Error;
-use std::io::{IsTerminal, Write};
-use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use experiments::chart::anomalies::{self, Class, Line};
 use experiments::chart::contributions::{self, Part};
 use experiments::digits;
+use experiments::mnist::Labeled;
 use experiments::picture::{Contrast, Layout, Picture};
-use experiments::report::mean_and_deviation;
+use experiments::report::{mean_and_deviation, progress};
 use experiments::shuffle::{shuffle, split_mix};
 use sparse_autoencoder::metrics::{average_precision, roc_auc, roc_curve};
 use sparse_autoencoder::nalgebra::DMatrix;
@@ -105,15 +104,14 @@ fn main() -> Result<()> {
 fn run(task: &Task, scaling: Scaling, seed: u64) -> Result<(AnomalyDetector<f32>, Outcome)> {
     let scaled = scaling.fit(&task.training)?.apply(&task.training)?;
     let (mut model, mut trainer) = settings(&scaled, seed)?;
-    let epochs = epochs(scaled.ncols());
     let start = Instant::now();
     let detector = AnomalyDetector::builder(&mut model)
         .scaling(scaling)
         .threshold(Threshold::Contamination(0.1))
         .calibration_split(0.0)
         .fit_with(&mut trainer, &task.training, |epoch| {
-            progress(&task.name, seed, epoch.number, epochs, epoch.loss.total());
-            ControlFlow::Continue(())
+            let name = format!("{}, seed {seed}", task.name);
+            progress(&name, epoch.number, epoch.of, epoch.loss.total())
         })?
         .detector;
     let seconds = start.elapsed().as_secs_f64();
@@ -125,16 +123,6 @@ fn run(task: &Task, scaling: Scaling, seed: u64) -> Result<(AnomalyDetector<f32>
         seconds,
     };
     Ok((detector, outcome))
-}
-
-/// Prints a line that the next one overwrites, on a terminal only.
-fn progress(name: &str, seed: u64, epoch: usize, epochs: usize, loss: f32) {
-    let mut terminal = std::io::stderr();
-    if terminal.is_terminal() && (epoch.is_multiple_of(50) || epoch == epochs) {
-        let end = if epoch == epochs { "\x1b[2K\r" } else { "\r" };
-        let line = format!("{name}, seed {seed}: epoch {epoch} of {epochs}, loss {loss:.4}{end}");
-        let _ = terminal.write_all(line.as_bytes());
-    }
 }
 
 fn print_head() {
@@ -326,20 +314,15 @@ fn digits() -> Result<()> {
 }
 
 /// Trains on nine digits and detects the tenth.
-fn unknown_digits(digits: &digits::Digits) -> Result<()> {
+fn unknown_digits(digits: &Labeled) -> Result<()> {
     println!("trained on nine digits; tested on unseen ones of these and on the tenth:");
     print_head();
     let (training, test) = digits.split(500, 0)?;
     let mut curves = Vec::new();
     for unknown in 0..10 {
-        let known = |labels: &[u8]| {
-            (0..labels.len())
-                .filter(|&i| labels[i] != unknown)
-                .collect::<Vec<_>>()
-        };
         let task = Task {
             name: format!("unknown digit {unknown}"),
-            training: training.samples.select_columns(&known(&training.labels)),
+            training: training.select(|_, label| label != unknown).samples,
             test: test.samples.clone(),
             anomalous: test.labels.iter().map(|&label| label == unknown).collect(),
         };
@@ -355,7 +338,7 @@ fn unknown_digits(digits: &digits::Digits) -> Result<()> {
 
 /// Trains on all digits and detects digits with a few inverted pixels. Rates are means over the
 /// seeds, each with its own split and calibration.
-fn defects(digits: &digits::Digits) -> Result<()> {
+fn defects(digits: &Labeled) -> Result<()> {
     const RATES: [f64; 3] = [0.1, 0.05, 0.01];
     let (mut areas, mut named) = (Vec::new(), Vec::new());
     let mut alarms = RATES.map(|_| [Vec::new(), Vec::new()]);

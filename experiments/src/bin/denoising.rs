@@ -20,14 +20,13 @@
 //! digits, and their reconstructions by the plain and by the denoising autoencoder.
 
 use std::error::Error;
-use std::io::IsTerminal;
 use std::path::Path;
 use std::time::Instant;
 
 use experiments::chart::curves::{Axis, Curve, Panel, Place, narrow_panels};
 use experiments::mnist::Labeled;
 use experiments::picture::{Contrast, Layout, Picture};
-use experiments::report::mean_and_deviation;
+use experiments::report::{mean_and_deviation, progress};
 use experiments::{digits, mnist, probe};
 use sparse_autoencoder::metrics::ReconstructionMetrics;
 use sparse_autoencoder::nalgebra::DMatrix;
@@ -119,14 +118,13 @@ fn main() -> Result<()> {
 }
 
 /// Holds out 500 test digits and 200 validation digits.
-fn split(digits: &digits::Digits, seed: u64) -> Result<Task> {
-    let labeled = |digits: digits::Digits| Labeled::new(digits.samples, digits.labels);
+fn split(digits: &Labeled, seed: u64) -> Result<Task> {
     let (rest, test) = digits.split(500, seed)?;
     let (training, validation) = rest.split(200, seed)?;
     Ok(Task {
-        training: labeled(training),
-        validation: labeled(validation),
-        test: labeled(test),
+        training,
+        validation,
+        test,
     })
 }
 
@@ -213,7 +211,9 @@ fn fit(
     }
     let start = Instant::now();
     trainer.fit_with(&mut model, &task.training.samples, |epoch| {
-        progress(seed, noise, epoch.number, settings.epochs);
+        let model = noise.map_or("plain".into(), name_of);
+        let name = format!("seed {seed}, {model}");
+        let _ = progress(&name, epoch.number, epoch.of, epoch.loss.total());
         observer(epoch)
     })?;
     Ok((model, start.elapsed().as_secs_f64()))
@@ -264,15 +264,6 @@ fn draw_learning(task: &Task, settings: Settings) -> Result<()> {
     let path = format!("out/denoising/{}_learning.svg", settings.name);
     let title = format!("Digits with noise: {}", name_of(noise));
     narrow_panels(Path::new(&path), &title, Axis::linear("epoch"), &panels)
-}
-
-/// Prints a line that the next one overwrites, on a terminal only.
-fn progress(seed: u64, noise: Option<Corruption>, epoch: usize, epochs: usize) {
-    if std::io::stderr().is_terminal() {
-        let model = noise.map_or("plain".into(), name_of);
-        let end = if epoch == epochs { "\x1b[2K\r" } else { "\r" };
-        eprint!("\x1b[2Kseed {seed}, {model}: epoch {epoch} of {epochs}{end}");
-    }
 }
 
 /// Returns the test accuracy of softmax regression on the hidden activations of `encoder`, or on the

@@ -20,7 +20,7 @@ use std::time::Instant;
 use experiments::chart::curves::{Axis, Curve, Panel, Place};
 use experiments::report::Summary;
 use experiments::variants::{FrozenDecoder, Scores, VARIANTS};
-use experiments::{chart, photographs, variants};
+use experiments::{chart, npy, photographs, variants};
 use rand::SeedableRng;
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::seq::SliceRandom;
@@ -180,15 +180,8 @@ fn train<'a>(
 
 /// Writes columns as the rows of a NumPy file.
 fn write_columns(path: &Path, matrix: &DMatrix<f32>) -> Result<(), Box<dyn Error>> {
-    let (rows, columns) = matrix.shape();
-    let header =
-        format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({columns}, {rows}), }}");
     let mut file = BufWriter::new(std::fs::File::create(path)?);
-    file.write_all(b"\x93NUMPY\x01\x00")?;
-    // The header ends with a line feed, at a multiple of 64 bytes.
-    let length = (10 + header.len() + 1).next_multiple_of(64) - 10;
-    file.write_all(&u16::try_from(length)?.to_le_bytes())?;
-    writeln!(file, "{header:<width$}", width = length - 1)?;
+    npy::write_header(&mut file, matrix.ncols(), matrix.nrows())?;
     for value in matrix.as_slice() {
         file.write_all(&value.to_le_bytes())?;
     }

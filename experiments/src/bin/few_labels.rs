@@ -126,8 +126,7 @@ fn main() -> Result<()> {
     let arguments = std::env::args().skip(1).collect::<Vec<_>>();
     let [folder, options @ ..] = &arguments[..] else {
         let (training, test) = digits::load()?.split(297, 1)?;
-        let labeled = |digits: digits::Digits| Labeled::new(digits.samples, digits.labels);
-        return compare(&labeled(training), &labeled(test), &DIGITS, &[1, 2]);
+        return compare(&training, &test, &DIGITS, &[1, 2]);
     };
     let (training, test) = mnist::read(Path::new(folder))?;
     match options {

@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use experiments::chart::curves::{Axis, Curve, Panel, Place};
-use experiments::{chart, digits};
+use experiments::{chart, digits, npy};
 use sparse_autoencoder::metrics::SparsityMetrics;
 use sparse_autoencoder::{
     Adam, KlDivergence, NpyFile, Samples, Schedule, ShuffleBuffer, SparseAutoencoder, Trainer,
@@ -139,14 +139,13 @@ fn write_digits() -> Result<PathBuf, Box<dyn Error>> {
     } else {
         250
     };
-    let (count, input_size) = (usize::from(copies) * digits.ncols(), digits.nrows());
     let path = std::env::temp_dir().join(format!("digits-{}.npy", std::process::id()));
     let mut file = BufWriter::new(File::create_new(&path)?);
-    let header =
-        format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({count}, {input_size}), }}\n");
-    file.write_all(b"\x93NUMPY\x01\x00")?;
-    file.write_all(&u16::try_from(header.len())?.to_le_bytes())?;
-    file.write_all(header.as_bytes())?;
+    npy::write_header(
+        &mut file,
+        usize::from(copies) * digits.ncols(),
+        digits.nrows(),
+    )?;
     for copy in 0..copies {
         let faint = 1.0 - f32::from(copy) / 512.0;
         for value in &digits {

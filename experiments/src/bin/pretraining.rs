@@ -84,10 +84,9 @@ fn main() -> Result<(), Box<dyn Error>> {
 /// Runs both experiments within a second on digits of 8 x 8 pixels. With so little data, learned features
 /// beat the pixels only after fine-tuning.
 fn digits() -> Result<(), Box<dyn Error>> {
-    let labeled = |digits: digits::Digits| Labeled::new(digits.samples, digits.labels);
-    let (training, test) = digits::load()?.split(297, 1)?;
-    self_taught(&labeled(digits::load()?), SHORT, &[1])?;
-    let (training, test) = (labeled(training), labeled(test));
+    let digits = digits::load()?;
+    let (training, test) = digits.split(297, 1)?;
+    self_taught(&digits, SHORT, &[1])?;
     stacked(&training, &test, SHORT, &[1])?;
     draw_learning(&training, &test, SHORT)
 }

@@ -75,10 +75,9 @@ impl Classified {
 
     fn digits(seed: u64) -> Result<Self, Box<dyn Error>> {
         let (training, test) = digits::load()?.split(500, seed)?;
-        let labels = |labels: Vec<u8>| labels.into_iter().map(usize::from).collect();
         Ok(Self {
-            training: (training.samples, labels(training.labels)),
-            test: (test.samples, labels(test.labels)),
+            training: (training.samples, training.labels),
+            test: (test.samples, test.labels),
             classes: 10,
         })
     }

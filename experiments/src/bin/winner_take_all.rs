@@ -74,11 +74,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     for seed in seeds {
         let start = Instant::now();
         let (training, test) = if published_split {
-            digits.published_split(seed)
+            digits::published_split(&digits, seed)
         } else {
             digits.split(TEST, seed)?
         };
-        let [training, test] = [training, test].map(|d| Labeled::new(d.samples, d.labels));
         let as_published = autoencoder(&training, None, steps, seed)?;
         let sae = autoencoder(&training, Some(NOISE), steps, seed)?;
 

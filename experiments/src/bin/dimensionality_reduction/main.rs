@@ -84,14 +84,13 @@ fn main() -> Result<()> {
 
 /// Runs the comparison on 1797 digits of 8 x 8 pixels, in seconds.
 fn digits() -> Result<()> {
-    let labeled = |digits: digits::Digits| Labeled::new(digits.samples, digits.labels);
     let (rest, test) = digits::load()?.split(500, 1)?;
     let (training, validation) = rest.split(200, 1)?;
     let task = Task {
         name: "digits",
-        training: labeled(training),
-        validation: labeled(validation),
-        test: labeled(test),
+        training,
+        validation,
+        test,
     };
     let short = Settings {
         epochs: 20,

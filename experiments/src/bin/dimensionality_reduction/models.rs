@@ -1,9 +1,9 @@
 //! The autoencoders of the comparison, and their training.
 
 use std::error::Error;
-use std::io::IsTerminal;
 use std::ops::ControlFlow;
 
+use experiments::report;
 use sparse_autoencoder::nalgebra::DMatrix;
 use sparse_autoencoder::{
     Activation, Adam, Epoch, Initialization, Layer, Parameters, Schedule, SparseAutoencoder, Stack,
@@ -144,11 +144,6 @@ fn trainer(settings: Settings, epochs: usize, seed: u64) -> Result<Trainer<f32>>
         .seed(seed))
 }
 
-/// Prints a line that the next one overwrites, on a terminal only.
 fn progress(name: &str, epoch: &Epoch<'_, f32>) -> ControlFlow<()> {
-    if std::io::stderr().is_terminal() {
-        let loss = epoch.loss.total();
-        eprint!("\r\x1b[K  {name}: epoch {}, loss {loss:.4}\r", epoch.number);
-    }
-    ControlFlow::Continue(())
+    report::progress(name, epoch.number, epoch.of, epoch.loss.total())
 }
