@@ -6,7 +6,8 @@
 //! ```
 //!
 //! FOLDER holds tables of ADBench (github.com/Minqi824/ADBench, `datasets/Classical`): `X` and `y` of each `.npz` as
-//! `NAME_x_f32.npy` and `NAME_y.npy`, which `anomaly_tables.py --prepare` writes. RUNS.jsonl gets a line per run; runs that it already has are skipped.
+//! `NAME_x_f32.npy` and `NAME_y.npy`, which `anomaly_tables.py --prepare` writes. RUNS.jsonl gets a line per run; runs
+//! that it has already are skipped.
 //!
 //! | setting | training samples | test samples |
 //! |---|---|---|
@@ -31,6 +32,9 @@ use sparse_autoencoder::nalgebra::DMatrix;
 use sparse_autoencoder::{AnomalyEnsemble, NpyFile, Samples};
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
+
+/// The method of this program. The Python script appends others to the same file.
+const METHOD: &str = "AnomalyEnsemble";
 
 /// What was run, and what came out.
 #[derive(Serialize, Deserialize)]
@@ -67,7 +71,8 @@ fn main() -> Result<()> {
         for table in tables(folder)? {
             for setting in ["semi-supervised", "contaminated"] {
                 let same = |run: &Run| {
-                    (&run.table, run.setting.as_str(), run.seed) == (&table, setting, seed)
+                    (&run.table, &*run.setting, run.seed) == (&table, setting, seed)
+                        && run.method == METHOD
                 };
                 if done.iter().any(same) {
                     continue;
@@ -160,7 +165,7 @@ fn run(folder: &str, table: &str, setting: &str, seed: u64) -> Result<Run> {
         table: table.into(),
         setting: setting.into(),
         seed,
-        method: "AnomalyEnsemble".into(),
+        method: METHOD.into(),
         auc: roc_auc(scores.as_slice(), &test)?,
         ap: average_precision(scores.as_slice(), &test)?,
         seconds,

@@ -15,9 +15,9 @@
 //! - the accuracy of a linear probe (softmax regression) on the pixels and on the hidden activations of
 //!   each autoencoder. Validation digits choose its weight decay.
 //!
-//! A chart in `out/denoising` has the learning curves of the plain and of a denoising autoencoder: the training
-//! loss, and the error on noisy validation digits. The picture has a block of rows for each noise. From the top: clean digits, noisy
-//! digits, and their reconstructions by the plain and by the denoising autoencoder.
+//! A picture in `out/denoising` has a block of rows for each noise. From the top: clean digits, noisy digits, and
+//! their reconstructions by the plain and by the denoising autoencoder. Without a FOLDER, a chart has the learning
+//! curves of the plain and of a denoising autoencoder: the training loss, and the error on noisy validation digits.
 
 use std::error::Error;
 use std::path::Path;
