@@ -147,7 +147,7 @@ impl<T: Real> AnomalyEnsembleBuilder<T> {
     /// # Errors
     ///
     /// As [`fit`](Self::fit), and those that the observer returns. A fit that it stops has no detector to return: it
-    /// fails with an [`Error::Io`] of the kind [`Interrupted`](std::io::ErrorKind::Interrupted).
+    /// fails with an [`Error::InputOutput`] of the kind [`Interrupted`](std::io::ErrorKind::Interrupted).
     pub fn fit_with_steps<V: Verdict>(
         &self,
         samples: impl Samples<T>,
