@@ -129,7 +129,7 @@ def run(folder):
     training, held_out = ([of[:-HELD_OUT] for of in whole], [of[-HELD_OUT:] for of in whole])
     print("affine map", fvu(affine_map(*training)(test[0]), test[1]))
     rates = {
-        (skip, rate): judge(train(*training, skip, 0, 500, rate), *held_out)["fvu"]
+        (skip, rate): judge(train(*training, skip, 0, STEPS, rate), *held_out)["fvu"]
         for skip in (False, True)
         for rate in RATES
     }

@@ -12,8 +12,8 @@
 //!
 //! The second reads what `experiments/peers/transcoders.py` prepares. As the other library there, it takes 2,000 steps
 //! on batches of 512 in the order of the file, by default at a rate of 3e-3. It prints a line of JSON for each variant
-//! and seed, judged on the test tokens. The third compares rates by TopK: 500 steps, judged on the last 10,000
-//! training tokens, which no training sees. The fourth draws the chart of such lines.
+//! and seed, judged on the test tokens. The third compares rates by TopK, judged on the last 10,000 training
+//! tokens, which no training sees. The fourth draws the chart of such lines.
 
 use std::error::Error;
 use std::path::Path;
@@ -141,8 +141,8 @@ fn compare_rates(folder: &Path) -> Result<(), Box<dyn Error>> {
     let (training, held_out) = (whole.columns(0, count), whole.columns(count, HELD_OUT));
     for rate in [1e-3, 3e-3, 5e-3, 1e-2] {
         for skip in [false, true] {
-            let recipe = recipe(Variant::TopK, skip, 500, &training).learning_rate(rate);
-            let fvu = held_out.judge(&train(&training, &recipe, 500)?)?.fvu;
+            let recipe = recipe(Variant::TopK, skip, STEPS, &training).learning_rate(rate);
+            let fvu = held_out.judge(&train(&training, &recipe, STEPS)?)?.fvu;
             println!("TopK, skip {skip}, rate {rate}: FVU {fvu:.4}");
         }
     }
