@@ -76,7 +76,7 @@ fn stored(folder: &Path) -> Result<(), Box<dyn Error>> {
 
 /// Returns the file of an ensemble of two folds with one model each. One that is fitted has 2 MB.
 fn ensemble() -> Vec<u8> {
-    let model = r#"{"decoder_activations":["identity"],"hidden_activations":["tanh"],"layers":[3,4],"matryoshka":[],"norm_weighted":false,"penalty":"none","penalty_weight":1.0,"pre_encoder_bias":false,"reconstruction_loss":"squared_error","seed":0,"sparsity_target":0.05,"tied":false,"weight_decay":0.0}"#;
+    let model = r#"{"decoder_activations":["identity"],"hidden_activations":["tanh"],"layers":[2,4],"matryoshka":[],"norm_weighted":false,"penalty":"none","penalty_weight":1.0,"pre_encoder_bias":false,"reconstruction_loss":"squared_error","seed":0,"sparsity_target":0.05,"tied":false,"weight_decay":0.0}"#;
     let model = model.replace('"', "\\\"");
     let (mut header, mut data) = (String::new(), Vec::new());
     for fold in 0..2 {
@@ -86,16 +86,16 @@ fn ensemble() -> Vec<u8> {
     for fold in 0..2 {
         for (name, shape) in [
             ("calibration_scores", &[4][..]),
-            ("imputer.means", &[3]),
-            ("levels.0.layers.0.decoder_bias", &[3]),
-            ("levels.0.layers.0.decoder_weights", &[4, 3]),
+            ("imputer.means", &[2]),
+            ("levels.0.layers.0.decoder_bias", &[2]),
+            ("levels.0.layers.0.decoder_weights", &[4, 2]),
             ("levels.0.layers.0.encoder_bias", &[4]),
-            ("levels.0.layers.0.encoder_weights", &[4, 3]),
-            ("levels.0.noise", &[12]),
+            ("levels.0.layers.0.encoder_weights", &[4, 2]),
+            ("levels.0.noise", &[8]),
             ("levels.0.scale", &[1]),
-            ("scaler.centers", &[3]),
-            ("scaler.factors", &[3]),
-            ("scaler.offsets", &[3]),
+            ("scaler.centers", &[2]),
+            ("scaler.factors", &[2]),
+            ("scaler.offsets", &[2]),
         ] {
             let start = data.len();
             for value in 1..=shape.iter().product::<u8>() {
@@ -107,7 +107,7 @@ fn ensemble() -> Vec<u8> {
             );
         }
     }
-    let texts = r#""ensemble":"{\"features\":3,\"folds\":2,\"kept\":[0,1,2],\"levels\":1}","format":"sparse-autoencoder","kind":"anomaly_ensemble","version":"1""#;
+    let texts = r#""ensemble":"{\"constants\":[[1,0.5]],\"folds\":2,\"levels\":1}","format":"sparse-autoencoder","kind":"anomaly_ensemble","version":"1""#;
     let header = format!(r#"{{"__metadata__":{{{texts}{header}}}"#);
     let length = (header.len() as u64).to_le_bytes();
     [&length[..], header.as_bytes(), &data].concat()

@@ -40,8 +40,10 @@ fuzz_target!(|bytes: &[u8]| {
     }
     if let Ok(loaded) = files::load::<AnomalyEnsemble<f32>>(&path) {
         let ensemble = loaded.model;
-        let p_values = ensemble.p_values(zeros(FEATURES));
-        assert!(p_values.map_or(true, |all| all.iter().all(|&p| p > 0.0 && p <= 1.0)));
+        let samples = zeros(ensemble.features());
+        let p_values = ensemble.p_values(&samples).unwrap();
+        assert!(p_values.iter().all(|&p| p > 0.0 && p <= 1.0));
+        ensemble.contributions(&samples).unwrap();
     }
     if let Ok(loaded) = files::load::<Stack<f32>>(&path) {
         loaded.model.layers().iter().for_each(works);
@@ -59,9 +61,6 @@ fuzz_target!(|bytes: &[u8]| {
         assert!(imputed.unwrap().iter().all(|value| value.is_finite()));
     }
 });
-
-/// The features of the ensemble among the seeds. An ensemble does not tell its own.
-const FEATURES: usize = 3;
 
 fn zeros(features: usize) -> DMatrix<f32> {
     DMatrix::zeros(features, 2)

@@ -3,8 +3,8 @@
 use sparse_autoencoder::Real;
 use sparse_autoencoder::nalgebra::DMatrix;
 
-/// A matrix of `value` at multiples of the golden ratio modulo 1: no two of some hundred entries coincide, and no unit
-/// sits on a kink.
+/// A matrix of `value` at multiples of the golden ratio modulo 1: entries (i, j) and (i + 17, j − 31) coincide, and no
+/// others of some hundred; no unit sits on a kink.
 pub(crate) fn fractions<T: Real>(
     rows: usize,
     columns: usize,

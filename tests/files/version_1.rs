@@ -150,3 +150,20 @@ fn ensembles_are_loaded_and_written_so_again() {
     let changed = ensemble.scores(&samples).unwrap();
     assert!(changed > scores.add_scalar(10.0), "{changed}");
 }
+
+/// The fuzzer starts from whole files.
+#[test]
+fn seeds_of_the_fuzzer_are_files_of_this_version() {
+    fn loads<S: Stored>(name: &str) {
+        let seeds = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus/tensors");
+        let loaded = files::load::<S>(seeds.join(name));
+        loaded.unwrap_or_else(|error| panic!("{name}: {error}"));
+    }
+    loads::<SparseAutoencoder<f32>>("own-model");
+    loads::<AnomalyDetector<f32>>("own-detector");
+    loads::<AnomalyEnsemble<f32>>("own-ensemble");
+    loads::<SoftmaxClassifier<f32>>("own-classifier");
+    loads::<Stack<f32>>("own-stack");
+    loads::<Scaler<f32>>("own-scaler");
+    loads::<Imputer<f32>>("own-imputer");
+}

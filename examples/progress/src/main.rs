@@ -51,12 +51,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
 
     let path = "out/progress.csv";
-    let known = match resumes {
-        true => rows_up_to(
-            trainer.steps_taken(),
-            &fs::read_to_string(path).unwrap_or_default(),
-        ),
-        false => String::new(),
+    let known = if resumes && Path::new(path).exists() {
+        let of_before = fs::read_to_string(path)?;
+        rows_up_to(trainer.steps_taken(), &of_before).ok_or("the log has no column of steps")?
+    } else {
+        String::new()
     };
     fs::write(path, &known)?;
     let mut log = LogWriter::csv(File::options().append(true).open(path)?);
@@ -97,10 +96,14 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Returns the header and the rows of a log up to a step. A killed run has logged more than its checkpoint has.
-fn rows_up_to(last: u64, log: &str) -> String {
-    let step = |row: &str| row.split(',').nth(2)?.parse::<u64>().ok();
-    let rows = log.lines().enumerate();
-    let known = rows.filter(|(number, row)| *number == 0 || step(row).is_some_and(|at| at <= last));
-    known.map(|(_, row)| format!("{row}\n")).collect()
+/// Returns the header and the whole rows of a log up to a step. A killed run has logged more than its checkpoint has.
+fn rows_up_to(last: u64, log: &str) -> Option<String> {
+    let Some(header) = log.lines().next() else {
+        return Some(String::new());
+    };
+    let column = header.split(',').position(|name| name == "step")?;
+    let step = |row: &str| row.split(',').nth(column)?.parse::<u64>().ok();
+    let rows = log.split_inclusive('\n').filter(|row| row.ends_with('\n'));
+    let is_known = |row: &&str| row.trim_end() == header || step(row).is_some_and(|at| at <= last);
+    Some(rows.filter(is_known).collect())
 }

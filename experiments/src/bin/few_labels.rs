@@ -59,7 +59,7 @@ struct Labels {
 /// Rates to choose from.
 const RATES: [f64; 7] = [1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2];
 
-/// The rates are the best on held-out pictures, for each network.
+/// The rates are the best of `RATES` on held-out pictures, for each network.
 const MNIST: Settings = Settings {
     hidden: 400,
     lifetime_sparsity: 0.05,

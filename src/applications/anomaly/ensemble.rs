@@ -44,7 +44,7 @@ use crate::{AsMatrix, MissingValues, Real, Samples};
 /// |---|---|
 /// | constant features | [left out](Self::constant_features) of the models; another value there counts as √n standard deviations, n calibration samples |
 /// | missing values | refused, or [imputed](AnomalyEnsembleBuilder::missing_values) |
-/// | gross values | in training, clipped at 20 interquartile ranges from the median, unless more than 1 % of a feature lies beyond; if a feature is mostly one value, the quartiles are those of its other values, if there are enough |
+/// | gross values | in training, clipped at 20 interquartile ranges from the median, unless more than 1 % (and more than one) of up to 1024 values lie beyond; if a feature is mostly one value, the quartiles are those of its other values, if there are enough |
 /// | scaling | mean 0 and variance 1 over the training samples |
 /// | three deep models | σ of 1/8, 1/4, and 1/2 standard deviations; three layers of 128 ReLU units; linear output |
 /// | six shallow models | σ of 1/8, 1/4, 1/2, 1, 2, and 4; one layer of 128 tanh units; linear output |
@@ -74,7 +74,8 @@ use crate::{AsMatrix, MissingValues, Real, Samples};
 /// guarantee](super::AnomalyDetector#the-guarantee). With fewer, they are cross-conformal (Vovk 2015,
 /// *Cross-Conformal Predictors*): each fold compares a sample with its own held-out samples, and all samples
 /// serve for calibration. Then `P(p ≤ α)` is about α. For rules fixed in advance, it is at most 2α plus a small
-/// term (Barber et al. 2021, *Predictive Inference with the Jackknife+*).
+/// term (Barber et al. 2021, *Predictive Inference with the Jackknife+*). A change of [constant
+/// features](Self::constant_features) can add to both.
 ///
 /// # Columns that determine each other
 ///
@@ -246,11 +247,20 @@ impl<T: Real> AnomalyEnsemble<T> {
         Ok(contributions)
     }
 
+    /// Returns the number of features, constant ones among them.
+    #[must_use]
+    pub fn features(&self) -> usize {
+        self.kept.len() + self.constants.len()
+    }
+
     /// Returns the features that had one value in all samples of the fit. The models do not see them.
     ///
-    /// Another value there is an anomaly, whatever it is: it counts as √n standard deviations, like a value that one of n
-    /// [calibration samples](Self::calibration_samples) has alone. Leave out what has to change, such as the year. To
-    /// the probability of a false alarm, C such features add at most C/(N + 1), with N samples in the fit.
+    /// Another value there counts as √n standard deviations, like one that a single sample of n [calibration
+    /// samples](Self::calibration_samples) has, whatever it is. A difference within the rounding of `f32` does not count.
+    /// Leave out what has to change, such as the year. Features that were always missing are listed, but never count.
+    ///
+    /// To the probability of a false alarm, C such features add at most C/(N + 1), with N samples in the fit; twice that
+    /// if values may be missing.
     pub fn constant_features(&self) -> impl Iterator<Item = usize> + '_ {
         self.constants.iter().map(|&(feature, _)| feature)
     }
@@ -271,10 +281,6 @@ impl<T: Real> AnomalyEnsemble<T> {
             .iter()
             .map(Denoiser::calibration_samples)
             .sum()
-    }
-
-    fn features(&self) -> usize {
-        self.kept.len() + self.constants.len()
     }
 
     /// Returns what another value of a constant feature adds to the score of each fold.

@@ -315,6 +315,7 @@ mod tests {
             let calibrate: Vec<&[usize]> = splits.iter().map(|s| &s.calibration[..]).collect();
             assert!(sorted(&calibrate).into_iter().eq(0..count), "{count}");
             let mut seeds: Vec<u64> = splits.iter().map(|split| split.seed).collect();
+            seeds.sort_unstable();
             seeds.dedup();
             assert_eq!(seeds.len(), 5, "models of their own");
         }

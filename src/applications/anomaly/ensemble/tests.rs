@@ -153,10 +153,26 @@ fn another_value_of_a_constant_feature_is_an_anomaly_of_any_size() {
         scores[1]
     };
     let score = changed_to(7.01);
-    assert!(score > usual[1] + 10.0, "{score} {usual}");
     assert_eq!(score, changed_to(-1e30));
     assert_eq!(score, changed_to(f32::MAX));
     assert_eq!(changed_to(7.0), usual[1]);
+}
+
+/// The square of √n standard deviations, in units of the scale of each level of each fold.
+#[test]
+fn another_value_of_a_constant_feature_counts_as_that_of_one_among_the_calibration_samples() {
+    for (detector, n) in [(&*MANY, 200.0), (&*FEW, 60.0)] {
+        let mut changed = three();
+        changed[(0, 1)] = -1.0;
+        let levels = detector.denoisers.iter().flat_map(|fold| &fold.levels);
+        let of_levels: Vec<f32> = levels.map(|level| n / level.scale).collect();
+        let expected = of_levels.iter().sum::<f32>() / of_levels.len() as f32;
+        let contributions = detector.contributions(&changed).unwrap();
+        assert_relative_eq!(contributions[(0, 1)], expected, max_relative = 1e-5);
+        let more = detector.scores(&changed).unwrap() - detector.scores(three()).unwrap();
+        assert_relative_eq!(more[1], expected, max_relative = 1e-4);
+        assert_eq!((contributions[(0, 0)], more[0]), (0.0, 0.0));
+    }
 }
 
 #[cfg(feature = "rayon")]
