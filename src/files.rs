@@ -36,7 +36,7 @@
 //! |---|---|
 //! | [`SparseAutoencoder`](crate::SparseAutoencoder) | settings, parameters |
 //! | [`AnomalyDetector`](crate::AnomalyDetector) | the model, the scaler, the imputer if there is one, the calibration scores, the rule of the threshold |
-//! | [`AnomalyEnsemble`](crate::AnomalyEnsemble) | the scaler, the imputer if there is one, models, noise, and calibration scores of each fold |
+//! | [`AnomalyEnsemble`](crate::AnomalyEnsemble) | the constant features with their values; the scaler, the imputer if there is one, models, noise, and calibration scores of each fold |
 //! | [`Stack`](crate::Stack) | settings and parameters of each autoencoder |
 //! | [`SoftmaxClassifier`](crate::SoftmaxClassifier) | activations and parameters of all layers, the weight decay |
 //! | [`Scaler`](crate::Scaler) | centers, factors, offsets |

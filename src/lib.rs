@@ -31,7 +31,7 @@
 //! | | detect them in a table with missing values | [`MissingValues`] |
 //! | | find the most unusual samples of one table | [`AnomalyEnsemble::scores`] of its own samples: sort by them |
 //! | | remove noise | [`Trainer::corruption`] |
-//! | | reduce dimensions | [`SparseAutoencoder::encode`], with a narrow innermost [layer](SparseAutoencoderBuilder::layers) |
+//! | | reduce dimensions | [`SparseAutoencoder::encode`], with a narrow innermost [layer](SparseAutoencoderBuilder::layers) and `.penalty(())` |
 //! | | pretrain a classifier | [`Stack`], [`SoftmaxClassifier::on_top_of`] |
 //! | | save the result and serve it | the module `files` (feature `files`) |
 //! | **a neural network** | find features in its activations | [Features of a network's activations](#features-of-a-networks-activations) |
@@ -55,12 +55,14 @@
 //! # Conventions
 //!
 //! - **A column is a sample**, and a row an entry (in tables, a *feature*). [nalgebra] stores columns contiguously, so
-//!   a row-major `samples × entries` buffer is an `entries × samples` view of the same memory. Methods that learn or
-//!   score take any [`Samples`]: a matrix, a view, or a file. Others take any [`AsMatrix`], in memory.
-//! - **Data terms are means over the samples** of a batch. Within a sample, squares are summed and halved.
+//!   a row-major `samples × entries` buffer is an `entries × samples` view of the same memory. Fits,
+//!   calibrations, scores, and p-values take any [`Samples`]: a matrix, a view, or a file. Other methods, such as
+//!   `encode` and `predict`, take any [`AsMatrix`], in memory; [`Samples::batches`] feeds them from a file.
+//! - **Data terms are means over the samples** of a batch. Within a sample, squares are summed and halved;
+//!   [`reconstruction_errors`](SparseAutoencoder::reconstruction_errors) and scores of detectors are not halved.
 //! - **Weights are decayed, biases are not.** All [`Parameters`] lie in one flat vector, whose order [`Layout`]
 //!   describes.
-//! - **The mean activation ρ̂** is taken over the batch, for each hidden layer.
+//! - **The mean activation ρ̂** of each hidden unit is taken over the batch.
 //! - **At a kink the derivative is 0, and ties go to the lower index.** Thresholds of
 //!   [`JumpRelu`](Activation::JumpRelu) are the exception: they learn by a pseudo-derivative around the jump.
 //! - **Scalars** are `f32` or `f64` ([`Real`]). Random numbers are drawn in `f64` from a seeded Xoshiro256++.
@@ -133,8 +135,8 @@
 //! # Ok::<(), sparse_autoencoder::Error>(())
 //! ```
 //!
-//! `fit` reads files as well, and [`Recipe::begin`] serves streams. To change a choice, take the recipe's
-//! [builder](Recipe::builder) and [trainer](Recipe::trainer).
+//! `fit` reads files as well, and [`Recipe::begin`] serves streams. [`Begun`](recipe::Begun) shows how
+//! to change a choice.
 //! [`UnitStatistics`](metrics::UnitStatistics) lists the samples that activate each unit most, and
 //! [`steer`](SparseAutoencoder::steer) edits units in samples and keeps their reconstruction error.
 //!

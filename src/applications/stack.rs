@@ -17,8 +17,9 @@ use crate::{AsMatrix, Real, Samples, SparseAutoencoder};
 /// ```
 ///
 /// *Greedy layer-wise training* fits one autoencoder at a time, each with its own penalty, size, and
-/// trainer (Bengio et al. 2007; Ng et al., *UFLDL Tutorial*: Stacked autoencoders). Fine-tuning then
-/// trains all layers together:
+/// trainer (Bengio et al. 2007; Ng et al., *UFLDL Tutorial*: Stacked autoencoders). Each reconstructs the
+/// activations of the one below, so its output must reach them: that of sigmoid units by a sigmoid output, others by
+/// [`Identity`](crate::Activation::Identity). Fine-tuning then trains all layers together:
 ///
 /// | fine-tuning | call |
 /// |---|---|
@@ -28,12 +29,12 @@ use crate::{AsMatrix, Real, Samples, SparseAutoencoder};
 /// The module `files` (feature `files`) saves and loads a stack.
 ///
 /// ```
-/// use sparse_autoencoder::{Adam, L1, SparseAutoencoder, Stack, Trainer, nalgebra::DMatrix};
+/// use sparse_autoencoder::{Adam, SparseAutoencoder, Stack, Trainer, nalgebra::DMatrix};
 ///
 /// let samples = DMatrix::from_fn(12, 100, |i, j| ((i * j) % 5) as f64 / 4.0);
 /// let mut stack = Stack::new(vec![
 ///     SparseAutoencoder::builder().layers([12, 8]).penalty_weight(0.1).build()?,
-///     SparseAutoencoder::builder().layers([8, 3]).penalty(L1).penalty_weight(1e-3).build()?,
+///     SparseAutoencoder::builder().layers([8, 3]).penalty_weight(0.01).build()?,
 /// ])?;
 /// let mut trainer = Trainer::new(Adam::new(1e-2)?).epochs(20);
 /// let reports = trainer.fit_stack(&mut stack, &samples)?;

@@ -9,6 +9,23 @@ use crate::{AsMatrix, Error, Real, Samples, Scaler, SparseAutoencoder, Trainer};
 ///
 /// The parts are public, to be changed or used apart. A model that is not [finished](Self::finish) takes scaled
 /// samples.
+///
+/// ```
+/// use sparse_autoencoder::nalgebra::DMatrix;
+/// use sparse_autoencoder::recipe::{Begun, Recipe, Variant};
+///
+/// let samples = DMatrix::<f32>::from_fn(16, 800, |i, j| f32::from([j % 16, j / 3 % 16].contains(&i)));
+/// let recipe = Recipe::new(Variant::BatchTopK, 32, 2).samples(80_000);
+/// let Begun { scaler, mut model, trainer, .. } = recipe.begin(&samples)?;
+/// let mut trainer = trainer.epochs(80_000 / 800).validation_split(0.1); // what the recipe leaves out
+/// let report = trainer.fit(&mut model, scaler.apply_on_read(&samples)?)?;
+/// model.fold(&scaler)?; // takes unscaled samples from here on
+/// # assert!(report.validation_losses.last().unwrap().total() < report.validation_losses[0].total());
+/// # Ok::<(), sparse_autoencoder::Error>(())
+/// ```
+///
+/// For another model, call setters of [`Recipe::builder`](super::Recipe::builder). One of `JumpRelu` then needs
+/// [`calibrate_thresholds`](SparseAutoencoder::calibrate_thresholds).
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Begun<T: Real> {

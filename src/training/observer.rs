@@ -16,7 +16,7 @@ pub struct Step<'a, T> {
     pub of: u64,
     /// The epoch of the step, counted from 1.
     pub epoch: usize,
-    /// The number of samples in all steps so far, over all processes. Each epoch counts a sample once.
+    /// The number of samples in all steps so far, over all processes. A sample counts once per epoch.
     pub samples: u64,
     /// The loss of the batch before the step. [`Lbfgs`](crate::Lbfgs) gives the loss after it.
     pub loss: Loss<T>,

@@ -14,7 +14,7 @@ pub struct Epoch<'a, T> {
     pub of: usize,
     /// The number of steps of the fit so far.
     pub steps: u64,
-    /// The number of samples in all steps so far, over all processes. Each epoch counts a sample once.
+    /// The number of samples in all steps so far, over all processes. A sample counts once per epoch.
     pub samples: u64,
     /// The mean loss over the batches of the epoch, each before its step.
     pub loss: Loss<T>,

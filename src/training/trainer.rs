@@ -220,7 +220,22 @@ impl<T: Real> Trainer<T> {
         self
     }
 
-    /// Adds noise to the input. The reconstruction is still compared with the clean samples.
+    /// Adds noise to the input, in units of the samples as the fit takes them. The reconstruction is still compared with
+    /// the clean samples, so that [`reconstruct`](crate::SparseAutoencoder::reconstruct) removes noise of this kind.
+    ///
+    /// ```
+    /// use sparse_autoencoder::{Activation, Adam, Corruption, SparseAutoencoder, Trainer, nalgebra::DMatrix};
+    ///
+    /// let clean = DMatrix::from_fn(8, 200, |i, j| f32::from(i / 2 == j % 4)); // in [0, 1], as a sigmoid output
+    /// let builder = SparseAutoencoder::builder().layers([8, 16]).hidden_activation(Activation::Relu);
+    /// let mut sae = builder.penalty(()).build()?;
+    /// let noise = Corruption::Gaussian { standard_deviation: 0.3 };
+    /// Trainer::new(Adam::new(1e-2)?).corruption(noise).fit(&mut sae, &clean)?;
+    /// let noisy = clean.map_with_location(|i, j, x| x + if (i + j) % 2 == 0 { 0.3 } else { -0.3 });
+    /// let restored = sae.reconstruct(&noisy)?;
+    /// assert!((restored - &clean).norm() < 0.5 * (noisy - clean).norm());
+    /// # Ok::<(), sparse_autoencoder::Error>(())
+    /// ```
     pub fn corruption(mut self, corruption: Corruption) -> Self {
         self.engine.settings.corruption = Some(corruption);
         self

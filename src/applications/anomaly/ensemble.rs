@@ -42,14 +42,14 @@ use crate::{AsMatrix, MissingValues, Real, Samples};
 ///
 /// | what | rule |
 /// |---|---|
-/// | constant features | [left out](Self::constant_features) of the models; another value there counts as √n standard deviations, n calibration samples |
+/// | constant features | [left out](Self::constant_features) of the models; a different value counts like a deviation of √n standard deviations, for n calibration samples |
 /// | missing values | refused, or [imputed](AnomalyEnsembleBuilder::missing_values) |
-/// | gross values | in training, clipped at 20 interquartile ranges from the median, unless more than 1 % (and more than one) of up to 1024 values lie beyond; if a feature is mostly one value, the quartiles are those of its other values, if there are enough |
+/// | gross values | clipped in training at 20 interquartile ranges from the median, unless more than 1 % (and more than one) of up to 1024 values lie beyond; if most values are equal, the others set the quartiles, if there are enough |
 /// | scaling | mean 0 and variance 1 over the training samples |
 /// | three deep models | σ of 1/8, 1/4, and 1/2 standard deviations; three layers of 128 ReLU units; linear output |
 /// | six shallow models | σ of 1/8, 1/4, 1/2, 1, 2, and 4; one layer of 128 tanh units; linear output |
 /// | training | 4000 steps of 64 samples, at most 300 epochs; Adam at 0.003, cosine schedule |
-/// | calibration | a fifth of 1000 or more samples is held out; fewer are cross-fitted in five folds |
+/// | calibration | of 1000 or more samples, a fifth is held out, and a twentieth for the medians; fewer are cross-fitted in five folds |
 ///
 /// ```
 /// use sparse_autoencoder::{AnomalyEnsemble, nalgebra::DMatrix};
@@ -74,7 +74,7 @@ use crate::{AsMatrix, MissingValues, Real, Samples};
 /// guarantee](super::AnomalyDetector#the-guarantee). With fewer, they are cross-conformal (Vovk 2015,
 /// *Cross-Conformal Predictors*): each fold compares a sample with its own held-out samples, and all samples
 /// serve for calibration. Then `P(p ≤ α)` is about α. For rules fixed in advance, it is at most 2α plus a small
-/// term (Barber et al. 2021, *Predictive Inference with the Jackknife+*). A change of [constant
+/// term (Barber et al. 2021, *Predictive Inference with the Jackknife+*). [Constant
 /// features](Self::constant_features) can add to both.
 ///
 /// # Columns that determine each other
@@ -194,7 +194,8 @@ impl<T: Real> AnomalyEnsemble<T> {
 
     /// Selects the anomalies among these samples, with a false discovery rate of at most `rate`, in (0, 1): see
     /// [`AnomalyDetector::select`](super::AnomalyDetector::select), also for the number of [calibration
-    /// samples](Self::calibration_samples) that it needs.
+    /// samples](Self::calibration_samples) that it needs. With fewer than 1000 samples in the fit, the bound is
+    /// approximate, as the p-values are.
     ///
     /// Pass samples that the fit has not seen. Anomalies among those of the fit serve for calibration, too, and are
     /// then not selected. To find the anomalies of one table, fit it and sort by the [scores](Self::scores).
@@ -255,12 +256,13 @@ impl<T: Real> AnomalyEnsemble<T> {
 
     /// Returns the features that had one value in all samples of the fit. The models do not see them.
     ///
-    /// Another value there counts as √n standard deviations, like one that a single sample of n [calibration
-    /// samples](Self::calibration_samples) has, whatever it is. A difference within the rounding of `f32` does not count.
-    /// Leave out what has to change, such as the year. Features that were always missing are listed, but never count.
+    /// A different value counts like a deviation of √n standard deviations, for n [calibration
+    /// samples](Self::calibration_samples), however large the difference. One within the rounding of `f32` does not
+    /// count. Drop features that must change, such as the year. Those that were always missing are listed, but never
+    /// count.
     ///
-    /// To the probability of a false alarm, C such features add at most C/(N + 1), with N samples in the fit; twice that
-    /// if values may be missing.
+    /// C such features raise the probability of a false alarm by at most C/(N + 1), for N samples in the fit, or twice
+    /// that if values may be missing.
     pub fn constant_features(&self) -> impl Iterator<Item = usize> + '_ {
         self.constants.iter().map(|&(feature, _)| feature)
     }

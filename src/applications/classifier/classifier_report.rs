@@ -34,7 +34,7 @@ pub struct ClassifierStep<'a, T> {
     pub of: u64,
     /// The epoch of the step, counted from 1.
     pub epoch: usize,
-    /// The number of samples in all steps so far. Each epoch counts a sample once.
+    /// The number of samples in all steps so far. A sample counts once per epoch.
     pub samples: u64,
     /// The loss of the batch before the step. [`Lbfgs`](crate::Lbfgs) gives the loss after it.
     pub loss: ClassifierLoss<T>,
@@ -65,7 +65,7 @@ pub struct ClassifierEpoch<'a, T> {
     pub of: usize,
     /// The number of steps of the fit so far.
     pub steps: u64,
-    /// The number of samples in all steps so far. Each epoch counts a sample once.
+    /// The number of samples in all steps so far. A sample counts once per epoch.
     pub samples: u64,
     /// The mean loss over the batches of the epoch, each before its step.
     pub loss: ClassifierLoss<T>,

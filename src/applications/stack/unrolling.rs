@@ -40,11 +40,11 @@ impl<T: Real> Stack<T> {
     /// Penalties are norm-weighted if that of the outermost autoencoder is.
     ///
     /// ```
-    /// # use sparse_autoencoder::{Activation, L1, SparseAutoencoder, Stack};
+    /// # use sparse_autoencoder::{Activation, SparseAutoencoder, Stack};
     /// let builder = SparseAutoencoder::<f32>::builder;
     /// let stack = Stack::new(vec![
     ///     builder().layers([9, 6]).sparsity_target(0.1).build()?,
-    ///     builder().layers([6, 4]).penalty(L1).penalty_weight(0.01).build()?,
+    ///     builder().layers([6, 4]).penalty_weight(0.01).build()?,
     /// ])?;
     /// let deep = stack.unroll_with_penalties()?;
     /// assert_eq!(deep.penalty_weights(), [1.0, 0.01]);
