@@ -43,9 +43,9 @@ impl Wide {
     /// Returns `Σ (a − b)²`. In plain `f64` it can overflow for finite `a` and `b`.
     pub(crate) fn squared_distance(pairs: impl Iterator<Item = (f64, f64)> + Clone) -> Self {
         let exponent = scale_of(largest(pairs.clone().map(|(a, b)| a - b)));
-        let [half, rest] = powers(-exponent);
+        let difference = scaled_difference(exponent);
         let square = |(a, b): (f64, f64)| {
-            let difference = a * half * rest - b * half * rest;
+            let difference = difference(a, b);
             difference * difference
         };
         Self {
@@ -63,13 +63,12 @@ impl Wide {
     ) -> Self {
         let deviations = means.iter().zip(values.clone());
         let exponent = scale_of(largest(deviations.map(|(mean, x)| x - mean)));
-        let ([half, rest], [back, again]) = (powers(-exponent), powers(exponent));
+        let (difference, [back, again]) = (scaled_difference(exponent), powers(exponent));
         let mut significand = 0.0;
         for (mean, x) in means.iter_mut().zip(values) {
-            let x = x * half * rest;
-            let before = x - *mean * half * rest;
+            let before = difference(x, *mean);
             *mean += share * before * back * again;
-            significand += before * (x - *mean * half * rest);
+            significand += before * difference(x, *mean);
         }
         Self {
             significand,
@@ -162,6 +161,18 @@ pub(crate) fn scale_of(magnitude: f64) -> i32 {
     }
 }
 
+/// Returns the function `(a − b) / 2^exponent`. Large numbers are divided first, so that their difference is finite.
+fn scaled_difference(exponent: i32) -> impl Fn(f64, f64) -> f64 {
+    let [half, rest] = powers(-exponent);
+    move |a, b| {
+        if exponent > 0 {
+            a * half * rest - b * half * rest
+        } else {
+            (a - b) * half * rest
+        }
+    }
+}
+
 fn largest(values: impl Iterator<Item = f64>) -> f64 {
     values.map(f64::abs).fold(0.0, f64::max)
 }
@@ -234,6 +245,17 @@ mod tests {
             }
             assert_eq!(grown.to_f64(), 0.0); // the last mean is the last value
         }
+    }
+
+    #[test]
+    fn the_smallest_differences_are_met_beside_equal_numbers() {
+        let small = shift(1.0, -1030);
+        let apart = Wide::squared_distance([(1.0, 1.0), (0.0, small)].into_iter());
+        assert_eq!(apart.sqrt().to_f64(), small);
+        let mut means = [1.0, 0.0];
+        let grown = Wide::welford(&mut means, [1.0, small].into_iter(), 0.5);
+        assert_eq!(means, [1.0, small / 2.0]);
+        assert_eq!(grown.times(Wide::of(2.0)).sqrt().to_f64(), small);
     }
 
     #[test]

@@ -99,7 +99,7 @@ impl DictionaryMetrics {
         Ok(Self {
             features: features.ncols(),
             samples: 0,
-            matches: match_one_to_one(&cosines),
+            matches: match_one_to_one(&cosines)?,
             nearest: nearest.collect(),
             units: vec![Detections::default(); decoder.ncols()],
         })
@@ -291,16 +291,15 @@ fn share(part: usize, of: usize) -> f64 {
     f64::of_count(part) / f64::of_count(of.max(1))
 }
 
+/// What memory holds at most twice.
+const PAIRS: &str = "pairs of a feature and a unit";
+
 /// Returns |cos| of every feature and unit, features × units.
 fn cosines<T: Real>(
     features: DMatrixView<'_, T>,
     decoder: DMatrixView<'_, T>,
 ) -> Result<DMatrix<f64>, Error> {
-    let mut cosines = reserve::matrix(
-        features.ncols(),
-        decoder.ncols(),
-        "pairs of a feature and a unit",
-    )?;
+    let mut cosines = reserve::matrix(features.ncols(), decoder.ncols(), PAIRS)?;
     let (features, decoder) = (directions(features), directions(decoder));
     linalg::gemm(
         cosines.as_view_mut(),
@@ -327,20 +326,26 @@ fn directions<T: Real>(columns: DMatrixView<'_, T>) -> DMatrix<f64> {
     directions
 }
 
-fn match_one_to_one(cosines: &DMatrix<f64>) -> Vec<FeatureMatch> {
+fn match_one_to_one(cosines: &DMatrix<f64>) -> Result<Vec<FeatureMatch>, Error> {
     let pair = |(feature, unit)| FeatureMatch {
         feature,
         unit,
         cosine: cosines[(feature, unit)],
     };
     let (features, units) = cosines.shape();
-    let mut matches: Vec<_> = if units <= features {
-        let features = assign(&-cosines);
-        features.into_iter().zip(0..).map(pair).collect()
+    let mut costs = reserve::matrix(features.max(units), features.min(units), PAIRS)?;
+    if units <= features {
+        costs.copy_from(cosines);
     } else {
-        let units = assign(&-cosines.transpose());
-        (0..).zip(units).map(pair).collect()
+        cosines.transpose_to(&mut costs);
+    }
+    costs.neg_mut();
+    let others = assign(&costs).into_iter();
+    let mut matches: Vec<_> = if units <= features {
+        others.zip(0..).map(pair).collect()
+    } else {
+        (0..).zip(others).map(pair).collect()
     };
     matches.sort_unstable_by_key(|pair| pair.unit);
-    matches
+    Ok(matches)
 }

@@ -91,9 +91,9 @@ impl<T: Real> SparseAutoencoder<T> {
     /// near the intended number of active units, after [setting the bias](Self::set_decoder_bias). In a trained
     /// model, the call trades error for sparsity.
     ///
-    /// Also chooses the bandwidth, unless the builder has set one. It becomes the distance
+    /// Also chooses the bandwidth of all `JumpRelu` layers, unless the builder has set one. It becomes the distance
     /// between two thresholds: those at which `active_units / 2` and `3 active_units / 2` units are active. If
-    /// ties make that distance 0, it becomes the default.
+    /// ties make that distance 0, it becomes the default. If layers differ in scale, set one that suits all.
     ///
     /// The threshold is a quantile of the positive pre-activations, so a few thousand [`Samples`] are enough. Of more
     /// than 4096, the call reads 4096, spread over all by the [seed](crate::SparseAutoencoderBuilder::seed) of the

@@ -70,7 +70,8 @@ impl<'a, T: Real> HiddenBatch<'a, T> {
 
     /// Returns the mean number of active units per sample, `L₀ = 1/m Σᵢ ‖hᵢ‖₀`, already computed.
     ///
-    /// Covers the same batches as [`mean`](Self::mean).
+    /// Covers the same batches as [`mean`](Self::mean). A gated unit counts while its gate is open and its magnitude is
+    /// above 0.
     #[must_use]
     pub fn l0(&self) -> T {
         self.active
