@@ -135,9 +135,8 @@
 //! # Ok::<(), sparse_autoencoder::Error>(())
 //! ```
 //!
-//! `fit` reads files as well, and [`Recipe::begin`] serves streams. [`Begun`](recipe::Begun) shows how
-//! to change a choice.
-//! [`UnitStatistics`](metrics::UnitStatistics) lists the samples that activate each unit most, and
+//! `fit` reads files as well, and [`Recipe::begin`] serves streams. [`Begun`](recipe::Begun) shows how to change a
+//! choice. [`UnitStatistics`](metrics::UnitStatistics) lists the samples that activate each unit most, and
 //! [`steer`](SparseAutoencoder::steer) edits units in samples and keeps their reconstruction error.
 //!
 //! # Your own training loop

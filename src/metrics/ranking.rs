@@ -85,8 +85,8 @@ pub struct RocPoint {
 
 /// Returns the ROC curve: a point for each distinct score, from the highest down.
 ///
-/// The first point is (0, 0) with an infinite threshold. It stands for no sample, also where a score is infinite. The last
-/// is (1, 1).
+/// The first point is (0, 0) with an infinite threshold. It stands for no sample, even if a score is infinite. The
+/// last is (1, 1).
 ///
 /// # Errors
 ///

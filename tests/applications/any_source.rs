@@ -4,6 +4,7 @@
 use std::io;
 
 use crate::common::file_bytes::npy_f64;
+use crate::common::on_read::OnRead;
 use sparse_autoencoder::nalgebra::DMatrix;
 use sparse_autoencoder::recipe::{Recipe, Variant};
 use sparse_autoencoder::{
@@ -29,26 +30,13 @@ fn file<T: Real>(samples: &DMatrix<f64>) -> NpyFile<T> {
 }
 
 /// Samples of one's own. Reading that of the index `fails` is an error.
-struct Own<T> {
-    samples: DMatrix<T>,
-    fails: usize,
-}
-
-impl<T: Real> Samples<T> for Own<T> {
-    fn count(&self) -> usize {
-        self.samples.ncols()
-    }
-
-    fn entries(&self) -> usize {
-        self.samples.nrows()
-    }
-
-    fn read(&self, indices: &[usize], batch: &mut [T]) -> Result<(), Error> {
-        if indices.contains(&self.fails) {
+fn own<T: Real>(samples: DMatrix<T>, fails: usize) -> impl Samples<T> {
+    OnRead(samples, move |indices: &[usize], _: &mut [T]| {
+        if indices.contains(&fails) {
             Err(io::Error::new(io::ErrorKind::TimedOut, "the disk is gone"))?;
         }
-        self.samples.read(indices, batch)
-    }
+        Ok(())
+    })
 }
 
 /// The samples outside memory: in a file, in files of different lengths, chosen from others, of one's own.
@@ -63,16 +51,12 @@ fn elsewhere<T: Real>(samples: &DMatrix<f64>) -> Vec<Box<dyn Samples<T>>> {
     let rows = rows.map(|(start, len)| file::<T>(&samples.rows(start, len).into_owned()));
     let turned: Vec<usize> = (0..count).rev().collect();
     let backwards = samples.select_columns(&turned);
-    let own = Own {
-        samples: samples.map(T::of),
-        fails: usize::MAX,
-    };
     vec![
         Box::new(file::<T>(samples)),
         Box::new(Shards::new(parts.collect()).unwrap()),
         Box::new(Subset::new(file::<T>(&backwards), turned).unwrap()),
         Box::new(Joined::new(rows.collect()).unwrap()),
-        Box::new(own),
+        Box::new(own(samples.map(T::of), usize::MAX)),
     ]
 }
 
@@ -397,7 +381,7 @@ fn refusals(samples: &dyn Samples<f64>) -> Vec<(String, Error)> {
 fn a_source_that_fails_gives_its_error_and_changes_nothing() {
     for fails in [0, 1400, COUNT - 1] {
         let samples = samples(COUNT);
-        for (what, error) in refusals(&Own { samples, fails }) {
+        for (what, error) in refusals(&own(samples, fails)) {
             let Error::Unreadable { kind, message } = error else {
                 panic!("{what}: {error:?}");
             };

@@ -6,6 +6,7 @@ pub(crate) mod cases;
 pub(crate) mod digits;
 pub(crate) mod file_bytes;
 pub(crate) mod fractions;
+pub(crate) mod on_read;
 pub(crate) mod recipes;
 pub(crate) mod scratch;
 #[cfg(feature = "files")]

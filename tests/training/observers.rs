@@ -6,6 +6,7 @@ use std::io;
 use std::ops::ControlFlow;
 use std::sync::Mutex;
 
+use crate::common::on_read::OnRead;
 use crate::common::variants::{INPUT, inputs, samples, variants};
 use sparse_autoencoder::nalgebra::DMatrix;
 use sparse_autoencoder::optimizer::{Objective, Step};
@@ -66,29 +67,6 @@ fn break_if(stops: bool) -> ControlFlow<()> {
         ControlFlow::Break(())
     } else {
         ControlFlow::Continue(())
-    }
-}
-
-/// Samples that are not in memory, and remember their batches.
-struct Recorded {
-    samples: DMatrix<f64>,
-    batches: Mutex<Vec<DMatrix<f64>>>,
-}
-
-impl Samples<f64> for Recorded {
-    fn count(&self) -> usize {
-        self.samples.ncols()
-    }
-
-    fn entries(&self) -> usize {
-        INPUT
-    }
-
-    fn read(&self, indices: &[usize], batch: &mut [f64]) -> Result<(), Error> {
-        self.samples.read(indices, batch)?;
-        let batch = DMatrix::from_column_slice(INPUT, indices.len(), batch);
-        self.batches.lock().unwrap().push(batch);
-        Ok(())
     }
 }
 
@@ -274,39 +252,41 @@ fn check_stop(
     start: &dyn Fn() -> Trainer<f64>,
     stop: u64,
 ) {
-    let x = Recorded {
-        samples: samples(23),
-        batches: Mutex::default(),
-    };
+    let batches = Mutex::new(Vec::new());
+    let x = OnRead(samples(23), |indices: &[usize], batch: &mut [f64]| {
+        let batch = DMatrix::from_column_slice(INPUT, indices.len(), batch);
+        batches.lock().unwrap().push(batch);
+        Ok(())
+    });
     let (mut model, mut trainer) = (builder.build().unwrap(), start());
     // The first read of all is that of the figures of the samples.
     let mut first = None;
     let mut whole = start();
     whole
         .fit_with_steps(&mut builder.build().unwrap(), &x, |_| {
-            first.get_or_insert_with(|| x.batches.lock().unwrap().len() - 1);
+            first.get_or_insert_with(|| batches.lock().unwrap().len() - 1);
         })
         .unwrap();
-    let batches = x.batches.lock().unwrap().split_off(first.unwrap());
+    let of_fit = batches.lock().unwrap().split_off(first.unwrap());
     stopped(&mut trainer, &mut model, &x, stop);
 
     let (mut other, mut steps) = (
         builder.build().unwrap(),
         start().stream_steps(STEPS as usize),
     );
-    for batch in &batches[..stop as usize] {
+    for batch in &of_fit[..stop as usize] {
         steps.partial_fit(&mut other, batch).unwrap();
     }
     // As a fit does at its end.
     if let Some(&Activation::BatchTopK(k)) = other.hidden_activations().last() {
-        let inputs = inputs(&other, &x.samples);
+        let inputs = inputs(&other, &x.0);
         other.calibrate_thresholds(inputs, k as f64).unwrap();
     }
     assert_eq!(bits(&model), bits(&other), "{name} after step {stop}");
     // What the optimizer and the counters remember shows in the next step.
     let mut trainer = trainer.stream_steps(STEPS as usize);
     for (model, trainer) in [(&mut model, &mut trainer), (&mut other, &mut steps)] {
-        trainer.partial_fit(model, &batches[0]).unwrap();
+        trainer.partial_fit(model, &of_fit[0]).unwrap();
     }
     assert_eq!(bits(&model), bits(&other), "{name} after step {stop}");
     assert_eq!(trainer.set_point_state(), steps.set_point_state(), "{name}");

@@ -6,11 +6,12 @@ use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::all_reduce::together;
+use crate::common::on_read::OnRead;
 use crate::common::variants::{INPUT, Variant, inputs, samples, variants};
 use sparse_autoencoder::metrics::{ReconstructionMetrics, SparsityMetrics};
 use sparse_autoencoder::nalgebra::{DMatrix, RowDVector};
 use sparse_autoencoder::{
-    Activation, Adam, Error, ReconstructionLoss, Report, Samples, SparseAutoencoder,
+    Activation, Adam, ReconstructionLoss, Report, Samples, SparseAutoencoder,
     SparseAutoencoderBuilder, Trainer,
 };
 
@@ -177,26 +178,6 @@ fn a_few_samples_with_most_of_the_variance_count() {
     );
 }
 
-/// Samples whose first read fails.
-struct Late(DMatrix<f64>, AtomicBool);
-
-impl Samples<f64> for Late {
-    fn count(&self) -> usize {
-        self.0.ncols()
-    }
-
-    fn entries(&self) -> usize {
-        self.0.nrows()
-    }
-
-    fn read(&self, indices: &[usize], batch: &mut [f64]) -> Result<(), Error> {
-        if self.1.swap(false, Ordering::Relaxed) {
-            return Err(std::io::Error::other("not yet"))?;
-        }
-        self.0.read(indices, batch)
-    }
-}
-
 #[test]
 fn what_is_unknown_is_left_out() {
     let x = samples::<f64>(50);
@@ -206,7 +187,14 @@ fn what_is_unknown_is_left_out() {
     let known = fit(&top_k(), &x);
     assert_eq!([known.l0.len(), known.explained_variance.len()], [4, 4]);
     // Nothing else changes when the samples cannot be read before the first step.
-    let late = fit(&top_k(), &Late(x.clone(), AtomicBool::new(true)));
+    let fails = AtomicBool::new(true);
+    let late = OnRead(x.clone(), |_: &[usize], _: &mut [f64]| {
+        match fails.swap(false, Ordering::Relaxed) {
+            true => Err(std::io::Error::other("not yet"))?,
+            false => Ok(()),
+        }
+    });
+    let late = fit(&top_k(), &late);
     assert!(late.explained_variance.is_empty());
     assert_eq!((late.losses, late.l0), (known.losses, known.l0));
 

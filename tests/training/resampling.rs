@@ -1,16 +1,27 @@
 //! Dead units that samples with a large reconstruction error replace.
 
 use std::ops::Range;
-use std::sync::Arc;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+
+use crate::common::on_read::OnRead;
 
 use super::dead_units::{INPUT, UNITS, builder, samples};
 use sparse_autoencoder::nalgebra::DMatrix;
 use sparse_autoencoder::optimizer::{Objective, Step};
-use sparse_autoencoder::{
-    Activation, Adam, DeadUnits, Error, L1, Optimizer, Samples, Sgd, Trainer,
-};
+use sparse_autoencoder::{Activation, Adam, DeadUnits, Error, L1, Optimizer, Sgd, Trainer};
+
+/// A trainer of two epochs that replaces units after the first, if no sample of the last `after` activates them.
+fn replacing(
+    optimizer: impl Optimizer<f64> + 'static,
+    batch_size: usize,
+    after: usize,
+) -> Trainer<f64> {
+    Trainer::new(optimizer)
+        .epochs(2)
+        .batch_size(batch_size)
+        .dead_units(DeadUnits::after(after).resampled(1))
+}
 
 /// Half of the samples have a squared error of 1 and half one of 2. These are drawn four times as often, not twice:
 /// 1600 of 2000 times, with a standard deviation of √(2000 · 0.8 · 0.2) = 18. Five of them are allowed.
@@ -26,10 +37,7 @@ fn samples_are_drawn_in_proportion_to_the_square_of_their_error() {
         (1, 1) => 2.0_f64.sqrt(),
         _ => 0.0,
     });
-    let report = Trainer::new(Sgd::new(1e-13).unwrap())
-        .epochs(2)
-        .batch_size(20)
-        .dead_units(DeadUnits::after(20).resampled(1))
+    let report = replacing(Sgd::new(1e-13).unwrap(), 20, 20)
         .fit(&mut model, &x)
         .unwrap();
     assert_eq!(report.dead_units[0], DEAD);
@@ -69,10 +77,7 @@ fn the_optimizer_forgets_the_parameters_of_units_that_are_replaced_and_no_others
         model.set_theta(&theta).unwrap();
         let forgotten = Arc::default();
         let optimizer = Forgetful(Sgd::new(1e-13).unwrap(), Arc::clone(&forgotten));
-        let report = Trainer::new(optimizer)
-            .epochs(2)
-            .batch_size(10)
-            .dead_units(DeadUnits::after(30).resampled(1))
+        let report = replacing(optimizer, 10, 30)
             .fit(&mut model, samples(30))
             .unwrap();
         assert_eq!(report.dead_units, [3, 0]);
@@ -116,55 +121,29 @@ fn units_are_replaced_by_samples_beyond_the_first_65536() {
     let mut theta = vec![0.0; model.layout().len()];
     theta[2 * INPUT..][..2].fill(-1.0);
     model.set_theta(&theta).unwrap();
-    let report = Trainer::new(Sgd::new(1e-13).unwrap())
-        .epochs(2)
-        .dead_units(DeadUnits::after(67_000).resampled(1))
-        .batch_size(67_000)
+    let report = replacing(Sgd::new(1e-13).unwrap(), 67_000, 67_000)
         .fit(&mut model, &x)
         .unwrap();
     assert_eq!(report.dead_units, [2, 0]);
 }
 
-/// Samples that turn into NaN at one index when they are told to.
-#[derive(Debug)]
-struct Spoiled(DMatrix<f64>, AtomicBool);
-
-impl Samples<f64> for Spoiled {
-    fn count(&self) -> usize {
-        self.0.ncols()
-    }
-
-    fn entries(&self) -> usize {
-        self.0.nrows()
-    }
-
-    fn read(&self, indices: &[usize], batch: &mut [f64]) -> Result<(), Error> {
-        self.0.read(indices, batch)?;
-        let spoiled = self.1.load(Ordering::Relaxed);
-        for (column, _) in batch
-            .chunks_exact_mut(INPUT)
-            .zip(indices)
-            .filter(|&(_, &index)| spoiled && index == 1501)
-        {
-            column[2] = f64::NAN;
-        }
-        Ok(())
-    }
-}
-
 #[test]
 fn resampling_names_the_sample_that_it_cannot_use() {
-    let x = Spoiled(samples(1600), AtomicBool::new(false));
+    let spoils = AtomicBool::new(false);
+    let x = OnRead(samples(1600), |indices: &[usize], batch: &mut [f64]| {
+        let place = indices.iter().position(|&index| index == 1501);
+        if let Some(place) = place.filter(|_| spoils.load(Ordering::Relaxed)) {
+            batch[place * INPUT + 2] = f64::NAN;
+        }
+        Ok(())
+    });
     let mut model = builder(Activation::Relu).build().unwrap();
     let mut theta = model.parameters().as_slice().to_vec();
     theta[INPUT * UNITS..][..UNITS / 2].fill(-1e3);
     model.set_theta(&theta).unwrap();
-    let error = Trainer::new(Sgd::new(1e-6).unwrap())
-        .epochs(2)
-        .batch_size(1600)
-        .dead_units(DeadUnits::after(1600).resampled(1))
+    let error = replacing(Sgd::new(1e-6).unwrap(), 1600, 1600)
         .fit_with(&mut model, &x, |_| {
-            x.1.store(true, Ordering::Relaxed);
+            spoils.store(true, Ordering::Relaxed);
             std::ops::ControlFlow::Continue(())
         })
         .unwrap_err();
@@ -199,10 +178,7 @@ fn resampled_units_start_at_samples_that_are_badly_reconstructed() {
         theta[last..].fill(1e-3);
         model.set_theta(&theta).unwrap();
         let before = model.clone();
-        let report = Trainer::new(Sgd::new(1e-13).unwrap())
-            .epochs(2)
-            .batch_size(10)
-            .dead_units(DeadUnits::after(30).resampled(1))
+        let report = replacing(Sgd::new(1e-13).unwrap(), 10, 30)
             .fit(&mut model, &x)
             .unwrap();
         assert_eq!(report.dead_units, [40, 0]);

@@ -1,41 +1,21 @@
 //! The bound on false alarms of calibrated p-values.
 
+use std::collections::BTreeSet;
+use std::mem::take;
 use std::sync::Mutex;
 
 use super::*;
-use sparse_autoencoder::{Event, Samples};
-
-/// Samples that note which of them are read.
-struct Watched(DMatrix<f64>, Mutex<Vec<usize>>);
-
-impl Watched {
-    /// Those read since the last call, each once, ascending.
-    fn read(&self) -> Vec<usize> {
-        let mut read = std::mem::take(&mut *self.1.lock().unwrap());
-        read.sort_unstable();
-        read.dedup();
-        read
-    }
-}
-
-impl Samples<f64> for Watched {
-    fn count(&self) -> usize {
-        self.0.ncols()
-    }
-
-    fn entries(&self) -> usize {
-        self.0.nrows()
-    }
-
-    fn read(&self, indices: &[usize], batch: &mut [f64]) -> Result<(), Error> {
-        self.1.lock().unwrap().extend(indices);
-        self.0.read(indices, batch)
-    }
-}
+use crate::common::on_read::OnRead;
+use sparse_autoencoder::Event;
 
 #[test]
 fn what_calibrates_a_detector_is_neither_scaled_by_nor_learned() {
-    let normal = Watched(random(4, 100, 1), Mutex::default());
+    let read = Mutex::new(BTreeSet::new());
+    let normal = OnRead(random(4, 100, 1), |indices: &[usize], _: &mut [f64]| {
+        read.lock().unwrap().extend(indices.iter().copied());
+        Ok(())
+    });
+    let read_since = || -> Vec<usize> { take(&mut *read.lock().unwrap()).into_iter().collect() };
     let scaling = Scaling::min_max(-0.9, 0.9); // exact in any order of the samples
     let mut model = model::<f64>(4);
     let mut trainer = Trainer::new(Adam::new(1e-2).unwrap())
@@ -46,12 +26,12 @@ fn what_calibrates_a_detector_is_neither_scaled_by_nor_learned() {
         .scaling(scaling)
         .calibration_split(0.3)
         .fit_with_steps(&mut trainer, &normal, |event| match event {
-            Event::Step(step) if step.number == 1 => drop(normal.read()),
-            Event::Step(step) if step.number == step.of => learned = normal.read(),
+            Event::Step(step) if step.number == 1 => drop(read_since()),
+            Event::Step(step) if step.number == step.of => learned = read_since(),
             _ => {}
         });
     let detector = fitted.unwrap().detector;
-    let calibration = normal.read();
+    let calibration = read_since();
     assert_eq!((learned.len(), calibration.len()), (70, 30));
     let mut all = [&learned[..], &calibration].concat();
     all.sort_unstable();

@@ -2,6 +2,8 @@
 
 #![allow(clippy::float_cmp)] // the same bits
 
+use nalgebra::DVector;
+
 use super::super::fitting::splits;
 use super::*;
 
@@ -22,15 +24,19 @@ fn fitted() -> [(&'static AnomalyEnsemble<f32>, DMatrix<f32>); 2] {
     [(&*MANY, circle(1000, 1)), (&*FEW, circle(60, 2))]
 }
 
+fn ascending(scores: &DVector<f32>) -> Vec<f32> {
+    let mut scores = scores.as_slice().to_vec();
+    scores.sort_by(f32::total_cmp);
+    scores
+}
+
 #[test]
 fn calibration_scores_are_those_of_the_samples_held_out() {
     for (detector, samples) in fitted() {
         let folds = of_folds(detector, &samples);
         for (denoiser, [_, calibration]) in detector.denoisers.iter().zip(folds) {
             let scores = denoiser.scores(&calibration).unwrap();
-            let mut scores = scores.as_slice().to_vec();
-            scores.sort_by(f32::total_cmp);
-            assert_eq!(denoiser.calibration_scores, scores);
+            assert_eq!(denoiser.calibration_scores, ascending(&scores));
         }
     }
 }
@@ -43,9 +49,7 @@ fn errors_of_each_level_are_in_units_of_their_median_over_the_samples_held_out_f
         for (denoiser, [scale, _]) in detector.denoisers.iter().zip(folds) {
             let scaled = denoiser.input.apply(&scale).unwrap();
             for level in &denoiser.levels {
-                let scores = level.scores(&scaled, &scale).unwrap();
-                let mut scores = scores.as_slice().to_vec();
-                scores.sort_by(f32::total_cmp);
+                let scores = ascending(&level.scores(&scaled, &scale).unwrap());
                 let median = scores[scores.len() / 2];
                 assert!((median - 1.0).abs() < 1e-5, "{median}");
                 assert!(level.scale != 1.0);
