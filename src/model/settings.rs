@@ -240,6 +240,11 @@ impl ModelSettings {
         self.encoder.len().saturating_sub(1)
     }
 
+    /// Whether the units of the innermost layer can be exactly 0.
+    pub(crate) fn vanishes(&self) -> bool {
+        self.encoder[self.innermost()].traits().vanishes
+    }
+
     /// Returns the mean number of active units of the innermost layer at its sparsity target.
     pub(crate) fn target_l0(&self) -> f64 {
         let units = self.layers.last().copied().unwrap_or(0);

@@ -40,9 +40,9 @@ pub(super) struct Fit<'a, T: Real, O> {
 
 impl<T: Real, O> Fit<'_, T, O> {
     /// Returns the number of dead units, if they are counted.
-    fn dead_units(&self, engine: &Engine<T>) -> Option<usize> {
-        let counted = engine.settings.dead_units.is_some();
-        counted.then_some(self.stepper.state.idle.dead.len())
+    fn dead_units(&self) -> Option<usize> {
+        let idle = &self.stepper.state.idle;
+        (idle.units() > 0).then_some(idle.dead.len())
     }
 
     fn explained_variance(&self, of: Measured<T>) -> Option<f64> {
@@ -122,7 +122,7 @@ where
             return Ok(false);
         }
         let explained_variance = self.explained_variance(measured);
-        let dead_units = self.dead_units(engine);
+        let dead_units = self.dead_units();
         let Stepper {
             model,
             state,
@@ -156,7 +156,7 @@ where
         let of_held_out = self.baseline_held_out.as_ref();
         let validation_explained_variance =
             validation.and_then(|of| of_held_out?.explained_variance(of.full));
-        let dead_units = self.dead_units(engine);
+        let dead_units = self.dead_units();
         let Stepper {
             model,
             state,

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use nalgebra::{DMatrix, DMatrixView};
 
+use super::dead_units::Idle;
 use super::distributed::fingerprint;
 use super::measured::Measured;
 use super::memory::least_room;
@@ -46,8 +47,6 @@ impl<T: Real> Trainer<T> {
         }
         let progress = Progress::new(parameters, order, batches);
         self.prepare_state(model)?;
-        let expected = progress.expected(&self.engine.settings);
-        self.state.idle.reserve(expected);
         Ok((progress, held_out))
     }
 
@@ -70,6 +69,9 @@ impl<T: Real> Trainer<T> {
         }
         if self.engine.prepared != Some(model.layout().len()) {
             self.prepare(model);
+        }
+        if self.engine.settings.dead_units.is_none() {
+            self.state.idle = Idle::default(); // those of a fit
         }
         self.prepare_state(model)?;
         self.paused = None;

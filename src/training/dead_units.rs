@@ -85,7 +85,8 @@ struct OfAuxiliary {
 }
 
 impl DeadUnits {
-    /// Counts units as dead that were inactive in the last `samples` samples of training, ≥ 1.
+    /// Counts units as dead that were inactive in the last `samples` samples of training, ≥ 1. The default of a fit
+    /// is an epoch.
     ///
     /// An [`Activation::Gated`] unit is inactive while its gate is closed. For small datasets a few epochs
     /// are a good choice; for streams 10 million samples are usual.
@@ -145,6 +146,11 @@ impl DeadUnits {
         self
     }
 
+    /// Returns the number of samples after which an inactive unit is dead.
+    pub(super) fn idle_samples(&self) -> usize {
+        self.after
+    }
+
     /// Whether dead units are ever replaced.
     pub(super) fn are_resampled(&self) -> bool {
         self.resampled.is_some()
@@ -176,7 +182,7 @@ impl DeadUnits {
         require_some("samples of DeadUnits", self.after)?;
         let traits = objective.encoder[layout.depth() - 1].traits();
         let incompatible = |what, other| Err(Error::Incompatible { what, other });
-        if !traits.vanishes {
+        if !objective.vanishes() {
             return incompatible("dead units", "units that are never exactly 0");
         }
         if let Some(epochs) = self.resampled {

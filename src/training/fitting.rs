@@ -166,6 +166,13 @@ impl<T: Real> Trainer<T> {
             None => None,
         };
         progress.reserve(&self.engine.settings, held_out.is_some());
+        let counts = model.objective().vanishes();
+        if counts && self.engine.settings.dead_units.is_none() {
+            let idle = &mut self.state.idle;
+            idle.count(model.layout().hidden_size(), progress.samples);
+        }
+        let expected = progress.expected(&self.engine.settings);
+        self.state.idle.reserve(expected);
         let mut fit = Fit {
             kept: self.processes.anywhere(self.checkpoints.is_set())?,
             steps_observed: self.processes.anywhere(sees_steps)?,

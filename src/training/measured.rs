@@ -54,9 +54,7 @@ impl<T: Real> Measured<T> {
 
     /// Returns L0, if the innermost units of the model can be exactly 0.
     pub(super) fn l0_of(&self, model: &SparseAutoencoder<T>) -> Option<f64> {
-        let innermost = model.objective().encoder.last();
-        let vanishes = innermost.is_some_and(|f| f.traits().vanishes);
-        vanishes.then_some(self.l0)
+        model.objective().vanishes().then_some(self.l0)
     }
 
     pub(super) fn terms(&self) -> [T; TERMS] {

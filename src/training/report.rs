@@ -31,7 +31,8 @@ pub struct Epoch<'a, T> {
     pub explained_variance: Option<f64>,
     /// The explained variance of the samples held out, relative to their own variance. `None` for one sample.
     pub validation_explained_variance: Option<f64>,
-    /// The number of dead units, if [`Trainer::dead_units`](crate::Trainer::dead_units) is set.
+    /// The number of dead units: inactive for an epoch, or as long as
+    /// [`Trainer::dead_units`](crate::Trainer::dead_units) says. `None` for units that are never exactly 0.
     pub dead_units: Option<usize>,
     /// The learning rate of the last step: see [`Step::learning_rate`](super::Step::learning_rate).
     pub learning_rate: Option<f64>,
@@ -103,8 +104,7 @@ pub struct Report<T> {
     pub explained_variance: Vec<f64>,
     /// The explained variance of the samples held out, after each epoch.
     pub validation_explained_variance: Vec<f64>,
-    /// The number of dead units after each epoch. Empty unless
-    /// [`Trainer::dead_units`](crate::Trainer::dead_units) is set.
+    /// The number of dead units after each epoch: see [`Epoch::dead_units`]. Empty for units that are never exactly 0.
     pub dead_units: Vec<usize>,
     /// The state of the controller, if [`Trainer::set_point`](crate::Trainer::set_point) is set.
     pub set_point: Option<SetPointState<T>>,

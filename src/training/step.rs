@@ -79,9 +79,8 @@ impl<T: Real> State<T> {
         let Some(dead_units) = &settings.dead_units else {
             return Ok(());
         };
-        if self.idle.units() != layout.hidden_size() {
-            self.idle = Idle::new(vec![0; layout.hidden_size()], dead_units);
-        }
+        self.idle
+            .count(layout.hidden_size(), dead_units.idle_samples());
         let fits = self.auxiliary.as_ref().is_some_and(|a| a.fits(layout));
         if dead_units.auxiliary_loss::<T>().is_some() && !fits {
             self.auxiliary = Some(Auxiliary::new(layout)?);
@@ -135,7 +134,7 @@ impl<T: Real> Stepper<'_, T> {
         self.state.penalty_weight = now.penalty_weight;
         let settings = &engine.settings;
         self.stretch_biases(settings);
-        self.count_idle(settings, count, shares, now);
+        self.count_idle(count, shares, now);
         self.move_thresholds();
         self.normalize_decoder(settings);
         self.follow_set_point(settings, now);

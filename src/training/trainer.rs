@@ -35,7 +35,7 @@ use crate::{Corruption, Real, Schedule};
 /// | [`sparsity_warm_up`](Self::sparsity_warm_up) | none | (0, 1] | fraction of the steps in which β rises |
 /// | [`anneal_k`](Self::anneal_k) | none | ≥ k; (0, 1] | first k, and fraction of the steps in which it falls |
 /// | [`set_point`](Self::set_point) | none | | sparsity to reach by adjusting β |
-/// | [`dead_units`](Self::dead_units) | not counted | | which units count as dead, and how they are revived |
+/// | [`dead_units`](Self::dead_units) | inactive for an epoch | | which units count as dead, and how they are revived |
 /// | [`corruption`](Self::corruption) | none | | noise of the input, for denoising |
 /// | [`all_reduce`](Self::all_reduce) | one process | | training by several processes |
 #[cfg_attr(
@@ -213,6 +213,8 @@ impl<T: Real> Trainer<T> {
     }
 
     /// Sets which units of the innermost layer count as dead, and how they are revived.
+    ///
+    /// Unset, a fit counts those that were inactive for an epoch, and a stream counts none.
     ///
     /// Units that are never exactly 0, such as sigmoid units, and full-batch optimizers refuse it.
     pub fn dead_units(mut self, dead_units: DeadUnits) -> Self {

@@ -116,8 +116,8 @@ pub enum Warning {
         /// The activation of the output.
         output: Activation,
     },
-    /// More than 10 % of the units of the innermost layer are [dead](crate::DeadUnits), if dead units are
-    /// counted.
+    /// More than 10 % of the units of the innermost layer are [dead](crate::DeadUnits): inactive for an epoch, or as
+    /// long as [`Trainer::dead_units`](crate::Trainer::dead_units) says.
     #[non_exhaustive]
     DeadUnits {
         /// The number of dead units at the end.

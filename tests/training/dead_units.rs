@@ -8,7 +8,7 @@ use rand_distr::StandardNormal;
 use sparse_autoencoder::nalgebra::DMatrix;
 use sparse_autoencoder::{
     Activation, Adam, DeadUnits, Error, Initialization, Lbfgs, Real, ReconstructionLoss, Sgd,
-    SparseAutoencoder, SparseAutoencoderBuilder, Trainer, Workspace,
+    SparseAutoencoder, SparseAutoencoderBuilder, Trainer, Warning, Workspace,
 };
 
 pub(crate) const INPUT: usize = 6;
@@ -308,11 +308,41 @@ fn units_die_after_so_many_samples_and_live_again() {
     assert_eq!(counts[0], 0); // nobody has been idle for so long
     // 40 samples have room for 80 active units, and choose fewer.
     assert!(counts[3] > UNITS - 80, "{counts:?}");
+}
 
-    let plain = Trainer::new(Adam::new(1e-2).unwrap())
-        .fit(&mut builder(Activation::Relu).build().unwrap(), &x)
-        .unwrap();
-    assert!(plain.dead_units.is_empty());
+#[test]
+fn a_fit_counts_units_that_were_inactive_for_an_epoch() {
+    let x = samples(40);
+    let mut checked = 0;
+    for &hidden in ACTIVATIONS {
+        let trainer = || {
+            Trainer::new(Adam::new(1e-2).unwrap())
+                .epochs(4)
+                .batch_size(10)
+        };
+        let fit = |mut trainer: Trainer<f64>| {
+            let mut model = builder(hidden).build().unwrap();
+            let report = trainer.fit(&mut model, &x)?;
+            Ok::<_, Error>((report.dead_units, report.warnings))
+        };
+        let (dead, warnings) = fit(trainer()).unwrap();
+        let Ok(counted) = fit(trainer().dead_units(DeadUnits::after(40))) else {
+            assert!(dead.is_empty(), "{hidden:?} is never 0");
+            continue;
+        };
+        checked += usize::from(dead[3] > UNITS / 10);
+        assert_eq!((&dead, &warnings), (&counted.0, &counted.1), "{hidden:?}");
+        let warned = |warning: &Warning| matches!(warning, Warning::DeadUnits { .. });
+        assert_eq!(warnings.iter().any(warned), dead[3] > UNITS / 10);
+
+        // What is not set, a stream does not count.
+        let mut stream = trainer();
+        let mut model = builder(hidden).build().unwrap();
+        stream.fit(&mut model, &x).unwrap();
+        stream.partial_fit(&mut model, &x).unwrap();
+        assert!(!stream.warnings(&model).iter().any(warned), "{hidden:?}");
+    }
+    assert!(checked > 2, "{checked}");
 }
 
 #[test]

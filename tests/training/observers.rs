@@ -133,7 +133,7 @@ fn check_numbers(name: &str, model: &mut SparseAutoencoder<f64>, mut trainer: Tr
             let share = in_batch as f64 / 23.0;
             sum = Some(plus(sum.unwrap_or(zero(step.loss)), step.loss, share));
             active += (step.l0.unwrap_or(0.0) * in_batch as f64).round();
-            assert_eq!(step.dead_units.is_some(), settings.dead_units.is_some());
+            assert_eq!(step.dead_units.is_some(), step.l0.is_some());
             if plain {
                 assert_eq!(step.penalty_weight, built, "{name}");
             } else if let Some(before) = last.flatten() {

@@ -168,6 +168,12 @@ fn warnings_of(
     report.warnings
 }
 
+/// Leaves out that units died: these samples need few.
+fn but_dead(mut warnings: Vec<Warning>) -> Vec<Warning> {
+    warnings.retain(|warning| !matches!(warning, Warning::DeadUnits { .. }));
+    warnings
+}
+
 #[track_caller]
 fn assert_says(warning: &Warning, words: &[&str]) {
     let text = warning.to_string();
@@ -192,7 +198,7 @@ fn no_activation_warns_of_a_model_that_learned() {
             };
             let mut warnings = warnings_of(&builder, |trainer| trainer.epochs(1000), &samples);
             warnings.retain(|warning| !matches!(warning, Warning::MayCopy { .. }));
-            assert_eq!(warnings, [], "{hidden:?} {output:?}");
+            assert_eq!(but_dead(warnings), [], "{hidden:?} {output:?}");
         }
     }
 }
@@ -350,7 +356,7 @@ fn a_set_point_out_of_reach_says_so() {
             let set_point = SetPoint::active_units(wanted).gain(0.1);
             trainer.set_point(set_point).epochs(epochs)
         };
-        warnings_of(&linear().layers([6, 24]), trainer, &samples())
+        but_dead(warnings_of(&linear().layers([6, 24]), trainer, &samples()))
     };
     assert_eq!(few(4.0, 400), []);
     let [warning] = few(4.0, 3)[..] else {
@@ -414,8 +420,10 @@ fn a_target_that_thresholds_do_not_reach_says_so() {
             .sparsity_target(4.0 / 24.0)
             .bandwidth(bandwidth)
     };
-    let at =
-        |weight, bandwidth| warnings_of(&builder(weight, bandwidth), |t| t.epochs(400), &samples());
+    let at = |weight, bandwidth| {
+        let builder = builder(weight, bandwidth);
+        but_dead(warnings_of(&builder, |t| t.epochs(400), &samples()))
+    };
     assert_eq!(at(1000.0, 1.0), []);
     assert_eq!(at(0.0, 1e-6), []); // no target
     let [warning] = at(1.0, 1e-6)[..] else {
@@ -455,7 +463,7 @@ fn a_model_without_active_units_says_so() {
     let report = trainer.fit(&mut model, &rare).unwrap();
     let l0 = report.l0[report.epochs - 1];
     assert!(l0 < 0.5, "{l0}");
-    assert_eq!(report.warnings, [], "{l0}");
+    assert_eq!(but_dead(report.warnings), [], "{l0}");
 }
 
 #[test]
@@ -494,9 +502,9 @@ fn samples_outside_the_range_of_the_output_say_so() {
 
 #[test]
 fn dead_units_say_so() {
-    let counted = |trainer: Trainer<f64>| trainer.dead_units(DeadUnits::after(400)).epochs(10);
     let dead = |builder: &SparseAutoencoderBuilder<f64>| {
-        warnings_of(builder, counted, &samples().map(|x| x + 20.0))
+        let far = samples().map(|x| x + 20.0);
+        warnings_of(builder, |trainer| trainer.epochs(10), &far)
     };
     let builder = |hidden| {
         linear()

@@ -230,7 +230,7 @@ impl<'a, T: Real> Tensors<'a, T> {
             self.measured("recent", &[recent]);
         }
         if state.idle.units() == units {
-            self.counts("idle", &state.idle.samples);
+            self.counts("idle", state.idle.samples());
         }
     }
 

@@ -80,13 +80,7 @@ impl<T: Real> Trainer<T> {
             true => read_measured(&mut file, "recent", 1)?.pop(),
             false => None,
         };
-        let mut idle = match &settings.dead_units {
-            Some(dead_units) if file.has("idle") => {
-                let samples = file.counts("idle", &[model.layout().hidden_size()])?;
-                Idle::new(samples, dead_units)
-            }
-            _ => Idle::default(),
-        };
+        let counts = settings.dead_units.is_some() || model.objective().vanishes();
         let validates = settings.validation_split > 0.0 || self.validation.is_some();
         let paused = match training.object("fit")? {
             Some(fit) => {
@@ -95,7 +89,11 @@ impl<T: Real> Trainer<T> {
             }
             None => None,
         };
-        if let (Some(progress), Some(_)) = (&paused, settings.dead_units) {
+        let mut idle = Idle::default();
+        if counts && (paused.is_some() || file.has("idle")) {
+            idle = Idle::new(file.counts("idle", &[model.layout().hidden_size()])?);
+        }
+        if let (true, Some(progress)) = (counts, &paused) {
             idle.history = file.counts("dead_units", &[progress.epochs])?;
         }
 

@@ -1,9 +1,7 @@
 //! Counts how long units have been inactive.
 
-use super::DeadUnits;
 use crate::Real;
 use crate::objective::{Now, Pass};
-use crate::training::TrainerSettings;
 use crate::training::all_reduce::Shares;
 use crate::training::step::{State, Stepper};
 
@@ -11,7 +9,9 @@ use crate::training::step::{State, Stepper};
 #[derive(Debug, Default)]
 pub(in crate::training) struct Idle {
     /// In samples.
-    pub(in crate::training) samples: Vec<usize>,
+    samples: Vec<usize>,
+    /// The number of samples after which an inactive unit is dead.
+    after: usize,
     /// The dead units, ascending.
     pub(in crate::training) dead: Vec<usize>,
     /// The number of dead units after each epoch of a fit.
@@ -20,27 +20,37 @@ pub(in crate::training) struct Idle {
 
 impl Idle {
     /// Creates the counts of a layer whose units have been inactive for this many samples.
-    pub(in crate::training) fn new(samples: Vec<usize>, dead_units: &DeadUnits) -> Self {
-        let mut idle = Self {
+    pub(in crate::training) fn new(samples: Vec<usize>) -> Self {
+        Self {
             dead: Vec::with_capacity(samples.len()),
             samples,
-            history: Vec::new(),
-        };
-        idle.find_dead(dead_units);
-        idle
+            ..Self::default()
+        }
     }
 
+    /// Counts units as dead after this number of samples. Starts from 0 unless as many units are counted already.
+    pub(in crate::training) fn count(&mut self, units: usize, after: usize) {
+        if self.units() != units {
+            *self = Self::new(vec![0; units]);
+        }
+        if self.after != after {
+            self.after = after;
+            self.find_dead();
+        }
+    }
+
+    /// Returns the number of units that are counted.
     pub(in crate::training) fn units(&self) -> usize {
         self.samples.len()
     }
 
+    /// Returns for how many samples each unit has been inactive.
+    pub(in crate::training) fn samples(&self) -> &[usize] {
+        &self.samples
+    }
+
     /// Counts a batch of `count` samples.
-    pub(in crate::training) fn see(
-        &mut self,
-        count: usize,
-        dead_units: &DeadUnits,
-        was_active: impl Fn(usize) -> bool,
-    ) {
+    pub(in crate::training) fn see(&mut self, count: usize, was_active: impl Fn(usize) -> bool) {
         for (j, idle) in self.samples.iter_mut().enumerate() {
             *idle = if was_active(j) {
                 0
@@ -48,12 +58,12 @@ impl Idle {
                 idle.saturating_add(count)
             };
         }
-        self.find_dead(dead_units);
+        self.find_dead();
     }
 
-    fn find_dead(&mut self, dead_units: &DeadUnits) {
+    fn find_dead(&mut self) {
         let idle = self.samples.iter().enumerate();
-        let dead = idle.filter(|&(_, &samples)| samples >= dead_units.after);
+        let dead = idle.filter(|&(_, &samples)| samples >= self.after);
         self.dead.clear();
         self.dead.extend(dead.map(|(j, _)| j));
     }
@@ -78,30 +88,29 @@ impl<T: Real> Stepper<'_, T> {
     /// Counts how long units have been inactive, over the samples of all processes.
     pub(in crate::training) fn count_idle(
         &mut self,
-        settings: &TrainerSettings,
         samples: usize,
         shares: Option<Shares<'_, T>>,
         now: Now<T>,
     ) {
-        let Some(dead_units) = &settings.dead_units else {
-            return;
-        };
         let State {
             workspace,
             idle,
             activity,
             ..
         } = &mut *self.state;
+        if idle.units() == 0 {
+            return;
+        }
         let (layout, theta) = (self.model.layout(), self.model.parameters().as_slice());
         let pass = Pass::training(self.model.objective(), layout, theta, now);
         let was_active = |j| pass.was_active(j, workspace);
         let Some(shares) = shares else {
-            return idle.see(samples, dead_units, was_active);
+            return idle.see(samples, was_active);
         };
         let one_where = |active| if active { T::one() } else { T::zero() };
         activity.clear();
         activity.extend((0..layout.hidden_size()).map(|j| one_where(was_active(j))));
         shares.average(activity);
-        idle.see(samples, dead_units, |j| activity[j] > T::zero());
+        idle.see(samples, |j| activity[j] > T::zero());
     }
 }
