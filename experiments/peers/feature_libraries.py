@@ -149,7 +149,7 @@ def deviation(samples):
 
 def run(setting, binary):
     """Trains and returns L0, FVU, the dead units in percent, and the seconds of the training."""
-    if setting["library"] == "ours":
+    if setting["library"].startswith("ours"):
         environment = os.environ | {"RAYON_NUM_THREADS": "1"}
         text = json.dumps(setting)
         done = subprocess.run([binary, text], env=environment, capture_output=True, text=True)

@@ -7,7 +7,13 @@ from itertools import combinations
 import numpy as np
 from equal_training import DATA, LIBRARIES, SEEDS, VARIANTS, Runs, log_fvu_at, log_l0
 
-NAMES = {"ours": "ours", "sae_lens": "SAELens", "dictionary_learning": "dictionary_learning"}
+NAMES = {
+    "ours": "ours",
+    "ours_default": "ours, default rate",
+    "sae_lens": "SAELens",
+    "dictionary_learning": "dictionary_learning",
+}
+OURS = ["ours", "ours_default"]
 TITLES = {"minilm": "MiniLM, layer 3", "fashion": "Fashion-MNIST"}
 
 
@@ -86,7 +92,7 @@ def report(folder):
         for l0 in DATA[data]["active"]:
             print(f"\n### {TITLES[data]}, {steps} steps of {DATA[data]['batch']}, L0 {l0}\n")
             peers = [library for library in LIBRARIES if any(k[:3] == (data, steps, library) for k in groups)]
-            columns = [NAMES[p] for p in peers] + ["ours / SAELens"]
+            columns = [NAMES[p] for p in peers] + [f"{NAMES[p]} / SAELens" for p in OURS]
             columns += [f"dead in %, {NAMES[p]}" for p in peers] + [f"agreement, {NAMES[p]}" for p in peers]
             print("| FVU | " + " | ".join(columns) + " |")
             print("|" + "---|" * (len(columns) + 1))
@@ -95,28 +101,31 @@ def report(folder):
                 cells = {p: cell(l0, of) if of else None for p, of in found.items()}
                 if not any(cells.values()):
                     continue
-                text = ""
-                if cells.get("ours") and cells.get("sae_lens"):
-                    ratio, text = verdict(cells["ours"], cells["sae_lens"])
-                    ratios[variant][data, steps].append(ratio)
+                verdicts = []
+                for library in OURS:
+                    text = ""
+                    if cells.get(library) and cells.get("sae_lens"):
+                        ratio, text = verdict(cells[library], cells["sae_lens"])
+                        ratios[library, variant][data, steps].append(ratio)
+                    verdicts.append(text)
                 dead = [f"{np.mean(c['dead']):.1f}" if c else "" for c in cells.values()]
                 agreements = [agreement(folder, c["runs"]) if c else "" for c in cells.values()]
-                row = [variant] + [shown(c) for c in cells.values()] + [text] + dead + agreements
+                row = [variant] + [shown(c) for c in cells.values()] + verdicts + dead + agreements
                 print("| " + " | ".join(row) + " |")
             for run in runs:
                 if run["library"] == "baseline" and run["data"] == data and run["knob"] == l0:
                     print(f"| {run['variant']} | {run['fvu']:.4f} | " + "| " * (len(columns) - 1))
-    print("\n| geometric mean of FVU, ours / SAELens | all | " + " | ".join(f"{d}, {s}" for d, s in budgets) + " |")
+    print("\n| geometric mean of FVU over SAELens' | all | " + " | ".join(f"{d}, {s}" for d, s in budgets) + " |")
     print("|" + "---|" * (2 + len(budgets)))
-    for variant, of in ratios.items():
+    for (library, variant), of in ratios.items():
         every = [ratio for values in of.values() for ratio in values]
         means = [geometric_mean(values) for values in (every, *(of[budget] for budget in budgets))]
-        print(f"| {variant} | " + " | ".join(means) + " |")
+        print(f"| {NAMES[library]}: {variant} | " + " | ".join(means) + " |")
     print("\n| learning rate | " + " | ".join(f"{NAMES[p]}, {d}" for p in LIBRARIES for d in DATA) + " |")
     print("|" + "---|" * (1 + len(LIBRARIES) * len(DATA)))
     rates = defaultdict(set)
     for (data, _, library, variant), of in groups.items():
         rates[variant, library, data] |= {run["rate"] for run in of}
     for variant in VARIANTS + ("frozen",):
-        row = ["/".join(f"{r:g}" for r in sorted(rates[variant, p, d])) for p in LIBRARIES for d in DATA]
+        row = ["/".join(str(r) for r in rates[variant, p, d]) for p in LIBRARIES for d in DATA]
         print(f"| {variant} | " + " | ".join(row) + " |")

@@ -84,10 +84,7 @@ impl Recipe {
     /// [`anneal_from`](Self::anneal_from) without a k.
     pub fn trainer<T: Real>(&self, input_size: usize) -> Result<Trainer<T>, Error> {
         self.check()?;
-        // The best rate falls as 1/√n (Gao et al. 2024).
-        let rate = self.learning_rate;
-        let rate = rate.unwrap_or_else(|| 0.1 / f64::of_count(self.hidden_size).sqrt());
-        let trainer = Trainer::new(Adam::new(rate)?.betas(0.9, 0.99)?)
+        let trainer = Trainer::new(Adam::new(self.rate())?.betas(0.9, 0.99)?)
             .stream_steps(self.steps())
             .batch_size(self.batch_size)
             .seed(self.seed)
@@ -150,6 +147,19 @@ impl Recipe {
         self.samples.div_ceil(self.batch_size)
     }
 
+    /// Returns the largest learning rate.
+    fn rate(&self) -> f64 {
+        // The best rate falls as 1/√n (Gao et al. 2024). Fewer steps have to be longer; transcoders then lose units.
+        let longer = match self.output_size {
+            None => (2000.0 / f64::of_count(self.steps()))
+                .sqrt()
+                .clamp(1.0, 2.0),
+            Some(_) => 1.0,
+        };
+        let usual = 0.1 / f64::of_count(self.hidden_size).sqrt() * longer;
+        self.learning_rate.unwrap_or(usual)
+    }
+
     fn dead_units(&self, input_size: usize) -> DeadUnits {
         let idle = (self.samples / 100).max(self.batch_size.saturating_mul(10));
         let weight = if self.variant.has_k() {
@@ -174,4 +184,25 @@ fn groups(n: usize) -> Vec<usize> {
     groups.retain(|&size| size > 0);
     groups.dedup();
     groups
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Recipe, Variant};
+
+    #[test]
+    fn the_rate_falls_with_the_units_and_with_the_steps_of_autoencoders() {
+        let recipe = |steps: usize| Recipe::new(Variant::L1, 400, 8).samples(steps * 512);
+        for (steps, rate) in [
+            (1, 0.01),
+            (500, 0.01),
+            (1280, 0.005 * 1.25),
+            (2000, 0.005),
+            (1_000_000, 0.005),
+        ] {
+            assert!((recipe(steps).rate() - rate).abs() < 1e-12, "{steps}");
+            assert_eq!(recipe(steps).output_size(3).rate(), 0.005);
+            assert_eq!(recipe(steps).learning_rate(0.7).rate(), 0.7);
+        }
+    }
 }

@@ -155,7 +155,7 @@ fn a_stream_learns_what_the_parts_of_the_recipe_say() {
         }
         assert_eq!(by_hand.parameters(), model.parameters(), "{variant:?}");
         assert_eq!(by_hand.settings(), model.settings(), "{variant:?}");
-        let adam = Adam::new(0.1 / 32_f64.sqrt())
+        let adam = Adam::new(0.2 / 32_f64.sqrt())
             .unwrap()
             .betas(0.9, 0.99)
             .unwrap();

@@ -64,7 +64,8 @@ struct Shape {
     anneal_from: Option<usize>,
     steps: usize,
     batch: usize,
-    rate: f64,
+    /// Unset: that of the recipe.
+    rate: Option<f64>,
     seed: u64,
 }
 
@@ -94,8 +95,8 @@ fn recipe(shape: &Shape) -> Result<Recipe, Box<dyn Error>> {
     let mut recipe = Recipe::new(variant, shape.width, shape.active)
         .samples(shape.steps * shape.batch)
         .batch_size(shape.batch)
-        .learning_rate(shape.rate)
         .seed(shape.seed);
+    recipe.learning_rate = shape.rate;
     recipe.anneal_from = shape.anneal_from;
     Ok(recipe)
 }
@@ -231,7 +232,7 @@ fn patches() -> Result<(), Box<dyn Error>> {
                 anneal_from: None,
                 steps,
                 batch: BATCH,
-                rate: 3e-3,
+                rate: None,
                 seed: SEED,
             };
             let (model, seconds) = train(&shape, &training, indices.chunks(BATCH))?;
