@@ -153,6 +153,8 @@ def run(setting, binary):
         environment = os.environ | {"RAYON_NUM_THREADS": "1"}
         text = json.dumps(setting)
         done = subprocess.run([binary, text], env=environment, capture_output=True, text=True)
+        if done.returncode < 0:
+            raise SystemExit(f"signal {-done.returncode} ended {binary}")
         if done.returncode != 0:
             raise RuntimeError(done.stderr)
         return json.loads(done.stdout.splitlines()[-1])

@@ -28,6 +28,8 @@ pub(super) struct Baseline {
     /// The smallest and the largest entry, of this process. Infinite if the output is unbounded.
     pub(super) low: f64,
     pub(super) high: f64,
+    /// The feature with most of the variance, of this process, and its share. Only if the others are hardly seen.
+    pub(super) dominant: Option<(usize, f64)>,
 }
 
 impl Baseline {
@@ -61,6 +63,7 @@ impl Baseline {
             losses = of_all.map(|loss| loss.to_f64());
         }
         let [loss_of_mean, unreachable] = losses;
+        let dominant = dominant(&own.variance).filter(|_| squared);
         let Moments { low, high, .. } = own;
         let baseline = Self {
             loss_of_mean,
@@ -68,6 +71,7 @@ impl Baseline {
             unreachable,
             low,
             high,
+            dominant,
         };
         Some(baseline).filter(|_| losses.iter().all(|loss| loss.is_finite()))
     }
@@ -93,6 +97,18 @@ fn unbiased(m: f64, n: f64) -> f64 {
     } else {
         1.0
     }
+}
+
+/// Returns the feature with more than 90 % of the variance and its share, if the median feature that varies has less
+/// than 1 % of its variance.
+fn dominant(variances: &[f64]) -> Option<(usize, f64)> {
+    let all = variances.iter().copied().enumerate();
+    let (feature, largest) = all.max_by(|(_, a), (_, b)| a.total_cmp(b))?;
+    let share = largest / variances.iter().sum::<f64>();
+    let mut varying: Vec<f64> = variances.iter().copied().filter(|&of| of > 0.0).collect();
+    varying.sort_by(f64::total_cmp);
+    let median = varying.get(varying.len().saturating_sub(1) / 2)?;
+    (share > 0.9 && *median < 0.01 * largest).then_some((feature, share))
 }
 
 /// Returns the smallest and the largest output of an activation.

@@ -73,12 +73,16 @@ impl<T: Real> Trainer<T> {
         let no_unit = no_unit_active(model, last, baseline);
         let target = self.target(model, last, k_falls);
         let outside = baseline.and_then(|baseline| outside(model, baseline));
+        let dominant = baseline.and_then(|baseline| baseline.dominant);
+        let dominant =
+            dominant.map(|(feature, share)| Warning::FeatureDominates { feature, share });
         let of = model.layout().hidden_size();
         let too_many = f64::of_count(dead) > TOLERATED * f64::of_count(of);
         let dead = too_many.then_some(Warning::DeadUnits { dead, of });
         let copies = baseline.and_then(|baseline| may_copy(self, model, last, baseline));
         // The cause before what follows from it.
-        let causes = [outside, of_mean, no_unit, target].into_iter().flatten();
+        let causes = [outside, dominant, of_mean, no_unit, target];
+        let causes = causes.into_iter().flatten();
         let follow = [dead, copies].into_iter().flatten();
         causes.chain(of_fit).chain(follow).collect()
     }

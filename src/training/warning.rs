@@ -116,6 +116,15 @@ pub enum Warning {
         /// The activation of the output.
         output: Activation,
     },
+    /// One feature has more than 90 % of the variance of the samples, and the median one less than a hundredth of its
+    /// variance. The squared error hardly sees the others.
+    #[non_exhaustive]
+    FeatureDominates {
+        /// The index of the feature, in the targets of a transcoder.
+        feature: usize,
+        /// Its share of the variance. Of several processes, each reports its own.
+        share: f64,
+    },
     /// More than 10 % of the units of the innermost layer are [dead](crate::DeadUnits): inactive for an epoch, or as
     /// long as [`Trainer::dead_units`](crate::Trainer::dead_units) says.
     #[non_exhaustive]
@@ -227,6 +236,12 @@ impl fmt::Display for Warning {
                     figure(*high)
                 )
             }
+            Self::FeatureDominates { feature, share } => write!(
+                f,
+                "feature {feature} has {:.1} % of the variance of the samples, and the loss hardly sees the others: \
+                 scale each feature (see Scaling::standard)",
+                100.0 * share
+            ),
             Self::DeadUnits { dead, of } => write!(
                 f,
                 "{dead} of {of} units are dead: train longer, use fewer units, let k fall if \

@@ -10,8 +10,8 @@ use sparse_autoencoder::nalgebra::{DMatrix, DVector};
 use sparse_autoencoder::penalty::{Description, Scaled};
 use sparse_autoencoder::{
     Activation, Adam, Corruption, DeadUnits, Event, Initialization, KlDivergence, L1,
-    ReconstructionLoss, Report, Schedule, SetPoint, SparseAutoencoder, SparseAutoencoderBuilder,
-    TargetL0, Trainer, Warning,
+    ReconstructionLoss, Report, Scaling, Schedule, SetPoint, SparseAutoencoder,
+    SparseAutoencoderBuilder, TargetL0, Trainer, Warning,
 };
 
 fn samples() -> DMatrix<f64> {
@@ -498,6 +498,58 @@ fn samples_outside_the_range_of_the_output_say_so() {
     assert_eq!(by(Activation::Sigmoid, &scaled), None);
     scaled[0] = 1.2;
     assert_eq!(by(Activation::Sigmoid, &scaled), None);
+}
+
+/// Features in other units: one in grams beside others in kilograms.
+#[test]
+fn a_feature_that_drowns_the_others_says_so() {
+    let of = |feature: usize, factor: f64| {
+        let mut samples = samples();
+        samples.row_mut(feature).apply(|x| *x *= factor);
+        samples.row_mut(5).fill(7.0);
+        samples
+    };
+    let dominates = |samples: &DMatrix<f64>, builder: &SparseAutoencoderBuilder<f64>| {
+        let warnings = warnings_of(builder, |trainer| trainer.epochs(1), samples);
+        let found = warnings.iter().find_map(|warning| match *warning {
+            Warning::FeatureDominates { feature, share, .. } => Some((feature, share, *warning)),
+            _ => None,
+        });
+        found
+    };
+    let grams = of(3, 1000.0);
+    let (feature, share, warning) = dominates(&grams, &linear()).unwrap();
+    let variances = grams.row_iter().map(|row| row.variance());
+    let all: f64 = variances.clone().sum();
+    assert_eq!(feature, 3);
+    assert!((share - variances.clone().nth(3).unwrap() / all).abs() < 1e-9);
+    assert_says(&warning, &["feature 3", "100.0 %", "Scaling::standard"]);
+
+    // Scaled features, a factor of 5, and another loss give no warning; nor do two alike of six.
+    let two = {
+        let mut samples = of(3, 1000.0);
+        let row = samples.row(3).into_owned();
+        samples.row_mut(2).copy_from(&row);
+        samples
+    };
+    let scaled = Scaling::standard().fit(&of(3, 1000.0).rows(0, 5).into_owned());
+    let scaled = scaled
+        .unwrap()
+        .apply(&grams.rows(0, 5).into_owned())
+        .unwrap();
+    assert_eq!(dominates(&scaled, &linear().layers([5, 12])), None);
+    for samples in [of(3, 1.0), of(3, 5.0), two] {
+        assert_eq!(dominates(&samples, &linear()), None);
+    }
+    let entropy = SparseAutoencoder::builder()
+        .layers([6, 12])
+        .penalty(())
+        .reconstruction_loss(ReconstructionLoss::BinaryCrossEntropy);
+    let rare = DMatrix::from_fn(6, 400, |i, j| {
+        f64::from(u8::from(if i == 3 { j % 2 == 0 } else { j == 7 * i }))
+    });
+    assert_eq!(dominates(&rare, &entropy), None);
+    assert!(dominates(&rare, &linear()).is_some());
 }
 
 #[test]
