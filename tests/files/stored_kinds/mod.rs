@@ -2,6 +2,7 @@
 //! holds something else is refused by name.
 
 mod refusals;
+mod transcoders;
 
 use std::fs;
 use std::path::Path;

@@ -58,6 +58,7 @@ impl<T: Real> Level<T> {
         noise: Vec<T>,
         scale: T,
     ) -> Result<Self, Error> {
+        model.refuse_transcoder("anomaly detection")?;
         let features = model.layout().input_size();
         check_len("noise", features.saturating_mul(DRAWS), noise.len())?;
         require_above_0::<T>("scale of a noise level", scale.to_f64())?;
