@@ -78,8 +78,8 @@ impl<T: Real> AnomalyEnsembleBuilder<T> {
     ///
     /// With [`MissingValues::Impute`], all methods accept missing values. The models see the means of the training
     /// samples in their place. A score is that of the p present values of d features, times d/p: see
-    /// [`AnomalyDetector`](crate::AnomalyDetector#missing-values). Features without two different values are
-    /// constant.
+    /// [`AnomalyDetector`](crate::AnomalyDetector#missing-values). Samples without any value score 0, and do not count
+    /// in the medians of errors. Features without two different values are constant.
     ///
     /// ```
     /// use sparse_autoencoder::{AnomalyEnsemble, MissingValues, nalgebra::DMatrix};

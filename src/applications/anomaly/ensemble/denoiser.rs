@@ -103,7 +103,9 @@ impl<T: Real> Level<T> {
         Ok(self.errors(scaled, samples)?.row_sum().transpose())
     }
 
-    /// Makes the median error of these samples the unit.
+    /// Makes the median error of these samples the unit. Errors of 0 do not count: those of samples without values.
+    ///
+    /// If no error counts, or the median overflows, the unit stays 1. The guarantee of p-values holds in any unit.
     pub(super) fn scale_by(
         &mut self,
         input: &Input<T>,
@@ -113,8 +115,12 @@ impl<T: Real> Level<T> {
         let mut scores = by_chunks(samples, imputes, |chunk| {
             self.scores(&input.apply(chunk)?, chunk)
         })?;
-        let median = median(&mut scores);
-        if median > T::zero() && median.is_finite() {
+        scores.retain(|&score| score > T::zero());
+        sort(&mut scores);
+        // The upper of two medians
+        if let Some(&median) = scores.get(scores.len() / 2)
+            && median.is_finite()
+        {
             self.scale = median;
         }
         Ok(())
@@ -213,10 +219,4 @@ fn by_chunks<T: Real>(
         Ok(())
     })?;
     Ok(all)
-}
-
-/// Returns the upper median of values, which it sorts.
-fn median<T: Real>(values: &mut [T]) -> T {
-    sort(values);
-    values[values.len() / 2]
 }
