@@ -133,12 +133,7 @@ impl<T: Real> Trainer<T> {
         let Some(validation) = &self.validation else {
             return Ok(());
         };
-        if self.engine.settings.validation_split > 0.0 {
-            return Err(Error::Incompatible {
-                what: "validation samples of your own",
-                other: "a validation_split: leave one of them out",
-            });
-        }
+        self.engine.settings.refuse_split()?;
         let checked = model.check_training_samples(validation.as_view());
         checked.map_err(|error| error.of_what("validation samples"))
     }

@@ -186,6 +186,15 @@ impl TrainerSettings {
         refuse_set(others, "a classifier")
     }
 
+    /// Refuses a validation split beside validation samples of the caller.
+    pub(crate) fn refuse_split(&self) -> Result<(), Error> {
+        let own = (
+            "validation samples of your own",
+            self.validation_split > 0.0,
+        );
+        refuse_set([own], "a validation_split: leave one of them out")
+    }
+
     /// Returns the settings that change what an autoencoder learns from step to step, and whether they are set.
     fn of_autoencoders(&self) -> [(&'static str, bool); 6] {
         // Every setting, so that a new one belongs to one of the two.

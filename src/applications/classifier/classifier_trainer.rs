@@ -1,5 +1,7 @@
 //! The trainer of classifiers.
 
+use nalgebra::DMatrix;
+
 use super::{ClassifierEpoch, ClassifierEvent, ClassifierReport, SoftmaxClassifier, fitting};
 use crate::optimizer::Optimizer;
 use crate::training::engine::Engine;
@@ -29,6 +31,8 @@ use crate::{Error, Real, Samples, Schedule};
 #[must_use]
 pub struct ClassifierTrainer<T> {
     engine: Engine<T>,
+    /// The samples of [`ClassifierTrainer::validation`], and their labels.
+    validation: Option<(DMatrix<T>, Vec<usize>)>,
 }
 
 impl<T: Real> ClassifierTrainer<T> {
@@ -45,6 +49,7 @@ impl<T: Real> ClassifierTrainer<T> {
     ) -> Self {
         Self {
             engine: Engine::new(Box::new(optimizer), settings),
+            validation: None,
         }
     }
 
@@ -76,7 +81,8 @@ impl<T: Real> ClassifierTrainer<T> {
     ///
     /// These leave the classifier unchanged:
     ///
-    /// - As [`SoftmaxClassifier::loss`], for samples in memory and for those held out.
+    /// - As [`SoftmaxClassifier::loss`], for samples in memory, for those held out, and for
+    ///   [validation](Self::validation) samples.
     /// - [`Error::EmptyClass`] for a class without a sample, also where all of its samples are held out.
     /// - [`Error::InvalidParameter`] or [`Error::Incompatible`] for settings of the trainer, as in
     ///   [`Trainer::fit_with`](crate::Trainer::fit_with).
@@ -98,8 +104,8 @@ impl<T: Real> ClassifierTrainer<T> {
             ClassifierEvent::Step(_) => ().verdict(),
             ClassifierEvent::Epoch(epoch) => observer(epoch).verdict(),
         };
-        let engine = &mut self.engine;
-        fitting::fit(model, engine, &samples, labels, false, see)
+        let (engine, validation) = (&mut self.engine, self.validation.as_ref());
+        fitting::fit(model, engine, validation, &samples, labels, false, see)
     }
 
     /// Runs [`fit`](Self::fit) with an observer, which sees every [step](super::ClassifierStep) and every
@@ -118,9 +124,39 @@ impl<T: Real> ClassifierTrainer<T> {
         mut observer: impl FnMut(&ClassifierEvent<'_, T>) -> V,
     ) -> Result<ClassifierReport<T>, Error> {
         let see = |event: &ClassifierEvent<'_, T>| observer(event).verdict();
-        let engine = &mut self.engine;
-        fitting::fit(model, engine, &samples, labels, true, see)
+        let (engine, validation) = (&mut self.engine, self.validation.as_ref());
+        fitting::fit(model, engine, validation, &samples, labels, true, see)
     }
 
     setters_of_every_training!();
+
+    /// Measures the validation loss on these samples, features × samples, and their labels, instead of on a
+    /// [part](Self::validation_split) of those of the fit.
+    ///
+    /// Use it where samples belong to groups, or follow each other in time: a random part would hold neighbors of the
+    /// samples learned from. Scale or encode them as the samples of the fit. Labels are classes from 0 to
+    /// `classes − 1`, one for each sample; classes may be missing. Read a file by
+    /// [`NpyFile::load`](crate::NpyFile::load) or [`to_matrix`](Samples::to_matrix).
+    ///
+    /// A fit refuses it together with a validation split.
+    ///
+    /// ```
+    /// use sparse_autoencoder::nalgebra::DMatrix;
+    /// use sparse_autoencoder::{Adam, ClassifierTrainer, SoftmaxClassifier};
+    ///
+    /// let series = DMatrix::from_fn(2, 120, |i, j| ((i + j) as f64 / 9.0).sin());
+    /// let labels: Vec<usize> = series.row(0).iter().map(|&x| usize::from(x > 0.0)).collect();
+    /// let (past, future) = (series.columns(0, 90), series.columns(90, 30));
+    /// let mut classifier = SoftmaxClassifier::new(2, 2)?;
+    /// let report = ClassifierTrainer::new(Adam::new(0.1)?)
+    ///     .validation(future.into_owned(), &labels[90..])
+    ///     .patience(5)
+    ///     .fit(&mut classifier, past, &labels[..90])?;
+    /// assert_eq!(report.validation_losses.len(), report.epochs);
+    /// # Ok::<(), sparse_autoencoder::Error>(())
+    /// ```
+    pub fn validation(mut self, samples: DMatrix<T>, labels: &[usize]) -> Self {
+        self.validation = Some((samples, labels.to_vec()));
+        self
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use nalgebra::DMatrixView;
+use nalgebra::{DMatrix, DMatrixView};
 
 use super::{
     ClassifierEpoch, ClassifierEvent, ClassifierLoss, ClassifierReport, ClassifierStep,
@@ -37,10 +37,11 @@ impl<T: Real> Terms<T> for ClassifierLoss<T> {
     }
 }
 
-/// Fits `model` to samples and their labels.
+/// Fits `model` to samples and their labels. Measures the validation loss on `validation`, if given.
 pub(super) fn fit<T: Real>(
     model: &mut SoftmaxClassifier<T>,
     engine: &mut Engine<T>,
+    validation: Option<&(DMatrix<T>, Vec<usize>)>,
     samples: &dyn Samples<T>,
     labels: &[usize],
     sees_steps: bool,
@@ -48,6 +49,7 @@ pub(super) fn fit<T: Real>(
 ) -> Result<ClassifierReport<T>, Error> {
     engine.check()?;
     engine.settings.check_for_classifiers()?;
+    check_validation(model, engine, validation)?;
     check_samples(model, engine, samples, labels)?;
     let mut rng = engine.seeded();
     let (order, chosen) = engine.split(samples.count(), &mut rng)?;
@@ -57,16 +59,20 @@ pub(super) fn fit<T: Real>(
     if let Some(threads) = engine.threads {
         workspace = workspace.with_threads(threads);
     }
-    let mut held_out = Labeled::default();
+    let mut copied = Labeled::default();
     let threads = workspace.scratch.take_threads();
-    held_out.gather(samples, labels, &chosen, threads)?;
+    copied.gather(samples, labels, &chosen, threads)?;
+    let held_out = match validation {
+        Some((samples, labels)) => (samples.as_view(), &labels[..]),
+        None => (copied.samples(samples.entries()), &copied.labels[..]),
+    };
     engine.check_schedule()?;
     engine.rng = rng;
     let parameters = model.theta().len();
     engine.prepare(parameters, parameters);
 
     let mut progress = Progress::new(parameters, order, batches);
-    progress.reserve(&engine.settings, !held_out.labels.is_empty());
+    progress.reserve(&engine.settings, !held_out.1.is_empty());
     let mut fit = Fit {
         model,
         workspace,
@@ -108,6 +114,22 @@ fn check_samples<T: Real>(
         });
     }
     model.check_classes(labels.iter().copied())
+}
+
+/// Refuses validation samples of the caller that are no samples of the model, or are not the only ones.
+fn check_validation<T: Real>(
+    model: &SoftmaxClassifier<T>,
+    engine: &Engine<T>,
+    validation: Option<&(DMatrix<T>, Vec<usize>)>,
+) -> Result<(), Error> {
+    let Some((samples, labels)) = validation else {
+        return Ok(());
+    };
+    engine.settings.refuse_split()?;
+    let names = ["validation samples", "rows of the validation samples"];
+    check_batch(samples.as_view(), model.features(), names)?;
+    let checked = model.check_labels(samples.ncols(), labels);
+    checked.map_err(|error| error.of_what("labels of the validation samples"))
 }
 
 /// Copies of some samples and their labels.
@@ -161,7 +183,7 @@ struct Fit<'a, T: Real, O> {
     samples: &'a dyn Samples<T>,
     labels: &'a [usize],
     batch: Labeled<T>,
-    held_out: Labeled<T>,
+    held_out: (DMatrixView<'a, T>, &'a [usize]),
     sees_steps: bool,
     observer: O,
 }
@@ -204,11 +226,10 @@ where
     }
 
     fn validate(&mut self) -> Result<Option<ClassifierLoss<T>>, Error> {
-        let Labeled { labels, .. } = &self.held_out;
+        let (samples, labels) = self.held_out;
         if labels.is_empty() {
             return Ok(None);
         }
-        let samples = self.held_out.samples(self.samples.entries());
         let (network, theta) = (&self.model.network, self.model.theta());
         let loss = network.evaluate(theta, samples, labels, None, &mut self.workspace);
         Ok(Some(loss))
