@@ -2,20 +2,19 @@
 //! holds something else is refused by name.
 
 mod refusals;
+mod served;
 mod transcoders;
 
 use std::fs;
 use std::path::Path;
-use std::process::Command;
-use std::thread;
 
 use serde_json::{Value, json};
 use sparse_autoencoder::files::{self, Note, Stored};
 use sparse_autoencoder::nalgebra::DMatrix;
 use sparse_autoencoder::penalty::{Description, HiddenBatch, HiddenGradient};
 use sparse_autoencoder::{
-    Activation, Adam, AnomalyDetector, AnomalyEnsemble, Error, Imputer, L1, MissingValues, Penalty,
-    Real, Scaler, Scaling, SoftmaxClassifier, SparseAutoencoder, Stack, Threshold, Trainer,
+    Adam, AnomalyDetector, AnomalyEnsemble, Error, Imputer, L1, MissingValues, Penalty, Real,
+    Scaler, Scaling, SoftmaxClassifier, SparseAutoencoder, Stack, Threshold, Trainer,
 };
 
 use crate::common::scratch::Scratch;
@@ -251,66 +250,6 @@ fn the_scalars_convert() {
     assert_eq!(double.theta(), widened(single.theta()));
     files::save(&double, &path).unwrap();
     assert_same_classifier(&single, &load(&path).unwrap());
-}
-
-/// Where another process finds a detector.
-const PATH: &str = "SPARSE_AUTOENCODER_DETECTOR_TO_SERVE";
-
-/// Bits of p-values of several batches, each in a thread of its own.
-fn served(detector: &AnomalyDetector<f32>) -> Vec<Vec<u64>> {
-    thread::scope(|scope| {
-        let serve = |batch: usize| {
-            let x = stored::table::<f32>(40 + batch) * (1.0 + batch as f32 / 10.0);
-            let scores = detector.scores(&x).unwrap();
-            let p_values = detector.p_values(&x).unwrap();
-            [bits(scores.as_slice()), bits(p_values.as_slice())].concat()
-        };
-        let threads: Vec<_> = (0..8)
-            .map(|batch| scope.spawn(move || serve(batch)))
-            .collect();
-        threads.into_iter().map(|t| t.join().unwrap()).collect()
-    })
-}
-
-/// Not a test of its own: what the next one runs in another process.
-#[test]
-fn server() {
-    if let Some(path) = std::env::var_os(PATH) {
-        let bits = json!(served(&load(Path::new(&path)).unwrap())).to_string();
-        fs::write(Path::new(&path).with_extension("json"), bits).unwrap();
-    }
-}
-
-#[test]
-fn a_detector_of_one_process_is_served_by_eight_threads_of_another() {
-    let scratch = Scratch::new("served");
-    let path = scratch.file();
-    let mut model = SparseAutoencoder::builder()
-        .layers([INPUT, 9])
-        .output_activation(Activation::Identity)
-        .penalty(())
-        .build()
-        .unwrap();
-    let mut trainer = Trainer::new(Adam::new(1e-2).unwrap()).epochs(5);
-    let builder = AnomalyDetector::builder(&mut model);
-    let builder = builder.missing_values(MissingValues::Impute);
-    let table = stored::table::<f32>(200);
-    let detector = builder.fit(&mut trainer, table).unwrap().detector;
-    // Saved in one thread, and loaded in others.
-    thread::scope(|scope| {
-        let saved = scope.spawn(|| files::save(&detector, &path)).join();
-        saved.unwrap().unwrap();
-        scope.spawn(|| assert_same_detector(&detector, &load(&path).unwrap()));
-    });
-    let process = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "stored_kinds::server", "--test-threads", "1"])
-        .env(PATH, &path)
-        .output()
-        .unwrap();
-    assert!(process.status.success(), "{process:?}");
-    let there = fs::read_to_string(path.with_extension("json")).unwrap();
-    let there: Vec<Vec<u64>> = serde_json::from_str(&there).unwrap();
-    assert_eq!(there, served(&detector));
 }
 
 /// A penalty that no file knows.
