@@ -3,7 +3,7 @@
 use crate::common::fractions::fractions;
 use std::ops::ControlFlow;
 
-use crate::common::variants::{ACTIVATIONS, outputs};
+use crate::common::variants::ACTIVATIONS;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use sparse_autoencoder::nalgebra::DMatrix;
 use sparse_autoencoder::{
@@ -104,85 +104,6 @@ fn each_use_of_the_seed_of_a_trainer_changes_the_result() {
         train(whole().validation_split(0.5), 1),
         train(whole().validation_split(0.5), 2)
     );
-}
-
-#[test]
-fn models_of_both_scalars_start_equal_up_to_one_rounding() {
-    for initialization in [
-        Initialization::Glorot,
-        Initialization::TransposedDecoder { norm: 1.0 },
-    ] {
-        for tied in [false, true] {
-            fn start<T: Real>(initialization: Initialization, tied: bool) -> Parameters<T> {
-                let builder = SparseAutoencoder::builder().layers([7, 9, 4]).seed(5);
-                let builder = builder.initialization(initialization).tied(tied);
-                builder.build().unwrap().into_parameters()
-            }
-            let single = start::<f32>(initialization, tied);
-            let double = start::<f64>(initialization, tied);
-            assert_eq!(single.layout(), double.layout());
-            assert!(double.as_slice().iter().filter(|&&w| w != 0.0).count() > 90);
-            for (&s, &d) in single.as_slice().iter().zip(double.as_slice()) {
-                assert_eq!(s.to_bits(), (d as f32).to_bits(), "{s} {d}");
-            }
-        }
-    }
-}
-
-/// Returns the initialization that suits a layer under this output, as documented.
-fn suited(hidden: Activation, output: Activation) -> Initialization {
-    use Activation::{
-        AbsTopK, BatchTopK, Gated, Identity, JumpRelu, Relu, TopK, TopProportion, WinnerTakeAll,
-    };
-    match (hidden, output) {
-        (TopK(_) | AbsTopK(_) | TopProportion(_) | BatchTopK(_) | WinnerTakeAll(_), Identity) => {
-            Initialization::TransposedDecoder { norm: 0.1 }
-        }
-        (Relu | JumpRelu | Gated, Identity) => Initialization::TransposedDecoder { norm: 1.0 },
-        _ => Initialization::Glorot,
-    }
-}
-
-#[test]
-fn the_activations_choose_an_initialization_that_is_not_set() {
-    for &hidden in ACTIVATIONS {
-        for output in outputs() {
-            for (layers, tied) in [(&[5, 9][..], false), (&[5, 9], true), (&[5, 9, 40], false)] {
-                let builder = SparseAutoencoder::<f64>::builder()
-                    .layers(layers)
-                    .hidden_activation(hidden)
-                    .output_activation(output)
-                    .penalty(())
-                    .tied(tied)
-                    .seed(5);
-                let deep = layers.len() > 2;
-                let Ok(model) = builder.clone().build() else {
-                    assert!(deep, "{hidden:?} {output:?}");
-                    continue;
-                };
-                let start = |initialization| {
-                    let model = builder.clone().initialization(initialization).build();
-                    theta(&model.unwrap())
-                };
-                let suited = if deep {
-                    Initialization::Glorot
-                } else {
-                    suited(hidden, output)
-                };
-                assert_eq!(theta(&model), start(suited), "{hidden:?} {output:?}");
-                // A setting wins.
-                let norm = 0.7;
-                let set = start(Initialization::TransposedDecoder { norm });
-                assert_ne!(set, theta(&model));
-                assert_ne!(start(Initialization::Glorot), set);
-                let columns = model.parameters().layer(0).unwrap().decoder_weights;
-                if let Initialization::TransposedDecoder { norm } = suited {
-                    let off = |norm_of: f64| (norm_of - norm).abs() > 1e-12;
-                    assert!(!columns.column_iter().any(|column| off(column.norm())));
-                }
-            }
-        }
-    }
 }
 
 // ---- threads

@@ -22,6 +22,7 @@ mod reports;
 mod resampling;
 mod set_point;
 mod sources;
+mod start;
 mod thresholds;
 mod transcoder;
 mod unit_norm;
