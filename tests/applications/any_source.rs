@@ -5,6 +5,7 @@ use std::io;
 
 use crate::common::file_bytes::npy_f64;
 use crate::common::on_read::OnRead;
+use crate::common::recipes::RECIPES;
 use sparse_autoencoder::nalgebra::DMatrix;
 use sparse_autoencoder::recipe::{Recipe, Variant};
 use sparse_autoencoder::{
@@ -248,7 +249,7 @@ fn everything_is_the_same_everywhere<T: Real>() {
     // Fewer and more than a calibration reads.
     assert_same_everywhere::<T>(&few, start);
     assert_same_everywhere::<T>(&samples(5000), start);
-    for variant in [Variant::L1, Variant::BatchTopK, Variant::JumpRelu] {
+    for (_, variant) in RECIPES {
         assert_same_everywhere::<T>(&few, |x| follow_recipe(variant, x));
     }
 }
@@ -256,26 +257,29 @@ fn everything_is_the_same_everywhere<T: Real>() {
 #[test]
 fn a_recipe_starts_from_some_of_many_samples() {
     let x = samples(9000);
-    let recipe = Recipe::new(Variant::TopK, 24, 3).samples(100);
-    let [expected, found] = [
-        recipe.fit(&x).unwrap(),
-        recipe.fit(file::<f64>(&x)).unwrap(),
-    ];
-    assert_eq!(found.model.parameters(), expected.model.parameters());
-    let mut invalid = x;
+    let mut invalid = x.clone();
     invalid[(5, 6)] = f64::NAN; // every third sample is read first
-    let error = recipe.fit(&invalid).unwrap_err();
-    assert!(
-        matches!(
-            error,
-            Error::NonFinite {
-                row: 5,
-                column: 6,
-                ..
-            }
-        ),
-        "{error}"
-    );
+    for (name, variant) in RECIPES {
+        let recipe = Recipe::new(variant, 24, 3).samples(100);
+        let [expected, found] = [
+            recipe.fit(&x).unwrap(),
+            recipe.fit(file::<f64>(&x)).unwrap(),
+        ];
+        let [expected, found] = [expected, found].map(|fitted| fitted.model.into_parameters());
+        assert_eq!(found, expected, "{name}");
+        let error = recipe.fit(&invalid).unwrap_err();
+        assert!(
+            matches!(
+                error,
+                Error::NonFinite {
+                    row: 5,
+                    column: 6,
+                    ..
+                }
+            ),
+            "{name}: {error}"
+        );
+    }
 }
 
 #[test]
