@@ -58,26 +58,59 @@ fn recipes_reach_their_number_of_active_units_and_lose_no_unit() {
     }
 }
 
-/// Short training, also on fewer samples than a batch has, reaches the target as far as it can and kills no unit.
+/// Short training, also on fewer samples than a batch has, comes close to the number of active units and keeps most
+/// units. What it misses by far, it says.
+///
+/// Of 40 seeds: the largest relative error of L0, and the most dead units of 128.
+///
+/// | variant | 135 steps | 345 steps | 200 steps on 100 samples |
+/// |---|---|---|---|
+/// | `L1` | 0.09, 0 | 0.02, 0 | 0.46, 2 |
+/// | `Gated` | 0.13, 1 | 0.01, 1 | 0.10, 6 |
+/// | `TopK` | 0, 3 | 0, 0 | 0, 3 |
+/// | `BatchTopK` | 0, 7 | 0, 1 | 0.002, 1 |
+/// | `JumpRelu` | 0.01, 8 | 0.01, 1 | 0.05, 1 |
+/// | `Matryoshka` | 0, 35 | 0, 4 | 0.002, 6 |
 #[test]
-fn short_recipes_keep_their_units() {
+fn short_recipes_come_close_to_their_number_of_active_units_and_keep_most_units() {
     let ((digits, _), _) = digits::split(300);
     let few = digits.columns(0, 100).into_owned();
     for (_, variant) in RECIPES {
-        let short = |samples: usize| Recipe::new(variant, UNITS, ACTIVE).samples(samples);
-        for (steps, samples, recipe) in [
-            (135, &digits, short(135 * 128).batch_size(128)),
-            (345, &digits, short(345 * 128).batch_size(128)),
-            (200, &few, short(200 * 100)), // the default batch has 512
+        let [of_135, of_345, of_few] = match variant {
+            Variant::L1 => [0.15, 0.05, 0.5], // 100 samples need fewer units than 8
+            Variant::Gated => [0.15, 0.05, 0.15],
+            Variant::JumpRelu => [0.03, 0.03, 0.08],
+            _ => [0.005; 3],
+        };
+        let least = if variant == Variant::L1 { 0.6 } else { 0.8 };
+        let most = if variant == Variant::Matryoshka {
+            48
+        } else {
+            12
+        };
+        for (steps, samples, batch, (largest, least, most)) in [
+            (135, &digits, 128, (of_135, least, most)),
+            (345, &digits, 128, (of_345, 0.83, 8)),
+            (200, &few, 512, (of_few, 0.97, 10)),
         ] {
-            let fitted = recipe.fit(samples).unwrap();
-            let (l0, explained, dead) = judge(&fitted.model, samples);
-            let found = format!("{variant:?}, {steps} steps: {l0:.2}, {explained:.3}, {dead} dead");
-            println!("{found}");
-            // 100 samples need fewer units than 8.
-            let lowest = if samples.ncols() == 100 { 4.0 } else { 7.0 };
-            assert!(l0 > lowest && l0 < 10.0, "{found}");
-            assert!(explained > 0.5 && dead < UNITS / 2, "{found}");
+            let recipe = Recipe::new(variant, UNITS, ACTIVE).batch_size(batch);
+            let recipe = recipe.samples(steps * batch.min(samples.ncols()));
+            for seed in 0..3 {
+                let fitted = recipe.clone().seed(seed).fit(samples).unwrap();
+                let (l0, explained, dead) = judge(&fitted.model, samples);
+                let warnings = fitted.report.warnings;
+                let found = format!(
+                    "{variant:?}, {steps} steps, seed {seed}: {l0:.3}, {explained:.3}, {dead} dead, {warnings:?}"
+                );
+                println!("{found}");
+                let off = (l0 / 8.0 - 1.0).abs();
+                assert!(
+                    off <= largest && explained > least && dead <= most,
+                    "{found}"
+                );
+                let says = off < 0.2 && dead < UNITS / 8 || !warnings.is_empty();
+                assert!(says, "{found}");
+            }
         }
     }
 }
