@@ -149,12 +149,14 @@ impl Recipe {
 
     /// Returns the largest learning rate.
     fn rate(&self) -> f64 {
-        // The best rate falls as 1/√n (Gao et al. 2024). Fewer steps have to be longer; transcoders then lose units.
-        let longer = match self.output_size {
-            None => (2000.0 / f64::of_count(self.steps()))
+        // The best rate falls as 1/√n (Gao et al. 2024). Fewer steps have to be longer, and L1 needs long ones to grow
+        // against its penalty. Transcoders then lose units.
+        let longer = match (self.output_size, self.variant) {
+            (Some(_), _) => 1.0,
+            (None, Variant::L1) => 4.0,
+            (None, _) => (2000.0 / f64::of_count(self.steps()))
                 .sqrt()
                 .clamp(1.0, 2.0),
-            Some(_) => 1.0,
         };
         let usual = 0.1 / f64::of_count(self.hidden_size).sqrt() * longer;
         self.learning_rate.unwrap_or(usual)
@@ -192,7 +194,10 @@ mod tests {
 
     #[test]
     fn the_rate_falls_with_the_units_and_with_the_steps_of_autoencoders() {
-        let recipe = |steps: usize| Recipe::new(Variant::L1, 400, 8).samples(steps * 512);
+        let of_variant = |variant| Recipe::new(variant, 400, 8);
+        assert!((of_variant(Variant::L1).rate() - 0.02).abs() < 1e-12);
+        assert!((of_variant(Variant::L1).output_size(3).rate() - 0.005).abs() < 1e-12);
+        let recipe = |steps: usize| of_variant(Variant::Gated).samples(steps * 512);
         for (steps, rate) in [
             (1, 0.01),
             (500, 0.01),

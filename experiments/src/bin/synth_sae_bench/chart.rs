@@ -34,8 +34,14 @@ impl Line {
     fn settings(&self) -> String {
         let from = self.anneal_from.filter(|&k| k > self.target_l0);
         let from = from.map_or(String::new(), |k| format!(", k from {k}"));
-        let over = self.fall.map_or(String::new(), |fall| format!(" over {} %", 100.0 * fall));
-        format!("{} million, rate {:e}{from}{over}", self.samples / 1e6, self.lr)
+        let over = self
+            .fall
+            .map_or(String::new(), |fall| format!(" over {} %", 100.0 * fall));
+        format!(
+            "{} million, rate {:e}{from}{over}",
+            self.samples / 1e6,
+            self.lr
+        )
     }
 }
 
