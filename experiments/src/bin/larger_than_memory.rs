@@ -2,15 +2,18 @@
 //!
 //! ```text
 //! cargo run --release -p experiments --bin larger_than_memory [FILE [compare]]
+//! cargo run --release -p experiments --bin larger_than_memory shapes
 //! ```
 //!
 //! FILE is a NumPy file, `.npy`, of samples × entries in [0, 1]. Without one, fainter and fainter copies
 //! of the digits are written to a temporary file. Trains on the file in place and prints the peak memory
-//! of the process. With `compare`, or without a FILE, it then loads the file and alternates epochs over
-//! the file and over the matrix.
+//! of the process. With `compare`, or without a FILE, it then loads the file, writes it again as four
+//! temporary files, and alternates epochs over the matrix, over the file, and over the four as `Shards`.
 //!
 //! Finally encodes the file batch by batch, and trains on a stream of its batches through a shuffle
 //! buffer, as for samples that arrive only once.
+//!
+//! `shapes` only compares, for three shapes of the model, on files of uniform random numbers.
 //!
 //! Writes `out/larger_than_memory.svg`: the loss on each batch of the stream before the step on it.
 
@@ -22,17 +25,27 @@ use std::time::Instant;
 
 use experiments::chart::curves::{Axis, Curve, Panel, Place};
 use experiments::{chart, digits, npy};
+use rand::rngs::Xoshiro256PlusPlus;
+use rand::{RngExt, SeedableRng};
 use sparse_autoencoder::metrics::SparsityMetrics;
 use sparse_autoencoder::{
-    Adam, KlDivergence, NpyFile, Samples, Schedule, ShuffleBuffer, SparseAutoencoder, Trainer,
+    Adam, KlDivergence, NpyFile, Samples, Schedule, Shards, ShuffleBuffer, SparseAutoencoder,
+    Trainer,
 };
 
 const HIDDEN: usize = 256;
 const BATCH: usize = 256;
-const ROUNDS: usize = 3;
+const SHARDS: usize = 4;
+const ROUNDS: usize = 9;
+
+/// Input size, hidden size, and samples.
+const SHAPES: [[usize; 3]; 3] = [[64, 64, 400_000], [784, 256, 40_000], [512, 4096, 6_000]];
 
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments = std::env::args().skip(1).collect::<Vec<_>>();
+    if arguments == ["shapes"] {
+        return SHAPES.into_iter().try_for_each(compare_shape);
+    }
     let written = arguments.is_empty().then(write_digits).transpose()?;
     let path = written.as_deref().or(arguments.first().map(Path::new));
     let path = path.ok_or("no file")?;
@@ -48,32 +61,21 @@ fn run(path: &Path, compare: bool) -> Result<(), Box<dyn Error>> {
     let (count, input_size) = (file.count(), file.entries());
     let size = megabytes(std::fs::metadata(path)?.len());
     println!("{count} samples of {input_size} entries, {size:.0} MB");
-    epoch(&file)?; // puts the file into the system's cache, if it fits
-    let seconds = epoch(&file)?;
+    epoch(&file, HIDDEN)?; // puts the file into the system's cache, if it fits
+    let seconds = epoch(&file, HIDDEN)?;
     println!("from the file: {:.0} samples/s", rate(count, seconds));
     match peak_memory() {
         Some(bytes) => println!("at most {:.0} MB resident", megabytes(bytes)),
         None => println!("peak memory: unknown on this system"),
     }
-
     if compare {
-        let matrix = file.to_matrix()?;
-        let mut best = [f64::INFINITY; 2];
-        for _ in 0..ROUNDS {
-            let seconds = [epoch(&file)?, epoch(&matrix)?];
-            println!(
-                "an epoch: {:.2} s from the file, {:.2} s from memory",
-                seconds[0], seconds[1]
-            );
-            best = [0, 1].map(|k| best[k].min(seconds[k]));
-        }
-        println!(
-            "the best: {:.1} % of the speed in memory",
-            100.0 * best[1] / best[0]
-        );
+        let folder = temporary("shards");
+        let result = compare_sources(&file, HIDDEN, &folder);
+        std::fs::remove_dir_all(folder)?;
+        result?;
     }
 
-    let mut sae = model(input_size)?;
+    let mut sae = model(input_size, HIDDEN)?;
     let steps = count.div_ceil(BATCH);
     let mut trainer = Trainer::new(Adam::new(1e-3)?)
         .schedule(Schedule::linear(0.0))
@@ -91,6 +93,57 @@ fn run(path: &Path, compare: bool) -> Result<(), Box<dyn Error>> {
     let mean = sparsity.mean_activation().ok_or("no sample")?.mean();
     println!("mean activation after one pass over a stream: {mean:.3}");
     Ok(())
+}
+
+/// Alternates epochs over a file in memory, over the file, and over parts of it in a new folder.
+fn compare_sources(
+    file: &NpyFile<f32>,
+    hidden: usize,
+    folder: &Path,
+) -> Result<(), Box<dyn Error>> {
+    let matrix = file.to_matrix()?;
+    std::fs::create_dir(folder)?;
+    let (entries, count) = matrix.shape();
+    let mut shards = Vec::new();
+    for part in matrix.as_slice().chunks(entries * count.div_ceil(SHARDS)) {
+        let path = folder.join(format!("{}.npy", shards.len()));
+        write(&path, part.len() / entries, entries, part.iter().copied())?;
+        shards.push(NpyFile::open(path)?);
+    }
+    let shards = Shards::new(shards)?;
+    let mut shares = [const { Vec::new() }; 2];
+    for _ in 0..ROUNDS {
+        let memory = epoch(&matrix, hidden)?;
+        let seconds = [epoch(file, hidden)?, epoch(&shards, hidden)?];
+        println!(
+            "an epoch: {memory:.2} s from memory, {:.2} s from the file, {:.2} s from shards",
+            seconds[0], seconds[1]
+        );
+        for (shares, seconds) in shares.iter_mut().zip(seconds) {
+            shares.push(100.0 * memory / seconds);
+        }
+    }
+    let [file, shards] = shares.map(|mut shares| {
+        shares.sort_by(f64::total_cmp);
+        shares[ROUNDS / 2]
+    });
+    println!("median: {file:.1} % of the speed in memory from the file, {shards:.1} % from shards");
+    Ok(())
+}
+
+/// Compares the sources for a shape, on random numbers in a temporary file.
+fn compare_shape([input_size, hidden, samples]: [usize; 3]) -> Result<(), Box<dyn Error>> {
+    println!("{input_size} → {hidden}, {samples} samples");
+    let folder = temporary("shape");
+    std::fs::create_dir(&folder)?;
+    let mut rng = Xoshiro256PlusPlus::seed_from_u64(0);
+    let values = (0..samples * input_size).map(|_| rng.random());
+    let path = folder.join("whole.npy");
+    let result = write(&path, samples, input_size, values)
+        .and_then(|()| Ok(NpyFile::open(&path)?))
+        .and_then(|file| compare_sources(&file, hidden, &folder.join("parts")));
+    std::fs::remove_dir_all(folder)?;
+    result
 }
 
 /// Averages the losses of consecutive steps to a hundred points.
@@ -113,9 +166,12 @@ fn draw(losses: &[f64]) -> Result<(), Box<dyn Error>> {
     )
 }
 
-fn model(input_size: usize) -> Result<SparseAutoencoder<f32>, sparse_autoencoder::Error> {
+fn model(
+    input_size: usize,
+    hidden: usize,
+) -> Result<SparseAutoencoder<f32>, sparse_autoencoder::Error> {
     SparseAutoencoder::builder()
-        .layers([input_size, HIDDEN])
+        .layers([input_size, hidden])
         .penalty(KlDivergence)
         .sparsity_target(0.05)
         .penalty_weight(0.1)
@@ -123,8 +179,8 @@ fn model(input_size: usize) -> Result<SparseAutoencoder<f32>, sparse_autoencoder
 }
 
 /// Returns the seconds of an epoch.
-fn epoch(samples: impl Samples<f32>) -> Result<f64, Box<dyn Error>> {
-    let mut sae = model(samples.entries())?;
+fn epoch(samples: impl Samples<f32>, hidden: usize) -> Result<f64, Box<dyn Error>> {
+    let mut sae = model(samples.entries(), hidden)?;
     let mut trainer = Trainer::new(Adam::new(1e-3)?).epochs(1).batch_size(BATCH);
     let start = Instant::now();
     trainer.fit(&mut sae, samples)?;
@@ -139,21 +195,34 @@ fn write_digits() -> Result<PathBuf, Box<dyn Error>> {
     } else {
         250
     };
-    let path = std::env::temp_dir().join(format!("digits-{}.npy", std::process::id()));
-    let mut file = BufWriter::new(File::create_new(&path)?);
-    npy::write_header(
-        &mut file,
-        usize::from(copies) * digits.ncols(),
-        digits.nrows(),
-    )?;
-    for copy in 0..copies {
+    let path = temporary("digits.npy");
+    let values = (0..copies).flat_map(|copy| {
         let faint = 1.0 - f32::from(copy) / 512.0;
-        for value in &digits {
-            file.write_all(&(faint * value).to_le_bytes())?;
-        }
-    }
-    file.flush()?;
+        digits.iter().map(move |value| faint * value)
+    });
+    let count = usize::from(copies) * digits.ncols();
+    write(&path, count, digits.nrows(), values)?;
     Ok(path)
+}
+
+/// Writes a new NumPy file.
+fn write(
+    path: &Path,
+    samples: usize,
+    entries: usize,
+    values: impl Iterator<Item = f32>,
+) -> Result<(), Box<dyn Error>> {
+    let mut file = BufWriter::new(File::create_new(path)?);
+    npy::write_header(&mut file, samples, entries)?;
+    for value in values {
+        file.write_all(&value.to_le_bytes())?;
+    }
+    Ok(file.flush()?)
+}
+
+/// Returns a path of this process among the temporary files.
+fn temporary(name: &str) -> PathBuf {
+    std::env::temp_dir().join(format!("{}-{name}", std::process::id()))
 }
 
 /// Returns the peak resident memory of this process in bytes, on Linux.
