@@ -27,7 +27,7 @@ use crate::{SparseAutoencoderBuilder, Trainer};
 /// | … of `L1`, `Gated` | also a pre-encoder bias, which starts at the geometric median and learns |
 /// | start | columns of norm 0.1; encoder = transposed decoder |
 /// | thresholds of `JumpRelu` | a quantile of the batch for half of the steps, with their bandwidth; then they learn |
-/// | optimizer | Adam, β₂ = 0.99, learning rate `0.1/√n` for n units; autoencoders with `L1`: `0.4/√n`, others in fewer than 2000 steps: times √(2000/steps), at most 2 |
+/// | optimizer | Adam, β₂ = 0.99, learning rate `0.1/√n` for n units; [larger](Recipe::learning_rate()) in few steps and for `L1` |
 /// | schedule | warm-up over 2 % of the steps, then linear to 0 |
 /// | gradient | clipped to norm 1 |
 /// | decoder columns | norm 1 for `Gated`; free for the others, and part of the penalty of `L1` |
@@ -189,9 +189,9 @@ impl Recipe {
 
     /// Sets the largest learning rate of Adam, > 0. The default is `0.1/√n` for n hidden units: 3e-3 for 1,024.
     ///
-    /// For autoencoders in fewer than 2000 steps, it is √(2000/steps) times as large, at most 2 times. For those with `L1`,
-    /// it is 4 times as large: at `0.1/√n`, 2000 steps leave up to 7 times as much of the variance of correlated features
-    /// unexplained.
+    /// For autoencoders in fewer than 2000 steps, it is √(2000/steps) times as large, at most 2 times. For those with `L1`
+    /// and batches of 512 or more, it is 4 times as large, in smaller ones 4 √(batch/512) times: at `0.1/√n`, 2000 steps leave
+    /// up to 7 times as much of the variance of correlated features unexplained.
     #[must_use]
     pub const fn learning_rate(mut self, rate: f64) -> Self {
         self.learning_rate = Some(rate);

@@ -13,7 +13,8 @@ use crate::validate::check_len;
 /// The samples of the first source come first. A fit shuffles them across all sources. All sources must have the
 /// same number of entries per sample. Use `Box<dyn Samples<T>>` for sources of different types.
 ///
-/// Reading costs a few percent of the training time with hundreds of units, and a larger share for a small model.
+/// Reading open files costs about 1 µs per sample: 1 % of the training of 4096 units, 9 % of that of 256, and more than
+/// half of that of 64. [Mapped](crate::NpyFile::from_bytes) files cost 0.05 µs.
 /// Then [`to_matrix`](Samples::to_matrix) reads the samples once, if they fit into memory; if not, map the files: see
 /// [`NpyFile`](crate::NpyFile).
 ///

@@ -150,13 +150,13 @@ impl Recipe {
     /// Returns the largest learning rate.
     fn rate(&self) -> f64 {
         // The best rate falls as 1/√n (Gao et al. 2024). Fewer steps have to be longer, and L1 needs long ones to grow
-        // against its penalty. Transcoders then lose units.
+        // against its penalty, as far as batches are large enough. Transcoders then lose units.
+        let few = (2000.0 / f64::of_count(self.steps())).sqrt();
+        let large = (f64::of_count(self.batch_size) / 512.0).sqrt();
         let longer = match (self.output_size, self.variant) {
             (Some(_), _) => 1.0,
-            (None, Variant::L1) => 4.0,
-            (None, _) => (2000.0 / f64::of_count(self.steps()))
-                .sqrt()
-                .clamp(1.0, 2.0),
+            (None, Variant::L1) => few.min(2.0).max(4.0 * large).clamp(1.0, 4.0),
+            (None, _) => few.clamp(1.0, 2.0),
         };
         let usual = 0.1 / f64::of_count(self.hidden_size).sqrt() * longer;
         self.learning_rate.unwrap_or(usual)
@@ -195,7 +195,11 @@ mod tests {
     #[test]
     fn the_rate_falls_with_the_units_and_with_the_steps_of_autoencoders() {
         let of_variant = |variant| Recipe::new(variant, 400, 8);
-        assert!((of_variant(Variant::L1).rate() - 0.02).abs() < 1e-12);
+        let of_l1 = |batch: usize| of_variant(Variant::L1).batch_size(batch);
+        for (batch, rate) in [(512, 0.02), (4096, 0.02), (128, 0.01), (8, 0.005)] {
+            assert!((of_l1(batch).rate() - rate).abs() < 1e-12, "{batch}");
+        }
+        assert!((of_l1(8).samples(4000).rate() - 0.01).abs() < 1e-12);
         assert!((of_variant(Variant::L1).output_size(3).rate() - 0.005).abs() < 1e-12);
         let recipe = |steps: usize| of_variant(Variant::Gated).samples(steps * 512);
         for (steps, rate) in [
