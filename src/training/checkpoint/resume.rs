@@ -92,6 +92,9 @@ impl<T: Real> Trainer<T> {
         let mut idle = Idle::default();
         if counts && (paused.is_some() || file.has("idle")) {
             idle = Idle::new(file.counts("idle", &[model.layout().hidden_size()])?);
+            if let Some(dead_units) = &settings.dead_units {
+                idle.count(idle.units(), dead_units.idle_samples());
+            }
         }
         if let (true, Some(progress)) = (counts, &paused) {
             idle.history = file.counts("dead_units", &[progress.epochs])?;
