@@ -189,9 +189,14 @@ impl Recipe {
 
     /// Sets the largest learning rate of Adam, > 0. The default is `0.1/√n` for n hidden units: 3e-3 for 1,024.
     ///
-    /// For autoencoders in fewer than 2000 steps, it is √(2000/steps) times as large, at most 2 times. For those with `L1`
-    /// and batches of 512 or more, it is 4 times as large, in smaller ones 4 √(batch/512) times: at `0.1/√n`, 2000 steps leave
-    /// up to 7 times as much of the variance of correlated features unexplained.
+    /// Autoencoders take a multiple of it:
+    ///
+    /// | variant | factor |
+    /// |---|---|
+    /// | all but `L1` | √(2000/steps), from 1 to 2 |
+    /// | `L1` | the larger of that and 4 √(batch/512), at most 4 |
+    ///
+    /// Steps and batches are those of the fit.
     #[must_use]
     pub const fn learning_rate(mut self, rate: f64) -> Self {
         self.learning_rate = Some(rate);

@@ -127,5 +127,6 @@ def report(folder):
     for (data, _, library, variant), of in groups.items():
         rates[variant, library, data] |= {run["rate"] for run in of}
     for variant in VARIANTS + ("frozen",):
-        row = ["/".join(str(r) for r in rates[variant, p, d]) for p in LIBRARIES for d in DATA]
+        shown_rate = lambda rate: "recipe" if rate is None else f"{rate:g}"
+        row = ["/".join(sorted(map(shown_rate, rates[variant, p, d]))) for p in LIBRARIES for d in DATA]
         print(f"| {variant} | " + " | ".join(row) + " |")

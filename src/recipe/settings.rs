@@ -149,8 +149,8 @@ impl Recipe {
 
     /// Returns the largest learning rate.
     fn rate(&self) -> f64 {
-        // The best rate falls as 1/√n (Gao et al. 2024). Fewer steps have to be longer, and L1 needs long ones to grow
-        // against its penalty, as far as batches are large enough. Transcoders then lose units.
+        // The best rate falls as 1/√n (Gao et al. 2024). With fewer steps, each has to be longer. L1 needs a high rate to
+        // grow against its penalty, if batches are large. Transcoders lose units at higher rates.
         let few = (2000.0 / f64::of_count(self.steps())).sqrt();
         let large = (f64::of_count(self.batch_size) / 512.0).sqrt();
         let longer = match (self.output_size, self.variant) {
@@ -194,14 +194,15 @@ mod tests {
 
     #[test]
     fn the_rate_falls_with_the_units_and_with_the_steps_of_autoencoders() {
-        let of_variant = |variant| Recipe::new(variant, 400, 8);
-        let of_l1 = |batch: usize| of_variant(Variant::L1).batch_size(batch);
+        let is = |recipe: Recipe, rate: f64| {
+            assert!((recipe.rate() - rate).abs() < 1e-12, "{recipe:?}");
+        };
+        let of = |variant| Recipe::new(variant, 400, 8);
         for (batch, rate) in [(512, 0.02), (4096, 0.02), (128, 0.01), (8, 0.005)] {
-            assert!((of_l1(batch).rate() - rate).abs() < 1e-12, "{batch}");
+            is(of(Variant::L1).batch_size(batch), rate);
+            is(of(Variant::L1).batch_size(batch).output_size(3), 0.005);
         }
-        assert!((of_l1(8).samples(4000).rate() - 0.01).abs() < 1e-12);
-        assert!((of_variant(Variant::L1).output_size(3).rate() - 0.005).abs() < 1e-12);
-        let recipe = |steps: usize| of_variant(Variant::Gated).samples(steps * 512);
+        is(of(Variant::L1).batch_size(8).samples(4000), 0.01);
         for (steps, rate) in [
             (1, 0.01),
             (500, 0.01),
@@ -209,9 +210,10 @@ mod tests {
             (2000, 0.005),
             (1_000_000, 0.005),
         ] {
-            assert!((recipe(steps).rate() - rate).abs() < 1e-12, "{steps}");
-            assert_eq!(recipe(steps).output_size(3).rate(), 0.005);
-            assert_eq!(recipe(steps).learning_rate(0.7).rate(), 0.7);
+            let recipe = of(Variant::Gated).samples(steps * 512);
+            is(recipe.clone(), rate);
+            is(recipe.clone().output_size(3), 0.005);
+            is(recipe.learning_rate(0.7), 0.7);
         }
     }
 }

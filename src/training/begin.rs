@@ -71,7 +71,7 @@ impl<T: Real> Trainer<T> {
             self.prepare(model);
         }
         if self.engine.settings.dead_units.is_none() {
-            self.state.idle = Idle::default(); // those of a fit
+            self.state.idle = Idle::default(); // A stream counts only if set.
         }
         self.prepare_state(model)?;
         self.paused = None;

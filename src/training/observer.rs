@@ -25,7 +25,7 @@ pub struct Step<'a, T> {
     pub l0: Option<f64>,
     /// The explained variance in the batch: see [`Epoch::explained_variance`].
     pub explained_variance: Option<f64>,
-    /// The number of dead units: see [`Epoch::dead_units`]. Known after an epoch.
+    /// The number of dead units: see [`Epoch::dead_units`]. By default 0 until an epoch has passed.
     pub dead_units: Option<usize>,
     /// The learning rate of the step, with the factor of the [schedule](crate::Trainer::schedule). `None` for
     /// an optimizer [without one](crate::Optimizer::learning_rate).

@@ -106,7 +106,7 @@ pub struct TrainerSettings {
     pub anneal_k: Option<AnnealK>,
     /// The sparsity to reach.
     pub set_point: Option<SetPoint>,
-    /// Which units count as dead, and how they are revived.
+    /// Which units count as dead, and how they are revived. Unset, a fit counts those inactive for an epoch.
     pub dead_units: Option<DeadUnits>,
     /// The noise of the input.
     #[cfg_attr(

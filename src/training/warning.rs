@@ -116,8 +116,8 @@ pub enum Warning {
         /// The activation of the output.
         output: Activation,
     },
-    /// One feature has more than 90 % of the variance of the samples, and the median one less than a hundredth of its
-    /// variance. The squared error hardly sees the others.
+    /// One feature has more than 90 % of the variance of the samples. The median feature that varies has less than 1 % of
+    /// its variance. The squared error hardly depends on the others.
     #[non_exhaustive]
     FeatureDominates {
         /// The index of the feature, in the targets of a transcoder.

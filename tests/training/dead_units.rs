@@ -335,7 +335,7 @@ fn a_fit_counts_units_that_were_inactive_for_an_epoch() {
         let warned = |warning: &Warning| matches!(warning, Warning::DeadUnits { .. });
         assert_eq!(warnings.iter().any(warned), dead[3] > UNITS / 10);
 
-        // What is not set, a stream does not count.
+        // A stream counts only if `dead_units` is set.
         let mut stream = trainer();
         let mut model = builder(hidden).build().unwrap();
         stream.fit(&mut model, &x).unwrap();

@@ -511,11 +511,10 @@ fn a_feature_that_drowns_the_others_says_so() {
     };
     let dominates = |samples: &DMatrix<f64>, builder: &SparseAutoencoderBuilder<f64>| {
         let warnings = warnings_of(builder, |trainer| trainer.epochs(1), samples);
-        let found = warnings.iter().find_map(|warning| match *warning {
+        warnings.iter().find_map(|warning| match *warning {
             Warning::FeatureDominates { feature, share, .. } => Some((feature, share, *warning)),
             _ => None,
-        });
-        found
+        })
     };
     let grams = of(3, 1000.0);
     let (feature, share, warning) = dominates(&grams, &linear()).unwrap();
@@ -532,11 +531,9 @@ fn a_feature_that_drowns_the_others_says_so() {
         samples.row_mut(2).copy_from(&row);
         samples
     };
-    let scaled = Scaling::standard().fit(&of(3, 1000.0).rows(0, 5).into_owned());
-    let scaled = scaled
-        .unwrap()
-        .apply(&grams.rows(0, 5).into_owned())
-        .unwrap();
+    let varying = grams.rows(0, 5).into_owned();
+    let scaler = Scaling::standard().fit(&varying).unwrap();
+    let scaled = scaler.apply(&varying).unwrap();
     assert_eq!(dominates(&scaled, &linear().layers([5, 12])), None);
     for samples in [of(3, 1.0), of(3, 5.0), two] {
         assert_eq!(dominates(&samples, &linear()), None);

@@ -71,8 +71,9 @@ fn run(path: &Path, compare: bool) -> Result<(), Box<dyn Error>> {
     if compare {
         let folder = temporary("shards");
         let result = compare_sources(&file, HIDDEN, &folder);
-        std::fs::remove_dir_all(folder)?;
+        let removed = std::fs::remove_dir_all(folder);
         result?;
+        removed?;
     }
 
     let mut sae = model(input_size, HIDDEN)?;

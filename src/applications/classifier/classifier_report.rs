@@ -69,7 +69,7 @@ pub struct ClassifierEpoch<'a, T> {
     pub samples: u64,
     /// The mean loss over the batches of the epoch, each before its step.
     pub loss: ClassifierLoss<T>,
-    /// The loss on the samples held out, after the epoch.
+    /// The loss on the samples held out or [given](crate::ClassifierTrainer::validation), after the epoch.
     pub validation_loss: Option<ClassifierLoss<T>>,
     /// The learning rate of the last step: see [`ClassifierStep::learning_rate`].
     pub learning_rate: Option<f64>,
@@ -93,7 +93,8 @@ pub struct ClassifierReport<T> {
     pub best_epoch: usize,
     /// The loss of each epoch.
     pub losses: Vec<ClassifierLoss<T>>,
-    /// The loss on the samples held out after each epoch. Empty if there are none.
+    /// The loss on the samples held out or [given](crate::ClassifierTrainer::validation), after each epoch. Empty if
+    /// there are none.
     pub validation_losses: Vec<ClassifierLoss<T>>,
 }
 

@@ -80,7 +80,7 @@ impl<T: Real> Trainer<T> {
             true => read_measured(&mut file, "recent", 1)?.pop(),
             false => None,
         };
-        let counts = settings.dead_units.is_some() || model.objective().vanishes();
+        let counts = model.objective().vanishes();
         let validates = settings.validation_split > 0.0 || self.validation.is_some();
         let paused = match training.object("fit")? {
             Some(fit) => {

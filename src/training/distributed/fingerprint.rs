@@ -35,7 +35,7 @@ pub(in crate::training) fn fingerprint<T: Real>(
         format!("{settings:?} {validates} {batches} {}", engine.steps),
         &[],
     );
-    let (controller, idle) = (&trainer.state.controller, &trainer.state.idle);
+    let (controller, idle) = (&trainer.state.controller, trainer.state.idle.samples());
     tell(format!("{controller:?} {idle:?}"), &[]);
     if let Some(paused) = &trainer.paused {
         let at = (paused.epochs, paused.done, paused.end);
