@@ -76,7 +76,8 @@ pub enum StopReason {
 ///     .build()?;
 /// let report = Trainer::new(Adam::new(1e-2)?).epochs(40).fit(&mut sae, &samples)?;
 /// assert!(report.l0[39] <= 3.0 && report.explained_variance[39] > 0.5);
-/// assert!(report.warnings.is_empty());
+/// println!("{} of 48 units are dead", report.dead_units[39]);
+/// report.warnings.iter().for_each(|warning| eprintln!("{warning}"));
 /// # Ok::<(), sparse_autoencoder::Error>(())
 /// ```
 #[derive(Debug, Clone, PartialEq)]

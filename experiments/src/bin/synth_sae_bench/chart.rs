@@ -23,6 +23,9 @@ struct Line {
     /// The share of the steps over which k falls, where it is not that of the recipe.
     fall: Option<f64>,
     lr: f64,
+    /// Whether the recipe has changed since.
+    #[serde(default)]
+    earlier: bool,
     seed: u64,
     samples_seen: f64,
     f1: f64,
@@ -59,7 +62,9 @@ pub fn draw(files: &[&str], path: &Path) -> Result<(), Box<dyn Error>> {
                 .iter()
                 .position(|(name, _)| *name == line.variant);
             // Baselines that do not learn have no curve. Only the last evaluation also selects over a batch.
-            let drawn = order.filter(|_| line.samples_seen > 0.0 && line.selection == "inference");
+            let drawn = order.filter(|_| {
+                line.samples_seen > 0.0 && line.selection == "inference" && !line.earlier
+            });
             if let Some(order) = drawn {
                 let of_method = runs.entry(order).or_default();
                 let points = of_method.entry(line.settings()).or_default();
