@@ -31,8 +31,7 @@ const EPOCHS: usize = 20;
 
 impl<T: Real> Trainer<T> {
     /// Returns the warnings of the steps so far that need no samples: a learning rate of 0, a target not reached, no
-    /// active units, and dead units, in a stream or after [`resume`](Self::resume) only if
-    /// [`dead_units`](Self::dead_units) is set.
+    /// active units, and, if [`dead_units`](Self::dead_units) is set, dead units.
     ///
     /// Use it after steps by [`partial_fit`](Self::partial_fit). The [`Report`] of a
     /// [`fit`](Self::fit) has all its [warnings](Report::warnings).
