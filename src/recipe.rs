@@ -99,8 +99,7 @@ pub struct Recipe {
     /// The number of samples of a step, ≥ 1.
     #[cfg_attr(feature = "serde", serde(default = "default::batch_size"))]
     pub batch_size: usize,
-    /// The largest learning rate of Adam, > 0. Unset: see
-    /// [`learning_rate`](Self::learning_rate()).
+    /// The largest learning rate of Adam, > 0. Unset: see [`learning_rate`](Self::learning_rate()).
     #[cfg_attr(
         feature = "serde",
         serde(default, skip_serializing_if = "Option::is_none")
@@ -328,7 +327,7 @@ impl Recipe {
     /// [`Pairs`](crate::Pairs) for a transcoder, and folds the scaling into it.
     ///
     /// The number of epochs is [`Recipe::samples`] divided by the number of `samples`, rounded up. The model and
-    /// the scaler start from up to 4096 samples, spread over all, of which memory holds a copy. The same samples give
+    /// the scaler start from up to 4096 samples, spread over all. Memory holds a copy of them. The same samples give
     /// the same bits, wherever they are stored.
     ///
     /// # Errors

@@ -13,7 +13,7 @@ NAMES = {
     "sae_lens": "SAELens",
     "dictionary_learning": "dictionary_learning",
 }
-OURS = ["ours", "ours_default"]
+OURS = [library for library in NAMES if library.startswith("ours")]
 TITLES = {"minilm": "MiniLM, layer 3", "fashion": "Fashion-MNIST"}
 
 
@@ -76,6 +76,10 @@ def verdict(ours, other):
     return ratio, f"{ratio:.3f}, {difference / max(pooled, 1e-12):+.1f} sd, {word}"
 
 
+def shown_rate(rate):
+    return "recipe" if rate is None else f"{rate:g}"
+
+
 def geometric_mean(values):
     return f"{math.exp(np.mean(np.log(values))):.3f}" if values else ""
 
@@ -127,6 +131,5 @@ def report(folder):
     for (data, _, library, variant), of in groups.items():
         rates[variant, library, data] |= {run["rate"] for run in of}
     for variant in VARIANTS + ("frozen",):
-        shown_rate = lambda rate: "recipe" if rate is None else f"{rate:g}"
         row = ["/".join(sorted(map(shown_rate, rates[variant, p, d]))) for p in LIBRARIES for d in DATA]
         print(f"| {variant} | " + " | ".join(row) + " |")

@@ -14,6 +14,8 @@ use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use sparse_autoencoder::nalgebra::DMatrix;
 
+use crate::report::median;
+
 /// The colors of Okabe & Ito, which color-blind readers can distinguish.
 pub const BLUE_LINE: RGBColor = RGBColor(0, 114, 178);
 pub const ORANGE_LINE: RGBColor = RGBColor(213, 94, 0);
@@ -135,11 +137,6 @@ fn draw_map(map: &Map<'_>, panel: &Canvas<'_>) -> Result<String, Box<dyn Error>>
         }
     }
     Ok(dots + &numbers)
-}
-
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
 }
 
 fn draw(

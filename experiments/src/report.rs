@@ -121,6 +121,12 @@ impl fmt::Display for Summary {
     }
 }
 
+/// Returns the median, the upper of the two middle values.
+pub fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
 /// Returns the mean and the sample standard deviation, which is 0 for a single value.
 pub fn mean_and_deviation(values: &[f64]) -> (f64, f64) {
     let count = f64::from(u32::try_from(values.len()).unwrap_or(u32::MAX));

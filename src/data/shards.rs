@@ -13,8 +13,8 @@ use crate::validate::check_len;
 /// The samples of the first source come first. A fit shuffles them across all sources. All sources must have the
 /// same number of entries per sample. Use `Box<dyn Samples<T>>` for sources of different types.
 ///
-/// Reading open files costs 0.5 to 1 µs per sample: 1 % of the training time with 4096 units, 9 % with 256, more than half
-/// with 64. If that is too much, read the samples once by [`to_matrix`](Samples::to_matrix), or [map the
+/// Reading open files costs 0.5 to 1 µs per sample: 1 % of the training time with 4096 units, 9 % with 256, more than
+/// half with 64. If that is too much, read the samples once by [`to_matrix`](Samples::to_matrix), or [map the
 /// files](crate::NpyFile::from_bytes), which costs 0.05 µs.
 ///
 /// ```

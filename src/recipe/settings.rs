@@ -151,12 +151,14 @@ impl Recipe {
     fn rate(&self) -> f64 {
         // The best rate falls as 1/√n (Gao et al. 2024). With fewer steps, each has to be longer. L1 needs a high rate to
         // grow against its penalty, if batches are large. Transcoders lose units at higher rates.
-        let few = (2000.0 / f64::of_count(self.steps())).sqrt();
-        let large = (f64::of_count(self.batch_size) / 512.0).sqrt();
+        let of_steps = (2000.0 / f64::of_count(self.steps()))
+            .sqrt()
+            .clamp(1.0, 2.0);
+        let of_batch = 4.0 * (f64::of_count(self.batch_size) / 512.0).sqrt().min(1.0);
         let longer = match (self.output_size, self.variant) {
             (Some(_), _) => 1.0,
-            (None, Variant::L1) => few.min(2.0).max(4.0 * large).clamp(1.0, 4.0),
-            (None, _) => few.clamp(1.0, 2.0),
+            (None, Variant::L1) => of_steps.max(of_batch),
+            (None, _) => of_steps,
         };
         let usual = 0.1 / f64::of_count(self.hidden_size).sqrt() * longer;
         self.learning_rate.unwrap_or(usual)

@@ -28,7 +28,7 @@ pub(super) struct Baseline {
     /// The smallest and the largest entry, of this process. Infinite if the output is unbounded.
     pub(super) low: f64,
     pub(super) high: f64,
-    /// The feature with most of the variance, and its share, if it dominates the others: see [`dominant`]. Of this process.
+    /// The feature with most of the variance, and its share, of this process, if it [dominates](dominant) the others.
     pub(super) dominant: Option<(usize, f64)>,
 }
 

@@ -4,12 +4,11 @@ use std::sync::Arc;
 
 use nalgebra::{DMatrix, DMatrixView};
 
-use super::dead_units::Idle;
 use super::distributed::fingerprint;
 use super::measured::Measured;
 use super::memory::least_room;
 use super::progress::Progress;
-use super::{Trainer, reading};
+use super::{DeadUnits, Trainer, reading};
 use crate::error::Error;
 use crate::linalg::reserve;
 use crate::{Real, Samples, SparseAutoencoder};
@@ -70,10 +69,9 @@ impl<T: Real> Trainer<T> {
         if self.engine.prepared != Some(model.layout().len()) {
             self.prepare(model);
         }
-        if self.engine.settings.dead_units.is_none() {
-            self.state.idle = Idle::default(); // A stream counts only if set.
-        }
         self.prepare_state(model)?;
+        let after = self.engine.settings.dead_units.map(DeadUnits::idle_samples);
+        self.state.idle.count(model.layout().hidden_size(), after);
         self.paused = None;
         let fraction = self.engine.fraction_of_steps();
         if let Some(fraction) = fraction {

@@ -31,7 +31,7 @@ const EPOCHS: usize = 20;
 
 impl<T: Real> Trainer<T> {
     /// Returns the warnings of the steps so far that need no samples: a learning rate of 0, a target not reached, no
-    /// active units, and, if [`dead_units`](Self::dead_units) is set, dead units.
+    /// active units, and dead units. A stream counts dead units only if [`dead_units`](Self::dead_units) is set.
     ///
     /// Use it after steps by [`partial_fit`](Self::partial_fit). The [`Report`] of a
     /// [`fit`](Self::fit) has all its [warnings](Report::warnings).
@@ -73,9 +73,10 @@ impl<T: Real> Trainer<T> {
         let no_unit = no_unit_active(model, last, baseline);
         let target = self.target(model, last, k_falls);
         let outside = baseline.and_then(|baseline| outside(model, baseline));
-        let dominant = baseline.and_then(|baseline| baseline.dominant);
-        let dominant =
-            dominant.map(|(feature, share)| Warning::FeatureDominates { feature, share });
+        let dominant = baseline.and_then(|baseline| {
+            let (feature, share) = baseline.dominant?;
+            Some(Warning::FeatureDominates { feature, share })
+        });
         let of = model.layout().hidden_size();
         let too_many = f64::of_count(dead) > TOLERATED * f64::of_count(of);
         let dead = too_many.then_some(Warning::DeadUnits { dead, of });

@@ -9,7 +9,7 @@ use super::find_warnings::{still_learning, too_active};
 use super::measured::{BATCHES, Measured};
 use super::observer::{Event, Observer, Verdict, of_epochs};
 use super::step::Stepper;
-use super::{Epoch, Report, Trainer};
+use super::{DeadUnits, Epoch, Report, Trainer};
 use crate::error::Error;
 use crate::objective::Loss;
 use crate::{AsMatrix, Real, Samples, SparseAutoencoder};
@@ -166,13 +166,11 @@ impl<T: Real> Trainer<T> {
             None => None,
         };
         progress.reserve(&self.engine.settings, held_out.is_some());
-        let counts = model.objective().vanishes();
-        if counts && self.engine.settings.dead_units.is_none() {
-            let idle = &mut self.state.idle;
-            idle.count(model.layout().hidden_size(), progress.samples);
-        }
-        let expected = progress.expected(&self.engine.settings);
-        self.state.idle.reserve(expected);
+        let (settings, idle) = (&self.engine.settings, &mut self.state.idle);
+        let epoch = model.objective().vanishes().then_some(progress.samples);
+        let after = settings.dead_units.map(DeadUnits::idle_samples).or(epoch);
+        idle.count(model.layout().hidden_size(), after);
+        idle.reserve(progress.expected(settings));
         let mut fit = Fit {
             kept: self.processes.anywhere(self.checkpoints.is_set())?,
             steps_observed: self.processes.anywhere(sees_steps)?,

@@ -70,19 +70,15 @@ impl<T: Real> State<T> {
         self.recent = Some(before.toward(batch, share));
     }
 
-    /// Makes room for a model of this layout, and keeps the counts of dead units if they fit.
+    /// Makes room for the auxiliary loss of a model of this layout, if there is one.
     pub(super) fn prepare(
         &mut self,
         settings: &TrainerSettings,
         layout: &Layout,
     ) -> Result<(), Error> {
-        let Some(dead_units) = &settings.dead_units else {
-            return Ok(());
-        };
-        self.idle
-            .count(layout.hidden_size(), dead_units.idle_samples());
         let fits = self.auxiliary.as_ref().is_some_and(|a| a.fits(layout));
-        if dead_units.auxiliary_loss::<T>().is_some() && !fits {
+        let dead_units = settings.dead_units;
+        if dead_units.is_some_and(|dead| dead.auxiliary_loss::<T>().is_some()) && !fits {
             self.auxiliary = Some(Auxiliary::new(layout)?);
         }
         Ok(())

@@ -188,11 +188,13 @@ impl TrainerSettings {
 
     /// Refuses a validation split beside validation samples of the caller.
     pub(crate) fn refuse_split(&self) -> Result<(), Error> {
-        let own = (
-            "validation samples of your own",
-            self.validation_split > 0.0,
-        );
-        refuse_set([own], "a validation_split: leave one of them out")
+        if self.validation_split > 0.0 {
+            return Err(Error::Incompatible {
+                what: "validation samples of your own",
+                other: "a validation_split: leave one of them out",
+            });
+        }
+        Ok(())
     }
 
     /// Returns the settings that change what an autoencoder learns from step to step, and whether they are set.

@@ -4,8 +4,8 @@
 //! cargo run --release -p experiments --bin anomaly_guarantee [SEED...]    # 0 to 99 by default
 //! ```
 //!
-//! Normal samples have 10 features, W (u, v, u², uv) + 0.3 e. u and v are normal, e has Student's t-distribution with
-//! 3 degrees of freedom, and each seed draws a W of normal entries. Anomalies have 3 e in place of 0.3 e. Two cases
+//! Normal samples have 10 features, W (u, v, u², uv) + 0.3 e. u and v are normal. e has Student's t-distribution with
+//! 3 degrees of freedom. Each seed draws a W of normal entries. Anomalies have 3 e in place of 0.3 e. Two cases
 //! add 50 flags, which are 1 with probability 1/1000, and else 0. Many of these are constant in the fit.
 //!
 //! Each seed fits the default ensemble to normal samples: 1,000 of them give conformal p-values, and 300 give

@@ -7,8 +7,8 @@
 //!
 //! FILE is a NumPy file, `.npy`, of samples × entries in [0, 1]. Without one, fainter and fainter copies
 //! of the digits are written to a temporary file. Trains on the file in place and prints the peak memory
-//! of the process. With `compare`, or without a FILE, it then loads the file, writes it again as four
-//! temporary files, and alternates epochs over the matrix, over the file, and over the four as `Shards`.
+//! of the process. With `compare`, or without a FILE, it then writes the samples again as four temporary
+//! files. Epochs alternate: over the samples in memory, over the file, and over the four as `Shards`.
 //!
 //! Finally encodes the file batch by batch, and trains on a stream of its batches through a shuffle
 //! buffer, as for samples that arrive only once.
@@ -24,6 +24,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use experiments::chart::curves::{Axis, Curve, Panel, Place};
+use experiments::report::median;
 use experiments::{chart, digits, npy};
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::{RngExt, SeedableRng};
@@ -69,11 +70,7 @@ fn run(path: &Path, compare: bool) -> Result<(), Box<dyn Error>> {
         None => println!("peak memory: unknown on this system"),
     }
     if compare {
-        let folder = temporary("shards");
-        let result = compare_sources(&file, HIDDEN, &folder);
-        let removed = std::fs::remove_dir_all(folder);
-        result?;
-        removed?;
+        in_new_folder("shards", |folder| compare_sources(&file, HIDDEN, folder))?;
     }
 
     let mut sae = model(input_size, HIDDEN)?;
@@ -96,14 +93,13 @@ fn run(path: &Path, compare: bool) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Alternates epochs over a file in memory, over the file, and over parts of it in a new folder.
+/// Alternates epochs over a file in memory, over the file, and over parts of it in an empty folder.
 fn compare_sources(
     file: &NpyFile<f32>,
     hidden: usize,
     folder: &Path,
 ) -> Result<(), Box<dyn Error>> {
     let matrix = file.to_matrix()?;
-    std::fs::create_dir(folder)?;
     let (entries, count) = matrix.shape();
     let mut shards = Vec::new();
     for part in matrix.as_slice().chunks(entries * count.div_ceil(SHARDS)) {
@@ -124,10 +120,7 @@ fn compare_sources(
             shares.push(100.0 * memory / seconds);
         }
     }
-    let [file, shards] = shares.map(|mut shares| {
-        shares.sort_by(f64::total_cmp);
-        shares[ROUNDS / 2]
-    });
+    let [file, shards] = shares.map(median);
     println!("median: {file:.1} % of the speed in memory from the file, {shards:.1} % from shards");
     Ok(())
 }
@@ -135,16 +128,13 @@ fn compare_sources(
 /// Compares the sources for a shape, on random numbers in a temporary file.
 fn compare_shape([input_size, hidden, samples]: [usize; 3]) -> Result<(), Box<dyn Error>> {
     println!("{input_size} → {hidden}, {samples} samples");
-    let folder = temporary("shape");
-    std::fs::create_dir(&folder)?;
     let mut rng = Xoshiro256PlusPlus::seed_from_u64(0);
     let values = (0..samples * input_size).map(|_| rng.random());
-    let path = folder.join("whole.npy");
-    let result = write(&path, samples, input_size, values)
-        .and_then(|()| Ok(NpyFile::open(&path)?))
-        .and_then(|file| compare_sources(&file, hidden, &folder.join("parts")));
-    std::fs::remove_dir_all(folder)?;
-    result
+    in_new_folder("shape", |folder| {
+        let path = folder.join("whole.npy");
+        write(&path, samples, input_size, values)?;
+        compare_sources(&NpyFile::open(path)?, hidden, folder)
+    })
 }
 
 /// Averages the losses of consecutive steps to a hundred points.
@@ -219,6 +209,19 @@ fn write(
         file.write_all(&value.to_le_bytes())?;
     }
     Ok(file.flush()?)
+}
+
+/// Runs `work` in a new temporary folder, and removes it.
+fn in_new_folder(
+    name: &str,
+    work: impl FnOnce(&Path) -> Result<(), Box<dyn Error>>,
+) -> Result<(), Box<dyn Error>> {
+    let folder = temporary(name);
+    std::fs::create_dir(&folder)?;
+    let done = work(&folder);
+    let removed = std::fs::remove_dir_all(folder);
+    done?;
+    Ok(removed?)
 }
 
 /// Returns a path of this process among the temporary files.

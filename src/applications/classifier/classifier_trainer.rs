@@ -134,7 +134,7 @@ impl<T: Real> ClassifierTrainer<T> {
     /// [part](Self::validation_split) of those of the fit.
     ///
     /// Use it where samples belong to groups, or follow each other in time: a random part would hold neighbors of the
-    /// samples learned from. Scale or encode them as the samples of the fit. Labels are classes from 0 to
+    /// training samples. Scale or encode them as the samples of the fit. Labels are classes from 0 to
     /// `classes − 1`, one for each sample; classes may be missing. Read a file by
     /// [`NpyFile::load`](crate::NpyFile::load) or [`to_matrix`](Samples::to_matrix).
     ///

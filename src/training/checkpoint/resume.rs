@@ -80,7 +80,6 @@ impl<T: Real> Trainer<T> {
             true => read_measured(&mut file, "recent", 1)?.pop(),
             false => None,
         };
-        let counts = model.objective().vanishes();
         let validates = settings.validation_split > 0.0 || self.validation.is_some();
         let paused = match training.object("fit")? {
             Some(fit) => {
@@ -90,14 +89,15 @@ impl<T: Real> Trainer<T> {
             None => None,
         };
         let mut idle = Idle::default();
-        if counts && (paused.is_some() || file.has("idle")) {
-            idle = Idle::new(file.counts("idle", &[model.layout().hidden_size()])?);
-            if let Some(dead_units) = &settings.dead_units {
-                idle.count(idle.units(), dead_units.idle_samples());
+        if model.objective().vanishes() && (paused.is_some() || file.has("idle")) {
+            let units = model.layout().hidden_size();
+            idle = Idle::new(file.counts("idle", &[units])?);
+            if let Some(dead_units) = settings.dead_units {
+                idle.count(units, Some(dead_units.idle_samples()));
             }
-        }
-        if let (true, Some(progress)) = (counts, &paused) {
-            idle.history = file.counts("dead_units", &[progress.epochs])?;
+            if let Some(progress) = &paused {
+                idle.history = file.counts("dead_units", &[progress.epochs])?;
+            }
         }
 
         let prepared = training.required("prepared", training.flag("prepared")?)?;

@@ -8,8 +8,8 @@ use crate::{Error, Real};
 /// A sum over processes that train one model together, each on its own samples.
 ///
 /// All processes take the same steps. In each step they share the mean activations before the penalty, the gradient
-/// after the backward pass, and which units were active, if units can be exactly 0. `examples/mpi` implements this trait with MPI in a few
-/// lines. Pass it to [`Trainer::all_reduce`](crate::Trainer::all_reduce).
+/// after the backward pass, and which units were active, if units can be exactly 0. `examples/mpi` implements this
+/// trait with MPI in a few lines. Pass it to [`Trainer::all_reduce`](crate::Trainer::all_reduce).
 ///
 /// ```
 /// use sparse_autoencoder::{AllReduce, Error};

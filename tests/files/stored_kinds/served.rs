@@ -7,8 +7,9 @@ use std::thread;
 
 use serde_json::json;
 use sparse_autoencoder::files::{self, Stored};
+use sparse_autoencoder::nalgebra::{DMatrix, DVector};
 use sparse_autoencoder::{
-    Activation, Adam, AnomalyDetector, AnomalyEnsemble, ClassifierTrainer, MissingValues,
+    Activation, Adam, AnomalyDetector, AnomalyEnsemble, ClassifierTrainer, Error, MissingValues,
     SoftmaxClassifier, SparseAutoencoder, Trainer,
 };
 
@@ -40,27 +41,36 @@ trait Serves: Stored + Sync {
 
 impl Serves for AnomalyDetector<f32> {
     fn answer(&self, batch: usize) -> Vec<u64> {
-        let x = stored::table::<f32>(40 + batch) * (1.0 + batch as f32 / 10.0);
-        let scores = self.scores(&x).unwrap();
-        let p_values = self.p_values(&x).unwrap();
-        [bits(scores.as_slice()), bits(p_values.as_slice())].concat()
+        let x = varied(stored::table, batch);
+        of_scores(self.scores(&x), self.p_values(&x))
     }
 }
 
 impl Serves for AnomalyEnsemble<f32> {
     fn answer(&self, batch: usize) -> Vec<u64> {
-        let x = stored::table::<f32>(40 + batch) * (1.0 + batch as f32 / 10.0);
-        let scores = self.scores(&x).unwrap();
-        let p_values = self.p_values(&x).unwrap();
-        [bits(scores.as_slice()), bits(p_values.as_slice())].concat()
+        let x = varied(stored::table, batch);
+        of_scores(self.scores(&x), self.p_values(&x))
     }
 }
 
 impl Serves for SoftmaxClassifier<f32> {
     fn answer(&self, batch: usize) -> Vec<u64> {
-        let x = samples::<f32>(40 + batch) * (1.0 + batch as f32 / 10.0);
+        let x = varied(samples, batch);
         bits(self.probabilities(&x).unwrap().as_slice())
     }
+}
+
+/// Each batch has another size and another scale.
+fn varied(samples: fn(usize) -> DMatrix<f32>, batch: usize) -> DMatrix<f32> {
+    samples(40 + batch) * (1.0 + batch as f32 / 10.0)
+}
+
+fn of_scores(
+    scores: Result<DVector<f32>, Error>,
+    p_values: Result<DVector<f64>, Error>,
+) -> Vec<u64> {
+    let (scores, p_values) = (scores.unwrap(), p_values.unwrap());
+    [bits(scores.as_slice()), bits(p_values.as_slice())].concat()
 }
 
 /// Answers to eight batches, each in a thread of its own.
@@ -114,7 +124,7 @@ fn classifier() -> SoftmaxClassifier<f32> {
     classifier
 }
 
-/// Saves in one thread, and loads in others.
+/// Saves in another thread, loads here, and serves in others.
 fn save_and_serve<S: Serves>(model: &S, path: &Path) -> Answers {
     thread::scope(|scope| {
         let saved = scope.spawn(|| files::save(model, path)).join();

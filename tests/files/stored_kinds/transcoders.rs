@@ -26,7 +26,7 @@ fn prefixes(header: &Value) -> Vec<String> {
     prefixes.map(str::to_owned).collect()
 }
 
-/// Returns a transcoder with the sizes of a model, and as many outputs as told by the number of inputs.
+/// Returns a transcoder with the input and the hidden size of a model, and `outputs(inputs)` outputs.
 fn transcoder(settings: &Value, outputs: fn(usize) -> usize) -> SparseAutoencoder<f32> {
     let layers: Vec<usize> = serde_json::from_value(settings["layers"].clone()).unwrap();
     let [input, .., hidden] = layers[..] else {

@@ -20,8 +20,6 @@ struct Line {
     samples: f64,
     target_l0: f64,
     anneal_from: Option<f64>,
-    /// The share of the steps over which k falls, where it is not that of the recipe.
-    fall: Option<f64>,
     lr: f64,
     /// Whether the recipe has changed since.
     #[serde(default)]
@@ -37,14 +35,7 @@ impl Line {
     fn settings(&self) -> String {
         let from = self.anneal_from.filter(|&k| k > self.target_l0);
         let from = from.map_or(String::new(), |k| format!(", k from {k}"));
-        let over = self
-            .fall
-            .map_or(String::new(), |fall| format!(" over {} %", 100.0 * fall));
-        format!(
-            "{} million, rate {:e}{from}{over}",
-            self.samples / 1e6,
-            self.lr
-        )
+        format!("{} million, rate {:e}{from}", self.samples / 1e6, self.lr)
     }
 }
 

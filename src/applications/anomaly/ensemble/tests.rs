@@ -292,7 +292,7 @@ fn the_same_samples_have_the_same_bits_wherever_they_are() {
     }
 }
 
-/// Samples, one of which cannot be read.
+/// Samples with one that cannot be read.
 struct Failing(DMatrix<f32>, usize);
 
 impl Samples<f32> for Failing {
