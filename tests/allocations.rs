@@ -791,6 +791,11 @@ fn estimates_are_close<T: Real>() {
             x,
         ));
     }
+    let many = common::file_bytes::npy_f64(&samples(24, 60_000));
+    let many = NpyFile::<T>::from_bytes("many.npy", many).unwrap();
+    let small = SparseAutoencoder::builder().layers([24, 64]);
+    let small = small.build().unwrap();
+    wrong.extend(misestimated("read ahead", small, adam(200), &many));
     let sgd = || Trainer::new(Sgd::new(1e-4).unwrap());
     wrong.extend(misestimated("descent", model(), sgd().epochs(2), &x));
     let lbfgs = Trainer::new(Lbfgs::new().history(7).unwrap()).epochs(3);

@@ -34,17 +34,18 @@ pub(crate) use header::{Header, MAGIC};
 /// |---|---|
 /// | version of the format | 1 to 3 |
 /// | types, in either byte order | `b1`, `u1`, `i1`, `u2`, `i2`, `u4`, `i4`, `u8`, `i8`, `f2`, `f4`, `f8` |
-/// | order of the axes | C; Fortran for two axes, slow except by [`batches`](Samples::batches) |
+/// | order of the axes | C; Fortran for two axes, slower |
 ///
 /// Numbers are converted to `T` as by NumPy's `astype`. A file compressed by gzip is inflated into memory, which
 /// needs the feature `files`.
 ///
-/// A fit reads the samples of every batch in random order, one system call each.
+/// A fit shuffles the samples. It reads those of up to 1 KiB for many batches at once, 32 MiB together, in the order of
+/// the file, and larger ones for every batch.
 ///
 /// | file | how to read it |
 /// |---|---|
 /// | fits into memory | [`load`](Self::load) it |
-/// | fits into the system's cache | [`open`](Self::open) it: 0.5 µs per sample, longer than a step of a small model; or [map it into memory](Self::from_bytes): 0.05 µs |
+/// | fits into the system's cache | [`open`](Self::open) it: at most 0.5 µs per sample |
 /// | much larger | [`batches`](Samples::batches) with a [`ShuffleBuffer`](crate::ShuffleBuffer): no sample waits for the disk alone |
 ///
 /// ```

@@ -14,7 +14,10 @@ use crate::{Real, linalg};
 const CHUNK: usize = 1 << 14;
 
 /// The same for reads of a few bytes, such as one sample of a shard. The place is cleared for every read.
-const SHORT: usize = 1 << 12;
+const SHORT: usize = 1 << 13;
+
+/// The number of bytes between two samples up to which they are read together: skipping fewer takes longer.
+const GAP: usize = 1 << 12;
 
 /// An array whose first axis counts the samples, and its file.
 #[derive(Debug)]
@@ -60,9 +63,7 @@ impl StoredArray {
     pub(crate) fn read<T: Real>(&self, indices: &[usize], batch: &mut [T]) -> Result<(), Error> {
         let entries = self.entries();
         check_read((entries, self.count()), indices, batch)?;
-        if self.is_stored_as::<T>() {
-            self.read_runs(indices, batch, &mut [])?;
-        } else if batch.len() * self.element.size() <= SHORT {
+        if batch.len() * self.element.size() <= SHORT {
             self.read_runs(indices, batch, &mut [0; SHORT])?;
         } else {
             self.read_runs(indices, batch, &mut [0; CHUNK])?;
@@ -78,7 +79,7 @@ impl StoredArray {
         self.element.is::<T>() && self.big_endian == cfg!(target_endian = "big")
     }
 
-    /// Reads samples by way of `bytes`, which may be empty if they are [stored as `T`](Self::is_stored_as).
+    /// Reads samples by way of `bytes`.
     fn read_runs<T: Real>(
         &self,
         indices: &[usize],
@@ -86,15 +87,39 @@ impl StoredArray {
         bytes: &mut [u8],
     ) -> Result<(), Error> {
         let entries = self.entries();
+        let stride = if self.column_major { 1 } else { entries };
+        let most = GAP / (stride * self.element.size()) + 1;
         let mut rest = batch;
-        // Consecutive samples are read together.
-        for run in indices.chunk_by(|&index, &next| index + 1 == next) {
+        for near in indices.chunk_by(|&i, &j| i < j && j - i <= most) {
             let samples;
-            (samples, rest) = rest.split_at_mut(run.len() * entries);
+            (samples, rest) = rest.split_at_mut(near.len() * entries);
             if self.column_major {
-                self.read_transposed(run[0], samples, bytes)?;
+                self.read_transposed(near, samples, bytes)?;
+            } else if is_run(near) {
+                self.read_numbers(near[0] * entries, samples, bytes)?;
             } else {
-                self.read_numbers(run[0] * entries, samples, bytes)?;
+                self.read_near(near, samples, bytes)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads samples at rising indices with short gaps, and the gaps.
+    fn read_near<T: Real>(
+        &self,
+        near: &[usize],
+        samples: &mut [T],
+        bytes: &mut [u8],
+    ) -> Result<(), Error> {
+        let entries = self.entries();
+        let size = entries * self.element.size();
+        for (near, samples) in within(bytes.len() / size, near, samples, entries) {
+            let (first, span) = (near[0], near[near.len() - 1] - near[0] + 1);
+            let bytes = &mut bytes[..span * size];
+            self.read_bytes(first * entries, bytes)?;
+            for (index, sample) in near.iter().zip(samples.chunks_exact_mut(entries)) {
+                self.element
+                    .decode(&bytes[(index - first) * size..], sample);
             }
         }
         Ok(())
@@ -107,44 +132,54 @@ impl StoredArray {
         values: &mut [T],
         bytes: &mut [u8],
     ) -> Result<(), Error> {
-        let size = self.element.size();
-        let read = |bytes: &mut [u8], first: usize| {
-            let offset = self.offset + (first * size) as u64; // no overflow: within the file
-            let read = self.source.read(bytes, offset);
-            read.map_err(|error| io_error(&self.path, &error))
-        };
         if self.is_stored_as::<T>() {
-            return read(bytemuck::cast_slice_mut(values), first);
+            let read = self
+                .source
+                .read(bytemuck::cast_slice_mut(values), self.place(first));
+            return read.map_err(|error| io_error(&self.path, &error));
         }
+        let size = self.element.size();
         for values in values.chunks_mut(bytes.len() / size) {
             let bytes = &mut bytes[..values.len() * size];
-            read(bytes, first)?;
-            if self.big_endian {
-                self.element.swap(bytes);
-            }
+            self.read_bytes(first, bytes)?;
             self.element.decode(bytes, values);
             first += values.len();
         }
         Ok(())
     }
 
-    /// Reads consecutive samples of a column-major array, which stores them entry by entry.
+    /// Reads consecutive numbers of the file, from number `first`, as little-endian bytes.
+    fn read_bytes(&self, first: usize, bytes: &mut [u8]) -> Result<(), Error> {
+        let read = self.source.read(bytes, self.place(first));
+        read.map_err(|error| io_error(&self.path, &error))?;
+        if self.big_endian {
+            self.element.swap(bytes);
+        }
+        Ok(())
+    }
+
+    /// Returns where a number of the file starts.
+    fn place(&self, number: usize) -> u64 {
+        self.offset + (number * self.element.size()) as u64 // no overflow: within the file
+    }
+
+    /// Reads samples near each other of a column-major array, which stores them entry by entry.
     fn read_transposed<T: Real>(
         &self,
-        first: usize,
+        near: &[usize],
         samples: &mut [T],
         bytes: &mut [u8],
     ) -> Result<(), Error> {
         const AT_A_TIME: usize = CHUNK / size_of::<f64>();
         let entries = self.entries();
         let mut values = [T::zero(); AT_A_TIME];
-        for (piece, samples) in samples.chunks_mut(AT_A_TIME * entries).enumerate() {
-            let first = first + piece * AT_A_TIME;
-            let values = &mut values[..samples.len() / entries];
+        for (near, samples) in within(AT_A_TIME, near, samples, entries) {
+            let (first, span) = (near[0], near[near.len() - 1] - near[0] + 1);
+            let values = &mut values[..span];
             for entry in 0..entries {
                 self.read_numbers(entry * self.count() + first, values, bytes)?;
                 let row = samples[entry..].iter_mut().step_by(entries);
-                row.zip(&*values).for_each(|(to, &from)| *to = from);
+                row.zip(near).for_each(|(to, i)| *to = values[i - first]);
             }
         }
         Ok(())
@@ -161,4 +196,23 @@ impl StoredArray {
         };
         read().map_err(|error| io_error(&self.path, &error))
     }
+}
+
+/// Whether rising indices are consecutive.
+fn is_run(near: &[usize]) -> bool {
+    near[near.len() - 1] - near[0] == near.len() - 1
+}
+
+/// Divides rising indices and their samples into pieces whose indices differ by less than `most`.
+fn within<'a, T>(
+    most: usize,
+    mut near: &'a [usize],
+    mut samples: &'a mut [T],
+    entries: usize,
+) -> impl Iterator<Item = (&'a [usize], &'a mut [T])> {
+    std::iter::from_fn(move || {
+        let first = *near.first()?;
+        let piece = near.split_off(..near.partition_point(|index| index - first < most))?;
+        Some((piece, samples.split_off_mut(..piece.len() * entries)?))
+    })
 }

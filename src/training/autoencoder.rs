@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use nalgebra::{DMatrix, DMatrixView};
 
+use super::Epoch;
 use super::baseline::Baseline;
 use super::checkpoint::Checkpoints;
 use super::dead_units::resample;
@@ -14,10 +15,9 @@ use super::epochs::{Learner, Taken};
 use super::measured::Measured;
 use super::observer::{Event, Step};
 use super::progress::Progress;
+use super::reading::{Reader, Upcoming};
 use super::step::Stepper;
-use super::{Epoch, reading};
 use crate::error::Error;
-use crate::linalg::Aligned;
 use crate::objective::{Batch, Pass};
 use crate::{Real, Samples};
 
@@ -28,8 +28,7 @@ pub(super) struct Fit<'a, T: Real, O> {
     /// Whether any process writes checkpoints.
     pub(super) kept: bool,
     pub(super) samples: &'a dyn Samples<T>,
-    /// A buffer for the samples of a batch.
-    pub(super) batch: &'a mut Aligned<T>,
+    pub(super) reader: &'a mut Reader<T>,
     pub(super) held_out: Option<Arc<DMatrix<T>>>,
     pub(super) baseline: Option<Baseline>,
     pub(super) baseline_held_out: Option<Baseline>,
@@ -69,22 +68,19 @@ where
     fn step(
         &mut self,
         engine: &mut Engine<T>,
-        chosen: &[usize],
+        upcoming: Upcoming<'_>,
         fraction: f64,
     ) -> Result<Taken<Measured<T>>, Error> {
         let fraction = Some(fraction);
         let whole = self.samples.in_memory();
-        if let Some(samples) = whole.filter(|_| chosen.len() == self.samples.count()) {
+        if let Some(samples) = whole.filter(|_| upcoming.count == self.samples.count()) {
             return self.stepper.step(engine, samples, fraction).map(exact);
         }
         let model = &*self.stepper.model;
-        let rows = model.layout().sample_entries();
-        self.batch.grow(rows * chosen.len());
-        let batch = &mut self.batch[..rows * chosen.len()];
         let threads = self.stepper.state.workspace.scratch.take_threads();
-        let read = reading::read(model, self.samples, chosen, batch, threads);
-        self.stepper.processes.or_give_up(read)?;
-        let batch = DMatrixView::from_slice(batch, rows, chosen.len());
+        let check = |samples: DMatrixView<'_, T>| model.check_training_samples(samples);
+        let read = self.reader.read(self.samples, upcoming, threads, &check);
+        let batch = self.stepper.processes.or_give_up(read)?;
         self.stepper.step(engine, batch, fraction).map(exact)
     }
 

@@ -6,6 +6,7 @@
 use super::StopReason;
 use super::engine::Engine;
 use super::progress::Progress;
+use super::reading::Upcoming;
 use crate::Real;
 use crate::error::Error;
 
@@ -46,11 +47,11 @@ pub(crate) struct Taken<L> {
 pub(crate) trait Learner<T: Real> {
     type Loss: Terms<T>;
 
-    /// Takes one step on the chosen samples, after this fraction of all steps.
+    /// Takes one step on the next batch, after this fraction of all steps.
     fn step(
         &mut self,
         engine: &mut Engine<T>,
-        chosen: &[usize],
+        upcoming: Upcoming<'_>,
         fraction: f64,
     ) -> Result<Taken<Self::Loss>, Error>;
 
@@ -141,7 +142,7 @@ fn run_to_last<T: Real, L: Learner<T>>(
         while progress.done < progress.batches {
             let fraction = progress.fraction(epochs);
             learner.or_give_up(engine.follow_schedule(fraction))?;
-            let taken = learner.step(engine, progress.batch(), fraction)?;
+            let taken = learner.step(engine, progress.upcoming(), fraction)?;
             progress.see_batch(taken);
             stopped = learner.observe_step(engine, progress, taken.loss)?;
             if progress.done < progress.batches {

@@ -171,6 +171,7 @@ impl<T: Real> Trainer<T> {
         let after = settings.dead_units.map(DeadUnits::idle_samples).or(epoch);
         idle.count(model.layout().hidden_size(), after);
         idle.reserve(progress.expected(settings));
+        self.reader.restart();
         let mut fit = Fit {
             kept: self.processes.anywhere(self.checkpoints.is_set())?,
             steps_observed: self.processes.anywhere(sees_steps)?,
@@ -181,7 +182,7 @@ impl<T: Real> Trainer<T> {
             },
             checkpoints: &self.checkpoints,
             samples,
-            batch: &mut self.batch,
+            reader: &mut self.reader,
             held_out,
             baseline,
             baseline_held_out,
@@ -195,7 +196,10 @@ impl<T: Real> Trainer<T> {
                 return Err(error);
             }
         };
-        model.set_threshold_of_inference(samples, &mut self.state.workspace)?;
+        // On samples that a model has learned from, fewer units are active than on others.
+        let others = fit.held_out.as_deref();
+        let of_inference = others.map_or(samples, |others| others as &dyn Samples<T>);
+        model.set_threshold_of_inference(of_inference, &mut self.state.workspace)?;
         let (history, validation) = (&progress.history, &progress.validation);
         let losses = |of: &[Measured<T>]| of.iter().map(|epoch| epoch.loss).collect();
         let explained = |of: &[Measured<T>], baseline: Option<Baseline>| {

@@ -5,6 +5,7 @@ mod passes;
 use std::iter;
 
 use super::Trainer;
+use super::reading::{AHEAD, INDICES, most_ahead};
 use super::sparsity::{QUANTILE, annealing};
 use crate::error::Error;
 use crate::linalg::{Threads, packed_room};
@@ -20,7 +21,7 @@ impl<T: Real> Trainer<T> {
     /// |---|---|
     /// | model | one per parameter, and another with [`patience`](Self::patience) |
     /// | optimizer | what [`Optimizer::memory`](crate::Optimizer::memory) says: three per parameter for [`Adam`](crate::Adam) |
-    /// | samples | those of a batch, unless all are in memory and one batch; those held out; an index of each |
+    /// | samples | those of a batch, unless all are in memory and one batch; those held out; an index of each; up to 32 MiB of samples outside memory |
     /// | passes | activations, reconstructions, and their gradients for a batch; activations and reconstructions of those held out |
     ///
     /// Not included are samples in memory, the [auxiliary loss](crate::DeadUnits::auxiliary) of dead units, and
@@ -79,6 +80,11 @@ impl<T: Real> Trainer<T> {
         if samples.in_memory().is_none() || batch < samples.count() {
             taken.take(rows.saturating_mul(batch));
         }
+        let ahead = most_ahead(samples, AHEAD).min(training);
+        if ahead > batch {
+            taken.take(rows.saturating_mul(ahead));
+            taken.take_bytes(INDICES.saturating_mul(ahead));
+        }
         if settings.corruption.is_some() {
             taken.take(layout.input_size().saturating_mul(batch));
         }
@@ -122,7 +128,12 @@ impl<T: Real> Trainer<T> {
         if dead_units.is_some_and(|dead| dead.are_resampled_within(settings.epochs)) {
             passes.resample(training, &mut taken);
         }
-        taken.take(model.room_for_threshold(samples.count()));
+        let of_inference = if validation > 0 {
+            validation
+        } else {
+            samples.count()
+        };
+        taken.take(model.room_for_threshold(of_inference));
         Ok(taken.most)
     }
 }

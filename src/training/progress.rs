@@ -7,6 +7,7 @@ use rand::seq::SliceRandom;
 
 use super::distributed::hash_numbers;
 use super::epochs::{Taken, Terms};
+use super::reading::Upcoming;
 use super::{StopReason, TrainerSettings};
 use crate::data::spread::range_start;
 use crate::validate::check_len;
@@ -146,10 +147,14 @@ impl<T: Real, L: Terms<T>> Progress<T, L> {
         self.converged = false;
     }
 
-    /// Returns the samples of the next batch. Batches differ in size by at most one sample.
-    pub(super) fn batch(&self) -> &[usize] {
+    /// Returns the samples that come next in the epoch. Batches differ in size by at most one sample.
+    pub(super) fn upcoming(&self) -> Upcoming<'_> {
         let start = |batch| range_start(batch, self.batches, self.order.len());
-        &self.order[start(self.done)..start(self.done + 1)]
+        let next = start(self.done);
+        Upcoming {
+            indices: &self.order[next..],
+            count: start(self.done + 1) - next,
+        }
     }
 
     /// Returns the number of samples of this process in the completed batches of the epoch.

@@ -1,14 +1,141 @@
-//! Reads samples into a batch.
+//! Reads the samples of batches.
 
 use nalgebra::DMatrixView;
 
 use crate::data::samples;
 use crate::error::Error;
-use crate::linalg::{Threads, join};
+use crate::linalg::{Aligned, Threads, join};
 use crate::{Real, Samples, SparseAutoencoder};
 
 /// Entries below which waking a second thread costs more than it saves.
 const PARALLEL_FROM: usize = 1 << 15;
+
+/// The most bytes of samples that are read ahead, with their indices.
+pub(super) const AHEAD: usize = 1 << 25;
+
+/// The bytes of the indices by which a sample that is read ahead is found.
+pub(super) const INDICES: usize = 3 * size_of::<usize>();
+
+/// The bytes of a sample above which reading ahead does not pay: copying takes longer than the system call.
+const SMALL: usize = 1 << 10;
+
+/// The samples that come next in an epoch.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Upcoming<'a> {
+    pub(crate) indices: &'a [usize],
+    /// How many of them are the next batch.
+    pub(crate) count: usize,
+}
+
+impl<'a> Upcoming<'a> {
+    /// Returns the indices of the next batch.
+    pub(crate) fn batch(self) -> &'a [usize] {
+        &self.indices[..self.count]
+    }
+}
+
+/// Reads the batches of an epoch.
+///
+/// Small samples outside memory are read for many batches at once, in the order of their source: those near each other
+/// together, and by several threads.
+#[derive(Debug)]
+pub(crate) struct Reader<T> {
+    batch: Aligned<T>,
+    /// Samples in the order of their source.
+    ahead: Aligned<T>,
+    /// Their indices, and when they come in the epoch.
+    order: Vec<(usize, usize)>,
+    /// Where they are, in the order of the epoch, and how many of them have been used.
+    places: Vec<usize>,
+    used: usize,
+    /// The most bytes that are read ahead.
+    most: usize,
+}
+
+impl<T: Real> Reader<T> {
+    pub(crate) const fn new() -> Self {
+        Self {
+            batch: Aligned::new(),
+            ahead: Aligned::new(),
+            order: Vec::new(),
+            places: Vec::new(),
+            used: 0,
+            most: AHEAD,
+        }
+    }
+
+    /// Forgets what is read ahead.
+    pub(crate) fn restart(&mut self) {
+        self.places.clear();
+        self.used = 0;
+    }
+
+    /// Returns the next batch of an epoch, entries × samples.
+    pub(crate) fn read(
+        &mut self,
+        samples: &dyn Samples<T>,
+        upcoming: Upcoming<'_>,
+        threads: Threads,
+        check: &Check<'_, T>,
+    ) -> Result<DMatrixView<'_, T>, Error> {
+        let Upcoming { indices, count } = upcoming;
+        let entries = samples.entries();
+        if self.places.len() - self.used < count {
+            self.restart();
+            let together = most_ahead(samples, self.most).min(indices.len());
+            if together > count {
+                self.read_ahead(samples, &indices[..together], threads, check)?;
+            }
+        }
+        self.batch.grow(entries * count);
+        let batch = &mut self.batch[..entries * count];
+        if self.places.is_empty() {
+            read_checked(samples, upcoming.batch(), batch, threads, check)?;
+        } else {
+            let places = &self.places[self.used..self.used + count];
+            for (sample, place) in batch.chunks_exact_mut(entries).zip(places) {
+                sample.copy_from_slice(&self.ahead[place * entries..][..entries]);
+            }
+            self.used += count;
+        }
+        Ok(DMatrixView::from_slice(batch, entries, count))
+    }
+
+    /// Reads the samples with these indices.
+    fn read_ahead(
+        &mut self,
+        samples: &dyn Samples<T>,
+        indices: &[usize],
+        threads: Threads,
+        check: &Check<'_, T>,
+    ) -> Result<(), Error> {
+        self.order.clear();
+        self.order.extend(indices.iter().copied().zip(0..));
+        self.order.sort_unstable();
+        let rising = &mut self.places;
+        rising.extend(self.order.iter().map(|&(index, _)| index));
+        let len = samples.entries() * indices.len();
+        self.ahead.grow(len);
+        let read = read_checked(samples, rising, &mut self.ahead[..len], threads, check);
+        if read.is_err() {
+            self.restart();
+            return read;
+        }
+        for (place, &(_, i)) in self.order.iter().enumerate() {
+            self.places[i] = place;
+        }
+        Ok(())
+    }
+}
+
+/// Returns how many of these samples are read ahead into this number of bytes.
+pub(super) fn most_ahead<T: Real>(samples: &dyn Samples<T>, bytes: usize) -> usize {
+    let size = samples.entries() * size_of::<T>();
+    match samples.in_memory() {
+        None if (1..=SMALL).contains(&size) => bytes / (size + INDICES),
+        _ => 0,
+    }
+}
 
 /// Reads the chosen samples into `batch`, and checks those outside memory as [samples of
 /// training](SparseAutoencoder::check_training_samples).
@@ -44,7 +171,7 @@ pub(crate) fn read_checked<T: Real>(
     threads.enter(|| read_part(samples, chosen, batch, check, depth))
 }
 
-type Check<'a, T> = dyn Fn(DMatrixView<'_, T>) -> Result<(), Error> + Sync + 'a;
+pub(crate) type Check<'a, T> = dyn Fn(DMatrixView<'_, T>) -> Result<(), Error> + Sync + 'a;
 
 fn read_part<T: Real>(
     samples: &dyn Samples<T>,
@@ -67,4 +194,93 @@ fn read_part<T: Real>(
     samples::read(samples, chosen, batch)?;
     let batch = DMatrixView::from_slice(batch, entries, chosen.len());
     check(batch).map_err(|error| error.at_sample(|column| chosen[column]))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use nalgebra::{DMatrix, DMatrixView};
+
+    use super::{INDICES, Reader, Upcoming};
+    use crate::linalg::Threads;
+    use crate::validate::{SAMPLES, check_batch};
+    use crate::{Error, Samples};
+
+    /// Samples outside memory, and the numbers of samples that were read together.
+    struct Recorded(DMatrix<f32>, Mutex<Vec<usize>>);
+
+    impl Samples<f32> for Recorded {
+        fn count(&self) -> usize {
+            self.0.ncols()
+        }
+
+        fn entries(&self) -> usize {
+            self.0.nrows()
+        }
+
+        fn read(&self, indices: &[usize], batch: &mut [f32]) -> Result<(), Error> {
+            self.1.lock().unwrap().push(indices.len());
+            self.0.read(indices, batch)
+        }
+    }
+
+    fn check(batch: DMatrixView<'_, f32>) -> Result<(), Error> {
+        check_batch(batch, batch.nrows(), SAMPLES)
+    }
+
+    /// Reads two epochs in batches of these sizes, ahead by `most` samples, and returns the numbers read together.
+    fn read(most: usize, entries: usize, sizes: &[usize]) -> Vec<usize> {
+        let count = sizes.iter().sum();
+        let samples = DMatrix::from_fn(entries, count, |i, j| (7 * i + 31 * j) as f32);
+        let samples = Recorded(samples, Mutex::default());
+        let mut reader = Reader::new();
+        reader.most = most * (4 * entries + INDICES);
+        for epoch in 1..=2 {
+            let step = [7, 11][epoch - 1]; // prime to the numbers of samples
+            let order: Vec<usize> = (0..count).map(|k| (k * step + epoch) % count).collect();
+            let mut indices = &order[..];
+            for &count in sizes {
+                let upcoming = Upcoming { indices, count };
+                let threads = Threads::at_most(1);
+                let batch = reader.read(&samples, upcoming, threads, &check).unwrap();
+                assert_eq!(batch, samples.0.select_columns(upcoming.batch()), "{most}");
+                indices = &indices[count..];
+            }
+        }
+        samples.1.into_inner().unwrap()
+    }
+
+    #[test]
+    fn batches_are_those_of_the_epoch_however_many_are_read_together() {
+        let sizes = [6, 7, 6, 7, 6, 6];
+        assert_eq!(read(0, 3, &sizes), [sizes, sizes].concat());
+        assert_eq!(read(20, 3, &sizes), [20, 19, 20, 19]);
+        assert_eq!(read(14, 3, &sizes), [14, 14, 12, 14, 14, 12]);
+        assert_eq!(read(1000, 3, &sizes), [38, 38]);
+        assert_eq!(read(9, 3, &sizes)[..2], [9, 9]);
+        // Samples of more than 1 KiB.
+        assert_eq!(read(1000, 257, &sizes), [sizes, sizes].concat());
+    }
+
+    #[test]
+    fn an_invalid_sample_is_named_by_its_index() {
+        let mut samples = DMatrix::from_element(3, 40, 1.0);
+        samples[(1, 33)] = f32::NAN;
+        let samples = Recorded(samples, Mutex::default());
+        let order: Vec<usize> = (0..40).rev().collect();
+        let upcoming = Upcoming {
+            indices: &order,
+            count: 4,
+        };
+        let mut reader = Reader::new();
+        let read = reader.read(&samples, upcoming, Threads::at_most(1), &check);
+        let error = Error::NonFinite {
+            what: SAMPLES[0],
+            row: 1,
+            column: 33,
+            value: f64::NAN,
+        };
+        assert_eq!(format!("{:?}", read.unwrap_err()), format!("{error:?}"));
+    }
 }

@@ -9,10 +9,10 @@ use super::distributed::Processes;
 use super::engine::Engine;
 use super::measured::Measured;
 use super::progress::Progress;
+use super::reading::Reader;
 use super::setters::setters_of_every_training;
 use super::step::State;
 use super::{AllReduce, AnnealK, DeadUnits, SetPoint, SetPointState, TrainerSettings};
-use crate::linalg::Aligned;
 use crate::optimizer::Optimizer;
 use crate::{Corruption, Real, Schedule};
 
@@ -69,8 +69,7 @@ use crate::{Corruption, Real, Schedule};
 pub struct Trainer<T> {
     pub(super) engine: Engine<T>,
     pub(super) state: State<T>,
-    /// The samples of a batch.
-    pub(super) batch: Aligned<T>,
+    pub(super) reader: Reader<T>,
     pub(super) processes: Processes<T>,
     pub(super) checkpoints: Checkpoints,
     /// Whether all processes are known to take the same steps.
@@ -97,7 +96,7 @@ impl<T: Real> Trainer<T> {
         Self {
             engine: Engine::new(Box::new(optimizer), settings),
             state: State::default(),
-            batch: Aligned::new(),
+            reader: Reader::new(),
             processes: Processes::default(),
             checkpoints: Checkpoints::default(),
             agreed: false,

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::common::file_bytes::{header, idx, npy_f64, npy_with};
-use rand::RngExt;
+use rand::{RngExt, SeedableRng};
 use sparse_autoencoder::nalgebra::{DMatrix, DVector, Matrix2x3};
 use sparse_autoencoder::{Error, IdxFile, NpyFile, Samples, ShuffleBuffer};
 
@@ -57,6 +57,48 @@ fn all_types_are_read() {
         };
         assert!(reason.contains(kind), "{reason}");
         assert!(reason.contains("unsupported; supported are"), "{reason}");
+    }
+}
+
+/// Samples in any order, at any distances: some are read together with those between them.
+#[test]
+fn samples_are_those_of_their_indices_in_every_order_of_bytes_and_axes() {
+    let mut rng = Rng::seed_from_u64(1);
+    for entries in [1, 3, 300, 3000] {
+        let count = 12_000 / entries.max(3);
+        let samples = DMatrix::from_fn(entries, count, |i, j| ((i * 31 + j * 17) % 251) as f32);
+        let mut chosen = Vec::new();
+        for distance in [1, 2, 5, 30, 2000] {
+            let mut index = 0;
+            while index < count {
+                chosen.push(index);
+                index += rng.random_range(1..=distance);
+            }
+        }
+        chosen.extend((0..count).rev());
+        chosen.extend([count - 1; 3]);
+        let expected = samples.select_columns(&chosen);
+        let mut read = DMatrix::zeros(entries, chosen.len());
+        let shape = [count, entries];
+        for (fortran, numbers) in [(false, &samples), (true, &samples.transpose())] {
+            let bytes = |bytes: fn(&f32) -> Vec<u8>| numbers.iter().flat_map(bytes).collect();
+            let kinds: [(&str, Vec<u8>); 4] = [
+                ("<f4", bytes(|x| x.to_le_bytes().to_vec())),
+                (">f4", bytes(|x| x.to_be_bytes().to_vec())),
+                ("|u1", bytes(|x| vec![*x as u8])),
+                (">i2", bytes(|x| (*x as i16).to_be_bytes().to_vec())),
+            ];
+            for (kind, data) in kinds {
+                let path = file(
+                    "distances.npy",
+                    &npy_with(&header(kind, fortran, &shape), &data),
+                );
+                let open = NpyFile::<f32>::open(path).unwrap();
+                read.fill(f32::NAN);
+                open.read(&chosen, read.as_mut_slice()).unwrap();
+                assert!(read == expected, "{kind}, Fortran: {fortran}, {entries}");
+            }
+        }
     }
 }
 

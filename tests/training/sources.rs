@@ -148,8 +148,9 @@ fn the_same_samples_give_the_same_bits_wherever_they_are() {
 
 #[test]
 fn a_read_that_fails_leaves_what_was_learned() {
-    let x = samples(8, 100);
-    let builder = SparseAutoencoder::<f64>::builder().layers([8, 12]);
+    // Samples of more than 1 KiB are read batch by batch.
+    let x = samples(130, 100);
+    let builder = SparseAutoencoder::<f64>::builder().layers([130, 12]);
     let trainer = || {
         Trainer::new(Adam::new(0.01).unwrap())
             .epochs(10)
@@ -200,9 +201,9 @@ fn a_read_that_fails_leaves_what_was_learned() {
 
 #[test]
 fn a_batch_is_read_by_any_number_of_threads() {
-    // 120 · 300 entries: enough for a thread to read a part of them.
-    let mut x = samples(120, 600);
-    let builder = SparseAutoencoder::<f64>::builder().layers([120, 8]);
+    // 130 · 300 entries: enough for a thread to read a part of them.
+    let mut x = samples(130, 600);
+    let builder = SparseAutoencoder::<f64>::builder().layers([130, 8]);
     let trainer = |threads| {
         Trainer::new(Adam::new(0.01).unwrap())
             .epochs(2)

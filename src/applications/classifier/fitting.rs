@@ -12,7 +12,7 @@ use crate::linalg::{Threads, reserve};
 use crate::training::engine::Engine;
 use crate::training::epochs::{self, Learner, Taken, Terms};
 use crate::training::progress::Progress;
-use crate::training::reading;
+use crate::training::reading::{self, Reader, Upcoming};
 use crate::validate::{SAMPLES, check_batch, check_size};
 use crate::{Error, Real, Samples};
 
@@ -78,7 +78,8 @@ pub(super) fn fit<T: Real>(
         workspace,
         samples,
         labels,
-        batch: Labeled::default(),
+        reader: Reader::new(),
+        batch_labels: Vec::new(),
         held_out,
         sees_steps,
         observer,
@@ -182,7 +183,8 @@ struct Fit<'a, T: Real, O> {
     workspace: ClassifierWorkspace<T>,
     samples: &'a dyn Samples<T>,
     labels: &'a [usize],
-    batch: Labeled<T>,
+    reader: Reader<T>,
+    batch_labels: Vec<usize>,
     held_out: (DMatrixView<'a, T>, &'a [usize]),
     sees_steps: bool,
     observer: O,
@@ -197,20 +199,23 @@ where
     fn step(
         &mut self,
         engine: &mut Engine<T>,
-        chosen: &[usize],
+        upcoming: Upcoming<'_>,
         _fraction: f64,
     ) -> Result<Taken<ClassifierLoss<T>>, Error> {
         let workspace = &mut self.workspace;
         let threads = workspace.scratch.take_threads();
+        let features = self.model.features();
+        let check = |samples: DMatrixView<'_, T>| check_batch(samples, features, SAMPLES);
         let whole = self.samples.in_memory();
-        let whole = whole.filter(|_| chosen.len() == self.samples.count());
+        let whole = whole.filter(|_| upcoming.count == self.samples.count());
         let (samples, labels) = if let Some(samples) = whole {
             (samples, self.labels)
         } else {
-            self.batch
-                .gather(self.samples, self.labels, chosen, threads)?;
-            let samples = self.batch.samples(self.samples.entries());
-            (samples, &*self.batch.labels)
+            let samples = self.reader.read(self.samples, upcoming, threads, &check)?;
+            let labels = upcoming.batch().iter().map(|&index| self.labels[index]);
+            self.batch_labels.clear();
+            self.batch_labels.extend(labels);
+            (samples, &*self.batch_labels)
         };
         let (network, theta) = self.model.network_and_theta_mut();
         let threads = threads.worth(theta.len() * samples.ncols());
@@ -221,7 +226,7 @@ where
         Ok(Taken {
             loss,
             converged,
-            samples: chosen.len(),
+            samples: upcoming.count,
         })
     }
 
