@@ -20,6 +20,7 @@ import subprocess
 import tempfile
 import time
 from importlib import metadata
+from itertools import combinations
 
 import numpy as np
 
@@ -197,3 +198,15 @@ def random_directions(training, test, active, width):
     # With least squares, the error is orthogonal to the reconstruction.
     error = (centered**2).sum() - (amplitudes * right).sum()
     return float(error / deviation(test))
+
+
+def agreement(decoders):
+    """Returns the mean cosine of units of two decoders, units × inputs, one matched to one, over the pairs."""
+    from scipy.optimize import linear_sum_assignment
+
+    unit = [(d / np.maximum(np.linalg.norm(d, axis=1, keepdims=True), 1e-12)).astype(np.float32) for d in decoders]
+    values = []
+    for one, other in combinations(unit, 2):
+        cosines = np.abs(one @ other.T)
+        values.append(cosines[linear_sum_assignment(-cosines)].mean())
+    return float(np.mean(values))

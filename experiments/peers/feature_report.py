@@ -2,8 +2,8 @@
 
 import math
 from collections import defaultdict
-from itertools import combinations
 
+import feature_libraries
 import numpy as np
 from equal_training import DATA, LIBRARIES, SEEDS, VARIANTS, Runs, log_fvu_at, log_l0
 
@@ -42,21 +42,11 @@ def cell(l0, runs):
 
 
 def agreement(folder, runs):
-    """Returns the mean cosine of units of two seeds, one matched to one, over the pairs of seeds."""
-    from scipy.optimize import linear_sum_assignment
-
-    decoders = []
-    for run in runs:
-        name = "_".join(str(run[key]) for key in Runs.IDENTITY)
-        path = folder / "decoders" / f"{name}.npy"
-        if path.exists():
-            decoder = np.load(path).astype(np.float32)
-            decoders.append(decoder / np.maximum(np.linalg.norm(decoder, axis=1, keepdims=True), 1e-12))
-    values = []
-    for one, other in combinations(decoders, 2):
-        cosines = np.abs(one @ other.T)
-        values.append(cosines[linear_sum_assignment(-cosines)].mean())
-    return f"{np.mean(values):.2f}" if values else ""
+    """Returns the mean cosine of units of two seeds as a text."""
+    names = ("_".join(str(run[key]) for key in Runs.IDENTITY) for run in runs)
+    paths = (folder / "decoders" / f"{name}.npy" for name in names)
+    decoders = [np.load(path) for path in paths if path.exists()]
+    return f"{feature_libraries.agreement(decoders):.2f}" if len(decoders) > 1 else ""
 
 
 def shown(value):

@@ -5,6 +5,7 @@
     cargo build --release -p experiments --bin equal_training --bin sparse_probing
     python experiments/peers/sparse_probing.py prepare FOLDER
     python experiments/peers/sparse_probing.py run FOLDER [--only LIBRARY]
+    python experiments/peers/sparse_probing.py agreement FOLDER
 
 `prepare` runs the words of the Brown corpus through the first three of the six layers of all-MiniLM-L6-v2. A
 sample is the activation of a token that is not special; its class is the universal part of speech of its word.
@@ -12,7 +13,8 @@ Every tenth document is for tests. Sentences are in random order.
 
 `run` trains this crate's recipes and SAELens' BatchTopK and Matryoshka on the same batches, at the same rate, and has
 `sparse_probing` judge the saved models. Its output are the lines of `FOLDER/sparse_probing.jsonl`; `run` skips
-models already there.
+models already there. `agreement` prints the mean cosine of the units of two seeds, one matched to one, for each kind of
+model in FOLDER.
 """
 
 import argparse
@@ -42,6 +44,7 @@ RUNS = [  # library, variant, setting for L0, k of the first step
     ("ours", "jumprelu", 32, 128),
     ("ours", "matryoshka", 32, None),
     ("ours", "matryoshka", 32, 128),
+    ("ours", "frozen", 32, None),
     ("sae_lens", "batchtopk", 32, None),
     ("sae_lens", "matryoshka", 32, None),
 ]
@@ -144,15 +147,28 @@ def run(folder, binaries, only):
             probe(name, str(model))
 
 
+def agreement(folder):
+    from safetensors.numpy import load_file
+
+    for library, variant, _, start in RUNS:
+        kind = f"{library} {variant}" + (f" from {start}" if start else "")
+        paths = [folder / f"{kind} seed {seed}".replace(" ", "_") / "sae_weights.safetensors" for seed in SEEDS]
+        decoders = [load_file(path)["W_dec"] for path in paths if path.exists()]
+        if len(decoders) > 1:
+            print(kind, f"{feature_libraries.agreement(decoders):.3f}", f"{len(decoders)} seeds")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("command", choices=("prepare", "run"))
+    parser.add_argument("command", choices=("prepare", "run", "agreement"))
     parser.add_argument("folder", type=Path)
     parser.add_argument("--only", choices=("ours", "sae_lens"))
     parser.add_argument("--binaries", type=Path, default=Path("target/release"))
     options = parser.parse_args()
     if options.command == "prepare":
         prepare(options.folder)
+    elif options.command == "agreement":
+        agreement(options.folder)
     else:
         run(options.folder, options.binaries, options.only)
 

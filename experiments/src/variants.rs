@@ -2,6 +2,9 @@
 
 use std::error::Error;
 
+use rand::rngs::Xoshiro256PlusPlus;
+use rand::{RngExt, SeedableRng};
+use rand_distr::StandardNormal;
 use sparse_autoencoder::SparseAutoencoder;
 use sparse_autoencoder::metrics::{ReconstructionMetrics, SparsityMetrics};
 use sparse_autoencoder::nalgebra::DMatrix;
@@ -85,13 +88,28 @@ impl FrozenDecoder {
     /// Gives the columns of a model's decoder norm 1, and freezes them.
     pub fn of(model: &mut SparseAutoencoder<f32>) -> Result<Self, Box<dyn Error>> {
         let layer = model.parameters().layer(0).ok_or("no layer")?;
-        let mut weights = layer.decoder_weights.into_owned();
+        let weights = layer.decoder_weights.into_owned();
+        Self::with(weights, model)
+    }
+
+    /// Replaces a model's decoder by random directions, and freezes them.
+    pub fn random(model: &mut SparseAutoencoder<f32>, seed: u64) -> Result<Self, Box<dyn Error>> {
+        let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
+        let (layout, mut draw) = (model.layout(), |_, _| rng.sample(StandardNormal));
+        let weights = DMatrix::from_fn(layout.output_size(), layout.hidden_size(), &mut draw);
+        Self::with(weights, model)
+    }
+
+    fn with(
+        mut weights: DMatrix<f32>,
+        model: &mut SparseAutoencoder<f32>,
+    ) -> Result<Self, Box<dyn Error>> {
         for mut column in weights.column_iter_mut() {
             column.normalize_mut();
         }
         // θ: the weights and the biases of the encoder, the weights of the decoder.
         let frozen = Self {
-            start: weights.len() + model.layout().hidden_size(),
+            start: (model.layout().input_size() + 1) * model.layout().hidden_size(),
             weights: weights.data.into(),
         };
         frozen.restore(model)?;

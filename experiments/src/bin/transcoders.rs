@@ -4,6 +4,7 @@
 //! cargo run --release -p experiments --bin transcoders                      # halves of digits
 //! cargo run --release -p experiments --bin transcoders -- FOLDER [RATE]     # an MLP of a transformer
 //! cargo run --release -p experiments --bin transcoders -- FOLDER rates      # chooses the rate
+//! cargo run --release -p experiments --bin transcoders -- FOLDER baselines  # what is not learned
 //! cargo run --release -p experiments --bin transcoders -- chart FILE        # lines of the MLP
 //! ```
 //!
@@ -13,17 +14,18 @@
 //! The second reads what `experiments/peers/transcoders.py` prepares. As the other library there, it takes 2,000 steps
 //! on batches of 512 in the order of the file, by default at a rate of 3e-3. It prints a line of JSON for each variant
 //! and seed, judged on the test tokens. The third compares rates by TopK, judged on the last 10,000 training
-//! tokens, which no training sees. The fourth draws the chart of such lines.
+//! tokens, which no training sees. The fourth prints the FVU of the best affine map and of TopK whose random decoder stays
+//! as it is, and how well the units of two seeds of TopK agree. The fifth draws the chart of such lines.
 
 use std::error::Error;
 use std::path::Path;
 
 use experiments::chart::curves::{Axis, Curve, Panel, Place};
 use experiments::report::Summary;
-use experiments::variants::{Scores, VARIANTS, named};
+use experiments::variants::{FrozenDecoder, Scores, VARIANTS, named};
 use experiments::{chart, digits};
 use serde_json::{Value, json};
-use sparse_autoencoder::metrics::ReconstructionMetrics;
+use sparse_autoencoder::metrics::{DictionaryMetrics, ReconstructionMetrics};
 use sparse_autoencoder::nalgebra::DMatrix;
 use sparse_autoencoder::recipe::{Recipe, Variant};
 use sparse_autoencoder::{NpyFile, Pairs, Samples, SparseAutoencoder};
@@ -42,8 +44,9 @@ fn main() -> Result<(), Box<dyn Error>> {
         ["chart", file] => draw(&of_lines(&std::fs::read_to_string(file)?)?),
         [folder] => of_tokens(Path::new(folder), RATE),
         [folder, "rates"] => compare_rates(Path::new(folder)),
+        [folder, "baselines"] => baselines(Path::new(folder)),
         [folder, rate] => of_tokens(Path::new(folder), rate.parse()?),
-        _ => Err("expected: FOLDER [RATE], FOLDER rates, or chart FILE".into()),
+        _ => Err("expected: FOLDER [RATE], FOLDER rates, FOLDER baselines, or chart FILE".into()),
     }
 }
 
@@ -86,20 +89,28 @@ impl Data {
     }
 }
 
-/// Takes `steps` steps on batches in the order of the samples.
+/// Takes `steps` steps on batches in the order of the samples. May keep a random decoder.
 fn train(
     data: &Data,
     recipe: &Recipe,
     steps: usize,
+    freezes: bool,
 ) -> Result<SparseAutoencoder<f32>, Box<dyn Error>> {
     let pairs = Pairs::new(&data.inputs, &data.targets)?;
     let (count, first) = (pairs.count(), pairs.count().min(4096));
     let mut training = recipe.begin(pairs.subset((0..first).collect::<Vec<_>>())?)?;
+    let frozen = match freezes {
+        true => Some(FrozenDecoder::random(&mut training.model, recipe.seed)?),
+        false => None,
+    };
     for step in 0..steps {
         let batch: Vec<usize> = (step * BATCH..(step + 1) * BATCH)
             .map(|i| i % count)
             .collect();
         training.partial_fit(pairs.subset(batch)?.to_matrix()?)?;
+        if let Some(frozen) = &frozen {
+            frozen.restore(&mut training.model)?;
+        }
     }
     Ok(training.finish(pairs.subset((count - first..count).collect::<Vec<_>>())?)?)
 }
@@ -122,7 +133,8 @@ fn of_tokens(folder: &Path, rate: f64) -> Result<(), Box<dyn Error>> {
                 let recipe = recipe(variant, skip, STEPS, &training)
                     .learning_rate(rate)
                     .seed(seed);
-                let Scores { l0, fvu, dead } = test.judge(&train(&training, &recipe, STEPS)?)?;
+                let Scores { l0, fvu, dead } =
+                    test.judge(&train(&training, &recipe, STEPS, false)?)?;
                 let line = json!({
                     "library": "ours", "variant": name, "skip": skip, "seed": seed,
                     "learning_rate": rate, "fvu": fvu, "l0": l0, "dead": dead,
@@ -142,8 +154,40 @@ fn compare_rates(folder: &Path) -> Result<(), Box<dyn Error>> {
     for rate in [1e-3, 3e-3, 5e-3, 1e-2] {
         for skip in [false, true] {
             let recipe = recipe(Variant::TopK, skip, STEPS, &training).learning_rate(rate);
-            let fvu = held_out.judge(&train(&training, &recipe, STEPS)?)?.fvu;
+            let fvu = held_out
+                .judge(&train(&training, &recipe, STEPS, false)?)?
+                .fvu;
             println!("TopK, skip {skip}, rate {rate}: FVU {fvu:.4}");
+        }
+    }
+    Ok(())
+}
+
+/// Prints what is reached without learning features, and how much of them the seed decides.
+fn baselines(folder: &Path) -> Result<(), Box<dyn Error>> {
+    let (training, test) = (Data::read(folder, "train")?, Data::read(folder, "test")?);
+    let training = training.columns(0, training.inputs.ncols() - HELD_OUT);
+    let affine = test.fvu(&affine_map(&training)?(&test.inputs))?;
+    println!("affine map: FVU {affine:.4}");
+    for skip in [false, true] {
+        let train = |seed, freezes| {
+            let recipe = recipe(Variant::TopK, skip, STEPS, &training);
+            let recipe = recipe.learning_rate(RATE).seed(seed);
+            train(&training, &recipe, STEPS, freezes)
+        };
+        for (name, freezes) in [("frozen random", true), ("learned", false)] {
+            let (one, other) = (train(1, freezes)?, train(2, freezes)?);
+            let fvu = test.judge(&one)?.fvu;
+            let decoder = |model: &SparseAutoencoder<f32>| {
+                let layer = model.parameters().layer(0);
+                layer.map(|layer| layer.decoder_weights.into_owned())
+            };
+            let (one, other) = (decoder(&one), decoder(&other));
+            let (one, other) = (one.ok_or("no layer")?, other.ok_or("no layer")?);
+            let cosine = DictionaryMetrics::new(&one, &other)?.mean_correlation_coefficient();
+            println!(
+                "TopK, skip {skip}, {name} decoder: FVU {fvu:.4}, mean cosine of two seeds {cosine:.2}"
+            );
         }
     }
     Ok(())
@@ -188,10 +232,23 @@ fn of_digits() -> Result<(), Box<dyn Error>> {
 
 /// Returns the affine map of least squares, with a small ridge.
 fn affine_map(data: &Data) -> Result<impl Fn(&DMatrix<f32>) -> DMatrix<f32>, Box<dyn Error>> {
-    let (x, y) = (with_one(&data.inputs), &data.targets);
-    let ridge = DMatrix::identity(x.nrows(), x.nrows()) * 1e-3;
-    let gram = (&x * x.transpose() + ridge).cholesky();
-    let weights = gram.ok_or("not positive")?.solve(&(x * y.transpose()));
+    const CHUNK: usize = 1000; // bounds the memory for the samples of 64 bits
+    let rows = data.inputs.nrows() + 1;
+    let mut gram = DMatrix::<f64>::identity(rows, rows) * 1e-3;
+    let mut moments = DMatrix::zeros(rows, data.targets.nrows());
+    let count = data.inputs.ncols();
+    for first in (0..count).step_by(CHUNK) {
+        let chunk = data.columns(first, CHUNK.min(count - first));
+        let (x, y) = (
+            with_one(&chunk.inputs).map(f64::from),
+            chunk.targets.map(f64::from),
+        );
+        gram += &x * x.transpose();
+        moments += x * y.transpose();
+    }
+    let gram = gram.cholesky().ok_or("not positive")?;
+    #[allow(clippy::cast_possible_truncation)]
+    let weights = gram.solve(&moments).map(|weight| weight as f32);
     Ok(move |inputs: &DMatrix<f32>| weights.tr_mul(&with_one(inputs)))
 }
 
