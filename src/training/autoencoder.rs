@@ -102,10 +102,12 @@ where
         let pass = Pass::training(objective, model.layout(), theta, now);
         let loss = pass.evaluate(batch, None, &mut state.workspace);
         let mut measured = Measured::new(loss, model.layout(), &state.workspace);
+        let mut count = samples.ncols();
         if let Some(shares) = &batch.shares {
             average(shares, &mut measured, None);
+            count = shares.samples();
         }
-        Ok(Some(measured))
+        Ok(Some(measured.on(count)))
     }
 
     fn observe_step(
@@ -168,6 +170,7 @@ where
             validation_loss: validation.map(|of| of.loss),
             l0: measured.l0_of(model),
             explained_variance,
+            validation_l0: validation.and_then(|of| of.l0_of(model)),
             validation_explained_variance,
             dead_units,
             learning_rate: engine.optimizer.learning_rate(),

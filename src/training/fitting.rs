@@ -209,7 +209,10 @@ impl<T: Real> Trainer<T> {
                 .collect::<Option<_>>()
                 .unwrap_or_default()
         };
-        let l0 = history.iter().map(|epoch| epoch.l0_of(model));
+        let l0 = |of: &[Measured<T>]| {
+            let l0 = of.iter().map(|epoch| epoch.l0_of(model));
+            l0.collect::<Option<_>>().unwrap_or_default()
+        };
         let mut report = Report {
             stop,
             epochs: progress.epochs,
@@ -217,7 +220,8 @@ impl<T: Real> Trainer<T> {
             best_epoch: progress.best_epoch,
             losses: losses(history),
             validation_losses: losses(validation),
-            l0: l0.collect::<Option<_>>().unwrap_or_default(),
+            l0: l0(history),
+            validation_l0: l0(validation),
             explained_variance: explained(history, baseline),
             validation_explained_variance: explained(validation, baseline_held_out),
             dead_units: std::mem::take(&mut self.state.idle.history),

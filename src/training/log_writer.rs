@@ -51,6 +51,7 @@ use crate::{Error, Real};
 /// | `penalty_weight` | both | β of the innermost layer in the (last) step |
 /// | `set_point` | both | measured sparsity of a [set point](crate::SetPoint) |
 /// | `validation_loss`, `validation_reconstruction`, … | epochs | the loss and its terms on the samples held out |
+/// | `validation_l0` | epochs | active units per sample held out |
 /// | `validation_explained_variance` | epochs | explained variance on the samples held out |
 ///
 /// Rows of a [classifier](crate::SoftmaxClassifier) begin with the same columns up to `samples`. Then follow `loss`,
@@ -267,6 +268,7 @@ impl<T: Real> LogRow for Epoch<'_, T> {
         cells.add("samples", Some(self.samples));
         measured!(self, cells);
         cells.add_loss(VALIDATION, self.validation_loss);
+        cells.add("validation_l0", self.validation_l0);
         let explained = self.validation_explained_variance;
         cells.add("validation_explained_variance", explained);
     }

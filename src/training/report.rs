@@ -29,6 +29,9 @@ pub struct Epoch<'a, T> {
     /// units. The variance comes from all samples, or from some with 2²⁵ entries. `None` for cross-entropy, and if the
     /// samples have no variance or cannot be read twice.
     pub explained_variance: Option<f64>,
+    /// L0 on the samples held out, after the epoch. Usually above [`l0`](Self::l0) for
+    /// [`JumpRelu`](crate::Activation::JumpRelu). [`BatchTopK`](crate::Activation::BatchTopK) selects among all of them.
+    pub validation_l0: Option<f64>,
     /// The explained variance of the samples held out, relative to their own variance. `None` for one sample.
     pub validation_explained_variance: Option<f64>,
     /// The number of dead units: inactive for an epoch, or as long as
@@ -103,6 +106,8 @@ pub struct Report<T> {
     pub l0: Vec<f64>,
     /// The explained variance in each epoch: see [`Epoch::explained_variance`]. Empty if it is unknown.
     pub explained_variance: Vec<f64>,
+    /// L0 on the samples held out, after each epoch: see [`Epoch::validation_l0`].
+    pub validation_l0: Vec<f64>,
     /// The explained variance of the samples held out, after each epoch.
     pub validation_explained_variance: Vec<f64>,
     /// The number of dead units after each epoch: see [`Epoch::dead_units`]. Empty for units that are never exactly 0.

@@ -17,7 +17,7 @@ const STEP: &str = "step,steps,epoch,samples,loss,reconstruction,weight_decay,sp
 const EPOCH: &str = "epoch,epochs,step,samples,loss,reconstruction,weight_decay,sparsity,auxiliary,l0,\
     explained_variance,dead_units,learning_rate,penalty_weight,set_point,validation_loss,\
     validation_reconstruction,validation_weight_decay,validation_sparsity,validation_auxiliary,\
-    validation_explained_variance";
+    validation_l0,validation_explained_variance";
 const CLASSIFIER_STEP: &str =
     "step,steps,epoch,samples,loss,cross_entropy,weight_decay,learning_rate";
 const CLASSIFIER_EPOCH: &str = "epoch,epochs,step,samples,loss,cross_entropy,weight_decay,\
@@ -117,6 +117,7 @@ fn check_event<T: Real + FromStr>(event: &Event<'_, T>) {
             cells.extend([double(epoch.learning_rate), Scalar(epoch.penalty_weight)]);
             cells.push(double(epoch.set_point.map(|state| state.measured)));
             cells.extend(terms(epoch.validation_loss));
+            cells.push(double(epoch.validation_l0));
             cells.push(double(epoch.validation_explained_variance));
             check_row(epoch, "epoch", EPOCH, &cells);
             check_row(event, "epoch", EPOCH, &cells);

@@ -137,7 +137,7 @@ fn a_report_has_what_the_observer_saw() {
     let mut model = top_k().build().unwrap();
     let mut seen = Vec::new();
     let report = trainer()
-        .validation(others)
+        .validation(others.clone())
         .fit_with(&mut model, &x, |epoch| {
             let explained = epoch.explained_variance.unwrap();
             let expected = 1.0 - epoch.loss.reconstruction / half_variance;
@@ -145,7 +145,13 @@ fn a_report_has_what_the_observer_saw() {
             let validation = epoch.validation_loss.unwrap().reconstruction;
             let held_out = epoch.validation_explained_variance.unwrap();
             assert_close(held_out, 1.0 - validation / of_others, "validation");
-            seen.push([epoch.l0.unwrap(), explained, held_out]);
+            let mut of_held_out = SparsityMetrics::new(epoch.model.layout().hidden_size());
+            of_held_out
+                .add(epoch.model.encode(&others).unwrap())
+                .unwrap();
+            assert_eq!(epoch.validation_l0, of_held_out.l0());
+            let [l0, of_others] = [epoch.l0, epoch.validation_l0].map(Option::unwrap);
+            seen.push([l0, explained, held_out, of_others]);
             ControlFlow::Continue(())
         });
     let report = report.unwrap();
@@ -153,6 +159,7 @@ fn a_report_has_what_the_observer_saw() {
     assert_eq!(report.l0, column(0));
     assert_eq!(report.explained_variance, column(1));
     assert_eq!(report.validation_explained_variance, column(2));
+    assert_eq!(report.validation_l0, column(3));
     assert!(report.l0.iter().all(|&l0| l0 > 1.0 && l0 <= 2.0));
 }
 

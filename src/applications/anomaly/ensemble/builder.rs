@@ -52,13 +52,17 @@ pub struct AnomalyEnsembleBuilder<T> {
 const STEPS: usize = 4000;
 
 /// A step of a fit, which trains several models at the same time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub struct EnsembleStep {
     /// The number of steps of all models so far, this one included.
     pub number: u64,
     /// The number of steps of the whole fit.
     pub of: u64,
+    /// The noise that the model of this step learns to remove: its standard deviation in those of the features.
+    pub noise: f64,
+    /// The reconstruction loss of that model on the batch, before the step: ½ Σ‖x̂ − x‖²/m of standardized samples.
+    pub loss: f64,
 }
 
 impl<T> Default for AnomalyEnsembleBuilder<T> {
@@ -135,7 +139,7 @@ impl<T: Real> AnomalyEnsembleBuilder<T> {
     /// let normal = DMatrix::from_fn(3, 20, |i, j| (j as f32 / 10.0 - 1.0).powi(i as i32 + 1));
     /// AnomalyEnsemble::builder().fit_with_steps(&normal, |step| {
     ///     if step.number % 5000 == 0 {
-    ///         println!("{} %", 100 * step.number / step.of);
+    ///         println!("{} %, noise {}, loss {:.3}", 100 * step.number / step.of, step.noise, step.loss);
     ///     }
     /// })?;
     ///

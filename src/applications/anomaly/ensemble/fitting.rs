@@ -101,11 +101,13 @@ struct Counter<'a> {
 }
 
 impl Counter<'_> {
-    fn step(&self) -> Result<(), Error> {
+    fn step(&self, noise: f64, loss: f64) -> Result<(), Error> {
         let number = 1 + self.taken.fetch_add(1, Ordering::Relaxed);
         (self.observer)(EnsembleStep {
             number,
             of: self.of,
+            noise,
+            loss,
         })
     }
 }
@@ -236,7 +238,10 @@ fn train<T: Real>(
         standard_deviation: noise,
     };
     let see = &mut |event: &Event<'_, T>| match (event, counter) {
-        (Event::Step(_), Some(counter)) => counter.step().map(ControlFlow::Continue),
+        (Event::Step(step), Some(counter)) => {
+            let loss = step.loss.reconstruction.to_f64();
+            counter.step(noise, loss).map(ControlFlow::Continue)
+        }
         _ => Ok(ControlFlow::Continue(())),
     };
     let optimizer: Adam<T> = Adam::new(LEARNING_RATE)?;

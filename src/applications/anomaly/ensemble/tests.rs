@@ -374,6 +374,12 @@ fn an_observer_sees_every_step_and_changes_none() {
     let steps = 5 * 9 * 8; // folds, models, and steps of each
     assert!(seen.iter().map(|step| step.number).eq(1..=steps));
     assert!(seen.iter().all(|step| step.of == steps));
+    // Models that see more noise explain less.
+    let last = |noise: f64| {
+        let mut of_noise = seen.iter().rev().filter(|step| step.noise == noise);
+        of_noise.next().unwrap().loss
+    };
+    assert!(last(0.125) < last(2.0) && last(2.0) < last(4.0));
 
     let alone = builder(8).fit(&samples).unwrap();
     assert_eq!(observed.scores(&samples), alone.scores(&samples));
