@@ -5,8 +5,8 @@
 //! ```
 //!
 //! FILE is a NumPy file of activations, samples × entries. It may be larger than memory. Without one, the samples are the
-//! handwritten digits of this repository: features then are strokes, and the digits that activate a unit most are often
-//! of one class.
+//! handwritten digits of this repository. Features then are strokes, and the digits that activate a unit most are
+//! often of one class.
 
 use std::error::Error;
 
@@ -25,7 +25,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let training = samples.subset((0..count / 10 * 9).collect::<Vec<_>>())?;
     let held_out = samples.subset((count / 10 * 9..count).collect::<Vec<_>>())?;
 
-    // All that must be said: the units, how many of them are active in a sample, and how long to train.
+    // A recipe needs three numbers: the units, those active in a sample, and the samples to train on.
     let units = 4 * samples.entries();
     let active = samples.entries().div_ceil(12);
     let recipe = Recipe::new(Variant::BatchTopK, units, active).samples(100_000.max(2 * count));
@@ -60,7 +60,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("{dead} of {units} units are never active");
 
     let frequency = statistics.activation_frequency().ok_or("no sample")?;
-    for unit in (0..units).step_by(units / 8) {
+    for unit in (0..units).step_by(units.div_ceil(8)) {
         let top = statistics.top_samples(unit).ok_or("no unit")?;
         let names = top.iter().map(|sample| match file {
             None => LABELS[sample.sample..=sample.sample].to_owned(), // the class of the digit

@@ -62,7 +62,7 @@ use crate::error::{Error, require};
 /// | activation | in inference |
 /// |---|---|
 /// | `WinnerTakeAll` | `max(z, 0)` of every unit |
-/// | `BatchTopK` | `z` where it is above a threshold that training has averaged, 0 elsewhere |
+/// | `BatchTopK` | `z` where it is above a threshold, 0 elsewhere |
 /// | others | as in training |
 ///
 /// A minor version may add variants.
@@ -109,7 +109,8 @@ pub enum Activation {
     ///
     /// Inference compares with a threshold, one [parameter](crate::Layout) per layer. It has no gradient. After
     /// each step the [`Trainer`](crate::Trainer) moves it by 1% of the way to the smallest activation kept in
-    /// the batch; the first batch sets it.
+    /// the batch; the first batch sets it. A fit ends with the threshold at which k units of a sample are active on
+    /// average: of the samples held out, if there are 100 or more.
     BatchTopK(usize),
     /// The pre-activation where it is above its unit's threshold `t ≥ 0`, 0 elsewhere.
     ///

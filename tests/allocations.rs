@@ -516,17 +516,22 @@ fn epochs_over_a_file_do_not_allocate() {
     // Read by one thread, and by several.
     for (input_size, count, batch_size) in [(8, 125, 34), (128, 1000, 300)] {
         let x = samples::<f64>(input_size, count);
-        let path = std::env::temp_dir().join(format!(
-            "sparse-autoencoder-allocations-{}-{input_size}.npy",
-            std::process::id()
-        ));
-        std::fs::write(&path, common::file_bytes::npy_f64(&x)).unwrap();
-        let file = NpyFile::open(&path);
-        std::fs::remove_file(&path).unwrap();
+        let file = open(&x);
         let trainer = Trainer::new(Adam::new(1e-3).unwrap()).epochs(7);
         let trainer = trainer.batch_size(batch_size).validation_split(0.2);
-        assert_epochs_do_not_allocate("a file", trainer, file.unwrap());
+        assert_epochs_do_not_allocate("a file", trainer, file);
     }
+}
+
+/// Writes samples to a file and opens it.
+fn open<T: Real>(samples: &DMatrix<f64>) -> NpyFile<T> {
+    let (process, entries) = (std::process::id(), samples.nrows());
+    let name = format!("sparse-autoencoder-allocations-{process}-{entries}.npy");
+    let path = std::env::temp_dir().join(name);
+    std::fs::write(&path, common::file_bytes::npy_f64(samples)).unwrap();
+    let file = NpyFile::open(&path);
+    std::fs::remove_file(&path).unwrap();
+    file.unwrap()
 }
 
 /// Neither do the steps, nor the logs of what an observer sees.
@@ -791,8 +796,7 @@ fn estimates_are_close<T: Real>() {
             x,
         ));
     }
-    let many = common::file_bytes::npy_f64(&samples(24, 60_000));
-    let many = NpyFile::<T>::from_bytes("many.npy", many).unwrap();
+    let many = open::<T>(&samples(24, 60_000));
     let small = SparseAutoencoder::builder().layers([24, 64]);
     let small = small.build().unwrap();
     wrong.extend(misestimated("read ahead", small, adam(200), &many));

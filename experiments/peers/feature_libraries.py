@@ -201,7 +201,8 @@ def random_directions(training, test, active, width):
 
 
 def agreement(decoders):
-    """Returns the mean cosine of units of two decoders, units × inputs, one matched to one, over the pairs."""
+    """Returns the mean cosine of the units of two decoders, one matched to one: the mean over all pairs of these decoders,
+    units × inputs."""
     from scipy.optimize import linear_sum_assignment
 
     unit = [(d / np.maximum(np.linalg.norm(d, axis=1, keepdims=True), 1e-12)).astype(np.float32) for d in decoders]

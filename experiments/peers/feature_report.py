@@ -42,7 +42,7 @@ def cell(l0, runs):
 
 
 def agreement(folder, runs):
-    """Returns the mean cosine of units of two seeds as a text."""
+    """Returns the mean cosine of the units of two seeds as text, empty without two decoders."""
     names = ("_".join(str(run[key]) for key in Runs.IDENTITY) for run in runs)
     paths = (folder / "decoders" / f"{name}.npy" for name in names)
     decoders = [np.load(path) for path in paths if path.exists()]

@@ -5,8 +5,8 @@
     target/release/synth_sae_bench samples 0 WORLD
     python experiments/peers/synth_sae_bench_evaluation.py MODEL --world WORLD [--samples 20000]
 
-MODEL is a file that a run leaves among its checkpoints: BatchTopK, Matryoshka, or JumpReLU, with the thresholds of
-inference.
+MODEL is the `.safetensors` file of a finished run, in the folder of its checkpoints. It must be BatchTopK, Matryoshka, or
+JumpReLU.
 """
 
 import argparse
@@ -23,6 +23,7 @@ def load(path):
     """Returns the model as SAELens infers with thresholds. Files hold both weights as units × inputs."""
     tensors = {name.removeprefix("layers.0."): tensor for name, tensor in load_file(path).items()}
     units, inputs = tensors["decoder_weights"].shape
+    # The recipes have no pre-encoder bias.
     sae = JumpReLUSAE(JumpReLUSAEConfig(d_in=inputs, d_sae=units, apply_b_dec_to_input=False))
     state = {
         "W_enc": tensors["encoder_weights"].T,

@@ -95,8 +95,9 @@ impl FrozenDecoder {
     /// Replaces a model's decoder by random directions, and freezes them.
     pub fn random(model: &mut SparseAutoencoder<f32>, seed: u64) -> Result<Self, Box<dyn Error>> {
         let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
-        let (layout, mut draw) = (model.layout(), |_, _| rng.sample(StandardNormal));
-        let weights = DMatrix::from_fn(layout.output_size(), layout.hidden_size(), &mut draw);
+        let layout = model.layout();
+        let draw = |_, _| rng.sample(StandardNormal);
+        let weights = DMatrix::from_fn(layout.output_size(), layout.hidden_size(), draw);
         Self::with(weights, model)
     }
 

@@ -129,6 +129,10 @@ impl<T: Real> Samples<T> for IdxFile<T> {
         self.stored.entries()
     }
 
+    fn reads_ahead(&self) -> bool {
+        self.stored.is_open()
+    }
+
     fn read(&self, indices: &[usize], batch: &mut [T]) -> Result<(), Error> {
         self.stored.read(indices, batch)
     }

@@ -86,6 +86,10 @@ impl<T: Real, S: Samples<T>> Samples<T> for Joined<T, S> {
         entries.fold(0, usize::saturating_add)
     }
 
+    fn reads_ahead(&self) -> bool {
+        self.sources.iter().any(Samples::reads_ahead)
+    }
+
     fn read(&self, indices: &[usize], batch: &mut [T]) -> Result<(), Error> {
         let sources: Vec<_> = self.sources.iter().map(|s| s as &dyn Samples<T>).collect();
         read_joined(&sources, indices, batch)

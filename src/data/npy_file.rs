@@ -34,18 +34,18 @@ pub(crate) use header::{Header, MAGIC};
 /// |---|---|
 /// | version of the format | 1 to 3 |
 /// | types, in either byte order | `b1`, `u1`, `i1`, `u2`, `i2`, `u4`, `i4`, `u8`, `i8`, `f2`, `f4`, `f8` |
-/// | order of the axes | C; Fortran for two axes, slower |
+/// | order of the axes | C; Fortran for two axes, slower, above all in a fit to samples of more than 1 KiB |
 ///
 /// Numbers are converted to `T` as by NumPy's `astype`. A file compressed by gzip is inflated into memory, which
 /// needs the feature `files`.
 ///
-/// A fit shuffles the samples. It reads those of up to 1 KiB for many batches at once, 32 MiB together, in the order of
-/// the file, and larger ones for every batch.
+/// A fit shuffles the samples. It reads those of up to 1 KiB in memory [ahead](Samples::reads_ahead), and larger ones for
+/// each batch, by one system call each.
 ///
 /// | file | how to read it |
 /// |---|---|
 /// | fits into memory | [`load`](Self::load) it |
-/// | fits into the system's cache | [`open`](Self::open) it: at most 0.5 µs per sample |
+/// | fits into the system's cache | [`open`](Self::open) it: about 0.5 µs for a sample of some KiB, less for smaller ones; or [map it into memory](Self::from_bytes) |
 /// | much larger | [`batches`](Samples::batches) with a [`ShuffleBuffer`](crate::ShuffleBuffer): no sample waits for the disk alone |
 ///
 /// ```
@@ -164,6 +164,10 @@ impl<T: Real> Samples<T> for NpyFile<T> {
 
     fn entries(&self) -> usize {
         self.stored.entries()
+    }
+
+    fn reads_ahead(&self) -> bool {
+        self.stored.is_open()
     }
 
     fn read(&self, indices: &[usize], batch: &mut [T]) -> Result<(), Error> {

@@ -84,6 +84,10 @@ impl<T: Real, X: Samples<T>, Y: Samples<T>> Samples<T> for Pairs<X, Y> {
     fn input_entries(&self) -> Option<usize> {
         Some(self.inputs.entries())
     }
+
+    fn reads_ahead(&self) -> bool {
+        self.inputs.reads_ahead() || self.targets.reads_ahead()
+    }
 }
 
 /// Some entries of each sample of another source: the inputs or the targets of pairs.

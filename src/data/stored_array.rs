@@ -13,11 +13,13 @@ use crate::{Real, linalg};
 /// The number of bytes read at a time, into the stack of the reading thread.
 const CHUNK: usize = 1 << 14;
 
-/// The same for reads of a few bytes, such as one sample of a shard. The place is cleared for every read.
+/// The same for reads of a few samples, such as one of a shard. The bytes are cleared in every call.
 const SHORT: usize = 1 << 13;
 
-/// The number of bytes between two samples up to which they are read together: skipping fewer takes longer.
+/// The most bytes between two samples that are read with them: a second system call takes longer.
 const GAP: usize = 1 << 12;
+
+const _: () = assert!(2 * GAP <= SHORT); // a sample and the gap after it fit into the bytes
 
 /// An array whose first axis counts the samples, and its file.
 #[derive(Debug)]
@@ -52,6 +54,11 @@ impl StoredArray {
         Ok(self)
     }
 
+    /// Whether reading needs system calls.
+    pub(crate) fn is_open(&self) -> bool {
+        matches!(self.source, ByteSource::File(..))
+    }
+
     pub(crate) fn count(&self) -> usize {
         self.shape[0]
     }
@@ -63,7 +70,9 @@ impl StoredArray {
     pub(crate) fn read<T: Real>(&self, indices: &[usize], batch: &mut [T]) -> Result<(), Error> {
         let entries = self.entries();
         check_read((entries, self.count()), indices, batch)?;
-        if batch.len() * self.element.size() <= SHORT {
+        if self.is_stored_as::<T>() && indices.len() == 1 {
+            self.read_runs(indices, batch, &mut [])?;
+        } else if batch.len() * self.element.size() <= SHORT {
             self.read_runs(indices, batch, &mut [0; SHORT])?;
         } else {
             self.read_runs(indices, batch, &mut [0; CHUNK])?;
@@ -88,7 +97,8 @@ impl StoredArray {
     ) -> Result<(), Error> {
         let entries = self.entries();
         let stride = if self.column_major { 1 } else { entries };
-        let most = GAP / (stride * self.element.size()) + 1;
+        let gap = if self.is_open() { GAP } else { 0 };
+        let most = gap / (stride * self.element.size()) + 1;
         let mut rest = batch;
         for near in indices.chunk_by(|&i, &j| i < j && j - i <= most) {
             let samples;

@@ -132,6 +132,10 @@ impl<T: Real, S: Samples<T>> Samples<T> for Subset<S> {
         self.samples.input_entries()
     }
 
+    fn reads_ahead(&self) -> bool {
+        self.samples.reads_ahead()
+    }
+
     fn read(&self, indices: &[usize], batch: &mut [T]) -> Result<(), Error> {
         let entries = self.entries();
         check_read((entries, self.count()), indices, batch)?;

@@ -165,6 +165,10 @@ impl<T: Real> Samples<T> for TensorSamples<T> {
         self.stored.entries()
     }
 
+    fn reads_ahead(&self) -> bool {
+        self.stored.is_open()
+    }
+
     fn read(&self, indices: &[usize], batch: &mut [T]) -> Result<(), Error> {
         self.stored.read(indices, batch)
     }

@@ -13,6 +13,11 @@ use crate::{Activation, Real, Samples, geometric_median};
 /// The largest number of samples that a calibration reads.
 const MOST: usize = 4096;
 
+/// The number of samples held out from which they decide the threshold of inference.
+///
+/// On samples that a model has learned from, fewer units are active. The noise of few others would be larger than that.
+pub(crate) const ENOUGH: usize = 100;
+
 /// The number of samples encoded together, which bounds the memory.
 const CHUNK: usize = 64;
 
@@ -82,9 +87,9 @@ impl<T: Real> SparseAutoencoder<T> {
     /// [`BatchTopK`](Activation::BatchTopK), to one value, at which `active_units` units of a sample are active on
     /// average. Returns that threshold.
     ///
-    /// A [fit](crate::Trainer::fit) does so for BatchTopK at its end, on the samples held out, if there are any. After
-    /// single steps, call it yourself. On samples that a model has not learned from, more units are active: 2 to 3 % more
-    /// if it has seen each of the others up to 5 times, 5 to 25 % more if 12 to 50 times. To have `active_units` there,
+    /// A [fit](crate::Trainer::fit) does so for BatchTopK at its end, on the samples held out if there are 100 or more. After
+    /// single steps, call it yourself. On samples that a model has not learned from, more units are active: 1 to 5 % more
+    /// if it has seen each of the others up to 5 times, 5 to 25 % more if 13 to 51 times. To have `active_units` there,
     /// calibrate on samples held out.
     ///
     /// Thresholds of `JumpRelu` start at 0, where about half of the units are active. They learn slowly, because only

@@ -11,6 +11,7 @@ use super::observer::{Event, Observer, Verdict, of_epochs};
 use super::step::Stepper;
 use super::{DeadUnits, Epoch, Report, Trainer};
 use crate::error::Error;
+use crate::model::ENOUGH;
 use crate::objective::Loss;
 use crate::{AsMatrix, Real, Samples, SparseAutoencoder};
 
@@ -19,7 +20,8 @@ impl<T: Real> Trainer<T> {
     /// your own. A [transcoder](crate::SparseAutoencoderBuilder::output_size) takes [`Pairs`](crate::Pairs).
     ///
     /// The same samples give the same bits, wherever they are stored. For samples outside memory, a fit
-    /// holds only one batch and the samples [held out](Self::validation_split).
+    /// holds one batch, the samples [held out](Self::validation_split), and what it [reads
+    /// ahead](Samples::reads_ahead).
     ///
     /// # Errors
     ///
@@ -196,8 +198,8 @@ impl<T: Real> Trainer<T> {
                 return Err(error);
             }
         };
-        // On samples that a model has learned from, fewer units are active than on others.
         let others = fit.held_out.as_deref();
+        let others = others.filter(|others| others.ncols() >= ENOUGH);
         let of_inference = others.map_or(samples, |others| others as &dyn Samples<T>);
         model.set_threshold_of_inference(of_inference, &mut self.state.workspace)?;
         let (history, validation) = (&progress.history, &progress.validation);

@@ -9,7 +9,7 @@ use super::reading::{AHEAD, INDICES, most_ahead};
 use super::sparsity::{QUANTILE, annealing};
 use crate::error::Error;
 use crate::linalg::{Threads, packed_room};
-use crate::model::Layout;
+use crate::model::{ENOUGH, Layout};
 use crate::{Real, Samples, SparseAutoencoder};
 use passes::{Passes, Taken};
 
@@ -21,7 +21,7 @@ impl<T: Real> Trainer<T> {
     /// |---|---|
     /// | model | one per parameter, and another with [`patience`](Self::patience) |
     /// | optimizer | what [`Optimizer::memory`](crate::Optimizer::memory) says: three per parameter for [`Adam`](crate::Adam) |
-    /// | samples | those of a batch, unless all are in memory and one batch; those held out; an index of each; up to 32 MiB of samples outside memory |
+    /// | samples | those of a batch, unless all are in memory and one batch; those held out; an index of each; up to 32 MiB of samples [read ahead](Samples::reads_ahead) |
     /// | passes | activations, reconstructions, and their gradients for a batch; activations and reconstructions of those held out |
     ///
     /// Not included are samples in memory, the [auxiliary loss](crate::DeadUnits::auxiliary) of dead units, and
@@ -128,10 +128,9 @@ impl<T: Real> Trainer<T> {
         if dead_units.is_some_and(|dead| dead.are_resampled_within(settings.epochs)) {
             passes.resample(training, &mut taken);
         }
-        let of_inference = if validation > 0 {
-            validation
-        } else {
-            samples.count()
+        let of_inference = match validation {
+            ENOUGH.. => validation,
+            _ => samples.count(),
         };
         taken.take(model.room_for_threshold(of_inference));
         Ok(taken.most)

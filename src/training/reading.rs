@@ -4,7 +4,7 @@ use nalgebra::DMatrixView;
 
 use crate::data::samples;
 use crate::error::Error;
-use crate::linalg::{Aligned, Threads, join};
+use crate::linalg::{Aligned, Threads, join, reserve};
 use crate::{Real, Samples, SparseAutoencoder};
 
 /// Entries below which waking a second thread costs more than it saves.
@@ -16,7 +16,7 @@ pub(super) const AHEAD: usize = 1 << 25;
 /// The bytes of the indices by which a sample that is read ahead is found.
 pub(super) const INDICES: usize = 3 * size_of::<usize>();
 
-/// The bytes of a sample above which reading ahead does not pay: copying takes longer than the system call.
+/// The bytes of the largest sample that is read ahead. For larger ones, the second copy costs what a system call does.
 const SMALL: usize = 1 << 10;
 
 /// The samples that come next in an epoch.
@@ -36,8 +36,8 @@ impl<'a> Upcoming<'a> {
 
 /// Reads the batches of an epoch.
 ///
-/// Small samples outside memory are read for many batches at once, in the order of their source: those near each other
-/// together, and by several threads.
+/// Small samples of files are read ahead, for many batches at once: in the order of the file, by several threads. Samples
+/// near each other then come in one read.
 #[derive(Debug)]
 pub(crate) struct Reader<T> {
     batch: Aligned<T>,
@@ -45,11 +45,12 @@ pub(crate) struct Reader<T> {
     ahead: Aligned<T>,
     /// Their indices, and when they come in the epoch.
     order: Vec<(usize, usize)>,
-    /// Where they are, in the order of the epoch, and how many of them have been used.
+    /// Where the samples of the epoch are in `ahead`, in their order.
     places: Vec<usize>,
+    /// The number of places already used.
     used: usize,
     /// The most bytes that are read ahead.
-    most: usize,
+    most_bytes: usize,
 }
 
 impl<T: Real> Reader<T> {
@@ -60,7 +61,7 @@ impl<T: Real> Reader<T> {
             order: Vec::new(),
             places: Vec::new(),
             used: 0,
-            most: AHEAD,
+            most_bytes: AHEAD,
         }
     }
 
@@ -82,13 +83,18 @@ impl<T: Real> Reader<T> {
         let entries = samples.entries();
         if self.places.len() - self.used < count {
             self.restart();
-            let together = most_ahead(samples, self.most).min(indices.len());
-            if together > count {
+            let mut together = most_ahead(samples, self.most_bytes);
+            if together < indices.len() {
+                together -= together % (count + 1); // whole batches, which differ by one sample
+            }
+            let together = together.min(indices.len());
+            if together > count + 1 {
                 self.read_ahead(samples, &indices[..together], threads, check)?;
             }
         }
-        self.batch.grow(entries * count);
-        let batch = &mut self.batch[..entries * count];
+        let len = entries.saturating_mul(count);
+        grow(&mut self.batch, len)?;
+        let batch = &mut self.batch[..len];
         if self.places.is_empty() {
             read_checked(samples, upcoming.batch(), batch, threads, check)?;
         } else {
@@ -115,8 +121,9 @@ impl<T: Real> Reader<T> {
         let rising = &mut self.places;
         rising.extend(self.order.iter().map(|&(index, _)| index));
         let len = samples.entries() * indices.len();
-        self.ahead.grow(len);
-        let read = read_checked(samples, rising, &mut self.ahead[..len], threads, check);
+        let read = grow(&mut self.ahead, len);
+        let read = read
+            .and_then(|()| read_checked(samples, rising, &mut self.ahead[..len], threads, check));
         if read.is_err() {
             self.restart();
             return read;
@@ -128,12 +135,24 @@ impl<T: Real> Reader<T> {
     }
 }
 
+/// Makes room for this number of entries, whose old values are not needed.
+fn grow<T: Real>(room: &mut Aligned<T>, len: usize) -> Result<(), Error> {
+    if room.len() < len {
+        *room = Aligned::new(); // not in memory together
+        let longer = Aligned::try_zeros(len);
+        reserve::check(longer.is_some(), "entries of a batch", len)?;
+        *room = longer.unwrap_or_default();
+    }
+    Ok(())
+}
+
 /// Returns how many of these samples are read ahead into this number of bytes.
 pub(super) fn most_ahead<T: Real>(samples: &dyn Samples<T>, bytes: usize) -> usize {
     let size = samples.entries() * size_of::<T>();
-    match samples.in_memory() {
-        None if (1..=SMALL).contains(&size) => bytes / (size + INDICES),
-        _ => 0,
+    if samples.reads_ahead() && (1..=SMALL).contains(&size) {
+        bytes / (size + INDICES)
+    } else {
+        0
     }
 }
 
@@ -219,6 +238,10 @@ mod tests {
             self.0.nrows()
         }
 
+        fn reads_ahead(&self) -> bool {
+            true
+        }
+
         fn read(&self, indices: &[usize], batch: &mut [f32]) -> Result<(), Error> {
             self.1.lock().unwrap().push(indices.len());
             self.0.read(indices, batch)
@@ -235,7 +258,7 @@ mod tests {
         let samples = DMatrix::from_fn(entries, count, |i, j| (7 * i + 31 * j) as f32);
         let samples = Recorded(samples, Mutex::default());
         let mut reader = Reader::new();
-        reader.most = most * (4 * entries + INDICES);
+        reader.most_bytes = most * (4 * entries + INDICES);
         for epoch in 1..=2 {
             let step = [7, 11][epoch - 1]; // prime to the numbers of samples
             let order: Vec<usize> = (0..count).map(|k| (k * step + epoch) % count).collect();
@@ -255,10 +278,12 @@ mod tests {
     fn batches_are_those_of_the_epoch_however_many_are_read_together() {
         let sizes = [6, 7, 6, 7, 6, 6];
         assert_eq!(read(0, 3, &sizes), [sizes, sizes].concat());
-        assert_eq!(read(20, 3, &sizes), [20, 19, 20, 19]);
+        assert_eq!(read(20, 3, &sizes), [14, 14, 12, 14, 14, 12]);
         assert_eq!(read(14, 3, &sizes), [14, 14, 12, 14, 14, 12]);
         assert_eq!(read(1000, 3, &sizes), [38, 38]);
-        assert_eq!(read(9, 3, &sizes)[..2], [9, 9]);
+        assert_eq!(read(9, 3, &sizes), [sizes, sizes].concat());
+        let last_together = [6, 7, 6, 7, 12];
+        assert_eq!(read(13, 3, &sizes), [last_together; 2].concat());
         // Samples of more than 1 KiB.
         assert_eq!(read(1000, 257, &sizes), [sizes, sizes].concat());
     }

@@ -24,7 +24,8 @@ macro_rules! setters_of_every_training {
         }
 
         /// Holds out this fraction of the samples, in [0, 1), chosen by the seed, to measure the validation loss. A
-        /// fit copies them into memory.
+        /// fit copies them into memory. In an autoencoder, 100 or more also set the threshold of
+        /// [`BatchTopK`](crate::Activation::BatchTopK).
         pub fn validation_split(mut self, fraction: f64) -> Self {
             self.engine.settings.validation_split = fraction;
             self

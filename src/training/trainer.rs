@@ -116,6 +116,8 @@ impl<T: Real> Trainer<T> {
     /// [transcoder](crate::SparseAutoencoderBuilder::output_size) are [pairs](crate::Pairs) in one matrix. Read a file
     /// by [`NpyFile::load`](crate::NpyFile::load) or [`to_matrix`](crate::Samples::to_matrix).
     ///
+    /// 100 or more also set the threshold of [`BatchTopK`](crate::Activation::BatchTopK).
+    ///
     /// Refused together with a validation split, and by calls that scale or encode the samples themselves: those of
     /// detectors and stacks.
     ///

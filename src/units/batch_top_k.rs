@@ -3,7 +3,7 @@
 //! ```text
 //! training     hⱼᵢ = max(zⱼᵢ, 0) if it is among the k·m largest of the batch, else 0
 //!              t ← t + 0.01 (min {hⱼᵢ > 0} − t)      after each step; t ← the minimum after the first
-//!              t ← a quantile: k units of a sample are active on average      at the end of a fit, on samples held out if any
+//!              t ← a quantile: k units of a sample are active on average      at the end of a fit
 //! inference    hⱼᵢ = zⱼᵢ if zⱼᵢ > t, else 0
 //! ```
 //!

@@ -8,7 +8,10 @@ use std::sync::Arc;
 use crate::common::file_bytes::{header, idx, npy_f64, npy_with};
 use rand::{RngExt, SeedableRng};
 use sparse_autoencoder::nalgebra::{DMatrix, DVector, Matrix2x3};
-use sparse_autoencoder::{Error, IdxFile, NpyFile, Samples, ShuffleBuffer};
+use sparse_autoencoder::{
+    Error, IdxFile, Imputer, Joined, NpyFile, Pairs, Samples, Scaling, Shards, ShuffleBuffer,
+    Subset,
+};
 
 use crate::common::cases::{Rng, check};
 
@@ -98,6 +101,44 @@ fn samples_are_those_of_their_indices_in_every_order_of_bytes_and_axes() {
                 open.read(&chosen, read.as_mut_slice()).unwrap();
                 assert!(read == expected, "{kind}, Fortran: {fortran}, {entries}");
             }
+        }
+    }
+}
+
+/// Sources in memory, or computed, gain nothing by it.
+#[test]
+fn what_reads_open_files_is_read_ahead() {
+    let samples = numbered(3, 8);
+    let path = file("ahead.npy", &npy_f64(&samples));
+    let open = NpyFile::<f64>::open(&path).unwrap();
+    let in_memory = NpyFile::from_bytes(&path, npy_f64(&samples)).unwrap();
+    let bytes = IdxFile::<f64>::open(file("ahead.idx", &idx(&[8], &[0; 8])));
+    assert!(bytes.unwrap().reads_ahead());
+    let scaler = Scaling::standard().fit(&samples).unwrap();
+    let imputer = Imputer::fit(&samples).unwrap();
+    let sources: [(&dyn Samples<f64>, bool); 3] =
+        [(&open, true), (&in_memory, false), (&samples, false)];
+    for (source, expected) in sources {
+        let mixed = |first| Shards::new(vec![first, source]).unwrap();
+        assert_eq!(source.reads_ahead(), expected);
+        assert_eq!((&source).reads_ahead(), expected);
+        assert_eq!(Arc::new(source).reads_ahead(), expected);
+        assert_eq!(Subset::new(source, [1, 0]).unwrap().reads_ahead(), expected);
+        assert_eq!(
+            scaler.apply_on_read(source).unwrap().reads_ahead(),
+            expected
+        );
+        assert_eq!(
+            imputer.apply_on_read(source).unwrap().reads_ahead(),
+            expected
+        );
+        assert_eq!(mixed(&samples).reads_ahead(), expected);
+        for pair in [[source, &samples], [&samples, source]] {
+            assert_eq!(Joined::new(pair.to_vec()).unwrap().reads_ahead(), expected);
+            assert_eq!(
+                Pairs::new(pair[0], pair[1]).unwrap().reads_ahead(),
+                expected
+            );
         }
     }
 }

@@ -317,6 +317,7 @@ fn a_missing_value_of_a_tensor_is_kept() {
     );
     let mut file = TensorFile::open(file).unwrap();
     let on_read = file.samples_on_read::<f64>("w").unwrap();
+    assert!(on_read.reads_ahead());
     for x in [file.samples("w").unwrap(), on_read.to_matrix().unwrap()] {
         assert!(x[1].is_nan());
         assert_eq!([x[0], x[2], x[3]], [1.0, 3.0, 4.0]);

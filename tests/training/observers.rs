@@ -245,26 +245,6 @@ fn stopped(
     report
 }
 
-/// Returns the indices of 23 samples in each batch of a fit.
-fn batches(start: &dyn Fn() -> Trainer<f64>) -> Vec<Vec<usize>> {
-    // Samples of more than 1 KiB are read batch by batch.
-    let entries = 130;
-    let read = Mutex::new(Vec::new());
-    let samples = DMatrix::from_fn(entries, 23, |i, j| ((i + 5 * j) % 7) as f64);
-    let x = OnRead(samples, |indices: &[usize], _: &mut [f64]| {
-        read.lock().unwrap().push(indices.to_vec());
-        Ok(())
-    });
-    let mut model = relu().layers([entries, 9]).build().unwrap();
-    // The first read of all is that of the figures of the samples.
-    let mut first = None;
-    let see = |_: &Event<'_, f64>| {
-        first.get_or_insert_with(|| read.lock().unwrap().len() - 1);
-    };
-    start().fit_with_steps(&mut model, &x, see).unwrap();
-    read.into_inner().unwrap().split_off(first.unwrap())
-}
-
 /// Compares a fit stopped after `stop` steps with as many steps on the same batches.
 fn check_stop(
     name: &str,
@@ -272,12 +252,22 @@ fn check_stop(
     start: &dyn Fn() -> Trainer<f64>,
     stop: u64,
 ) {
-    let x = samples(23);
-    let of_fit: Vec<_> = batches(start)
-        .iter()
-        .map(|batch| x.select_columns(batch))
-        .collect();
+    let batches = Mutex::new(Vec::new());
+    let x = OnRead(samples(23), |indices: &[usize], batch: &mut [f64]| {
+        let batch = DMatrix::from_column_slice(INPUT, indices.len(), batch);
+        batches.lock().unwrap().push(batch);
+        Ok(())
+    });
     let (mut model, mut trainer) = (builder.build().unwrap(), start());
+    // The first read of all is that of the figures of the samples.
+    let mut first = None;
+    let mut whole = start();
+    whole
+        .fit_with_steps(&mut builder.build().unwrap(), &x, |_| {
+            first.get_or_insert_with(|| batches.lock().unwrap().len() - 1);
+        })
+        .unwrap();
+    let of_fit = batches.lock().unwrap().split_off(first.unwrap());
     stopped(&mut trainer, &mut model, &x, stop);
 
     let (mut other, mut steps) = (
@@ -289,7 +279,7 @@ fn check_stop(
     }
     // As a fit does at its end.
     if let Some(&Activation::BatchTopK(k)) = other.hidden_activations().last() {
-        let inputs = inputs(&other, &x);
+        let inputs = inputs(&other, &x.0);
         other.calibrate_thresholds(inputs, k as f64).unwrap();
     }
     assert_eq!(bits(&model), bits(&other), "{name} after step {stop}");

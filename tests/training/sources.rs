@@ -148,9 +148,8 @@ fn the_same_samples_give_the_same_bits_wherever_they_are() {
 
 #[test]
 fn a_read_that_fails_leaves_what_was_learned() {
-    // Samples of more than 1 KiB are read batch by batch.
-    let x = samples(130, 100);
-    let builder = SparseAutoencoder::<f64>::builder().layers([130, 12]);
+    let x = samples(8, 100);
+    let builder = SparseAutoencoder::<f64>::builder().layers([8, 12]);
     let trainer = || {
         Trainer::new(Adam::new(0.01).unwrap())
             .epochs(10)
@@ -199,11 +198,47 @@ fn a_read_that_fails_leaves_what_was_learned() {
     assert_eq!(model.parameters(), start.parameters());
 }
 
+/// Small samples are read ahead, a whole epoch here.
+#[test]
+fn a_file_that_shrinks_leaves_what_was_learned() {
+    let x = samples(8, 100);
+    let path = std::env::temp_dir().join(format!("sparse-autoencoder-{}.npy", std::process::id()));
+    std::fs::write(&path, npy_f64(&x)).unwrap();
+    let file = NpyFile::<f64>::open(&path).unwrap();
+    let start = SparseAutoencoder::<f64>::builder().layers([8, 12]);
+    let start = start.build().unwrap();
+    let trainer = || {
+        Trainer::new(Adam::new(0.01).unwrap())
+            .epochs(4)
+            .batch_size(10)
+    };
+    let (mut model, mut seen) = (start.clone(), Vec::new());
+    let mut interrupted = trainer();
+    let fit = interrupted.fit_with(&mut model, &file, |epoch| {
+        seen.push(epoch.model.parameters().clone());
+        if epoch.number == 2 {
+            let file = std::fs::OpenOptions::new().write(true).open(&path).unwrap();
+            file.set_len(1000).unwrap();
+        }
+    });
+    assert!(matches!(fit, Err(Error::Io { .. })), "{fit:?}");
+    assert_eq!(seen.len(), 2);
+    assert_eq!(model.parameters(), &seen[1]);
+
+    // Nothing that was read before is left in the trainer.
+    std::fs::write(&path, npy_f64(&x)).unwrap();
+    let (mut again, mut expected) = (start.clone(), start);
+    interrupted.fit(&mut again, &file).unwrap();
+    trainer().fit(&mut expected, &x).unwrap();
+    assert_eq!(again.parameters(), expected.parameters());
+    std::fs::remove_file(path).unwrap();
+}
+
 #[test]
 fn a_batch_is_read_by_any_number_of_threads() {
-    // 130 · 300 entries: enough for a thread to read a part of them.
-    let mut x = samples(130, 600);
-    let builder = SparseAutoencoder::<f64>::builder().layers([130, 8]);
+    // 120 · 300 entries: enough for a thread to read a part of them.
+    let mut x = samples(120, 600);
+    let builder = SparseAutoencoder::<f64>::builder().layers([120, 8]);
     let trainer = |threads| {
         Trainer::new(Adam::new(0.01).unwrap())
             .epochs(2)

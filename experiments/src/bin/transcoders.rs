@@ -14,8 +14,8 @@
 //! The second reads what `experiments/peers/transcoders.py` prepares. As the other library there, it takes 2,000 steps
 //! on batches of 512 in the order of the file, by default at a rate of 3e-3. It prints a line of JSON for each variant
 //! and seed, judged on the test tokens. The third compares rates by TopK, judged on the last 10,000 training
-//! tokens, which no training sees. The fourth prints the FVU of the best affine map and of TopK whose random decoder stays
-//! as it is, and how well the units of two seeds of TopK agree. The fifth draws the chart of such lines.
+//! tokens, which no training sees. The fourth prints lines of the best affine map, and of TopK with a frozen random decoder. It also
+//! measures how well the units of two seeds of TopK agree. The fifth draws the chart of such lines.
 
 use std::error::Error;
 use std::path::Path;
@@ -89,7 +89,7 @@ impl Data {
     }
 }
 
-/// Takes `steps` steps on batches in the order of the samples. May keep a random decoder.
+/// Takes `steps` steps on batches in the order of the samples. If it `freezes`, the decoder keeps random directions.
 fn train(
     data: &Data,
     recipe: &Recipe,
@@ -163,31 +163,37 @@ fn compare_rates(folder: &Path) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Prints what is reached without learning features, and how much of them the seed decides.
+/// Prints the FVU without learned features, and how well two seeds agree.
 fn baselines(folder: &Path) -> Result<(), Box<dyn Error>> {
     let (training, test) = (Data::read(folder, "train")?, Data::read(folder, "test")?);
     let training = training.columns(0, training.inputs.ncols() - HELD_OUT);
-    let affine = test.fvu(&affine_map(&training)?(&test.inputs))?;
-    println!("affine map: FVU {affine:.4}");
+    let fvu = test.fvu(&affine_map(&training)?(&test.inputs))?;
+    println!(
+        "{}",
+        json!({ "library": "baseline", "variant": "affine map", "fvu": fvu })
+    );
     for skip in [false, true] {
-        let train = |seed, freezes| {
-            let recipe = recipe(Variant::TopK, skip, STEPS, &training);
-            let recipe = recipe.learning_rate(RATE).seed(seed);
-            train(&training, &recipe, STEPS, freezes)
-        };
-        for (name, freezes) in [("frozen random", true), ("learned", false)] {
-            let (one, other) = (train(1, freezes)?, train(2, freezes)?);
-            let fvu = test.judge(&one)?.fvu;
-            let decoder = |model: &SparseAutoencoder<f32>| {
+        for (variant, freezes) in [("topk frozen", true), ("topk", false)] {
+            let train = |seed| {
+                let recipe = recipe(Variant::TopK, skip, STEPS, &training);
+                let recipe = recipe.learning_rate(RATE).seed(seed);
+                train(&training, &recipe, STEPS, freezes)
+            };
+            let models = [train(1)?, train(2)?];
+            let Scores { l0, fvu, dead } = test.judge(&models[0])?;
+            let decoders = models.map(|model| {
                 let layer = model.parameters().layer(0);
                 layer.map(|layer| layer.decoder_weights.into_owned())
+            });
+            let [Some(one), Some(other)] = decoders else {
+                return Err("no layer".into());
             };
-            let (one, other) = (decoder(&one), decoder(&other));
-            let (one, other) = (one.ok_or("no layer")?, other.ok_or("no layer")?);
-            let cosine = DictionaryMetrics::new(&one, &other)?.mean_correlation_coefficient();
-            println!(
-                "TopK, skip {skip}, {name} decoder: FVU {fvu:.4}, mean cosine of two seeds {cosine:.2}"
-            );
+            let agreement = DictionaryMetrics::new(&one, &other)?.mean_correlation_coefficient();
+            let line = json!({
+                "library": "baseline", "variant": variant, "skip": skip, "seed": 1,
+                "learning_rate": RATE, "fvu": fvu, "l0": l0, "dead": dead, "agreement": agreement,
+            });
+            println!("{line}");
         }
     }
     Ok(())
@@ -232,7 +238,7 @@ fn of_digits() -> Result<(), Box<dyn Error>> {
 
 /// Returns the affine map of least squares, with a small ridge.
 fn affine_map(data: &Data) -> Result<impl Fn(&DMatrix<f32>) -> DMatrix<f32>, Box<dyn Error>> {
-    const CHUNK: usize = 1000; // bounds the memory for the samples of 64 bits
+    const CHUNK: usize = 1000; // bounds the memory for the copies in `f64`
     let rows = data.inputs.nrows() + 1;
     let mut gram = DMatrix::<f64>::identity(rows, rows) * 1e-3;
     let mut moments = DMatrix::zeros(rows, data.targets.nrows());

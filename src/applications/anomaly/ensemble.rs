@@ -95,8 +95,8 @@ use crate::{AsMatrix, MissingValues, Real, Samples};
 /// [`fit_with_steps`](AnomalyEnsembleBuilder::fit_with_steps) shows the progress.
 ///
 /// Samples in memory are copied once, and those for training once for each fold. Of other samples, memory holds
-/// about 50 bytes each for indices and scores, and up to 32 MiB per thread. Such a fit reads the samples in a few
-/// passes, and those of each step in random order.
+/// about 50 bytes each for indices and scores, and one batch per thread. Such a fit reads the samples in a few
+/// passes, and 64 random ones for each step.
 #[derive(Debug, Clone)]
 pub struct AnomalyEnsemble<T> {
     /// The features that vary, in order.

@@ -29,6 +29,10 @@ impl<T: Real, S: Samples<T>> Samples<T> for ScaledSamples<T, S> {
         self.samples.input_entries()
     }
 
+    fn reads_ahead(&self) -> bool {
+        self.samples.reads_ahead()
+    }
+
     /// Reads and scales samples.
     ///
     /// # Errors
