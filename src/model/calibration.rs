@@ -89,7 +89,7 @@ impl<T: Real> SparseAutoencoder<T> {
     ///
     /// A [fit](crate::Trainer::fit) does so for BatchTopK at its end, on the samples held out if there are 100 or more. After
     /// single steps, call it yourself. On samples that a model has not learned from, more units are active: 1 to 5 % more
-    /// if it has seen each of the others up to 5 times, 5 to 25 % more if 13 to 51 times. To have `active_units` there,
+    /// after up to 5 passes over the training samples, 5 to 25 % more after 13 to 51. To have `active_units` there,
     /// calibrate on samples held out.
     ///
     /// Thresholds of `JumpRelu` start at 0, where about half of the units are active. They learn slowly, because only

@@ -13,7 +13,7 @@ const PARALLEL_FROM: usize = 1 << 15;
 /// The most bytes of samples that are read ahead, with their indices.
 pub(super) const AHEAD: usize = 1 << 25;
 
-/// The bytes of the indices by which a sample that is read ahead is found.
+/// The bytes that a sample read ahead takes besides its entries.
 pub(super) const INDICES: usize = 3 * size_of::<usize>();
 
 /// The bytes of the largest sample that is read ahead. For larger ones, the second copy costs what a system call does.

@@ -361,6 +361,7 @@ fn many_samples_are_read_in_ten_passes() {
 }
 
 #[test]
+#[allow(clippy::float_cmp)] // what is copied
 fn an_observer_sees_every_step_and_changes_none() {
     let samples = circle(60, 1);
     let seen = Mutex::new(Vec::new());
