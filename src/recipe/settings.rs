@@ -8,6 +8,9 @@ use crate::{
     SparseAutoencoder, TargetL0, Trainer,
 };
 
+/// The largest number of samples after which an inactive unit counts as dead.
+const MOST_IDLE: usize = 200_000;
+
 impl Recipe {
     /// Returns the scaling of samples with `input_size` entries, to a mean distance of `√input_size`.
     pub fn scaling(&self, input_size: usize) -> Scaling {
@@ -165,7 +168,8 @@ impl Recipe {
     }
 
     fn dead_units(&self, input_size: usize) -> DeadUnits {
-        let idle = (self.samples / 100).max(self.batch_size.saturating_mul(10));
+        let idle = (self.samples / 100).min(MOST_IDLE);
+        let idle = idle.max(self.batch_size.saturating_mul(10));
         let weight = if self.variant.has_k() {
             1.0 / 32.0
         } else {
@@ -216,6 +220,19 @@ mod tests {
             is(recipe.clone(), rate);
             is(recipe.clone().output_size(3), 0.005);
             is(recipe.learning_rate(0.7), 0.7);
+        }
+    }
+
+    #[test]
+    fn units_are_dead_after_a_hundredth_of_a_training_within_limits() {
+        for (samples, idle) in [
+            (1000, 5120),
+            (2_000_000, 20_000),
+            (20_000_000, 200_000),
+            (200_000_000, 200_000),
+        ] {
+            let recipe = Recipe::new(Variant::TopK, 64, 4).samples(samples);
+            assert_eq!(recipe.dead_units(16).idle_samples(), idle, "{samples}");
         }
     }
 }

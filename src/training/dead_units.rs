@@ -147,7 +147,7 @@ impl DeadUnits {
     }
 
     /// Returns the number of samples after which an inactive unit is dead.
-    pub(super) fn idle_samples(self) -> usize {
+    pub(crate) fn idle_samples(self) -> usize {
         self.after
     }
 
