@@ -13,7 +13,7 @@
 //! Finally encodes the file batch by batch, and trains on a stream of its batches through a shuffle
 //! buffer, as for samples that arrive only once.
 //!
-//! `shapes` only compares, for three shapes of the model, on files of uniform random numbers.
+//! `shapes` only compares, for four shapes of the model, on files of uniform random numbers.
 //!
 //! Writes `out/larger_than_memory.svg`: the loss on each batch of the stream before the step on it.
 
@@ -40,7 +40,12 @@ const SHARDS: usize = 4;
 const ROUNDS: usize = 9;
 
 /// Input size, hidden size, and samples.
-const SHAPES: [[usize; 3]; 3] = [[64, 64, 400_000], [784, 256, 40_000], [512, 4096, 6_000]];
+const SHAPES: [[usize; 3]; 4] = [
+    [64, 64, 400_000],
+    [64, 256, 200_000],
+    [784, 256, 40_000],
+    [512, 4096, 6_000],
+];
 
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments = std::env::args().skip(1).collect::<Vec<_>>();
