@@ -22,8 +22,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     let file = std::env::args().nth(1);
     let samples = NpyFile::<f32>::open(file.as_deref().unwrap_or(DIGITS))?;
     let count = samples.count();
-    let training = samples.subset((0..count / 10 * 9).collect::<Vec<_>>())?;
-    let held_out = samples.subset((count / 10 * 9..count).collect::<Vec<_>>())?;
+    let of_training = count / 10 * 9;
+    let training = samples.subset((0..of_training).collect::<Vec<_>>())?;
+    let held_out = samples.subset((of_training..count).collect::<Vec<_>>())?;
 
     // A recipe needs three numbers: the units, those active in a sample, and the samples to train on.
     let units = 4 * samples.entries();

@@ -32,7 +32,7 @@ mod sparse_hidden;
 
 pub(crate) use blocks::Blocks;
 pub use builder::SparseAutoencoderBuilder;
-pub(crate) use calibration::{Calibration, ENOUGH, activations_of, positive};
+pub(crate) use calibration::{Calibration, activations_of, positive};
 pub use convention::Convention;
 pub use encoded_samples::EncodedSamples;
 pub use initialization::Initialization;

@@ -107,6 +107,14 @@ def batches(folder, seed):
     return str(path)
 
 
+def kind(library, variant, start):
+    return f"{library} {variant}" + (f" from {start}" if start else "")
+
+
+def saved(folder, name):
+    return folder / name.replace(" ", "_")
+
+
 def run(folder, binaries, only):
     out = folder / "sparse_probing.jsonl"
     known = {json.loads(line)["model"] for line in out.read_text().splitlines()} if out.exists() else set()
@@ -123,11 +131,11 @@ def run(folder, binaries, only):
             probe(baseline)
     for seed in SEEDS:
         for library, variant, knob, start in RUNS:
-            name = f"{library} {variant}" + (f" from {start}" if start else "") + f" seed {seed}"
+            name = f"{kind(library, variant, start)} seed {seed}"
             if name in known or only not in (None, library):
                 continue
             steps = SHAPE["steps"]
-            model = folder / name.replace(" ", "_")
+            model = saved(folder, name)
             setting = SHAPE | {
                 "library": library,
                 "variant": variant,
@@ -151,11 +159,11 @@ def agreement(folder):
     from safetensors.numpy import load_file
 
     for library, variant, _, start in RUNS:
-        kind = f"{library} {variant}" + (f" from {start}" if start else "")
-        paths = [folder / f"{kind} seed {seed}".replace(" ", "_") / "sae_weights.safetensors" for seed in SEEDS]
+        name = kind(library, variant, start)
+        paths = [saved(folder, f"{name} seed {seed}") / "sae_weights.safetensors" for seed in SEEDS]
         decoders = [load_file(path)["W_dec"] for path in paths if path.exists()]
         if len(decoders) > 1:
-            print(kind, f"{feature_libraries.agreement(decoders):.3f}", f"{len(decoders)} seeds")
+            print(name, f"{feature_libraries.agreement(decoders):.3f}", f"{len(decoders)} seeds")
 
 
 def main():

@@ -6,7 +6,7 @@ use rand::rngs::Xoshiro256PlusPlus;
 use rand::{RngExt, SeedableRng};
 use rand_distr::StandardNormal;
 use sparse_autoencoder::SparseAutoencoder;
-use sparse_autoencoder::metrics::{ReconstructionMetrics, SparsityMetrics};
+use sparse_autoencoder::metrics::{DictionaryMetrics, ReconstructionMetrics, SparsityMetrics};
 use sparse_autoencoder::nalgebra::DMatrix;
 use sparse_autoencoder::recipe::Variant;
 
@@ -123,6 +123,17 @@ impl FrozenDecoder {
         theta[self.start..][..self.weights.len()].copy_from_slice(&self.weights);
         Ok(model.set_theta(&theta)?)
     }
+}
+
+/// Returns the mean cosine of the decoder columns of two models, one matched to one.
+pub fn agreement(
+    one: &SparseAutoencoder<f32>,
+    other: &SparseAutoencoder<f32>,
+) -> Result<f64, Box<dyn Error>> {
+    let (one, other) = (one.parameters().layer(0), other.parameters().layer(0));
+    let (one, other) = (one.ok_or("no layer")?, other.ok_or("no layer")?);
+    let metrics = DictionaryMetrics::new(one.decoder_weights, other.decoder_weights)?;
+    Ok(metrics.mean_correlation_coefficient())
 }
 
 #[allow(clippy::cast_precision_loss)] // counts

@@ -105,7 +105,7 @@ impl StoredArray {
             (samples, rest) = rest.split_at_mut(near.len() * entries);
             if self.column_major {
                 self.read_transposed(near, samples, bytes)?;
-            } else if is_run(near) {
+            } else if span(near) == near.len() {
                 self.read_numbers(near[0] * entries, samples, bytes)?;
             } else {
                 self.read_near(near, samples, bytes)?;
@@ -124,8 +124,8 @@ impl StoredArray {
         let entries = self.entries();
         let size = entries * self.element.size();
         for (near, samples) in within(bytes.len() / size, near, samples, entries) {
-            let (first, span) = (near[0], near[near.len() - 1] - near[0] + 1);
-            let bytes = &mut bytes[..span * size];
+            let first = near[0];
+            let bytes = &mut bytes[..span(near) * size];
             self.read_bytes(first * entries, bytes)?;
             for (index, sample) in near.iter().zip(samples.chunks_exact_mut(entries)) {
                 self.element
@@ -143,10 +143,7 @@ impl StoredArray {
         bytes: &mut [u8],
     ) -> Result<(), Error> {
         if self.is_stored_as::<T>() {
-            let read = self
-                .source
-                .read(bytemuck::cast_slice_mut(values), self.place(first));
-            return read.map_err(|error| io_error(&self.path, &error));
+            return self.read_stored(first, bytemuck::cast_slice_mut(values));
         }
         let size = self.element.size();
         for values in values.chunks_mut(bytes.len() / size) {
@@ -160,17 +157,18 @@ impl StoredArray {
 
     /// Reads consecutive numbers of the file, from number `first`, as little-endian bytes.
     fn read_bytes(&self, first: usize, bytes: &mut [u8]) -> Result<(), Error> {
-        let read = self.source.read(bytes, self.place(first));
-        read.map_err(|error| io_error(&self.path, &error))?;
+        self.read_stored(first, bytes)?;
         if self.big_endian {
             self.element.swap(bytes);
         }
         Ok(())
     }
 
-    /// Returns where a number of the file starts.
-    fn place(&self, number: usize) -> u64 {
-        self.offset + (number * self.element.size()) as u64 // no overflow: within the file
+    /// Reads consecutive numbers of the file, from number `first`, as the bytes that it has.
+    fn read_stored(&self, first: usize, bytes: &mut [u8]) -> Result<(), Error> {
+        let place = self.offset + (first * self.element.size()) as u64; // no overflow: within the file
+        let read = self.source.read(bytes, place);
+        read.map_err(|error| io_error(&self.path, &error))
     }
 
     /// Reads samples near each other of a column-major array, which stores them entry by entry.
@@ -184,8 +182,8 @@ impl StoredArray {
         let entries = self.entries();
         let mut values = [T::zero(); AT_A_TIME];
         for (near, samples) in within(AT_A_TIME, near, samples, entries) {
-            let (first, span) = (near[0], near[near.len() - 1] - near[0] + 1);
-            let values = &mut values[..span];
+            let first = near[0];
+            let values = &mut values[..span(near)];
             for entry in 0..entries {
                 self.read_numbers(entry * self.count() + first, values, bytes)?;
                 let row = samples[entry..].iter_mut().step_by(entries);
@@ -208,9 +206,9 @@ impl StoredArray {
     }
 }
 
-/// Whether rising indices are consecutive.
-fn is_run(near: &[usize]) -> bool {
-    near[near.len() - 1] - near[0] == near.len() - 1
+/// Returns the number of samples from the first to the last of these rising indices.
+fn span(near: &[usize]) -> usize {
+    near[near.len() - 1] - near[0] + 1
 }
 
 /// Divides rising indices and their samples into pieces whose indices differ by less than `most`.

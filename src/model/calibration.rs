@@ -1,5 +1,7 @@
 //! Calibration of thresholds to a number of active units.
 
+use nalgebra::DMatrix;
+
 use super::{HIDDEN, SparseAutoencoder};
 use crate::data::pairs::Part;
 use crate::data::samples::read;
@@ -16,7 +18,7 @@ const MOST: usize = 4096;
 /// The number of samples held out from which they decide the threshold of inference.
 ///
 /// On samples that a model has learned from, fewer units are active. The noise of few others would be larger than that.
-pub(crate) const ENOUGH: usize = 100;
+const ENOUGH: usize = 100;
 
 /// The number of samples encoded together, which bounds the memory.
 const CHUNK: usize = 64;
@@ -88,9 +90,9 @@ impl<T: Real> SparseAutoencoder<T> {
     /// average. Returns that threshold.
     ///
     /// A [fit](crate::Trainer::fit) does so for BatchTopK at its end, on the samples held out if there are 100 or more. After
-    /// single steps, call it yourself. On samples that a model has not learned from, more units are active: 1 to 5 % more
-    /// after up to 5 passes over the training samples, 5 to 25 % more after 13 to 51. To have `active_units` there,
-    /// calibrate on samples held out.
+    /// single steps, call it yourself. On samples that a model has not learned from, more units are active. It is 1 to 5 %
+    /// more after up to 5 passes over the training samples, and 5 to 25 % more after 13 to 51. To have `active_units`
+    /// there, calibrate on samples held out.
     ///
     /// Thresholds of `JumpRelu` start at 0, where about half of the units are active. They learn slowly, because only
     /// pre-activations within the [bandwidth](crate::SparseAutoencoderBuilder::bandwidth) move them. Start them
@@ -179,16 +181,20 @@ impl<T: Real> SparseAutoencoder<T> {
         Ok(calibration.threshold)
     }
 
-    /// Lets the innermost units of BatchTopK keep k activations of a sample on average.
+    /// Lets the innermost units of BatchTopK keep k activations of a sample on average: of those held out if they are
+    /// [`ENOUGH`], else of `samples`.
     ///
     /// The running average of a training lags behind the pre-activations, and is that of noisy samples if the training
     /// adds noise.
     pub(crate) fn set_threshold_of_inference(
         &mut self,
         samples: &dyn Samples<T>,
+        held_out: Option<&DMatrix<T>>,
         workspace: &mut Workspace<T>,
     ) -> Result<(), Error> {
         if let Some(k) = self.k_by_threshold() {
+            let held_out = held_out.filter(|held_out| held_out.ncols() >= ENOUGH);
+            let samples = held_out.map_or(samples, |held_out| held_out);
             let kept = k * samples.count().min(MOST);
             let inputs = Part::new(samples, self.layout().input_entries());
             let mut largest = self.largest_pre_activations(&inputs, kept, workspace)?;
@@ -198,11 +204,12 @@ impl<T: Real> SparseAutoencoder<T> {
     }
 
     /// Returns the number of scalars that [`set_threshold_of_inference`](Self::set_threshold_of_inference) takes for
-    /// `count` samples.
-    pub(crate) fn room_for_threshold(&self, count: usize) -> usize {
+    /// `count` samples, and so many held out.
+    pub(crate) fn room_for_threshold(&self, count: usize, held_out: usize) -> usize {
         let Some(k) = self.k_by_threshold() else {
             return 0;
         };
+        let count = if held_out < ENOUGH { count } else { held_out };
         let hidden = self.layout().hidden_size().saturating_mul(count.min(CHUNK));
         let samples = self.layout().input_size().saturating_mul(count.min(CHUNK));
         // The values grow by those of a chunk, half of them positive.

@@ -28,7 +28,7 @@ pub(super) struct Fit<'a, T: Real, O> {
     /// Whether any process writes checkpoints.
     pub(super) kept: bool,
     pub(super) samples: &'a dyn Samples<T>,
-    pub(super) reader: &'a mut Reader<T>,
+    pub(super) reader: Reader<T>,
     pub(super) held_out: Option<Arc<DMatrix<T>>>,
     pub(super) baseline: Option<Baseline>,
     pub(super) baseline_held_out: Option<Baseline>,

@@ -146,12 +146,10 @@ impl<T: Real> Trainer<T> {
         if held_out.is_empty() {
             return Ok(None);
         }
-        let (entries, count) = (model.layout().sample_entries(), held_out.len());
-        let mut copy = reserve::matrix(entries, count, "samples held out")?;
         self.limit_threads();
         let threads = self.state.workspace.scratch.take_threads();
-        reading::read(model, samples, held_out, copy.as_mut_slice(), threads)?;
-        Ok(Some(copy))
+        let check = |samples: DMatrixView<'_, T>| model.check_training_samples(samples);
+        reading::read_held_out(samples, held_out, threads, &check).map(Some)
     }
 
     /// Resets everything that depends on the steps so far.

@@ -8,10 +8,10 @@ use super::epochs;
 use super::find_warnings::{still_learning, too_active};
 use super::measured::{BATCHES, Measured};
 use super::observer::{Event, Observer, Verdict, of_epochs};
+use super::reading::Reader;
 use super::step::Stepper;
 use super::{DeadUnits, Epoch, Report, Trainer};
 use crate::error::Error;
-use crate::model::ENOUGH;
 use crate::objective::Loss;
 use crate::{AsMatrix, Real, Samples, SparseAutoencoder};
 
@@ -173,7 +173,6 @@ impl<T: Real> Trainer<T> {
         let after = settings.dead_units.map(DeadUnits::idle_samples).or(epoch);
         idle.count(model.layout().hidden_size(), after);
         idle.reserve(progress.expected(settings));
-        self.reader.restart();
         let mut fit = Fit {
             kept: self.processes.anywhere(self.checkpoints.is_set())?,
             steps_observed: self.processes.anywhere(sees_steps)?,
@@ -184,7 +183,7 @@ impl<T: Real> Trainer<T> {
             },
             checkpoints: &self.checkpoints,
             samples,
-            reader: &mut self.reader,
+            reader: Reader::new(),
             held_out,
             baseline,
             baseline_held_out,
@@ -198,10 +197,8 @@ impl<T: Real> Trainer<T> {
                 return Err(error);
             }
         };
-        let others = fit.held_out.as_deref();
-        let others = others.filter(|others| others.ncols() >= ENOUGH);
-        let of_inference = others.map_or(samples, |others| others as &dyn Samples<T>);
-        model.set_threshold_of_inference(of_inference, &mut self.state.workspace)?;
+        let held_out = fit.held_out.as_deref();
+        model.set_threshold_of_inference(samples, held_out, &mut self.state.workspace)?;
         let (history, validation) = (&progress.history, &progress.validation);
         let losses = |of: &[Measured<T>]| of.iter().map(|epoch| epoch.loss).collect();
         let explained = |of: &[Measured<T>], baseline: Option<Baseline>| {

@@ -9,7 +9,7 @@ use super::reading::{AHEAD, INDICES, most_ahead};
 use super::sparsity::{QUANTILE, annealing};
 use crate::error::Error;
 use crate::linalg::{Threads, packed_room};
-use crate::model::{ENOUGH, Layout};
+use crate::model::Layout;
 use crate::{Real, Samples, SparseAutoencoder};
 use passes::{Passes, Taken};
 
@@ -128,11 +128,7 @@ impl<T: Real> Trainer<T> {
         if dead_units.is_some_and(|dead| dead.are_resampled_within(settings.epochs)) {
             passes.resample(training, &mut taken);
         }
-        let of_inference = match validation {
-            ENOUGH.. => validation,
-            _ => samples.count(),
-        };
-        taken.take(model.room_for_threshold(of_inference));
+        taken.take(model.room_for_threshold(samples.count(), validation));
         Ok(taken.most)
     }
 }

@@ -1,11 +1,11 @@
 //! Reads the samples of batches.
 
-use nalgebra::DMatrixView;
+use nalgebra::{DMatrix, DMatrixView};
 
 use crate::data::samples;
 use crate::error::Error;
 use crate::linalg::{Aligned, Threads, join, reserve};
-use crate::{Real, Samples, SparseAutoencoder};
+use crate::{Real, Samples};
 
 /// Entries below which waking a second thread costs more than it saves.
 const PARALLEL_FROM: usize = 1 << 15;
@@ -66,7 +66,7 @@ impl<T: Real> Reader<T> {
     }
 
     /// Forgets what is read ahead.
-    pub(crate) fn restart(&mut self) {
+    fn restart(&mut self) {
         self.places.clear();
         self.used = 0;
     }
@@ -156,24 +156,25 @@ pub(super) fn most_ahead<T: Real>(samples: &dyn Samples<T>, bytes: usize) -> usi
     }
 }
 
-/// Reads the chosen samples into `batch`, and checks those outside memory as [samples of
-/// training](SparseAutoencoder::check_training_samples).
-pub(super) fn read<T: Real>(
-    model: &SparseAutoencoder<T>,
+/// Returns a copy of the samples held out.
+pub(crate) fn read_held_out<T: Real>(
     samples: &dyn Samples<T>,
-    chosen: &[usize],
-    batch: &mut [T],
+    held_out: &[usize],
     threads: Threads,
-) -> Result<(), Error> {
-    let check = |samples: DMatrixView<'_, T>| model.check_training_samples(samples);
-    read_checked(samples, chosen, batch, threads, &check)
+    check: &Check<'_, T>,
+) -> Result<DMatrix<T>, Error> {
+    let mut copy = reserve::matrix(samples.entries(), held_out.len(), "samples held out")?;
+    if !held_out.is_empty() {
+        read_checked(samples, held_out, copy.as_mut_slice(), threads, check)?;
+    }
+    Ok(copy)
 }
 
 /// Reads the chosen samples into `batch`.
 ///
 /// Samples outside memory are checked by `check`, and read by several threads, because the operating system
 /// takes most of the time.
-pub(crate) fn read_checked<T: Real>(
+fn read_checked<T: Real>(
     samples: &dyn Samples<T>,
     chosen: &[usize],
     batch: &mut [T],

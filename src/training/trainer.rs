@@ -9,7 +9,6 @@ use super::distributed::Processes;
 use super::engine::Engine;
 use super::measured::Measured;
 use super::progress::Progress;
-use super::reading::Reader;
 use super::setters::setters_of_every_training;
 use super::step::State;
 use super::{AllReduce, AnnealK, DeadUnits, SetPoint, SetPointState, TrainerSettings};
@@ -69,7 +68,6 @@ use crate::{Corruption, Real, Schedule};
 pub struct Trainer<T> {
     pub(super) engine: Engine<T>,
     pub(super) state: State<T>,
-    pub(super) reader: Reader<T>,
     pub(super) processes: Processes<T>,
     pub(super) checkpoints: Checkpoints,
     /// Whether all processes are known to take the same steps.
@@ -96,7 +94,6 @@ impl<T: Real> Trainer<T> {
         Self {
             engine: Engine::new(Box::new(optimizer), settings),
             state: State::default(),
-            reader: Reader::new(),
             processes: Processes::default(),
             checkpoints: Checkpoints::default(),
             agreed: false,

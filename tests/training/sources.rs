@@ -8,6 +8,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::common::file_bytes::npy_f64;
+use crate::common::scratch::Scratch;
 use sparse_autoencoder::nalgebra::DMatrix;
 use sparse_autoencoder::{
     Activation, Adam, Corruption, DeadUnits, Error, KlDivergence, Lbfgs, NpyFile, Real,
@@ -202,7 +203,8 @@ fn a_read_that_fails_leaves_what_was_learned() {
 #[test]
 fn a_file_that_shrinks_leaves_what_was_learned() {
     let x = samples(8, 100);
-    let path = std::env::temp_dir().join(format!("sparse-autoencoder-{}.npy", std::process::id()));
+    let scratch = Scratch::new("shrinks");
+    let path = scratch.0.join("samples.npy");
     std::fs::write(&path, npy_f64(&x)).unwrap();
     let file = NpyFile::<f64>::open(&path).unwrap();
     let start = SparseAutoencoder::<f64>::builder().layers([8, 12]);
@@ -231,7 +233,6 @@ fn a_file_that_shrinks_leaves_what_was_learned() {
     interrupted.fit(&mut again, &file).unwrap();
     trainer().fit(&mut expected, &x).unwrap();
     assert_eq!(again.parameters(), expected.parameters());
-    std::fs::remove_file(path).unwrap();
 }
 
 #[test]

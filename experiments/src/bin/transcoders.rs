@@ -22,10 +22,10 @@ use std::path::Path;
 
 use experiments::chart::curves::{Axis, Curve, Panel, Place};
 use experiments::report::Summary;
-use experiments::variants::{FrozenDecoder, Scores, VARIANTS, named};
+use experiments::variants::{FrozenDecoder, Scores, VARIANTS, agreement, named};
 use experiments::{chart, digits};
 use serde_json::{Value, json};
-use sparse_autoencoder::metrics::{DictionaryMetrics, ReconstructionMetrics};
+use sparse_autoencoder::metrics::ReconstructionMetrics;
 use sparse_autoencoder::nalgebra::DMatrix;
 use sparse_autoencoder::recipe::{Recipe, Variant};
 use sparse_autoencoder::{NpyFile, Pairs, Samples, SparseAutoencoder};
@@ -99,10 +99,9 @@ fn train(
     let pairs = Pairs::new(&data.inputs, &data.targets)?;
     let (count, first) = (pairs.count(), pairs.count().min(4096));
     let mut training = recipe.begin(pairs.subset((0..first).collect::<Vec<_>>())?)?;
-    let frozen = match freezes {
-        true => Some(FrozenDecoder::random(&mut training.model, recipe.seed)?),
-        false => None,
-    };
+    let frozen = freezes
+        .then(|| FrozenDecoder::random(&mut training.model, recipe.seed))
+        .transpose()?;
     for step in 0..steps {
         let batch: Vec<usize> = (step * BATCH..(step + 1) * BATCH)
             .map(|i| i % count)
@@ -179,16 +178,9 @@ fn baselines(folder: &Path) -> Result<(), Box<dyn Error>> {
                 let recipe = recipe.learning_rate(RATE).seed(seed);
                 train(&training, &recipe, STEPS, freezes)
             };
-            let models = [train(1)?, train(2)?];
-            let Scores { l0, fvu, dead } = test.judge(&models[0])?;
-            let decoders = models.map(|model| {
-                let layer = model.parameters().layer(0);
-                layer.map(|layer| layer.decoder_weights.into_owned())
-            });
-            let [Some(one), Some(other)] = decoders else {
-                return Err("no layer".into());
-            };
-            let agreement = DictionaryMetrics::new(&one, &other)?.mean_correlation_coefficient();
+            let (one, other) = (train(1)?, train(2)?);
+            let Scores { l0, fvu, dead } = test.judge(&one)?;
+            let agreement = agreement(&one, &other)?;
             let line = json!({
                 "library": "baseline", "variant": variant, "skip": skip, "seed": 1,
                 "learning_rate": RATE, "fvu": fvu, "l0": l0, "dead": dead, "agreement": agreement,

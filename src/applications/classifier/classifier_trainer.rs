@@ -57,7 +57,7 @@ impl<T: Real> ClassifierTrainer<T> {
     /// source of your own.
     ///
     /// The same samples give the same bits, wherever they are stored. For samples outside memory, a fit holds
-    /// only one batch and the samples held out.
+    /// one batch, the samples held out, and what it [reads ahead](Samples::reads_ahead).
     ///
     /// [`Lbfgs`](crate::Lbfgs) takes full batches, other optimizers mini-batches of the trainer's batch
     /// size.

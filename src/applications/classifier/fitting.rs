@@ -8,7 +8,6 @@ use super::{
     ClassifierEpoch, ClassifierEvent, ClassifierLoss, ClassifierReport, ClassifierStep,
     ClassifierWorkspace, SoftmaxClassifier,
 };
-use crate::linalg::{Threads, reserve};
 use crate::training::engine::Engine;
 use crate::training::epochs::{self, Learner, Taken, Terms};
 use crate::training::progress::Progress;
@@ -59,12 +58,14 @@ pub(super) fn fit<T: Real>(
     if let Some(threads) = engine.threads {
         workspace = workspace.with_threads(threads);
     }
-    let mut copied = Labeled::default();
     let threads = workspace.scratch.take_threads();
-    copied.gather(samples, labels, &chosen, threads)?;
+    let features = model.features();
+    let check = |samples: DMatrixView<'_, T>| check_batch(samples, features, SAMPLES);
+    let copied = reading::read_held_out(samples, &chosen, threads, &check)?;
+    let of_copied: Vec<usize> = chosen.iter().map(|&index| labels[index]).collect();
     let held_out = match validation {
         Some((samples, labels)) => (samples.as_view(), &labels[..]),
-        None => (copied.samples(samples.entries()), &copied.labels[..]),
+        None => (copied.as_view(), &of_copied[..]),
     };
     engine.check_schedule()?;
     engine.rng = rng;
@@ -131,50 +132,6 @@ fn check_validation<T: Real>(
     check_batch(samples.as_view(), model.features(), names)?;
     let checked = model.check_labels(samples.ncols(), labels);
     checked.map_err(|error| error.of_what("labels of the validation samples"))
-}
-
-/// Copies of some samples and their labels.
-#[derive(Debug)]
-struct Labeled<T> {
-    values: Vec<T>,
-    labels: Vec<usize>,
-}
-
-impl<T> Default for Labeled<T> {
-    fn default() -> Self {
-        Self {
-            values: Vec::new(),
-            labels: Vec::new(),
-        }
-    }
-}
-
-impl<T: Real> Labeled<T> {
-    fn gather(
-        &mut self,
-        samples: &dyn Samples<T>,
-        labels: &[usize],
-        chosen: &[usize],
-        threads: Threads,
-    ) -> Result<(), Error> {
-        let features = samples.entries();
-        let len = features.saturating_mul(chosen.len());
-        self.values.clear();
-        reserve::reserve(&mut self.values, len, "entries of a batch")?;
-        self.values.resize(len, T::zero());
-        let check = |batch: DMatrixView<'_, T>| check_batch(batch, features, SAMPLES);
-        if !chosen.is_empty() {
-            reading::read_checked(samples, chosen, &mut self.values, threads, &check)?;
-        }
-        self.labels.clear();
-        self.labels
-            .extend(chosen.iter().map(|&index| labels[index]));
-        Ok(())
-    }
-
-    fn samples(&self, features: usize) -> DMatrixView<'_, T> {
-        DMatrixView::from_slice(&self.values, features, self.labels.len())
-    }
 }
 
 /// The fit of a classifier.

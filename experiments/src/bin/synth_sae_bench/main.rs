@@ -48,10 +48,10 @@ use std::time::Instant;
 
 use experiments::synth_sae_bench::hierarchy::Forest;
 use experiments::synth_sae_bench::{Recipe, SYNTH_SAE_BENCH_16K, World, features};
+use experiments::variants;
 use rayon::ThreadPoolBuilder;
 use sparse_autoencoder::SparseAutoencoder;
 use sparse_autoencoder::files;
-use sparse_autoencoder::metrics::DictionaryMetrics;
 
 use method::Method;
 use options::{Options, value};
@@ -125,10 +125,7 @@ fn agreement(paths: &[&str]) -> Result<(), Box<dyn Error>> {
     let models = paths.iter().map(load).collect::<Result<Vec<_>, _>>()?;
     for (first, one) in models.iter().enumerate() {
         for (second, other) in models.iter().enumerate().skip(first + 1) {
-            let (one, other) = (one.parameters().layer(0), other.parameters().layer(0));
-            let (one, other) = (one.ok_or("no layer")?, other.ok_or("no layer")?);
-            let metrics = DictionaryMetrics::new(one.decoder_weights, other.decoder_weights)?;
-            let mcc = metrics.mean_correlation_coefficient();
+            let mcc = variants::agreement(one, other)?;
             println!("{} {}: {mcc:.4}", paths[first], paths[second]);
         }
     }
