@@ -3,8 +3,8 @@
     pip install numpy scikit-learn torch pyod        # pyod 3.6.7 made the figures in RESULTS.md
     python experiments/peers/anomaly_pyod.py FOLDER [SEEDS]
 
-FOLDER is that of the Rust experiment, whose head comment lists its files. Both programs draw the
-same rows. SplitMix64, seeded by the number of the run, drives a Fisher-Yates shuffle of all rows. The
+FOLDER is that of the Rust experiment, whose head comment lists its files: with ECG5000, or without it
+for the tables of ADBench. Both programs draw the same rows. SplitMix64, seeded by the number of the run, drives a Fisher-Yates shuffle of all rows. The
 first 70 % (rounded half up) of each class in shuffled order are for training, the others for the
 test. "Semi-supervised" drops the anomalies from the training rows, "unsupervised" keeps them.
 

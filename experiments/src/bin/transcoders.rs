@@ -14,8 +14,8 @@
 //! The second reads what `experiments/peers/transcoders.py` prepares. As the other library there, it takes 2,000 steps
 //! on batches of 512 in the order of the file, by default at a rate of 3e-3. It prints a line of JSON for each variant
 //! and seed, judged on the test tokens. The third compares rates by TopK, judged on the last 10,000 training
-//! tokens, which no training sees. The fourth prints lines of the best affine map, and of TopK with a frozen random decoder. It also
-//! measures how well the units of two seeds of TopK agree. The fifth draws the chart of such lines.
+//! tokens, which no training sees. The fourth prints lines of the best affine map, and of TopK with a frozen random
+//! decoder. It also measures how well the units of two seeds of TopK agree. The fifth draws the chart of such lines.
 
 use std::error::Error;
 use std::path::Path;

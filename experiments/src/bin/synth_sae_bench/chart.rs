@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::fs;
+use std::iter::once;
 use std::path::Path;
 
 use experiments::chart;
@@ -39,11 +40,14 @@ impl Line {
     }
 }
 
+/// The least number of evaluations for a curve.
+const POINTS: usize = 3;
+
 /// F1 and MCC of each seed, for each number of samples.
 type Points = BTreeMap<u64, BTreeMap<u64, [f64; 2]>>;
 
-/// Draws F1 and MCC over the samples seen, a curve for each method and settings. The last line counts where a run was
-/// continued.
+/// Draws F1 and MCC over the samples seen, a curve for each method and settings with at least [`POINTS`] evaluations.
+/// The last line counts where a run was continued.
 pub fn draw(files: &[&str], path: &Path) -> Result<(), Box<dyn Error>> {
     let mut runs: BTreeMap<usize, BTreeMap<String, Points>> = BTreeMap::new();
     for file in files {
@@ -65,20 +69,23 @@ pub fn draw(files: &[&str], path: &Path) -> Result<(), Box<dyn Error>> {
             }
         }
     }
+    for of_method in runs.values_mut() {
+        of_method.retain(|_, points| points.len() >= POINTS);
+    }
     let panel = |name, which| Panel {
         axis: Axis::linear(name),
         curves: curves(&runs, which),
-        names: Place::LowerMiddle,
+        names: Place::LowerRight,
     };
     chart::curves::panels(
         path,
         "SynthSAEBench-16k: features found again",
-        Axis::linear("millions of samples"),
-        &[panel("F1", 0), panel("MCC", 1)],
+        Axis::logarithmic("millions of samples"),
+        &[panel("MCC", 1), panel("F1", 0)],
     )
 }
 
-/// Returns the curves of a quantity. The settings are named where a method has several.
+/// Returns the curves of a quantity. The settings are named in which those of a method differ.
 fn curves(runs: &BTreeMap<usize, BTreeMap<String, Points>>, which: usize) -> Vec<Curve> {
     let mut curves = Vec::new();
     for (&order, of_method) in runs {
@@ -92,10 +99,11 @@ fn curves(runs: &BTreeMap<usize, BTreeMap<String, Points>>, which: usize) -> Vec
                 ((millions, mean), deviation)
             });
             let (points, deviations): (Vec<_>, Vec<_>) = points.unzip();
-            let name = match of_method.len() {
-                1 => name.into(),
-                _ => format!("{name}, {settings}"),
+            let shared = |part: &&str| {
+                (of_method.keys()).all(|other| other.split(", ").any(|of| of == *part))
             };
+            let own = settings.split(", ").filter(|part| !shared(part));
+            let name = once(name).chain(own).collect::<Vec<_>>().join(", ");
             curves.push(Curve::new(&name, points).with_deviations(deviations));
         }
     }

@@ -29,6 +29,7 @@
 //! ```text
 //! synth_sae_bench agreement MODEL MODEL...       MCC of the decoders of each pair
 //! synth_sae_bench chart FILE...                  F1 and MCC over the training: out/synth_sae_bench.svg
+//! synth_sae_bench                                the same of results/synth_sae_bench.jsonl
 //! synth_sae_bench cost SAMPLES                   time of the sampler
 //! synth_sae_bench cosines                        how far features are from orthogonal
 //! synth_sae_bench stream FIRST [OPTION...]       batches for training, as numbers on standard output
@@ -60,6 +61,7 @@ use options::{Options, value};
 const WORLD: u64 = 42;
 
 const CHART: &str = "out/synth_sae_bench.svg";
+const STORED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/results/synth_sae_bench.jsonl");
 
 /// A world for the shortest of runs.
 const SMALL: Recipe = Recipe {
@@ -84,6 +86,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     match &others.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["agreement", models @ ..] if models.len() > 1 => agreement(models),
         ["chart", files @ ..] if !files.is_empty() => chart::draw(files, Path::new(CHART)),
+        [] => chart::draw(&[STORED], Path::new(CHART)),
         ["cost", samples] => {
             sampler::cost(&world(&options)?, value("SAMPLES", samples)?);
             Ok(())
