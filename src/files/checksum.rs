@@ -22,12 +22,14 @@ pub(super) fn check_sum_of_checkpoint(tensors: &mut Tensors<BufReader<File>>) ->
     Ok(())
 }
 
-/// Takes from the directory of a checkpoint what is no part of its model.
-pub(super) fn become_model<R>(tensors: &mut Tensors<R>) {
-    if tensors.metadata.remove(CHECKPOINT).is_some() {
+/// Takes from the directory of a checkpoint what is no part of its model. Returns whether it was one.
+pub(super) fn become_model<R>(tensors: &mut Tensors<R>) -> bool {
+    let is_checkpoint = tensors.metadata.remove(CHECKPOINT).is_some();
+    if is_checkpoint {
         tensors.metadata.remove("training");
         tensors.entries.retain(|name, _| own::is_of_model(name));
     }
+    is_checkpoint
 }
 
 /// Reads every byte, and compares the checksum in the last four.

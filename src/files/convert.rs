@@ -31,8 +31,8 @@ const CHUNK: usize = 1 << 13;
 /// `target`, which may be the same file.
 ///
 /// Numbers are rounded to the nearest, ties to even. Integers and metadata stay unchanged. Models of this
-/// crate still load. Published files usually have 16 bits per number. Measure the effect on a model with
-/// [metrics](crate::metrics).
+/// crate still load. Of a [checkpoint](crate::Trainer::checkpoint), the model alone is written. Published files usually
+/// have 16 bits per number. Measure the effect on a model with [metrics](crate::metrics).
 ///
 /// ```
 /// use sparse_autoencoder::{SparseAutoencoder, files};
@@ -51,8 +51,8 @@ const CHUNK: usize = 1 << 13;
 /// # Errors
 ///
 /// [`Error::Malformed`] if the file is damaged; [`Error::Unsupported`] for numbers that are too large for the
-/// type, factors of a scaler that would become 0, and types that this crate does not read; [`Error::Io`]. The target
-/// then stays unchanged.
+/// type, factors of a scaler that would become 0, types that this crate does not read, and a checkpoint that would
+/// replace itself; [`Error::Io`]. The target then stays unchanged.
 pub fn convert(
     source: impl AsRef<Path>,
     target: impl AsRef<Path>,
@@ -60,7 +60,11 @@ pub fn convert(
 ) -> Result<(), Error> {
     let mut tensors = Tensors::open(source.as_ref())?;
     check_sum_of_checkpoint(&mut tensors)?;
-    become_model(&mut tensors);
+    if become_model(&mut tensors) && are_one(source.as_ref(), target.as_ref()) {
+        let reason =
+            "it is a checkpoint, of which only the model would be left: write to another file";
+        return Err(unsupported(source.as_ref(), reason));
+    }
     let to = match number {
         Number::F16 => Element::F16,
         Number::BF16 => Element::BF16,
@@ -97,6 +101,12 @@ pub fn convert(
         Some(error) => Err(error),
         None => draft?.commit(),
     }
+}
+
+/// Returns whether two paths lead to the same file.
+fn are_one(source: &Path, target: &Path) -> bool {
+    let [source, target] = [source, target].map(|path| path.canonicalize().ok());
+    source.is_some() && source == target
 }
 
 fn write_converted<R: io::Read + io::Seek>(

@@ -11,8 +11,17 @@ use super::{io_error, malformed, unsupported};
 use crate::Error;
 use crate::data::{file_kind::FileKind, regular_file};
 
-/// The maximum size of a JSON file. Published configurations have a few kilobytes.
+/// The maximum size of a JSON object, which takes many times as much memory. Published configurations have a few
+/// kilobytes.
 pub(super) const MOST_BYTES: u64 = 1 << 20;
+
+fn check_size(path: &Path, json: &[u8]) -> Result<(), Error> {
+    if json.len() as u64 <= MOST_BYTES {
+        return Ok(());
+    }
+    let reason = format!("more than {MOST_BYTES} bytes of JSON");
+    Err(malformed(path, reason))
+}
 
 /// A JSON object, with its file for error messages.
 #[derive(Debug, Clone)]
@@ -30,12 +39,7 @@ impl Object {
         file.take(MOST_BYTES + 1)
             .read_to_end(&mut bytes)
             .map_err(|error| io_error(path, &error))?;
-        if bytes.len() as u64 > MOST_BYTES {
-            return Err(malformed(
-                path,
-                format!("more than {MOST_BYTES} bytes of JSON"),
-            ));
-        }
+        check_size(path, &bytes)?;
         let text = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&bytes);
         if !matches!(text.trim_ascii_start(), [b'{' | b'[', ..]) {
             return Err(FileKind::of(text.trim_ascii()).instead_of(path, "a configuration in JSON"));
@@ -57,6 +61,7 @@ impl Object {
     }
 
     pub(super) fn parse(path: &Path, bytes: &[u8]) -> Result<Self, Error> {
+        check_size(path, bytes)?;
         match serde_json::from_slice(bytes) {
             Ok(Value::Object(fields)) => Ok(Self {
                 path: path.to_owned(),

@@ -148,6 +148,22 @@ impl<'a> Matrix<'a> {
     }
 }
 
+/// Refuses a folder with files that a loader would prefer to those that are to be written, or read with them.
+fn refuse_beside(folder: &Path, others: &[&str]) -> Result<(), Error> {
+    match others
+        .iter()
+        .map(|other| folder.join(other))
+        .find(|path| path.exists())
+    {
+        None => Ok(()),
+        Some(path) => {
+            let reason = "a loader would take it for a part of the model to be saved: save to another folder, or \
+                          remove it";
+            Err(unsupported(&path, reason))
+        }
+    }
+}
+
 impl Published<'_> {
     /// Reads the tensors into a model. Adds notes on unused tensors and unused configuration keys to
     /// `notes`.
@@ -189,7 +205,7 @@ impl Published<'_> {
             Layout::new(&[d, n], false)?
         };
         let layout = layout.for_activations(&[activation])?;
-        let mut theta = tensors.room::<T>(layout.len())?;
+        let mut theta = tensors.room::<T>(layout.len(), &unused)?;
         let at = layout.blocks()[0].clone();
         self.encoder_weights
             .read(tensors, &mut theta[at.encoder_weights.clone()])?;

@@ -72,7 +72,7 @@ impl TensorFile {
     ///
     /// # Errors
     ///
-    /// [`Error::UnknownName`]; [`Error::Malformed`] for an empty tensor and for infinities, also of `T`;
+    /// [`Error::UnknownName`]; [`Error::Malformed`] for samples without entries and for infinities, also of `T`;
     /// [`Error::Unsupported`] for other types of numbers, and for more than two axes in Fortran's order;
     /// [`Error::Io`] if the file cannot be read or memory runs out.
     pub fn samples<T: Real>(&mut self, name: &str) -> Result<DMatrix<T>, Error> {
@@ -104,8 +104,8 @@ impl TensorFile {
     ///
     /// # Errors
     ///
-    /// [`Error::UnknownName`]; [`Error::Malformed`] for an empty tensor; [`Error::Unsupported`] for a compressed
-    /// array, other types of numbers, and more than two axes in Fortran's order; [`Error::Io`] if the system
+    /// [`Error::UnknownName`]; [`Error::Malformed`] for samples without entries; [`Error::Unsupported`] for a
+    /// compressed array, other types of numbers, and more than two axes in Fortran's order; [`Error::Io`] if the system
     /// has no further handle of the file.
     pub fn samples_on_read<T: Real>(&self, name: &str) -> Result<TensorSamples<T>, Error> {
         self.check_name(name)?;

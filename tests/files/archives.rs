@@ -3,10 +3,11 @@
 use std::fs;
 use std::path::PathBuf;
 
-use sparse_autoencoder::files::{TensorFile, gemma_scope};
+use sparse_autoencoder::files::{self, Number, TensorFile, gemma_scope};
 
+use crate::common::file_bytes::{header, npy_with, safetensors, zip};
 use crate::common::scratch::Scratch;
-use crate::interop::malformed;
+use crate::interop::{malformed, unsupported};
 
 const WIDE: u32 = u32::MAX;
 
@@ -98,4 +99,38 @@ fn a_name_that_comes_twice_is_refused() {
         }
     });
     assert!(malformed(TensorFile::open(&path)).contains("two arrays W_enc"));
+}
+
+#[test]
+fn encrypted_members_and_other_compressions_are_refused() {
+    let array = npy_with(&header("<f4", false, &[2, 2]), &[0; 16]);
+    let archive = zip(&[("w.npy", &array)], true, 0);
+    let listed = archive.windows(4).position(|w| w == b"PK\x01\x02").unwrap();
+    for (field, value) in [(8, 1), (10, 12)] {
+        let mut other = archive.clone();
+        other[listed + field] = value;
+        let scratch = Scratch::new("other_means");
+        fs::write(scratch.file(), other).unwrap();
+        assert!(unsupported(TensorFile::open(scratch.file())).contains("deflate"));
+    }
+}
+
+#[test]
+fn what_cannot_be_converted_is_refused() {
+    let scratch = Scratch::new("not_converted");
+    let of_columns = npy_with(&header("<f4", true, &[2, 3]), &[0; 24]);
+    let eighths = safetensors(&[("w", "F8_E4M3", &[2], &[0; 2])]);
+    for (file, says) in [
+        (
+            zip(&[("w.npy", &of_columns)], false, 0),
+            "column after column",
+        ),
+        (eighths, "F8_E4M3"),
+    ] {
+        fs::write(scratch.file(), file).unwrap();
+        let target = scratch.0.join("target");
+        let message = unsupported(files::convert(scratch.file(), &target, Number::F32));
+        assert!(message.contains(says), "{message}");
+        assert!(!target.exists());
+    }
 }

@@ -110,9 +110,12 @@ fn a_damaged_checkpoint_is_no_model() {
         assert_eq!(converted.unwrap_err(), error, "byte {index}");
     }
 
-    fs::write(&path, whole).unwrap();
+    fs::write(&path, &whole).unwrap();
     let converted = Scratch::new("converted_checkpoint");
     files::convert(&path, converted.file(), Number::F64).unwrap();
+    let error = files::convert(&path, &path, Number::F64).unwrap_err();
+    assert!(matches!(error, Error::Unsupported { .. }), "{error}");
+    assert_eq!(fs::read(&path).unwrap(), whole);
     let wider = files::load::<SparseAutoencoder<f32>>(converted.file()).unwrap();
     assert_eq!(wider.model.parameters(), loaded.parameters());
     // Of the checkpoint, the parameters alone: the state of a training may have larger numbers.

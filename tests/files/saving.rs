@@ -111,6 +111,56 @@ fn for_every_file(name: &str, test: impl Fn(&str, &dyn Fn() -> Result<(), Error>
     }
 }
 
+/// A model of width 5 in a folder of any layout, and then one of width 4: saved as it is loaded, or refused.
+#[test]
+fn a_folder_of_another_layout_gives_the_model_saved_last_or_is_refused() {
+    type Load = fn(&Path) -> Result<files::Loaded<SparseAutoencoder<f32>>, Error>;
+    let loads: [Load; TO_FOLDERS.len()] = [
+        |folder| sae_lens::load(folder),
+        |folder| llama_scope::load(folder),
+        |folder| gemma_scope::load(folder),
+        |folder| gemma_scope::load(folder),
+        |folder| dictionary_learning::load(folder),
+        |folder| sparsify::load(folder),
+    ];
+    let theta = |load: Load, folder: &Path| {
+        let loaded = load(folder).unwrap();
+        assert_eq!(loaded.notes, []);
+        loaded.model.parameters().as_slice().to_vec()
+    };
+    let mut refused = Vec::new();
+    for (before, (first, save_first)) in TO_FOLDERS.into_iter().enumerate() {
+        for ((second, save), load) in TO_FOLDERS.into_iter().zip(loads) {
+            let scratch = Scratch::new(&format!("beside-{before}-{second}"));
+            let (fresh, folder) = (scratch.0.join("fresh"), scratch.0.join("used"));
+            save(&fresh).unwrap();
+            save_first(&folder).unwrap();
+            for path in files(&folder) {
+                // Of another model: none of its numbers may come back.
+                if path.extension().is_some_and(|ending| ending != "json") {
+                    fs::write(path, b"stale").unwrap();
+                }
+            }
+            match save(&folder) {
+                Ok(()) => assert_eq!(
+                    theta(load, &folder),
+                    theta(load, &fresh),
+                    "{first}, {second}"
+                ),
+                Err(Error::Unsupported { .. }) => refused.push((first, second)),
+                Err(error) => panic!("{first}, {second}: {error}"),
+            }
+        }
+    }
+    let expected = [
+        ("SAELens", "Llama Scope"), // whose later generation has the same name of weights
+        ("Gemma Scope", "Gemma Scope 2"),
+        ("Gemma Scope 2", "Gemma Scope"),
+        ("dictionary_learning", "Gemma Scope"), // by `config.json`
+    ];
+    assert_eq!(refused, expected);
+}
+
 #[test]
 fn nothing_but_the_file_is_left() {
     for_every_file("alone", |what, save, path| {

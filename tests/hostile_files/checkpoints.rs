@@ -123,7 +123,9 @@ fn an_order_that_is_none_is_refused() {
         let mut changed = file.clone();
         changed[place..place + 8].copy_from_slice(&index.to_le_bytes());
         repair(&mut changed);
-        assert!(go_on(&changed).is_err(), "{index}");
+        let error = go_on(&changed).unwrap_err();
+        let typed = matches!(error, Error::Malformed { .. } | Error::Incompatible { .. });
+        assert!(typed, "{index}: {error}");
     }
     let mut twice = file.clone();
     twice.copy_within(place..place + 8, place + 8);

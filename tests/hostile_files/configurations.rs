@@ -10,7 +10,7 @@ use std::path::Path;
 
 /// Folders with a configuration, and what loads them.
 type Load = fn(&Path) -> Result<(), Error>;
-const FOLDERS: [(&str, &str, Load); 5] = [
+const FOLDERS: [(&str, &str, Load); 6] = [
     ("sae_lens/topk_rescaled", "cfg.json", |path| {
         sae_lens::load::<f64>(path).map(|_| ())
     }),
@@ -22,6 +22,9 @@ const FOLDERS: [(&str, &str, Load); 5] = [
     }),
     ("llama_scope/jumprelu", "hyperparams.json", |path| {
         llama_scope::load::<f64>(path).map(|_| ())
+    }),
+    ("gemma_scope/second", "config.json", |path| {
+        gemma_scope::load::<f64>(path).map(|_| ())
     }),
     ("dictionary_learning/top_k", "config.json", |path| {
         dictionary_learning::load::<f64>(path).map(|_| ())

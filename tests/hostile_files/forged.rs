@@ -86,6 +86,35 @@ fn assert_refused_in_little_room(numbers: &str, read: impl FnOnce() -> Result<()
     );
 }
 
+/// As JSON, a number of two characters takes 32 bytes.
+#[test]
+fn long_lists_in_descriptions_take_no_more_memory_than_other_files() {
+    let mut lengthened = 0;
+    for (file, (kind, _, load)) in of_this_crate().iter().zip(common::stored::KINDS) {
+        let length = u64::from_le_bytes(file[..8].try_into().unwrap()) as usize;
+        let header: serde_json::Value = serde_json::from_slice(&file[8..8 + length]).unwrap();
+        for (name, text) in header["__metadata__"].as_object().unwrap() {
+            let parsed = serde_json::from_str(text.as_str().unwrap());
+            let Ok(mut described @ serde_json::Value::Object(_)) = parsed else {
+                continue;
+            };
+            let first = described.as_object().unwrap().keys().next().cloned();
+            described[first.unwrap_or_default()] = vec![0; 1 << 21].into();
+            let mut header = header.clone();
+            header["__metadata__"][name] = described.to_string().into();
+            let mut long = safetensors(&header.to_string(), 0);
+            long.extend_from_slice(&file[8 + length..]);
+            let path = Scratch::new("long", &long);
+            let (result, most) = measured(|| load(&path.0));
+            assert!(result.is_err(), "{kind}, {name}");
+            let allowed = ALLOWANCE + 16 * long.len();
+            assert!(most < allowed, "{kind}, {name}: {most} of {}", long.len());
+            lengthened += 1;
+        }
+    }
+    assert!(lengthened >= 6, "{lengthened}");
+}
+
 #[test]
 fn tensors_of_any_type_without_bytes_are_refused_before_room_is_made() {
     let own = of_this_crate();

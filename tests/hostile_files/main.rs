@@ -262,6 +262,7 @@ fn check_damaged(count: u64, files: &[Vec<u8>], mut test: impl FnMut(&[u8])) {
 /// Valid files of samples.
 fn samples() -> Vec<Vec<u8>> {
     vec![
+        file_bytes::gzip(&file_bytes::idx(&[3, 2, 2], &[9; 12])),
         file_bytes::npy_with(&file_bytes::header("<f4", false, &[3, 4]), &[0; 48]),
         file_bytes::npy_with(&file_bytes::header("|u1", true, &[3, 4]), &[7; 12]),
         file_bytes::npy_with(&file_bytes::header("<f8", false, &[2, 1, 3]), &[0; 48]),

@@ -22,13 +22,16 @@ use super::activations::{PublishedUnits, Source};
 use super::config::Config;
 use super::one_layer::OneLayer;
 use super::without_effect::Project;
-use super::{DecoderNorms, Matrix, Published};
+use super::{DecoderNorms, Matrix, Published, refuse_beside};
 use crate::files::atomic::Draft;
 use crate::files::safetensors::{Part, write};
 use crate::files::tensors::Tensors;
 use crate::files::{Loaded, io_error, npz, unsupported, write_both};
 use crate::{Activation, Error, Real, SparseAutoencoder};
 
+const FIRST: &str = "params.npz";
+const WEIGHTS: &str = "params.safetensors";
+const CONFIG: &str = "config.json";
 const SKIP: &str = "affine_skip_connection";
 
 /// Loads `params.npz` or `params.safetensors`, given the file or its folder.
@@ -40,14 +43,14 @@ const SKIP: &str = "affine_skip_connection";
 pub fn load<T: Real>(path: impl AsRef<Path>) -> Result<Loaded<SparseAutoencoder<T>>, Error> {
     let mut path = path.as_ref().to_owned();
     if path.is_dir() {
-        let first = path.join("params.npz");
+        let first = path.join(FIRST);
         path = if first.exists() {
             first
         } else {
-            path.join("params.safetensors")
+            path.join(WEIGHTS)
         };
     }
-    let config = path.with_file_name("config.json");
+    let config = path.with_file_name(CONFIG);
     let config = if config.exists() {
         Config::read(&config, Project::GemmaScope)?
     } else {
@@ -102,10 +105,11 @@ pub fn load<T: Real>(path: impl AsRef<Path>) -> Result<Loaded<SparseAutoencoder<
 /// # Errors
 ///
 /// [`Error::Unsupported`] for several hidden layers, an output that is not linear, other activations, transcoders
-/// (see [`save_second`]), and files of 4 GiB or more; [`Error::Io`] if the file cannot be written.
+/// (see [`save_second`]), files of 4 GiB or more, and a folder with `config.json`; [`Error::Io`] if the file cannot
+/// be written.
 pub fn save<T: Real>(model: &SparseAutoencoder<T>, folder: impl AsRef<Path>) -> Result<(), Error> {
     let folder = folder.as_ref();
-    let path = folder.join("params.npz");
+    let path = folder.join(FIRST);
     let layer = OneLayer::of(model, &path, "the first Gemma Scope")?;
     let parts = parts(&layer, &path, ["W_enc", "W_dec"])?;
     let bytes = npz::size(&parts);
@@ -113,6 +117,7 @@ pub fn save<T: Real>(model: &SparseAutoencoder<T>, folder: impl AsRef<Path>) -> 
         let reason = format!("an archive of {bytes} bytes, with 4 GiB or more, is not written");
         return Err(unsupported(&path, reason));
     }
+    refuse_beside(folder, &[CONFIG])?;
     fs::create_dir_all(folder).map_err(|error| io_error(folder, &error))?;
     Draft::write(&path, |out| npz::write(out, &parts))?.commit()
 }
@@ -125,12 +130,11 @@ pub fn save<T: Real>(model: &SparseAutoencoder<T>, folder: impl AsRef<Path>) -> 
 ///
 /// # Errors
 ///
-/// As [`save`], without the limit of 4 GiB, and transcoders are written.
+/// As [`save`], without the limit of 4 GiB, and transcoders are written. A folder with `params.npz` is refused.
 pub fn save_second<T: Real>(
     model: &SparseAutoencoder<T>,
     folder: impl AsRef<Path>,
 ) -> Result<(), Error> {
-    const WEIGHTS: &str = "params.safetensors";
     let folder = folder.as_ref();
     let path = folder.join(WEIGHTS);
     let layer = OneLayer::or_transcoder(model, &path, "Gemma Scope")?;
@@ -146,7 +150,8 @@ pub fn save_second<T: Real>(
         let shape = [layer.input_size, layer.output_size];
         parts.extend(layer.skip.map(|s| Part::new(SKIP, &shape, s)));
     }
-    write_both(folder, WEIGHTS, "config.json", &config, |out| {
+    refuse_beside(folder, &[FIRST])?;
+    write_both(folder, WEIGHTS, CONFIG, &config, |out| {
         write(out, &[], &parts)
     })
 }

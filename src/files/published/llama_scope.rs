@@ -44,7 +44,7 @@ use super::activations::{PublishedUnits, Source};
 use super::config::Config;
 use super::one_layer::OneLayer;
 use super::without_effect::Project;
-use super::{DecoderNorms, Matrix, Published};
+use super::{DecoderNorms, Matrix, Published, refuse_beside};
 use crate::files::safetensors::{Part, write};
 use crate::files::tensors::Tensors;
 use crate::files::{Loaded, Note, malformed, pickle, unsupported, write_both};
@@ -325,7 +325,8 @@ fn scales<R: std::io::Read + std::io::Seek>(
 /// # Errors
 ///
 /// [`Error::Unsupported`] for several hidden layers, an output that is not linear, activations that
-/// Llama Scope lacks, and thresholds that differ; [`Error::Io`] if the files cannot be written.
+/// Llama Scope lacks, thresholds that differ, and a folder with other weights; [`Error::Io`] if the files cannot
+/// be written.
 pub fn save<T: Real>(model: &SparseAutoencoder<T>, folder: impl AsRef<Path>) -> Result<(), Error> {
     let folder = folder.as_ref();
     let layer = OneLayer::of(model, folder, "Llama Scope")?;
@@ -361,6 +362,8 @@ pub fn save<T: Real>(model: &SparseAutoencoder<T>, folder: impl AsRef<Path>) -> 
         Part::transposed("decoder.weight", &[d, n], layer.decoder_weights),
         Part::new("decoder.bias", &[d], layer.decoder_bias),
     ];
+    let pickled = ["sae_weights.pt", "checkpoints/pruned.pt"];
+    refuse_beside(folder, &[&PLACES[..2], &pickled].concat())?;
     write_both(folder, WEIGHTS, CONFIG, &config, |out| {
         write(out, &[], &parts)
     })

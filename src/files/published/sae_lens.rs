@@ -219,9 +219,9 @@ fn is_legacy(config: &Config) -> Result<bool, Error> {
 /// necessary.
 ///
 /// The architecture is `standard` for ReLU and for [`WinnerTakeAll`](crate::Activation::WinnerTakeAll), whose
-/// inference is that of ReLU. It is `topk` for activations that select within a sample, `jumprelu` for thresholds, and
-/// `gated` for gated units. Transcoders need ReLU or thresholds. Tied weights are written twice. These files do not hold
-/// the objective; [`files::save`](crate::files::save) does. [`save_with`] adds the origin of the samples.
+/// inference is that of ReLU. It is `topk` for `TopK` and `TopProportion`, `jumprelu` for thresholds, and
+/// `gated` for gated units. Transcoders need ReLU or thresholds. Tied weights are written twice. These files do not
+/// hold the objective; [`files::save`](crate::files::save) does. [`save_with`] adds the origin of the samples.
 ///
 /// ```
 /// use sparse_autoencoder::{Activation, SparseAutoencoder, files::sae_lens};

@@ -1,5 +1,5 @@
-//! Detectors, stacks, classifiers, scalers, and imputers: what is loaded gives the bits of what was saved, and a file that
-//! holds something else is refused by name.
+//! Detectors, stacks, classifiers, scalers, and imputers: what is loaded gives the bits of what was saved, and a file
+//! that holds something else is refused by name.
 
 mod refusals;
 mod served;
