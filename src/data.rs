@@ -5,7 +5,8 @@
 //! sources side by side as [`Joined`], or samples scaled, imputed, or encoded on reading ([`ScaledSamples`],
 //! [`ImputedSamples`], [`EncodedSamples`]).
 //! A [`ShuffleBuffer`] turns a stream of [`Chunk`]s into batches. [`Scaling`] learns a [`Scaler`], an
-//! [`Imputer`] fills missing values, [`Corruption`] adds noise to the input, and [`geometric_median`] locates the center of a dataset.
+//! [`Imputer`] fills missing values, [`Corruption`] adds noise to the input, and [`geometric_median`] locates the
+//! center of a dataset.
 
 mod batches;
 pub(crate) mod byte_source;

@@ -281,7 +281,14 @@ impl Error {
 
     /// Converts the index of a kept feature to that in the source.
     pub(crate) fn at_kept(self, kept: &[usize]) -> Self {
-        self.at_entry(|feature| kept.get(feature).copied().unwrap_or(feature))
+        let other = |feature: usize| feature.saturating_sub(kept.len());
+        self.at_entry(|feature| kept.get(feature).copied().unwrap_or(other(feature)))
+    }
+
+    /// Converts the index of a feature in the source to that among the kept ones, which all others follow.
+    pub(crate) fn among_kept(self, kept: &[usize]) -> Self {
+        let other = |feature: usize| feature.saturating_add(kept.len());
+        self.at_entry(|feature| kept.binary_search(&feature).unwrap_or(other(feature)))
     }
 
     /// Says in which samples the values are, or the sizes.

@@ -434,7 +434,8 @@ impl Recipe {
         self.samples.div_ceil(count.max(1))
     }
 
-    /// Returns the recipe for about the steps that a fit to `count` samples takes: whole epochs, in batches of equal size.
+    /// Returns the recipe for about the steps that a fit to `count` samples takes: whole epochs, in batches of equal
+    /// size.
     fn of_steps_on(&self, count: usize) -> Self {
         Self {
             samples: self.epochs(count).saturating_mul(count).max(1),

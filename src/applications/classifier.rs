@@ -18,7 +18,7 @@ pub use self::classifier_workspace::ClassifierWorkspace;
 pub use self::network::DenseView;
 pub(crate) use self::network::{Dense, Network};
 use crate::error::{Error, require, require_at_least_0, require_some};
-use crate::linalg::{Aligned, Packed};
+use crate::linalg::{Aligned, Packed, reserve};
 use crate::validate::{
     SAMPLES, check_batch, check_finite, check_len, even_chunk, refuse_non_finite,
 };
@@ -120,12 +120,14 @@ impl<T: Real> SoftmaxClassifier<T> {
     /// # Errors
     ///
     /// [`Error::DimensionMismatch`] for another number of features, [`Error::EmptyBatch`] without
-    /// samples, [`Error::NonFinite`] for NaN and infinities, in the samples or from an overflow.
+    /// samples, [`Error::NonFinite`] for NaN and infinities, in the samples or from an overflow;
+    /// [`Error::InvalidParameter`] if the probabilities do not fit into memory.
     pub fn probabilities(&self, samples: impl AsMatrix<T>) -> Result<DMatrix<T>, Error> {
         let samples = samples.as_matrix()?;
         check_batch(samples, self.features(), SAMPLES)?;
         let classes = self.classes();
-        let mut probabilities = DMatrix::zeros(classes, samples.ncols());
+        let name = "samples to classify together";
+        let mut probabilities = reserve::matrix(classes, samples.ncols(), name)?;
         let mut workspace = ClassifierWorkspace::new();
         let chunk = even_chunk(samples.ncols(), CHUNK);
         let chunks = probabilities.as_mut_slice().chunks_mut(classes * chunk);

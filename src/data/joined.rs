@@ -15,8 +15,8 @@ use crate::validate::check_len;
 /// An autoencoder of the joined activations of several layers, or of one layer in several networks, is a *crosscoder*
 /// (Lindsey et al. 2024, *Sparse Crosscoders for Cross-Layer Features and Model Diffing*). The part of a unit's decoder
 /// column that belongs to a source tells how much of the unit's feature is there. Scale the sources first, so that
-/// each counts alike. Samples are read and checked batch by batch, also from matrices. A full-batch optimizer needs them
-/// [in one matrix](Samples::to_matrix). Use `Box<dyn Samples<T>>` for sources of different types.
+/// each counts alike. Samples are read and checked batch by batch, also from matrices. A full-batch optimizer needs
+/// them [in one matrix](Samples::to_matrix). Use `Box<dyn Samples<T>>` for sources of different types.
 ///
 /// ```
 /// use sparse_autoencoder::nalgebra::DMatrix;

@@ -39,8 +39,8 @@ pub(crate) use header::{Header, MAGIC};
 /// Numbers are converted to `T` as by NumPy's `astype`. A file compressed by gzip is inflated into memory, which
 /// needs the feature `files`.
 ///
-/// A fit shuffles the samples. It reads those of up to 1 KiB in memory [ahead](Samples::reads_ahead), and larger ones for
-/// each batch, by one system call each.
+/// A fit shuffles the samples. It reads those of up to 1 KiB in memory [ahead](Samples::reads_ahead), and larger ones
+/// for each batch, by one system call each.
 ///
 /// | file | how to read it |
 /// |---|---|

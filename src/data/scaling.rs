@@ -27,8 +27,8 @@ use crate::{Activation, Real, geometric_median};
 /// ```
 ///
 /// Mean norm and mean distance have one factor for all features; the other rules are learned per feature. The
-/// median is the [geometric one](crate::geometric_median). σ divides by n, as in scikit-learn's `StandardScaler`. Min-max maps the samples of the fit into `[low, high]`
-/// exactly; other samples may fall outside.
+/// median is the [geometric one](crate::geometric_median). σ divides by n, as in scikit-learn's `StandardScaler`.
+/// Min-max maps the samples of the fit into `[low, high]` exactly; other samples may fall outside.
 ///
 /// # Constant features
 ///

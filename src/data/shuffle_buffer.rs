@@ -1,5 +1,7 @@
 //! Batches of a stream in random order, by a bounded buffer.
 
+use std::iter::Fuse;
+
 use nalgebra::DMatrix;
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::{RngExt, SeedableRng};
@@ -36,7 +38,7 @@ use crate::{Real, validate};
 #[derive(Debug, Clone)]
 #[must_use]
 pub struct ShuffleBuffer<T, I> {
-    chunks: I,
+    chunks: Fuse<I>,
     capacity: usize,
     batch_size: usize,
     rng: Xoshiro256PlusPlus,
@@ -87,7 +89,7 @@ impl<T: Real, I: Iterator<Item: Chunk<T>>> ShuffleBuffer<T, I> {
     {
         require_some("capacity", capacity)?;
         Ok(Self {
-            chunks: chunks.into_iter(),
+            chunks: chunks.into_iter().fuse(),
             capacity,
             batch_size: 256,
             rng: Xoshiro256PlusPlus::seed_from_u64(0),

@@ -87,9 +87,9 @@ impl<S> Subset<S> {
         }
         require_some("number of samples to draw", count)?;
         let total: f64 = weights.iter().sum();
-        let distance = total / f64::of_count(count);
+        let accepted = total > 0.0 && total.is_finite();
         let name = "sum of the weights";
-        require(distance.is_normal(), name, "finite and above 0", total)?;
+        require(accepted, name, "finite and above 0", total)?;
         let mut indices = Vec::new();
         reserve::reserve(&mut indices, count, "number of samples to draw")?;
         let start: f64 = Xoshiro256PlusPlus::seed_from_u64(seed).random();
@@ -101,7 +101,7 @@ impl<S> Subset<S> {
         {
             sum += weight;
             // The number of draws below: those at start + k with a whole k.
-            let place = sum / distance;
+            let place = sum / total * f64::of_count(count);
             #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
             // at most about `count`
             let below = place as usize + usize::from(place.fract() > start);
@@ -194,6 +194,7 @@ mod tests {
             // Beyond the range of squares, and of products with the number of samples.
             ([3.0, 0.0, 1.0, 2.0, 0.0, 5.0, 0.0], 2f64.powi(1020)),
             ([3.0, 0.0, 1.0, 2.0, 0.0, 5.0, 0.0], 2f64.powi(-1018)),
+            ([3.0, 0.0, 1.0, 2.0, 0.0, 5.0, 0.0], 2f64.powi(-1074)),
         ] {
             let expected: Vec<usize> = weights.iter().map(|&w| w as usize).collect();
             let weights = weights.map(|weight| factor * weight);

@@ -27,6 +27,15 @@ pub(crate) fn check(fits: bool, name: &'static str, count: usize) -> Result<(), 
     require(fits, name, requirement, f64::of_count(count))
 }
 
+/// Refuses a number of entries that does not fit into memory; errors call it `name`.
+pub(crate) fn check_room<T>(count: usize, name: &'static str) -> Result<(), Error> {
+    check(
+        Vec::<T>::new().try_reserve_exact(count).is_ok(),
+        name,
+        count,
+    )
+}
+
 /// Runs [`try_filled`]; errors call the count `name`.
 pub(crate) fn filled<U: Clone>(
     entry: U,

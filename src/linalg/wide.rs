@@ -67,7 +67,12 @@ impl Wide {
         let mut significand = 0.0;
         for (mean, x) in means.iter_mut().zip(values) {
             let before = difference(x, *mean);
-            *mean += share * before * back * again;
+            // The first value itself, also where its difference from 0 underflows.
+            *mean = if share < 1.0 {
+                *mean + share * before * back * again
+            } else {
+                x
+            };
             significand += before * difference(x, *mean);
         }
         Self {
@@ -245,6 +250,16 @@ mod tests {
             }
             assert_eq!(grown.to_f64(), 0.0); // the last mean is the last value
         }
+    }
+
+    #[test]
+    fn the_mean_of_one_sample_is_the_sample_whatever_the_range_of_its_entries() {
+        let sample = [1e300, 1e-20, shift(1.0, -1070)];
+        let mut means = [0.0; 3];
+        Wide::welford(&mut means, sample.into_iter(), 1.0);
+        assert_eq!(means, sample);
+        let grown = Wide::welford(&mut means, sample.into_iter(), 0.5);
+        assert_eq!(grown.to_f64(), 0.0);
     }
 
     #[test]

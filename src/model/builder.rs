@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::per_layer::PerLayer;
 use super::{Initialization, Layout, ModelSettings, Parameters, SparseAutoencoder};
 use crate::error::Error;
-use crate::objective::ReconstructionLoss;
+use crate::objective::{Objective, ReconstructionLoss};
 use crate::penalty::Penalty;
 use crate::validate::check_len;
 use crate::{Activation, Real};
@@ -105,7 +105,7 @@ impl<T: Real> SparseAutoencoderBuilder<T> {
     /// Sets the activation of every hidden layer.
     ///
     /// In a deep decoder the mirrored layers have the same activation. [`Activation::Relu`] mirrors
-    /// activations that select units.
+    /// activations that select units, and `Identity` mirrors [`Activation::AbsTopK`].
     pub fn hidden_activation(mut self, activation: Activation) -> Self {
         self.settings.encoder = PerLayer::One(activation);
         self
@@ -404,8 +404,10 @@ impl<T: Real> SparseAutoencoderBuilder<T> {
         }
         let layout = self.settings.layout()?;
         let settings = self.completed(&layout)?;
-        let theta = settings.initialization().draw(&layout, settings.seed)?;
-        self.finish(settings, Parameters::from_aligned(layout, theta)?)
+        let (start, seed) = (settings.initialization(), settings.seed);
+        let objective = settings.objective(self.penalties.clone())?;
+        let theta = start.draw(&layout, seed)?;
+        finish(objective, Parameters::from_aligned(layout, theta)?)
     }
 
     /// [`build`](Self::build), with these parameters instead of copied ones.
@@ -413,24 +415,14 @@ impl<T: Real> SparseAutoencoderBuilder<T> {
         &self,
         parameters: Parameters<T>,
     ) -> Result<SparseAutoencoder<T>, Error> {
-        self.finish(self.completed(parameters.layout())?, parameters)
+        let settings = self.completed(parameters.layout())?;
+        finish(settings.objective(self.penalties.clone())?, parameters)
     }
 
     fn completed(&self, layout: &Layout) -> Result<ModelSettings, Error> {
         let mut settings = self.settings.clone();
         settings.complete(layout)?;
         Ok(settings)
-    }
-
-    /// Builds a model with these [complete](ModelSettings::complete) settings.
-    fn finish(
-        &self,
-        settings: ModelSettings,
-        parameters: Parameters<T>,
-    ) -> Result<SparseAutoencoder<T>, Error> {
-        let parameters = parameters.for_activations(&settings.encoder)?;
-        let objective = settings.objective(self.penalties.clone())?;
-        Ok(SparseAutoencoder::from_parts(parameters, objective))
     }
 
     /// Refuses parameters of other layers, or of another output, than the settings name.
@@ -460,4 +452,12 @@ impl<T: Real> SparseAutoencoderBuilder<T> {
         }
         Ok(())
     }
+}
+
+fn finish<T: Real>(
+    objective: Objective<T>,
+    parameters: Parameters<T>,
+) -> Result<SparseAutoencoder<T>, Error> {
+    let parameters = parameters.for_activations(&objective.encoder)?;
+    Ok(SparseAutoencoder::from_parts(parameters, objective))
 }

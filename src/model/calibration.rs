@@ -94,10 +94,10 @@ impl<T: Real> SparseAutoencoder<T> {
     /// [`BatchTopK`](Activation::BatchTopK), to one value, at which `active_units` units of a sample are active on
     /// average. Returns that threshold.
     ///
-    /// A [fit](crate::Trainer::fit) does so for BatchTopK at its end, on the samples held out if there are 100 or more. After
-    /// single steps, call it yourself. On samples that a model has not learned from, more units are active. It is 1 to 5 %
-    /// more after up to 5 passes over the training samples, and 5 to 25 % more after 13 to 51. To have `active_units`
-    /// there, calibrate on samples held out.
+    /// A [fit](crate::Trainer::fit) does so for BatchTopK at its end, on the samples held out if there are 100 or more.
+    /// After single steps, call it yourself. On samples that a model has not learned from, more units are active. It is
+    /// 1 to 5 % more after up to 5 passes over the training samples, and 5 to 25 % more after 13 to 51. To have
+    /// `active_units` there, calibrate on samples held out.
     ///
     /// Thresholds of `JumpRelu` start at 0, where about half of the units are active. They learn slowly, because only
     /// pre-activations within the [bandwidth](crate::SparseAutoencoderBuilder::bandwidth) move them. Start them
@@ -310,7 +310,7 @@ impl<T: Real> SparseAutoencoder<T> {
         Ok(kept)
     }
 
-    fn innermost_thresholds(&mut self) -> &mut [T] {
+    pub(crate) fn innermost_thresholds(&mut self) -> &mut [T] {
         let (layout, theta) = self.parameters.layout_and_theta_mut();
         let place = layout.blocks()[layout.depth() - 1].own[0].clone();
         &mut theta[place]

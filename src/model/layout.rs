@@ -187,7 +187,8 @@ impl Layout {
         self.shape.output.is_some()
     }
 
-    /// Returns whether there is a [skip connection](crate::SparseAutoencoderBuilder::skip) from the input to the output.
+    /// Returns whether there is a [skip connection](crate::SparseAutoencoderBuilder::skip) from the input to the
+    /// output.
     #[must_use]
     pub fn has_skip(&self) -> bool {
         self.skip.is_some()

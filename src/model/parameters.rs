@@ -266,8 +266,8 @@ impl<T: Real> Parameters<T> {
             .map(|blocks| LayerView::of(blocks, &self.theta))
     }
 
-    /// Views the [skip connection](crate::SparseAutoencoderBuilder::skip) of a transcoder, output × input; `None` without
-    /// one.
+    /// Views the [skip connection](crate::SparseAutoencoderBuilder::skip) of a transcoder, output × input; `None`
+    /// without one.
     #[must_use]
     pub fn skip(&self) -> Option<DMatrixView<'_, T>> {
         self.layout.skip_weights(&self.theta)

@@ -135,7 +135,10 @@ impl Description {
             Self::Sum(a, b) => a.check_factors::<T>().and_then(|()| b.check_factors::<T>()),
             Self::Scaled(factor, inner) => {
                 require_at_least_0::<T>("factor of Scaled", *factor)?;
-                inner.check_factors::<T>()
+                match *factor > 0.0 {
+                    true => inner.check_factors::<T>(),
+                    false => Ok(()), // of an inner penalty that is not computed
+                }
             }
             _ => Ok(()),
         }

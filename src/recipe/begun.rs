@@ -36,7 +36,8 @@ pub struct Begun<T: Real> {
     /// The trainer, which knows the number of steps but not of epochs. Before a [`fit`](Trainer::fit) of your own,
     /// such as one with [patience](Trainer::patience) or [checkpoints](Trainer#method.checkpoint), set
     /// [`epochs`](Trainer::epochs) to [`Recipe::samples`](super::Recipe::samples) divided by the number of your
-    /// samples, rounded up. Patience does not count epochs while k falls.
+    /// samples, rounded up. Patience does not count epochs while k falls; `L1` and `Gated` refuse it, as they have a
+    /// [set point](Trainer::set_point).
     pub trainer: Trainer<T>,
 }
 

@@ -118,6 +118,7 @@ impl Recipe {
             ("active_units of a recipe", self.active_units),
             ("samples of a recipe", self.samples),
             ("batch_size of a recipe", self.batch_size),
+            ("output_size of a recipe", self.output_size.unwrap_or(1)),
         ] {
             require_some(name, value)?;
         }

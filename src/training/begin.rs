@@ -223,6 +223,5 @@ fn check_room<T: Real>(
     together: usize,
 ) -> Result<(), Error> {
     let count = least_room(model, first_k, together);
-    let fits = Vec::<T>::new().try_reserve_exact(count).is_ok();
-    reserve::check(fits, "entries of a batch", count)
+    reserve::check_room::<T>(count, "entries of a batch")
 }

@@ -6,7 +6,7 @@ mod resampling;
 
 pub(super) use auxiliary::Auxiliary;
 pub(super) use idle::Idle;
-pub(super) use resampling::{CANDIDATES, CHUNK, resample};
+pub(super) use resampling::{CANDIDATES, resample, together};
 
 use crate::error::{Error, require_at_least_0, require_some};
 use crate::model::Layout;

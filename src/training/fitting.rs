@@ -267,7 +267,7 @@ impl<T: Real> Trainer<T> {
     /// # Errors
     ///
     /// As [`fit_with`](Self::fit_with), and [`Error::Incompatible`] for a full-batch optimizer. The
-    /// model is then unchanged.
+    /// model is then unchanged, unless a sum over [processes](Self::all_reduce) fails.
     pub fn partial_fit(
         &mut self,
         model: &mut SparseAutoencoder<T>,

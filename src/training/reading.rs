@@ -36,8 +36,8 @@ impl<'a> Upcoming<'a> {
 
 /// Reads the batches of an epoch.
 ///
-/// Small samples of files are read ahead, for many batches at once: in the order of the file, by several threads. Samples
-/// near each other then come in one read.
+/// Small samples of files are read ahead, for many batches at once: in the order of the file, by several threads.
+/// Samples near each other then come in one read.
 #[derive(Debug)]
 pub(crate) struct Reader<T> {
     batch: Aligned<T>,

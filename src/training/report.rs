@@ -21,7 +21,8 @@ pub struct Epoch<'a, T> {
     /// The loss on the samples held out, after the epoch and without corruption.
     pub validation_loss: Option<Loss<T>>,
     /// The mean number of active units per sample (L0) of the innermost layer, in the batches of the epoch.
-    /// `None` for units that are never exactly 0. A gated unit is active while its gate is open and its magnitude is above 0.
+    /// `None` for units that are never exactly 0. A gated unit is active while its gate is open and its magnitude is
+    /// above 0.
     pub l0: Option<f64>,
     /// The explained variance in the batches of the epoch: 1 − reconstruction loss / loss of the mean sample.
     ///
@@ -30,7 +31,8 @@ pub struct Epoch<'a, T> {
     /// samples have no variance or cannot be read twice.
     pub explained_variance: Option<f64>,
     /// L0 on the samples held out, after the epoch. Usually above [`l0`](Self::l0) for
-    /// [`JumpRelu`](crate::Activation::JumpRelu). [`BatchTopK`](crate::Activation::BatchTopK) selects among all of them.
+    /// [`JumpRelu`](crate::Activation::JumpRelu). [`BatchTopK`](crate::Activation::BatchTopK) selects among all of
+    /// them.
     pub validation_l0: Option<f64>,
     /// The explained variance of the samples held out, relative to their own variance. `None` for one sample.
     pub validation_explained_variance: Option<f64>,

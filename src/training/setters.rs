@@ -34,10 +34,10 @@ macro_rules! setters_of_every_training {
         /// Stops after `epochs` epochs, ≥ 1, without a new lowest loss: the validation loss if samples are held out,
         /// else the loss of the epoch.
         ///
-        /// The model then has the parameters at the end of the best epoch, whatever stopped the training. The loss of an
-        /// epoch is a mean over its steps, and lags behind these parameters: hold out samples to compare epochs exactly.
-        /// Auxiliary terms do not count. Neither do epochs of annealing, whose objective changes. A fit refuses patience
-        /// with a [set point](crate::Trainer::set_point), which changes the objective to the end.
+        /// The model then has the parameters at the end of the best epoch, whatever stopped the training. The loss of
+        /// an epoch is a mean over its steps, and lags behind these parameters: hold out samples to compare epochs
+        /// exactly. Auxiliary terms do not count. Neither do epochs of annealing, whose objective changes. A fit
+        /// refuses patience with a [set point](crate::Trainer::set_point), which changes the objective to the end.
         pub fn patience(mut self, epochs: usize) -> Self {
             self.engine.settings.patience = Some(epochs);
             self

@@ -10,7 +10,7 @@ mod thresholds;
 pub use annealing::AnnealK;
 pub(super) use set_point::Controller;
 pub use set_point::{SetPoint, SetPointState};
-pub(super) use thresholds::QUANTILE;
+pub(super) use thresholds::{Before, QUANTILE};
 
 use super::TrainerSettings;
 use super::step::Stepper;

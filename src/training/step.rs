@@ -8,7 +8,7 @@ use super::distributed::{Processes, average};
 use super::engine::Engine;
 use super::epochs::{Taken, Terms};
 use super::measured::{Measured, share};
-use super::sparsity::{Controller, now};
+use super::sparsity::{Before, Controller, now};
 use super::{TrainerSettings, bias_rate, unit_norm};
 use crate::error::Error;
 use crate::linalg::Aligned;
@@ -34,6 +34,7 @@ pub(super) struct State<T> {
     /// Some samples of a batch, from which thresholds are set, and their pre-activations.
     pub(super) spread: Aligned<T>,
     pub(super) pre_activations: Aligned<T>,
+    pub(super) before: Before<T>,
     /// Which units were active in the batches of several processes.
     pub(super) activity: Vec<T>,
 }
@@ -51,6 +52,7 @@ impl<T: Real> Default for State<T> {
             biases: Vec::new(),
             spread: Aligned::new(),
             pre_activations: Aligned::new(),
+            before: Before::default(),
             activity: Vec::new(),
         }
     }
@@ -126,6 +128,9 @@ impl<T: Real> Stepper<'_, T> {
         self.copy_biases(&engine.settings);
         let step = self.minimize(engine, batch, now);
         self.state.noisy = noisy.unwrap_or_default();
+        if step.is_err() {
+            self.restore_thresholds();
+        }
         let (loss, converged) = step?;
         self.state.penalty_weight = now.penalty_weight;
         let settings = &engine.settings;

@@ -220,8 +220,9 @@ impl<T: Real> Trainer<T> {
         self
     }
 
-    /// Adds noise to the input, in units of the samples as the fit takes them. The reconstruction is still compared with
-    /// the clean samples, so that [`reconstruct`](crate::SparseAutoencoder::reconstruct) removes noise of this kind.
+    /// Adds noise to the input, in units of the samples as the fit takes them. The reconstruction is still compared
+    /// with the clean samples, so that [`reconstruct`](crate::SparseAutoencoder::reconstruct) removes noise of this
+    /// kind.
     ///
     /// ```
     /// use sparse_autoencoder::{Activation, Adam, Corruption, SparseAutoencoder, Trainer, nalgebra::DMatrix};

@@ -70,9 +70,9 @@ pub enum Warning {
         /// The target ρ.
         target: f64,
     },
-    /// The loss still fell: its mean over the last tenth of the epochs is more than 5 % below that over the tenth before.
-    /// The difference is more than 1 % of the loss of the mean sample. Not for fewer than 20 epochs, and not with a
-    /// schedule, a set point, or annealing at the end.
+    /// The loss still fell: its mean over the last tenth of the epochs is more than 5 % below that over the tenth
+    /// before. The difference is more than 1 % of the loss of the mean sample. Not for fewer than 20 epochs, and not
+    /// with a schedule, a set point, or annealing at the end.
     #[non_exhaustive]
     StillLearning {
         /// The mean loss, without auxiliary terms, over the tenth of the epochs before the last.
@@ -80,8 +80,8 @@ pub enum Warning {
         /// The same in the last tenth.
         loss: f64,
     },
-    /// The model explains more than 90 % of the variance, and nothing keeps it from copying its input. No hidden layer is
-    /// narrower than the input or selects fewer units than that, and there is no penalty, weight decay, or
+    /// The model explains more than 90 % of the variance, and nothing keeps it from copying its input. No hidden layer
+    /// is narrower than the input or selects fewer units than that, and there is no penalty, weight decay, or
     /// [noise](crate::Trainer::corruption).
     #[non_exhaustive]
     MayCopy {
@@ -116,8 +116,8 @@ pub enum Warning {
         /// The activation of the output.
         output: Activation,
     },
-    /// One feature has more than 90 % of the variance of the samples. The median feature that varies has less than 1 % of
-    /// its variance. The squared error hardly depends on the others.
+    /// One feature has more than 90 % of the variance of the samples. The median feature that varies has less than 1 %
+    /// of its variance. The squared error hardly depends on the others.
     #[non_exhaustive]
     FeatureDominates {
         /// The index of the feature, in the targets of a transcoder.

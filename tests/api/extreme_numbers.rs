@@ -308,6 +308,15 @@ fn more_samples_than_fit_into_memory_are_an_error() {
         }
         no_room(Samples::<f32>::to_matrix(&Claims(count)).map(|_| ()));
         no_room(geometric_median::<f32>(Claims(count)).map(|_| ()));
+        let builder = AnomalyDetector::builder(&mut model).calibration_split(0.0);
+        let mut trainer = Trainer::new(Adam::new(1e-2).unwrap());
+        no_room(builder.fit(&mut trainer, Claims(count)).map(|_| ()));
+        let rule = Threshold::FalseAlarmRate(0.1);
+        let scores = [0.0; 20];
+        let scaler = Scaling::identity().fit(DMatrix::zeros(2, 1)).unwrap();
+        let mut detector = AnomalyDetector::from_scores(&model, &scaler, &scores, rule).unwrap();
+        no_room(detector.recalibrate(Claims(count)));
+        no_room(detector.scores(Claims(count)).map(|_| ()));
         let claims = Claims(count);
         let mut batches = Samples::<f32>::batches(&claims, count);
         no_room(batches.next().unwrap().map(|_| ()));

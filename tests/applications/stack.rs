@@ -201,16 +201,34 @@ fn samples_and_indices_must_fit() {
     }
     let mut with_nan = x.clone();
     with_nan[(2, 3)] = f64::NAN;
-    for (x, decodable) in [
-        (samples(7, 5), samples(4, 5)),
-        (with_nan, DMatrix::zeros(3, 0)),
+    type Refused = fn(&Error) -> bool;
+    let mismatch: Refused = |error| matches!(error, Error::DimensionMismatch { .. });
+    let invalid: Refused = |error| {
+        matches!(
+            error,
+            Error::NonFinite {
+                row: 2,
+                column: 3,
+                ..
+            }
+        )
+    };
+    let empty: Refused = |error| matches!(error, Error::EmptyBatch { .. });
+    for (x, decodable, [of_x, of_code]) in [
+        (samples(7, 5), samples(4, 5), [mismatch, mismatch]),
+        (with_nan, DMatrix::zeros(3, 0), [invalid, empty]),
     ] {
-        assert!(trainer.fit_stack(&mut stack, &x).is_err());
-        assert!(trainer.fit_layer(&mut stack, 0, &x).is_err());
-        assert!(trainer.fit_layer(&mut stack, 1, &x).is_err());
-        assert!(stack.encode(&x).is_err());
-        assert!(stack.reconstruct(&x).is_err());
-        assert!(stack.decode(&decodable).is_err());
+        for error in [
+            trainer.fit_stack(&mut stack, &x).unwrap_err(),
+            trainer.fit_layer(&mut stack, 0, &x).unwrap_err(),
+            trainer.fit_layer(&mut stack, 1, &x).unwrap_err(),
+            stack.encode(&x).unwrap_err(),
+            stack.reconstruct(&x).unwrap_err(),
+        ] {
+            assert!(of_x(&error), "{error}");
+        }
+        let error = stack.decode(&decodable).unwrap_err();
+        assert!(of_code(&error), "{error}");
     }
     for (kept, before) in stack.layers().iter().zip(layers([false; 3])) {
         assert_eq!(kept.parameters(), before.parameters());

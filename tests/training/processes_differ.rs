@@ -50,7 +50,12 @@ fn simple() -> SparseAutoencoder<f64> {
 }
 
 fn seeded(seed: u64) -> SparseAutoencoder<f64> {
+    decayed(seed, 0.0)
+}
+
+fn decayed(seed: u64, weight_decay: f64) -> SparseAutoencoder<f64> {
     let builder = SparseAutoencoder::builder().layers([INPUT, 7]).seed(seed);
+    let builder = builder.weight_decay(weight_decay);
     let builder = builder.hidden_activation(Activation::TopK(2)).penalty(());
     let builder = builder.output_activation(Activation::Identity);
     builder.build().unwrap()
@@ -60,9 +65,11 @@ fn seeded(seed: u64) -> SparseAutoencoder<f64> {
 #[test]
 fn what_differs_is_refused_before_the_first_step() {
     type Change = fn(Trainer<f64>) -> Trainer<f64>;
-    let changes: [Change; 11] = [
+    let changes: [Change; 13] = [
         |trainer| trainer, // another model
         |trainer| trainer, // another number of batches
+        |trainer| trainer, // another objective
+        |trainer| trainer, // another optimizer
         |trainer| trainer.patience(1),
         |trainer| trainer.validation_split(0.25),
         |trainer| trainer.dead_units(DeadUnits::after(10)),
@@ -83,10 +90,16 @@ fn what_differs_is_refused_before_the_first_step() {
                 match (process.rank, index) {
                     (1, 0) => model = seeded(1),
                     (1, 1) => own = samples(20, 9),
+                    (1, 2) => model = decayed(0, 0.1),
                     _ => {}
                 }
                 let before = model.parameters().clone();
-                let trainer = Trainer::new(Adam::new(0.01).unwrap()).epochs(2);
+                let rate = if (process.rank, index) == (1, 3) {
+                    0.02
+                } else {
+                    0.01
+                };
+                let trainer = Trainer::new(Adam::new(rate).unwrap()).epochs(2);
                 let trainer = trainer.batch_size(10).all_reduce(Arc::clone(&process));
                 let mut trainer = if process.rank == 1 {
                     change(trainer)
@@ -101,7 +114,10 @@ fn what_differs_is_refused_before_the_first_step() {
                 assert_eq!(model.parameters(), &before);
                 result.unwrap_err()
             });
-            let refused = |error: &Error| matches!(error, Error::Incompatible { .. });
+            let refused = |error: &Error| {
+                matches!(error, Error::Incompatible { .. })
+                    && error.to_string().contains("another process")
+            };
             assert!(errors.iter().all(refused), "{index} {errors:?}");
         }
     }

@@ -314,12 +314,14 @@ fn numbers_out_of_range_are_refused_by_name() {
         (Recipe::new(Variant::L1, 32, 0), "active_units of a recipe"),
         (recipe().samples(0), "samples of a recipe"),
         (recipe().batch_size(0), "batch_size of a recipe"),
+        (recipe().output_size(0), "output_size of a recipe"),
         (recipe().learning_rate(-1.0), "learning_rate"),
     ] {
         match recipe.fit(&digits) {
             Err(Error::InvalidParameter { name: found, .. }) => assert_eq!(found, name),
             other => panic!("{name}: {other:?}"),
         }
+        assert!(recipe.trainer::<f32>(64).is_err(), "{name}");
     }
     for (_, variant) in RECIPES {
         let more = Recipe::new(variant, 4, 5).samples(1000).fit(&digits);

@@ -183,6 +183,26 @@ fn a_stream_goes_on_where_it_was() {
     assert_eq!(model.penalty_weight(), 0.01);
 }
 
+/// Biases start at 0, so that samples of zeros activate no unit.
+#[test]
+fn batches_without_an_active_unit_do_not_move_the_weight_away() {
+    let x = samples();
+    for set_point in [SetPoint::active_units(20.0), SetPoint::mean_activation(0.1)] {
+        let weight_after = |batches: &[DMatrix<f64>]| {
+            let mut model = builder(Activation::Relu, L1, 0.01).build().unwrap();
+            let mut trainer = Trainer::new(Adam::new(1e-9).unwrap()).set_point(set_point);
+            for batch in batches {
+                trainer.partial_fit(&mut model, batch).unwrap();
+            }
+            trainer.set_point_state().unwrap().penalty_weight
+        };
+        let usual = x.columns(0, 32).into_owned();
+        let expected = weight_after(std::slice::from_ref(&usual));
+        let found = weight_after(&[DMatrix::zeros(16, 32), usual]);
+        assert!((found / expected).ln().abs() < 0.1, "{expected} {found}");
+    }
+}
+
 #[test]
 fn a_model_with_the_weight_reached_starts_there() {
     let reach = |weight, epochs| {

@@ -457,6 +457,21 @@ fn a_stream_through_a_shuffle_buffer_is_learned() {
     assert!(after < 0.8 * before, "{before} {after}");
 }
 
+/// An iterator may go on after its first `None`, as that of a channel does.
+#[test]
+fn a_shuffle_buffer_ends_with_its_stream() {
+    let x = samples(8, 30);
+    let mut parts = [Some(0), None, Some(15)].into_iter();
+    let stream = std::iter::from_fn(|| {
+        let first: usize = parts.next().flatten()?;
+        Some(x.columns(first, 15).into_owned())
+    });
+    let buffer = ShuffleBuffer::new(stream, 100).unwrap();
+    let batches = buffer.batch_size(4).unwrap();
+    let counts: Vec<usize> = batches.map(|batch| batch.unwrap().ncols()).collect();
+    assert_eq!(counts, [4, 4, 4, 3]);
+}
+
 /// Whole weights, and the same samples as often as their weights say.
 #[test]
 fn training_on_weights_is_training_on_repeated_samples() {

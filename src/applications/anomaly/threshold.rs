@@ -73,7 +73,7 @@ pub(super) fn check_reachable(what: &'static str, rate: f64, actual: usize) -> R
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // saturates
     let most = (1.0 / rate).ceil() as usize;
     // The quotient is rounded, and may be above a whole number.
-    let least = most.saturating_sub(2).max(actual + 1);
+    let least = most.saturating_sub(2).max(actual.saturating_add(1));
     let needed = (least..most).find(|&n| alarms(rate, n) > 0).unwrap_or(most);
     Err(Error::TooFewSamples {
         what,
@@ -85,9 +85,10 @@ pub(super) fn check_reachable(what: &'static str, rate: f64, actual: usize) -> R
 /// Returns the largest k with k/(n + 1) ≤ rate: the number of alarms allowed among n + 1 exchangeable
 /// samples.
 fn alarms(rate: f64, n: usize) -> usize {
-    let p = |k: usize| f64::of_count(k) / f64::of_count(n + 1);
+    let together = f64::of_count(n) + 1.0;
+    let p = |k: usize| f64::of_count(k) / together;
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // in 0..=n + 1
-    let mut k = ((rate * f64::of_count(n + 1)) as usize).min(n);
+    let mut k = ((rate * together) as usize).min(n);
     // The product is rounded; the result must agree with comparisons of p-values exactly.
     while k < n && p(k + 1) <= rate {
         k += 1;

@@ -8,6 +8,7 @@ use super::{
     ClassifierEpoch, ClassifierEvent, ClassifierLoss, ClassifierReport, ClassifierStep,
     ClassifierWorkspace, SoftmaxClassifier,
 };
+use crate::linalg::reserve;
 use crate::training::engine::Engine;
 use crate::training::epochs::{self, Learner, Taken, Terms};
 use crate::training::progress::Progress;
@@ -53,7 +54,8 @@ pub(super) fn fit<T: Real>(
     let mut rng = engine.seeded();
     let (order, chosen) = engine.split(samples.count(), &mut rng)?;
     model.check_classes(order.iter().map(|&index| labels[index]))?;
-    let batches = order.len().div_ceil(engine.batch_size_of(order.len())?);
+    let batch_size = engine.batch_size_of(order.len())?;
+    let batches = order.len().div_ceil(batch_size);
     let mut workspace = ClassifierWorkspace::new();
     if let Some(threads) = engine.threads {
         workspace = workspace.with_threads(threads);
@@ -63,10 +65,13 @@ pub(super) fn fit<T: Real>(
     let check = |samples: DMatrixView<'_, T>| check_batch(samples, features, SAMPLES);
     let copied = reading::read_held_out(samples, &chosen, threads, &check)?;
     let of_copied: Vec<usize> = chosen.iter().map(|&index| labels[index]).collect();
-    let held_out = match validation {
+    let held_out: (DMatrixView<'_, T>, &[usize]) = match validation {
         Some((samples, labels)) => (samples.as_view(), &labels[..]),
         None => (copied.as_view(), &of_copied[..]),
     };
+    let together = held_out.0.ncols().max(batch_size);
+    let entries = model.network.units().saturating_mul(together);
+    reserve::check_room::<T>(entries, "entries of a batch")?;
     engine.check_schedule()?;
     engine.rng = rng;
     let parameters = model.theta().len();

@@ -70,6 +70,11 @@ impl<T: Real> Network<T> {
         self.layers[self.layers.len() - 1].above
     }
 
+    /// Returns the number of units of all layers, the classes included.
+    pub(crate) fn units(&self) -> usize {
+        self.layers.iter().map(|layer| layer.above).sum()
+    }
+
     /// Returns the terms of J(θ) and overwrites `gradient`, if given, with ∂J/∂θ.
     pub(crate) fn evaluate(
         &self,
@@ -234,10 +239,8 @@ impl<T: Real> Network<T> {
 /// Returns `(max z, ln Σ exp(z − max z))`: no exponential overflows, and at least one is 1.
 fn log_sum_exp<T: Real>(z: &[T]) -> (T, T) {
     let largest = z.iter().fold(z[0], |m, &z| if z > m { z } else { m });
-    let sum = z
-        .iter()
-        .fold(T::zero(), |sum, &z| sum + (z - largest).exp());
-    (largest, sum.ln())
+    let sum: f64 = z.iter().map(|&z| (z - largest).exp().to_f64()).sum();
+    (largest, T::of(sum.ln()))
 }
 
 /// Returns `−1/m Σᵢ ln P(yᵢ, i)`, and writes `Z ← (P − Y)/m` and its sums over the samples.
@@ -257,4 +260,21 @@ fn cross_entropy<T: Real>(z: &mut [T], labels: &[usize], classes: usize, sums: &
         }
     }
     T::of(loss / f64::of_count(labels.len()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::log_sum_exp;
+
+    #[test]
+    fn probabilities_of_a_million_classes_add_up() {
+        let mut z = vec![-0.1_f32.recip().ln(); 1_000_000];
+        z[7] = 0.0;
+        let (largest, log_sum) = log_sum_exp(&z);
+        let sum: f64 = z
+            .iter()
+            .map(|&z| f64::from((z - largest - log_sum).exp()))
+            .sum();
+        assert!((sum - 1.0).abs() < 1e-6, "{sum}");
+    }
 }

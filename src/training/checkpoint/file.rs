@@ -66,15 +66,15 @@ impl<T: Real> Trainer<T> {
     /// The file is about as large as θ, the state of the optimizer (twice θ for
     /// [`Adam`](crate::Adam)), and with [`patience`](Self::patience) the best parameters. It is a model
     /// file too, which [`files::load`](crate::files::load) reads, with the parameters of the last step. Only one
-    /// process may write to it. Thresholds of [`BatchTopK`](crate::Activation::BatchTopK) units are calibrated at the end
-    /// of a fit: [calibrate](SparseAutoencoder::calibrate_thresholds) a model from a checkpoint before you use it.
+    /// process may write to it. Thresholds of [`BatchTopK`](crate::Activation::BatchTopK) units are calibrated at the
+    /// end of a fit: [calibrate](SparseAutoencoder::calibrate_thresholds) a model from a checkpoint before you use it.
     ///
     /// [`partial_fit`](Self::partial_fit) writes no checkpoint: see [`save`](Self::save).
     /// [`fit_stack`](Self::fit_stack) of several layers refuses it: fit the layers in turn.
     ///
-    /// With [several processes](Self::all_reduce), let each write its own file. Or let one write, and
-    /// resume every process with the same number of samples from that file. The fit refuses to start
-    /// unless all resume at the same step.
+    /// With [several processes](Self::all_reduce), let each write its own file. If all have the same settings, the
+    /// seed included, and the same number of samples, one file serves all. The fit refuses to start unless all
+    /// resume at the same step.
     ///
     /// If a checkpoint cannot be written, the fit ends with the error in all processes. The model then
     /// has the parameters of the last step, and the next fit of this trainer continues from there.

@@ -28,7 +28,8 @@ impl Idle {
         }
     }
 
-    /// Counts units as dead after this number of samples, or none. Starts from 0 unless as many units are counted already.
+    /// Counts units as dead after this number of samples, or none. Starts from 0 unless as many units are counted
+    /// already.
     pub(in crate::training) fn count(&mut self, units: usize, after: Option<usize>) {
         let Some(after) = after else {
             *self = Self::default();

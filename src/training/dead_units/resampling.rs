@@ -12,24 +12,33 @@
 
 use std::ops::Range;
 
-use nalgebra::{DMatrix, DVector};
+use nalgebra::DVector;
 use rand::RngExt;
 use rand::rngs::Xoshiro256PlusPlus;
 
 use crate::data::samples::read;
 use crate::data::spread::spread;
 use crate::error::Error;
+use crate::linalg::reserve;
 use crate::linalg::wide::{scale_of, shift};
+use crate::model::Layout;
 use crate::objective::Workspace;
 use crate::optimizer::Optimizer;
 use crate::{Real, Samples, SparseAutoencoder, linalg};
 
 /// The most samples whose errors are computed.
 pub(in crate::training) const CANDIDATES: usize = 1 << 16;
-/// Samples read together.
-pub(in crate::training) const CHUNK: usize = 1024;
+/// The largest number of samples read together, and of their entries and activations, which bound the memory.
+const TOGETHER: usize = 1024;
+const ENTRIES: usize = 1 << 22;
 /// The norm of new encoder columns, relative to the mean of the living units.
 const SHARE: f64 = 0.2;
+
+/// Returns the largest number of samples read together.
+pub(in crate::training) fn together(layout: &Layout) -> usize {
+    let of_sample = (layout.sample_entries()).saturating_add(layout.hidden_size());
+    (ENTRIES / of_sample.max(1)).clamp(1, TOGETHER)
+}
 
 /// Replaces the `dead` units of a model with one hidden layer by some of the `chosen` samples. Returns the units
 /// replaced, ascending: none if every sample is reconstructed exactly.
@@ -47,9 +56,12 @@ pub(in crate::training) fn resample<T: Real>(
     candidates.iter_mut().for_each(|i| *i = chosen[*i]);
     let mut total = 0.0;
     let mut cumulated = Vec::with_capacity(candidates.len());
-    for chunk in candidates.chunks(CHUNK) {
+    let (entries, most) = (model.layout().sample_entries(), together(model.layout()));
+    let most = most.min(candidates.len());
+    let mut batch = reserve::matrix(entries, most, "samples for dead units")?;
+    for chunk in candidates.chunks(most.max(1)) {
         let mut errors = DVector::zeros(chunk.len());
-        let mut batch = DMatrix::zeros(model.layout().sample_entries(), chunk.len());
+        batch.resize_horizontally_mut(chunk.len(), T::zero());
         read(samples, chunk, batch.as_mut_slice())?;
         model
             .reconstruction_errors_into(&batch, &mut errors, workspace)

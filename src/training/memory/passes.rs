@@ -1,7 +1,7 @@
 //! The buffers of the passes, as they grow in a fit.
 
 use crate::objective::{PANEL, SPARSE};
-use crate::training::dead_units::{CANDIDATES, CHUNK};
+use crate::training::dead_units::{CANDIDATES, together};
 use crate::units::Chooses;
 use crate::validate::even_chunk;
 use crate::{Real, SparseAutoencoder};
@@ -174,7 +174,7 @@ impl<'a, T: Real> Passes<'a, T> {
     /// Lets the buffers grow for the errors of `count` samples, from which dead units are replaced.
     pub(super) fn resample(&mut self, count: usize, taken: &mut Taken<T>) {
         let layout = self.model.layout();
-        let (rows, m) = (layout.input_size(), count.min(CHUNK));
+        let (rows, m) = (layout.input_size(), count.min(together(layout)));
         if self.model.has_pre_encoder_bias() {
             taken.grow(&mut self.centered, rows.saturating_mul(m));
         }

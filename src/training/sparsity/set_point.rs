@@ -242,7 +242,9 @@ const REACH: f64 = 9.210_340_371_976_184;
 impl<T: Real> Controller<T> {
     /// Moves β after a step at `weight`, whose batch had the sparsity `measured`.
     pub(in crate::training) fn see(&mut self, set_point: &SetPoint, measured: f64, weight: T) {
-        let before = self.measured.unwrap_or(measured);
+        // No ratio leads from 0, where the measurement begins again.
+        let before = self.measured.filter(|&measured| measured > 0.0);
+        let before = before.unwrap_or(measured);
         let measured = before + SHARE * (measured - before);
         self.measured = Some(measured);
         // Bounded, because the logarithm is −∞ for a layer without active units.

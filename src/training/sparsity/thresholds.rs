@@ -13,14 +13,31 @@ use crate::{Real, linalg};
 /// The largest number of samples of a batch from which thresholds are set.
 pub(in crate::training) const QUANTILE: usize = 1024;
 
+/// The thresholds and the bandwidth before a step that set others.
+#[derive(Debug)]
+pub(in crate::training) struct Before<T> {
+    thresholds: Vec<T>,
+    bandwidth: Option<f64>,
+}
+
+impl<T> Default for Before<T> {
+    fn default() -> Self {
+        Self {
+            thresholds: Vec::new(),
+            bandwidth: None,
+        }
+    }
+}
+
 impl<T: Real> Stepper<'_, T> {
-    /// Sets the thresholds to a quantile of the batch, while k falls.
+    /// Sets the thresholds to a quantile of the batch, while k falls. Keeps those before.
     pub(in crate::training) fn set_thresholds(
         &mut self,
         settings: &TrainerSettings,
         batch: Batch<'_, T>,
         fraction: Option<f64>,
     ) {
+        self.state.before.thresholds.clear();
         let (objective, layout) = (self.model.objective(), self.model.layout());
         let target = |fraction| settings.threshold_target(fraction, objective);
         let Some(active) = fraction.and_then(target) else {
@@ -51,10 +68,24 @@ impl<T: Real> Stepper<'_, T> {
         }
         let [threshold, bandwidth] = found;
         if threshold.is_finite() && bandwidth.is_finite() {
+            let before = &mut self.state.before;
+            before.bandwidth = self.model.settings().bandwidth;
+            let thresholds = self.model.innermost_thresholds();
+            before.thresholds.extend_from_slice(thresholds);
             self.model.calibrate(Calibration {
                 threshold,
                 bandwidth,
             });
+        }
+    }
+
+    /// Takes back what [`set_thresholds`](Self::set_thresholds) has set.
+    pub(in crate::training) fn restore_thresholds(&mut self) {
+        let before = &self.state.before;
+        if !before.thresholds.is_empty() {
+            let thresholds = self.model.innermost_thresholds();
+            thresholds.copy_from_slice(&before.thresholds);
+            self.model.calibrate_bandwidth(before.bandwidth);
         }
     }
 }

@@ -6,8 +6,8 @@ use super::*;
 use sparse_autoencoder::nalgebra::{DMatrix, DVector};
 use sparse_autoencoder::penalty::Scaled;
 use sparse_autoencoder::{
-    Activation, Error, KlDivergence, L1, Layout, Lbfgs, Penalty, Real, SoftmaxClassifier,
-    SparseAutoencoder, SquaredDeviation, Stack, Trainer,
+    Activation, Error, Initialization, KlDivergence, L1, Layout, Lbfgs, Penalty, Real,
+    SoftmaxClassifier, SparseAutoencoder, SquaredDeviation, Stack, Trainer,
 };
 
 fn assert_numeric_settings_of_the_builder<T: Real>() {
@@ -46,6 +46,10 @@ fn assert_numeric_settings_of_the_builder<T: Real>() {
     for value in [NEVER.as_slice(), &[0.0, -0.1, f64::from(f32::MAX) * 2e300]].concat() {
         let build = small::<T>().bandwidth(value).build();
         assert_invalid(build, "bandwidth", "finite and above 0", value);
+        let start = Initialization::TransposedDecoder { norm: value };
+        let build = small::<T>().initialization(start).build();
+        let name = "norm of TransposedDecoder";
+        assert_invalid(build, name, "finite and above 0", value);
     }
 
     for value in [NEVER.as_slice(), &[0.0, -0.1, 1.0 + 1e-9, 2.0]].concat() {
@@ -106,6 +110,9 @@ fn the_ends_of_the_ranges_are_accepted() {
             .output_activation(Activation::Identity)
             .pre_encoder_bias(true),
         builder.clone().penalty(Scaled::new(0.0, L1)),
+        builder
+            .clone()
+            .penalty(Scaled::new(0.0, Scaled::new(-1.0, L1))),
         builder.clone().penalized_layers([]),
         builder.clone().layers([1, 1]),
     ];
@@ -126,6 +133,8 @@ fn a_selection_of_no_unit_or_of_more_than_there_are_is_refused() {
         let activation = Activation::TopK(k);
         let builder = small::<f64>().layers(layers).hidden_activation(activation);
         assert_invalid(builder.clone().build(), "k of TopK", requirement, k as f64);
+        let of_magnitudes = builder.clone().hidden_activation(Activation::AbsTopK(k));
+        assert_invalid(of_magnitudes.build(), "k of AbsTopK", requirement, k as f64);
         let builder = builder.hidden_activation(Activation::BatchTopK(k));
         assert_invalid(builder.build(), "k of BatchTopK", requirement, k as f64);
     }

@@ -239,3 +239,23 @@ fn rankings() {
         ));
     }
 }
+
+#[test]
+fn a_transcoder_has_no_anomalies() {
+    let mut model = SparseAutoencoder::<f64>::builder()
+        .layers([4, 3])
+        .output_size(4)
+        .output_activation(Activation::Identity)
+        .build()
+        .unwrap();
+    let before = model.parameters().clone();
+    let mut trainer = Trainer::new(Adam::new(0.01).unwrap());
+    let builder = AnomalyDetector::builder(&mut model);
+    let error = builder.fit(&mut trainer, random(4, 60, 1)).unwrap_err();
+    let what = "anomaly detection";
+    assert!(
+        matches!(error, Error::Incompatible { what: refused, .. } if refused == what),
+        "{error}"
+    );
+    assert_eq!(model.parameters(), &before);
+}

@@ -31,13 +31,15 @@ impl<T: Real> Samples<T> for KeptFeatures<'_, T> {
                 *to = from[feature];
             }
         })
+        .map_err(|error| error.among_kept(self.kept))
     }
 }
 
 /// A feature that had one value in all samples of a fit, and the value; `None` if it was missing in all.
 pub(crate) type Constant = (usize, Option<f64>);
 
-/// Returns the constant features in which a sample differs by more than the rounding of `f32`. A missing value does not.
+/// Returns the constant features in which a sample differs by more than the rounding of `f32`. A missing value does
+/// not.
 pub(super) fn changed<T: Real>(
     constants: &[Constant],
     sample: DVectorView<'_, T>,
@@ -84,8 +86,8 @@ mod tests {
     use nalgebra::{DMatrix, DVectorView};
 
     use super::{KeptFeatures, changed, varying};
-    use crate::Samples;
     use crate::data::samples::AT_A_TIME;
+    use crate::{Error, Samples, Scaling};
 
     #[test]
     fn kept_features_are_rows_of_the_samples() {
@@ -102,6 +104,28 @@ mod tests {
         assert_eq!(batch, expected);
         assert!(kept.read(&[1000], &mut [0.0; 3]).is_err());
         assert!(kept.read(&[0], &mut [0.0; 5]).is_err());
+    }
+
+    /// A source that checks its values names its own rows.
+    #[test]
+    fn errors_of_a_source_name_its_features_through_those_kept() {
+        let kept = [1, 2, 4];
+        let mut samples = DMatrix::from_fn(5, 10, |i, j| (i + j) as f64);
+        let scaler = Scaling::standard().fit(&samples).unwrap();
+        for feature in 0..5 {
+            samples[(feature, 3)] = f64::NAN;
+            let source = scaler.apply_on_read(&samples).unwrap();
+            let some = KeptFeatures {
+                samples: &source,
+                kept: &kept,
+            };
+            let error = some.read(&[3], &mut [0.0; 3]).unwrap_err();
+            match error.at_kept(&kept) {
+                Error::NonFinite { row, .. } => assert_eq!(row, feature),
+                error => panic!("{error}"),
+            }
+            samples[(feature, 3)] = 1.0;
+        }
     }
 
     #[test]

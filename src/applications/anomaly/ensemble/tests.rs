@@ -4,6 +4,7 @@ mod calibration;
 
 use std::f32::consts::TAU;
 use std::io;
+use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{LazyLock, Mutex};
 
@@ -388,4 +389,11 @@ fn an_observer_sees_every_step_and_changes_none() {
     let stop = |_| Err::<(), _>(Error::EmptyBatch { what: "patience" });
     let error = builder(8).fit_with_steps(&samples, stop).unwrap_err();
     assert_eq!(error, Error::EmptyBatch { what: "patience" });
+    let stop = |_| ControlFlow::<()>::Break(());
+    let error = builder(8).fit_with_steps(&samples, stop).unwrap_err();
+    let interrupted = |error: &Error| match error {
+        Error::InputOutput { kind, .. } => *kind == io::ErrorKind::Interrupted,
+        _ => false,
+    };
+    assert!(interrupted(&error), "{error}");
 }
