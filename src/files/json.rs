@@ -44,7 +44,7 @@ impl Object {
         if !matches!(text.trim_ascii_start(), [b'{' | b'[', ..]) {
             return Err(FileKind::of(text.trim_ascii()).instead_of(path, "a configuration in JSON"));
         }
-        let object = Self::parse(path, &quote_numbers_not_finite(text))?;
+        let object = Self::parse_checked(path, &quote_numbers_not_finite(text))?;
         if object.fields.contains_key("weight_map") {
             let reason = "not a configuration but an index of weights in several files";
             return Err(malformed(path, reason));
@@ -60,8 +60,13 @@ impl Object {
         }
     }
 
+    /// Parses a text within another file.
     pub(super) fn parse(path: &Path, bytes: &[u8]) -> Result<Self, Error> {
         check_size(path, bytes)?;
+        Self::parse_checked(path, bytes)
+    }
+
+    fn parse_checked(path: &Path, bytes: &[u8]) -> Result<Self, Error> {
         match serde_json::from_slice(bytes) {
             Ok(Value::Object(fields)) => Ok(Self {
                 path: path.to_owned(),
