@@ -85,8 +85,8 @@ impl FileKind {
             };
         }
         if let Some(&(_, kind)) = MAGIC.iter().find(|(magic, _)| start.starts_with(magic)) {
-            // torch.save writes an archive whose first member is a pickle.
-            let is_pickle = kind == Self::Zip && start.windows(8).any(|name| name == b"data.pkl");
+            // torch.save writes an archive whose first member is a pickle in a folder.
+            let is_pickle = kind == Self::Zip && start.windows(9).any(|name| name == b"/data.pkl");
             return if is_pickle { Self::Pickle } else { kind };
         }
         if let [0, 0, 8..=14, 1..=255, ..] = start {

@@ -16,7 +16,8 @@ pub(super) const CHECKSUM: &str = "crc32";
 
 /// Compares the checksum of a checkpoint. Other files have none.
 pub(super) fn check_sum_of_checkpoint(tensors: &mut Tensors<BufReader<File>>) -> Result<(), Error> {
-    if tensors.metadata.contains_key(CHECKPOINT) || tensors.has(CHECKSUM) {
+    let is_checkpoint = tensors.metadata.contains_key(CHECKPOINT) || tensors.has(CHECKSUM);
+    if is_checkpoint && own::is_own(tensors) {
         check_sum(tensors)?;
     }
     Ok(())
@@ -24,7 +25,7 @@ pub(super) fn check_sum_of_checkpoint(tensors: &mut Tensors<BufReader<File>>) ->
 
 /// Takes from the directory of a checkpoint what is no part of its model. Returns whether it was one.
 pub(super) fn become_model<R>(tensors: &mut Tensors<R>) -> bool {
-    let is_checkpoint = tensors.metadata.remove(CHECKPOINT).is_some();
+    let is_checkpoint = own::is_own(tensors) && tensors.metadata.remove(CHECKPOINT).is_some();
     if is_checkpoint {
         tensors.metadata.remove("training");
         tensors.entries.retain(|name, _| own::is_of_model(name));

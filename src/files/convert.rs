@@ -8,7 +8,7 @@ use super::safetensors::header;
 use super::tensors::Tensors;
 use crate::Error;
 use crate::data::dtype::Element;
-use crate::error::unsupported;
+use crate::error::{io_error, unsupported};
 
 /// The type of the numbers in a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -30,9 +30,11 @@ const CHUNK: usize = 1 << 13;
 /// Converts the floating-point numbers of the safetensors file `source` to `number`, and writes them to
 /// `target`, which may be the same file.
 ///
-/// Numbers are rounded to the nearest, ties to even. Integers and metadata stay unchanged. Models of this
-/// crate still load. Of a [checkpoint](crate::Trainer::checkpoint), the model alone is written. Published files usually
-/// have 16 bits per number. Measure the effect on a model with [metrics](crate::metrics).
+/// Numbers are rounded to the nearest, ties to even. Integers and metadata stay unchanged, and so do the scaler, the
+/// imputer, and the calibration scores of a file of this crate: only its models are converted. It still loads. Of a
+/// [checkpoint](crate::Trainer::checkpoint), the model alone is written. Published files usually have 16 bits per number.
+/// Measure the effect on a model with [metrics](crate::metrics). [Recalibrate](crate::AnomalyDetector::recalibrate) a
+/// detector whose errors change.
 ///
 /// ```
 /// use sparse_autoencoder::{SparseAutoencoder, files};
@@ -51,7 +53,7 @@ const CHUNK: usize = 1 << 13;
 /// # Errors
 ///
 /// [`Error::Malformed`] if the file is damaged; [`Error::Unsupported`] for numbers that are too large for the
-/// type, factors of a scaler that would become 0, types that this crate does not read, and a checkpoint that would
+/// type, scales of an ensemble that would become 0, types that this crate does not read, and a checkpoint that would
 /// replace itself; [`Error::Io`]. The target then stays unchanged.
 pub fn convert(
     source: impl AsRef<Path>,
@@ -80,7 +82,10 @@ pub fn convert(
     entries.sort_by_key(|(_, entry)| entry.place.offset);
     let metadata: Vec<_> = tensors.metadata.clone().into_iter().collect();
     let listed = entries.iter().map(|(name, entry)| {
-        let element = entry.element.map(|from| from.or_float(to));
+        let stays = own::is_of_samples(&tensors, name);
+        let element = entry
+            .element
+            .map(|from| if stays { from } else { from.or_float(to) });
         let known = element.map(|element| (element.name(), element.size()));
         let (dtype, size) = known.unwrap_or((&entry.dtype, 0));
         (name.as_str(), dtype, size, &*entry.shape)
@@ -90,7 +95,7 @@ pub fn convert(
     let draft = Draft::write(target.as_ref(), |out| {
         out.write_all(&header?)?;
         for (name, _) in &entries {
-            if let Err(error) = write_converted(&mut tensors, name, to, out) {
+            if let Err(error) = write_converted(&mut tensors, name, to, (target.as_ref(), out)) {
                 failed = Some(error);
                 return Err(io::ErrorKind::Other.into());
             }
@@ -113,13 +118,16 @@ fn write_converted<R: io::Read + io::Seek>(
     tensors: &mut Tensors<R>,
     name: &str,
     to: Element,
-    out: &mut impl Write,
+    (target, out): (&Path, &mut impl Write),
 ) -> Result<(), Error> {
     let path = tensors.path.clone();
-    let refuses_0 = own::refuses_0(tensors, name);
+    let (refuses_0, stays) = (
+        own::refuses_0(tensors, name),
+        own::is_of_samples(tensors, name),
+    );
     let (mut values, mut converted) = (vec![0.0_f64; CHUNK], Vec::new());
     tensors.for_each_bytes(name, CHUNK, |_, from, bytes| {
-        let element = from.or_float(to);
+        let element = if stays { from } else { from.or_float(to) };
         converted.clear();
         if element == from {
             converted.extend_from_slice(bytes);
@@ -138,6 +146,6 @@ fn write_converted<R: io::Read + io::Seek>(
             }
         }
         out.write_all(&converted)
-            .map_err(|error| crate::error::io_error(&path, &error))
+            .map_err(|error| io_error(target, &error))
     })
 }

@@ -32,7 +32,7 @@ use std::path::Path;
 use serde::de::DeserializeOwned;
 
 use super::atomic::Draft;
-use super::checksum::check_sum_of_checkpoint;
+use super::checksum::{become_model, check_sum_of_checkpoint};
 use super::safetensors::{Part, write};
 use super::tensors::{SCORES, Tensors};
 use super::{Loaded, Note, malformed, unsupported};
@@ -46,13 +46,22 @@ pub(super) use model::{check_shapes, is_of_model, read_theta, settings};
 
 const FORMAT: &str = "sparse-autoencoder";
 const VERSION: &str = "1";
-/// How the names of the tensors end that have no 0.
-const POSITIVE: [&str; 2] = ["scaler.factors", "scale"];
+/// What the names of tensors contain whose numbers describe samples. Rounded, they would no longer do so.
+const OF_SAMPLES: [&str; 3] = ["scaler.", "imputer.", SCORES];
 
-/// Returns whether 0 is invalid in a tensor of a file of this crate.
+/// Returns whether the numbers of a tensor of this crate must stay as they are.
+pub(super) fn is_of_samples<R>(tensors: &Tensors<R>, name: &str) -> bool {
+    is_own(tensors) && OF_SAMPLES.iter().any(|of| name.contains(of))
+}
+
+/// Returns whether 0 is invalid in a tensor of a file of this crate, the scale of the scores of a model.
 pub(super) fn refuses_0<R>(tensors: &Tensors<R>, name: &str) -> bool {
-    let is_own = tensors.metadata.get("format").map(String::as_str) == Some(FORMAT);
-    is_own && POSITIVE.iter().any(|of| name.ends_with(of))
+    is_own(tensors) && name.ends_with("scale")
+}
+
+/// Returns whether a file is one of this crate.
+pub(super) fn is_own<R>(tensors: &Tensors<R>) -> bool {
+    tensors.metadata.get("format").map(String::as_str) == Some(FORMAT)
 }
 
 pub(super) const MODEL: &str = "model";
@@ -163,15 +172,15 @@ pub fn load<S: Stored>(path: impl AsRef<Path>) -> Result<Loaded<S>, Error> {
     let mut tensors = Tensors::open(path.as_ref())?;
     check_kind(&tensors, S::KIND)?;
     check_sum_of_checkpoint(&mut tensors)?;
+    if S::KIND == MODEL {
+        become_model(&mut tensors);
+    }
     let mut file = Reading {
         tensors,
         notes: Vec::new(),
     };
     let model = S::read(&mut file)?;
-    // A checkpoint is a model with more tensors.
-    if S::KIND != MODEL {
-        refuse_others(&file.tensors, &model)?;
-    }
+    refuse_others(&file.tensors, &model)?;
     let notes = file.notes;
     Ok(Loaded { model, notes })
 }
@@ -189,7 +198,7 @@ pub(super) fn contents<S: Kind>(stored: &S) -> Contents<'_, S::Scalar> {
 pub(super) fn check_kind<R>(tensors: &Tensors<R>, expected: &str) -> Result<(), Error> {
     let path = &tensors.path;
     let metadata = |key: &str| tensors.metadata.get(key).map(String::as_str);
-    if metadata("format") != Some(FORMAT) {
+    if !is_own(tensors) {
         let reason = "not a file of this crate; published models have loaders of their own";
         return Err(malformed(path, reason));
     }

@@ -115,14 +115,14 @@ impl<R: Read + Seek> Tensors<R> {
         }
     }
 
-    /// Allocates room for `len` numbers of all tensors but the `unused`, whose shapes have been checked.
+    /// Allocates room for `len` numbers of all tensors but the `unused`, in order, whose shapes have been checked.
     pub(super) fn room<T: Real>(
         &mut self,
         len: usize,
         unused: &[String],
     ) -> Result<Aligned<T>, Error> {
         let mut names: Vec<_> = self.entries.keys().cloned().collect();
-        names.retain(|name| !unused.contains(name));
+        names.retain(|name| unused.binary_search(name).is_err());
         names.iter().try_for_each(|name| self.confirm(name))?;
         self.allocate(len)
     }

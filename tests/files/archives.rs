@@ -101,6 +101,29 @@ fn a_name_that_comes_twice_is_refused() {
     assert!(malformed(TensorFile::open(&path)).contains("two arrays W_enc"));
 }
 
+/// An array may have any name; torch puts its pickle into a folder.
+#[test]
+fn only_a_pickle_in_a_folder_makes_an_archive_one_of_torch() {
+    let array = npy_with(&header("<f4", false, &[2, 2]), &[0; 16]);
+    for (name, is_pickle) in [
+        ("data.pkl", false),
+        ("metadata.pkl", false),
+        ("metadata.pkl.npy", false),
+        ("archive/data.pkl", true),
+    ] {
+        let scratch = Scratch::new("like_torch");
+        fs::write(
+            scratch.file(),
+            zip(&[(name, &array), ("w.npy", &array)], false, 0),
+        )
+        .unwrap();
+        match TensorFile::open(scratch.file()) {
+            Ok(_) => assert!(!is_pickle, "{name}"),
+            error => assert!(is_pickle && unsupported(error).contains("pickle"), "{name}"),
+        }
+    }
+}
+
 #[test]
 fn encrypted_members_and_other_compressions_are_refused() {
     let array = npy_with(&header("<f4", false, &[2, 2]), &[0; 16]);
@@ -112,6 +135,29 @@ fn encrypted_members_and_other_compressions_are_refused() {
         let scratch = Scratch::new("other_means");
         fs::write(scratch.file(), other).unwrap();
         assert!(unsupported(TensorFile::open(scratch.file())).contains("deflate"));
+    }
+}
+
+/// Names that mean something only in files of this crate.
+#[test]
+fn foreign_files_are_converted_whatever_their_names() {
+    let scratch = Scratch::new("foreign_names");
+    let of_two = [0, 0, 0, 64, 0, 0, 128, 63];
+    for (key, name) in [
+        ("checkpoint", "w"),
+        ("training", "layers.0"),
+        ("kind", "crc32"),
+        ("version", "scaler.factors"),
+    ] {
+        let mut file = safetensors(&[("a", "F32", &[1], &[0; 4]), (name, "F32", &[2], &of_two)]);
+        let header = format!(r#"{{"__metadata__":{{"{key}":"1"}},"#);
+        let length = u64::from_le_bytes(file[..8].try_into().unwrap()) + header.len() as u64 - 1;
+        file.splice(8..9, header.bytes());
+        file[..8].copy_from_slice(&length.to_le_bytes());
+        fs::write(scratch.file(), file).unwrap();
+        files::convert(scratch.file(), scratch.file(), Number::BF16).unwrap();
+        let converted = fs::read(scratch.file()).unwrap();
+        assert!(converted.ends_with(&[0, 64, 128, 63]), "{key} {name}");
     }
 }
 

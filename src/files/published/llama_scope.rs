@@ -301,15 +301,22 @@ fn scales<R: std::io::Read + std::io::Seek>(
         .into_iter()
         .enumerate()
     {
+        let tensor = &norm_tensors[index];
+        let in_tensors = norm.is_none() && tensors.has(tensor);
         let norm = match norm {
             Some(norm) => norm,
-            None if tensors.has(&norm_tensors[index]) => tensors.scalar(&norm_tensors[index])?,
+            None if in_tensors => tensors.scalar(tensor)?,
             None => config.required(&format!("{NORMS}.{key}"), None)?,
         };
         scales[index] = f64::of_count(d).sqrt() / norm;
         if !(scales[index] > 0.0 && scales[index].is_finite()) {
             let reason = format!("the average norm must be finite and above 0, is {norm}");
-            return Err(malformed(config.path(), reason));
+            let path = if in_tensors {
+                &tensors.path
+            } else {
+                config.path()
+            };
+            return Err(malformed(path, reason));
         }
     }
     Ok(scales)

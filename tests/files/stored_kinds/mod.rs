@@ -252,6 +252,29 @@ fn the_scalars_convert() {
     assert_same_classifier(&single, &load(&path).unwrap());
 }
 
+/// Rounded, a center far from 0 would move all samples, and calibration scores would be those of another model.
+#[test]
+fn what_describes_samples_is_not_narrowed() {
+    let scratch = Scratch::new("narrowed");
+    let path = scratch.file();
+    for (name, save, load) in stored::KINDS {
+        save(&path).unwrap();
+        files::convert(&path, &path, files::Number::BF16).unwrap();
+        load(&path).unwrap();
+        let bytes = fs::read(&path).unwrap();
+        let end = 8 + u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+        let header: Value = serde_json::from_slice(&bytes[8..end]).unwrap();
+        for (tensor, entry) in header.as_object().unwrap() {
+            let of_samples = ["scaler.", "imputer.", "calibration_scores"];
+            let of_samples = of_samples.iter().any(|of| tensor.contains(of));
+            if tensor != "__metadata__" {
+                let narrowed = entry["dtype"] == "BF16";
+                assert_eq!(narrowed, !of_samples, "{name}: {tensor}");
+            }
+        }
+    }
+}
+
 /// A penalty that no file knows.
 #[derive(Debug)]
 struct Odd(#[allow(dead_code)] f64); // read by `Debug`

@@ -72,6 +72,22 @@ fn other_versions_formats_and_kinds_are_refused() {
     }
 }
 
+#[test]
+fn a_tensor_that_no_kind_has_is_refused() {
+    for (kind, ..) in KINDS {
+        let error = refused(kind, |header, numbers| {
+            let end = numbers.len();
+            let more = json!({"dtype": "F32", "shape": [0], "data_offsets": [end, end]});
+            header["layers.9.encoder_bias"] = more;
+        });
+        assert_says(
+            &error,
+            true,
+            "layers.9.encoder_bias is no part of this kind of file",
+        );
+    }
+}
+
 /// Sets a text of the header.
 fn text(key: &'static str, text: &'static str) -> impl Fn(&mut Value, &mut Vec<u8>) {
     move |header, _| header["__metadata__"][key] = text.into()
