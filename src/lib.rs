@@ -47,10 +47,11 @@
 //! | **a table in CSV** | make it a matrix | [`view_rows`](view_rows#a-table-in-csv) |
 //! | **much data** | train on files and streams | [`Samples`], [`NpyFile`], [`IdxFile`], [`Shards`], [`Subset`], [`ShuffleBuffer`] |
 //! | | know the memory of a fit before it starts | [`Trainer::memory`] |
+//! | | go on after an interruption | `Trainer::checkpoint`, `Trainer::resume` (feature `files`) |
 //!
 //! The main types: a [`SparseAutoencoderBuilder`] makes a [`SparseAutoencoder`]; a [`Trainer`] fits it with
 //! an [`Optimizer`] ([`Sgd`], [`Adam`], or [`Lbfgs`]) and returns a [`Report`]. [`Scaling`] prepares samples, and
-//! [`metrics`] measure the result. The README lists an example program for each job.
+//! [`metrics`] measure the result. The README lists example programs.
 //!
 //! # Conventions
 //!
@@ -257,6 +258,6 @@ pub use nalgebra_sparse;
 pub use ndarray;
 
 /// Runs the examples of the README as tests.
-#[cfg(doctest)]
+#[cfg(all(doctest, feature = "files"))]
 #[doc = include_str!("../README.md")]
 struct ReadmeDoctests;

@@ -56,6 +56,7 @@ fn run(file: &Path) -> Result<(), Box<dyn Error>> {
     let scaler = run.scaling.fit(&samples).map_err(of("scaling"))?;
     let builder = SparseAutoencoder::builder().settings(run.model);
     let mut model = builder.build().map_err(of("model"))?;
+    model.clone().fold(&scaler).map_err(of("scaling"))?; // before the training: some models cannot take it in
     let optimizer = run.optimizer.optimizer().map_err(of("optimizer"))?;
     let mut trainer = Trainer::with_settings(optimizer, run.trainer);
 
