@@ -44,6 +44,7 @@ pub use sparse_hidden::SparseHidden;
 
 use nalgebra::{DMatrixView, DVector};
 
+use crate::data::pairs::refuse_pairs;
 use crate::error::Error;
 use crate::linalg::Threads;
 use crate::objective::{Objective, Pass};
@@ -189,6 +190,12 @@ impl<T: Real> SparseAutoencoder<T> {
         self.objective.calibrate_bandwidth(bandwidth);
     }
 
+    /// Takes over the settings of a checkpoint that a builder need not repeat.
+    #[cfg(feature = "files")]
+    pub(crate) fn take_over(&mut self, saved: &ModelSettings) {
+        self.objective.take_over(saved);
+    }
+
     /// Borrows the objective, and the parameters to be trained.
     pub(crate) fn objective_and_parameters(&mut self) -> (&Objective<T>, &mut Parameters<T>) {
         (&self.objective, &mut self.parameters)
@@ -254,10 +261,8 @@ impl<T: Real> SparseAutoencoder<T> {
         let layout = self.layout();
         match samples.input_entries() {
             Some(_) if !layout.is_transcoder() => {
-                return Err(Error::Incompatible {
-                    what: "Pairs",
-                    other: "an autoencoder: set output_size, which makes a transcoder of it, or pass a matrix",
-                });
+                let other = "an autoencoder: set output_size, which makes a transcoder of it, or pass a matrix";
+                return refuse_pairs(samples, other);
             }
             Some(entries) => {
                 check_len("entries of an input in Pairs", layout.input_size(), entries)?

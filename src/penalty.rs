@@ -191,13 +191,19 @@ pub(crate) fn evaluate_adding<T: Real>(
     Ok((value, gradient))
 }
 
-/// Returns ρ̂ as the passes compute it.
-///
-/// nalgebra's `column_mean` sums `h/m`, so its mean of ones is not 1: a penalty that is clamped near
-/// the ends of a range would miss them.
+/// Returns ρ̂, of sums in `f64`. That of ones is 1, as in the passes: a penalty that is clamped near the ends of a range
+/// must not miss them.
 pub(crate) fn mean_activations<T: Real>(hidden: DMatrixView<'_, T>) -> DVector<T> {
     let share = T::one() / T::of_count(hidden.ncols());
-    let mut means = hidden.column_sum() * share;
+    let mut sums = vec![0.0; hidden.nrows()];
+    for sample in hidden.column_iter() {
+        for (sum, h) in sums.iter_mut().zip(sample.iter()) {
+            *sum += h.to_f64();
+        }
+    }
+    let count = f64::of_count(hidden.ncols());
+    let means = sums.into_iter().map(|sum| T::of(sum / count));
+    let mut means = DVector::from_iterator(hidden.nrows(), means);
     for (unit, mean) in means.iter_mut().enumerate() {
         if !mean.is_finite() {
             let shares = hidden

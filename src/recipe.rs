@@ -339,6 +339,10 @@ impl Recipe {
 
     /// Runs [`fit`](Self::fit) with an observer of the epochs, as in [`Trainer::fit_with`].
     ///
+    /// The observer sees losses of scaled samples, and a model that takes them. For snapshots that take unscaled
+    /// samples, [begin](Self::begin) the training yourself: [`Begun`] has the scaler, to [fold](SparseAutoencoder::fold)
+    /// into a clone of the model.
+    ///
     /// # Errors
     ///
     /// As [`fit`](Self::fit), and those that the observer returns.
@@ -351,7 +355,7 @@ impl Recipe {
     }
 
     /// Runs [`fit`](Self::fit) with an observer of each [step and epoch](Event), as in
-    /// [`Trainer::fit_with_steps`].
+    /// [`Trainer::fit_with_steps`]. It sees what that of [`fit_with`](Self::fit_with) sees.
     ///
     /// ```
     /// use sparse_autoencoder::nalgebra::DMatrix;

@@ -98,8 +98,8 @@ pub enum Activation {
     /// The positive part of each unit's `⌈p·m⌉` largest pre-activations over a batch of `m` samples, for `p` in
     /// (0, 1].
     ///
-    /// Sparsity is over a unit's lifetime: every unit has samples to learn from, so none dies. Makhzani & Frey
-    /// (2015), *Winner-Take-All Autoencoders*.
+    /// Sparsity is over a unit's lifetime: every unit with a positive pre-activation in a batch learns from that batch.
+    /// Makhzani & Frey (2015), *Winner-Take-All Autoencoders*.
     WinnerTakeAll(f64),
     /// The `k·m` largest positive pre-activations of a batch of `m` samples, for `k` from 1 to the number of
     /// units.
@@ -109,8 +109,8 @@ pub enum Activation {
     ///
     /// Inference compares with a threshold, one [parameter](crate::Layout) per layer. It has no gradient. After
     /// each step the [`Trainer`](crate::Trainer) moves it by 1% of the way to the smallest activation kept in
-    /// the batch; the first batch sets it. A fit ends with the threshold at which k units of a sample are active on
-    /// average: of the samples held out, if there are 100 or more.
+    /// the batch; the first batch sets it. In the innermost layer, a fit ends with the threshold at which k units of a
+    /// sample are active on average: of the samples held out, if there are 100 or more.
     BatchTopK(usize),
     /// The pre-activation where it is above its unit's threshold `t ≥ 0`, 0 elsewhere.
     ///

@@ -90,6 +90,20 @@ impl<T: Real, X: Samples<T>, Y: Samples<T>> Samples<T> for Pairs<X, Y> {
     }
 }
 
+/// Refuses [`Pairs`] where samples have no target: in `other`.
+pub(crate) fn refuse_pairs<T: Real>(
+    samples: &dyn Samples<T>,
+    other: &'static str,
+) -> Result<(), Error> {
+    match samples.input_entries() {
+        Some(_) => Err(Error::Incompatible {
+            what: "Pairs",
+            other,
+        }),
+        None => Ok(()),
+    }
+}
+
 /// Some entries of each sample of another source: the inputs or the targets of pairs.
 ///
 /// Errors count the entries from the first one of the part, so those of the source may wrap: see [`Part::in_whole`].

@@ -141,6 +141,10 @@ impl<T: Real, I: Iterator<Item: Chunk<T>>> ShuffleBuffer<T, I> {
     /// Everything that can fail comes before samples are moved, so that the next call can continue.
     fn draw(&mut self) -> Result<(), Error> {
         loop {
+            let drawn = self.entries.map_or(0, |entries| self.batch.len() / entries);
+            if drawn == self.batch_size {
+                return Ok(());
+            }
             let more = self.advance()?;
             let Some(entries) = self.entries else {
                 return Ok(());
@@ -155,7 +159,7 @@ impl<T: Real, I: Iterator<Item: Chunk<T>>> ShuffleBuffer<T, I> {
                 self.taken += 1;
                 continue;
             }
-            if held == 0 || self.batch.len() / entries == self.batch_size {
+            if held == 0 {
                 return Ok(());
             }
             let start = self.rng.random_range(0..held) * entries;

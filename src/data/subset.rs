@@ -43,8 +43,9 @@ impl<S> Subset<S> {
     /// `count` therefore give each sample exactly wᵢ times. The indices ascend. The same seed draws the same
     /// samples.
     ///
-    /// Resampling replaces weights in the objective: mean activations, BatchTopK, and validation all see the
-    /// weighted samples. The [indices](Self::indices) take labels along, here to balance classes.
+    /// Resampling replaces weights in the objective: mean activations and BatchTopK see the weighted samples. A split
+    /// of them for validation or calibration would leave copies of the same sample on both sides: hold out samples
+    /// first, and weight the others. The [indices](Self::indices) take labels along, here to balance classes.
     ///
     /// ```
     /// use sparse_autoencoder::nalgebra::DMatrix;

@@ -21,7 +21,7 @@ use super::tensors::{CHUNK, Tensors};
 use super::{io_error, malformed, unsupported};
 use crate::data::dtype::{Element, count, filled};
 use crate::linalg::Aligned;
-use crate::model::Layout;
+use crate::model::{Layout, ModelSettings};
 use crate::{Error, Real, SparseAutoencoder};
 
 const VERSION: &str = "1";
@@ -128,6 +128,8 @@ pub(crate) struct Checkpoint {
     /// The settings of the model that affect its training, and the description of the training.
     pub(crate) model: Object,
     pub(crate) training: Object,
+    /// All settings of the model.
+    pub(crate) settings: ModelSettings,
 }
 
 impl Checkpoint {
@@ -146,11 +148,13 @@ impl Checkpoint {
             return Err(unsupported(path, reason));
         }
         own::check_kind(&tensors, own::MODEL)?;
-        let model = Object::of(path, &own::settings(&tensors, "")?.without_start());
+        let settings = own::settings(&tensors, "")?;
+        let model = Object::of(path, &settings.without_start());
         let training = Object::parse(path, training.as_bytes())?;
         Ok(Self {
             tensors,
             model,
+            settings,
             training,
         })
     }

@@ -1,6 +1,7 @@
 //! Hidden activations of the samples of another source, computed on reading.
 
 use super::{INPUTS, SparseAutoencoder};
+use crate::data::pairs::refuse_pairs;
 use crate::data::samples::{check_read, pieces};
 use crate::linalg::reserve;
 use crate::validate::check_len;
@@ -57,6 +58,7 @@ impl<'a, T: Real, S: Samples<T>> EncodedSamples<'a, T, S> {
 
     /// Encodes samples by autoencoders that fit onto each other.
     pub(crate) fn checked(layers: &'a [SparseAutoencoder<T>], samples: S) -> Result<Self, Error> {
+        refuse_pairs(&samples, "a source of inputs to encode")?;
         if let [outermost, ..] = layers {
             let input = outermost.layout().input_size();
             let what = if outermost.layout().is_transcoder() {
@@ -95,6 +97,10 @@ impl<T: Real, S: Samples<T>> Samples<T> for EncodedSamples<'_, T, S> {
     fn entries(&self) -> usize {
         let innermost = self.layers.last();
         innermost.map_or(self.samples.entries(), |of| of.layout().hidden_size())
+    }
+
+    fn reads_ahead(&self) -> bool {
+        self.samples.reads_ahead()
     }
 
     /// Reads and encodes samples.

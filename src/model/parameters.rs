@@ -10,7 +10,7 @@ use nalgebra::{DMatrix, DMatrixView, DVector};
 use super::{Layer, LayerView, Layout};
 use crate::error::{Error, unknown_name};
 use crate::linalg::{Aligned, Packed};
-use crate::validate::{check_batch, check_finite, check_len, check_shape};
+use crate::validate::{check_batch, check_finite, check_len, check_shape, refuse_non_finite};
 use crate::{Activation, Real};
 
 /// All parameters of a model: weights, biases, and blocks of the activations.
@@ -129,7 +129,7 @@ impl<T: Real> Parameters<T> {
         let place = layout.skip();
         let mut parameters = Self::fill(layout, std::slice::from_ref(layer))?;
         if let (Some(place), Some(skip)) = (place, skip) {
-            check_finite("skip connection", skip.as_slice())?;
+            refuse_non_finite(skip.as_view(), "skip connection")?;
             parameters.theta_mut()[place].copy_from_slice(skip.as_slice());
         }
         Ok(parameters)

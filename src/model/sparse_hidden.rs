@@ -7,7 +7,7 @@ use nalgebra::DMatrix;
 
 use crate::Real;
 use crate::error::Error;
-use crate::linalg::all_finite;
+use crate::linalg::{all_finite, reserve};
 use crate::sparse::Csc;
 use crate::validate::check_len;
 
@@ -36,7 +36,7 @@ use crate::validate::check_len;
 /// assert_eq!(hidden.sample(0), Some((&[1, 4][..], &[0.5, 2.0][..])));
 /// let active: Vec<usize> = hidden.iter().map(|(units, _)| units.len()).collect();
 /// assert_eq!(active, [2, 0, 1]);
-/// assert_eq!(hidden.to_dense()[(4, 0)], 2.0);
+/// assert_eq!(hidden.to_dense()?[(4, 0)], 2.0);
 /// # Ok::<(), sparse_autoencoder::Error>(())
 /// ```
 #[derive(Debug, Clone, PartialEq)]
@@ -160,15 +160,19 @@ impl<T: Real> SparseHidden<T> {
     }
 
     /// Returns all activations as a dense matrix, units × samples.
-    #[must_use]
-    pub fn to_dense(&self) -> DMatrix<T> {
-        let mut dense = DMatrix::zeros(self.hidden, self.samples());
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidParameter`] if the matrix does not fit into memory.
+    pub fn to_dense(&self) -> Result<DMatrix<T>, Error> {
+        let name = "samples of dense hidden activations";
+        let mut dense = reserve::matrix(self.hidden, self.samples(), name)?;
         for ((units, values), mut column) in self.iter().zip(dense.column_iter_mut()) {
             for (&unit, &value) in units.iter().zip(values) {
                 column[unit as usize] = value;
             }
         }
-        dense
+        Ok(dense)
     }
 
     pub(crate) fn columns(&self) -> &Csc<T> {

@@ -27,7 +27,7 @@ impl<T: Real> SparseAutoencoder<T> {
     /// let hidden = sae.encode_sparse(&samples)?;
     /// assert_eq!(hidden.shape(), (64, 100));
     /// assert!(hidden.active() <= 3 * 100);
-    /// assert_eq!(hidden.to_dense(), sae.encode(&samples)?);
+    /// assert_eq!(hidden.to_dense()?, sae.encode(&samples)?);
     /// assert_eq!(sae.decode_sparse(&hidden)?.shape(), (8, 100));
     /// # Ok::<(), sparse_autoencoder::Error>(())
     /// ```

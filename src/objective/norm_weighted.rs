@@ -104,7 +104,13 @@ impl<T: Real> Pass<'_, T> {
             let units = d.zip(norms[first..].iter().zip(&of_norms[first..]));
             for (g, (d, (&norm, &of_norm))) in panel.chunks_exact_mut(rows).zip(units) {
                 if norm > T::zero() && of_norm != T::zero() {
-                    linalg::axpy(of_norm / norm, d, g);
+                    let share = of_norm / norm;
+                    if share.is_finite() {
+                        linalg::axpy(share, d, g);
+                    } else {
+                        let of_tiny = g.iter_mut().zip(d);
+                        of_tiny.for_each(|(g, &d)| *g += of_norm * (d / norm));
+                    }
                 }
             }
         });

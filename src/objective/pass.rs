@@ -57,6 +57,14 @@ impl<T: Real> Objective<T> {
         }
     }
 
+    /// Takes over the bandwidth, whether calibration may replace it, and the seed by which samples are chosen.
+    #[cfg(feature = "files")]
+    pub(crate) fn take_over(&mut self, saved: &ModelSettings) {
+        self.bandwidth = saved.bandwidth;
+        self.settings.bandwidth_is_calibrated = saved.bandwidth_is_calibrated;
+        self.settings.seed = saved.seed;
+    }
+
     /// Returns the values of the changing settings with which the model was built.
     pub(crate) fn now(&self) -> Now<T> {
         Now {

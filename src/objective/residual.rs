@@ -28,11 +28,19 @@ impl<T: Real> Pass<'_, T> {
                 }, ws));
             }
             ReconstructionLoss::BinaryCrossEntropy => {
-                // −x ln σ(z) − (1 − x) ln(1 − σ(z)) = ln(1 + eᶻ) − x z, with derivative σ(z) − x
+                // −x ln σ(z) − (1 − x) ln(1 − σ(z)) = ln(1 + e^−|z|) + x max(−z, 0) + (1 − x) max(z, 0), with derivative
+                // σ(z) − x = (1 − x) − σ(−z). No difference of large terms is left.
+                let zero = T::zero();
                 self.residual(
                     target,
                     place,
-                    move |z, x| (z.softplus() - x * z, per_sample * (Scalar::sigmoid(z) - x)),
+                    move |z, x| {
+                        let (y, small) = (T::one() - x, Scalar::sigmoid(-z.abs()));
+                        let positive = z > zero;
+                        let cost = if positive { y * z } else { -(x * z) };
+                        let slope = if positive { y - small } else { small - x };
+                        ((-z.abs()).softplus() + cost, per_sample * slope)
+                    },
                     ws,
                 );
             }

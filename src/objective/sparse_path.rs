@@ -44,6 +44,14 @@ impl<T: Real> Pass<'_, T> {
         self.layout.depth() == 1 && kept.is_some_and(|k| k * SPARSE <= units)
     }
 
+    /// Sorts the active units of the last loss, as its gradient does, for [`was_active`](Self::was_active).
+    pub(crate) fn sort_active(&self, ws: &mut Workspace<T>) {
+        if self.selects_only() {
+            ws.active
+                .sort_by_unit(self.layout.hidden_size(), ws.samples);
+        }
+    }
+
     /// Returns whether innermost unit `j` was active in a sample of the last gradient, or its gate open.
     pub(crate) fn was_active(&self, j: usize, ws: &Workspace<T>) -> bool {
         let (l, n) = (self.layout.depth() - 1, self.layout.hidden_size());

@@ -23,6 +23,7 @@ impl<T: Real> Trainer<T> {
         samples: &dyn Samples<T>,
     ) -> Result<(Progress<T, Measured<T>>, Option<Arc<DMatrix<T>>>), Error> {
         self.check(model)?;
+        self.engine.settings.check_patience()?;
         self.check_validation(model)?;
         self.check_samples(model, samples)?;
         let mut rng = self.engine.seeded();
@@ -208,6 +209,18 @@ impl<T: Real> Trainer<T> {
                 other: "a call that scales or encodes samples itself: set a validation_split",
             }),
         }
+    }
+
+    /// Refuses several processes in a call that learns from the samples of this one besides the fit.
+    pub(crate) fn refuse_processes(&self) -> Result<(), Error> {
+        if self.processes.are_several() {
+            return Err(Error::Incompatible {
+                what: "several processes",
+                other: "the fit of a detector, whose scaling each would learn from its own samples: scale the samples, \
+                        fit the model, and calibrate a detector with it",
+            });
+        }
+        Ok(())
     }
 
     /// Returns the number of validation samples of the caller's own.

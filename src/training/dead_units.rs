@@ -110,9 +110,10 @@ impl DeadUnits {
     /// bias. A batch without variance, such as a single sample, has no such loss. This is the `AuxK` loss of
     /// Gao et al. 2024, *Scaling and Evaluating Sparse Autoencoders*.
     ///
-    /// [`Relu`](Activation::Relu) and [`Gated`](Activation::Gated) units are dead because no pre-activation is
-    /// positive, which leaves `TopK` nothing to learn from. For them, and for [`AbsTopK`](Activation::AbsTopK), the
-    /// `units` pre-activations of largest magnitude count instead, with their signs.
+    /// [`Relu`](Activation::Relu), [`Gated`](Activation::Gated), and [`WinnerTakeAll`](Activation::WinnerTakeAll) units
+    /// are dead because no pre-activation is positive, which leaves `TopK` nothing to learn from. For them, and for
+    /// [`AbsTopK`](Activation::AbsTopK), the `units` pre-activations of largest magnitude count instead, with their
+    /// signs.
     ///
     /// `units` must be at least 1; the paper uses about half the input size. `weight` α must be at least
     /// 0; the paper uses 1/32, and divides each loss by the variance of what it reconstructs. The ratio of

@@ -284,7 +284,9 @@ impl<T: Real> Trainer<T> {
         batch: Result<DMatrixView<'_, T>, Error>,
     ) -> Result<Loss<T>, Error> {
         let done = self.step_together(model, batch);
-        self.processes.after_sums(done)
+        let done = self.processes.after_sums(done);
+        self.agreed &= done.is_ok();
+        done
     }
 
     fn step_together(

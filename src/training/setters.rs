@@ -36,8 +36,9 @@ macro_rules! setters_of_every_training {
         ///
         /// The model then has the parameters at the end of the best epoch, whatever stopped the training. The loss of
         /// an epoch is a mean over its steps, and lags behind these parameters: hold out samples to compare epochs
-        /// exactly. Auxiliary terms do not count. Neither do epochs of annealing, whose objective changes. A fit
-        /// refuses patience with a [set point](crate::Trainer::set_point), which changes the objective to the end.
+        /// exactly. Auxiliary terms do not count. Neither do epochs that begin while k or a penalty weight still
+        /// changes: a fit that ends before any other epoch leaves the parameters of the last step. A fit refuses
+        /// patience where the objective changes to the end, as with a [set point](crate::Trainer::set_point).
         pub fn patience(mut self, epochs: usize) -> Self {
             self.engine.settings.patience = Some(epochs);
             self

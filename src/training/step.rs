@@ -242,8 +242,9 @@ impl<T: Real> Evaluation<'_, T> {
         let workspace = &mut self.state.workspace;
         let loss = pass.evaluate(self.batch, gradient.as_deref_mut(), workspace);
         let mut measured = Measured::new(loss, pass.layout, workspace);
-        if let Some(gradient) = gradient.as_deref_mut() {
-            self.add_auxiliary(pass, &mut measured.loss, gradient);
+        match gradient.as_deref_mut() {
+            Some(gradient) => self.add_auxiliary(pass, &mut measured.loss, gradient),
+            None => pass.sort_active(workspace),
         }
         if let Some(shares) = &self.batch.shares {
             average(shares, &mut measured, gradient.as_deref_mut());

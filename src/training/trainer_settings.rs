@@ -171,6 +171,19 @@ impl TrainerSettings {
             .map_or(Ok(()), |corruption| corruption.check::<T>())
     }
 
+    /// Refuses patience in a fit whose objective changes until its last epoch, so that no two epochs can be compared.
+    pub(super) fn check_patience(&self) -> Result<(), Error> {
+        let begun = f64::of_count(self.epochs - 1) / f64::of_count(self.epochs);
+        if self.patience.is_some() && !self.has_settled(begun) {
+            return Err(Error::Incompatible {
+                what: "patience",
+                other: "a k or a penalty weight that changes until the last epoch: let it settle earlier, or take \
+                        more epochs",
+            });
+        }
+        Ok(())
+    }
+
     /// Refuses what changes the objective between steps: a full-batch optimizer compares losses and
     /// gradients of several steps.
     fn check_constant(&self) -> Result<(), Error> {

@@ -227,10 +227,14 @@ impl fmt::Display for Warning {
             ),
             Self::OutsideOutputRange { low, high, output } => {
                 let (least, most) = range_of(*output);
+                let scaling = match output.range() {
+                    Some(_) => "to_range_of",
+                    None => "min_max",
+                };
                 write!(
                     f,
                     "the samples range from {} to {}, but the output {output:?} only from \
-                     {least} to {most}: scale the samples (see Scaling::to_range_of), or use the output \
+                     {least} to {most}: scale the samples (see Scaling::{scaling}), or use the output \
                      Activation::Identity",
                     figure(*low),
                     figure(*high)

@@ -11,6 +11,8 @@ pub(crate) enum Chooses {
     PerSample,
     /// By comparison over a batch, in training.
     OverBatch,
+    /// By comparison of each unit's samples over a batch, in training.
+    PerUnit,
     /// By parameters of their own, such as thresholds or gates.
     Alone,
 }
@@ -18,7 +20,12 @@ pub(crate) enum Chooses {
 impl Chooses {
     /// Whether the units select a number of active units that is set.
     pub(crate) const fn fixes_number(self) -> bool {
-        matches!(self, Self::PerSample | Self::OverBatch)
+        matches!(self, Self::PerSample | Self::OverBatch | Self::PerUnit)
+    }
+
+    /// Whether an activation depends on other samples of a batch, in training.
+    pub(crate) const fn mixes_samples(self) -> bool {
+        matches!(self, Self::OverBatch | Self::PerUnit)
     }
 }
 
@@ -51,7 +58,7 @@ pub(crate) struct Traits {
 impl Traits {
     /// Whether units become active where their pre-activation rises above 0.
     pub(crate) const fn opens_at_zero(&self) -> bool {
-        !self.chooses.fixes_number() && !self.threshold
+        !matches!(self.chooses, Chooses::PerSample | Chooses::OverBatch) && !self.threshold
     }
 
     /// Returns the traits of units that select: `max(z, 0)` for some units, 0 for the others.

@@ -19,7 +19,7 @@ pub(super) struct WinnerTakeAll(pub(super) f64);
 
 impl<T: Real> Units<T> for WinnerTakeAll {
     fn traits(&self) -> Traits {
-        Traits::selecting(Chooses::OverBatch)
+        Traits::selecting(Chooses::PerUnit)
     }
 
     fn check(&self, _units: usize) -> Result<(), Error> {

@@ -75,7 +75,7 @@ fn every_method_of_a_model() {
             };
         check("encode", &input, &|x| model.encode(x).unwrap());
         check("encode_sparse", &input, &|x| {
-            model.encode_sparse(x).unwrap().to_dense()
+            model.encode_sparse(x).unwrap().to_dense().unwrap()
         });
         check("decode", &hidden, &|h| model.decode(h).unwrap());
         check("decode_sparse", &input, &|x| {
@@ -88,7 +88,7 @@ fn every_method_of_a_model() {
             let errors = model.reconstruction_errors(x).unwrap();
             DMatrix::from_row_slice(1, errors.len(), errors.as_slice())
         });
-        let sparse = model.encode_sparse(&input).unwrap().to_dense();
+        let sparse = model.encode_sparse(&input).unwrap().to_dense().unwrap();
         assert_eq!(bits(sparse.as_view()), bits(hidden.as_view()), "{name}");
         let one = model.encode(&input.column(7)).unwrap();
         assert_eq!(
@@ -131,7 +131,7 @@ fn large_layers() {
         .output_activation(Activation::Identity)
         .build()
         .unwrap();
-    let sparse = |x: DMatrixView<'_, f32>| model.encode_sparse(x).unwrap().to_dense();
+    let sparse = |x: DMatrixView<'_, f32>| model.encode_sparse(x).unwrap().to_dense().unwrap();
     let expected = model.encode(&all).unwrap();
     for count in [1, 6, 1025, 5121] {
         let first = 5121 - count;

@@ -2,6 +2,7 @@
 
 #![allow(clippy::float_cmp)] // small whole numbers, which are kept as they are
 
+use std::cell::Cell;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -10,7 +11,7 @@ use rand::{RngExt, SeedableRng};
 use sparse_autoencoder::nalgebra::{DMatrix, DVector, Matrix2x3};
 use sparse_autoencoder::{
     Error, IdxFile, Imputer, Joined, NpyFile, Pairs, Samples, Scaling, Shards, ShuffleBuffer,
-    Subset,
+    SparseAutoencoder, Subset,
 };
 
 use crate::common::cases::{Rng, check};
@@ -116,6 +117,7 @@ fn what_reads_open_files_is_read_ahead() {
     assert!(bytes.unwrap().reads_ahead());
     let scaler = Scaling::standard().fit(&samples).unwrap();
     let imputer = Imputer::fit(&samples).unwrap();
+    let model = SparseAutoencoder::builder().layers([3, 4]).build().unwrap();
     let sources: [(&dyn Samples<f64>, bool); 3] =
         [(&open, true), (&in_memory, false), (&samples, false)];
     for (source, expected) in sources {
@@ -130,6 +132,10 @@ fn what_reads_open_files_is_read_ahead() {
         );
         assert_eq!(
             imputer.apply_on_read(source).unwrap().reads_ahead(),
+            expected
+        );
+        assert_eq!(
+            model.encode_on_read(source).unwrap().reads_ahead(),
             expected
         );
         assert_eq!(mixed(&samples).reads_ahead(), expected);
@@ -445,6 +451,35 @@ fn a_stream_goes_on_after_an_error_without_a_loss() {
     let mut order = order(&batches);
     order.sort_unstable();
     assert_eq!(order, (0..30).collect::<Vec<_>>());
+}
+
+/// A batch is given when it is complete: before the next chunk is asked for, which may fail, or wait for what is done
+/// with the batch.
+#[test]
+fn a_complete_batch_does_not_wait_for_the_next_chunk() {
+    let samples = numbered(3, 40);
+    for chunk in [1, 2, 3, 5, 10, 15] {
+        let asked = Cell::new(0);
+        let chunks = samples
+            .batches(chunk)
+            .inspect(|_| asked.set(asked.get() + 1));
+        let failed = std::iter::once(Err(Error::from(std::io::Error::other("the end"))));
+        let buffer = ShuffleBuffer::new(chunks.chain(failed), 5).unwrap();
+        let mut batches = 0;
+        for batch in buffer.batch_size(5).unwrap() {
+            if batch.is_err() {
+                break;
+            }
+            batches += 1;
+            // A buffer of 5 samples, and those drawn.
+            assert_eq!(
+                asked.get(),
+                (5 + 5 * batches as usize).div_ceil(chunk),
+                "{chunk}"
+            );
+        }
+        assert_eq!(batches, 7, "{chunk}");
+    }
 }
 
 #[test]

@@ -10,8 +10,8 @@ use sparse_autoencoder::nalgebra::DMatrix;
 use sparse_autoencoder::recipe::{Recipe, Variant};
 use sparse_autoencoder::{
     Activation, Adam, AnomalyDetector, AnomalyEnsemble, ClassifierTrainer, Error, Joined, Lbfgs,
-    NpyFile, Real, Samples, Scaling, Shards, SoftmaxClassifier, SparseAutoencoder, Stack, Subset,
-    TargetL0, Threshold, Trainer, geometric_median,
+    NpyFile, Pairs, Real, Samples, Scaling, Shards, SoftmaxClassifier, SparseAutoencoder, Stack,
+    Subset, TargetL0, Threshold, Trainer, geometric_median,
 };
 
 const FEATURES: usize = 64;
@@ -411,6 +411,39 @@ fn numbers_that_are_none_are_named_by_their_sample_and_change_nothing() {
             }
         }
     }
+}
+
+/// Trained on the input and the target as one sample, a model would be of no use.
+#[test]
+fn pairs_are_refused_where_samples_have_no_target() {
+    let (inputs, targets) = (samples(300), samples(300));
+    let half = FEATURES / 2;
+    let pairs = Pairs::new(inputs.rows(0, half), targets.rows(half, half)).unwrap();
+    let mut autoencoder = model::<f64>([FEATURES, 9], Activation::Relu);
+    let refused = |what: &str, error: Error| {
+        assert!(
+            matches!(error, Error::Incompatible { what: "Pairs", .. }),
+            "{what}: {error}"
+        );
+    };
+    refused("fit", trainer().fit(&mut autoencoder, &pairs).unwrap_err());
+    let detector = AnomalyDetector::builder(&mut autoencoder).fit(&mut trainer(), &pairs);
+    refused("detector", detector.unwrap_err());
+    refused("ensemble", AnomalyEnsemble::fit(&pairs).unwrap_err());
+    refused("encoded", autoencoder.encode_on_read(&pairs).unwrap_err());
+    let mut stack = stack::<f64>();
+    refused("encoded", stack.encode_on_read(&pairs).unwrap_err());
+    let error = trainer().fit_stack(&mut stack, &pairs).unwrap_err();
+    refused("stack", error);
+    for index in 0..3 {
+        let error = trainer().fit_layer(&mut stack, index, &pairs).unwrap_err();
+        refused("layer", error);
+    }
+    let mut classifier = SoftmaxClassifier::new(FEATURES, 3).unwrap();
+    let error = classifier_trainer().fit(&mut classifier, &pairs, &labels(300));
+    refused("classifier", error.unwrap_err());
+    let recipe = Recipe::new(Variant::TopK, 24, 3).samples(100);
+    refused("recipe", recipe.fit(&pairs).unwrap_err());
 }
 
 #[test]

@@ -6,11 +6,11 @@
 
 use crate::common::fractions::fractions;
 use crate::common::variants::{ACTIVATIONS, blocks, outputs};
-use sparse_autoencoder::nalgebra::DMatrix;
+use sparse_autoencoder::nalgebra::{DMatrix, DVector};
 use sparse_autoencoder::penalty::Scaled;
 use sparse_autoencoder::{
-    Activation, KlDivergence, L1, Penalty, Proportion, Real, ReconstructionLoss, SparseAutoencoder,
-    SquaredDeviation, Workspace, gradient_check,
+    Activation, KlDivergence, L1, Layer, Parameters, Penalty, Proportion, Real, ReconstructionLoss,
+    SparseAutoencoder, SquaredDeviation, Workspace, gradient_check,
 };
 
 const TOLERANCE: f64 = 1e-7;
@@ -264,5 +264,76 @@ fn a_norm_weighted_penalty_reaches_the_decoder() {
                 }
             }
         }
+    }
+}
+
+/// `ℓ(z, x) = ℓ(−z, 1 − x)`, and so is its derivative but for the sign, where the output saturates, too.
+fn cross_entropy_is_as_exact_at_1_as_at_0<T: Real>() {
+    let of = |z: f64, x: f64| {
+        let layer = Layer {
+            encoder_weights: DMatrix::zeros(1, 1),
+            encoder_bias: DVector::zeros(1),
+            decoder_weights: Some(DMatrix::zeros(1, 1)),
+            decoder_bias: DVector::from_element(1, T::of(z)),
+        };
+        let model = SparseAutoencoder::builder()
+            .parameters(Parameters::from_layers(&[layer]).unwrap())
+            .reconstruction_loss(ReconstructionLoss::BinaryCrossEntropy)
+            .penalty(())
+            .build()
+            .unwrap();
+        let mut gradient = vec![T::zero(); 4];
+        let x = DMatrix::from_element(1, 1, T::of(x));
+        let loss = model.loss_and_gradient(&x, &mut gradient, &mut Workspace::new());
+        [loss.unwrap().reconstruction.to_f64(), gradient[3].to_f64()]
+    };
+    let epsilon = 4.0 * T::default_epsilon().to_f64();
+    for z in (1..80).map(f64::from) {
+        let [[loss, slope], [mirrored, its_slope]] = [of(z, 1.0), of(-z, 0.0)];
+        assert!(loss > 0.0 && slope < 0.0, "{z}");
+        assert!(
+            (loss / mirrored - 1.0).abs() < epsilon,
+            "{z}: {loss} {mirrored}"
+        );
+        assert!((slope / its_slope + 1.0).abs() < epsilon, "{z}");
+        let exact = (-z).exp().ln_1p();
+        assert!(
+            (loss / exact - 1.0).abs() < 4.0 * epsilon,
+            "{z}: {loss} {exact}"
+        );
+    }
+}
+
+#[test]
+fn cross_entropy_is_as_exact_at_1_as_at_0_in_both_scalars() {
+    cross_entropy_is_as_exact_at_1_as_at_0::<f32>();
+    cross_entropy_is_as_exact_at_1_as_at_0::<f64>();
+}
+
+/// The gradient of the norm of a column is a unit vector, however short the column is.
+#[test]
+fn the_norm_of_a_tiny_column_has_a_finite_gradient() {
+    for size in [1e-20, 1e-38, 1e-42] {
+        let mut model = SparseAutoencoder::<f32>::builder()
+            .layers([2, 3])
+            .hidden_activation(Activation::Relu)
+            .output_activation(Activation::Identity)
+            .penalty(L1)
+            .penalty_weight(1.0)
+            .norm_weighted(true)
+            .build()
+            .unwrap();
+        let mut theta = model.parameters().as_slice().to_vec();
+        theta[..6].fill(0.0);
+        theta[6..9].fill(1.0); // all activations are 1
+        theta[9..15].fill(0.0);
+        theta[9] = size;
+        model.set_theta(&theta).unwrap();
+        let mut gradient = vec![0.0; theta.len()];
+        let x = DMatrix::<f32>::zeros(2, 4); // no residual but the tiny one
+        model
+            .loss_and_gradient(&x, &mut gradient, &mut Workspace::new())
+            .unwrap();
+        assert!((gradient[9] - 1.0).abs() < 1e-5, "{size}: {gradient:?}");
     }
 }

@@ -74,7 +74,7 @@ fn assert_same_bits<T: Real>(a: &DMatrix<T>, b: &DMatrix<T>) {
 fn assert_encodes<T: Real>(model: &SparseAutoencoder<T>, x: &DMatrix<T>) -> SparseHidden<T> {
     let (dense, hidden) = (model.encode(x).unwrap(), model.encode_sparse(x).unwrap());
     assert_eq!(hidden.shape(), dense.shape());
-    assert_same_bits(&hidden.to_dense(), &dense);
+    assert_same_bits(&hidden.to_dense().unwrap(), &dense);
     let active = dense.iter().filter(|&&h| h != T::zero()).count();
     assert_eq!(hidden.active(), active);
     // All that the type promises is checked there.
@@ -89,7 +89,7 @@ fn assert_decodes_few<T: Real>(model: &SparseAutoencoder<T>, x: &DMatrix<T>) {
     for first in (0..x.ncols()).step_by(FEW) {
         let x = x.columns(first, FEW.min(x.ncols() - first));
         let hidden = model.encode_sparse(x).unwrap();
-        let dense = model.decode(hidden.to_dense()).unwrap();
+        let dense = model.decode(hidden.to_dense().unwrap()).unwrap();
         assert_same_bits(&model.decode_sparse(&hidden).unwrap(), &dense);
     }
 }
@@ -98,12 +98,15 @@ fn assert_decodes_few<T: Real>(model: &SparseAutoencoder<T>, x: &DMatrix<T>) {
 /// more, of the exact sum. For a linear output, which adds one rounding.
 fn assert_decodes<T: Real>(model: &SparseAutoencoder<T>, hidden: &SparseHidden<T>) {
     assert_eq!(model.output_activation(), Activation::Identity);
-    let (sparse, dense) = (model.decode_sparse(hidden), model.decode(hidden.to_dense()));
+    let (sparse, dense) = (
+        model.decode_sparse(hidden),
+        model.decode(hidden.to_dense().unwrap()),
+    );
     let (sparse, dense) = (sparse.unwrap(), dense.unwrap());
     let layer = model.parameters().layer(0).unwrap();
     let d = layer.decoder_weights.map(|d| d.to_f64().abs());
     let bias = layer.decoder_bias.map(|c| c.to_f64().abs());
-    let h = hidden.to_dense().map(|h| h.to_f64().abs());
+    let h = hidden.to_dense().unwrap().map(|h| h.to_f64().abs());
     let epsilon = T::default_epsilon().to_f64() / 2.0;
     for (i, h) in h.column_iter().enumerate() {
         let sizes = &d * h + &bias;
@@ -111,6 +114,20 @@ fn assert_decodes<T: Real>(model: &SparseAutoencoder<T>, hidden: &SparseHidden<T
             let bound = 2.0 * 1.01 * (h.len() + 2) as f64 * epsilon * size;
             let difference = (sparse[(k, i)] - dense[(k, i)]).to_f64().abs();
             assert!(difference <= bound, "{k} {i}: {difference:e} > {bound:e}");
+        }
+    }
+}
+
+/// nalgebra multiplies the sizes without a check.
+#[test]
+fn a_dense_matrix_of_too_many_units_is_an_error() {
+    for hidden in [1 << 61, 1 << 62, 1 << 63, usize::MAX] {
+        for samples in 1..5 {
+            let mut offsets = vec![1; samples + 1];
+            offsets[0] = 0;
+            let sparse = SparseHidden::from_parts(hidden, offsets, vec![0], vec![1.0_f64]);
+            let error = sparse.unwrap().to_dense().unwrap_err();
+            assert!(matches!(error, Error::InvalidParameter { .. }), "{error}");
         }
     }
 }
@@ -182,7 +199,7 @@ fn agrees_with_the_dense_layer_of_every_variant() {
         if variant.shape != Shape::Deep && variant.output == Activation::Identity {
             assert_decodes(&model, &hidden);
         }
-        let dense = model.decode(hidden.to_dense()).unwrap();
+        let dense = model.decode(hidden.to_dense().unwrap()).unwrap();
         let difference = (model.decode_sparse(&hidden).unwrap() - dense).amax();
         assert!(difference < 1e-13, "{variant:?}: {difference:e}");
     }
@@ -233,7 +250,7 @@ fn no_unit_need_be_active() {
                 .iter()
                 .all(|(units, values)| units.is_empty() && values.is_empty())
         );
-        assert_eq!(hidden.to_dense(), DMatrix::zeros(40, 50));
+        assert_eq!(hidden.to_dense().unwrap(), DMatrix::zeros(40, 50));
         let reconstructions = model.decode_sparse(&hidden).unwrap();
         assert_eq!(
             reconstructions,
@@ -263,7 +280,7 @@ fn threads_change_no_bit() {
                     model.decode_sparse_into(&hidden, &mut decoded, workspace)
                 })
                 .unwrap();
-                (bits(&hidden.to_dense()), bits(&decoded))
+                (bits(&hidden.to_dense().unwrap()), bits(&decoded))
             };
             let one = run(1);
             assert!(one.0.iter().any(|&h| h != 0));
@@ -349,12 +366,12 @@ fn parts_are_read_as_they_were_written() {
         0.0, 0.0, 0.0, 0.0, 0.0,
         1.0, 0.0, 0.0, 0.0, 0.0,
     ]);
-    assert_eq!(hidden.to_dense(), dense);
+    assert_eq!(hidden.to_dense().unwrap(), dense);
     assert_eq!(hidden.into_parts(), parts());
 
     let empty = SparseHidden::<f64>::default();
     assert_eq!((empty.shape(), empty.active()), ((0, 0), 0));
-    assert_eq!(empty.to_dense().shape(), (0, 0));
+    assert_eq!(empty.to_dense().unwrap().shape(), (0, 0));
     assert_eq!(
         SparseHidden::from_parts(0, vec![0], vec![], vec![]),
         Ok(empty)

@@ -303,6 +303,15 @@ fn parameters_of_a_transcoder_are_what_they_are_made_of() {
         Parameters::from_transcoder(&layer, Some(&s.transpose())).unwrap_err(),
         Error::DimensionMismatch { .. }
     ));
+    for place in (0..s.nrows()).flat_map(|i| (0..s.ncols()).map(move |j| (i, j))) {
+        let mut invalid = s.clone();
+        invalid[place] = f64::NAN;
+        let error = Parameters::from_transcoder(&layer, Some(&invalid)).unwrap_err();
+        let Error::NonFinite { row, column, .. } = error else {
+            panic!("{error}");
+        };
+        assert_eq!((row, column), place);
+    }
 }
 
 #[test]

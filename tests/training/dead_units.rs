@@ -50,7 +50,10 @@ fn auxiliary(
         let mut z: Vec<(f64, usize)> = dead.iter().map(of).collect();
         let both_signs = matches!(
             model.hidden_activations()[0],
-            Activation::Relu | Activation::Gated | Activation::AbsTopK(_)
+            Activation::Relu
+                | Activation::Gated
+                | Activation::AbsTopK(_)
+                | Activation::WinnerTakeAll(_)
         );
         let counted = |z: f64| if both_signs { z.abs() } else { z };
         z.sort_by(|a, b| counted(b.0).total_cmp(&counted(a.0)));
@@ -570,4 +573,33 @@ fn what_has_no_dead_units_or_no_residual_refuses_them() {
         .dead_units(DeadUnits::after(10))
         .fit(&mut model, &x);
     assert!(matches!(full_batch, Err(Error::Incompatible { .. })));
+}
+
+/// Units that are dead because no pre-activation is positive have nothing to learn from but negative ones.
+#[test]
+fn units_that_open_at_zero_learn_below_it() {
+    for activation in [
+        Activation::Relu,
+        Activation::Gated,
+        Activation::WinnerTakeAll(0.2),
+    ] {
+        let mut model = builder(activation).build().unwrap();
+        let mut theta = model.parameters().as_slice().to_vec();
+        let biases = INPUT * UNITS..INPUT * UNITS + UNITS;
+        theta[biases.clone()].fill(-10.0);
+        model.set_theta(&theta).unwrap();
+        let x = samples(40);
+        let dead_units = DeadUnits::after(1).auxiliary(UNITS, WEIGHT);
+        let mut trainer = Trainer::new(Sgd::new(1.0).unwrap()).dead_units(dead_units);
+        trainer.partial_fit(&mut model, &x).unwrap(); // finds them dead
+        let before = model.parameters().as_slice().to_vec();
+        let loss = trainer.partial_fit(&mut model, &x).unwrap();
+        assert!(loss.auxiliary > 0.0, "{activation:?}");
+        let after = &model.parameters().as_slice()[biases.clone()];
+        let moved = after
+            .iter()
+            .zip(&before[biases])
+            .all(|(a, b)| (a - b).abs() > 0.0);
+        assert!(moved, "{activation:?}");
+    }
 }

@@ -420,6 +420,40 @@ fn with_patience_a_stop_leaves_the_best_epoch() {
     }
 }
 
+/// No two epochs could be compared.
+#[test]
+fn patience_is_refused_where_the_objective_changes_to_the_end() {
+    let x = samples::<f64>(23);
+    let top_k = || {
+        relu()
+            .hidden_activation(Activation::TopK(2))
+            .penalty(())
+            .build()
+            .unwrap()
+    };
+    for (epochs, fraction, accepted) in [
+        (4, 0.75, true),
+        (4, 0.76, false),
+        (4, 1.0, false),
+        (1, 0.1, false),
+    ] {
+        let fit = trainer(Box::new(Ascent))
+            .epochs(epochs)
+            .patience(2)
+            .anneal_k(4, fraction);
+        let mut fit = fit;
+        let done = fit.fit(&mut top_k(), &x);
+        let refused = matches!(
+            done,
+            Err(Error::Incompatible {
+                what: "patience",
+                ..
+            })
+        );
+        assert_eq!(refused, !accepted, "{epochs} {fraction}: {done:?}");
+    }
+}
+
 #[test]
 fn an_error_of_the_observer_ends_the_fit_and_leaves_the_last_step() {
     let x = samples::<f64>(23);

@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use sparse_autoencoder::nalgebra::DMatrix;
 use sparse_autoencoder::{
-    Activation, Adam, AllReduce, DeadUnits, Error, SparseAutoencoder, TargetL0, Trainer,
+    Activation, Adam, AllReduce, AnomalyDetector, DeadUnits, Error, SparseAutoencoder, TargetL0,
+    Trainer, Warning,
 };
 
 /// The sum of one process, which fails at one call.
@@ -77,8 +78,33 @@ fn a_sum_that_fails_ends_the_training_with_its_error() {
             );
             let finite = model.parameters().as_slice().iter().all(|x| x.is_finite());
             assert!(finite, "call {call}");
+            // No sum that failed has made all units dead.
+            let warnings = trainer.warnings(&model);
+            let dead = |of: &Warning| matches!(of, Warning::DeadUnits { dead: 4, .. });
+            assert!(!warnings.iter().any(dead), "call {call}: {warnings:?}");
             // The next sums succeed.
             assert_eq!(train(&mut trainer, &mut model), Ok(()), "call {call}");
         }
     }
+}
+
+/// Each process would scale by its own samples.
+#[test]
+fn a_detector_of_several_processes_is_refused() {
+    let samples = DMatrix::from_fn(5, 40, |i, j| ((i * 7 + j * 3) % 5) as f64 / 4.0);
+    let mut model = SparseAutoencoder::builder().layers([5, 4]).build().unwrap();
+    let sums = FailsAt {
+        call: usize::MAX,
+        calls: AtomicUsize::new(0),
+    };
+    let mut trainer = Trainer::new(Adam::new(1e-2).unwrap()).all_reduce(sums);
+    let fitted = AnomalyDetector::builder(&mut model).fit(&mut trainer, &samples);
+    let refused = matches!(
+        fitted,
+        Err(Error::Incompatible {
+            what: "several processes",
+            ..
+        })
+    );
+    assert!(refused);
 }

@@ -478,11 +478,11 @@ fn samples_outside_the_range_of_the_output_say_so() {
         warnings.into_iter().find(outside)
     };
     let (low, high) = (samples().min(), samples().max());
-    for (output, range) in [
-        (Activation::Sigmoid, "from 0 to 1"),
-        (Activation::SaturatingLinear, "from 0 to 1"),
-        (Activation::Tanh, "from -1 to 1"),
-        (Activation::Relu, "from 0 to inf"),
+    for (output, range, scaling) in [
+        (Activation::Sigmoid, "from 0 to 1", "to_range_of"),
+        (Activation::SaturatingLinear, "from 0 to 1", "to_range_of"),
+        (Activation::Tanh, "from -1 to 1", "to_range_of"),
+        (Activation::Relu, "from 0 to inf", "min_max"),
     ] {
         let warning = by(output, &samples()).unwrap();
         let of_the_samples = |warning: &Warning| {
@@ -490,7 +490,7 @@ fn samples_outside_the_range_of_the_output_say_so() {
                 if (l, h, o) == (low, high, output))
         };
         assert!(of_the_samples(&warning), "{warning:?}");
-        assert_says(&warning, &[range, "to_range_of"]);
+        assert_says(&warning, &[range, scaling]);
     }
     assert_eq!(by(Activation::Identity, &samples()), None);
     // Values at the ends and a few beyond do no harm.

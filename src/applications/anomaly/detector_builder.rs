@@ -168,7 +168,10 @@ impl<'m, T: Real> AnomalyDetectorBuilder<'m, T> {
     /// Sets the fraction of the samples held out for calibration, in [0, 1).
     ///
     /// Neither the scaling nor the model sees these samples, so that p-values and false-alarm rates
-    /// hold. With 0 the detector calibrates on the training samples, as PyOD does, without a guarantee.
+    /// hold. The samples must not repeat each other: divide [weighted](crate::Subset::weighted) ones yourself, and
+    /// [calibrate](AnomalyDetector::calibrate) on samples without weights. If all values of a feature are held out, they
+    /// decide what a missing value becomes. With 0 the detector calibrates on the training samples, as PyOD does, without
+    /// a guarantee.
     pub fn calibration_split(mut self, fraction: f64) -> Self {
         self.settings.calibration_split = fraction;
         self
@@ -184,8 +187,8 @@ impl<'m, T: Real> AnomalyDetectorBuilder<'m, T> {
     /// input × samples, a file, or a source of your own.
     ///
     /// The detector holds a copy of the fitted model. The same samples give the same bits, wherever they are stored. Of
-    /// samples in memory, a fit copies those that the model is trained on. Other samples are checked in a separate
-    /// pass, scaled on reading, and not copied.
+    /// samples in memory, a fit copies those that the model is trained on, and with [`MissingValues::Impute`] all of them.
+    /// Other samples are checked in a separate pass, scaled on reading, and not copied.
     ///
     /// # Errors
     ///
@@ -207,7 +210,7 @@ impl<'m, T: Real> AnomalyDetectorBuilder<'m, T> {
     /// | error | cause |
     /// |---|---|
     /// | [`Error::InvalidParameter`] | a setting outside its range |
-    /// | [`Error::Incompatible`] | a transcoder |
+    /// | [`Error::Incompatible`] | a transcoder; [several processes](Trainer::all_reduce) |
     /// | [`Error::TooFewSamples`] | fewer than two samples held out, too few for the false-alarm rate, or none left to train on |
     /// | [`Error::NonFinite`] | infinities; NaN, with [`MissingValues::Refuse`] |
     /// | [`Error::MissingFeature`] | a feature without any value, with [`MissingValues::Impute`] |
@@ -268,6 +271,7 @@ impl<'m, T: Real> AnomalyDetectorBuilder<'m, T> {
         sees_steps: bool,
         observer: &mut Observer<'_, T>,
     ) -> Result<FittedDetector<T>, Error> {
+        trainer.or_refuse_to_fit(trainer.refuse_processes())?;
         let Some(imputer) = trainer.or_refuse_to_fit(self.imputer(samples))? else {
             return self.fit_complete(trainer, samples, samples, None, sees_steps, observer);
         };
@@ -397,6 +401,7 @@ impl<'m, T: Real> AnomalyDetectorBuilder<'m, T> {
 fn suited_to(output: Activation) -> Result<Scaling, Error> {
     match output.range() {
         Some(_) => Scaling::to_range_of(output, 0.1),
+        None if output.is_non_negative() => Ok(Scaling::min_max(0.0, 1.0)),
         None => Ok(Scaling::standard()),
     }
 }

@@ -8,6 +8,7 @@ use super::{
     ClassifierEpoch, ClassifierEvent, ClassifierLoss, ClassifierReport, ClassifierStep,
     ClassifierWorkspace, SoftmaxClassifier,
 };
+use crate::data::pairs::refuse_pairs;
 use crate::linalg::reserve;
 use crate::training::engine::Engine;
 use crate::training::epochs::{self, Learner, Taken, Terms};
@@ -108,6 +109,7 @@ fn check_samples<T: Real>(
     samples: &dyn Samples<T>,
     labels: &[usize],
 ) -> Result<(), Error> {
+    refuse_pairs(samples, "a classifier")?;
     if let Some(samples) = samples.in_memory() {
         return model.check_training(samples, labels);
     }

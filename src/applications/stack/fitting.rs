@@ -5,6 +5,7 @@ use std::ops::ControlFlow;
 use nalgebra::DMatrix;
 
 use super::{Stack, encode_through};
+use crate::data::pairs::refuse_pairs;
 use crate::error::Error;
 use crate::model::EncodedSamples;
 use crate::training::observer::{Observer, of_epochs};
@@ -114,9 +115,9 @@ impl<T: Real> Trainer<T> {
             let layer = &mut above[0];
             let encoded = EncodedSamples::of(below, samples);
             let input: &dyn Samples<T> = match (samples.in_memory(), &hidden) {
-                (None, _) => &encoded,
-                (Some(_), None) => samples,
+                _ if index == 0 => samples,
                 (Some(_), Some(hidden)) => hidden,
+                _ => &encoded,
             };
             let see = &mut |event: &Event<'_, T>| observer(index, event);
             reports.push(self.fit_observed(layer, input, sees_steps, see)?);
@@ -195,7 +196,8 @@ impl<T: Real> Trainer<T> {
             }));
         };
         if !below.is_empty() {
-            self.or_refuse_to_fit(self.refuse_validation())?;
+            let refused = refuse_pairs(samples, "an autoencoder on others");
+            self.or_refuse_to_fit(refused.and_then(|()| self.refuse_validation()))?;
         }
         let encoded = EncodedSamples::of(below, samples);
         let hidden;

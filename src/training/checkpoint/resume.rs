@@ -111,9 +111,7 @@ impl<T: Real> Trainer<T> {
         }
         let (_, parameters) = model.objective_and_parameters();
         parameters.theta_mut().copy_from_slice(&theta);
-        if let Some(saved) = file.model.get(BANDWIDTH) {
-            model.calibrate_bandwidth(saved.as_f64());
-        }
+        model.take_over(&file.settings);
         self.engine.prepared = prepared.then_some(theta.len());
         (self.engine.steps, self.engine.rng) = (steps, rng);
         (self.state.controller, self.state.idle) = (controller, idle);

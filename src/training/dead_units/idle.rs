@@ -116,6 +116,7 @@ impl<T: Real> Stepper<'_, T> {
         activity.clear();
         activity.extend((0..layout.hidden_size()).map(|j| one_where(was_active(j))));
         shares.average(activity);
-        idle.see(samples, |j| activity[j] > T::zero());
+        // After a failed sum, which ends the step with its error, no unit is known to be idle.
+        idle.see(samples, |j| activity[j] != T::zero());
     }
 }

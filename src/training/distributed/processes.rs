@@ -5,7 +5,6 @@ use crate::error::Error;
 use crate::objective::Objective;
 use crate::training::TrainerSettings;
 use crate::training::measured::Measured;
-use crate::units::Chooses;
 use crate::{Activation, Real};
 
 /// The fingerprint of a process that cannot start.
@@ -24,6 +23,10 @@ impl<T> Default for Processes<T> {
 impl<T: Real> Processes<T> {
     pub(in crate::training) fn together(all: impl AllReduce<T> + 'static) -> Self {
         Self(Some(Sums::new(all)))
+    }
+
+    pub(in crate::training) fn are_several(&self) -> bool {
+        self.0.is_some()
     }
 
     fn all(&self) -> Option<&Sums<T>> {
@@ -53,7 +56,7 @@ impl<T: Real> Processes<T> {
                 other: "several processes",
             })
         };
-        let over_batch = |f: &Activation| f.traits().chooses == Chooses::OverBatch;
+        let over_batch = |f: &Activation| f.traits().chooses.mixes_samples();
         if objective.encoder.iter().any(over_batch) {
             return refuse("an activation that selects over a batch");
         }

@@ -2,7 +2,6 @@
 
 use crate::objective::{PANEL, SPARSE};
 use crate::training::dead_units::{CANDIDATES, together};
-use crate::units::Chooses;
 use crate::validate::even_chunk;
 use crate::{Real, SparseAutoencoder};
 
@@ -114,7 +113,7 @@ impl<'a, T: Real> Passes<'a, T> {
             for (l, blocks) in layout.blocks().iter().enumerate() {
                 let traits = objective.encoder[l].traits();
                 taken.grow(&mut self.hidden[l], of(blocks.above));
-                if traits.chooses == Chooses::OverBatch {
+                if traits.chooses.mixes_samples() {
                     taken.grow(&mut self.delta[l], of(blocks.above));
                 }
                 if traits.frozen {

@@ -91,6 +91,7 @@ fn a_detector_that_is_told_no_scaling_scales_to_what_its_output_reaches() {
                 let margin = 0.1 * (high - low);
                 Scaling::min_max(low + margin, high - margin)
             }
+            None if output == Activation::Relu => Scaling::min_max(0.0, 1.0),
             None => Scaling::standard(),
         };
         assert_eq!(

@@ -43,6 +43,7 @@ struct Interrupted<T> {
     left: u64,
 }
 
+#[warn(clippy::missing_trait_methods)] // a missing method would fall back to its default
 impl<T: Real> Optimizer<T> for Interrupted<T> {
     fn reset(&mut self, len: usize) {
         self.optimizer.reset(len);
@@ -60,12 +61,28 @@ impl<T: Real> Optimizer<T> for Interrupted<T> {
         self.optimizer.scale_learning_rate(factor)
     }
 
+    fn learning_rate(&self) -> Option<f64> {
+        self.optimizer.learning_rate()
+    }
+
     fn forget(&mut self, parameters: Range<usize>) {
         self.optimizer.forget(parameters);
     }
 
+    fn limit_threads(&mut self, threads: usize) {
+        self.optimizer.limit_threads(threads);
+    }
+
+    fn memory(&self, len: usize) -> usize {
+        self.optimizer.memory(len)
+    }
+
     fn needs_full_batch(&self) -> bool {
         self.optimizer.needs_full_batch()
+    }
+
+    fn description(&self) -> sparse_autoencoder::optimizer::Description {
+        self.optimizer.description()
     }
 
     fn state(&self) -> Result<State<'_, T>, Error> {

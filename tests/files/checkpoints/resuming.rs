@@ -321,6 +321,61 @@ fn a_model_without_a_bandwidth_takes_over_that_of_the_checkpoint() {
     refused(0.05);
 }
 
+/// Calibration draws samples by the seed of the model, and may choose the bandwidth.
+#[test]
+fn a_checkpoint_decides_what_later_calibrations_do() {
+    let scratch = Scratch::new("calibrations");
+    let path = scratch.file();
+    let x = DMatrix::from_fn(INPUT, 5000, |i, j| {
+        ((i * 31 + j * 17) as f64 * 0.618).fract()
+    });
+    let builder = |activation| {
+        let builder = SparseAutoencoder::<f64>::builder().layers([INPUT, HIDDEN]);
+        let builder = builder.hidden_activation(activation);
+        builder.output_activation(Activation::Identity)
+    };
+    let selecting = builder(Activation::BatchTopK(2)).seed(1);
+    let threshold = builder(Activation::JumpRelu)
+        .penalty(TargetL0)
+        .sparsity_target(0.25);
+    let open = threshold.clone().build().unwrap();
+    let width = open.bandwidth();
+    for (straight, other, anneals) in [
+        (selecting.clone(), selecting.clone().seed(2), false),
+        (threshold.clone().bandwidth(0.3), threshold.clone(), true),
+        (threshold.clone(), threshold.clone().seed(9), true),
+    ] {
+        let trainer = || {
+            let trainer = Trainer::new(Adam::new(0.01).unwrap())
+                .epochs(1)
+                .batch_size(1000);
+            if anneals {
+                trainer.anneal_k(4, 0.8)
+            } else {
+                trainer
+            }
+        };
+        let mut expected = straight.build().unwrap();
+        trainer().fit(&mut expected, &x).unwrap();
+        let mut stopped = straight.build().unwrap();
+        let report = trainer().checkpoint(&path, Every::Steps(1)).fit_with_steps(
+            &mut stopped,
+            &x,
+            |event| match event {
+                Event::Step(step) if step.number == 2 => ControlFlow::Break(()),
+                _ => ControlFlow::Continue(()),
+            },
+        );
+        assert_eq!(report.unwrap().steps, 2);
+        let (mut model, mut resumed) = (other.build().unwrap(), trainer());
+        resumed.resume(&mut model, &path).unwrap();
+        assert_eq!(resumed.fit(&mut model, &x).unwrap().steps, 5);
+        assert_eq!(bits(&model), bits(&expected), "{anneals}");
+        assert_eq!(model.bandwidth().to_bits(), expected.bandwidth().to_bits());
+    }
+    assert_eq!(open.bandwidth().to_bits(), width.to_bits());
+}
+
 #[test]
 fn validation_samples_of_the_callers_own_go_on() {
     let scratch = Scratch::new("own_validation");

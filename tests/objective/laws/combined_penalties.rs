@@ -353,3 +353,17 @@ fn each_hidden_layer_has_its_own_mean() {
     assert_eq!(second[encoder..], none[encoder..]);
     assert!((0..encoder).all(|k| second[k] != none[k]));
 }
+
+/// Summed in `f32`, a unit's small activations would be lost beside a large one.
+#[test]
+fn means_of_many_activations_keep_their_digits() {
+    let of = |x: f64| if x == 0.0 { 1.0 } else { 5e-8 };
+    let hidden = DMatrix::from_fn(1, 20_001, |_, j| of(j as f64));
+    let single = hidden.map(|h| h as f32);
+    let (expected, _) = evaluate(&SquaredDeviation, Activation::Relu, 0.0, &hidden).unwrap();
+    let (value, _) = evaluate(&SquaredDeviation, Activation::Relu, 0.0, &single).unwrap();
+    assert!(
+        (f64::from(value) / expected - 1.0).abs() < 1e-6,
+        "{value} {expected}"
+    );
+}

@@ -4,7 +4,7 @@ use super::*;
 use crate::common::fractions::fractions;
 use crate::common::variants::{ACTIVATIONS, blocks};
 use sparse_autoencoder::nalgebra::{DMatrix, DVector};
-use sparse_autoencoder::optimizer::Step;
+use sparse_autoencoder::optimizer::{Objective, Step};
 use sparse_autoencoder::{
     Activation, Adam, Lbfgs, Optimizer, Real, Schedule, Sgd, SparseAutoencoder, StopReason,
     Trainer, Workspace,
@@ -324,4 +324,38 @@ fn an_optimizer_chosen_at_run_time_is_the_same_one() {
         full(Trainer::new(boxed(""))),
         full(Trainer::new(Lbfgs::new()))
     );
+}
+
+/// An optimizer that does not call the objective, as one may that has cached a loss. Its fit has nothing to count by but
+/// the loss that it evaluates itself.
+#[test]
+fn an_optimizer_need_not_call_the_objective() {
+    #[derive(Debug)]
+    struct Idle;
+    impl Optimizer<f64> for Idle {
+        fn reset(&mut self, _: usize) {}
+
+        fn step(&mut self, _: &mut [f64], _: &mut Objective<'_, f64>) -> Step<f64> {
+            Step::moved(1.0)
+        }
+    }
+    let samples = fractions(6, 40, |phase| phase - 0.3);
+    for &activation in ACTIVATIONS {
+        let builder = SparseAutoencoder::builder().layers([6, 160]);
+        let builder = builder.hidden_activation(activation).penalty(());
+        let mut model = builder
+            .output_activation(Activation::Identity)
+            .build()
+            .unwrap();
+        let start = model.clone();
+        let mut trainer = Trainer::new(Idle).epochs(3).batch_size(10);
+        let report = trainer.fit(&mut model, &samples).unwrap();
+        assert_eq!(report.steps, 12, "{activation:?}");
+        let learned = start.parameters().as_slice().len() - 1;
+        assert_eq!(
+            model.parameters().as_slice()[..learned],
+            start.parameters().as_slice()[..learned],
+            "{activation:?}"
+        );
+    }
 }

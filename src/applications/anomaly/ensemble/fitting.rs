@@ -11,6 +11,7 @@ use super::builder::EnsembleStep;
 use super::denoiser::{Denoiser, Level};
 use super::input::Input;
 use super::kept_features::{Constant, varying};
+use crate::data::pairs::refuse_pairs;
 use crate::error::Error;
 use crate::linalg::reserve;
 use crate::{
@@ -57,6 +58,7 @@ pub(super) fn varying_features<T: Real>(
     samples: &dyn Samples<T>,
     missing_values: MissingValues,
 ) -> Result<(Vec<usize>, Vec<Constant>), Error> {
+    refuse_pairs(samples, "a detector")?;
     if samples.count() < FEWEST_SAMPLES {
         return Err(Error::TooFewSamples {
             what: "samples (columns) to fit and calibrate a detector",
