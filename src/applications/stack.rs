@@ -94,12 +94,13 @@ impl<T: Real> Stack<T> {
 
     /// Encodes the samples of any source on reading, with the bits of [`encode`](Self::encode).
     ///
-    /// Use it to fit a classifier to the hidden activations of a file. A batch of them is computed whenever it
-    /// is read.
+    /// Use it to fit a classifier to the hidden activations of a file. They are computed whenever they are read, in a
+    /// fit up to 32 MiB [ahead](Samples::reads_ahead).
     ///
     /// # Errors
     ///
-    /// [`Error::DimensionMismatch`] if the samples have another number of entries than the input.
+    /// [`Error::DimensionMismatch`] if the samples have another number of entries than the input,
+    /// [`Error::Incompatible`] for [`Pairs`](crate::Pairs).
     pub fn encode_on_read<S: Samples<T>>(
         &self,
         samples: S,

@@ -183,6 +183,9 @@ pub(crate) fn read<T: Real>(
     samples.read(indices, batch).map_err(Error::of_samples)
 }
 
+/// The bytes of the largest sample that is read ahead. For larger ones, the second copy costs what a system call does.
+pub(crate) const SMALL: usize = 1 << 10;
+
 /// The number of samples read at a time by sources that need room for them.
 pub(crate) const AT_A_TIME: usize = 256;
 

@@ -79,6 +79,9 @@ impl<T: Real> SparseAutoencoderBuilder<T> {
     /// Later setters change single ones. A penalty of another crate is not part of settings: set it again
     /// by [`penalty`](Self::penalty).
     ///
+    /// Settings of a model are complete: with other activations or layers, set the penalty and the decoder's activations,
+    /// too.
+    ///
     /// ```
     /// use sparse_autoencoder::SparseAutoencoder;
     ///
@@ -368,7 +371,7 @@ impl<T: Real> SparseAutoencoderBuilder<T> {
         self
     }
 
-    /// Sets the seed of the initial weights.
+    /// Sets the seed of the initial weights, and of the samples that calibration chooses.
     pub fn seed(mut self, seed: u64) -> Self {
         self.settings.seed = seed;
         self

@@ -5,7 +5,7 @@ mod threshold;
 use nalgebra::DMatrix;
 
 use super::{HIDDEN, SparseAutoencoder};
-use crate::data::pairs::Part;
+use crate::data::pairs::{Part, refuse_pairs};
 use crate::data::samples::read;
 use crate::data::spread::spread;
 use crate::error::{Error, require};
@@ -154,6 +154,9 @@ impl<T: Real> SparseAutoencoder<T> {
         active_units: f64,
     ) -> Result<T, Error> {
         let layout = self.layout();
+        if !layout.is_transcoder() {
+            refuse_pairs(&samples, "an autoencoder")?;
+        }
         if layout.is_transcoder() && samples.entries() == layout.sample_entries() {
             let inputs = Part::new(&samples, layout.input_entries());
             return self.calibrate_on(&inputs, active_units);

@@ -2,7 +2,7 @@
 
 use super::{INPUTS, SparseAutoencoder};
 use crate::data::pairs::refuse_pairs;
-use crate::data::samples::{check_read, pieces};
+use crate::data::samples::{SMALL, check_read, pieces};
 use crate::linalg::reserve;
 use crate::validate::check_len;
 use crate::{Error, Real, Samples};
@@ -23,7 +23,7 @@ impl<T: Real> SparseAutoencoder<T> {
     /// Encodes the samples of any source on reading, with the bits of [`encode`](Self::encode).
     ///
     /// Use it to fit a classifier to the hidden activations of a file. They are computed whenever they are
-    /// read, and never in memory together.
+    /// read, in a fit up to 32 MiB [ahead](Samples::reads_ahead).
     ///
     /// ```
     /// use sparse_autoencoder::nalgebra::DMatrix;
@@ -41,7 +41,8 @@ impl<T: Real> SparseAutoencoder<T> {
     ///
     /// # Errors
     ///
-    /// [`Error::DimensionMismatch`] if the samples have another number of entries than the input.
+    /// [`Error::DimensionMismatch`] if the samples have another number of entries than the input,
+    /// [`Error::Incompatible`] for [`Pairs`](crate::Pairs).
     pub fn encode_on_read<S: Samples<T>>(
         &self,
         samples: S,
@@ -99,8 +100,9 @@ impl<T: Real, S: Samples<T>> Samples<T> for EncodedSamples<'_, T, S> {
         innermost.map_or(self.samples.entries(), |of| of.layout().hidden_size())
     }
 
+    /// Not if the samples before encoding are large: each thread has some of them in memory.
     fn reads_ahead(&self) -> bool {
-        self.samples.reads_ahead()
+        self.samples.reads_ahead() && self.samples.entries() * size_of::<T>() <= SMALL
     }
 
     /// Reads and encodes samples.

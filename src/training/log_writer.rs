@@ -120,7 +120,7 @@ impl<W: io::Write> LogWriter<W> {
             row.cells(&mut Cells(&mut self.line, Style::Json));
             self.line.push_str("}\n");
         } else {
-            if *self.kind.get_or_insert(kind) != kind {
+            if self.kind.is_some_and(|written| written != kind) {
                 return Err(Error::Incompatible {
                     what: "a CSV log",
                     other: "rows of several kinds: write steps or epochs only, or JSON Lines",
@@ -139,7 +139,8 @@ impl<W: io::Write> LogWriter<W> {
             kind: error.kind(),
             message: error.to_string(),
         })?;
-        self.has_header = false; // a row that failed may be written again
+        // A row that failed may be written again.
+        (self.has_header, self.kind) = (false, Some(kind));
         Ok(())
     }
 

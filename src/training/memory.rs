@@ -58,6 +58,7 @@ impl<T: Real> Trainer<T> {
         samples: &dyn Samples<T>,
     ) -> Result<usize, Error> {
         self.check(model)?;
+        self.engine.settings.check_patience()?;
         self.check_validation(model)?;
         model.check_source(samples)?;
         let settings = &self.engine.settings;

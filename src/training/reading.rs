@@ -2,7 +2,7 @@
 
 use nalgebra::{DMatrix, DMatrixView};
 
-use crate::data::samples;
+use crate::data::samples::{self, SMALL};
 use crate::error::Error;
 use crate::linalg::{Aligned, Threads, join, reserve};
 use crate::{Real, Samples};
@@ -15,9 +15,6 @@ pub(super) const AHEAD: usize = 1 << 25;
 
 /// The bytes that a sample read ahead takes besides its entries.
 pub(super) const INDICES: usize = 3 * size_of::<usize>();
-
-/// The bytes of the largest sample that is read ahead. For larger ones, the second copy costs what a system call does.
-const SMALL: usize = 1 << 10;
 
 /// The samples that come next in an epoch.
 #[derive(Debug, Clone, Copy)]

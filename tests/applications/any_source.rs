@@ -439,6 +439,8 @@ fn pairs_are_refused_where_samples_have_no_target() {
         let error = trainer().fit_layer(&mut stack, index, &pairs).unwrap_err();
         refused("layer", error);
     }
+    let calibrated = of_thresholds().calibrate_thresholds(&pairs, 4.0);
+    refused("calibration", calibrated.unwrap_err());
     let mut classifier = SoftmaxClassifier::new(FEATURES, 3).unwrap();
     let error = classifier_trainer().fit(&mut classifier, &pairs, &labels(300));
     refused("classifier", error.unwrap_err());

@@ -279,7 +279,10 @@ fn read_samples(path: &Path) -> Result<(), Error> {
     }
     match NpyFile::open(path) {
         Ok(file) => both(file),
-        Err(_) => both(IdxFile::open(path)?),
+        Err(_) if fs::read(path).is_ok_and(|bytes| !bytes.starts_with(b"\x93NUMPY")) => {
+            both(IdxFile::open(path)?)
+        }
+        Err(error) => Err(error),
     }
 }
 

@@ -62,7 +62,7 @@ fn the_biases_of_every_encoder_move_by_the_factor_and_nothing_else_does() {
 
 #[test]
 fn a_huge_rate_leaves_finite_biases() {
-    for rate in [1e38, f64::MAX] {
+    for rate in [1e30, 1e38, 3e38] {
         let mut model = SparseAutoencoder::<f32>::builder()
             .layers([4, 6])
             .hidden_activation(Activation::Relu)
@@ -70,8 +70,8 @@ fn a_huge_rate_leaves_finite_biases() {
             .unwrap();
         let mut trainer = Trainer::new(Adam::new(10.0).unwrap()).bias_rate(rate);
         let samples = samples::<f32>(20).rows(0, 4).into_owned();
-        let step = trainer.partial_fit(&mut model, &samples);
+        trainer.partial_fit(&mut model, &samples).unwrap();
         let finite = model.parameters().as_slice().iter().all(|x| x.is_finite());
-        assert!(finite, "{rate:e}: {step:?}");
+        assert!(finite, "{rate:e}");
     }
 }

@@ -109,10 +109,12 @@ fn check<T: Real>() {
                 }
                 let theta = model.parameters().as_slice();
                 assert!(theta.iter().all(|value| value.is_finite()), "{at}");
-                // What it says of the samples may overflow, but is an error then, or a number.
-                if let Ok(hidden) = model.encode(&samples) {
-                    assert!(!hidden.iter().any(|value| value.to_f64().is_nan()), "{at}");
-                }
+                // What it says of huge samples may overflow.
+                let encoded = model.encode(&samples);
+                assert!(
+                    encoded.is_ok() || name.contains("1e30"),
+                    "{at}: {encoded:?}"
+                );
             }
         }
         let median = geometric_median(&samples).unwrap();

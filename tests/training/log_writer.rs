@@ -402,3 +402,23 @@ fn a_first_row_that_is_written_again_has_the_header() {
     assert!(text.starts_with("epoch,epochs,"), "{text}");
     assert_eq!(text.lines().count(), 3);
 }
+
+#[test]
+fn a_first_row_that_was_not_written_decides_no_columns() {
+    let samples = samples::<f64>(40);
+    let builder = SparseAutoencoder::builder().layers([INPUT, 4]);
+    let (mut model, mut trainer) = (builder.build().unwrap(), trainer());
+    let mut log = LogWriter::csv(Refuses::default());
+    let report = trainer.fit_with_steps(&mut model, &samples, |event| match event {
+        Event::Step(step) if step.number == 1 => {
+            assert!(log.write(step).is_err());
+            Ok(())
+        }
+        Event::Step(_) => Ok(()),
+        Event::Epoch(epoch) => log.write(epoch),
+        _ => Ok(()),
+    });
+    report.unwrap();
+    let written = String::from_utf8(log.into_inner().written).unwrap();
+    assert!(written.starts_with(EPOCH), "{written}");
+}

@@ -33,9 +33,6 @@ fn every_variant_is_measured_on_them() {
     let x = samples::<f64>(24);
     for variant in variants() {
         let mut model = variant.builder().build().unwrap();
-        if model.layout().is_transcoder() {
-            continue; // other samples
-        }
         let (training, validation) = (x.columns(0, 17).into_owned(), x.columns(17, 7).into_owned());
         let mut alone = model.clone();
         let fit = |trainer: Trainer<f64>, model: &mut SparseAutoencoder<f64>| {

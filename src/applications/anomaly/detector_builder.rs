@@ -93,7 +93,7 @@ impl Default for AnomalyDetectorSettings {
 ///
 /// | setter | default | range | meaning |
 /// |---|---|---|---|
-/// | [`scaling`](Self::scaling) | to the range of the output, with a margin of 0.1; standard without a range; refuses constant features | | scaling of the input |
+/// | [`scaling`](Self::scaling) | to the range of the output, with a margin of 0.1; 0 to 1 for `Relu`; standard for `Identity`; refuses constant features | | scaling of the input |
 /// | [`missing_values`](Self::missing_values) | `Refuse` | | rule for NaN in the samples |
 /// | [`threshold`](Self::threshold) | `FalseAlarmRate(0.05)` | (0, 1) | rule for the score above which a sample is an anomaly |
 /// | [`calibration_split`](Self::calibration_split) | 0.25 | [0, 1) | fraction of the samples held out for calibration |

@@ -120,7 +120,7 @@ impl<T: Real> AnomalyEnsemble<T> {
     /// |---|---|
     /// | [`Error::TooFewSamples`] | fewer than 20 samples |
     /// | [`Error::NonFinite`] | NaN or infinities |
-    /// | [`Error::Incompatible`] | no feature varies |
+    /// | [`Error::Incompatible`] | no feature varies; [`Pairs`](crate::Pairs) |
     /// | [`Error::OutOfRange`] | a feature whose spread overflows `T` |
     /// | those of [`Samples::read`] | samples that cannot be read |
     pub fn fit(samples: impl Samples<T>) -> Result<Self, Error> {

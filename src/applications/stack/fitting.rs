@@ -196,7 +196,7 @@ impl<T: Real> Trainer<T> {
             }));
         };
         if !below.is_empty() {
-            let refused = refuse_pairs(samples, "an autoencoder on others");
+            let refused = refuse_pairs(samples, "an inner autoencoder of a stack");
             self.or_refuse_to_fit(refused.and_then(|()| self.refuse_validation()))?;
         }
         let encoded = EncodedSamples::of(below, samples);

@@ -40,7 +40,8 @@ impl<T: Real> Trainer<T> {
     /// your own is compared by its `Debug` text, samples by their number only.
     ///
     /// A model whose builder has set no [bandwidth](crate::SparseAutoencoderBuilder::bandwidth) takes the one of
-    /// the checkpoint, which [calibration](SparseAutoencoder::calibrate_thresholds) may have found.
+    /// the checkpoint, which [calibration](SparseAutoencoder::calibrate_thresholds) may have found. Every model takes the
+    /// seed of the checkpoint.
     ///
     /// The observer sees only the remaining steps and epochs. The report covers all of them.
     ///

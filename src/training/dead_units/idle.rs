@@ -1,6 +1,7 @@
 //! Counts how long units have been inactive.
 
 use crate::Real;
+use crate::linalg;
 use crate::objective::{Now, Pass};
 use crate::training::all_reduce::Shares;
 use crate::training::step::{State, Stepper};
@@ -116,7 +117,9 @@ impl<T: Real> Stepper<'_, T> {
         activity.clear();
         activity.extend((0..layout.hidden_size()).map(|j| one_where(was_active(j))));
         shares.average(activity);
-        // After a failed sum, which ends the step with its error, no unit is known to be idle.
-        idle.see(samples, |j| activity[j] != T::zero());
+        // A failed sum ends the step with its error.
+        if linalg::all_finite(activity) {
+            idle.see(samples, |j| activity[j] > T::zero());
+        }
     }
 }

@@ -398,3 +398,21 @@ fn a_file_of_any_kind_that_is_cut_off_or_too_long_is_refused() {
         refuses(&[&whole[..], &[0]].concat());
     }
 }
+
+/// The scores of a model are divided by its scale.
+#[test]
+fn a_scale_is_not_narrowed_to_0() {
+    let (_, save, _) = KINDS
+        .into_iter()
+        .find(|(name, ..)| *name == "an anomaly ensemble")
+        .unwrap();
+    let scratch = Scratch::new("narrow_scale");
+    let path = scratch.file();
+    save(&path).unwrap();
+    edit(&path, number("folds.0.levels.0.scale", 1e-9));
+    let before = fs::read(&path).unwrap();
+    let error = files::convert(&path, &path, files::Number::F16).unwrap_err();
+    assert_says(&error, false, "too small");
+    assert_eq!(fs::read(&path).unwrap(), before);
+    files::convert(&path, &path, files::Number::BF16).unwrap();
+}

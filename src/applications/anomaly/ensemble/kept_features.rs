@@ -24,10 +24,6 @@ impl<T: Real> Samples<T> for KeptFeatures<'_, T> {
         self.kept.len()
     }
 
-    fn reads_ahead(&self) -> bool {
-        self.samples.reads_ahead()
-    }
-
     fn read(&self, indices: &[usize], batch: &mut [T]) -> Result<(), Error> {
         let batch = (self.kept.len(), batch);
         read_kept(self.samples, indices, batch, |to, from| {

@@ -97,10 +97,6 @@ impl<T: Real> Samples<T> for Limited<'_, T> {
         self.limits.len()
     }
 
-    fn reads_ahead(&self) -> bool {
-        self.samples.reads_ahead()
-    }
-
     fn read(&self, indices: &[usize], batch: &mut [T]) -> Result<(), Error> {
         self.samples.read(indices, batch)?;
         for sample in batch.chunks_exact_mut(self.limits.len().max(1)) {
