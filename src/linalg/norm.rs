@@ -64,11 +64,11 @@ fn is_ordinary<T: Real>(squared: T) -> bool {
 
 /// Returns the largest magnitude, or NaN if an entry is NaN.
 fn largest<T: Real>(v: &[T]) -> T {
-    let larger = |most: T, x: &T| {
+    v.iter().fold(T::zero(), |most, x| {
         let x = x.abs();
-        if x <= most { most } else { x }
-    };
-    v.iter().fold(T::zero(), larger)
+        let stays = x <= most || most.to_f64().is_nan();
+        if stays { most } else { x }
+    })
 }
 
 #[cfg(test)]
@@ -107,8 +107,8 @@ mod tests {
     fn what_has_no_direction_stays() {
         for v in [
             [0.0; 2],
-            [f32::NAN, 1.0],
-            [1.0, f32::INFINITY],
+            [f32::NAN, 3.0],
+            [3.0, f32::INFINITY],
             [f32::INFINITY, f32::NAN],
         ] {
             let mut unit = v;

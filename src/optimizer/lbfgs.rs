@@ -104,6 +104,7 @@ impl<T: Real> Lbfgs<T> {
             history: History::new(history),
             // Forces a reset, which allocates the new history.
             gradient: Vec::new(),
+            loss: None,
             ..self
         })
     }

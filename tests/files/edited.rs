@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use serde_json::{Value, json};
+use sparse_autoencoder::Activation;
 use sparse_autoencoder::files::{Note, TensorFile, dictionary_learning, gemma_scope};
 use sparse_autoencoder::files::{llama_scope, sae_lens};
 
@@ -165,4 +166,114 @@ fn tensors_of_other_shapes_are_refused() {
     );
     let cube = TensorFile::open(&path).unwrap().samples::<f32>("W_enc");
     assert_eq!(cube.unwrap().shape(), (64, 2));
+}
+
+/// Renames a tensor, or removes it.
+fn rename(path: &Path, from: &str, to: Option<&str>) {
+    edit(path, |header, _| {
+        let tensors = header.as_object_mut().unwrap();
+        let tensor = tensors.remove(from).unwrap();
+        match to {
+            Some(to) => tensors.insert(to.to_owned(), tensor),
+            None => tensors.insert("unused".to_owned(), tensor),
+        };
+    });
+}
+
+#[test]
+fn factors_of_a_decoder_have_either_name() {
+    let scratch = copy("sae_lens", "legacy_scaling_factor", "finetuned");
+    let load = || sae_lens::load::<f32>(&scratch.0).unwrap();
+    let (expected, weights) = (load(), scratch.0.join("sae_weights.safetensors"));
+    rename(
+        &weights,
+        "scaling_factor",
+        Some("finetuning_scaling_factor"),
+    );
+    assert_eq!(load().model.parameters(), expected.model.parameters());
+    assert_eq!(load().notes, expected.notes);
+}
+
+/// Before version 6.14, thresholds were compared with activations that no norm multiplies.
+#[test]
+fn a_batch_top_k_checkpoint_is_scaled_as_its_version_does() {
+    let scratch = copy("sae_lens", "batchtopk_checkpoint", "versions");
+    let load = || sae_lens::load::<f32>(&scratch.0).unwrap().model;
+    let config = scratch.0.join("cfg.json");
+    let text = fs::read_to_string(&config).unwrap();
+    let key = r#""rescale_acts_by_decoder_norm": "#;
+    let of = |flag: &str, version: &str| {
+        let text = text.replace(r#""6.54.12""#, &format!(r#""{version}""#));
+        let set = match flag {
+            "" => text.replace(&format!("{key}true, "), ""),
+            flag => text.replace(&format!("{key}true"), &format!("{key}{flag}")),
+        };
+        fs::write(&config, set).unwrap();
+        load().parameters().clone()
+    };
+    let [plain, scaled] = ["false", "true"].map(|flag| of(flag, "6.54.12"));
+    assert_ne!(plain, scaled);
+    for (version, expected) in [
+        ("6.1.0", &plain),
+        ("6.13.0", &plain),
+        ("6.14.0", &scaled),
+        ("6.54.12", &scaled),
+        ("7.0.1", &scaled),
+    ] {
+        assert_eq!(&of("", version), expected, "{version}");
+    }
+}
+
+/// States of 2024.
+#[test]
+fn early_states_of_dictionary_learning_are_read() {
+    let scratch = copy("dictionary_learning", "top_k", "early_k");
+    let load = || dictionary_learning::load::<f32>(&scratch.0);
+    let expected = load().unwrap().model;
+    let weights = scratch.0.join("ae.safetensors");
+    let k = match expected.hidden_activations()[0] {
+        Activation::TopK(k) => k,
+        other => panic!("{other:?}"),
+    };
+    rename(&weights, "k", None);
+    assert!(malformed(load()).contains('k'));
+    let class = r#""dict_class": "AutoEncoderTopK""#;
+    scratch.replace("config.json", class, &format!(r#"{class}, "k": {k}"#));
+    let early = load().unwrap().model;
+    assert_eq!(early.hidden_activations(), expected.hidden_activations());
+    assert_eq!(early.parameters(), expected.parameters());
+
+    let scratch = copy("dictionary_learning", "matryoshka", "misspelled");
+    let load = || dictionary_learning::load::<f32>(&scratch.0).unwrap().model;
+    let expected = load();
+    scratch.replace("config.json", "Matryoshka", "Matroyshka");
+    assert_eq!(load().parameters(), expected.parameters());
+}
+
+#[test]
+fn a_dictionary_that_predicts_other_activations_is_refused() {
+    for case in [
+        "auto_encoder",
+        "gated",
+        "top_k",
+        "batch_top_k",
+        "matryoshka",
+    ] {
+        let scratch = copy("dictionary_learning", case, "predicts");
+        scratch.replace(
+            "config.json",
+            r#""buffer": {"#,
+            r#""buffer": {"io": "in_and_out""#,
+        );
+        let error = unsupported(dictionary_learning::load::<f32>(&scratch.0));
+        assert!(
+            error.contains("buffer.io") && error.contains("load_as"),
+            "{error}"
+        );
+        scratch.replace("config.json", "in_and_out", "out");
+        assert!(
+            dictionary_learning::load::<f32>(&scratch.0).is_ok(),
+            "{case}"
+        );
+    }
 }

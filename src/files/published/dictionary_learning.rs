@@ -87,6 +87,11 @@ impl Dictionary {
 
     /// Returns the class of this name.
     fn named(name: &str) -> Option<Self> {
+        // As the library spelled it at first.
+        let name = match name {
+            "MatroyshkaBatchTopKSAE" => "MatryoshkaBatchTopKSAE",
+            name => name,
+        };
         Self::ALL.into_iter().find(|class| class.name() == name)
     }
 
@@ -107,7 +112,7 @@ impl Dictionary {
 /// # Errors
 ///
 /// As [`load_as`]; also [`Error::Io`] without `config.json`, and [`Error::Unsupported`] for a class that
-/// is not a [`Dictionary`].
+/// is not a [`Dictionary`], and for states that predict other activations.
 pub fn load<T: Real>(path: impl AsRef<Path>) -> Result<Loaded<SparseAutoencoder<T>>, Error> {
     let path = weights(path.as_ref());
     let config = Config::read(&path.with_file_name(CONFIG), Project::DictionaryLearning)?;
@@ -117,6 +122,13 @@ pub fn load<T: Real>(path: impl AsRef<Path>) -> Result<Loaded<SparseAutoencoder<
         let reason = format!("the class {class} has no counterpart in a model of this crate");
         return Err(unsupported(config.path(), reason));
     };
+    if let Some(buffer) = config.object("buffer")?
+        && buffer.text("io")? == Some("in_and_out")
+    {
+        let why = "the state predicts the output of a module from its input; load_as loads it, and `reconstruct` then \
+                   predicts";
+        return buffer.refuse("io", "in_and_out", why);
+    }
     load_with(&path, dictionary, &config, &trainer)
 }
 
@@ -155,7 +167,11 @@ fn load_with<T: Real>(
             transformation: format!("subtracting {MEAN}"),
         });
     }
-    let k = || active_units(&mut tensors);
+    // The first states of `AutoEncoderTopK` have no tensor k.
+    let k = || match tensors.has("k") {
+        true => active_units(&mut tensors),
+        false => trainer.required("k", trainer.count("k")?),
+    };
     let Some(units) = Names::read(Project::DictionaryLearning, dictionary.name(), k)? else {
         let class = dictionary.name();
         let reason = format!("the class {class} has no counterpart in a model of this crate");

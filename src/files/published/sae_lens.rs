@@ -83,7 +83,8 @@ pub fn load<T: Real>(folder: impl AsRef<Path>) -> Result<Loaded<SparseAutoencode
 
     let mut architecture = config.text("architecture")?.unwrap_or("standard");
     let mut k = None;
-    if is_legacy(&config)? {
+    let version = version(&config)?;
+    if version.is_none_or(|version| version < (6, 0)) {
         let name = config.text("activation_fn")?;
         let arguments = config.object("activation_fn_kwargs")?;
         match config.text("activation_fn_str")?.or(name).unwrap_or("relu") {
@@ -138,21 +139,26 @@ pub fn load<T: Real>(folder: impl AsRef<Path>) -> Result<Loaded<SparseAutoencode
     };
     let by_decoder_norm = match architecture {
         "topk" => rescaled.unwrap_or(false),
-        "batchtopk" | "matryoshka_batchtopk" => rescaled.unwrap_or(true),
+        // Added to BatchTopK in 6.14, with true as its default.
+        "batchtopk" => rescaled.unwrap_or(version.is_none_or(|version| version >= (6, 14))),
+        "matryoshka_batchtopk" => rescaled.unwrap_or(true),
         _ => false,
     };
 
     let mut decoder_factors = None;
     let has_factors = config.flag("finetuning_scaling_factor")?;
-    if tensors.has("scaling_factor") {
+    // The second name is that of training in versions 3 to 5.
+    let names = ["scaling_factor", "finetuning_scaling_factor"];
+    if let Some(name) = names.into_iter().find(|name| tensors.has(name)) {
         let n = tensors.matrix_shape("W_enc")?.1;
-        let factors: Vec<T> = tensors.vector("scaling_factor", n)?;
-        decoder_factors = Some("scaling_factor");
+        let factors: Vec<T> = tensors.vector(name, n)?;
+        decoder_factors = Some(name);
         let all_one = factors
             .iter()
             .all(|&factor| (factor - T::one()).abs() < T::of(1e-5));
         if !all_one && has_factors != Some(true) {
-            let reason = "scaling_factor is not 1, but finetuning_scaling_factor is not set";
+            let reason =
+                format!("the tensor {name} is not 1, but finetuning_scaling_factor is not set");
             return Err(malformed(config.path(), reason));
         }
     }
@@ -200,19 +206,19 @@ fn transformed(transformation: &str) -> Note {
     }
 }
 
-/// Whether the configuration has a version before 6, or none.
-fn is_legacy(config: &Config) -> Result<bool, Error> {
+/// Returns the major and the minor version of the configuration, if it names one.
+fn version(config: &Config) -> Result<Option<(u64, u64)>, Error> {
     let metadata = config.object("metadata")?;
     let inner = match &metadata {
         Some(metadata) => metadata.text("sae_lens_version")?,
         None => None,
     };
-    let version = config.text("sae_lens_version")?.or(inner).unwrap_or("0");
-    let major = version
-        .split('.')
-        .next()
-        .and_then(|major| major.parse().ok());
-    Ok(major.unwrap_or(0) < 6)
+    let Some(version) = config.text("sae_lens_version")?.or(inner) else {
+        return Ok(None);
+    };
+    let mut numbers = version.split('.').map(|number| number.parse().ok());
+    let mut next = || numbers.next().flatten();
+    Ok(next().map(|major| (major, next().unwrap_or(0))))
 }
 
 /// Saves a model to a folder that `SAE.load_from_disk` of SAELens 6 reads. Creates the folder if

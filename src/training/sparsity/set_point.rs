@@ -131,8 +131,8 @@ impl SetPoint {
     /// The mean number of active units of the innermost layer (L0), above 0 and at most the number of units.
     ///
     /// Requires activations that can be exactly 0 and do not fix the number of active units:
-    /// [`Relu`](crate::Activation::Relu), [`JumpRelu`](crate::Activation::JumpRelu), and
-    /// [`Gated`](crate::Activation::Gated).
+    /// [`Relu`](crate::Activation::Relu), [`SaturatingLinear`](crate::Activation::SaturatingLinear),
+    /// [`JumpRelu`](crate::Activation::JumpRelu), and [`Gated`](crate::Activation::Gated).
     pub const fn active_units(target: f64) -> Self {
         Self::new(Measure::ActiveUnits, target)
     }

@@ -56,6 +56,12 @@ fn a_longer_history_set_on_a_used_optimizer_takes_effect() {
     let mut theta = [1.0, 1.0];
     lbfgs.step(&mut theta, &mut bowl);
     let mut lbfgs = lbfgs.history(3).unwrap();
+    let begun = lbfgs.state().unwrap();
+    Lbfgs::<f64>::new()
+        .history(3)
+        .unwrap()
+        .restore(2, begun)
+        .unwrap();
     while !lbfgs.step(&mut theta, &mut bowl).converged {}
     assert_close(&theta, &[0.0, 0.0], 1e-5);
 }
