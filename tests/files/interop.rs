@@ -108,7 +108,7 @@ fn each_case(
 fn sae_lens_is_read() {
     each_case(
         "sae_lens",
-        25,
+        27,
         |path| sae_lens::load(path),
         |path| sae_lens::load(path),
     );

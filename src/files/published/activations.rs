@@ -35,6 +35,10 @@ const ROWS: &[Row] = &[
         ],
     ),
     (
+        Activation::AbsTopK,
+        &[Names::of(Project::SaeLens, "abstopk", "b_enc")],
+    ),
+    (
         Activation::BatchTopK,
         &[
             Names::of(Project::DictionaryLearning, "BatchTopKSAE", "encoder.bias")

@@ -138,7 +138,7 @@ pub fn load<T: Real>(folder: impl AsRef<Path>) -> Result<Loaded<SparseAutoencode
         },
     };
     let by_decoder_norm = match architecture {
-        "topk" => rescaled.unwrap_or(false),
+        "topk" | "abstopk" => rescaled.unwrap_or(false),
         // Added to BatchTopK in 6.14, with true as its default.
         "batchtopk" => rescaled.unwrap_or(version.is_none_or(|version| version >= (6, 14))),
         "matryoshka_batchtopk" => rescaled.unwrap_or(true),
@@ -225,8 +225,8 @@ fn version(config: &Config) -> Result<Option<(u64, u64)>, Error> {
 /// necessary.
 ///
 /// The architecture is `standard` for ReLU and for [`WinnerTakeAll`](crate::Activation::WinnerTakeAll), whose
-/// inference is that of ReLU. It is `topk` for `TopK` and `TopProportion`, `jumprelu` for thresholds, and
-/// `gated` for gated units. Transcoders need ReLU or thresholds. Tied weights are written twice. These files do not
+/// inference is that of ReLU. It is `topk` for `TopK` and `TopProportion`, `abstopk` for `AbsTopK`, `jumprelu` for
+/// thresholds, and `gated` for gated units. Transcoders need ReLU or thresholds. Tied weights are written twice. These files do not
 /// hold the objective; [`files::save`](crate::files::save) does. [`save_with`] adds the origin of the samples.
 ///
 /// ```

@@ -36,6 +36,8 @@ from dictionary_learning.trainers.matryoshka_batch_top_k import MatryoshkaBatchT
 from dictionary_learning.trainers.top_k import AutoEncoderTopK
 from sae_lens import (
     SAE,
+    AbsTopKSAE,
+    AbsTopKSAEConfig,
     BatchTopKTrainingSAE,
     BatchTopKTrainingSAEConfig,
     GatedSAE,
@@ -117,6 +119,9 @@ def lens():
     save("topk_uncentered", TopKSAE, plain, 8)
     rescaled = TopKSAEConfig(**size, k=3, rescale_acts_by_decoder_norm=True)
     save("topk_rescaled", TopKSAE, rescaled, 9)
+    save("abstopk", AbsTopKSAE, AbsTopKSAEConfig(**size, k=3), 22)
+    rescaled = AbsTopKSAEConfig(**size, k=3, rescale_acts_by_decoder_norm=True)
+    save("abstopk_rescaled", AbsTopKSAE, rescaled, 23)
     save("jumprelu", JumpReLUSAE, JumpReLUSAEConfig(**size), 10)
     plain = JumpReLUSAEConfig(**size, apply_b_dec_to_input=False)
     save("jumprelu_uncentered", JumpReLUSAE, plain, 11)
