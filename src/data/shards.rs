@@ -13,8 +13,8 @@ use crate::validate::check_len;
 /// The samples of the first source come first. A fit shuffles them across all sources. All sources must have the
 /// same number of entries per sample. Use `Box<dyn Samples<T>>` for sources of different types.
 ///
-/// On two cores, training from open files reached 93 to 99 % of the speed in memory with 256 units and more. With 64
-/// units and 64 entries, it was 77 to 80 %. If that is too little, read the samples once by
+/// On two cores, training from open files reached 93 to 100 % of the speed in memory with 256 units and more. With 64
+/// units and 64 entries, it was 69 to 89 %. If that is too little, read the samples once by
 /// [`to_matrix`](Samples::to_matrix).
 ///
 /// ```
