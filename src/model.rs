@@ -259,15 +259,12 @@ impl<T: Real> SparseAutoencoder<T> {
     /// Checks the size and number of samples to train on, and which of their entries are the input.
     pub(crate) fn check_source(&self, samples: &dyn Samples<T>) -> Result<(), Error> {
         let layout = self.layout();
-        match samples.input_entries() {
-            Some(_) if !layout.is_transcoder() => {
-                let other = "an autoencoder: set output_size, which makes a transcoder of it, or pass a matrix";
-                return refuse_pairs(samples, other);
-            }
-            Some(entries) => {
-                check_len("entries of an input in Pairs", layout.input_size(), entries)?
-            }
-            None => {}
+        if !layout.is_transcoder() {
+            let other =
+                "an autoencoder: set output_size, which makes a transcoder of it, or pass a matrix";
+            refuse_pairs(samples, other)?;
+        } else if let Some(entries) = samples.input_entries() {
+            check_len("entries of an input in Pairs", layout.input_size(), entries)?;
         }
         self.check_size(samples.entries(), samples.count())
     }

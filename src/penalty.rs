@@ -191,7 +191,8 @@ pub(crate) fn evaluate_adding<T: Real>(
     Ok((value, gradient))
 }
 
-/// Returns ρ̂, of sums in `f64`. That of ones is 1: a penalty that is clamped near the ends of a range must not miss them.
+/// Returns ρ̂, of sums in `f64`. That of ones is 1: a penalty that is clamped near the ends of a range must not miss
+/// them.
 pub(crate) fn mean_activations<T: Real>(hidden: DMatrixView<'_, T>) -> DVector<T> {
     let share = T::one() / T::of_count(hidden.ncols());
     let mut sums = vec![0.0; hidden.nrows()];

@@ -340,8 +340,8 @@ impl Recipe {
     /// Runs [`fit`](Self::fit) with an observer of the epochs, as in [`Trainer::fit_with`].
     ///
     /// The observer sees losses of scaled samples, and a model that takes them. For snapshots that take unscaled
-    /// samples, [begin](Self::begin) the training yourself: [`Begun`] has the scaler, to [fold](SparseAutoencoder::fold)
-    /// into a clone of the model.
+    /// samples, [begin](Self::begin) the training yourself: [`Begun`] has the scaler, to
+    /// [fold](SparseAutoencoder::fold) into a clone of the model.
     ///
     /// # Errors
     ///

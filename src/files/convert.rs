@@ -32,9 +32,9 @@ const CHUNK: usize = 1 << 13;
 ///
 /// Numbers are rounded to the nearest, ties to even. Integers and metadata stay unchanged, and so do the scaler, the
 /// imputer, and the calibration scores of a file of this crate: only its models are converted. It still loads. Of a
-/// [checkpoint](crate::Trainer::checkpoint), the model alone is written. Published files usually have 16 bits per number.
-/// Measure the effect on a model with [metrics](crate::metrics). [Recalibrate](crate::AnomalyDetector::recalibrate) a
-/// detector whose errors change.
+/// [checkpoint](crate::Trainer::checkpoint), the model alone is written. Published files usually have 16 bits per
+/// number. Measure the effect on a model with [metrics](crate::metrics).
+/// [Recalibrate](crate::AnomalyDetector::recalibrate) a detector whose errors change.
 ///
 /// ```
 /// use sparse_autoencoder::{SparseAutoencoder, files};
@@ -52,9 +52,9 @@ const CHUNK: usize = 1 << 13;
 ///
 /// # Errors
 ///
-/// [`Error::Malformed`] if the file is damaged; [`Error::Unsupported`] for numbers that are too large for the
-/// type, scales of an ensemble that would become 0, types that this crate does not read, and a checkpoint that would
-/// replace itself; [`Error::Io`]. The target then stays unchanged.
+/// [`Error::Malformed`] if the file is damaged. [`Error::Unsupported`] for numbers that are too large for the type, for
+/// scales of an ensemble that would become 0, for types that this crate does not read, and for a checkpoint that would
+/// replace itself. [`Error::Io`]. The target then stays unchanged.
 pub fn convert(
     source: impl AsRef<Path>,
     target: impl AsRef<Path>,
@@ -80,22 +80,29 @@ pub fn convert(
     // In the order of the file.
     let mut entries: Vec<_> = tensors.entries.clone().into_iter().collect();
     entries.sort_by_key(|(_, entry)| entry.place.offset);
+    let elements: Vec<Option<Element>> = entries
+        .iter()
+        .map(|(name, entry)| match own::is_of_samples(&tensors, name) {
+            true => entry.element,
+            false => entry.element.map(|from| from.or_float(to)),
+        })
+        .collect();
     let metadata: Vec<_> = tensors.metadata.clone().into_iter().collect();
-    let listed = entries.iter().map(|(name, entry)| {
-        let stays = own::is_of_samples(&tensors, name);
-        let element = entry
-            .element
-            .map(|from| if stays { from } else { from.or_float(to) });
-        let known = element.map(|element| (element.name(), element.size()));
-        let (dtype, size) = known.unwrap_or((&entry.dtype, 0));
-        (name.as_str(), dtype, size, &*entry.shape)
-    });
+    let listed = entries
+        .iter()
+        .zip(&elements)
+        .map(|((name, entry), element)| {
+            let known = element.map(|element| (element.name(), element.size()));
+            let (dtype, size) = known.unwrap_or((&entry.dtype, 0));
+            (name.as_str(), dtype, size, &*entry.shape)
+        });
     let header = header(&metadata, listed);
     let mut failed = None;
     let draft = Draft::write(target.as_ref(), |out| {
         out.write_all(&header?)?;
-        for (name, _) in &entries {
-            if let Err(error) = write_converted(&mut tensors, name, to, (target.as_ref(), out)) {
+        for ((name, _), element) in entries.iter().zip(&elements) {
+            let (element, out) = (element.unwrap_or(to), (target.as_ref(), &mut *out));
+            if let Err(error) = write_converted(&mut tensors, name, element, out) {
                 failed = Some(error);
                 return Err(io::ErrorKind::Other.into());
             }
@@ -117,17 +124,13 @@ fn are_one(source: &Path, target: &Path) -> bool {
 fn write_converted<R: io::Read + io::Seek>(
     tensors: &mut Tensors<R>,
     name: &str,
-    to: Element,
+    element: Element,
     (target, out): (&Path, &mut impl Write),
 ) -> Result<(), Error> {
     let path = tensors.path.clone();
-    let (refuses_0, stays) = (
-        own::refuses_0(tensors, name),
-        own::is_of_samples(tensors, name),
-    );
+    let refuses_0 = own::refuses_0(tensors, name);
     let (mut values, mut converted) = (vec![0.0_f64; CHUNK], Vec::new());
     tensors.for_each_bytes(name, CHUNK, |_, from, bytes| {
-        let element = if stays { from } else { from.or_float(to) };
         converted.clear();
         if element == from {
             converted.extend_from_slice(bytes);

@@ -49,7 +49,7 @@ const VERSION: &str = "1";
 /// What the names of tensors contain whose numbers describe samples. Rounded, they would no longer do so.
 const OF_SAMPLES: [&str; 3] = ["scaler.", "imputer.", SCORES];
 
-/// Returns whether the numbers of a tensor of this crate must stay as they are.
+/// Returns whether a tensor of this crate keeps its type of numbers in every conversion.
 pub(super) fn is_of_samples<R>(tensors: &Tensors<R>, name: &str) -> bool {
     is_own(tensors) && OF_SAMPLES.iter().any(|of| name.contains(of))
 }

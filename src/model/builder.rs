@@ -79,8 +79,8 @@ impl<T: Real> SparseAutoencoderBuilder<T> {
     /// Later setters change single ones. A penalty of another crate is not part of settings: set it again
     /// by [`penalty`](Self::penalty).
     ///
-    /// Settings of a model are complete: with other activations or layers, set the penalty and the decoder's activations,
-    /// too.
+    /// Settings of a model are complete: with other activations or layers, set the penalty and the decoder's
+    /// activations, too.
     ///
     /// ```
     /// use sparse_autoencoder::SparseAutoencoder;

@@ -156,8 +156,7 @@ impl<T: Real> SparseAutoencoder<T> {
         let layout = self.layout();
         if !layout.is_transcoder() {
             refuse_pairs(&samples, "an autoencoder")?;
-        }
-        if layout.is_transcoder() && samples.entries() == layout.sample_entries() {
+        } else if samples.entries() == layout.sample_entries() {
             let inputs = Part::new(&samples, layout.input_entries());
             return self.calibrate_on(&inputs, active_units);
         }

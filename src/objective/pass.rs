@@ -57,7 +57,7 @@ impl<T: Real> Objective<T> {
         }
     }
 
-    /// Takes over the bandwidth, whether calibration may replace it, and the seed by which samples are chosen.
+    /// Takes over the bandwidth, whether calibration may replace it, and the seed that chooses samples.
     #[cfg(feature = "files")]
     pub(crate) fn take_over(&mut self, saved: &ModelSettings) {
         self.bandwidth = saved.bandwidth;

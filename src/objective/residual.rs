@@ -28,8 +28,8 @@ impl<T: Real> Pass<'_, T> {
                 }, ws));
             }
             ReconstructionLoss::BinaryCrossEntropy => {
-                // −x ln σ(z) − (1 − x) ln(1 − σ(z)) = ln(1 + e^−|z|) + x max(−z, 0) + (1 − x) max(z, 0), with derivative
-                // σ(z) − x = (1 − x) − σ(−z). No difference of large terms is left.
+                // −x ln σ(z) − (1 − x) ln(1 − σ(z)) = ln(1 + e^−|z|) + x max(−z, 0) + (1 − x) max(z, 0), with
+                // derivative σ(z) − x = (1 − x) − σ(−z). No difference of large terms is left.
                 let zero = T::zero();
                 self.residual(
                     target,

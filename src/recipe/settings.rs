@@ -153,8 +153,8 @@ impl Recipe {
 
     /// Returns the largest learning rate.
     fn rate(&self) -> f64 {
-        // The best rate falls as 1/√n (Gao et al. 2024). With fewer steps, each has to be longer. L1 needs a high rate to
-        // grow against its penalty, if batches are large. Transcoders lose units at higher rates.
+        // The best rate falls as 1/√n (Gao et al. 2024). With fewer steps, each has to be longer. L1 needs a high rate
+        // to grow against its penalty, if batches are large. Transcoders lose units at higher rates.
         let of_steps = (2000.0 / f64::of_count(self.steps()))
             .sqrt()
             .clamp(1.0, 2.0);

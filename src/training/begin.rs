@@ -22,9 +22,7 @@ impl<T: Real> Trainer<T> {
         model: &SparseAutoencoder<T>,
         samples: &dyn Samples<T>,
     ) -> Result<(Progress<T, Measured<T>>, Option<Arc<DMatrix<T>>>), Error> {
-        self.check(model)?;
-        self.engine.settings.check_patience()?;
-        self.check_validation(model)?;
+        self.check_fit(model)?;
         self.check_samples(model, samples)?;
         let mut rng = self.engine.seeded();
         let (order, held_out) = self.engine.split(samples.count(), &mut rng)?;
@@ -81,8 +79,15 @@ impl<T: Real> Trainer<T> {
         Ok(fraction)
     }
 
-    /// Checks the settings, on their own and against the model.
-    pub(super) fn check(&self, model: &SparseAutoencoder<T>) -> Result<(), Error> {
+    /// Checks the settings of a fit, on their own and against the model.
+    pub(super) fn check_fit(&self, model: &SparseAutoencoder<T>) -> Result<(), Error> {
+        self.check(model)?;
+        self.engine.settings.check_patience()?;
+        self.check_validation(model)
+    }
+
+    /// Checks the settings of a step, on their own and against the model.
+    fn check(&self, model: &SparseAutoencoder<T>) -> Result<(), Error> {
         self.engine.check()?;
         let (objective, layout) = (model.objective(), model.layout());
         let settings = &self.engine.settings;
@@ -128,7 +133,7 @@ impl<T: Real> Trainer<T> {
     }
 
     /// Refuses validation samples that are no samples of the model, or are not the only ones.
-    pub(super) fn check_validation(&self, model: &SparseAutoencoder<T>) -> Result<(), Error> {
+    fn check_validation(&self, model: &SparseAutoencoder<T>) -> Result<(), Error> {
         let Some(validation) = &self.validation else {
             return Ok(());
         };

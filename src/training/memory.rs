@@ -57,9 +57,7 @@ impl<T: Real> Trainer<T> {
         model: &SparseAutoencoder<T>,
         samples: &dyn Samples<T>,
     ) -> Result<usize, Error> {
-        self.check(model)?;
-        self.engine.settings.check_patience()?;
-        self.check_validation(model)?;
+        self.check_fit(model)?;
         model.check_source(samples)?;
         let settings = &self.engine.settings;
         let held_out = self.engine.held_out_of(samples.count())?;

@@ -168,15 +168,11 @@ fn tensors_of_other_shapes_are_refused() {
     assert_eq!(cube.unwrap().shape(), (64, 2));
 }
 
-/// Renames a tensor, or removes it.
-fn rename(path: &Path, from: &str, to: Option<&str>) {
+fn rename(path: &Path, from: &str, to: &str) {
     edit(path, |header, _| {
         let tensors = header.as_object_mut().unwrap();
         let tensor = tensors.remove(from).unwrap();
-        match to {
-            Some(to) => tensors.insert(to.to_owned(), tensor),
-            None => tensors.insert("unused".to_owned(), tensor),
-        };
+        tensors.insert(to.to_owned(), tensor);
     });
 }
 
@@ -185,11 +181,7 @@ fn factors_of_a_decoder_have_either_name() {
     let scratch = copy("sae_lens", "legacy_scaling_factor", "finetuned");
     let load = || sae_lens::load::<f32>(&scratch.0).unwrap();
     let (expected, weights) = (load(), scratch.0.join("sae_weights.safetensors"));
-    rename(
-        &weights,
-        "scaling_factor",
-        Some("finetuning_scaling_factor"),
-    );
+    rename(&weights, "scaling_factor", "finetuning_scaling_factor");
     assert_eq!(load().model.parameters(), expected.model.parameters());
     assert_eq!(load().notes, expected.notes);
 }
@@ -235,7 +227,7 @@ fn early_states_of_dictionary_learning_are_read() {
         Activation::TopK(k) => k,
         other => panic!("{other:?}"),
     };
-    rename(&weights, "k", None);
+    rename(&weights, "k", "unused");
     assert!(malformed(load()).contains('k'));
     let class = r#""dict_class": "AutoEncoderTopK""#;
     scratch.replace("config.json", class, &format!(r#"{class}, "k": {k}"#));

@@ -167,11 +167,11 @@ impl<'m, T: Real> AnomalyDetectorBuilder<'m, T> {
 
     /// Sets the fraction of the samples held out for calibration, in [0, 1).
     ///
-    /// Neither the scaling nor the model sees these samples, so that p-values and false-alarm rates
-    /// hold. The samples must not repeat each other: divide [weighted](crate::Subset::weighted) ones yourself, and
-    /// [calibrate](AnomalyDetector::calibrate) on samples without weights. If all values of a feature are held out, they
-    /// decide what a missing value becomes. With 0 the detector calibrates on the training samples, as PyOD does, without
-    /// a guarantee.
+    /// Neither the scaling nor the model sees these samples, so that p-values and false-alarm rates hold. The samples
+    /// must not repeat each other: divide [weighted](crate::Subset::weighted) ones yourself, and
+    /// [calibrate](AnomalyDetector::calibrate) on samples without weights. If all values of a feature are held out,
+    /// they decide what a missing value becomes. With 0 the detector calibrates on the training samples, as PyOD does,
+    /// without a guarantee.
     pub fn calibration_split(mut self, fraction: f64) -> Self {
         self.settings.calibration_split = fraction;
         self
@@ -187,8 +187,8 @@ impl<'m, T: Real> AnomalyDetectorBuilder<'m, T> {
     /// input × samples, a file, or a source of your own.
     ///
     /// The detector holds a copy of the fitted model. The same samples give the same bits, wherever they are stored. Of
-    /// samples in memory, a fit copies those that the model is trained on, and with [`MissingValues::Impute`] all of them.
-    /// Other samples are checked in a separate pass, scaled on reading, and not copied.
+    /// samples in memory, a fit copies those that the model is trained on, and with [`MissingValues::Impute`] all of
+    /// them. Other samples are checked in a separate pass, scaled on reading, and not copied.
     ///
     /// # Errors
     ///

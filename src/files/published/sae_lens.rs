@@ -226,8 +226,9 @@ fn version(config: &Config) -> Result<Option<(u64, u64)>, Error> {
 ///
 /// The architecture is `standard` for ReLU and for [`WinnerTakeAll`](crate::Activation::WinnerTakeAll), whose
 /// inference is that of ReLU. It is `topk` for `TopK` and `TopProportion`, `abstopk` for `AbsTopK`, `jumprelu` for
-/// thresholds, and `gated` for gated units. Transcoders need ReLU or thresholds. Tied weights are written twice. These files do not
-/// hold the objective; [`files::save`](crate::files::save) does. [`save_with`] adds the origin of the samples.
+/// thresholds, and `gated` for gated units. Transcoders need ReLU or thresholds. Tied weights are written twice. These
+/// files do not hold the objective; [`files::save`](crate::files::save) does. [`save_with`] adds the origin of the
+/// samples.
 ///
 /// ```
 /// use sparse_autoencoder::{Activation, SparseAutoencoder, files::sae_lens};

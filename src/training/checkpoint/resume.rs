@@ -39,8 +39,8 @@ impl<T: Real> Trainer<T> {
     /// [`epochs`](Self::epochs) may differ, so that a finished fit can run for more epochs. A penalty of
     /// your own is compared by its `Debug` text, samples by their number only.
     ///
-    /// A model whose builder has set no [bandwidth](crate::SparseAutoencoderBuilder::bandwidth) takes the one of
-    /// the checkpoint, which [calibration](SparseAutoencoder::calibrate_thresholds) may have found. Every model takes the
+    /// A model whose builder has set no [bandwidth](crate::SparseAutoencoderBuilder::bandwidth) takes the one of the
+    /// checkpoint, which [calibration](SparseAutoencoder::calibrate_thresholds) may have found. Every model takes the
     /// seed of the checkpoint.
     ///
     /// The observer sees only the remaining steps and epochs. The report covers all of them.
