@@ -32,7 +32,7 @@ use crate::{SparseAutoencoderBuilder, Trainer};
 /// | gradient | clipped to norm 1 |
 /// | decoder columns | norm 1 for `Gated`; free for the others, and part of the penalty of `L1` |
 /// | dead units | counted after 1 % of the samples, at most 200,000, but at least 10 batches; auxiliary loss with d/2 units (d′/2 in a transcoder) and weight 1/32; 1e-4 for `L1` and `Gated` |
-/// | encoder biases of `L1` | √d times the learning rate |
+/// | encoder biases | √d times the learning rate η for `L1`, η for `Gated`; else `√d min(1, (0.002/η)²)` times, at least once |
 /// | k | constant, see [`anneal_from`](Self::anneal_from) |
 /// | transcoders | every variant: geometric median of inputs and targets 0, mean distances √d and 0.3 √d′ for d inputs and d′ outputs; no pre-encoder bias; decoder 0, encoder columns of norm 0.6 with a k |
 ///

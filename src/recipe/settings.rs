@@ -99,11 +99,12 @@ impl Recipe {
             Some(k) => trainer.anneal_k(k, 0.9),
             None => trainer,
         };
+        let trainer = match self.variant {
+            Variant::Gated => trainer.unit_norm_decoder(true),
+            _ => trainer.bias_rate(self.bias_rate(input_size)),
+        };
         Ok(match self.variant {
-            Variant::L1 => trainer
-                .bias_rate(f64::of_count(input_size).sqrt())
-                .set_point(self.set_point()),
-            Variant::Gated => trainer.unit_norm_decoder(true).set_point(self.set_point()),
+            Variant::L1 | Variant::Gated => trainer.set_point(self.set_point()),
             // Thresholds learn too slowly to follow the pre-activations, which grow early.
             Variant::JumpRelu if self.anneal_from.is_none() => {
                 trainer.anneal_k(self.active_units, 0.5)
@@ -168,6 +169,17 @@ impl Recipe {
         self.learning_rate.unwrap_or(usual)
     }
 
+    /// Returns the factor of the learning rate for encoder biases.
+    fn bias_rate(&self, input_size: usize) -> f64 {
+        // Biases have to follow the pre-activations, which the weights move by d entries. Where units compete at a high
+        // rate, such biases reconstruct new samples less well.
+        let slower = match self.variant {
+            Variant::L1 => 1.0,
+            _ => (0.002 / self.rate()).powi(2).min(1.0),
+        };
+        (f64::of_count(input_size).sqrt() * slower).max(1.0)
+    }
+
     fn dead_units(&self, input_size: usize) -> DeadUnits {
         let idle = (self.samples / 100).min(MOST_IDLE);
         let idle = idle.max(self.batch_size.saturating_mul(10));
@@ -221,6 +233,20 @@ mod tests {
             is(recipe.clone(), rate);
             is(recipe.clone().output_size(3), 0.005);
             is(recipe.learning_rate(0.7), 0.7);
+        }
+    }
+
+    #[test]
+    fn encoder_biases_are_fast_at_low_rates_and_under_l1() {
+        for (variant, rate, factor) in [
+            (Variant::L1, 0.1, 20.0),
+            (Variant::BatchTopK, 1e-4, 20.0),
+            (Variant::BatchTopK, 0.002, 20.0),
+            (Variant::BatchTopK, 0.004, 5.0),
+            (Variant::BatchTopK, 0.1, 1.0),
+        ] {
+            let recipe = Recipe::new(variant, 64, 4).learning_rate(rate);
+            assert!((recipe.bias_rate(400) - factor).abs() < 1e-12, "{recipe:?}");
         }
     }
 

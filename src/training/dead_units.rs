@@ -101,19 +101,20 @@ impl DeadUnits {
     /// Trains dead units to reconstruct the residual of the others, by an additional term of the objective:
     ///
     /// ```text
-    /// A = α Var(X)/Var(E) 1/m Σᵢ ½‖êᵢ − eᵢ‖²,     Ê = D_𝒟 TopK(W_𝒟ᵀ X + b_𝒟)
+    /// A = α Var(X)/Var(E) 1/m Σᵢ ½‖êᵢ − eᵢ‖²,     Ê = D_𝒟 TopK(W_𝒟ᵀ X + max(b_𝒟, 0))
     /// ```
     ///
     /// `E = X − X̂` is the residual, and 𝒟 are the dead units. `Var` is the mean squared distance from the mean
     /// of the batch, over all processes. No gradient flows through `E` and `Var`. `TopK` keeps the `units`
     /// largest positive pre-activations of each sample, or all if there are fewer. `Ê` excludes the decoder
     /// bias. A batch without variance, such as a single sample, has no such loss. This is the `AuxK` loss of
-    /// Gao et al. 2024, *Scaling and Evaluating Sparse Autoencoders*.
+    /// Gao et al. 2024, *Scaling and Evaluating Sparse Autoencoders*, except for `max(b, 0)`. A negative bias can keep
+    /// all pre-activations below 0, where `TopK` has no gradient. Here it counts as 0, and A can only raise it.
     ///
     /// [`Relu`](Activation::Relu), [`Gated`](Activation::Gated), and [`WinnerTakeAll`](Activation::WinnerTakeAll) units
     /// are dead because no pre-activation is positive, which leaves `TopK` nothing to learn from. For them, and for
     /// [`AbsTopK`](Activation::AbsTopK), the `units` pre-activations of largest magnitude count instead, with their
-    /// signs.
+    /// signs and with `b`.
     ///
     /// `units` must be at least 1; the paper uses about half the input size. `weight` α must be at least
     /// 0; the paper uses 1/32, and divides each loss by the variance of what it reconstructs. The ratio of

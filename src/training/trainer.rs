@@ -158,8 +158,9 @@ impl<T: Real> Trainer<T> {
     ///
     /// A step of [`Adam`](crate::Adam) moves every parameter by about the learning rate. In a sample with d entries of
     /// size 1, the weights of a unit then move its pre-activation by up to d times the rate, and its bias by once
-    /// the rate. For `Relu` units under an [`L1`](crate::L1) penalty, √d lets the bias follow. Units that compete, as
-    /// those of `TopK`, reconstruct less well with more than 1.
+    /// the rate. √d lets the bias follow. It helps `Relu` units under an [`L1`](crate::L1) penalty at any rate, and units
+    /// that compete, as those of `TopK`, at rates up to about 0.002. An [auxiliary
+    /// loss](crate::DeadUnits::auxiliary) revives units whose bias falls too far.
     pub fn bias_rate(mut self, factor: f64) -> Self {
         self.engine.settings.bias_rate = Some(factor);
         self

@@ -29,9 +29,20 @@ pub(crate) fn builder(hidden: Activation) -> SparseAutoencoderBuilder<f64> {
         .seed(4)
 }
 
-/// A, where `kept` of these dead units learn from this residual: the formula, in loops.
+/// Whether dead units learn through negative pre-activations, too.
+fn both_signs(hidden: Activation) -> bool {
+    matches!(
+        hidden,
+        Activation::Relu
+            | Activation::Gated
+            | Activation::AbsTopK(_)
+            | Activation::WinnerTakeAll(_)
+    )
+}
+
+/// A, where `kept` of these dead units learn from this residual with these biases: the formula, in loops.
 fn auxiliary(
-    model: &SparseAutoencoder<f64>,
+    (model, biases): (&SparseAutoencoder<f64>, &[f64]),
     (dead, kept): (&[usize], usize),
     residual: &DMatrix<f64>,
     x: &DMatrix<f64>,
@@ -44,17 +55,11 @@ fn auxiliary(
             input -= layer.decoder_bias;
         }
         let of = |&j: &usize| {
-            let z = layer.encoder_weights.column(j).dot(&input) + layer.encoder_bias[j];
+            let z = layer.encoder_weights.column(j).dot(&input) + biases[j];
             (z, j)
         };
         let mut z: Vec<(f64, usize)> = dead.iter().map(of).collect();
-        let both_signs = matches!(
-            model.hidden_activations()[0],
-            Activation::Relu
-                | Activation::Gated
-                | Activation::AbsTopK(_)
-                | Activation::WinnerTakeAll(_)
-        );
+        let both_signs = both_signs(model.hidden_activations()[0]);
         let counted = |z: f64| if both_signs { z.abs() } else { z };
         z.sort_by(|a, b| counted(b.0).total_cmp(&counted(a.0)));
         let mut e_hat = e * 0.0;
@@ -133,7 +138,7 @@ fn the_auxiliary_loss_is_its_formula_and_its_gradient_that_of_a_constant_residua
         (Activation::Relu, false, false, 4, nested),
         (Activation::JumpRelu, false, true, 4, nested),
     ];
-    let (mut checked, mut refused) = (0, 0);
+    let (mut checked, mut refused, mut fallen) = (0, 0, 0);
     for (hidden, tied, centered, kept, prefixes) in ACTIVATIONS.iter().flat_map(each).chain(more) {
         let name = format!("{hidden:?} tied {tied} centered {centered} kept {kept} {prefixes:?}");
         let builder = builder(hidden).tied(tied).pre_encoder_bias(centered);
@@ -189,8 +194,12 @@ fn the_auxiliary_loss_is_its_formula_and_its_gradient_that_of_a_constant_residua
         let mut trained = start.clone();
         let loss = trainer.partial_fit(&mut trained, &x).unwrap();
 
-        let of_model = |model: &_| auxiliary(model, (&dead, kept), &residual, &x);
-        let expected = of_model(&start) + start.loss(&x).unwrap().auxiliary;
+        // A negative bias counts as 0, where the other sign tells nothing.
+        let floor = if both_signs(hidden) { f64::MIN } else { 0.0 };
+        let biases = start.parameters().layer(0).unwrap().encoder_bias;
+        let biases: Vec<f64> = biases.iter().map(|b| b.max(floor)).collect();
+        let of = |model: &_, biases: &_| auxiliary((model, biases), (&dead, kept), &residual, &x);
+        let expected = of(&start, &biases) + start.loss(&x).unwrap().auxiliary;
         assert!((loss.auxiliary - expected).abs() < 1e-12, "{name}");
 
         start
@@ -202,14 +211,27 @@ fn the_auxiliary_loss_is_its_formula_and_its_gradient_that_of_a_constant_residua
         let followed = blocks.iter().filter(|&&len| len == 1).count();
         let learned = &trained.parameters().as_slice()[..theta.len() - followed];
         for (k, trained) in learned.iter().enumerate() {
+            let bias = k.checked_sub(INPUT * UNITS).filter(|&j| j < UNITS);
             let at = |step: f64| {
+                if let Some(j) = bias {
+                    let mut biases = biases.clone();
+                    biases[j] += step;
+                    return of(&start, &biases);
+                }
                 let mut moved = theta.clone();
                 moved[k] += step;
                 let mut model = start.clone();
                 model.set_theta(&moved).unwrap();
-                of_model(&model)
+                of(&model, &biases)
             };
             let numeric = (at(1e-5) - at(-1e-5)) / 2e-5;
+            let only_rises = bias.is_some() && theta[k] < floor;
+            fallen += usize::from(only_rises && numeric != 0.0);
+            let numeric = if only_rises {
+                numeric.min(0.0)
+            } else {
+                numeric
+            };
             let analytic = theta[k] - trained - gradient[k];
             difference += (analytic - numeric).powi(2);
             size += (analytic + numeric).powi(2);
@@ -220,6 +242,7 @@ fn the_auxiliary_loss_is_its_formula_and_its_gradient_that_of_a_constant_residua
     // Four are never 0 or bounded.
     assert_eq!(refused, 2 * 4);
     assert_eq!(checked + refused, 2 * ACTIVATIONS.len() + more.len());
+    assert!(fallen > 20, "{fallen}");
 }
 
 /// Takes a step with these samples, after one that leaves most units dead, with and without an auxiliary

@@ -67,10 +67,10 @@ fn recipes_reach_their_number_of_active_units_and_lose_no_unit() {
 /// |---|---|---|---|
 /// | `L1` | 0.13, 0 | 0.01, 0 | 0.70, 0 |
 /// | `Gated` | 0.08, 2 | 0.01, 1 | 0.20, 3 |
-/// | `TopK` | 0, 2 | 0, 0 | 0.001, 2 |
-/// | `BatchTopK` | 0, 3 | 0, 0 | 0.001, 1 |
-/// | `JumpRelu` | 0.01, 6 | 0.01, 0 | 0.04, 2 |
-/// | `Matryoshka` | 0, 11 | 0, 0 | 0, 2 |
+/// | `TopK` | 0, 3 | 0, 0 | 0, 1 |
+/// | `BatchTopK` | 0, 3 | 0, 0 | 0, 1 |
+/// | `JumpRelu` | 0.01, 5 | 0.01, 0 | 0.03, 1 |
+/// | `Matryoshka` | 0, 13 | 0, 1 | 0, 3 |
 #[test]
 fn short_recipes_come_close_to_their_number_of_active_units_and_keep_most_units() {
     let ((digits, _), _) = digits::split(300);

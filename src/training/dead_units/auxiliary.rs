@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! E = X − X̂                              a constant
-//! Ê = D_𝒟 TopK(W_𝒟ᵀ X̃ + b_𝒟)             of the dead units 𝒟; AbsTopK of those that open at 0 or have signs
+//! Ê = D_𝒟 TopK(W_𝒟ᵀ X̃ + max(b_𝒟, 0))     of the dead units 𝒟
+//!   = D_𝒟 AbsTopK(W_𝒟ᵀ X̃ + b_𝒟)          of those that open at 0 or have signs
 //! A = α Var(X)/Var(E) 1/m Σᵢ ½‖êᵢ − eᵢ‖²
 //! Var(X) = 1/m Σᵢ ‖xᵢ − x̄‖²              of the batch; both variances are constants
 //! ```
@@ -11,6 +12,9 @@
 //! is divided by the variance of what it reconstructs. The reconstruction loss here is not, so A is
 //! multiplied by Var(X). The dead units form an autoencoder from the samples to the residual, without a
 //! decoder bias. The ordinary passes compute its loss and gradient.
+//!
+//! A bias that has fallen far would leave its unit no positive pre-activation, and TopK no gradient: it counts as 0.
+//! A does not see how far it is below. So its gradient only raises it.
 
 use std::sync::Arc;
 
@@ -40,6 +44,8 @@ pub(in crate::training) struct Auxiliary<T> {
     center: Vec<T>,
     /// Σ(x − x₁) and Σ(e − e₁) of each entry, then Σ‖x − x₁‖² and Σ‖e − e₁‖²
     moments: Vec<T>,
+    /// Of each dead unit, ∂A/∂b over all processes.
+    of_bias: Vec<T>,
 }
 
 impl<T: Real> Auxiliary<T> {
@@ -63,6 +69,7 @@ impl<T: Real> Auxiliary<T> {
             workspace: Workspace::new(),
             center: Vec::new(),
             moments: Vec::new(),
+            of_bias: Vec::new(),
         })
     }
 
@@ -93,12 +100,17 @@ impl<T: Real> Auxiliary<T> {
         let kept = kept.min(dead.len());
         // Dead units that open at 0 have negative pre-activations only. They learn through these.
         let traits = pass.objective.encoder[0].traits();
-        self.objective.encoder[0] = if traits.opens_at_zero() || traits.signed {
+        let both_signs = traits.opens_at_zero() || traits.signed;
+        self.objective.encoder[0] = if both_signs {
             Activation::AbsTopK(kept)
         } else {
             Activation::TopK(kept)
         };
         self.gather(dead, pass);
+        if !both_signs {
+            let bias = self.layout.blocks()[0].encoder_bias.clone();
+            (self.theta[bias].iter_mut()).for_each(|b| *b = b.max(T::zero()));
+        }
 
         self.workspace.scratch.limit_as(&workspace.scratch);
         let weight = alpha * self.take_residual(samples, &workspace.reconstruction[0]);
@@ -122,7 +134,13 @@ impl<T: Real> Auxiliary<T> {
             self.objective.now(),
         );
         let loss = of_dead.evaluate(batch, Some(&mut self.gradient), &mut self.workspace);
-        self.scatter(weight, dead, pass, gradient);
+        let bias = self.layout.blocks()[0].encoder_bias.clone();
+        self.of_bias.clear();
+        self.of_bias.extend_from_slice(&self.gradient[bias]);
+        if let Some(shares) = samples.shares.as_ref().filter(|_| !both_signs) {
+            shares.average(&mut self.of_bias);
+        }
+        self.scatter(weight, (dead, both_signs), pass, gradient);
         weight * loss.reconstruction
     }
 
@@ -218,7 +236,13 @@ impl<T: Real> Auxiliary<T> {
     }
 
     /// Adds `weight` times the gradient to that of the model.
-    fn scatter(&self, weight: T, dead: &[usize], pass: &Pass<'_, T>, gradient: &mut [T]) {
+    fn scatter(
+        &self,
+        weight: T,
+        (dead, both_signs): (&[usize], bool),
+        pass: &Pass<'_, T>,
+        gradient: &mut [T],
+    ) {
         let (from, to) = (&self.layout.blocks()[0], &pass.layout.blocks()[0]);
         let weights = [
             (from.below, &from.encoder_weights, &to.encoder_weights),
@@ -232,7 +256,10 @@ impl<T: Real> Auxiliary<T> {
                 linalg::axpy(weight, column, &mut gradient[to.start + j * rows..][..rows]);
             }
             let of_bias = weight * self.gradient[from.encoder_bias.start + unit];
-            gradient[to.encoder_bias.start + j] += of_bias;
+            let b = to.encoder_bias.start + j;
+            if both_signs || pass.theta[b] >= T::zero() || self.of_bias[unit] < T::zero() {
+                gradient[b] += of_bias;
+            }
             if pass.objective.pre_encoder_bias {
                 let w = &pass.theta[to.encoder_weights.start + j * to.below..][..to.below];
                 linalg::axpy(-of_bias, w, &mut gradient[to.decoder_bias.clone()]);
